@@ -1,0 +1,131 @@
+"""Checks messages against the rules that stand beside their fields in the contract.
+
+One walk for all messages: `check(message)` raises INVALID_FIELD with the path of the field and the rule it breaks.
+Servers call it in one interceptor before any handler; the SDK calls it before it sends.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+from google.api import field_behavior_pb2
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from palaestra.errors import PalaestraError
+from palaestra.v1 import rules_pb2
+
+Check = Callable[[Any], str | None]
+_DURATION = "google.protobuf.Duration"
+
+
+def check(message: Message) -> None:
+    """Raise PalaestraError INVALID_FIELD if a field of the message, at any depth, breaks its rule."""
+    for path, problem in violations(message):
+        raise PalaestraError("INVALID_FIELD", f"{path}: {problem}", metadata={"field": path, "rule": problem})
+
+
+def violations(message: Message, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (path, problem) for every broken rule, in field order."""
+    for field, whole_checks, item_checks in _plan(message.DESCRIPTOR):
+        path = f"{prefix}{field.name}"
+        value = getattr(message, field.name)
+        repeated = field.is_repeated
+        if field.message_type is not None and not repeated and not message.HasField(field.name):
+            if _required(field):
+                yield path, "is required"
+            continue
+        for test in whole_checks:
+            problem = test(value)
+            if problem:
+                yield path, problem
+        for where, item in _items(field, value, path):
+            for test in item_checks:
+                problem = test(item)
+                if problem:
+                    yield where, problem
+            if isinstance(item, Message) and item.DESCRIPTOR.full_name.startswith("palaestra."):
+                yield from violations(item, f"{where}.")
+
+
+def _items(field: FieldDescriptor, value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if not field.is_repeated:
+        yield path, value
+    elif _is_map(field):
+        for key in value:
+            yield f"{path}[{key!r}]", value[key]
+    else:
+        for index, item in enumerate(value):
+            yield f"{path}[{index}]", item
+
+
+@cache
+def _plan(descriptor: Descriptor) -> list[tuple[FieldDescriptor, list[Check], list[Check]]]:
+    """Return the fields worth visiting, each with checks of the whole value and of every item."""
+    plan = []
+    for field in descriptor.fields:
+        options = field.GetOptions()
+        rules = options.Extensions[rules_pb2.rules] if options.HasExtension(rules_pb2.rules) else None
+        if _output_only(field):
+            continue
+        whole: list[Check] = []
+        each: list[Check] = []
+        if _required(field) and (field.message_type is None or field.is_repeated):
+            whole.append(lambda value: None if value else "is required")
+        if rules is not None:
+            whole += _count_checks(rules)
+            each += _value_checks(field, rules)
+        nested = field.message_type is not None
+        if whole or each or nested:
+            plan.append((field, whole, each))
+    return plan
+
+
+def _count_checks(rules: rules_pb2.Rules) -> list[Check]:
+    checks: list[Check] = []
+    if rules.HasField("min_items"):
+        checks.append(lambda v: None if len(v) >= rules.min_items else f"needs at least {rules.min_items} items")
+    if rules.HasField("max_items"):
+        checks.append(lambda v: None if len(v) <= rules.max_items else f"has {len(v)} items, at most {rules.max_items}")
+    return checks
+
+
+def _value_checks(field: FieldDescriptor, rules: rules_pb2.Rules) -> list[Check]:
+    checks: list[Check] = []
+    if rules.HasField("min_len"):
+        checks.append(lambda v: None if len(v) >= rules.min_len else f"is shorter than {rules.min_len}")
+    if rules.HasField("max_len"):
+        checks.append(lambda v: None if len(v) <= rules.max_len else f"has length {len(v)}, at most {rules.max_len}")
+    if rules.HasField("pattern"):
+        pattern = re.compile(rules.pattern)
+        checks.append(lambda v: None if not v or pattern.fullmatch(v) else f"{v[:80]!r} does not match {rules.pattern}")
+    number = _seconds if field.message_type is not None and field.message_type.full_name == _DURATION else _itself
+    if rules.finite or rules.HasField("min") or rules.HasField("max"):
+        checks.append(lambda v: None if math.isfinite(number(v)) else f"is {number(v)}, not a finite number")
+    if rules.HasField("min"):
+        checks.append(lambda v: None if not number(v) < rules.min else f"is {number(v):g}, at least {rules.min:g}")
+    if rules.HasField("max"):
+        checks.append(lambda v: None if not number(v) > rules.max else f"is {number(v):g}, at most {rules.max:g}")
+    return checks
+
+
+def _seconds(duration: Any) -> float:
+    return float(duration.seconds) + float(duration.nanos) / 1e9
+
+
+def _itself(value: Any) -> float:
+    return float(value)
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and field.message_type.GetOptions().map_entry
+
+
+def _required(field: FieldDescriptor) -> bool:
+    return field_behavior_pb2.REQUIRED in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
+
+
+def _output_only(field: FieldDescriptor) -> bool:
+    return field_behavior_pb2.OUTPUT_ONLY in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
