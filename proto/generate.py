@@ -5,9 +5,10 @@ in; a test regenerates them and wants no difference.
 """
 
 import sys
-from importlib.resources import files
 from pathlib import Path
 
+import grpc_tools
+from google.rpc import code_pb2
 from grpc_tools import protoc
 
 PROTO = Path(__file__).parent
@@ -16,8 +17,8 @@ OUT = PROTO.parent / "client" / "src"
 
 def includes() -> list[str]:
     """Return protoc's include arguments: ours, Google's common types, and the well-known types."""
-    common = Path(str(files("google.api"))).parents[1]
-    well_known = Path(str(files("grpc_tools"))) / "_proto"
+    common = Path(code_pb2.__file__).parents[2]
+    well_known = Path(grpc_tools.__file__).parent / "_proto"
     return [f"-I{PROTO}", f"-I{common}", f"-I{well_known}"]
 
 
