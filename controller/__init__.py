@@ -1,0 +1,43 @@
+"""The control room: turns targets into safe joint torques every tick.
+
+A robot model is a `RobotSpec`; all units of one model are a `Cohort`; any mix of cohorts is a `Floor`. What a
+tick does is specified in `controller/reference.py` (NumPy) and runs as `controller/kernel.c`, which equals
+it bit for bit. `controller/loop.py` calls it on time, `controller/driver.py` is the line to the robot.
+"""
+
+from controller.cohort import Cohort, Floor
+from controller.driver import Capabilities, Driver, Identity
+from controller.errors import (
+    CommandError,
+    ControllerError,
+    DriverError,
+    KernelUnavailableError,
+    SpecError,
+    StateError,
+    StopHeldError,
+)
+from controller.kernel import backend, backend_reason
+from controller.safety import Event, Fault, State
+from controller.spec import JointSpec, RobotSpec
+
+__all__ = [
+    "Capabilities",
+    "Cohort",
+    "CommandError",
+    "ControllerError",
+    "Driver",
+    "DriverError",
+    "Event",
+    "Fault",
+    "Floor",
+    "Identity",
+    "JointSpec",
+    "KernelUnavailableError",
+    "RobotSpec",
+    "SpecError",
+    "State",
+    "StateError",
+    "StopHeldError",
+    "backend",
+    "backend_reason",
+]

@@ -1,0 +1,121 @@
+"""Finds, loads and binds the compiled kernel; says why where it cannot.
+
+The library is plain C without a Python symbol, opened by its path. It is used only if it was built from the
+very sources that lie beside this file: a stale build would silently be another control law.
+"""
+
+import ctypes
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from controller.block import PARAMETERS, Block
+
+SOURCES = ("kernel.c", "kernel_step.h")
+
+_REAL_ARRAYS = (
+    "staged_q_ref", "staged_dq_ref", "staged_tau_ff", "staged_kp", "staged_kd",
+    "held_q_ref", "held_dq_ref", "held_tau_ff", "held_kp", "held_kd", "q", "dq", "tau", "parameters",
+)  # fmt: skip
+_BIT_ARRAYS = (
+    "fault", "fresh", "age", "state", "stop_request", "stop_ticks", "slow_ticks", "unit_fault", "next_state",
+)  # fmt: skip
+_COUNTS = ("is_double", "joints", "lanes", "watchdog_ticks", "dwell_ticks", "timeout_ticks")
+
+
+class _Context(ctypes.Structure):
+    """Mirror of `struct context` in kernel.c."""
+
+    _fields_ = [  # noqa: RUF012 - ctypes asks for a class attribute
+        *((name, ctypes.c_void_p) for name in _REAL_ARRAYS + _BIT_ARRAYS),
+        *((name, ctypes.c_uint32) for name in _COUNTS),
+    ]
+
+
+@dataclass(frozen=True)
+class _Library:
+    handle: ctypes.CDLL | None
+    reason: str
+
+
+def backend() -> Literal["compiled", "numpy"]:
+    """Return which form of the step a new cohort gets unless it asks for another."""
+    return "numpy" if _library().handle is None else "compiled"
+
+
+def backend_reason() -> str:
+    """Return why `backend` is what it is, in one sentence."""
+    return _library().reason
+
+
+def bind(blocks: Sequence[Block]) -> Callable[[], None]:
+    """Return a call without arguments that advances `blocks` by one tick in the compiled kernel.
+
+    The addresses are taken once, here: the blocks' arrays must not be replaced afterwards, and nothing is
+    checked any more per tick. The blocks live as long as the call does.
+    """
+    library = _library().handle
+    assert library is not None, "bind() without a library: ask backend() first"
+    contexts = (_Context * len(blocks))()
+    for context, block in zip(contexts, blocks, strict=True):
+        for name in _REAL_ARRAYS + _BIT_ARRAYS:
+            array = getattr(block, name)
+            assert array.flags.c_contiguous, name
+            setattr(context, name, array.ctypes.data)
+        assert block.parameters.shape[1] == len(PARAMETERS)
+        context.is_double = int(block.dtype == np.float64)
+        context.joints, context.lanes = block.joints, block.lanes
+        context.watchdog_ticks = block.watchdog_ticks
+        context.dwell_ticks = block.dwell_ticks
+        context.timeout_ticks = block.timeout_ticks
+    call = library.palaestra_step
+    first, count = ctypes.c_void_p(ctypes.addressof(contexts)), ctypes.c_size_t(len(blocks))
+
+    # Default arguments are local to the call, which is what makes one robot's tick cost about a microsecond;
+    # they also keep the memory alive for as long as the call is.
+    def step(call=call, first=first, count=count, keep=(contexts, tuple(blocks))) -> None:  # type: ignore[no-untyped-def]
+        call(first, count)
+
+    return step
+
+
+def source_digest(folder: Path) -> str:
+    """Return the digest of the kernel's sources in `folder`, as the build bakes it in. Raises OSError."""
+    digest = hashlib.sha256()
+    for name in SOURCES:
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def _library() -> _Library:
+    library = load(Path(__file__).parent)
+    if library.handle is None:
+        logging.getLogger(__name__).warning("control kernel: using NumPy, about 15 times slower: %s", library.reason)
+    return library
+
+
+def load(folder: Path) -> _Library:
+    """Open the library in `folder` and prove that it is ours. Never raises: the reason says what is wrong."""
+    path = next((p for s in EXTENSION_SUFFIXES if (p := folder / f"_kernel{s}").is_file()), None)
+    if path is None:
+        return _Library(None, "not built (no compiler at installation?): `python -m controller build` tries again")
+    try:
+        handle = ctypes.CDLL(str(path))
+        handle.palaestra_digest.restype = ctypes.c_char_p
+        handle.palaestra_context_bytes.restype = ctypes.c_size_t
+        handle.palaestra_step.restype = None
+        built_from = handle.palaestra_digest().decode()
+        context_bytes = handle.palaestra_context_bytes()
+    except (OSError, AttributeError) as error:
+        return _Library(None, f"{path.name} does not load: {error}")
+    if context_bytes != ctypes.sizeof(_Context) or built_from != source_digest(folder):
+        return _Library(None, f"{path.name} was built from other sources: `python -m controller build`")
+    return _Library(handle, f"{path.name} was built from these sources ({built_from})")
