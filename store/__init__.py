@@ -1,0 +1,73 @@
+"""The store: records episodes, keeps their bytes, reads them back and exports them.
+
+    objects = LocalObjects(root / "objects")
+    with EpisodeRecorder(header, root / "spool", objects) as recorder:
+        recorder.append(time_s, q, dq, tau, q_ref)
+        sealed = recorder.seal(Outcome(Status.SUCCESS, episode_return=1.0))
+    episode = read_episode(objects.path_of(sealed.sha256), sha256=sealed.sha256)
+
+The catalogue of episodes is the scheduler's: what `seal` returns goes there, in the transaction of the job's
+event.
+"""
+
+from store.episode import (
+    ACTION,
+    BASE_POSE,
+    EFFORT,
+    STATE,
+    TIME,
+    VELOCITY,
+    EpisodeHeader,
+    Outcome,
+    Status,
+    joint_units,
+)
+from store.errors import (
+    BrokenEpisode,
+    BrokenObject,
+    EpisodeClosed,
+    EpisodeNotFound,
+    ExportRefused,
+    InvalidDigest,
+    InvalidEpisode,
+    ObjectNotFound,
+    StoreError,
+    StoreFull,
+)
+from store.objects import LocalObjects, ObjectStore, StoredObject
+from store.reader import Episode, EpisodeSummary, read_episode, read_summary
+from store.recorder import EpisodeRecorder, SealedEpisode
+from store.spool import clean_spool
+
+__all__ = [
+    "ACTION",
+    "BASE_POSE",
+    "EFFORT",
+    "STATE",
+    "TIME",
+    "VELOCITY",
+    "BrokenEpisode",
+    "BrokenObject",
+    "Episode",
+    "EpisodeClosed",
+    "EpisodeHeader",
+    "EpisodeNotFound",
+    "EpisodeRecorder",
+    "EpisodeSummary",
+    "ExportRefused",
+    "InvalidDigest",
+    "InvalidEpisode",
+    "LocalObjects",
+    "ObjectNotFound",
+    "ObjectStore",
+    "Outcome",
+    "SealedEpisode",
+    "Status",
+    "StoreError",
+    "StoreFull",
+    "StoredObject",
+    "clean_spool",
+    "joint_units",
+    "read_episode",
+    "read_summary",
+]

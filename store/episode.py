@@ -1,0 +1,271 @@
+"""What an episode is: its header, its outcome and its signals, checked once and then immutable.
+
+An episode is one recorded run on one unit or in one simulated world. The header says everything that is
+needed to understand the numbers without asking anybody: the body and its joints, the task, the rates and the
+clock, the engine, the controller and the units of measure. It travels inside the sealed file as canonical
+JSON, so that a file found alone can still be read.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from typing import Any, Self
+
+from store.errors import InvalidEpisode
+
+SCHEMA_VERSION = 1
+MAX_VALUES = 2**28
+"""Most float32 values of one episode, all signals together: 1 GiB decoded, 75 min of 29 joints at 500 Hz.
+The recorder stops there and the reader refuses more, so what was written can always be read."""
+MAX_JOINTS = 1024
+MAX_NAME = 255
+MAX_TEXT = 4096
+
+TIME = "time_s"
+STATE = "observation.state"
+VELOCITY = "observation.velocity"
+EFFORT = "observation.effort"
+ACTION = "action"
+BASE_POSE = "observation.base_pose"
+JOINT_SIGNALS = (STATE, VELOCITY, EFFORT, ACTION)
+SIGNALS = (*JOINT_SIGNALS, BASE_POSE)
+BASE_POSE_NAMES = ("x", "y", "z", "qw", "qx", "qy", "qz")
+
+CLOCK_SOURCES = ("simulation", "monotonic", "ntp", "ptp")
+LEVELS = ("L1", "L2", "L3", "L4")
+
+
+class Status(StrEnum):
+    """How an episode ended."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    ABORTED = "aborted"
+
+
+def joint_units(*, base_pose: bool = False) -> dict[str, str]:
+    """Return the units of measure of a body with revolute joints; the keys say which signals are recorded.
+
+    `observation.state` and `action` are joint positions [rad], `observation.velocity` [rad/s],
+    `observation.effort` the joint torque [N m], `time_s` seconds since `started_at_ns`. With `base_pose` also
+    `observation.base_pose`: position [m] and unit quaternion (w, x, y, z) of the base in the world frame.
+    """
+    units = {TIME: "s", STATE: "rad", VELOCITY: "rad/s", EFFORT: "N m", ACTION: "rad"}
+    if base_pose:
+        units[BASE_POSE] = "m, quaternion wxyz"
+    return units
+
+
+@dataclass(frozen=True)
+class EpisodeHeader:
+    """What is known of an episode before its first sample. A field that breaks its rule: InvalidEpisode.
+
+    Attributes:
+        name: Resource name, e.g. `vendors/acme/episodes/e-7`.
+        vendor: The owner, as the scheduler names it.
+        job, attempt: The job that recorded it and which try at it, counted from 1.
+        unit, world: The robot or the simulated world; exactly one of them is set.
+        robot_model, maker: The body and who makes it.
+        joint_names: Names of the n joints, in the order of the columns of every joint signal.
+        scenario, cell, level: Where and what; `level` is L1 to L4. None where the job has none.
+        task: What is to be done, in plain words.
+        seed: The seed of everything random in the run, not negative.
+        control_rate_hz, sample_rate_hz: Rate of the joint loop, and of the rows recorded here.
+        clock_source: One of `CLOCK_SOURCES`: what drives `time_s`.
+        engine, engine_version: What moved the body, e.g. `mujoco` `4.0.0`, or a robot's firmware.
+        architecture: Processor architecture of the recording machine, as `platform.machine()` says.
+        model_sha256: Hash of the body description that was used.
+        controller_version, controller_backend: The control core and its kernel, e.g. `0.1.0` `cython`.
+        started_at_ns: Wall clock of `time_s == 0`, nanoseconds since 1970-01-01 UTC.
+        units: Unit of measure per recorded signal, see `joint_units`.
+    """
+
+    name: str
+    vendor: str
+    job: str
+    attempt: int
+    robot_model: str
+    maker: str
+    joint_names: tuple[str, ...]
+    task: str
+    seed: int
+    control_rate_hz: float
+    sample_rate_hz: float
+    clock_source: str
+    engine: str
+    engine_version: str
+    architecture: str
+    model_sha256: str
+    controller_version: str
+    controller_backend: str
+    started_at_ns: int
+    unit: str | None = None
+    world: str | None = None
+    scenario: str | None = None
+    cell: str | None = None
+    level: str | None = None
+    units: Mapping[str, str] = field(default_factory=joint_units, hash=False)
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        if type(self.schema_version) is not int or self.schema_version != SCHEMA_VERSION:
+            raise _bad("schema_version", self.schema_version, f"this store knows version {SCHEMA_VERSION}")
+        for name in _NAMES:
+            _check_text(name, getattr(self, name), MAX_NAME)
+        for name in _OPTIONAL_NAMES:
+            if getattr(self, name) is not None:
+                _check_text(name, getattr(self, name), MAX_NAME)
+        _check_text("task", self.task, MAX_TEXT)
+        if (self.unit is None) == (self.world is None):
+            raise _bad("unit", self.unit, f"exactly one of unit and world is set; world is {self.world!r}")
+        if self.level is not None and self.level not in LEVELS:
+            raise _bad("level", self.level, f"one of {', '.join(LEVELS)}")
+        if self.clock_source not in CLOCK_SOURCES:
+            raise _bad("clock_source", self.clock_source, f"one of {', '.join(CLOCK_SOURCES)}")
+        if not re.fullmatch("[0-9a-f]{64}", self.model_sha256):
+            raise _bad("model_sha256", self.model_sha256, "64 lower-case hexadecimal digits")
+        for name, least in (("attempt", 1), ("seed", 0), ("started_at_ns", 1)):
+            value = getattr(self, name)
+            if type(value) is not int or not least <= value < 2**63:
+                raise _bad(name, value, f"an integer from {least} to 2**63 - 1")
+        for name in ("control_rate_hz", "sample_rate_hz"):
+            value = getattr(self, name)
+            if type(value) not in (int, float) or not (math.isfinite(value) and 0 < value <= 1e6):
+                raise _bad(name, value, "a rate above 0 and up to 1e6 Hz")
+            object.__setattr__(self, name, float(value))
+        object.__setattr__(self, "joint_names", _checked_joints(self.joint_names))
+        object.__setattr__(self, "units", _checked_units(self.units))
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Names of the recorded signals without the time, in the order of the file's columns."""
+        return tuple(signal for signal in SIGNALS if signal in self.units)
+
+    def width(self, signal: str) -> int:
+        """Return how many values one row of `signal` has."""
+        return len(BASE_POSE_NAMES) if signal == BASE_POSE else len(self.joint_names)
+
+    @property
+    def row_values(self) -> int:
+        """How many float32 values one row has, all signals together; the time counts as two."""
+        return 2 + sum(self.width(signal) for signal in self.signals)
+
+    def to_json(self) -> str:
+        """Return canonical JSON: sorted keys, no spaces, so that equal headers are equal bytes."""
+        return _dump(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read what `to_json` wrote. Raises InvalidEpisode on anything else."""
+        values = _load("header", text, {f.name for f in fields(cls)})
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise InvalidEpisode(f"header: {error}") from error
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an episode ended: `cause` tells why it was not a success, `episode_return` sums the rewards."""
+
+    status: Status
+    cause: str = ""
+    episode_return: float | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "status", Status(self.status))
+        except ValueError:
+            raise _bad("status", self.status, f"one of {', '.join(Status)}") from None
+        if self.status is Status.SUCCESS:
+            if self.cause != "":
+                raise _bad("cause", self.cause, "a success has none")
+        else:
+            _check_text("cause", self.cause, MAX_TEXT)
+        if self.episode_return is not None:
+            if type(self.episode_return) not in (int, float) or not math.isfinite(self.episode_return):
+                raise _bad("episode_return", self.episode_return, "a finite number or None")
+            object.__setattr__(self, "episode_return", float(self.episode_return))
+
+    def to_json(self) -> str:
+        """Return canonical JSON."""
+        return _dump(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read what `to_json` wrote. Raises InvalidEpisode on anything else."""
+        values = _load("outcome", text, {f.name for f in fields(cls)})
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise InvalidEpisode(f"outcome: {error}") from error
+
+
+_NAMES = (
+    "name",
+    "vendor",
+    "job",
+    "robot_model",
+    "maker",
+    "engine",
+    "engine_version",
+    "architecture",
+    "controller_version",
+    "controller_backend",
+)
+_OPTIONAL_NAMES = ("unit", "world", "scenario", "cell")
+
+
+def _bad(name: str, value: object, rule: str) -> InvalidEpisode:
+    shown = repr(value)
+    return InvalidEpisode(f"{name}: {shown if len(shown) <= 200 else shown[:200] + '...'}: {rule}")
+
+
+def _check_text(name: str, value: object, most: int) -> None:
+    if not isinstance(value, str) or not value.strip() or len(value) > most:
+        raise _bad(name, value, f"text of 1 to {most} characters")
+    if any(ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF for c in value):
+        raise _bad(name, value, "no control characters, no lone surrogates")
+
+
+def _checked_joints(names: object) -> tuple[str, ...]:
+    if isinstance(names, str) or not isinstance(names, (tuple, list)) or not 1 <= len(names) <= MAX_JOINTS:
+        raise _bad("joint_names", names, f"1 to {MAX_JOINTS} names")
+    for name in names:
+        _check_text("joint_names", name, MAX_NAME)
+    if len(set(names)) != len(names):
+        raise _bad("joint_names", names, "each name once")
+    return tuple(names)
+
+
+def _checked_units(units: object) -> dict[str, str]:
+    if not isinstance(units, Mapping):
+        raise _bad("units", units, "a mapping from signal to unit of measure")
+    for signal in (TIME, *JOINT_SIGNALS):
+        if signal not in units:
+            raise _bad("units", dict(units), f"{signal} has a unit of measure")
+    for signal, unit in units.items():
+        if signal != TIME and signal not in SIGNALS:
+            raise _bad("units", signal, f"one of {', '.join(SIGNALS)}")
+        _check_text(f"units[{signal}]", unit, MAX_NAME)
+    return {signal: units[signal] for signal in (TIME, *SIGNALS) if signal in units}
+
+
+def _dump(values: dict[str, Any]) -> str:
+    return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _load(what: str, text: str | bytes, known: set[str]) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidEpisode(f"{what}: not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise _bad(what, values, "a JSON object")
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise _bad(what, unknown, "no field of this schema version")
+    return values

@@ -1,0 +1,41 @@
+"""Everything the store refuses, one class per reason. Each message carries the offending value."""
+
+
+class StoreError(Exception):
+    """Base of all errors of the store."""
+
+
+class InvalidEpisode(StoreError):
+    """A header, an outcome or a signal breaks the rules of an episode; nothing of it was written."""
+
+
+class EpisodeClosed(StoreError):
+    """The recorder was sealed, aborted, or failed before; it takes no more rows."""
+
+
+class StoreFull(StoreError):
+    """The disk, a quota or a file size limit is exhausted; nothing of the episode became visible."""
+
+
+class BrokenEpisode(StoreError):
+    """A sealed file is truncated, altered, too big to decode, or says something else than it holds."""
+
+
+class EpisodeNotFound(StoreError):
+    """There is no such episode for this reader: it does not exist, or it belongs to somebody else."""
+
+
+class InvalidDigest(StoreError):
+    """A name of an object is not 64 lower-case hexadecimal digits."""
+
+
+class ObjectNotFound(StoreError):
+    """The object store holds nothing under this digest."""
+
+
+class BrokenObject(StoreError):
+    """The bytes of an object do not have the hash that names it."""
+
+
+class ExportRefused(StoreError):
+    """Episodes cannot go into one data set, or the target is not free."""

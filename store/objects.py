@@ -1,0 +1,184 @@
+"""Bytes named by their hash: the one place where sealed files live.
+
+An object is immutable, and its name is the SHA-256 of its bytes, so a reader can always prove what it got
+and storing the same thing twice costs nothing. `ObjectStore` is the contract; `LocalObjects` keeps it in a
+folder:
+
+    root/sha256/ab/abcdef...   complete objects, nothing else ever
+    root/incoming/             copies under way from another file system
+
+A file only ever appears under `sha256/` by a rename of bytes that were flushed to the disk before.
+"""
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from store.errors import BrokenObject, InvalidDigest, ObjectNotFound, StoreFull
+from store.spool import Claim
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """What the store holds: its name and its size."""
+
+    sha256: str
+    size_bytes: int
+
+
+class ObjectStore(Protocol):
+    """Immutable objects by hash. Every implementation passes `tests/store/object_store_contract.py`.
+
+    Every method with a digest raises InvalidDigest for an ill-formed one, before anything is touched.
+    """
+
+    def put_file(self, path: Path, *, move: bool = False) -> StoredObject:
+        """Store the file's bytes durably; when this returns they survive a crash. Storing twice is no error.
+
+        With `move` the source is gone afterwards. Raises StoreFull; then nothing became visible.
+        """
+        ...
+
+    def open(self, sha256: str) -> BinaryIO:
+        """Open an object for reading. Raises ObjectNotFound."""
+        ...
+
+    def path_of(self, sha256: str) -> Path:
+        """Return a local file with the object's bytes, to be read only. Raises ObjectNotFound."""
+        ...
+
+    def verify(self, sha256: str) -> StoredObject:
+        """Read the whole object and check its hash. Raises ObjectNotFound, BrokenObject."""
+        ...
+
+    def digests(self) -> Iterator[str]:
+        """Yield the names of all objects in ascending order."""
+        ...
+
+
+def check_digest(sha256: str) -> str:
+    """Return `sha256` if it is a well-formed name. Raises InvalidDigest; path traversal ends here."""
+    if not isinstance(sha256, str) or not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise InvalidDigest(f"{str(sha256)[:100]!r} is no SHA-256: 64 lower-case hexadecimal digits")
+    return sha256
+
+
+def hash_of(file: BinaryIO) -> str:
+    """Return the SHA-256 of what is left to read in `file`."""
+    digest = hashlib.sha256()
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def full_error(error: OSError, what: str) -> StoreFull | None:
+    """Return StoreFull when `error` says that the disk, the quota or the file size limit is exhausted."""
+    if error.errno not in _FULL:
+        return None
+    return StoreFull(f"no room to write {what}: {os.strerror(error.errno)}")
+
+
+class LocalObjects:
+    """Objects in a local folder, folders 0700 and files 0600. Safe for many processes at a time."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / "sha256"
+        self._incoming = root / "incoming"
+        for folder in (root, self._folder, self._incoming):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # All fan-out folders exist and are durable before the first object: no put races with their making.
+        fan_out = [self._folder / f"{first:02x}" for first in range(256)]
+        missing = [folder for folder in fan_out if not folder.is_dir()]
+        for folder in missing:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        if missing:
+            for folder in (self._folder, root, root.parent):
+                _sync_folder(folder)
+
+    @property
+    def incoming(self) -> Path:
+        """The folder of copies under way; `clean_spool` removes what a killed process left in it."""
+        return self._incoming
+
+    def put_file(self, path: Path, *, move: bool = False) -> StoredObject:
+        """See `ObjectStore.put_file`. A move within one file system costs no copy."""
+        if move and path.stat().st_dev == self._folder.stat().st_dev:
+            return self._adopt(path)
+        with Claim(self._incoming) as claim:
+            try:
+                with open(path, "rb") as source, open(claim.path, "wb") as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
+            except OSError as error:
+                raise full_error(error, f"object from {path.name}") or error from error
+            stored = self._adopt(claim.path)
+        if move:
+            path.unlink()
+        return stored
+
+    def open(self, sha256: str) -> BinaryIO:
+        """See `ObjectStore.open`."""
+        try:
+            return open(self._place(sha256), "rb")
+        except FileNotFoundError:
+            raise ObjectNotFound(f"object {sha256} not found") from None
+
+    def path_of(self, sha256: str) -> Path:
+        """See `ObjectStore.path_of`."""
+        path = self._place(sha256)
+        if not path.is_file():
+            raise ObjectNotFound(f"object {sha256} not found")
+        return path
+
+    def verify(self, sha256: str) -> StoredObject:
+        """See `ObjectStore.verify`."""
+        with self.open(sha256) as file:
+            found = hash_of(file)
+            size_bytes = file.tell()
+        if found != sha256:
+            raise BrokenObject(f"object {sha256} has the hash {found} ({size_bytes} bytes)")
+        return StoredObject(sha256, size_bytes)
+
+    def digests(self) -> Iterator[str]:
+        """See `ObjectStore.digests`."""
+        for folder in sorted(self._folder.iterdir()):
+            for path in sorted(folder.iterdir()):
+                yield check_digest(path.name)
+
+    def _place(self, sha256: str) -> Path:
+        return self._folder / check_digest(sha256)[:2] / sha256
+
+    def _adopt(self, path: Path) -> StoredObject:
+        """Make a private, complete file of this file system an object: flush, rename, flush the folder."""
+        with open(path, "rb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            sha256 = hash_of(file)
+            size_bytes = file.tell()
+            try:
+                os.fsync(file.fileno())
+            except OSError as error:  # delayed allocation may find the disk full only now
+                raise full_error(error, f"object {sha256}") or error from error
+        place = self._place(sha256)
+        # Renaming over an object that is there already replaces it by proven bytes: putting again heals.
+        os.rename(path, place)
+        _sync_folder(place.parent)
+        return StoredObject(sha256, size_bytes)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems cannot flush a folder and say so; there is nothing better to do on them.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,182 @@
+"""Read a sealed episode and believe nothing: every claim of the file is checked before it costs memory."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
+import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
+
+from store.episode import MAX_VALUES, TIME, EpisodeHeader, Outcome
+from store.errors import BrokenEpisode, InvalidEpisode
+from store.layout import HEADER_KEY, OUTCOME_KEY, check_block, schema_of
+from store.objects import hash_of
+
+_FOOTER_BYTES = 16 << 20
+"""Most bytes of a footer: metadata and one row group of a few columns need a few hundred kB at the worst."""
+_CONTAINER_ITEMS = 100_000
+"""Most items of one list in the footer, e.g. of columns."""
+_PAGE_OVERHEAD = 1.1
+_PAGE_SLACK_BYTES = 1 << 16
+"""Pages carry headers and levels beside their values: how much more than its values a column may claim."""
+
+
+@dataclass(frozen=True)
+class EpisodeSummary:
+    """What a sealed file says of itself, read without its signals."""
+
+    header: EpisodeHeader
+    outcome: Outcome
+    rows: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A sealed episode in memory.
+
+    Attributes:
+        time_s: Sample times [s] since `header.started_at_ns`, float64, shape (rows,), strictly rising.
+        signals: Per signal float32 of shape (rows, width), in the header's units.
+    """
+
+    header: EpisodeHeader
+    outcome: Outcome
+    time_s: np.ndarray
+    signals: dict[str, np.ndarray]
+
+
+def read_summary(path: Path, *, max_values: int = MAX_VALUES) -> EpisodeSummary:
+    """Read header, outcome and size. Raises BrokenEpisode; a missing file is a FileNotFoundError."""
+    with _open(path, max_values) as (_, summary):
+        return summary
+
+
+def read_episode(path: Path, *, sha256: str | None = None, max_values: int = MAX_VALUES) -> Episode:
+    """Read a whole episode.
+
+    Args:
+        path: The sealed file.
+        sha256: If given, the hash the file must have; it is checked before anything is decoded.
+        max_values: Most float32 values that are decoded; a file that claims more is refused.
+
+    Raises:
+        BrokenEpisode: Names the file and the place. A missing file is a FileNotFoundError.
+    """
+    if sha256 is not None:
+        with open(path, "rb") as file:
+            found = hash_of(file)
+        if found != sha256:
+            raise BrokenEpisode(f"{path.name}: the file has the hash {found} instead of {sha256}")
+    with _open(path, max_values) as (parquet, summary):
+        header = summary.header
+        time_s = _column(parquet, path, TIME, summary.rows, 1).reshape(-1)
+        signals = {s: _column(parquet, path, s, summary.rows, header.width(s)) for s in header.signals}
+    try:
+        check_block(header, time_s, signals, after_s=-np.inf, first_row=0)
+    except InvalidEpisode as error:
+        raise BrokenEpisode(f"{path.name}: {error}") from error
+    return Episode(header, summary.outcome, time_s, signals)
+
+
+@contextmanager
+def _open(path: Path, max_values: int) -> Iterator[tuple[Any, EpisodeSummary]]:
+    """Open a sealed file, check all it claims, and turn every failure inside the block into BrokenEpisode."""
+    try:
+        size_bytes = _check_frame(path)
+        with pq.ParquetFile(
+            path,
+            thrift_string_size_limit=_FOOTER_BYTES,
+            thrift_container_size_limit=_CONTAINER_ITEMS,
+            page_checksum_verification=True,
+        ) as parquet:
+            header, outcome = _read_words(path, parquet.metadata.metadata or {})
+            _check_claims(path, parquet, header, max_values)
+            yield parquet, EpisodeSummary(header, outcome, parquet.metadata.num_rows, size_bytes)
+    except FileNotFoundError:
+        raise
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise BrokenEpisode(f"{path.name}: {_first_line(error)}") from error
+
+
+def _check_frame(path: Path) -> int:
+    """Check the frame of a Parquet file, `PAR1 ... footer, its length, PAR1`. Returns its size."""
+    with open(path, "rb") as file:
+        start = file.read(4)
+        size_bytes = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size_bytes - 8))
+        end = file.read(8)
+    if size_bytes < 12 or start != b"PAR1" or end[4:] != b"PAR1":
+        raise BrokenEpisode(f"{path.name}: not a whole Parquet file ({size_bytes} bytes)")
+    footer_bytes = int.from_bytes(end[:4], "little")
+    if footer_bytes > min(_FOOTER_BYTES, size_bytes - 12):
+        raise BrokenEpisode(f"{path.name}: footer claims {footer_bytes} bytes of {size_bytes}")
+    return size_bytes
+
+
+def _read_words(path: Path, metadata: dict[bytes, bytes]) -> tuple[EpisodeHeader, Outcome]:
+    try:
+        return (
+            EpisodeHeader.from_json(metadata[HEADER_KEY].decode()),
+            Outcome.from_json(metadata[OUTCOME_KEY].decode()),
+        )
+    except KeyError as error:
+        raise BrokenEpisode(f"{path.name}: metadata: no {error}: not an episode of this store") from None
+    except InvalidEpisode as error:
+        raise BrokenEpisode(f"{path.name}: metadata: {error}") from error
+
+
+def _check_claims(path: Path, parquet: Any, header: EpisodeHeader, max_values: int) -> None:
+    """Check the footer's claims against the header and the bounds, so that decoding costs what it should."""
+    metadata = parquet.metadata
+    if metadata.num_row_groups != 1:
+        raise BrokenEpisode(f"{path.name}: {metadata.num_row_groups} row groups instead of 1")
+    rows = metadata.num_rows
+    if rows < 1 or rows * header.row_values > max_values:
+        raise BrokenEpisode(
+            f"{path.name}: claims {rows} rows of {header.row_values} values; "
+            f"1 row to {max_values} values are decoded"
+        )
+    found, wanted = parquet.schema_arrow.remove_metadata(), schema_of(header)
+    if not found.equals(wanted):
+        raise BrokenEpisode(f"{path.name}: columns {_words(found)} instead of {_words(wanted)}")
+    group = metadata.row_group(0)
+    widths = {TIME: 2, **{signal: header.width(signal) for signal in header.signals}}
+    for index, (name, width) in enumerate(widths.items()):
+        column = group.column(index)
+        values = rows * (1 if name == TIME else width)
+        if column.num_values != values:
+            raise BrokenEpisode(f"{path.name}: {name}: claims {column.num_values} values instead of {values}")
+        most_bytes = int(4 * rows * width * _PAGE_OVERHEAD) + _PAGE_SLACK_BYTES
+        if column.total_uncompressed_size > most_bytes:
+            raise BrokenEpisode(
+                f"{path.name}: {name}: claims {column.total_uncompressed_size} bytes, "
+                f"{values} values take {most_bytes} at most"
+            )
+
+
+def _column(parquet: Any, path: Path, name: str, rows: int, width: int) -> np.ndarray:
+    """Decode one column. Returns shape (rows, width), read-only."""
+    try:
+        column = parquet.read(columns=[name], use_threads=False).column(0).combine_chunks()
+        if isinstance(column, pa.ChunkedArray):
+            column = pa.concat_arrays(column.chunks)
+        if column.null_count:
+            raise BrokenEpisode(f"{path.name}: {name}: {column.null_count} values are missing")
+        values: np.ndarray = (column if name == TIME else column.flatten()).to_numpy(zero_copy_only=True)
+        return values.reshape(rows, width)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise BrokenEpisode(f"{path.name}: {name}: {_first_line(error)}") from error
+
+
+def _words(schema: Any) -> str:
+    return "(" + ", ".join(f"{field.name} {field.type}" for field in schema) + ")"
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
