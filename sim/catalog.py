@@ -1,0 +1,280 @@
+"""The robot catalogue: what `configs/robots/*.toml` says, joined with the model it points to.
+
+A file describes one robot model. Its fields:
+
+    id, maker, name, robot_class, licence     text; the file's name is the id
+    [source]      builder = "humanoid"        one of sim.own.BUILDERS, or
+                  path = "unitree_g1/g1.xml"  a path inside a MuJoCo Menagerie checkout or asset wheel,
+                  package = "..."             the package to install when it is missing
+                  touching = ["collision_*"]  geoms that must be made to touch the world (optional)
+    [home]        keyframe = "stand"          of the model, or
+                  base_height_m, base_offset_m, [home.joints]
+    [[joints]]    match = ["*_knee"]          patterns of joint names; the first table that matches counts
+                  dq_max_rad_s, tau_rate_nm_s, kp_nm_rad, kd_nms_rad, source
+                  v_knee_rad_s, v_noload_rad_s, tau_max_nm, q_min_rad, q_max_rad     (optional)
+    end_effector  site or body that `reach` moves (arms)
+
+Every limit that is not in the file comes from the MJCF. Numbers carry their source beside them.
+"""
+
+import difflib
+import fnmatch
+import functools
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from controller.errors import SpecError
+from controller.spec import JointSpec, RobotSpec
+from sim.errors import BrokenCatalogue, BrokenModel, MissingModel, UnknownRobot
+from sim.mjcf import compile_model, load_mjcf
+from sim.model import (
+    PHYSICS_PERIOD_S,
+    DrivenJoint,
+    add_floor,
+    driven_joints,
+    fingerprint,
+    let_touch,
+    use_keyframe,
+    use_position_limits,
+    use_torque_motors,
+)
+from sim.own import BUILDERS
+from sim.resolve import locate
+
+ROBOTS_FOLDER = Path(__file__).resolve().parents[1] / "configs" / "robots"
+ROBOT_CLASSES = ("humanoid", "biped", "quadruped", "arm", "dual_arm", "mobile_base")
+_JOINT_LIMITS = (
+    "dq_max_rad_s", "tau_rate_nm_s", "kp_nm_rad", "kd_nms_rad",
+    "v_knee_rad_s", "v_noload_rad_s", "tau_max_nm", "q_min_rad", "q_max_rad",
+)  # fmt: skip
+# Joints without any position limit in model and file (wheels, free turning servos) get one full turn.
+_FULL_TURN_RAD = (-np.pi, np.pi)
+
+
+@dataclass(frozen=True)
+class JointGroup:
+    """Numbers for all joints whose names match one of the patterns."""
+
+    match: tuple[str, ...]
+    values: Mapping[str, float]
+    source: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One robot model of the catalogue.
+
+    Attributes:
+        id: Identifier, such as `unitree_g1`.
+        maker, name: Who makes it and what they call it.
+        robot_class: One of `ROBOT_CLASSES`.
+        licence: SPDX identifier of the model's licence.
+        package: Package that carries the model's files; empty for our own robots.
+        end_effector: Site or body at the tip of an arm; empty for other classes.
+    """
+
+    id: str
+    maker: str
+    name: str
+    robot_class: str
+    licence: str
+    package: str
+    end_effector: str
+    _builder: str
+    _path: str
+    _touching: tuple[str, ...]
+    _home: Mapping[str, Any]
+    _groups: tuple[JointGroup, ...]
+    _menagerie_root: Path | None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the model is generated here, so that it is always available."""
+        return bool(self._builder)
+
+    def available(self) -> bool:
+        """Whether the model's files are on this machine. Reads no model."""
+        return self.is_own or locate(self._path, menagerie_root=self._menagerie_root) is not None
+
+    def provenance(self) -> str:
+        """Return where the model comes from, in words. Raises MissingModel."""
+        return "palaestra" if self.is_own else self._locate()[2]
+
+    def mjspec(self, *, visuals: bool = True, floor: bool = True) -> mujoco.MjSpec:
+        """Return the robot with torque motors on its driven joints and a `home` keyframe.
+
+        Args:
+            visuals: Keep geoms that are only there to be seen. Without them a model has the same
+                dynamics, compiles faster and needs less memory.
+            floor: Stand it on a floor of its own. Leave it out where the robot joins a larger scene.
+
+        Raises:
+            MissingModel: the files are not on this machine.
+            BrokenModel: the files are not what they should be.
+            BrokenCatalogue: the catalogue's file contradicts the model.
+        """
+        spec = self._source()
+        described = self._describe(driven_joints(spec))
+        home = self._home_qpos(spec)
+        use_torque_motors(spec, [j.name for j in described], [j.tau_max_nm for j in described])
+        for joint in described:
+            use_position_limits(spec, joint.name, (joint.q_min_rad, joint.q_max_rad))
+        use_keyframe(spec, home)
+        if self._touching:
+            let_touch(spec, self._touching)
+        if floor:
+            add_floor(spec)
+        spec.option.timestep = min(spec.option.timestep, PHYSICS_PERIOD_S)
+        spec.compiler.discardvisual = not visuals
+        return spec
+
+    def model(self, *, visuals: bool = False) -> mujoco.MjModel:
+        """Return `mjspec` compiled, by default without visuals. Raises as `mjspec`."""
+        return compile_model(self.mjspec(visuals=visuals), label=self.id)
+
+    def robot_spec(self) -> RobotSpec:
+        """Return limits and gains for the control core: MJCF limits joined with the catalogue's numbers.
+
+        Raises as `mjspec`.
+        """
+        return RobotSpec(robot_model=self.id, joints=tuple(self._describe(driven_joints(self._source()))))
+
+    def joint_names(self) -> tuple[str, ...]:
+        """Return the driven joints in the order of every array. Raises as `mjspec`."""
+        return self.robot_spec().joint_names
+
+    def model_sha256(self) -> str:
+        """Return the SHA-256 of the compiled model without visuals, the one that slots and units step."""
+        return _model_sha256(self.id, self._menagerie_root)
+
+    def _locate(self) -> tuple[Path, Path, str]:
+        found = locate(self._path, menagerie_root=self._menagerie_root)
+        if found is None:
+            others = ", ".join(e.id for e in robots(self._menagerie_root) if e.available())
+            raise MissingModel(
+                f"robot {self.id!r}: {self._path} is not on this machine; "
+                f"install {self.package!r} or set MENAGERIE_ROOT; available now: {others}"
+            )
+        return found
+
+    def _source(self) -> mujoco.MjSpec:
+        if self.is_own:
+            return BUILDERS[self._builder]()
+        file, root, _ = self._locate()
+        # The model's own folder is the fence: nothing of another model or of the machine is read.
+        return load_mjcf(file, root / Path(self._path).parts[0])
+
+    def _describe(self, joints: list[DrivenJoint]) -> list[JointSpec]:
+        return [self._describe_joint(joint) for joint in joints]
+
+    def _describe_joint(self, joint: DrivenJoint) -> JointSpec:
+        group = next((g for g in self._groups if any(fnmatch.fnmatchcase(joint.name, p) for p in g.match)), None)
+        if group is None:
+            raise BrokenCatalogue(f"robot {self.id!r}: no [[joints]] table matches joint {joint.name!r}")
+        values = dict(group.values)
+        sources = {key: group.source for key in values}
+        origin = "own table" if self.is_own else f"MJCF {self._path}"
+        low, high = joint.range_rad or _FULL_TURN_RAD
+        for key, value in (("q_min_rad", low), ("q_max_rad", high), ("tau_max_nm", joint.tau_max_nm)):
+            if key not in values and value is not None:
+                values[key] = value
+                sources[key] = origin
+        if "tau_max_nm" not in values:
+            raise BrokenCatalogue(f"robot {self.id!r}: neither MJCF nor file limits the torque of {joint.name!r}")
+        try:
+            return JointSpec(name=joint.name, sources=sources, **values)
+        except SpecError as error:
+            raise BrokenCatalogue(f"robot {self.id!r}: {error}") from error
+
+    def _home_qpos(self, spec: mujoco.MjSpec) -> list[float]:
+        """Return the home configuration (nq,). Joints of a described home that are not named are at 0."""
+        name = self._home.get("keyframe")
+        if name is not None:
+            key = spec.key(str(name))
+            if key is None:
+                raise BrokenCatalogue(f"robot {self.id!r}: the model has no keyframe {name!r}")
+            return [float(v) for v in key.qpos]
+        angles = dict(self._home.get("joints", {}))
+        qpos: list[float] = []
+        for joint in spec.joints:
+            if joint.type == mujoco.mjtJoint.mjJNT_FREE:
+                qpos += [0.0, 0.0, float(self._home["base_height_m"]), 1.0, 0.0, 0.0, 0.0]
+            else:
+                qpos.append(float(angles.pop(joint.name, 0.0)))
+        if angles:
+            raise BrokenCatalogue(f"robot {self.id!r}: home names joints the model lacks: {sorted(angles)}")
+        return qpos
+
+
+@functools.cache
+def _model_sha256(robot_id: str, menagerie_root: Path | None) -> str:
+    return fingerprint(find(robot_id, menagerie_root).model())
+
+
+def load_entry(path: Path, *, menagerie_root: Path | None = None) -> Entry:
+    """Read one description file. Raises BrokenCatalogue naming the file and the field."""
+    try:
+        table = tomllib.loads(path.read_text())
+        source, home = table["source"], table["home"]
+        entry = Entry(
+            id=table["id"],
+            maker=table["maker"],
+            name=table["name"],
+            robot_class=table["robot_class"],
+            licence=table["licence"],
+            package=source.get("package", ""),
+            end_effector=table.get("end_effector", ""),
+            _builder=source.get("builder", ""),
+            _path=source.get("path", ""),
+            _touching=tuple(source.get("touching", ())),
+            _home=home,
+            _groups=tuple(_group(g, path) for g in table["joints"]),
+            _menagerie_root=menagerie_root,
+        )
+    except (KeyError, tomllib.TOMLDecodeError) as error:
+        raise BrokenCatalogue(f"{path.name}: {error}") from error
+    if entry.robot_class not in ROBOT_CLASSES:
+        raise BrokenCatalogue(f"{path.name}: robot_class {entry.robot_class!r} is none of {ROBOT_CLASSES}")
+    if entry._builder and entry._builder not in BUILDERS:
+        raise BrokenCatalogue(f"{path.name}: builder {entry._builder!r} is none of {sorted(BUILDERS)}")
+    if bool(entry._builder) == bool(entry._path):
+        raise BrokenCatalogue(f"{path.name}: [source] needs either a builder or a path")
+    if entry.id != path.stem:
+        raise BrokenCatalogue(f"{path.name}: id {entry.id!r} is not the file's name")
+    return entry
+
+
+def _group(table: Mapping[str, Any], path: Path) -> JointGroup:
+    unknown = set(table) - set(_JOINT_LIMITS) - {"match", "source"}
+    if unknown:
+        raise BrokenCatalogue(f"{path.name}: unknown fields {sorted(unknown)} in [[joints]]")
+    if not table.get("source"):
+        raise BrokenCatalogue(f"{path.name}: [[joints]] {table.get('match')} names no source for its numbers")
+    values = {key: float(table[key]) for key in _JOINT_LIMITS if key in table}
+    return JointGroup(tuple(table["match"]), values, str(table["source"]))
+
+
+@functools.cache
+def robots(menagerie_root: Path | None = None) -> tuple[Entry, ...]:
+    """Return all entries, our own first, then by id. Entries need not be available.
+
+    Args:
+        menagerie_root: A MuJoCo Menagerie checkout that comes before the installed asset wheels.
+    """
+    entries = [load_entry(p, menagerie_root=menagerie_root) for p in sorted(ROBOTS_FOLDER.glob("*.toml"))]
+    return tuple(sorted(entries, key=lambda e: (not e.is_own, e.id)))
+
+
+def find(robot_id: str, menagerie_root: Path | None = None) -> Entry:
+    """Return one entry. Raises UnknownRobot with the closest ids."""
+    entries = {e.id: e for e in robots(menagerie_root)}
+    if robot_id not in entries:
+        close = difflib.get_close_matches(robot_id, entries, n=3, cutoff=0.4) or sorted(entries)
+        raise UnknownRobot(f"no robot {robot_id!r} in the catalogue; did you mean {', '.join(close)}?")
+    return entries[robot_id]

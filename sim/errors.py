@@ -1,0 +1,52 @@
+"""What can go wrong in the simulation room. Every error names the offending value."""
+
+
+class SimError(Exception):
+    """Base of all errors raised by `sim`."""
+
+
+class UnknownRobot(SimError):
+    """No catalogue entry has this id; the message offers the closest ids."""
+
+
+class MissingModel(SimError):
+    """The entry exists but its model files are not on this machine.
+
+    The message names the package that carries them and the robots that are available without it.
+    """
+
+
+class BrokenCatalogue(SimError):
+    """A robot or motion description file is incomplete or contradicts itself or its model."""
+
+
+class BrokenModel(SimError):
+    """An MJCF model is malformed, incomplete, too large, not finite, or reaches outside its folder."""
+
+
+class BrokenVenue(SimError):
+    """A venue configuration misses a field, has a wrong value, or names a fixture kind that does not exist."""
+
+
+class UnknownTask(SimError):
+    """No task has this name; the message offers the closest names."""
+
+
+class UnknownMotion(SimError):
+    """No motion has this name; the message offers the closest names."""
+
+
+class Misfit(SimError):
+    """A task or a motion was asked of a robot whose class or body it does not fit."""
+
+
+class BadAction(SimError):
+    """Actions for a slot have the wrong shape or are not finite; the worlds were not stepped."""
+
+
+class BadSnapshot(SimError):
+    """A snapshot belongs to another model, engine version, architecture, task or number of worlds."""
+
+
+class NoDisplay(SimError):
+    """No offscreen OpenGL (EGL or OSMesa) is available, so no picture can be drawn."""

@@ -1,0 +1,184 @@
+"""The one door through which MJCF from outside enters: checked before MuJoCo sees it.
+
+MuJoCo's own parser follows includes and asset files wherever they point, loads engine plugins and
+allocates what a model asks for. A model handed in by a vendor therefore passes four checks first:
+its files lie inside one folder, they exist and are small enough, no number is NaN or infinite, and
+nothing asks for plugins or for an unreasonable amount of memory.
+"""
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import mujoco
+
+from sim.errors import BrokenModel
+
+MAX_XML_BYTES = 16 * 2**20
+MAX_ASSET_BYTES = 256 * 2**20
+MAX_TOTAL_BYTES = 512 * 2**20
+MAX_FILES = 2_000
+MAX_COPIES = 20_000
+MAX_ARENA_BYTES = 2**30
+
+# Attributes that name a file, by element tag, and the compiler attributes that give their folder.
+_ASSET_FOLDERS = {"mesh": "meshdir", "hfield": "assetdir", "skin": "meshdir", "texture": "texturedir"}
+_TEXTURE_FILES = ("file", "fileright", "fileleft", "fileup", "filedown", "filefront", "fileback")
+_REFUSED = {"plugin": "engine plugins run foreign code", "extension": "engine plugins run foreign code"}
+_NOT_FINITE = re.compile(r"(?:^|\s)[+-]?(?:nan|inf(?:inity)?)(?=\s|$)", re.IGNORECASE)
+_TEXT_ATTRIBUTES = {"name", "class", "childclass", "file", "prefix", "model"}
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40, "P": 2**50, "E": 2**60}
+
+
+def load_mjcf(source: Path | str, root: Path) -> mujoco.MjSpec:
+    """Parse an MJCF model whose files all lie inside `root`.
+
+    Args:
+        source: Path of an XML file inside `root`, or the XML text itself (it starts with `<`);
+            the includes and assets of a text are looked up in `root`.
+        root: The folder the model may read from.
+
+    Raises:
+        BrokenModel: naming the file and the reason: syntax, missing or outside file, size, numbers
+            that are not finite, plugins, or what MuJoCo itself refuses.
+    """
+    root = root.resolve()
+    is_text = isinstance(source, str) and source.lstrip().startswith("<")
+    scan = _Scan(root)
+    if is_text:
+        text = str(source)
+        scan.document(text.encode(), label="<text>", folder=root)
+        scan.check_assets(root)
+        try:
+            return mujoco.MjSpec.from_string(text, include=scan.includes, assets=scan.contents())
+        except ValueError as error:
+            raise BrokenModel(f"<text>: {_first_line(error)}") from error
+    path = scan.inside(Path(source), label=str(source))
+    scan.file(path)
+    scan.check_assets(path.parent)
+    try:
+        return mujoco.MjSpec.from_file(str(path))
+    except ValueError as error:
+        raise BrokenModel(f"{path.name}: {_first_line(error)}") from error
+
+
+def compile_model(spec: mujoco.MjSpec, *, label: str) -> mujoco.MjModel:
+    """Compile a spec. Raises BrokenModel with `label` and MuJoCo's reason when it does not compile."""
+    try:
+        return spec.compile()
+    except (ValueError, mujoco.FatalError) as error:
+        raise BrokenModel(f"{label}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+class _Scan:
+    """One pass over a document and its includes: which files it would read, and what it would ask for."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._total_bytes = 0
+        self._seen: list[Path] = []
+        self._folders: dict[str, str] = {}
+        self._assets: list[tuple[str, str]] = []
+        self.includes: dict[str, bytes] = {}
+
+    def inside(self, path: Path, *, label: str) -> Path:
+        full = (path if path.is_absolute() else self._root / path).resolve()
+        if not full.is_relative_to(self._root):
+            raise BrokenModel(f"{label}: {path} lies outside the model's folder")
+        if not full.is_file():
+            raise BrokenModel(f"{label}: file {path} is missing")
+        return full
+
+    def file(self, path: Path) -> None:
+        if path in self._seen:
+            raise BrokenModel(f"{path.name}: included more than once")
+        self._seen.append(path)
+        self.document(self._read(path, MAX_XML_BYTES), label=path.name, folder=path.parent)
+
+    def document(self, data: bytes, *, label: str, folder: Path) -> None:
+        if len(data) > MAX_XML_BYTES:
+            raise BrokenModel(f"{label}: {len(data)} bytes of XML, at most {MAX_XML_BYTES} are read")
+        if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
+            raise BrokenModel(f"{label}: document types and entities are not accepted")
+        try:
+            tree = ET.fromstring(data)
+        except ET.ParseError as error:
+            raise BrokenModel(f"{label}: XML syntax: {error}") from error
+        copies = _copies(tree, label)
+        if copies > MAX_COPIES:
+            raise BrokenModel(f"{label}: asks for {copies} copies, at most {MAX_COPIES} are made")
+        for element in tree.iter():
+            self._element(element, label=label, folder=folder)
+
+    def _element(self, element: ET.Element, *, label: str, folder: Path) -> None:
+        tag = element.tag
+        if tag in _REFUSED:
+            raise BrokenModel(f"{label}: <{tag}>: {_REFUSED[tag]}")
+        for key, value in element.attrib.items():
+            if key not in _TEXT_ATTRIBUTES and _NOT_FINITE.search(value):
+                raise BrokenModel(f"{label}: <{tag} {key}={value!r}> is not finite")
+        if tag == "compiler":
+            for key in ("assetdir", "meshdir", "texturedir"):
+                if key in element.attrib:
+                    self._folders[key] = element.attrib[key]
+        elif tag == "size" and "memory" in element.attrib:
+            _check_memory(element.attrib["memory"], label)
+        elif tag in ("include", "model") and "file" in element.attrib:
+            name = element.attrib["file"]
+            path = self.inside(folder / name, label=label)
+            self.file(path)
+            self.includes[name] = path.read_bytes()
+        elif tag in _ASSET_FOLDERS:
+            for key in _TEXTURE_FILES:
+                if key in element.attrib:
+                    self._assets.append((_ASSET_FOLDERS[tag], element.attrib[key]))
+
+    def check_assets(self, folder: Path) -> None:
+        """Check that every asset is inside the root and small; the model's folder is `folder`."""
+        default = self._folders.get("assetdir", "")
+        self._asset_paths: dict[str, Path] = {}
+        for kind, name in self._assets:
+            path = self.inside(folder / self._folders.get(kind, default) / name, label=name)
+            if path not in self._seen:
+                self._seen.append(path)
+                self._count(path, path.stat().st_size, MAX_ASSET_BYTES)
+            self._asset_paths[name] = path
+        if len(self._seen) > MAX_FILES:
+            raise BrokenModel(f"{len(self._seen)} files, at most {MAX_FILES} are read")
+
+    def contents(self) -> dict[str, bytes]:
+        return {name: path.read_bytes() for name, path in self._asset_paths.items()}
+
+    def _read(self, path: Path, limit: int) -> bytes:
+        self._count(path, path.stat().st_size, limit)
+        return path.read_bytes()
+
+    def _count(self, path: Path, size: int, limit: int) -> None:
+        self._total_bytes += size
+        if size > limit or self._total_bytes > MAX_TOTAL_BYTES:
+            raise BrokenModel(f"{path.name}: {size} bytes ({self._total_bytes} in all) is too large")
+
+
+def _copies(tree: ET.Element, label: str) -> int:
+    """How many elements the nested replicate and flexcomp counts of a document multiply to, at most."""
+
+    def walk(element: ET.Element, factor: int) -> int:
+        if element.tag in ("replicate", "flexcomp") and "count" in element.attrib:
+            try:
+                for word in element.attrib["count"].split():
+                    factor *= max(1, int(word))
+            except ValueError as error:
+                raise BrokenModel(f"{label}: <{element.tag} count={element.attrib['count']!r}>") from error
+        return max([factor, *(walk(child, factor) for child in element)])
+
+    return walk(tree, 1)
+
+
+def _check_memory(text: str, label: str) -> None:
+    match = re.fullmatch(r"(-?\d+)([KMGTPE]?)", text.strip())
+    if match is None or int(match[1]) * _UNITS[match[2]] > MAX_ARENA_BYTES:
+        raise BrokenModel(f"{label}: <size memory={text!r}>: at most {MAX_ARENA_BYTES} bytes")
