@@ -23,7 +23,8 @@ LANES = 16
 CACHE_LINE_B = 64
 
 PARAMETERS = (
-    "q_min", "q_max", "dq_max", "dq_trip", "dq_slow", "tau_max", "tau_slope", "v_noload", "tau_step", "kd_stop",
+    "q_min", "q_max", "dq_max", "dq_trip", "dq_slow",
+    "tau_max", "tau_slope", "v_noload", "tau_step", "kd_stop",
 )  # fmt: skip
 """Columns of `Block.parameters`, in the order the kernel reads them."""
 

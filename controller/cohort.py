@@ -102,7 +102,8 @@ class Cohort:
         """Return the row of the joint `name`. Raises CommandError where the model has none."""
         index = self._joint.get(name)
         if index is None:
-            raise CommandError(f"{self.spec.robot_model} has no joint {name!r}: it has {', '.join(self._joint)}")
+            known = ", ".join(self._joint)
+            raise CommandError(f"{self.spec.robot_model} has no joint {name!r}: it has {known}")
         return index
 
     def set_target(
@@ -247,8 +248,13 @@ class Floor:
             raise CommandError(f"cohorts of one floor share one period: got {sorted(periods_s)}")
         compiled = [cohort.block for cohort in self.cohorts if cohort.backend == "compiled"]
         plain = [cohort.block for cohort in self.cohorts if cohort.backend == "numpy"]
-        steppers = [stepper(blocks, b) for blocks, b in ((compiled, "compiled"), (plain, "numpy")) if blocks]
-        self.step: Callable[[], None] = steppers[0] if len(steppers) == 1 else lambda: [s() for s in steppers] and None
+        parts = [stepper(blocks, b) for blocks, b in ((compiled, "compiled"), (plain, "numpy")) if blocks]
+
+        def step() -> None:
+            for part in parts:
+                part()
+
+        self.step: Callable[[], None] = parts[0] if len(parts) == 1 else step
         """Advance all units of all cohorts by one tick."""
 
 

@@ -18,6 +18,8 @@ import numpy as np
 
 from controller.block import PARAMETERS, Block
 
+log = logging.getLogger(__name__)
+
 SOURCES = ("kernel.c", "kernel_step.h")
 
 _REAL_ARRAYS = (
@@ -33,7 +35,7 @@ _COUNTS = ("is_double", "joints", "lanes", "watchdog_ticks", "dwell_ticks", "tim
 class _Context(ctypes.Structure):
     """Mirror of `struct context` in kernel.c."""
 
-    _fields_ = [  # noqa: RUF012 - ctypes asks for a class attribute
+    _fields_ = [
         *((name, ctypes.c_void_p) for name in _REAL_ARRAYS + _BIT_ARRAYS),
         *((name, ctypes.c_uint32) for name in _COUNTS),
     ]
@@ -80,17 +82,28 @@ def bind(blocks: Sequence[Block]) -> Callable[[], None]:
 
     # Default arguments are local to the call, which is what makes one robot's tick cost about a microsecond;
     # they also keep the memory alive for as long as the call is.
-    def step(call=call, first=first, count=count, keep=(contexts, tuple(blocks))) -> None:  # type: ignore[no-untyped-def]
+    def step(
+        call: Callable[..., None] = call,
+        first: ctypes.c_void_p = first,
+        count: ctypes.c_size_t = count,
+        keep: object = (contexts, tuple(blocks)),
+    ) -> None:
         call(first, count)
 
     return step
 
 
-def source_digest(folder: Path) -> str:
-    """Return the digest of the kernel's sources in `folder`, as the build bakes it in. Raises OSError."""
+def source_digest(folder: Path) -> str | None:
+    """Return the digest of the kernel's sources in `folder`, as the build bakes it in.
+
+    None where the sources are not there: an installation from a wheel carries only the library.
+    """
     digest = hashlib.sha256()
     for name in SOURCES:
-        digest.update((folder / name).read_bytes())
+        source = folder / name
+        if not source.is_file():
+            return None
+        digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -98,7 +111,7 @@ def source_digest(folder: Path) -> str:
 def _library() -> _Library:
     library = load(Path(__file__).parent)
     if library.handle is None:
-        logging.getLogger(__name__).warning("control kernel: using NumPy, about 15 times slower: %s", library.reason)
+        log.warning("control kernel: running on NumPy, several times slower: %s", library.reason)
     return library
 
 
@@ -106,7 +119,7 @@ def load(folder: Path) -> _Library:
     """Open the library in `folder` and prove that it is ours. Never raises: the reason says what is wrong."""
     path = next((p for s in EXTENSION_SUFFIXES if (p := folder / f"_kernel{s}").is_file()), None)
     if path is None:
-        return _Library(None, "not built (no compiler at installation?): `python -m controller build` tries again")
+        return _Library(None, "it is not built (no C compiler?): `python -m controller build` tries again")
     try:
         handle = ctypes.CDLL(str(path))
         handle.palaestra_digest.restype = ctypes.c_char_p
@@ -116,6 +129,6 @@ def load(folder: Path) -> _Library:
         context_bytes = handle.palaestra_context_bytes()
     except (OSError, AttributeError) as error:
         return _Library(None, f"{path.name} does not load: {error}")
-    if context_bytes != ctypes.sizeof(_Context) or built_from != source_digest(folder):
+    if context_bytes != ctypes.sizeof(_Context) or source_digest(folder) not in (None, built_from):
         return _Library(None, f"{path.name} was built from other sources: `python -m controller build`")
-    return _Library(handle, f"{path.name} was built from these sources ({built_from})")
+    return _Library(handle, f"{path.name} is built and current (sources {built_from})")

@@ -25,7 +25,7 @@ or maximum, whose treatment of NaN and of signed zeros differs between NumPy, C 
 import numpy as np
 import numpy.typing as npt
 
-from controller.block import PARAMETERS, Block, Real
+from controller.block import PARAMETERS, Bits, Block, Real
 from controller.safety import STOP_0_FAULTS, STOP_1_FAULTS, Event, Fault, State
 
 Mask = npt.NDArray[np.bool_]
@@ -42,7 +42,7 @@ def step(block: Block) -> None:
         _law(block)
 
 
-def _take_commands(b: Block) -> npt.NDArray[np.uint32]:
+def _take_commands(b: Block) -> Bits:
     fresh = b.fresh != 0
     staged = (b.staged_q_ref, b.staged_dq_ref, b.staged_tau_ff, b.staged_kp, b.staged_kd)
     held = (b.held_q_ref, b.held_dq_ref, b.held_tau_ff, b.held_kp, b.held_kd)
@@ -53,10 +53,10 @@ def _take_commands(b: Block) -> npt.NDArray[np.uint32]:
         np.copyto(target, command, where=fresh & good)
     rejected = np.where(fresh & ~good, np.uint32(Fault.COMMAND_REJECTED), np.uint32(0))
     b.fault |= rejected
-    return np.bitwise_or.reduce(rejected, axis=0)
+    return _any_bits(rejected)
 
 
-def _judge_sensors(b: Block) -> tuple[npt.NDArray[np.uint32], Mask]:
+def _judge_sensors(b: Block) -> tuple[Bits, Mask]:
     powered = (b.state == State.RUN) | (b.state == State.STOPPING)
     speed = np.abs(b.dq)
     finite = _finite(b.q) & _finite(b.dq)
@@ -65,10 +65,10 @@ def _judge_sensors(b: Block) -> tuple[npt.NDArray[np.uint32], Mask]:
     seen |= np.where(over, np.uint32(Fault.OVER_SPEED), np.uint32(0))
     b.fault |= seen
     moving: Mask = (speed > _parameter(b, "dq_slow")).any(axis=0)
-    return np.bitwise_or.reduce(seen, axis=0), moving
+    return _any_bits(seen), moving
 
 
-def _advance_units(b: Block, seen: npt.NDArray[np.uint32], moving: Mask) -> None:
+def _advance_units(b: Block, seen: Bits, moving: Mask) -> None:
     complete = (b.fresh != 0) & ((seen & np.uint32(Fault.COMMAND_REJECTED)) == 0)
     state = np.where(complete, b.next_state[b.state, Event.COMMAND], b.state)
     b.age[:] = np.where(complete, np.uint32(0), b.age + (b.age < _FOREVER_TICKS))
@@ -122,7 +122,7 @@ def _law(b: Block) -> None:
     outside = np.where(powered & (above | below), np.uint32(Fault.POSITION_LIMIT), np.uint32(0))
     outside |= np.where(overflow, np.uint32(Fault.TORQUE_NOT_FINITE), np.uint32(0))
     b.fault |= outside
-    b.unit_fault |= np.bitwise_or.reduce(outside, axis=0)
+    b.unit_fault |= _any_bits(outside)
 
 
 def _clamp(x: Real, lower: Real, upper: Real) -> Real:
@@ -133,6 +133,11 @@ def _clamp(x: Real, lower: Real, upper: Real) -> Real:
 def _finite(x: Real) -> Mask:
     finite: Mask = np.abs(x) <= np.finfo(x.dtype).max
     return finite
+
+
+def _any_bits(fault: Bits) -> Bits:
+    bits: Bits = np.bitwise_or.reduce(fault, axis=0)
+    return bits
 
 
 def _parameter(b: Block, name: str) -> Real:
