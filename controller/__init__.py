@@ -6,7 +6,7 @@ it bit for bit. `controller/loop.py` calls it on time, `controller/driver.py` is
 """
 
 from controller.cohort import Cohort, Floor
-from controller.driver import Capabilities, Driver, Identity
+from controller.driver import Capabilities, Driver, Identity, Sticking
 from controller.errors import (
     CommandError,
     ControllerError,
@@ -37,6 +37,7 @@ __all__ = [
     "SpecError",
     "State",
     "StateError",
+    "Sticking",
     "StopHeldError",
     "backend",
     "backend_reason",

@@ -5,7 +5,8 @@ it from one thread, once per tick: `read`, then (after the core has stepped) `wr
 the conformance tests in `tests/controller/driver_contract.py`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -24,12 +25,15 @@ class Identity:
         serial: Unique among all units of a venue.
         firmware: Version text of the robot's firmware, or of the emulation's engine and model.
         joints: Joint names in the order of `read` and `write`.
+        provenance: What an episode must name to be repeatable: of an emulation its engine, version,
+            architecture and model hash; of a robot what it says about itself.
     """
 
     robot_model: str
     serial: str
     firmware: str
     joints: tuple[str, ...]
+    provenance: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,16 @@ class Driver(Protocol):
         """
         ...
 
+    def base_pose(self, out: Vector) -> bool:
+        """Write the base's position [m] and quaternion (w, x, y, z), shape (7,), relative to where it stood.
+
+        Returns False, and writes nothing, where the base is fixed or its pose is not known.
+
+        Raises:
+            DriverError: the robot does not answer, or the driver is closed.
+        """
+        ...
+
     def safe_state(self) -> None:
         """Take the torque off all joints at once and leave it off until the next `write`.
 
@@ -87,4 +101,13 @@ class Driver(Protocol):
 
     def close(self) -> None:
         """Go to the safe state and let the robot go. May be called again; never raises."""
+        ...
+
+
+@runtime_checkable
+class Sticking(Protocol):
+    """An emulation whose joints can be made to jam, for fault injection. Optional."""
+
+    def stick(self, joint: int, stuck: bool) -> None:
+        """Have the joint not move from now on, whatever the torque, or set it free again."""
         ...

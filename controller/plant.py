@@ -56,6 +56,7 @@ class PlantDriver:
         self.q_rad = np.array(np.broadcast_to(np.asarray(q_start_rad, np.float64), (joints,)))
         self.dq_rad_s = np.zeros(joints)
         self.tau_nm = np.zeros(joints)
+        self._stuck = np.zeros(joints, np.bool_)
         self._closed = False
 
     def identity(self) -> Identity:
@@ -80,7 +81,17 @@ class PlantDriver:
         self.tau_nm[:] = tau
         acceleration_rad_s2 = (self.tau_nm - self._damping_nms_rad * self.dq_rad_s) / self._inertia_kg_m2
         self.dq_rad_s += acceleration_rad_s2 * self._period_s
+        self.dq_rad_s[self._stuck] = 0.0
         self.q_rad += self.dq_rad_s * self._period_s
+
+    def base_pose(self, out: Vector) -> bool:
+        """Return False: the plant is bolted down."""
+        self._refuse_if_closed()
+        return False
+
+    def stick(self, joint: int, stuck: bool) -> None:
+        """Jam the joint where it is, or set it free."""
+        self._stuck[joint] = stuck
 
     def safe_state(self) -> None:
         """Take the torque off."""

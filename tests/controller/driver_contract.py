@@ -92,6 +92,16 @@ class DriverContract:
         if driver.capabilities().simulated:
             assert np.array_equal(before, after)
 
+    def test_the_base_pose_is_a_position_and_a_unit_quaternion_or_nothing(self, driver: Driver) -> None:
+        pose = np.full(7, 77.0)
+        known = driver.base_pose(pose)
+
+        if known:
+            assert np.isfinite(pose).all()
+            assert np.linalg.norm(pose[3:]) == pytest.approx(1.0, abs=1e-6)
+        else:
+            assert (pose == 77.0).all()
+
     def test_the_safe_state_may_be_asked_for_at_any_time(self, driver: Driver) -> None:
         """Twice at once, before the first write, after a write, and after closing; it works on afterwards."""
         joints = len(driver.identity().joints)
