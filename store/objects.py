@@ -101,7 +101,7 @@ class LocalObjects:
             folder.mkdir(mode=0o700, exist_ok=True)
         if missing:
             for folder in (self._folder, root, root.parent):
-                _sync_folder(folder)
+                sync_folder(folder)
 
     @property
     def incoming(self) -> Path:
@@ -168,11 +168,12 @@ class LocalObjects:
         place = self._place(sha256)
         # Renaming over an object that is there already replaces it by proven bytes: putting again heals.
         os.rename(path, place)
-        _sync_folder(place.parent)
+        sync_folder(place.parent)
         return StoredObject(sha256, size_bytes)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Flush a folder, so that the names in it survive a crash."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -1,0 +1,143 @@
+"""The store by hand: look into sealed episodes, prove the objects, export, draw."""
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from store.errors import StoreError
+from store.lerobot import export_job
+from store.objects import LocalObjects
+from store.plot import draw_episode
+from store.reader import read_episode, read_summary
+from store.spool import clean_spool
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code: 0 done, 1 refused or damaged, 2 wrongly called."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+        return code
+    except (StoreError, OSError) as error:
+        print(f"store: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m store", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    inspect = commands.add_parser(
+        "inspect", help="print header, outcome and size of a sealed episode as JSON"
+    )
+    inspect.add_argument("file", type=Path, help="a sealed episode, i.e. an object")
+    inspect.set_defaults(run=_inspect)
+
+    verify = commands.add_parser(
+        "verify", help="read every object and check its hash; names the damaged ones"
+    )
+    verify.add_argument("root", type=Path, help="folder of the object store")
+    verify.set_defaults(run=_verify)
+
+    export = commands.add_parser(
+        "export", help="write episodes as a LeRobot v3.0 data set, one folder per body if bodies are mixed"
+    )
+    export.add_argument(
+        "--objects", type=Path, required=True, metavar="ROOT", help="folder of the object store"
+    )
+    export.add_argument(
+        "--sha",
+        action="append",
+        required=True,
+        metavar="SHA256[,SHA256...]",
+        help="episodes, in the order of their index; may be given many times",
+    )
+    export.add_argument("--fps", type=int, default=50, help="steps per second (default: %(default)s)")
+    export.add_argument("out", type=Path, metavar="OUT", help="folder to make; must not exist or be empty")
+    export.set_defaults(run=_export)
+
+    plot = commands.add_parser("plot", help="draw positions, velocities and efforts of an episode")
+    plot.add_argument("file", type=Path, help="a sealed episode, i.e. an object")
+    plot.add_argument(
+        "out", type=Path, metavar="OUT.png", help="image to write; the suffix chooses the format"
+    )
+    plot.set_defaults(run=_plot)
+
+    clean = commands.add_parser("clean", help="remove what killed recorders left in a spool folder")
+    clean.add_argument("spool", type=Path, help="spool folder; files of living recorders stay")
+    clean.set_defaults(run=_clean)
+    return parser
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    summary = read_summary(options.file)
+    values = {
+        "header": json.loads(summary.header.to_json()),
+        "outcome": asdict(summary.outcome),
+        "rows": summary.rows,
+        "size_bytes": summary.size_bytes,
+    }
+    print(json.dumps(values, indent=2, ensure_ascii=False))
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    if not (options.root / "sha256").is_dir():
+        print(f"store: {options.root} is no object store: it has no folder sha256", file=sys.stderr)
+        return 1
+    objects = LocalObjects(options.root)
+    whole = damaged = size_bytes = 0
+    for digest in objects.digests():
+        try:
+            size_bytes += objects.verify(digest).size_bytes
+            whole += 1
+        except StoreError as error:
+            damaged += 1
+            print(f"damaged: {error}")
+        _progress(f"{whole + damaged} objects, {size_bytes / 1e6:.0f} MB")
+    _progress("")
+    print(f"{whole} objects whole ({size_bytes / 1e6:.1f} MB), {damaged} damaged")
+    return 1 if damaged else 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    if not (options.objects / "sha256").is_dir():
+        print(f"store: {options.objects} is no object store: it has no folder sha256", file=sys.stderr)
+        return 1
+    datasets = export_job(
+        LocalObjects(options.objects),
+        [digest for group in options.sha for digest in group.split(",")],
+        options.out,
+        options.fps,
+        progress=lambda done, total: _progress(f"{done} of {total} episodes"),
+    )
+    _progress("")
+    for dataset in datasets:
+        print(f"{dataset.path}: {dataset.robot_model}, {dataset.episodes} episodes, {dataset.steps} steps")
+    return 0
+
+
+def _plot(options: argparse.Namespace) -> int:
+    draw_episode(read_episode(options.file), options.out)
+    print(options.out)
+    return 0
+
+
+def _clean(options: argparse.Namespace) -> int:
+    print(f"{clean_spool(options.spool)} bytes freed")
+    return 0
+
+
+def _progress(text: str) -> None:
+    """Show a line of progress in place, if a person is looking."""
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns - 1
+        print(f"\r{text[:width]:<{width}}\r", end="", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
