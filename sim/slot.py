@@ -1,0 +1,363 @@
+"""A sim slot: many worlds of one robot at one task, with the control core in the loop.
+
+Per policy step (20 ms) the slot takes actions, turns them into joint targets and then, every physics
+substep (2 ms), does what happens on the real robot: the control core reads angles and speeds, applies its
+law and limits, and hands torques to the joints. Physics runs in `mujoco.batch.Batch`, threads across
+worlds.
+
+What a world does depends on the seed, its world number and its episode number, and on nothing else: not on
+how many worlds share the slot, nor on the number of threads. It is the same to the last bit.
+"""
+
+import platform
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+import numpy.typing as npt
+from mujoco.batch import Batch, SimulationError
+
+from controller import Cohort, State
+from controller.cohort import Backend
+from controller.spec import RobotSpec
+from sim.body import Array, body_of
+from sim.catalog import Entry
+from sim.errors import BadAction, BadSnapshot
+from sim.mjcf import compile_model
+from sim.model import fingerprint
+from sim.task import Mask, Task, View
+
+POLICY_PERIOD_S = 0.02
+_UNSTABLE = [
+    int(mujoco.mjtWarning.mjWARN_BADQPOS),
+    int(mujoco.mjtWarning.mjWARN_BADQVEL),
+    int(mujoco.mjtWarning.mjWARN_BADQACC),
+]
+_BLOCK_ROWS = ("staged_q_ref", "staged_dq_ref", "staged_tau_ff", "staged_kp", "staged_kd",
+               "held_q_ref", "held_dq_ref", "held_tau_ff", "held_kp", "held_kd", "q", "dq", "tau", "fault",
+               "fresh", "age", "state", "stop_request", "stop_ticks", "slow_ticks", "unit_fault")  # fmt: skip
+
+
+class Transition(NamedTuple):
+    """What one policy step brought; all arrays are copies, one row per world.
+
+    Attributes:
+        obs: (N, number of observation names).
+        reward: (N,), 0 for worlds that had already ended.
+        terminated: Ended by failure (a fall, a stop by the control core, a divergence), (N,).
+        truncated: Ended because the horizon was reached, (N,).
+    """
+
+    obs: Array
+    reward: Array
+    terminated: Mask
+    truncated: Mask
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The whole state of a slot. `restore` continues from it to the last bit.
+
+    Attributes:
+        header: What must be equal for a bit-exact restore: engine, version, architecture, model, task, size.
+        state: MuJoCo's integration states, (N, nstate).
+        arrays: Everything else, by name.
+    """
+
+    header: dict[str, str]
+    state: Array
+    arrays: dict[str, npt.NDArray[np.generic]]
+
+
+def philox_uniform(seed: int, world: int, episode: int, count: int) -> Array:
+    """Return `count` uniform numbers in [0, 1) that belong to one episode of one world.
+
+    Philox is counter based (Salmon et al., SC11): the key is (seed, world), the counter starts at the
+    episode, so no draw shifts another and no order of worlds matters.
+    """
+    key = np.array([seed % 2**64, world % 2**64], dtype=np.uint64)
+    counter = np.array([0, 0, episode, 0], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter)).random(count)
+
+
+class SimSlot:
+    """Worlds of one robot at one task.
+
+    Attributes:
+        worlds: Number of worlds N.
+        obs_size, action_size: Widths of observations and actions.
+        observation_names, joint_names: What their columns are.
+        horizon_steps: Policy steps of an episode that does not end early.
+        action_scale_rad: Joint offset that an action of 1 asks for, (nu,).
+        model, model_sha256: The compiled model and its SHA-256.
+        terminated, truncated, success: Of each world's current episode; `success` is set when it ends.
+        diverged: Worlds whose physics blew up; they rest until they are reset. `failures` says why.
+        stopped: Worlds that ended because the control core stopped the robot (over-speed, for example).
+    """
+
+    def __init__(
+        self,
+        entry: Entry,
+        task: Task,
+        *,
+        worlds: int,
+        threads: int,
+        seed: int,
+        first_world: int = 0,
+        backend: Backend | None = None,
+    ) -> None:
+        """Compile the scene and place every world at the start of its first episode.
+
+        Args:
+            entry: The robot.
+            task: What it is asked to do.
+            worlds: Number of worlds, at least 1.
+            threads: Threads that step them: the leased cores, at least 1.
+            seed: The job's seed; every world and episode draws from it.
+            first_world: Number of the first world, so that slots can share one job's worlds.
+            backend: Of the control core; None takes the compiled kernel where there is one.
+
+        Raises:
+            Misfit: the task does not suit the robot.
+            MissingModel, BrokenModel, BrokenCatalogue: as `Entry.mjspec`.
+            ValueError: `worlds` or `threads` is less than 1.
+        """
+        if worlds < 1 or threads < 1:
+            raise ValueError(f"worlds = {worlds}, threads = {threads}: both must be at least 1")
+        task.check(entry)
+        spec = entry.mjspec(visuals=False)
+        task.furnish(spec, entry)
+        # A world that blows up must stay visible as one; MuJoCo would quietly reset it.
+        spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
+        model = compile_model(spec, label=entry.id)
+        robot: RobotSpec = entry.robot_spec()
+        self.entry, self.task, self.worlds, self.seed = entry, task, worlds, seed
+        self.model = model
+        self.model_sha256 = fingerprint(model)
+        self.body = body_of(model, robot)
+        self.joint_names = robot.joint_names
+        self.action_size = len(robot.joints)
+        self.action_scale_rad = task.action_scale(self.body)
+        self.substeps = max(1, round(POLICY_PERIOD_S / model.opt.timestep))
+        self.horizon_steps = round(task.horizon_s / POLICY_PERIOD_S)
+        self._batch = Batch(model, worlds, threads)
+        self._ctrl = self._batch.bind("ctrl")
+        self._qpos, self._qvel = self._batch.bind("qpos"), self._batch.bind("qvel")
+        self._cohort = Cohort(robot, worlds, model.opt.timestep, dtype=np.float64, backend=backend)
+        self.backend = self._cohort.backend
+        self.steps = np.zeros(worlds, dtype=np.int64)
+        view = View(
+            model=model,
+            body=self.body,
+            qpos=self._qpos,
+            qvel=self._qvel,
+            push_n=self._batch.bind("xfrc_applied"),
+            derived={name: self._batch.bind(name) for name in task.derived},
+            steps=self.steps,
+            policy_period_s=POLICY_PERIOD_S,
+        )
+        self._run = task.bind(view, entry)
+        self.observation_names = self._run.observation_names
+        self.obs_size = len(self.observation_names)
+        self._last_stage = mujoco.mjtStage.mjSTAGE_POS if task.derived else mujoco.mjtStage.mjSTAGE_NONE
+        self.world_numbers = np.arange(first_world, first_world + worlds, dtype=np.int64)
+        self.episodes = np.full(worlds, -1, dtype=np.int64)
+        self.terminated = np.zeros(worlds, dtype=np.bool_)
+        self.truncated = np.zeros(worlds, dtype=np.bool_)
+        self.success = np.zeros(worlds, dtype=np.bool_)
+        self.diverged = np.zeros(worlds, dtype=np.bool_)
+        self.stopped = np.zeros(worlds, dtype=np.bool_)
+        self.failures: dict[int, str] = {}
+        self.reset()
+
+    def reset(
+        self,
+        mask: npt.ArrayLike | None = None,
+        *,
+        worlds: npt.ArrayLike | None = None,
+        episodes: npt.ArrayLike | None = None,
+    ) -> Array:
+        """Start the next episode, or given ones, and return the observations of all worlds, (N, obs_size).
+
+        Args:
+            mask: Which worlds to reset, (N,); all by default.
+            worlds: World numbers that worlds take on from now, one for each that is reset. Two worlds with
+                the same number and episode meet the same chance: paired trials.
+            episodes: Episode numbers, one for each world that is reset; the next ones by default.
+        """
+        chosen = np.ones(self.worlds, np.bool_) if mask is None else np.asarray(mask, dtype=np.bool_)
+        if chosen.shape != (self.worlds,):
+            raise ValueError(f"mask has shape {chosen.shape}, not ({self.worlds},)")
+        ids = np.flatnonzero(chosen)
+        if len(ids) == 0:
+            return self._observe()
+        if worlds is not None:
+            self.world_numbers[ids] = worlds
+        self.episodes[ids] = self.episodes[ids] + 1 if episodes is None else np.asarray(episodes)
+        for flags in (self.terminated, self.truncated, self.success, self.diverged, self.stopped):
+            flags[ids] = False
+        for i in ids:
+            self.failures.pop(int(i), None)
+        self.steps[ids] = 0
+        self._batch.reset(ids, keyframe=0, stage=mujoco.mjtStage.mjSTAGE_NONE)
+        self._batch.warning[ids] = 0
+        draws = self._run.draws
+        uniform = [philox_uniform(self.seed, int(self.world_numbers[i]), int(self.episodes[i]), draws) for i in ids]
+        self._run.begin(ids, np.stack(uniform))
+        self._rebirth(ids)
+        # Also brings derived fields and the solver's warm start to where a lone world would have them.
+        self._batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_POS)
+        return self._observe()
+
+    def step(self, actions: npt.ArrayLike) -> Transition:
+        """Advance all running worlds by one policy step. Worlds that have ended stay as they are.
+
+        Args:
+            actions: Offsets in [-1, 1], (N, action_size); values beyond are clipped.
+
+        Raises:
+            BadAction: wrong shape or a value that is not finite. No world was stepped.
+        """
+        action = np.asarray(actions, dtype=np.float64)
+        if action.shape != (self.worlds, self.action_size):
+            raise BadAction(f"actions have shape {action.shape}, not ({self.worlds}, {self.action_size})")
+        bad = np.flatnonzero(~np.isfinite(action).all(axis=1))
+        if len(bad):
+            raise BadAction(f"actions of worlds {bad[:5].tolist()} are not finite")
+        action = np.clip(action, -1.0, 1.0)
+        running = ~(self.terminated | self.truncated)
+        if running.any():
+            self._run.before_step()
+            self._advance(action, running)
+        ended = self._run.ended() & running
+        lost = (self.diverged | self.stopped) & running
+        self.steps[running] += 1
+        reward = np.where(running & ~lost, self._run.reward(action), 0.0)
+        self.terminated |= ended | lost
+        self.truncated |= running & ~self.terminated & (self.steps >= self.horizon_steps)
+        over = running & (self.terminated | self.truncated)
+        self.success[over] = self._run.succeeded()[over] & ~lost[over]
+        return Transition(self._observe(), reward, self.terminated.copy(), self.truncated.copy())
+
+    def snapshot(self) -> Snapshot:
+        """Return a copy of the whole state: physics, control core, task, counters."""
+        return Snapshot(self._header(), self._batch.state.copy(), {k: a.copy() for k, a in self._arrays().items()})
+
+    def restore(self, snapshot: Snapshot) -> Array:
+        """Continue from a snapshot, to the last bit, and return the observations.
+
+        Raises:
+            BadSnapshot: it comes from another engine version, architecture, model, task or size.
+        """
+        header = self._header()
+        for key, value in header.items():
+            if snapshot.header.get(key) != value:
+                raise BadSnapshot(f"{key} is {value!r} here and {snapshot.header.get(key)!r} in the snapshot")
+        self._batch.state[:] = snapshot.state
+        for name, array in self._arrays().items():
+            array[...] = snapshot.arrays[name]
+        self.failures = {int(i): "diverged before the snapshot" for i in np.flatnonzero(self.diverged)}
+        if self.task.derived:
+            # Derived fields are functions of the state; the state itself must not change by computing them.
+            self._batch.forward(stage=mujoco.mjtStage.mjSTAGE_POS)
+            self._batch.state[:] = snapshot.state
+        return self._observe()
+
+    def joint_state(self) -> tuple[Array, Array, Array, Array]:
+        """Return copies of q [rad], dq [rad/s], tau [N m] and the target q_ref [rad], each (N, action_size)."""
+        return (
+            np.array(self._qpos[:, self.body.q]),
+            np.array(self._qvel[:, self.body.dq]),
+            np.array(self._cohort.tau.T),
+            np.array(self._cohort.q_ref.T),
+        )
+
+    def base_pose(self) -> Array:
+        """Return position [m] and orientation (w, x, y, z) of each robot's base, (N, 7); fixed bases stand still."""
+        if self.body.floating:
+            return np.array(self._qpos[:, :7])
+        fixed = np.concatenate([self.model.body_pos[self.body.base], self.model.body_quat[self.body.base]])
+        return np.tile(fixed, (self.worlds, 1))
+
+    def _advance(self, action: Array, running: Mask) -> None:
+        cohort, batch = self._cohort, self._batch
+        cohort.q_ref[:] = (self._run.base_pose() + self.action_scale_rad * action).T
+        cohort.submit()
+        q, dq = self.body.q, self.body.dq
+        ids = None if running.all() else np.flatnonzero(running)
+        for substep in range(self.substeps):
+            cohort.q[:] = self._qpos[:, q].T
+            cohort.dq[:] = self._qvel[:, dq].T
+            cohort.step()
+            self._ctrl[:] = cohort.tau.T
+            last = substep == self.substeps - 1
+            try:
+                batch.step(ids, stage=self._last_stage if last else mujoco.mjtStage.mjSTAGE_NONE)
+            except SimulationError as error:
+                ids = self._isolate(error, ids)
+                if len(ids) == 0:
+                    break
+        unstable = (batch.warning[:, _UNSTABLE, 1] != 0).any(axis=1) | ~np.isfinite(self._qpos).all(axis=1)
+        unstable |= ~np.isfinite(self._qvel).all(axis=1)
+        for i in np.flatnonzero(unstable & running & ~self.diverged):
+            self._fail(int(i), f"world {i}: the simulation became unstable at {batch.state[i, 0]:.3f} s")
+        halted = np.asarray((cohort.state == State.STOPPED) | (cohort.state == State.STOPPING))
+        self.stopped |= halted & running & ~self.diverged
+
+    def _isolate(self, error: SimulationError, ids: npt.NDArray[np.intp] | None) -> npt.NDArray[np.intp]:
+        """Take the worlds that MuJoCo gave up on out of this step; the others have completed the substep."""
+        for i in error.ids:
+            self._fail(int(i), f"world {i}: {self._batch.error(int(i))}")
+        return np.setdiff1d(np.arange(self.worlds) if ids is None else ids, error.ids)
+
+    def _fail(self, world: int, why: str) -> None:
+        self.diverged[world] = True
+        self.failures[world] = why
+        # A finite state again, so that observations stay finite until the world is reset.
+        self._batch.reset([world], keyframe=0, stage=mujoco.mjtStage.mjSTAGE_POS)
+        self._batch.warning[world] = 0
+
+    def _rebirth(self, ids: npt.NDArray[np.intp]) -> None:
+        """Give the worlds a newly built robot: no memory of torques, commands or faults, armed.
+
+        This is no safety reset: the control core's own `reset` and `arm` lead a robot that exists out of a
+        stop. Here the robot itself is new.
+        """
+        cohort, block = self._cohort, self._cohort.block
+        for name in ("tau", "fault", "staged_dq_ref", "staged_tau_ff", "held_dq_ref", "held_tau_ff"):
+            getattr(block, name)[:, ids] = 0
+        for name in ("unit_fault", "stop_request", "stop_ticks", "slow_ticks", "age", "fresh"):
+            getattr(block, name)[ids] = 0
+        q = self._qpos[:, self.body.q].T
+        for name in ("q", "staged_q_ref", "held_q_ref"):
+            getattr(block, name)[:, ids] = q[:, ids]
+        block.dq[:, ids] = self._qvel[:, self.body.dq].T[:, ids]
+        for gain, name in (("kp_nm_rad", "kp"), ("kd_nms_rad", "kd")):
+            column = np.array([[getattr(joint, gain)] for joint in cohort.spec.joints])
+            for kind in ("staged", "held"):
+                getattr(block, f"{kind}_{name}")[:, ids] = column
+        block.state[ids] = State.ARMED
+
+    def _observe(self) -> Array:
+        return np.ascontiguousarray(self._run.observe(), dtype=np.float64)
+
+    def _header(self) -> dict[str, str]:
+        return {
+            "engine": "mujoco",
+            "engine_version": mujoco.__version__,
+            "architecture": platform.machine(),
+            "model_sha256": self.model_sha256,
+            "robot_model": self.entry.id,
+            "task": self.task.name,
+            "worlds": str(self.worlds),
+            "seed": str(self.seed),
+        }
+
+    def _arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        own = {
+            name: getattr(self, name)
+            for name in ("steps", "world_numbers", "episodes", "terminated", "truncated", "success", "diverged", "stopped")
+        }
+        core = {f"core.{name}": getattr(self._cohort.block, name) for name in _BLOCK_ROWS}
+        return own | core | {f"task.{name}": array for name, array in self._run.memory.items()}
