@@ -42,19 +42,19 @@ class _Context(ctypes.Structure):
 
 
 @dataclass(frozen=True)
-class _Library:
+class Library:
     handle: ctypes.CDLL | None
     reason: str
 
 
 def backend() -> Literal["compiled", "numpy"]:
     """Return which form of the step a new cohort gets unless it asks for another."""
-    return "numpy" if _library().handle is None else "compiled"
+    return "numpy" if loaded().handle is None else "compiled"
 
 
 def backend_reason() -> str:
     """Return why `backend` is what it is, in one sentence."""
-    return _library().reason
+    return loaded().reason
 
 
 def bind(blocks: Sequence[Block]) -> Callable[[], None]:
@@ -63,8 +63,8 @@ def bind(blocks: Sequence[Block]) -> Callable[[], None]:
     The addresses are taken once, here: the blocks' arrays must not be replaced afterwards, and nothing is
     checked any more per tick. The blocks live as long as the call does.
     """
-    library = _library().handle
-    assert library is not None, "bind() without a library: ask backend() first"
+    handle = loaded().handle
+    assert handle is not None, "bind() without a library: ask backend() first"
     contexts = (_Context * len(blocks))()
     for context, block in zip(contexts, blocks, strict=True):
         for name in _REAL_ARRAYS + _BIT_ARRAYS:
@@ -77,7 +77,7 @@ def bind(blocks: Sequence[Block]) -> Callable[[], None]:
         context.watchdog_ticks = block.watchdog_ticks
         context.dwell_ticks = block.dwell_ticks
         context.timeout_ticks = block.timeout_ticks
-    call = library.palaestra_step
+    call = handle.palaestra_step
     first, count = ctypes.c_void_p(ctypes.addressof(contexts)), ctypes.c_size_t(len(blocks))
 
     # Default arguments are local to the call, which is what makes one robot's tick cost about a microsecond;
@@ -108,18 +108,18 @@ def source_digest(folder: Path) -> str | None:
 
 
 @cache
-def _library() -> _Library:
+def loaded() -> Library:
     library = load(Path(__file__).parent)
     if library.handle is None:
         log.warning("control kernel: running on NumPy, several times slower: %s", library.reason)
     return library
 
 
-def load(folder: Path) -> _Library:
+def load(folder: Path) -> Library:
     """Open the library in `folder` and prove that it is ours. Never raises: the reason says what is wrong."""
     path = next((p for s in EXTENSION_SUFFIXES if (p := folder / f"_kernel{s}").is_file()), None)
     if path is None:
-        return _Library(None, "it is not built (no C compiler?): `python -m controller build` tries again")
+        return Library(None, "it is not built (no C compiler?): `python -m controller build` tries again")
     try:
         handle = ctypes.CDLL(str(path))
         handle.palaestra_digest.restype = ctypes.c_char_p
@@ -128,7 +128,7 @@ def load(folder: Path) -> _Library:
         built_from = handle.palaestra_digest().decode()
         context_bytes = handle.palaestra_context_bytes()
     except (OSError, AttributeError) as error:
-        return _Library(None, f"{path.name} does not load: {error}")
+        return Library(None, f"{path.name} does not load: {error}")
     if context_bytes != ctypes.sizeof(_Context) or source_digest(folder) not in (None, built_from):
-        return _Library(None, f"{path.name} was built from other sources: `python -m controller build`")
-    return _Library(handle, f"{path.name} is built and current (sources {built_from})")
+        return Library(None, f"{path.name} was built from other sources: `python -m controller build`")
+    return Library(handle, f"{path.name} is built and current (sources {built_from})")

@@ -1,0 +1,208 @@
+"""The compiled kernel equals the NumPy reference bit for bit, and its absence is survived."""
+
+import logging
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import controller
+from controller import Cohort, KernelUnavailableError, kernel
+from controller.block import Block
+from tests.controller.robots import PERIOD_S, joint, keep_commanding, robot, running, same_bits
+
+compiled_only = pytest.mark.skipif(controller.backend() != "compiled", reason=controller.backend_reason())
+
+REALS = ("staged_q_ref", "staged_dq_ref", "staged_tau_ff", "staged_kp", "staged_kd", "q", "dq")
+STATE = (
+    *REALS, "held_q_ref", "held_dq_ref", "held_tau_ff", "held_kp", "held_kd", "tau", "fault", "fresh", "age",
+    "state", "stop_request", "stop_ticks", "slow_ticks", "unit_fault",
+)  # fmt: skip
+STRANGE = [
+    0.0, -0.0, 1.0, -1.0, np.nan, np.inf, -np.inf, 1e-45, -1e-40, 5e-324, 1e38, -3.4e38, 1.7e308, -1e308,
+    2.0, -2.0, 20.0, 25.0, 30.0, 50.0, 0.05,
+]  # fmt: skip
+
+
+def twins(joints: int, units: int, dtype: type) -> tuple[Cohort, Cohort]:
+    """The same cohort in both forms, with short time limits so that every state is visited."""
+    spec = robot(joints, watchdog_s=4 * PERIOD_S, stop_dwell_s=2 * PERIOD_S, stop_timeout_s=6 * PERIOD_S)
+    compiled, plain = (running(spec, units, dtype=dtype, backend=b) for b in ("compiled", "numpy"))
+    return compiled, plain
+
+
+def differing(a: Block, b: Block) -> list[str]:
+    return [name for name in STATE if not same_bits(getattr(a, name), getattr(b, name))]
+
+
+@compiled_only
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("joints", "units"), [(1, 1), (29, 1), (5, 33), (12, 300)])
+def test_both_forms_agree_in_every_bit_of_every_array(joints: int, units: int, dtype: type) -> None:
+    """Random ticks with strange values sprinkled in; units are reset and armed again on the way."""
+    compiled, plain = twins(joints, units, dtype)
+    random = np.random.default_rng(joints * 1000 + units)
+    visited: set[int] = set()
+    for tick in range(120):
+        for name in REALS:
+            values = random.normal(0.0, 10.0 ** float(random.integers(-3, 3)), compiled.block.q.shape)
+            if name in ("staged_kp", "staged_kd"):
+                values = np.abs(values)
+            if tick % 5 == 0:
+                strange = random.random(values.shape) < 0.01
+                values = np.where(strange, random.choice(STRANGE, values.shape), values)
+            if name == "dq" and tick % 3:
+                values *= 0.01
+            with np.errstate(over="ignore"):
+                for cohort in (compiled, plain):
+                    getattr(cohort.block, name)[:] = values
+        fresh = random.random(compiled.block.lanes) < 0.5
+        stops = np.where(random.random(compiled.block.lanes) < 0.02, random.integers(1, 4, fresh.shape), 0)
+        revived = random.random(compiled.block.lanes) < 0.2
+        for cohort in (compiled, plain):
+            block = cohort.block
+            block.fresh[:] |= fresh
+            block.stop_request[:] = stops
+            again = revived & (block.state == controller.State.STOPPED)
+            block.state[again] = controller.State.ARMED
+            block.unit_fault[again] = 0
+            cohort.step()
+        visited |= set(compiled.block.state.tolist())
+
+        assert differing(compiled.block, plain.block) == []
+
+    assert units < 33 or visited >= {1, 2, 3, 4}
+
+
+@compiled_only
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), wide=st.booleans())
+def test_both_forms_agree_on_any_numbers(data: st.DataObject, wide: bool) -> None:
+    """Whatever a sensor or a caller writes: NaN, infinities, denormals, signed zeros, huge values."""
+    dtype = np.float64 if wide else np.float32
+    compiled, plain = twins(2, 1, dtype)
+    number = st.one_of(st.sampled_from(STRANGE), st.floats(width=32, allow_nan=True), st.floats(-40.0, 40.0))
+    for _ in range(3):
+        rows = data.draw(st.lists(st.lists(number, min_size=2, max_size=2), min_size=7, max_size=7))
+        stop = data.draw(st.sampled_from([0, 0, 0, 1, 2, 3]))
+        with np.errstate(over="ignore"):
+            for cohort in (compiled, plain):
+                for name, values in zip(REALS, rows, strict=True):
+                    getattr(cohort.block, name)[:, 0] = np.array(values)
+                cohort.block.stop_request[0] = stop
+                cohort.submit()
+                cohort.step()
+
+        assert differing(compiled.block, plain.block) == []
+        assert np.isfinite(compiled.tau).all()
+        assert (np.abs(compiled.tau) <= 100.0).all()
+
+
+@compiled_only
+def test_the_compiled_form_is_much_faster() -> None:
+    """At 256 units of 29 joints; guards vectorisation."""
+
+    def best_s(backend: str) -> float:
+        cohort = running(robot(29), 256, backend=backend)
+        times_s = []
+        for _ in range(8):
+            start_s = time.perf_counter()
+            keep_commanding(cohort, 3)
+            times_s.append(time.perf_counter() - start_s)
+        return min(times_s)
+
+    assert best_s("numpy") > 3.0 * best_s("compiled")
+
+
+def test_without_a_library_numpy_takes_over_and_says_so_once(
+    no_library: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        cohorts = [running(robot()) for _ in range(3)]
+        for cohort in cohorts:
+            cohort.set_target(0, q_ref=0.5)
+            cohort.step()
+
+    assert controller.backend() == "numpy"
+    assert controller.backend_reason() == no_library
+    assert [cohort.backend for cohort in cohorts] == ["numpy"] * 3
+    assert (cohorts[0].tau != 0.0).all()
+    assert [record.getMessage().count(no_library) for record in caplog.records] == [1]
+    with pytest.raises(KernelUnavailableError, match=no_library):
+        Cohort(robot(), 1, PERIOD_S, backend="compiled")
+
+
+def copy_of_the_room(folder: Path) -> Path:
+    """Copy what `kernel.load` looks at; one copy per damage, for a library once opened stays open."""
+    folder.mkdir()
+    room = Path(kernel.__file__).parent
+    for name in [*kernel.SOURCES, *(p.name for p in room.glob("_kernel*.so"))]:
+        shutil.copy(room / name, folder / name)
+    return folder
+
+
+@compiled_only
+def test_a_stale_broken_or_missing_library_is_not_used(tmp_path: Path) -> None:
+    stale, broken, missing = (copy_of_the_room(tmp_path / name) for name in ("stale", "broken", "missing"))
+    with (stale / "kernel_step.h").open("a") as source:
+        source.write("/* another law */\n")
+    next(broken.glob("_kernel*.so")).write_bytes(b"this is no library")
+    next(missing.glob("_kernel*.so")).unlink()
+    expected = {stale: "other sources", broken: "does not load", missing: "not built"}
+
+    for folder, reason in expected.items():
+        found = kernel.load(folder)
+        assert found.handle is None
+        assert reason in found.reason
+    assert kernel.load(copy_of_the_room(tmp_path / "whole")).handle is not None
+
+
+def test_a_missing_compiler_is_a_warning_and_no_error(tmp_path: Path) -> None:
+    """The build that pip runs, with a compiler that does not exist."""
+    root = Path(kernel.__file__).parents[1]
+    finished = subprocess.run(
+        [sys.executable, "setup.py", "build_ext", f"--build-lib={tmp_path}", f"--build-temp={tmp_path}"],
+        cwd=root,
+        env={"CC": "no-such-compiler", "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert finished.returncode == 0, finished.stderr
+    assert "no-such-compiler" in finished.stdout + finished.stderr
+    assert list(tmp_path.rglob("_kernel*.so")) == []
+
+
+def test_the_info_command_says_which_form_runs() -> None:
+    finished = subprocess.run(
+        [sys.executable, "-m", "controller", "info"],
+        cwd=Path(kernel.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert finished.stdout.startswith(f"{controller.backend()}: ")
+
+
+@compiled_only
+def test_huge_but_finite_gains_overflow_into_a_stop_and_never_into_a_torque() -> None:
+    """kp (q_ref - q) = inf and kd (dq_ref - dq) = -inf make NaN: no torque now, a latched stop next."""
+    spec = controller.RobotSpec(robot_model="arm", joints=(joint(),))
+    for backend in ("compiled", "numpy"):
+        cohort = running(spec, backend=backend)
+        cohort.dq[:] = 10.0
+        cohort.set_target(0, q_ref=1.9, kp=3e38, kd=3e38)
+        cohort.step()
+        assert cohort.tau[0, 0] == 0.0
+        assert cohort.joint_faults(0) == {"knee": controller.Fault.TORQUE_NOT_FINITE}
+        cohort.step()
+
+        assert cohort.unit_state(0) == controller.State.STOPPED
