@@ -1,8 +1,8 @@
 """Errors, the same on every side: a reason of the registry, a message for people, facts for programs.
 
-The registry is `ErrorReason` in proto/palaestra/v1/errors.proto; the status code of each reason stands there. A server
-raises `PalaestraError` anywhere and one interceptor turns it into a `google.rpc.Status`; the SDK turns that back into
-the same `PalaestraError`.
+The registry is `ErrorReason` in proto/palaestra/v1/errors.proto; the status code of each reason stands there.
+A server raises `PalaestraError` anywhere and one interceptor turns it into a `google.rpc.Status`; the SDK
+turns that back into the same `PalaestraError`.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
-from google.rpc import code_pb2, error_details_pb2, status_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 from palaestra.v1 import errors_pb2, rules_pb2
 
@@ -34,7 +34,8 @@ def _registry() -> dict[str, Reason]:
     for value in errors_pb2.ErrorReason.DESCRIPTOR.values:
         if value.number == 0:
             continue
-        rule = value.GetOptions().Extensions[rules_pb2.error]
+        extensions: Any = value.GetOptions().Extensions
+        rule = extensions[rules_pb2.error]
         name = value.name.removeprefix(_PREFIX)
         reasons[name] = Reason(name, _CODES[rule.code], rule.help)
     return reasons
@@ -54,7 +55,12 @@ class PalaestraError(Exception):
     """
 
     def __init__(
-        self, reason: str, message: str, *, metadata: Mapping[str, str] | None = None, retry_after_s: float | None = None
+        self,
+        reason: str,
+        message: str,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        retry_after_s: float | None = None,
     ) -> None:
         assert reason in REASONS, f"{reason} is not in the registry"
         super().__init__(message)
@@ -87,7 +93,9 @@ class Unreachable(PalaestraError):
         super().__init__("SHUTTING_DOWN", message)
 
 
-def _rebuild(reason: str, message: str, metadata: dict[str, str], retry_after_s: float | None) -> PalaestraError:
+def _rebuild(
+    reason: str, message: str, metadata: dict[str, str], retry_after_s: float | None
+) -> PalaestraError:
     return PalaestraError(reason, message, metadata=metadata, retry_after_s=retry_after_s)
 
 
@@ -96,7 +104,8 @@ def to_status(error: PalaestraError) -> status_pb2.Status:
     details = [error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)]
     packed = [_pack(detail) for detail in details]
     if error.retry_after_s is not None:
-        delay = duration_pb2.Duration(nanos=int(error.retry_after_s * 1e9) % 1_000_000_000, seconds=int(error.retry_after_s))
+        delay = duration_pb2.Duration()
+        delay.FromNanoseconds(int(error.retry_after_s * 1e9))
         packed.append(_pack(error_details_pb2.RetryInfo(retry_delay=delay)))
     return status_pb2.Status(code=error.code.value[0], message=error.message, details=packed)
 
@@ -107,7 +116,7 @@ def trailing(error: PalaestraError) -> tuple[tuple[str, bytes], ...]:
 
 
 def from_rpc(error: grpc.RpcError) -> PalaestraError:
-    """Return the error that a call ended with. One without our details becomes the reason nearest to its code."""
+    """Return the error that a call ended with. Without our details it is the reason nearest to its code."""
     call: Any = error
     for key, value in call.trailing_metadata() or ():
         if key == _DETAILS_KEY:
@@ -136,7 +145,7 @@ def from_status(status: status_pb2.Status) -> PalaestraError | None:
             reason, metadata = info.reason, dict(info.metadata)
         elif detail.Is(retry.DESCRIPTOR) and detail.Unpack(retry):
             retry_after_s = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
-    if reason not in REASONS:
+    if reason is None or reason not in REASONS:
         return None
     return PalaestraError(reason, status.message, metadata=metadata, retry_after_s=retry_after_s)
 

@@ -1,7 +1,7 @@
 """Identifiers that sort by time of creation.
 
-An id is 128 bits laid out as UUID version 7 (RFC 9562, section 5.7), written as 26 lower-case characters of Crockford's
-base 32, so that ids, names and database keys sort alike and fit into URLs.
+An id is 128 bits laid out as UUID version 7 (RFC 9562, section 5.7), written as 26 lower-case characters of
+Crockford's base 32, so that ids, names and database keys sort alike and fit into URLs.
 """
 
 import secrets

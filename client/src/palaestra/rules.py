@@ -1,7 +1,7 @@
 """Checks messages against the rules that stand beside their fields in the contract.
 
-One walk for all messages: `check(message)` raises INVALID_FIELD with the path of the field and the rule it breaks.
-Servers call it in one interceptor before any handler; the SDK calls it before it sends.
+One walk for all messages: `check(message)` raises INVALID_FIELD with the path of the field and the rule it
+breaks. Servers call it in one interceptor before any handler; the SDK calls it before it sends.
 """
 
 import math
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
-from google.api import field_behavior_pb2
+from google.api import field_behavior_pb2  # type: ignore[import-untyped]
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
@@ -66,7 +66,7 @@ def _plan(descriptor: Descriptor) -> list[tuple[FieldDescriptor, list[Check], li
     """Return the fields worth visiting, each with checks of the whole value and of every item."""
     plan = []
     for field in descriptor.fields:
-        options = field.GetOptions()
+        options: Any = field.GetOptions()
         rules = options.Extensions[rules_pb2.rules] if options.HasExtension(rules_pb2.rules) else None
         if _output_only(field):
             continue
@@ -86,9 +86,13 @@ def _plan(descriptor: Descriptor) -> list[tuple[FieldDescriptor, list[Check], li
 def _count_checks(rules: rules_pb2.Rules) -> list[Check]:
     checks: list[Check] = []
     if rules.HasField("min_items"):
-        checks.append(lambda v: None if len(v) >= rules.min_items else f"needs at least {rules.min_items} items")
+        checks.append(
+            lambda v: None if len(v) >= rules.min_items else f"needs {rules.min_items} items or more"
+        )
     if rules.HasField("max_items"):
-        checks.append(lambda v: None if len(v) <= rules.max_items else f"has {len(v)} items, at most {rules.max_items}")
+        checks.append(
+            lambda v: None if len(v) <= rules.max_items else f"has {len(v)} items, at most {rules.max_items}"
+        )
     return checks
 
 
@@ -97,17 +101,27 @@ def _value_checks(field: FieldDescriptor, rules: rules_pb2.Rules) -> list[Check]
     if rules.HasField("min_len"):
         checks.append(lambda v: None if len(v) >= rules.min_len else f"is shorter than {rules.min_len}")
     if rules.HasField("max_len"):
-        checks.append(lambda v: None if len(v) <= rules.max_len else f"has length {len(v)}, at most {rules.max_len}")
+        checks.append(
+            lambda v: None if len(v) <= rules.max_len else f"has length {len(v)}, at most {rules.max_len}"
+        )
     if rules.HasField("pattern"):
         pattern = re.compile(rules.pattern)
-        checks.append(lambda v: None if not v or pattern.fullmatch(v) else f"{v[:80]!r} does not match {rules.pattern}")
-    number = _seconds if field.message_type is not None and field.message_type.full_name == _DURATION else _itself
+        checks.append(
+            lambda v: None if not v or pattern.fullmatch(v) else f"{v[:80]!r} does not match {rules.pattern}"
+        )
+    number = (
+        _seconds if field.message_type is not None and field.message_type.full_name == _DURATION else _itself
+    )
     if rules.finite or rules.HasField("min") or rules.HasField("max"):
         checks.append(lambda v: None if math.isfinite(number(v)) else f"is {number(v)}, not a finite number")
     if rules.HasField("min"):
-        checks.append(lambda v: None if not number(v) < rules.min else f"is {number(v):g}, at least {rules.min:g}")
+        checks.append(
+            lambda v: None if not number(v) < rules.min else f"is {number(v):g}, at least {rules.min:g}"
+        )
     if rules.HasField("max"):
-        checks.append(lambda v: None if not number(v) > rules.max else f"is {number(v):g}, at most {rules.max:g}")
+        checks.append(
+            lambda v: None if not number(v) > rules.max else f"is {number(v):g}, at most {rules.max:g}"
+        )
     return checks
 
 

@@ -1,0 +1,310 @@
+"""The client for asyncio: the methods of `palaestra.client`, awaited."""
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from palaestra import calls, channel, login, names, rules, streams
+from palaestra.calls import Call, Listing
+from palaestra.errors import PalaestraError, Unreachable, from_rpc
+from palaestra.ids import new_request_id
+from palaestra.patience import Outage, queue_pause_s
+from palaestra.v1.episode_pb2 import Episode
+from palaestra.v1.event_pb2 import Event
+from palaestra.v1.job_pb2 import Job, JobState
+from palaestra.v1.job_service_pb2 import BatchSubmitResult, ExplainJobResponse, LogLine
+from palaestra.v1.venue_pb2 import Cell, Lease, SimSlot, Unit, Venue
+from palaestra.v1.venue_service_pb2 import (
+    FaultKind,
+    GetIdentityResponse,
+    ListUsageResponse,
+    WatchEventsResponse,
+)
+
+R = TypeVar("R", bound=Message)
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """A connection to one venue, as one vendor or operator. Create and use it inside one running event loop.
+
+    Every method raises PalaestraError with a reason of the registry if the venue refuses or fails, and
+    Unreachable if it does not answer in time. Where the name of a job or unit is asked for, its last part is
+    enough.
+
+    Args:
+        address: Host and port of the scheduler.
+        token: Bearer token.
+        timeout_s: Longest time for one call, with all its repeats [s].
+        tls_root: PEM certificates to trust; None for a connection that is not encrypted.
+        outage_s: How long streams look for a server that was there before [s].
+    """
+
+    def __init__(
+        self,
+        address: str,
+        token: str,
+        *,
+        timeout_s: float = 10.0,
+        tls_root: bytes | None = None,
+        outage_s: float = 120.0,
+    ) -> None:
+        credentials = channel.credentials(tls_root)
+        options = channel.options()
+        self._channel = (
+            grpc.aio.secure_channel(address, credentials, options)
+            if credentials is not None
+            else grpc.aio.insecure_channel(address, options)
+        )
+        self._metadata = channel.authorization(token)
+        self._timeout_s = timeout_s
+        self._outage_s = outage_s
+        self._methods: dict[str, Callable[..., Any]] = {}
+        self._known: GetIdentityResponse | None = None
+
+    @classmethod
+    def connect(cls, profile: str | None = None, *, timeout_s: float = 10.0) -> Self:
+        """Return a client for a stored login: PALAESTRA_ADDRESS and PALAESTRA_TOKEN, or a profile's file."""
+        found = login.find(os.environ, profile)
+        return cls(found.address, found.token, timeout_s=timeout_s, tls_root=found.tls_root_bytes())
+
+    async def close(self) -> None:
+        """Close the connection; streams that are open end."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def identity(self) -> GetIdentityResponse:
+        """Return who the token is: role, vendor, venue."""
+        self._known = await self._send(calls.identity())
+        return self._known
+
+    async def venue(self) -> Venue:
+        """Return the venue."""
+        return await self._send(calls.venue())
+
+    def units(self) -> AsyncGenerator[Unit]:
+        """Yield every unit of the venue."""
+        return self._pages(calls.units())
+
+    async def unit(self, name: str) -> Unit:
+        """Return one unit."""
+        return await self._send(calls.unit(await self._unit_name(name)))
+
+    def cells(self) -> AsyncGenerator[Cell]:
+        """Yield every cell of the venue."""
+        return self._pages(calls.cells())
+
+    def sim_slots(self) -> AsyncGenerator[SimSlot]:
+        """Yield every sim slot of the venue."""
+        return self._pages(calls.sim_slots())
+
+    async def leases(self, *, show_ended: bool = False) -> AsyncGenerator[Lease]:
+        """Yield the vendor's leases; an operator's are everybody's."""
+        async for lease in self._pages(calls.leases(await self._parent(), show_ended=show_ended)):
+            yield lease
+
+    async def usage(self) -> ListUsageResponse:
+        """Return what the vendor used, and the nameless total; operators see every vendor."""
+        return await self._send(calls.usage(await self._parent()))
+
+    async def submit(self, job: Job, *, request_id: str | None = None, validate_only: bool = False) -> Job:
+        """Submit a job and return it with its name; it is durable then.
+
+        Args:
+            job: See `palaestra.jobs` for builders.
+            request_id: A UUID. The same id again returns the first job instead of a second one.
+            validate_only: Check everything, change nothing; the answer has no name.
+        """
+        request_id = request_id or new_request_id()
+        return await self._send(
+            calls.submit(await self._parent(), job, request_id, validate_only=validate_only)
+        )
+
+    async def submit_many(self, jobs: Sequence[Job], *, atomic: bool = True) -> list[BatchSubmitResult]:
+        """Submit jobs together and return one result for each, in order: its `job`, or its `failure`.
+
+        Args:
+            jobs: At most 1,000 if atomic; otherwise any number, sent 1,000 at a time.
+            atomic: All or none; one that is refused raises. Otherwise the valid ones are accepted.
+        """
+        step = max(len(jobs), 1) if atomic else calls.BATCH_MAX
+        parent = await self._parent()
+        results: list[BatchSubmitResult] = []
+        for start in range(0, max(len(jobs), 1), step):
+            batch = jobs[start : start + step]
+            ids = [new_request_id() for _ in batch]
+            response = await self._send(calls.submit_many(parent, batch, ids, atomic=atomic))
+            results += response.results
+        return results
+
+    async def job(self, name: str) -> Job:
+        """Return a job."""
+        return await self._send(calls.job(await self._job_name(name)))
+
+    async def jobs(self, states: Iterable[JobState] = ()) -> AsyncGenerator[Job]:
+        """Yield the vendor's jobs, newest first; an operator's are everybody's. `states` keeps only some."""
+        async for job in self._pages(calls.jobs(await self._parent(), states)):
+            yield job
+
+    async def watch_job(self, name: str, *, timeout_s: float | None = None) -> AsyncGenerator[Job]:
+        """Yield the job now and each time it changes, until it has ended. Cuts are mended.
+
+        Raises:
+            TimeoutError: It has not ended after `timeout_s`.
+        """
+        stream = streams.JobWatch(await self._job_name(name))
+        async with aclosing(self._follow(stream, timeout_s=timeout_s)) as jobs:
+            async for job in jobs:
+                yield job
+
+    async def wait(self, name: str, timeout_s: float | None = None) -> Job:
+        """Return the job when it has ended, however that was. Raises TimeoutError after `timeout_s`."""
+        latest = Job()
+        async for job in self.watch_job(name, timeout_s=timeout_s):
+            latest = job
+        return latest
+
+    async def cancel(self, name: str, *, etag: str = "") -> Job:
+        """Ask for the end of a job and return it. With `etag`, only if it has not changed since."""
+        return await self._send(calls.cancel(await self._job_name(name), new_request_id(), etag))
+
+    async def explain(self, name: str) -> ExplainJobResponse:
+        """Return why a job waits and what would help."""
+        return await self._send(calls.explain(await self._job_name(name)))
+
+    async def log(self, name: str, *, from_line: int = 1, follow: bool = False) -> AsyncGenerator[LogLine]:
+        """Yield the lines of a job's log; with `follow`, until the job has ended. Cuts are mended."""
+        stream = streams.LogTail(await self._job_name(name), from_line, follow=follow)
+        async with aclosing(self._follow(stream)) as lines:
+            async for line in lines:
+                yield line
+
+    async def episodes(self, job: str | None = None, *, robot_model: str = "") -> AsyncGenerator[Episode]:
+        """Yield the vendor's episodes, newest first; of one job, if it is named."""
+        name = "" if job is None else await self._job_name(job)
+        async for episode in self._pages(calls.episodes(await self._parent(), name, robot_model)):
+            yield episode
+
+    async def episode(self, name: str) -> Episode:
+        """Return one episode's row of the catalogue, by its full name."""
+        return await self._send(calls.episode(name))
+
+    async def events(self, after_sequence: int = 0) -> AsyncGenerator[Event]:
+        """Yield every change after a sequence number, in order, once each, for ever. Cuts are mended."""
+        async with aclosing(self.watch_events(after_sequence)) as batches:
+            async for batch in batches:
+                for event in batch.events:
+                    yield event
+
+    def watch_events(self, after_sequence: int = 0) -> AsyncGenerator[WatchEventsResponse]:
+        """Yield events in batches. Each `sequence` is a place to go on from, even with no event in it."""
+        return self._follow(streams.EventTail(after_sequence))
+
+    async def inject_fault(self, unit: str, kind: FaultKind, joint: str = "") -> Unit:
+        """Put a fault into an emulated unit. Operators only."""
+        return await self._send(calls.inject_fault(await self._unit_name(unit), kind, joint))
+
+    async def reset_unit(self, unit: str, *, etag: str = "") -> Unit:
+        """Clear a unit's latched fault. Operators only. It never starts motion."""
+        return await self._send(calls.reset_unit(await self._unit_name(unit), etag))
+
+    async def stop_unit(self, unit: str) -> Unit:
+        """Ask a unit for a protective stop, which is not a safety-rated emergency stop. Operators only."""
+        return await self._send(calls.stop_unit(await self._unit_name(unit)))
+
+    async def _send(self, call: Call[R]) -> R:
+        """Carry out a unary call within the deadline, waiting for a full queue if there is time."""
+        rules.check(call.request)
+        end_s = time.monotonic() + self._timeout_s
+        method = self._method(self._channel.unary_unary, call)
+        while True:
+            left_s = max(end_s - time.monotonic(), 0.0)
+            try:
+                answer: R = await method(
+                    call.request, timeout=left_s, metadata=self._metadata, wait_for_ready=True
+                )
+                return answer
+            except grpc.RpcError as error:
+                failure = from_rpc(error)
+            pause_s = queue_pause_s(failure, left_s=end_s - time.monotonic())
+            if pause_s is None:
+                raise failure
+            await asyncio.sleep(pause_s)
+
+    async def _pages(self, listing: Listing[R, T]) -> AsyncGenerator[T]:
+        page: Listing[R, T] | None = listing
+        while page is not None:
+            response = await self._send(page.call)
+            for item in page.items(response):
+                yield item
+            page = page.after(response)
+
+    async def _follow(
+        self, stream: streams.Stream[R, T], *, timeout_s: float | None = None
+    ) -> AsyncGenerator[T]:
+        """Yield what a stream brings, opening it again where it was cut."""
+        start_s = time.monotonic()
+        outage = Outage(first_s=self._timeout_s, again_s=self._outage_s, now_s=start_s)
+        left_s = timeout_s
+        while True:
+            call = stream.call()
+            rules.check(call.request)
+            responses = self._method(self._channel.unary_stream, call)(
+                call.request, timeout=left_s, metadata=self._metadata
+            )
+            failure: PalaestraError = Unreachable("the server closed the stream")
+            try:
+                async for response in responses:
+                    outage.over()
+                    for item in stream.take(response):
+                        yield item
+                if stream.finished():
+                    return
+            except grpc.RpcError as error:
+                failure = from_rpc(error)
+            finally:
+                responses.cancel()
+            now_s = time.monotonic()
+            if timeout_s is not None:
+                left_s = start_s + timeout_s - now_s
+                if left_s <= 0.0:
+                    raise TimeoutError(f"not ended after {timeout_s:g} s: {call.request!s}".strip())
+            pause_s = outage.pause_s(failure, now_s=now_s, chance=random.random())
+            await asyncio.sleep(pause_s if left_s is None else min(pause_s, left_s))
+
+    def _method(self, kind: Callable[..., Any], call: Call[R]) -> Callable[..., Any]:
+        if call.method not in self._methods:
+            self._methods[call.method] = kind(
+                call.method,
+                request_serializer=type(call.request).SerializeToString,
+                response_deserializer=call.response.FromString,
+            )
+        return self._methods[call.method]
+
+    async def _identity(self) -> GetIdentityResponse:
+        return self._known or await self.identity()
+
+    async def _parent(self) -> str:
+        return names.parent(await self._identity())
+
+    async def _job_name(self, name: str) -> str:
+        return names.job(name, await self._identity()) if names.is_short(name) else name
+
+    async def _unit_name(self, name: str) -> str:
+        return names.unit(name, await self._identity()) if names.is_short(name) else name

@@ -1,0 +1,220 @@
+"""Every call of the SDK as a value: method, request, type of the answer. The clients only carry them out."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+from google.protobuf.message import Message
+
+from palaestra.v1.episode_pb2 import Episode
+from palaestra.v1.episode_service_pb2 import GetEpisodeRequest, ListEpisodesRequest, ListEpisodesResponse
+from palaestra.v1.job_pb2 import Job, JobState
+from palaestra.v1.job_service_pb2 import (
+    BatchSubmitJobsRequest,
+    BatchSubmitJobsResponse,
+    CancelJobRequest,
+    ExplainJobRequest,
+    ExplainJobResponse,
+    GetJobRequest,
+    ListJobsRequest,
+    ListJobsResponse,
+    ReadLogRequest,
+    ReadLogResponse,
+    SubmitJobRequest,
+    WatchJobRequest,
+)
+from palaestra.v1.venue_pb2 import Cell, Lease, SimSlot, Unit, Venue
+from palaestra.v1.venue_service_pb2 import (
+    FaultKind,
+    GetIdentityRequest,
+    GetIdentityResponse,
+    GetUnitRequest,
+    GetVenueRequest,
+    InjectUnitFaultRequest,
+    ListCellsRequest,
+    ListCellsResponse,
+    ListLeasesRequest,
+    ListLeasesResponse,
+    ListSimSlotsRequest,
+    ListSimSlotsResponse,
+    ListUnitsRequest,
+    ListUnitsResponse,
+    ListUsageRequest,
+    ListUsageResponse,
+    ResetUnitRequest,
+    StopUnitRequest,
+    WatchEventsRequest,
+    WatchEventsResponse,
+)
+
+R = TypeVar("R", bound=Message)
+T = TypeVar("T")
+
+BATCH_MAX = 1000
+"""Most jobs in one batch, by the contract."""
+
+_THIS_VENUE = "venues/-"
+_PAGE_SIZE = 200
+
+
+@dataclass(frozen=True)
+class Call(Generic[R]):
+    """One call: a method of the contract, its request, and the type of its answer or answers."""
+
+    method: str
+    request: Message
+    response: type[R]
+
+
+@dataclass(frozen=True)
+class Listing(Generic[R, T]):
+    """A list call and where the items are in its answer."""
+
+    call: Call[R]
+    items: Callable[[R], Iterable[T]]
+
+    def after(self, response: R) -> "Listing[R, T] | None":
+        """Return the listing of the next page, or None after the last."""
+        token = getattr(response, "next_page_token", "")
+        if not token:
+            return None
+        request: Any = type(self.call.request)()
+        request.CopyFrom(self.call.request)
+        request.page_token = token
+        return replace(self, call=replace(self.call, request=request))
+
+
+def identity() -> Call[GetIdentityResponse]:
+    """Who the token is."""
+    return _venue("GetIdentity", GetIdentityRequest(), GetIdentityResponse)
+
+
+def venue() -> Call[Venue]:
+    """The venue that the scheduler serves."""
+    return _venue("GetVenue", GetVenueRequest(name=_THIS_VENUE), Venue)
+
+
+def units() -> Listing[ListUnitsResponse, Unit]:
+    """All units of the venue."""
+    request = ListUnitsRequest(parent=_THIS_VENUE, page_size=_PAGE_SIZE)
+    return Listing(_venue("ListUnits", request, ListUnitsResponse), lambda page: page.units)
+
+
+def unit(name: str) -> Call[Unit]:
+    """One unit."""
+    return _venue("GetUnit", GetUnitRequest(name=name), Unit)
+
+
+def cells() -> Listing[ListCellsResponse, Cell]:
+    """All cells of the venue."""
+    request = ListCellsRequest(parent=_THIS_VENUE, page_size=_PAGE_SIZE)
+    return Listing(_venue("ListCells", request, ListCellsResponse), lambda page: page.cells)
+
+
+def sim_slots() -> Listing[ListSimSlotsResponse, SimSlot]:
+    """All sim slots of the venue."""
+    request = ListSimSlotsRequest(parent=_THIS_VENUE, page_size=_PAGE_SIZE)
+    return Listing(_venue("ListSimSlots", request, ListSimSlotsResponse), lambda page: page.sim_slots)
+
+
+def leases(parent: str, *, show_ended: bool) -> Listing[ListLeasesResponse, Lease]:
+    """Leases of a vendor, or of all."""
+    request = ListLeasesRequest(parent=parent, page_size=_PAGE_SIZE, show_ended=show_ended)
+    return Listing(_venue("ListLeases", request, ListLeasesResponse), lambda page: page.leases)
+
+
+def usage(parent: str) -> Call[ListUsageResponse]:
+    """What a vendor, or all, have used."""
+    return _venue("ListUsage", ListUsageRequest(parent=parent), ListUsageResponse)
+
+
+def watch_events(after_sequence: int) -> Call[WatchEventsResponse]:
+    """Everything that changes after a sequence number."""
+    return _venue("WatchEvents", WatchEventsRequest(after_sequence=after_sequence), WatchEventsResponse)
+
+
+def inject_fault(name: str, kind: FaultKind, joint: str) -> Call[Unit]:
+    """Put a fault into an emulated unit."""
+    return _venue("InjectUnitFault", InjectUnitFaultRequest(name=name, kind=kind, joint=joint), Unit)
+
+
+def reset_unit(name: str, etag: str) -> Call[Unit]:
+    """Clear a unit's latched fault."""
+    return _venue("ResetUnit", ResetUnitRequest(name=name, etag=etag), Unit)
+
+
+def stop_unit(name: str) -> Call[Unit]:
+    """Ask a unit for a protective stop."""
+    return _venue("StopUnit", StopUnitRequest(name=name), Unit)
+
+
+def submit(parent: str, job: Job, request_id: str, *, validate_only: bool) -> Call[Job]:
+    """Submit one job."""
+    request = SubmitJobRequest(parent=parent, job=job, request_id=request_id, validate_only=validate_only)
+    return _job("SubmitJob", request, Job)
+
+
+def submit_many(
+    parent: str, jobs: Sequence[Job], request_ids: Sequence[str], *, atomic: bool
+) -> Call[BatchSubmitJobsResponse]:
+    """Submit jobs in one transaction."""
+    requests = [
+        SubmitJobRequest(parent=parent, job=job, request_id=request_id)
+        for job, request_id in zip(jobs, request_ids, strict=True)
+    ]
+    request = BatchSubmitJobsRequest(parent=parent, requests=requests, atomic=atomic)
+    return _job("BatchSubmitJobs", request, BatchSubmitJobsResponse)
+
+
+def job(name: str) -> Call[Job]:
+    """One job."""
+    return _job("GetJob", GetJobRequest(name=name), Job)
+
+
+def jobs(parent: str, states: Iterable[JobState]) -> Listing[ListJobsResponse, Job]:
+    """Jobs of a vendor, or of all, newest first."""
+    request = ListJobsRequest(parent=parent, page_size=_PAGE_SIZE, states=states)
+    return Listing(_job("ListJobs", request, ListJobsResponse), lambda page: page.jobs)
+
+
+def cancel(name: str, request_id: str, etag: str) -> Call[Job]:
+    """Ask for the end of a job."""
+    return _job("CancelJob", CancelJobRequest(name=name, request_id=request_id, etag=etag), Job)
+
+
+def explain(name: str) -> Call[ExplainJobResponse]:
+    """Why a job waits."""
+    return _job("ExplainJob", ExplainJobRequest(name=name), ExplainJobResponse)
+
+
+def watch_job(name: str) -> Call[Job]:
+    """A job now and at each change."""
+    return _job("WatchJob", WatchJobRequest(name=name), Job)
+
+
+def read_log(name: str, from_line: int, *, follow: bool) -> Call[ReadLogResponse]:
+    """A job's log."""
+    return _job("ReadLog", ReadLogRequest(name=name, from_line=from_line, follow=follow), ReadLogResponse)
+
+
+def episode(name: str) -> Call[Episode]:
+    """One episode's row of the catalogue."""
+    return _episode("GetEpisode", GetEpisodeRequest(name=name), Episode)
+
+
+def episodes(parent: str, job: str, robot_model: str) -> Listing[ListEpisodesResponse, Episode]:
+    """Episodes of a vendor, or of all, newest first."""
+    request = ListEpisodesRequest(parent=parent, page_size=_PAGE_SIZE, job=job, robot_model=robot_model)
+    return Listing(_episode("ListEpisodes", request, ListEpisodesResponse), lambda page: page.episodes)
+
+
+def _job(method: str, request: Message, response: type[R]) -> Call[R]:
+    return Call(f"/palaestra.v1.JobService/{method}", request, response)
+
+
+def _venue(method: str, request: Message, response: type[R]) -> Call[R]:
+    return Call(f"/palaestra.v1.VenueService/{method}", request, response)
+
+
+def _episode(method: str, request: Message, response: type[R]) -> Call[R]:
+    return Call(f"/palaestra.v1.EpisodeService/{method}", request, response)

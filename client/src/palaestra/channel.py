@@ -1,0 +1,66 @@
+"""How a client speaks to a venue: channel options, retries in the channel, the token."""
+
+import json
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor
+
+from palaestra.v1 import episode_service_pb2, job_service_pb2, venue_service_pb2
+
+# Mutations that carry request ids, so that a repeat is the same request; and the stop, which is the same done
+# twice and must not be lost. The other operators' calls are not repeated: a reset could clear a newer fault.
+_REPEATABLE = frozenset({"SubmitJob", "BatchSubmitJobs", "CancelJob", "StopUnit"})
+_READS = ("Get", "List", "Explain")
+
+# AIP-194: only UNAVAILABLE is retried. 5 is also the most attempts that gRPC's core allows.
+_RETRY_POLICY = {
+    "maxAttempts": 5,
+    "initialBackoff": "0.1s",
+    "maxBackoff": "5s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
+
+
+def is_repeatable(method: MethodDescriptor) -> bool:
+    """Return whether sending a call of the method twice does no more than sending it once."""
+    unary = not method.client_streaming and not method.server_streaming
+    return unary and (method.name.startswith(_READS) or method.name in _REPEATABLE)
+
+
+def service_config() -> dict[str, Any]:
+    """Return the gRPC service config: which methods the channel repeats by itself, and how."""
+    files = (job_service_pb2.DESCRIPTOR, venue_service_pb2.DESCRIPTOR, episode_service_pb2.DESCRIPTOR)
+    names = [
+        {"service": service.full_name, "method": method.name}
+        for file in files
+        for service in file.services_by_name.values()
+        for method in service.methods
+        if is_repeatable(method)
+    ]
+    return {"methodConfig": [{"name": names, "retryPolicy": _RETRY_POLICY}]}
+
+
+def options() -> list[tuple[str, Any]]:
+    """Return the channel's options."""
+    return [
+        ("grpc.service_config", json.dumps(service_config())),
+        # No oftener than servers here permit; a dead peer is noticed within 40 s even on a quiet stream.
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.max_pings_without_data", 0),
+        # gRPC's own 1 s to 120 s would leave a restarted scheduler unnoticed for minutes.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
+    ]
+
+
+def authorization(token: str) -> tuple[tuple[str, str], ...]:
+    """Return the metadata that says who calls."""
+    return (("authorization", f"Bearer {token}"),)
+
+
+def credentials(tls_root: bytes | None) -> grpc.ChannelCredentials | None:
+    """Return TLS credentials that trust the PEM certificates `tls_root`, or None for a plain connection."""
+    return None if tls_root is None else grpc.ssl_channel_credentials(root_certificates=tls_root)

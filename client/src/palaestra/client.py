@@ -1,0 +1,286 @@
+"""The client for ordinary programs. `palaestra.aio` has the same methods for asyncio."""
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from palaestra import calls, channel, login, names, rules, streams
+from palaestra.calls import Call, Listing
+from palaestra.errors import PalaestraError, Unreachable, from_rpc
+from palaestra.ids import new_request_id
+from palaestra.patience import Outage, queue_pause_s
+from palaestra.v1.episode_pb2 import Episode
+from palaestra.v1.event_pb2 import Event
+from palaestra.v1.job_pb2 import Job, JobState
+from palaestra.v1.job_service_pb2 import BatchSubmitResult, ExplainJobResponse, LogLine
+from palaestra.v1.venue_pb2 import Cell, Lease, SimSlot, Unit, Venue
+from palaestra.v1.venue_service_pb2 import (
+    FaultKind,
+    GetIdentityResponse,
+    ListUsageResponse,
+    WatchEventsResponse,
+)
+
+R = TypeVar("R", bound=Message)
+T = TypeVar("T")
+
+
+class Client:
+    """A connection to one venue, as one vendor or operator. Safe to share between threads; not across a fork.
+
+    Every method raises PalaestraError with a reason of the registry if the venue refuses or fails, and
+    Unreachable if it does not answer in time. Where the name of a job or unit is asked for, its last part is
+    enough.
+
+    Args:
+        address: Host and port of the scheduler.
+        token: Bearer token.
+        timeout_s: Longest time for one call, with all its repeats [s].
+        tls_root: PEM certificates to trust; None for a connection that is not encrypted.
+        outage_s: How long streams look for a server that was there before [s].
+    """
+
+    def __init__(
+        self,
+        address: str,
+        token: str,
+        *,
+        timeout_s: float = 10.0,
+        tls_root: bytes | None = None,
+        outage_s: float = 120.0,
+    ) -> None:
+        credentials = channel.credentials(tls_root)
+        options = channel.options()
+        self._channel = (
+            grpc.secure_channel(address, credentials, options)
+            if credentials is not None
+            else grpc.insecure_channel(address, options)
+        )
+        self._metadata = channel.authorization(token)
+        self._timeout_s = timeout_s
+        self._outage_s = outage_s
+        self._methods: dict[str, Callable[..., Any]] = {}
+        self._known: GetIdentityResponse | None = None
+
+    @classmethod
+    def connect(cls, profile: str | None = None, *, timeout_s: float = 10.0) -> Self:
+        """Return a client for a stored login: PALAESTRA_ADDRESS and PALAESTRA_TOKEN, or a profile's file."""
+        found = login.find(os.environ, profile)
+        return cls(found.address, found.token, timeout_s=timeout_s, tls_root=found.tls_root_bytes())
+
+    def close(self) -> None:
+        """Close the connection; streams that are open end."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def identity(self) -> GetIdentityResponse:
+        """Return who the token is: role, vendor, venue."""
+        self._known = self._send(calls.identity())
+        return self._known
+
+    def venue(self) -> Venue:
+        """Return the venue."""
+        return self._send(calls.venue())
+
+    def units(self) -> Iterator[Unit]:
+        """Yield every unit of the venue."""
+        return self._pages(calls.units())
+
+    def unit(self, name: str) -> Unit:
+        """Return one unit."""
+        return self._send(calls.unit(self._unit_name(name)))
+
+    def cells(self) -> Iterator[Cell]:
+        """Yield every cell of the venue."""
+        return self._pages(calls.cells())
+
+    def sim_slots(self) -> Iterator[SimSlot]:
+        """Yield every sim slot of the venue."""
+        return self._pages(calls.sim_slots())
+
+    def leases(self, *, show_ended: bool = False) -> Iterator[Lease]:
+        """Yield the vendor's leases; an operator's are everybody's."""
+        return self._pages(calls.leases(self._parent(), show_ended=show_ended))
+
+    def usage(self) -> ListUsageResponse:
+        """Return what the vendor used, and the nameless total; operators see every vendor."""
+        return self._send(calls.usage(self._parent()))
+
+    def submit(self, job: Job, *, request_id: str | None = None, validate_only: bool = False) -> Job:
+        """Submit a job and return it with its name; it is durable then.
+
+        Args:
+            job: See `palaestra.jobs` for builders.
+            request_id: A UUID. The same id again returns the first job instead of a second one.
+            validate_only: Check everything, change nothing; the answer has no name.
+        """
+        request_id = request_id or new_request_id()
+        return self._send(calls.submit(self._parent(), job, request_id, validate_only=validate_only))
+
+    def submit_many(self, jobs: Sequence[Job], *, atomic: bool = True) -> list[BatchSubmitResult]:
+        """Submit jobs together and return one result for each, in order: its `job`, or its `failure`.
+
+        Args:
+            jobs: At most 1,000 if atomic; otherwise any number, sent 1,000 at a time.
+            atomic: All or none; one that is refused raises. Otherwise the valid ones are accepted.
+        """
+        step = max(len(jobs), 1) if atomic else calls.BATCH_MAX
+        results: list[BatchSubmitResult] = []
+        for start in range(0, max(len(jobs), 1), step):
+            batch = jobs[start : start + step]
+            ids = [new_request_id() for _ in batch]
+            results += self._send(calls.submit_many(self._parent(), batch, ids, atomic=atomic)).results
+        return results
+
+    def job(self, name: str) -> Job:
+        """Return a job."""
+        return self._send(calls.job(self._job_name(name)))
+
+    def jobs(self, states: Iterable[JobState] = ()) -> Iterator[Job]:
+        """Yield the vendor's jobs, newest first; an operator's are everybody's. `states` keeps only some."""
+        return self._pages(calls.jobs(self._parent(), states))
+
+    def watch_job(self, name: str, *, timeout_s: float | None = None) -> Iterator[Job]:
+        """Yield the job now and each time it changes, until it has ended. Cuts are mended.
+
+        Raises:
+            TimeoutError: It has not ended after `timeout_s`.
+        """
+        return self._follow(streams.JobWatch(self._job_name(name)), timeout_s=timeout_s)
+
+    def wait(self, name: str, timeout_s: float | None = None) -> Job:
+        """Return the job when it has ended, however that was. Raises TimeoutError after `timeout_s`."""
+        latest = Job()
+        for job in self.watch_job(name, timeout_s=timeout_s):
+            latest = job
+        return latest
+
+    def cancel(self, name: str, *, etag: str = "") -> Job:
+        """Ask for the end of a job and return it. With `etag`, only if it has not changed since."""
+        return self._send(calls.cancel(self._job_name(name), new_request_id(), etag))
+
+    def explain(self, name: str) -> ExplainJobResponse:
+        """Return why a job waits and what would help."""
+        return self._send(calls.explain(self._job_name(name)))
+
+    def log(self, name: str, *, from_line: int = 1, follow: bool = False) -> Iterator[LogLine]:
+        """Yield the lines of a job's log; with `follow`, until the job has ended. Cuts are mended."""
+        return self._follow(streams.LogTail(self._job_name(name), from_line, follow=follow))
+
+    def episodes(self, job: str | None = None, *, robot_model: str = "") -> Iterator[Episode]:
+        """Yield the vendor's episodes, newest first; of one job, if it is named."""
+        name = "" if job is None else self._job_name(job)
+        return self._pages(calls.episodes(self._parent(), name, robot_model))
+
+    def episode(self, name: str) -> Episode:
+        """Return one episode's row of the catalogue, by its full name."""
+        return self._send(calls.episode(name))
+
+    def events(self, after_sequence: int = 0) -> Iterator[Event]:
+        """Yield every change after a sequence number, in order, once each, for ever. Cuts are mended."""
+        for batch in self.watch_events(after_sequence):
+            yield from batch.events
+
+    def watch_events(self, after_sequence: int = 0) -> Iterator[WatchEventsResponse]:
+        """Yield events in batches. Each `sequence` is a place to go on from, even with no event in it."""
+        return self._follow(streams.EventTail(after_sequence))
+
+    def inject_fault(self, unit: str, kind: FaultKind, joint: str = "") -> Unit:
+        """Put a fault into an emulated unit. Operators only."""
+        return self._send(calls.inject_fault(self._unit_name(unit), kind, joint))
+
+    def reset_unit(self, unit: str, *, etag: str = "") -> Unit:
+        """Clear a unit's latched fault. Operators only. It never starts motion."""
+        return self._send(calls.reset_unit(self._unit_name(unit), etag))
+
+    def stop_unit(self, unit: str) -> Unit:
+        """Ask a unit for a protective stop, which is not a safety-rated emergency stop. Operators only."""
+        return self._send(calls.stop_unit(self._unit_name(unit)))
+
+    def _send(self, call: Call[R]) -> R:
+        """Carry out a unary call within the deadline, waiting for a full queue if there is time."""
+        rules.check(call.request)
+        end_s = time.monotonic() + self._timeout_s
+        method = self._method(self._channel.unary_unary, call)
+        while True:
+            left_s = max(end_s - time.monotonic(), 0.0)
+            try:
+                answer: R = method(call.request, timeout=left_s, metadata=self._metadata, wait_for_ready=True)
+                return answer
+            except grpc.RpcError as error:
+                failure = from_rpc(error)
+            pause_s = queue_pause_s(failure, left_s=end_s - time.monotonic())
+            if pause_s is None:
+                raise failure
+            time.sleep(pause_s)
+
+    def _pages(self, listing: Listing[R, T]) -> Iterator[T]:
+        page: Listing[R, T] | None = listing
+        while page is not None:
+            response = self._send(page.call)
+            yield from page.items(response)
+            page = page.after(response)
+
+    def _follow(self, stream: streams.Stream[R, T], *, timeout_s: float | None = None) -> Iterator[T]:
+        """Yield what a stream brings, opening it again where it was cut."""
+        start_s = time.monotonic()
+        outage = Outage(first_s=self._timeout_s, again_s=self._outage_s, now_s=start_s)
+        left_s = timeout_s
+        while True:
+            call = stream.call()
+            rules.check(call.request)
+            responses = self._method(self._channel.unary_stream, call)(
+                call.request, timeout=left_s, metadata=self._metadata
+            )
+            failure: PalaestraError = Unreachable("the server closed the stream")
+            try:
+                for response in responses:
+                    outage.over()
+                    yield from stream.take(response)
+                if stream.finished():
+                    return
+            except grpc.RpcError as error:
+                failure = from_rpc(error)
+            finally:
+                responses.cancel()
+            now_s = time.monotonic()
+            if timeout_s is not None:
+                left_s = start_s + timeout_s - now_s
+                if left_s <= 0.0:
+                    raise TimeoutError(f"not ended after {timeout_s:g} s: {call.request!s}".strip())
+            pause_s = outage.pause_s(failure, now_s=now_s, chance=random.random())
+            time.sleep(pause_s if left_s is None else min(pause_s, left_s))
+
+    def _method(self, kind: Callable[..., Any], call: Call[R]) -> Callable[..., Any]:
+        if call.method not in self._methods:
+            self._methods[call.method] = kind(
+                call.method,
+                request_serializer=type(call.request).SerializeToString,
+                response_deserializer=call.response.FromString,
+            )
+        return self._methods[call.method]
+
+    def _identity(self) -> GetIdentityResponse:
+        return self._known or self.identity()
+
+    def _parent(self) -> str:
+        return names.parent(self._identity())
+
+    def _job_name(self, name: str) -> str:
+        return names.job(name, self._identity()) if names.is_short(name) else name
+
+    def _unit_name(self, name: str) -> str:
+        return names.unit(name, self._identity()) if names.is_short(name) else name

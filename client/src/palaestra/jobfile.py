@@ -1,0 +1,157 @@
+"""Jobs from TOML: the fields of the contract's `Job` under their own names, durations as numbers in `*_s`.
+
+    display_name = "sway on two arms"
+    [claim]
+    duration_s = 300
+    units = [{ selector = { robot_class = "arm" }, count = 2 }]
+    [collect]
+    motion = "sway"
+    episode_duration_s = 5
+
+Enum values are written without their prefix, in either case: `level = "structured"`.
+"""
+
+import math
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from google.api import field_behavior_pb2  # type: ignore[import-untyped]
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from palaestra.errors import PalaestraError
+from palaestra.v1.job_pb2 import Job
+
+_DURATION = "google.protobuf.Duration"
+_INTEGERS = frozenset({FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64})
+_LONGEST_S = 3.15576e11
+"""Longest google.protobuf.Duration, 10,000 years (its own documentation)."""
+
+
+def job_from_toml(path: str | Path) -> Job:
+    """Return the job in a TOML file.
+
+    Raises:
+        PalaestraError: INVALID_FIELD, with file and field in the message, if it cannot be read, is not TOML, has
+            a key that a job has not, or a value of the wrong type.
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise PalaestraError("INVALID_FIELD", f"{path}: {error}") from None
+    job = Job()
+    try:
+        _fill(job, values, "")
+    except PalaestraError as error:
+        raise PalaestraError("INVALID_FIELD", f"{path}: {error.message}", metadata=error.metadata) from None
+    return job
+
+
+def _fill(message: Message, values: dict[str, Any], prefix: str) -> None:
+    """Set the message's fields from a TOML table."""
+    fields: dict[str, Any] = {
+        _key(field): field for field in message.DESCRIPTOR.fields if not _output_only(field)
+    }
+    chosen: dict[str, str] = {}
+    for key, value in values.items():
+        path = f"{prefix}{key}"
+        field = fields.get(key)
+        if field is None:
+            raise _wrong(path, f"no such field{_suggestion(key, list(fields))}")
+        if field.containing_oneof is not None:
+            other = chosen.setdefault(field.containing_oneof.name, key)
+            if other != key:
+                raise _wrong(path, f"cannot stand beside {other}, only one of them")
+        _set(message, field, value, path)
+
+
+def _set(message: Message, field: FieldDescriptor, value: Any, path: str) -> None:
+    target = getattr(message, field.name)
+    entry = field.message_type
+    if entry is not None and entry.GetOptions().map_entry:
+        for key, item in _typed(value, dict, "a table", path).items():
+            target[key] = _scalar(entry.fields_by_name["value"], item, f"{path}.{key}")
+    elif field.is_repeated:
+        for index, item in enumerate(_typed(value, list, "a list", path)):
+            where = f"{path}[{index}]"
+            if entry is None:
+                target.append(_scalar(field, item, where))
+            else:
+                _fill(target.add(), _typed(item, dict, "a table", where), f"{where}.")
+    elif entry is None:
+        setattr(message, field.name, _scalar(field, value, path))
+    elif entry.full_name == _DURATION:
+        target.FromNanoseconds(round(_seconds(value, path) * 1e9))
+    else:
+        # An empty table is a choice too: `[train]` alone says which work it is.
+        target.SetInParent()
+        _fill(target, _typed(value, dict, "a table", path), f"{path}.")
+
+
+def _scalar(field: FieldDescriptor, value: Any, path: str) -> Any:
+    """Return the value as the field takes it."""
+    if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
+        return _enum(field, _typed(value, str, "text", path), path)
+    if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+        return _typed(value, str, "text", path)
+    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+        return _typed(value, bool, "true or false", path)
+    if field.cpp_type in _INTEGERS:
+        bits = 31 if field.cpp_type == FieldDescriptor.CPPTYPE_INT32 else 63
+        number = _typed(value, int, "a whole number", path)
+        if isinstance(value, bool) or not -(1 << bits) <= number < 1 << bits:
+            raise _wrong(path, f"must be a whole number of {bits + 1} bits, not {value!r}")
+        return number
+    return _number(value, path)
+
+
+def _enum(field: FieldDescriptor, text: str, path: str) -> int:
+    assert field.enum_type is not None
+    values = field.enum_type.values
+    prefix = values[0].name.removesuffix("UNSPECIFIED")
+    names = {value.name.removeprefix(prefix).lower(): value.number for value in values if value.number}
+    number = names.get(text.lower().removeprefix(prefix.lower()))
+    if number is None:
+        raise _wrong(path, f"{text!r} is none of {', '.join(names)}")
+    return number
+
+
+def _seconds(value: Any, path: str) -> float:
+    seconds = _number(value, path)
+    if not math.isfinite(seconds) or abs(seconds) > _LONGEST_S:
+        raise _wrong(path, f"is {seconds:g}, not a number of seconds")
+    return seconds
+
+
+def _number(value: Any, path: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _wrong(path, f"must be a number, not {value!r}")
+    return float(value)
+
+
+def _typed(value: Any, kind: type, words: str, path: str) -> Any:
+    if not isinstance(value, kind):
+        raise _wrong(path, f"must be {words}, not {value!r}")
+    return value
+
+
+def _key(field: FieldDescriptor) -> str:
+    """Return the field's name in TOML: durations say their unit."""
+    is_duration = field.message_type is not None and field.message_type.full_name == _DURATION
+    return f"{field.name}_s" if is_duration else field.name
+
+
+def _suggestion(key: str, known: list[str]) -> str:
+    close = get_close_matches(key, known, n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(close)}?" if close else f"; known are {', '.join(sorted(known))}"
+
+
+def _output_only(field: FieldDescriptor) -> bool:
+    options: Any = field.GetOptions()
+    return field_behavior_pb2.OUTPUT_ONLY in options.Extensions[field_behavior_pb2.field_behavior]
+
+
+def _wrong(path: str, problem: str) -> PalaestraError:
+    return PalaestraError("INVALID_FIELD", f"{path}: {problem}", metadata={"field": path})

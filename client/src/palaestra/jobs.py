@@ -1,0 +1,208 @@
+"""Builders of jobs. Each returns a `palaestra.v1.job_pb2.Job` for `Client.submit`; durations are in seconds.
+
+What is left out takes the venue's default, which stands beside the field in the contract.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from google.protobuf.duration_pb2 import Duration
+
+from palaestra.errors import PalaestraError
+from palaestra.jobfile import job_from_toml
+from palaestra.v1.claim_pb2 import CellRequest, Claim, EnvironmentLevel, UnitRequest, UnitSelector
+from palaestra.v1.job_pb2 import CollectSpec, EvaluateSpec, Job, TrainSpec
+
+__all__ = ["cell", "collect", "evaluate", "job_from_toml", "train", "unit"]
+
+_LEVELS = ("fixed", "structured", "open", "dynamic")
+
+
+def unit(
+    *,
+    robot_class: str = "",
+    maker: str = "",
+    robot_model: str = "",
+    name: str = "",
+    labels: Mapping[str, str] | None = None,
+    count: int = 1,
+) -> UnitRequest:
+    """Return a request for `count` units that match everything given; with nothing given, any units.
+
+    Args:
+        robot_class: Such as "humanoid", "quadruped" or "arm".
+        maker: The maker's name as the venue lists it.
+        robot_model: Identifier in the robot catalogue.
+        name: One unit's resource name, "venues/*/units/*".
+        labels: Labels that the unit must carry.
+        count: Number of units, at least 1.
+    """
+    selector = UnitSelector(
+        robot_class=robot_class, maker=maker, robot_model=robot_model, unit=name, labels=labels or {}
+    )
+    return UnitRequest(selector=selector, count=count)
+
+
+def cell(*, name: str = "", scenario: str = "", level: str = "") -> CellRequest:
+    """Return a request for a cell that matches everything given.
+
+    Args:
+        name: One cell's resource name, "venues/*/cells/*".
+        scenario: The scenario it is fitted for.
+        level: "fixed", "structured", "open" or "dynamic" (L1 to L4).
+
+    Raises:
+        PalaestraError: INVALID_FIELD for another level.
+    """
+    if level and level not in _LEVELS:
+        raise PalaestraError("INVALID_FIELD", f"level {level!r} is none of {', '.join(_LEVELS)}")
+    number = _LEVELS.index(level) + 1 if level else 0
+    return CellRequest(cell=name, scenario=scenario, level=EnvironmentLevel.Name(number))
+
+
+def collect(
+    *,
+    motion: str = "",
+    policy_job: str = "",
+    episodes: int = 0,
+    episode_s: float = 0.0,
+    task: str = "",
+    units: Iterable[UnitRequest] = (),
+    sim_slots: int | None = None,
+    robot_model: str = "",
+    worlds: int = 0,
+    cell: CellRequest | None = None,
+    duration_s: float = 600.0,
+    seed: int = 0,
+    display_name: str = "",
+    priority: int = 0,
+    max_attempts: int = 0,
+    labels: Mapping[str, str] | None = None,
+) -> Job:
+    """Return a job that drives units, or worlds if no units are given, and records every episode.
+
+    Args:
+        motion: A motion of the venue's catalogue; or else
+        policy_job: full name of a training job whose policy drives.
+        episodes: Episodes for each unit or world.
+        episode_s: Length of an episode [s].
+        task: What the robot does, in words.
+        units: From `unit`.
+        sim_slots: Slots for the worlds. Default: one if there are no units, else none.
+        robot_model, worlds: What to simulate and how often, for worlds.
+        cell: From `cell`.
+        duration_s: Longest time the job holds its claim [s].
+        seed: Seed of all chance in it.
+        display_name, priority, max_attempts, labels: As in the contract.
+
+    Raises:
+        PalaestraError: INVALID_FIELD unless exactly one of motion and policy_job is given.
+    """
+    if bool(motion) == bool(policy_job):
+        raise PalaestraError(
+            "INVALID_FIELD", f"collect takes a motion or a policy_job: got {motion!r} and {policy_job!r}"
+        )
+    units = list(units)
+    if sim_slots is None:
+        sim_slots = 0 if units else 1
+    spec = CollectSpec(
+        episodes=episodes,
+        episode_duration=_duration(episode_s) if episode_s else None,
+        task=task,
+        seed=seed,
+        robot_model=robot_model,
+        worlds=worlds,
+    )
+    if motion:
+        spec.motion = motion
+    else:
+        spec.policy_job = policy_job
+    return Job(
+        display_name=display_name,
+        claim=Claim(units=units, sim_slots=sim_slots, cell=cell, duration=_duration(duration_s)),
+        priority=priority,
+        labels=labels or {},
+        max_attempts=max_attempts,
+        collect=spec,
+    )
+
+
+def train(
+    task: str,
+    robot_model: str,
+    *,
+    sim_slots: int = 1,
+    iterations: int = 0,
+    directions: int = 0,
+    duration_s: float = 3600.0,
+    seed: int = 0,
+    display_name: str = "",
+    priority: int = 0,
+    max_attempts: int = 0,
+    labels: Mapping[str, str] | None = None,
+) -> Job:
+    """Return a job that improves a policy for a task in simulation.
+
+    Args:
+        task: A task of the venue's catalogue.
+        robot_model: Identifier in the robot catalogue.
+        sim_slots: Slots to run in.
+        iterations: Steps of the search.
+        directions: Random directions tried in each step.
+        duration_s: Longest time the job holds its claim [s].
+        seed: Seed of all chance in it.
+        display_name, priority, max_attempts, labels: As in the contract.
+    """
+    return Job(
+        display_name=display_name,
+        claim=Claim(sim_slots=sim_slots, duration=_duration(duration_s)),
+        priority=priority,
+        labels=labels or {},
+        max_attempts=max_attempts,
+        train=TrainSpec(
+            task=task, robot_model=robot_model, iterations=iterations, directions=directions, seed=seed
+        ),
+    )
+
+
+def evaluate(
+    task: str,
+    robot_model: str,
+    *,
+    policy_job: str = "",
+    episodes: int = 0,
+    sim_slots: int = 1,
+    duration_s: float = 600.0,
+    seed: int = 0,
+    display_name: str = "",
+    priority: int = 0,
+    max_attempts: int = 0,
+    labels: Mapping[str, str] | None = None,
+) -> Job:
+    """Return a job that runs a policy over seeded episodes and reports how often it succeeds.
+
+    Args:
+        task: A task of the venue's catalogue.
+        robot_model: Identifier in the robot catalogue.
+        policy_job: Full name of a training job; without one, the policy that does nothing, as a baseline.
+        episodes: How many.
+        sim_slots: Slots to run in.
+        duration_s: Longest time the job holds its claim [s].
+        seed: Seed of the first episode.
+        display_name, priority, max_attempts, labels: As in the contract.
+    """
+    return Job(
+        display_name=display_name,
+        claim=Claim(sim_slots=sim_slots, duration=_duration(duration_s)),
+        priority=priority,
+        labels=labels or {},
+        max_attempts=max_attempts,
+        evaluate=EvaluateSpec(
+            task=task, robot_model=robot_model, policy_job=policy_job, episodes=episodes, seed=seed
+        ),
+    )
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromNanoseconds(round(seconds * 1e9))
+    return duration

@@ -1,0 +1,156 @@
+"""Logins: where a venue is and the token that opens it, one small TOML file for each profile.
+
+A venue writes such a file for each vendor and operator; `palaestra login FILE` keeps a copy where the SDK and
+the command line look for it: `$XDG_CONFIG_HOME/palaestra/logins/PROFILE.toml`, readable by its owner alone.
+"""
+
+import json
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from palaestra.errors import PalaestraError
+
+_PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Login:
+    """What a login file holds.
+
+    Attributes:
+        address: Host and port of the scheduler, such as "127.0.0.1:7401".
+        token: Bearer token. Secret.
+        api_url: Base of the venue's HTTP interface, such as "http://127.0.0.1:7480".
+        vendor: "vendors/{vendor}", for people; the server goes by the token alone.
+        role: "vendor" or "operator", for people.
+        tls_root: PEM certificates to trust. Empty: the connection is not encrypted, fit for one machine only.
+    """
+
+    address: str
+    token: str
+    api_url: str = ""
+    vendor: str = ""
+    role: str = ""
+    tls_root: str = ""
+
+    def tls_root_bytes(self) -> bytes | None:
+        """Return the certificates as the client takes them."""
+        return self.tls_root.encode() or None
+
+    def __repr__(self) -> str:
+        return f"Login(address={self.address!r}, vendor={self.vendor!r}, role={self.role!r})"
+
+
+def parse(text: str, source: str) -> Login:
+    """Return the login in TOML text. `source` is named in errors.
+
+    Unknown keys are left alone: a newer venue may write more.
+
+    Raises:
+        PalaestraError: INVALID_FIELD if it is not TOML or lacks address or token.
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _invalid(f"{source}: not TOML: {error}") from None
+    known = {field.name: values[field.name] for field in fields(Login) if field.name in values}
+    for name, value in known.items():
+        if not isinstance(value, str):
+            raise _invalid(f"{source}: {name} must be text, not {value!r}")
+    for name in ("address", "token"):
+        if not known.get(name):
+            raise _invalid(f"{source}: {name} is missing")
+    return Login(**known)
+
+
+def find(environ: Mapping[str, str], profile: str | None = None) -> Login:
+    """Return the login of a profile, or of the current one, with PALAESTRA_* of the environment put over it.
+
+    PALAESTRA_ADDRESS and PALAESTRA_TOKEN together need no file; PALAESTRA_API_URL goes with them.
+
+    Raises:
+        PalaestraError: BAD_TOKEN if there is no such login, INVALID_FIELD if it is broken.
+    """
+    address, token = environ.get("PALAESTRA_ADDRESS"), environ.get("PALAESTRA_TOKEN")
+    if address and token and profile is None:
+        return Login(address=address, token=token, api_url=environ.get("PALAESTRA_API_URL", ""))
+    name = profile or current(environ)
+    path = path_of(environ, name)
+    try:
+        login = parse(path.read_text("utf-8"), str(path))
+    except FileNotFoundError:
+        raise PalaestraError(
+            "BAD_TOKEN", f"no login for profile {name!r}", metadata={"profile": name}
+        ) from None
+    return Login(
+        address=address or login.address,
+        token=token or login.token,
+        api_url=environ.get("PALAESTRA_API_URL") or login.api_url,
+        vendor=login.vendor if not token else "",
+        role=login.role if not token else "",
+        tls_root=login.tls_root,
+    )
+
+
+def save(environ: Mapping[str, str], profile: str, login: Login) -> Path:
+    """Keep a login (file mode 0600, folder 0700) and make its profile the current one. Returns the file."""
+    path = path_of(environ, profile)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.chmod(0o700)
+    # JSON's strings are TOML's basic strings too, as long as all beyond ASCII is escaped.
+    lines = [f"{name} = {json.dumps(value)}\n" for name, value in asdict(login).items() if value]
+    _write_private(path, "".join(lines))
+    _write_private(_current_path(environ), f"{profile}\n")
+    return path
+
+
+def current(environ: Mapping[str, str]) -> str:
+    """Return the profile that was logged in last, or "default"."""
+    try:
+        return _current_path(environ).read_text("utf-8").strip() or "default"
+    except FileNotFoundError:
+        return "default"
+
+
+def path_of(environ: Mapping[str, str], profile: str) -> Path:
+    """Return where a profile's login is kept.
+
+    Raises:
+        PalaestraError: INVALID_FIELD if the name is not fit for a file.
+    """
+    if not _PROFILE.fullmatch(profile):
+        raise _invalid(f"profile {profile!r} does not match {_PROFILE.pattern}")
+    return _folder(environ) / "logins" / f"{profile}.toml"
+
+
+def is_exposed(path: Path) -> bool:
+    """Return whether others than the owner may read the file."""
+    return bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+
+
+def _folder(environ: Mapping[str, str]) -> Path:
+    base = environ.get("XDG_CONFIG_HOME")
+    return (Path(base) if base else Path(environ.get("HOME", "~")).expanduser() / ".config") / "palaestra"
+
+
+def _current_path(environ: Mapping[str, str]) -> Path:
+    return _folder(environ) / "profile"
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that was never readable by others and is never half written."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    draft.replace(path)
+
+
+def _invalid(message: str) -> PalaestraError:
+    return PalaestraError("INVALID_FIELD", message)

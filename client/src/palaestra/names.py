@@ -1,0 +1,41 @@
+"""Resource names: full ones as the contract has them, short ones as people type them."""
+
+from palaestra.errors import PalaestraError
+from palaestra.v1.venue_service_pb2 import GetIdentityResponse
+
+
+def is_short(name: str) -> bool:
+    """Return whether a name is only the last part of a resource name."""
+    return "/" not in name
+
+
+def job(name: str, identity: GetIdentityResponse) -> str:
+    """Return "vendors/{vendor}/jobs/{name}" of the caller's vendor; a full name stays as it is.
+
+    Raises:
+        PalaestraError: INVALID_FIELD if the caller has no vendor of its own, as operators.
+    """
+    if not is_short(name):
+        return name
+    if not identity.vendor:
+        raise PalaestraError(
+            "INVALID_FIELD",
+            f"job {name!r}: without a vendor of one's own it takes the full name, vendors/VENDOR/jobs/{name}",
+            metadata={"field": "name"},
+        )
+    return f"{identity.vendor}/jobs/{name}"
+
+
+def unit(name: str, identity: GetIdentityResponse) -> str:
+    """Return "venues/{venue}/units/{name}"; a full name stays as it is."""
+    return f"{identity.venue}/units/{name}" if is_short(name) else name
+
+
+def parent(identity: GetIdentityResponse) -> str:
+    """Return the collection to list: the caller's vendor, or every vendor for those without one."""
+    return identity.vendor or "vendors/-"
+
+
+def last(name: str) -> str:
+    """Return the last part of a resource name."""
+    return name.rpartition("/")[2]
