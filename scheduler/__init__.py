@@ -1,0 +1,1 @@
+"""The scheduler: decides who gets what when (pure), remembers it (one writer), serves it (gRPC)."""

@@ -1,0 +1,205 @@
+"""Ends of attempts, leases and jobs, whoever brings them about."""
+
+import sqlite3
+
+from palaestra.errors import PalaestraError
+from palaestra.v1 import job_pb2
+
+from scheduler import events
+from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_attempt, advance_job, advance_lease
+from scheduler.writer import Command, Transaction
+
+DEFAULT_MAX_ATTEMPTS = 3
+# Attempts that were lost or broken by the venue are not the job's fault, but they too must end somewhere.
+LOST_MAX = 20
+VENUE_REASONS = frozenset({"RUNNER_LOST", "UNIT_FAULT", "STALE_EPOCH", "LEASE_NOT_ACTIVE", "SHUTTING_DOWN"})
+BACKOFF_FIRST_S = 0.25
+BACKOFF_MAX_S = 30.0
+# How long a cancelled attempt may take to stop by itself before its lease is taken away.
+CANCEL_GRACE_S = 1.5
+# Clock drift and scheduling delay allowed for before an unconfirmed stop is believed by time alone.
+STOP_MARGIN_S = 1.0
+
+
+def end_attempt(
+    tx: Transaction,
+    attempt: sqlite3.Row,
+    step: Step,
+    *,
+    failure: job_pb2.Failure | None = None,
+    result: job_pb2.JobResult | None = None,
+) -> None:
+    """End a running or granted attempt by SUCCEED, FAIL, CANCELLED or LOSE, with its lease and, where due, its job."""
+    db = tx.db
+    state = advance_attempt(AttemptState(attempt["state"]), step)
+    db.execute(
+        "UPDATE attempt SET state = ?, end_ns = ?, failure = ? WHERE job_id = ? AND number = ?",
+        (state, tx.now_ns, failure.SerializeToString() if failure else None, attempt["job_id"], attempt["number"]),
+    )
+    _end_lease(tx, attempt["lease_id"], step)
+    job = db.execute("SELECT * FROM job WHERE id = ?", (attempt["job_id"],)).fetchone()
+    job_step = _job_step(job, step, failure)
+    after = advance_job(JobState(job["state"]), job_step)
+    venue_fault = step is Step.LOSE or (failure is not None and failure.reason in VENUE_REASONS)
+    backoff_s = min(BACKOFF_FIRST_S * 2 ** (job["failed_count"] + job["lost_count"]), BACKOFF_MAX_S)
+    db.execute(
+        """
+        UPDATE job SET state = ?, failed_count = failed_count + ?, lost_count = lost_count + ?, not_before_ns = ?,
+          end_ns = ?, result = coalesce(?, result), failure = ? WHERE id = ?
+        """,
+        (
+            after,
+            int(job_step is Step.RETRY and not venue_fault),
+            int(job_step is Step.RETRY and venue_fault),
+            tx.now_ns + int(backoff_s * 1e9),
+            tx.now_ns if after.ended else None,
+            result.SerializeToString() if result is not None else None,
+            failure.SerializeToString() if failure and after is not JobState.SUCCEEDED else None,
+            job["id"],
+        ),
+    )
+    message = failure.message if failure else ""
+    kind = "job.requeued" if after is JobState.QUEUED else f"job.{after.name.lower()}"
+    events.job_changed(tx, job["id"], kind, message)
+    tx.wants_cycle = True
+
+
+def _job_step(job: sqlite3.Row, step: Step, failure: job_pb2.Failure | None) -> Step:
+    """Say what the end of an attempt means for its job."""
+    if step in (Step.SUCCEED, Step.CANCELLED):
+        return step
+    if step is Step.LOSE or (failure is not None and failure.reason in VENUE_REASONS):
+        return Step.RETRY if job["lost_count"] + 1 < LOST_MAX else Step.FAIL
+    max_attempts = job_pb2.Job.FromString(job["spec"]).max_attempts or DEFAULT_MAX_ATTEMPTS
+    again = failure is not None and failure.retryable and job["failed_count"] + 1 < max_attempts
+    return Step.RETRY if again else Step.FAIL
+
+
+def _end_lease(tx: Transaction, lease_id: int, step: Step) -> None:
+    """Free slots and cell at once; units follow when their hosts confirm that they rest."""
+    db = tx.db
+    row = db.execute("SELECT state FROM lease WHERE id = ?", (lease_id,)).fetchone()
+    db.execute("UPDATE lease SET state = ? WHERE id = ?", (advance_lease(LeaseState(row["state"]), step), lease_id))
+    slots = db.execute("SELECT slot FROM lease_slot WHERE lease_id = ? AND free_ns IS NULL", (lease_id,)).fetchall()
+    db.execute("UPDATE lease_slot SET free_ns = ? WHERE lease_id = ? AND free_ns IS NULL", (tx.now_ns, lease_id))
+    for (slot,) in slots:
+        events.slot_changed(tx, slot, "sim_slot.freed")
+    cell = db.execute("SELECT cell FROM lease_cell WHERE lease_id = ? AND free_ns IS NULL", (lease_id,)).fetchone()
+    db.execute("UPDATE lease_cell SET free_ns = ? WHERE lease_id = ? AND free_ns IS NULL", (tx.now_ns, lease_id))
+    if cell is not None:
+        events.cell_changed(tx, cell["cell"], "cell.freed")
+    events.lease_changed(tx, lease_id, "lease.ending")
+    for (unit,) in db.execute("SELECT unit FROM lease_unit WHERE lease_id = ?", (lease_id,)).fetchall():
+        events.unit_changed(tx, unit, "unit.releasing", "")
+    free_rested_units(tx, lease_id)
+
+
+def free_rested_units(tx: Transaction, lease_id: int) -> None:
+    """Free the units of an ending lease that surely rest; close the lease when none is left."""
+    db = tx.db
+    lease = db.execute("SELECT * FROM lease WHERE id = ?", (lease_id,)).fetchone()
+    state = LeaseState(lease["state"])
+    if state not in (LeaseState.RELEASING, LeaseState.UNCERTAIN):
+        return
+    # Without its host's word a unit rests for sure once the time to live that the host was last given has passed.
+    sure_by_time = tx.now_ns > lease["expire_ns"] + STOP_MARGIN_S * 1e9
+    held = db.execute(
+        """
+        SELECT lu.unit, lu.epoch, u.safe_epoch FROM lease_unit lu JOIN unit u ON u.id = lu.unit
+        WHERE lu.lease_id = ? AND lu.free_ns IS NULL
+        """,
+        (lease_id,),
+    ).fetchall()
+    rested = [row["unit"] for row in held if sure_by_time or row["safe_epoch"] >= row["epoch"]]
+    for unit in rested:
+        db.execute("UPDATE lease_unit SET free_ns = ? WHERE lease_id = ? AND unit = ?", (tx.now_ns, lease_id, unit))
+        events.unit_changed(tx, unit, "unit.freed", "")
+        tx.wants_cycle = True
+    if len(rested) == len(held):
+        db.execute(
+            "UPDATE lease SET state = ?, end_ns = ? WHERE id = ?",
+            (advance_lease(state, Step.REST), tx.now_ns, lease_id),
+        )
+        _account(tx, lease_id, lease["vendor"])
+        events.lease_changed(tx, lease_id, "lease.ended")
+
+
+def _account(tx: Transaction, lease_id: int, vendor: str) -> None:
+    """Add what an ended lease held to its vendor's usage, in ms."""
+    used = [
+        tx.db.execute(
+            f"SELECT coalesce(sum(free_ns - grant_ns), 0) / 1000000 FROM {table} WHERE lease_id = ?", (lease_id,)
+        ).fetchone()[0]
+        for table in ("lease_unit", "lease_slot", "lease_cell")
+    ]
+    tx.db.execute(
+        """
+        INSERT INTO usage (vendor, unit_ms, slot_ms, cell_ms) VALUES (?, ?, ?, ?)
+        ON CONFLICT (vendor) DO UPDATE SET unit_ms = unit_ms + excluded.unit_ms,
+          slot_ms = slot_ms + excluded.slot_ms, cell_ms = cell_ms + excluded.cell_ms
+        """,
+        (vendor, *used),
+    )
+
+
+def cancel(vendor: str | None, uid: str, etag: str) -> Command[int]:
+    """Return the command that cancels a job and answers its id. vendor None: any vendor's."""
+
+    def command(tx: Transaction) -> int:
+        job = tx.db.execute("SELECT * FROM job WHERE uid = ?", (uid,)).fetchone()
+        if job is None or vendor not in (None, job["vendor"]):
+            raise PalaestraError("NOT_FOUND", f"job {uid} not found")
+        if etag and etag != str(job["version"]):
+            raise PalaestraError("ETAG_MISMATCH", f"job {uid} has etag {job['version']}, not {etag}")
+        state = JobState(job["state"])
+        after = advance_job(state, Step.CANCEL)
+        if after is state:
+            return int(job["id"])
+        ended_ns = tx.now_ns if after.ended else None
+        tx.db.execute("UPDATE job SET state = ?, end_ns = ? WHERE id = ?", (after, ended_ns, job["id"]))
+        tx.db.execute(
+            "UPDATE attempt SET cancel_ns = ? WHERE job_id = ? AND state IN (1, 2)", (tx.now_ns, job["id"])
+        )
+        events.job_changed(tx, job["id"], f"job.{after.name.lower()}", "")
+        tx.wants_cycle = True
+        return int(job["id"])
+
+    return command
+
+
+def sweep() -> Command[None]:
+    """Return the command that does what time brings: leases that expire, cancels that linger, stops that are sure."""
+
+    def command(tx: Transaction) -> None:
+        active = tx.db.execute(
+            """
+            SELECT a.*, l.expire_ns, l.end_by_ns FROM attempt a JOIN lease l ON l.id = a.lease_id
+            WHERE a.state IN (1, 2)
+            """
+        ).fetchall()
+        for attempt in active:
+            _sweep_attempt(tx, attempt)
+        ending = tx.db.execute("SELECT id FROM lease WHERE state IN (3, 5)").fetchall()
+        for (lease_id,) in ending:
+            free_rested_units(tx, lease_id)
+        # Jobs that wait out a back-off become due without any other event.
+        due = tx.db.execute("SELECT 1 FROM job WHERE state = 1 LIMIT 1").fetchone()
+        tx.wants_cycle = tx.wants_cycle or due is not None
+
+    return command
+
+
+def _sweep_attempt(tx: Transaction, attempt: sqlite3.Row) -> None:
+    now_ns = tx.now_ns
+    if attempt["cancel_ns"] is not None and now_ns > attempt["cancel_ns"] + CANCEL_GRACE_S * 1e9:
+        end_attempt(tx, attempt, Step.CANCELLED, failure=failure("JOB_CANCELLED", "cancelled", retryable=False))
+    elif now_ns > attempt["end_by_ns"]:
+        message = "the claim's duration ended before the work did"
+        end_attempt(tx, attempt, Step.FAIL, failure=failure("WORK_FAILED", message, retryable=False))
+    elif now_ns > attempt["expire_ns"]:
+        lost = failure("RUNNER_LOST", "the runner was not heard of in time", retryable=True)
+        end_attempt(tx, attempt, Step.LOSE, failure=lost)
+
+
+def failure(reason: str, message: str, *, retryable: bool) -> job_pb2.Failure:
+    return job_pb2.Failure(reason=reason, message=message, retryable=retryable)

@@ -1,0 +1,67 @@
+"""The scheduling cycle: decide, and write the grants down."""
+
+import json
+
+from palaestra import ids
+
+from scheduler import events, snapshot
+from scheduler.decide import decide
+from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_job
+from scheduler.state import Config, Grant
+from scheduler.writer import Command, Transaction
+
+
+def cycle(config: Config, *, lease_ttl_s: float, runner_ready: bool) -> Command[None]:
+    """Return the command that grants every claim which can be granted now."""
+
+    def command(tx: Transaction) -> None:
+        state = snapshot.load(tx.db, tx.now_ns, runner_ready=runner_ready)
+        claims = {job.job: job.claim for job in state.jobs}
+        for grant in decide(state, config).grants:
+            _grant(tx, grant, claims[grant.job].duration_s, lease_ttl_s)
+
+    return command
+
+
+def _grant(tx: Transaction, grant: Grant, duration_s: float, lease_ttl_s: float) -> None:
+    db, now_ns = tx.db, tx.now_ns
+    job = db.execute("SELECT state, attempt_count, grant_ns FROM job WHERE id = ?", (grant.job,)).fetchone()
+    number = job["attempt_count"] + 1
+    end_by_ns = now_ns + int(duration_s * 1e9)
+    cursor = db.execute(
+        """
+        INSERT INTO lease (uid, vendor, job_id, attempt, state, cell, grant_ns, expire_ns, end_by_ns)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+        """,
+        (ids.new_id(), grant.vendor, grant.job, number, LeaseState.OFFERED, grant.cell, now_ns,
+         min(now_ns + int(lease_ttl_s * 1e9), end_by_ns), end_by_ns),
+    )  # fmt: skip
+    lease_id = cursor.lastrowid
+    assert lease_id is not None
+    for unit in grant.units:
+        db.execute("UPDATE unit SET epoch = epoch + 1 WHERE id = ?", (unit,))
+        db.execute(
+            "INSERT INTO lease_unit (lease_id, unit, epoch, grant_ns) SELECT ?, id, epoch, ? FROM unit WHERE id = ?",
+            (lease_id, now_ns, unit),
+        )
+    for slot in grant.slots:
+        db.execute("INSERT INTO lease_slot (lease_id, slot, grant_ns) VALUES (?, ?, ?)", (lease_id, slot, now_ns))
+    if grant.cell is not None:
+        db.execute("INSERT INTO lease_cell (lease_id, cell, grant_ns) VALUES (?, ?, ?)", (lease_id, grant.cell, now_ns))
+    held = [*grant.units, *grant.slots, *([grant.cell] if grant.cell else [])]
+    db.execute(
+        "INSERT INTO attempt (job_id, number, state, lease_id, grant_ns, resources) VALUES (?, ?, ?, ?, ?, ?)",
+        (grant.job, number, AttemptState.GRANTED, lease_id, now_ns, json.dumps(held)),
+    )
+    db.execute(
+        "UPDATE job SET state = ?, attempt_count = ?, grant_ns = coalesce(grant_ns, ?), failure = NULL WHERE id = ?",
+        (advance_job(JobState(job["state"]), Step.GRANT), number, now_ns, grant.job),
+    )
+    events.lease_changed(tx, lease_id, "lease.granted")
+    events.job_changed(tx, grant.job, "job.granted", f"granted {', '.join(held)}")
+    for unit in grant.units:
+        events.unit_changed(tx, unit, "unit.leased", "")
+    for slot in grant.slots:
+        events.slot_changed(tx, slot, "sim_slot.leased")
+    if grant.cell is not None:
+        events.cell_changed(tx, grant.cell, "cell.leased")

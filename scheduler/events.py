@@ -1,0 +1,48 @@
+"""Appends the event that goes with a change, in the change's own transaction."""
+
+from palaestra.v1 import episode_pb2, event_pb2
+
+from scheduler import resources
+from scheduler.writer import Transaction
+
+
+def job_changed(tx: Transaction, job_id: int, kind: str, message: str) -> None:
+    """Bump the job's version and append its event."""
+    tx.db.execute("UPDATE job SET version = version + 1 WHERE id = ?", (job_id,))
+    row = tx.db.execute("SELECT * FROM job WHERE id = ?", (job_id,)).fetchone()
+    body = resources.job(tx.db, row)
+    sequence = tx.event(kind, body.name, event_pb2.Event(job=body), vendor=row["vendor"], message=message)
+    tx.db.execute("UPDATE job SET event_seq = ? WHERE id = ?", (sequence, job_id))
+
+
+def unit_changed(tx: Transaction, unit_id: str, kind: str, message: str) -> None:
+    """Bump the unit's version and append its event."""
+    tx.db.execute("UPDATE unit SET version = version + 1 WHERE id = ?", (unit_id,))
+    row = tx.db.execute(f"{resources.UNITS} WHERE u.id = ?", (unit_id,)).fetchone()
+    body = resources.unit(resources.venue_id(tx.db), row)
+    tx.event(kind, body.name, event_pb2.Event(unit=body), vendor=None, message=message)
+
+
+def cell_changed(tx: Transaction, cell_id: str, kind: str) -> None:
+    row = tx.db.execute(f"{resources.CELLS} WHERE c.id = ?", (cell_id,)).fetchone()
+    body = resources.cell(resources.venue_id(tx.db), row)
+    tx.event(kind, body.name, event_pb2.Event(cell=body), vendor=None, message="")
+
+
+def slot_changed(tx: Transaction, slot_id: str, kind: str) -> None:
+    row = tx.db.execute(f"{resources.SLOTS} WHERE s.id = ?", (slot_id,)).fetchone()
+    if row is None:
+        # The runner that gave the slot is gone and took it along.
+        return
+    body = resources.slot(resources.venue_id(tx.db), row)
+    tx.event(kind, body.name, event_pb2.Event(sim_slot=body), vendor=None, message="")
+
+
+def lease_changed(tx: Transaction, lease_id: int, kind: str) -> None:
+    row = tx.db.execute(f"{resources.LEASES} WHERE l.id = ?", (lease_id,)).fetchone()
+    body = resources.lease(tx.db, row)
+    tx.event(kind, body.name, event_pb2.Event(lease=body), vendor=row["vendor"], message="")
+
+
+def episode_sealed(tx: Transaction, body: episode_pb2.Episode, vendor: str) -> None:
+    tx.event("episode.sealed", body.name, event_pb2.Event(episode=body), vendor=vendor, message="")

@@ -1,0 +1,45 @@
+"""Resource names, made and taken apart in one place."""
+
+
+def vendor(vendor_id: str) -> str:
+    return f"vendors/{vendor_id}"
+
+
+def job(vendor_id: str, uid: str) -> str:
+    return f"vendors/{vendor_id}/jobs/{uid}"
+
+
+def attempt(vendor_id: str, uid: str, number: int) -> str:
+    return f"vendors/{vendor_id}/jobs/{uid}/attempts/{number}"
+
+
+def lease(vendor_id: str, uid: str) -> str:
+    return f"vendors/{vendor_id}/leases/{uid}"
+
+
+def episode(vendor_id: str, uid: str) -> str:
+    return f"vendors/{vendor_id}/episodes/{uid}"
+
+
+def unit(venue_id: str, unit_id: str) -> str:
+    return f"venues/{venue_id}/units/{unit_id}"
+
+
+def cell(venue_id: str, cell_id: str) -> str:
+    return f"venues/{venue_id}/cells/{cell_id}"
+
+
+def slot(venue_id: str, slot_id: str) -> str:
+    return f"venues/{venue_id}/simSlots/{slot_id}"
+
+
+def parts(name: str) -> tuple[str, str]:
+    """Return (owner id, own id) of a two-level name; the contract's patterns have checked its form."""
+    pieces = name.split("/")
+    return pieces[1], pieces[3]
+
+
+def attempt_parts(name: str) -> tuple[str, str, int]:
+    """Return (vendor id, job uid, number) of an attempt's name."""
+    pieces = name.split("/")
+    return pieces[1], pieces[3], int(pieces[5])

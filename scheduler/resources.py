@@ -1,0 +1,218 @@
+"""Turns rows into the contract's resources, complete, as an operator may see them; `visible` takes away the rest."""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from palaestra.v1 import episode_pb2, event_pb2, job_pb2, venue_pb2
+
+from scheduler import names
+from scheduler.identity import Identity
+from scheduler.lifecycle import LeaseState
+
+ATTEMPTS_SHOWN = 10
+
+
+def timestamp(unix_ns: int | None) -> Timestamp | None:
+    """Return a Timestamp, or None for None."""
+    if unix_ns is None:
+        return None
+    return Timestamp(seconds=unix_ns // 1_000_000_000, nanos=unix_ns % 1_000_000_000)
+
+
+def venue_id(db: sqlite3.Connection) -> str:
+    """Return the id of the one venue that the database is about."""
+    found: str = db.execute("SELECT id FROM venue").fetchone()[0]
+    return found
+
+
+def job(db: sqlite3.Connection, row: sqlite3.Row) -> job_pb2.Job:
+    """Return the job of a row of table job, with its last attempts."""
+    message = job_pb2.Job.FromString(row["spec"])
+    message.name = names.job(row["vendor"], row["uid"])
+    message.state = row["state"]
+    message.etag = str(row["version"])
+    message.sequence = row["event_seq"]
+    message.episode_count = row["episode_count"]
+    for field in ("create", "grant", "start", "end"):
+        value = timestamp(row[f"{field}_ns"])
+        if value is not None:
+            getattr(message, f"{field}_time").CopyFrom(value)
+    if row["progress"] is not None:
+        message.progress.ParseFromString(row["progress"])
+    if row["result"] is not None:
+        message.result.ParseFromString(row["result"])
+    if row["failure"] is not None:
+        message.failure.ParseFromString(row["failure"])
+    attempts = db.execute(
+        """
+        SELECT a.*, l.uid AS lease_uid FROM attempt a JOIN lease l ON l.id = a.lease_id
+        WHERE a.job_id = ? ORDER BY a.number DESC LIMIT ?
+        """,
+        (row["id"], ATTEMPTS_SHOWN),
+    )
+    message.attempts.extend(attempt(row["vendor"], row["uid"], found) for found in attempts)
+    return message
+
+
+def attempt(vendor: str, job_uid: str, row: sqlite3.Row) -> job_pb2.Attempt:
+    message = job_pb2.Attempt(
+        name=names.attempt(vendor, job_uid, row["number"]),
+        number=row["number"],
+        state=row["state"],
+        lease=names.lease(vendor, row["lease_uid"]),
+        grant_time=timestamp(row["grant_ns"]),
+        start_time=timestamp(row["start_ns"]),
+        end_time=timestamp(row["end_ns"]),
+        resources=json.loads(row["resources"]),
+    )
+    if row["failure"] is not None:
+        message.failure.ParseFromString(row["failure"])
+    return message
+
+
+def lease(db: sqlite3.Connection, row: sqlite3.Row) -> venue_pb2.Lease:
+    """Return the lease of a row of table lease joined with its job's uid as job_uid."""
+    venue = venue_id(db)
+    units = db.execute(
+        "SELECT lu.unit, lu.epoch, u.robot_model FROM lease_unit lu JOIN unit u ON u.id = lu.unit WHERE lease_id = ?",
+        (row["id"],),
+    )
+    slots = db.execute("SELECT slot FROM lease_slot WHERE lease_id = ? ORDER BY slot", (row["id"],))
+    return venue_pb2.Lease(
+        name=names.lease(row["vendor"], row["uid"]),
+        job=names.job(row["vendor"], row["job_uid"]),
+        attempt=names.attempt(row["vendor"], row["job_uid"], row["attempt"]),
+        state=row["state"],
+        units=[
+            venue_pb2.LeasedUnit(unit=names.unit(venue, u["unit"]), epoch=u["epoch"], robot_model=u["robot_model"])
+            for u in units
+        ],
+        sim_slots=[names.slot(venue, s["slot"]) for s in slots],
+        cell=names.cell(venue, row["cell"]) if row["cell"] else "",
+        grant_time=timestamp(row["grant_ns"]),
+        expire_time=timestamp(row["expire_ns"]),
+        end_by_time=timestamp(row["end_by_ns"]),
+        end_time=timestamp(row["end_ns"]),
+    )
+
+
+LEASES = "SELECT l.*, j.uid AS job_uid FROM lease l JOIN job j ON j.id = l.job_id"
+
+UNITS = """
+SELECT u.*, l.uid AS lease_uid, l.vendor AS lease_vendor, l.state AS lease_state FROM unit u
+LEFT JOIN lease_unit lu ON lu.unit = u.id AND lu.free_ns IS NULL
+LEFT JOIN lease l ON l.id = lu.lease_id
+"""
+
+CELLS = """
+SELECT c.*, l.uid AS lease_uid, l.vendor AS lease_vendor FROM cell c
+LEFT JOIN lease_cell lc ON lc.cell = c.id AND lc.free_ns IS NULL
+LEFT JOIN lease l ON l.id = lc.lease_id
+"""
+
+SLOTS = """
+SELECT s.*, l.uid AS lease_uid, l.vendor AS lease_vendor FROM sim_slot s
+LEFT JOIN lease_slot ls ON ls.slot = s.id AND ls.free_ns IS NULL
+LEFT JOIN lease l ON l.id = ls.lease_id
+"""
+
+
+def unit(venue: str, row: sqlite3.Row) -> venue_pb2.Unit:
+    """Return the unit of a row of UNITS."""
+    message = venue_pb2.Unit(
+        name=names.unit(venue, row["id"]),
+        serial=row["serial"],
+        robot_model=row["robot_model"],
+        robot_class=row["robot_class"],
+        maker=row["maker"],
+        labels=json.loads(row["labels"]),
+        joint_count=row["joint_count"],
+        pose=venue_pb2.FloorPose(x_m=row["x_m"], y_m=row["y_m"], yaw_rad=row["yaw_rad"]),
+        state=_unit_state(row),
+        health=_unit_health(row),
+        fault=row["fault"],
+        epoch=row["epoch"],
+        lease=names.lease(row["lease_vendor"], row["lease_uid"]) if row["lease_uid"] else "",
+        etag=str(row["version"]),
+        emulated=bool(row["emulated"]),
+    )
+    if row["battery"] is not None:
+        message.battery = row["battery"]
+    return message
+
+
+def _unit_state(row: sqlite3.Row) -> venue_pb2.UnitState:
+    if not row["online"]:
+        return venue_pb2.UNIT_STATE_OFFLINE
+    if row["latched"]:
+        return venue_pb2.UNIT_STATE_STOPPED
+    if row["lease_uid"] is not None:
+        drives = LeaseState(row["lease_state"]).drives
+        return venue_pb2.UNIT_STATE_LEASED if drives else venue_pb2.UNIT_STATE_UNCERTAIN
+    return venue_pb2.UNIT_STATE_IDLE if row["safe_epoch"] >= row["epoch"] else venue_pb2.UNIT_STATE_UNCERTAIN
+
+
+def _unit_health(row: sqlite3.Row) -> venue_pb2.UnitHealth:
+    if not row["online"]:
+        return venue_pb2.UNIT_HEALTH_UNKNOWN
+    return venue_pb2.UNIT_HEALTH_BAD if row["fault"] else venue_pb2.UNIT_HEALTH_GOOD
+
+
+def cell(venue: str, row: sqlite3.Row) -> venue_pb2.Cell:
+    """Return the cell of a row of CELLS."""
+    return venue_pb2.Cell(
+        name=names.cell(venue, row["id"]),
+        display_name=row["display_name"],
+        scenario=row["scenario"],
+        sector=row["sector"],
+        level=row["level"],
+        pose=venue_pb2.FloorPose(x_m=row["x_m"], y_m=row["y_m"], yaw_rad=row["yaw_rad"]),
+        width_m=row["width_m"],
+        depth_m=row["depth_m"],
+        occupied=row["lease_uid"] is not None,
+        lease=names.lease(row["lease_vendor"], row["lease_uid"]) if row["lease_uid"] else "",
+    )
+
+
+def slot(venue: str, row: sqlite3.Row) -> venue_pb2.SimSlot:
+    """Return the sim slot of a row of SLOTS."""
+    return venue_pb2.SimSlot(
+        name=names.slot(venue, row["id"]),
+        occupied=row["lease_uid"] is not None,
+        lease=names.lease(row["lease_vendor"], row["lease_uid"]) if row["lease_uid"] else "",
+    )
+
+
+def event(row: sqlite3.Row, reader: Identity) -> event_pb2.Event:
+    """Return the event of a row of table event as `reader` may see it."""
+    message = event_pb2.Event.FromString(row["body"])
+    message.sequence = row["seq"]
+    message.time.CopyFrom(timestamp(row["time_ns"]) or Timestamp())
+    message.kind = row["kind"]
+    message.resource = row["resource"]
+    message.message = row["message"]
+    for field in ("unit", "cell", "sim_slot"):
+        if message.HasField(field):
+            redact(getattr(message, field), reader)
+    return message
+
+
+def redact(message: venue_pb2.Unit | venue_pb2.Cell | venue_pb2.SimSlot, reader: Identity) -> None:
+    """Take out the lease if it is not the reader's to see."""
+    if message.lease and not reader.sees_vendor(names.parts(message.lease)[0]):
+        message.lease = ""
+
+
+def redacted(
+    messages: Iterable[venue_pb2.Unit] | Iterable[venue_pb2.Cell] | Iterable[venue_pb2.SimSlot], reader: Identity
+) -> None:
+    """Redact each message in place."""
+    for message in messages:
+        redact(message, reader)
+
+
+def episode(row: sqlite3.Row) -> episode_pb2.Episode:
+    """Return the episode of a row of table episode."""
+    return episode_pb2.Episode.FromString(row["body"])

@@ -1,0 +1,129 @@
+-- The truth of a venue. Times are wall clock in ns since the epoch; states are the numbers of the contract's enums.
+-- No double grant by schema: the unique indexes `one_lease_per_*` leave no room for a second holder.
+
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE venue (
+  id TEXT PRIMARY KEY, display_name TEXT NOT NULL, width_m REAL NOT NULL, depth_m REAL NOT NULL
+) STRICT;
+
+CREATE TABLE vendor (id TEXT PRIMARY KEY, display_name TEXT NOT NULL, weight REAL NOT NULL CHECK (weight > 0)) STRICT;
+
+CREATE TABLE unit (
+  id TEXT PRIMARY KEY,
+  serial TEXT NOT NULL DEFAULT '',
+  robot_model TEXT NOT NULL,
+  robot_class TEXT NOT NULL DEFAULT '',
+  maker TEXT NOT NULL DEFAULT '',
+  labels TEXT NOT NULL DEFAULT '{}',
+  joint_count INTEGER NOT NULL DEFAULT 0,
+  emulated INTEGER NOT NULL DEFAULT 0,
+  x_m REAL NOT NULL DEFAULT 0, y_m REAL NOT NULL DEFAULT 0, yaw_rad REAL NOT NULL DEFAULT 0,
+  -- The fencing token only grows and lives on the unit, not on the lease.
+  epoch INTEGER NOT NULL DEFAULT 0,
+  -- Highest epoch that the unit's host has confirmed to be over.
+  safe_epoch INTEGER NOT NULL DEFAULT 0,
+  host TEXT NOT NULL DEFAULT '', host_instance TEXT NOT NULL DEFAULT '', host_address TEXT NOT NULL DEFAULT '',
+  online INTEGER NOT NULL DEFAULT 0,
+  latched INTEGER NOT NULL DEFAULT 0,
+  fault TEXT NOT NULL DEFAULT '',
+  battery REAL,
+  version INTEGER NOT NULL DEFAULT 1
+) STRICT;
+
+CREATE TABLE unit_order (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, unit TEXT NOT NULL REFERENCES unit, body BLOB NOT NULL, done_ns INTEGER
+) STRICT;
+CREATE INDEX open_orders ON unit_order (unit) WHERE done_ns IS NULL;
+
+CREATE TABLE cell (
+  id TEXT PRIMARY KEY, display_name TEXT NOT NULL, scenario TEXT NOT NULL, sector TEXT NOT NULL, level INTEGER NOT NULL,
+  x_m REAL NOT NULL, y_m REAL NOT NULL, yaw_rad REAL NOT NULL, width_m REAL NOT NULL, depth_m REAL NOT NULL
+) STRICT;
+
+CREATE TABLE sim_slot (id TEXT PRIMARY KEY, runner TEXT NOT NULL) STRICT;
+
+CREATE TABLE job (
+  id INTEGER PRIMARY KEY,
+  uid TEXT NOT NULL UNIQUE,
+  vendor TEXT NOT NULL REFERENCES vendor,
+  request_id TEXT, request_sha256 BLOB,
+  state INTEGER NOT NULL,
+  priority INTEGER NOT NULL,
+  -- The Job message as submitted, without what only we may set.
+  spec BLOB NOT NULL,
+  create_ns INTEGER NOT NULL, grant_ns INTEGER, start_ns INTEGER, end_ns INTEGER,
+  not_before_ns INTEGER NOT NULL DEFAULT 0,
+  attempt_count INTEGER NOT NULL DEFAULT 0,
+  failed_count INTEGER NOT NULL DEFAULT 0,
+  lost_count INTEGER NOT NULL DEFAULT 0,
+  episode_count INTEGER NOT NULL DEFAULT 0,
+  log_lines INTEGER NOT NULL DEFAULT 0,
+  progress BLOB, result BLOB, failure BLOB, checkpoint BLOB,
+  version INTEGER NOT NULL DEFAULT 1,
+  event_seq INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (vendor, request_id)
+) STRICT;
+CREATE INDEX job_queue ON job (vendor, priority DESC, id) WHERE state = 1;
+CREATE INDEX job_by_vendor ON job (vendor, id);
+CREATE INDEX job_active ON job (state) WHERE state IN (2, 3, 4);
+
+CREATE TABLE attempt (
+  job_id INTEGER NOT NULL REFERENCES job, number INTEGER NOT NULL, state INTEGER NOT NULL,
+  lease_id INTEGER NOT NULL, instance TEXT NOT NULL DEFAULT '',
+  grant_ns INTEGER NOT NULL, start_ns INTEGER, end_ns INTEGER, cancel_ns INTEGER,
+  failure BLOB, resources TEXT NOT NULL,
+  PRIMARY KEY (job_id, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX attempt_active ON attempt (state) WHERE state IN (1, 2);
+
+CREATE TABLE lease (
+  id INTEGER PRIMARY KEY, uid TEXT NOT NULL UNIQUE, vendor TEXT NOT NULL REFERENCES vendor,
+  job_id INTEGER NOT NULL, attempt INTEGER NOT NULL, state INTEGER NOT NULL,
+  cell TEXT, grant_ns INTEGER NOT NULL, expire_ns INTEGER NOT NULL, end_by_ns INTEGER NOT NULL, end_ns INTEGER,
+  UNIQUE (job_id, attempt)
+) STRICT;
+CREATE INDEX lease_open ON lease (state) WHERE state IN (1, 2, 3, 5);
+CREATE INDEX lease_by_vendor ON lease (vendor, id);
+
+CREATE TABLE lease_unit (
+  lease_id INTEGER NOT NULL REFERENCES lease, unit TEXT NOT NULL REFERENCES unit, epoch INTEGER NOT NULL,
+  grant_ns INTEGER NOT NULL, free_ns INTEGER,
+  PRIMARY KEY (lease_id, unit), UNIQUE (unit, epoch)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX one_lease_per_unit ON lease_unit (unit) WHERE free_ns IS NULL;
+
+CREATE TABLE lease_slot (
+  lease_id INTEGER NOT NULL REFERENCES lease, slot TEXT NOT NULL, grant_ns INTEGER NOT NULL, free_ns INTEGER,
+  PRIMARY KEY (lease_id, slot)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX one_lease_per_slot ON lease_slot (slot) WHERE free_ns IS NULL;
+
+CREATE TABLE lease_cell (
+  lease_id INTEGER PRIMARY KEY REFERENCES lease, cell TEXT NOT NULL, grant_ns INTEGER NOT NULL, free_ns INTEGER
+) STRICT;
+CREATE UNIQUE INDEX one_lease_per_cell ON lease_cell (cell) WHERE free_ns IS NULL;
+
+CREATE TABLE episode (
+  id INTEGER PRIMARY KEY, uid TEXT NOT NULL UNIQUE, vendor TEXT NOT NULL REFERENCES vendor,
+  job_id INTEGER NOT NULL REFERENCES job, attempt INTEGER NOT NULL, number INTEGER NOT NULL,
+  robot_model TEXT NOT NULL, seal_ns INTEGER NOT NULL, body BLOB NOT NULL,
+  UNIQUE (job_id, attempt, number)
+) STRICT;
+CREATE INDEX episode_by_vendor ON episode (vendor, id);
+
+CREATE TABLE usage (
+  vendor TEXT PRIMARY KEY REFERENCES vendor,
+  unit_ms INTEGER NOT NULL DEFAULT 0, slot_ms INTEGER NOT NULL DEFAULT 0, cell_ms INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- vendor: whose event it is, or NULL for one that everybody may read.
+CREATE TABLE event (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, time_ns INTEGER NOT NULL, kind TEXT NOT NULL, resource TEXT NOT NULL,
+  vendor TEXT, message TEXT NOT NULL, body BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE log (
+  job_id INTEGER NOT NULL REFERENCES job, line INTEGER NOT NULL, attempt INTEGER NOT NULL, time_ns INTEGER NOT NULL,
+  text TEXT NOT NULL, PRIMARY KEY (job_id, line)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,200 @@
+"""The one writer: a thread that turns commands into grouped, durable transactions.
+
+A command is a function of a Transaction. Commands that arrive together share one commit (up to 512 of them, or what
+came within 2 ms), so that the disk's fsync is paid once; each runs in a savepoint of its own, so that a refused one
+leaves no trace and does not spoil its neighbours. A command's future is resolved after the commit, never before.
+Because everything that changes state passes here, the writer is also where grants are serialised.
+"""
+
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+
+from palaestra.errors import PalaestraError
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+BATCH_MAX = 512
+BATCH_WAIT_S = 0.002
+
+
+@dataclass
+class Transaction:
+    """What a command may use: the database inside the transaction, the time, and a place for events."""
+
+    db: sqlite3.Connection
+    now_ns: int
+    last_seq: int = 0
+    # Set by commands after which a waiting job might start.
+    wants_cycle: bool = False
+
+    def event(self, kind: str, resource: str, body: Message, *, vendor: str | None, message: str) -> int:
+        """Append an event and return its sequence number. vendor: its only reader besides operators; None for all."""
+        cursor = self.db.execute(
+            "INSERT INTO event (time_ns, kind, resource, vendor, message, body) VALUES (?, ?, ?, ?, ?, ?)",
+            (self.now_ns, kind, resource, vendor, message, body.SerializeToString(deterministic=True)),
+        )
+        assert cursor.lastrowid is not None
+        self.last_seq = cursor.lastrowid
+        return cursor.lastrowid
+
+
+Command = Callable[[Transaction], T]
+
+
+@dataclass
+class _Entry:
+    command: Command[Any]
+    future: Future[Any] = field(default_factory=Future)
+
+
+class Writer:
+    """Runs commands on its own thread.
+
+    Args:
+        db: The connection of `open_writer`; from now on the writer's alone.
+        now_ns: The clock.
+        cycle: Command that grants what can be granted; run after a batch that wants it, in a transaction of its own.
+        committed: Called on the writer's thread after each commit with the highest sequence number.
+        broken: Called when the disk can no longer be trusted; the process should end.
+    """
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        *,
+        now_ns: Callable[[], int],
+        cycle: Command[None],
+        committed: Callable[[int], None],
+        broken: Callable[[BaseException], None],
+        depth_max: int = 8192,
+    ) -> None:
+        self._db = db
+        self._now_ns = now_ns
+        self._cycle = cycle
+        self._committed = committed
+        self._broken = broken
+        self._queue: queue.Queue[_Entry | None] = queue.Queue(maxsize=depth_max)
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish what was accepted, then end the thread."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def submit(self, command: Command[T]) -> "Future[T]":
+        """Queue a command. Its future fails with what the command raised, or DISK_FULL. Raises QUEUE_FULL."""
+        entry = _Entry(command)
+        try:
+            self._queue.put_nowait(entry)
+        except queue.Full:
+            raise PalaestraError("QUEUE_FULL", "the scheduler's write queue is full", retry_after_s=0.2) from None
+        return entry.future
+
+    def _run(self) -> None:
+        while True:
+            batch, stopping = self._gather()
+            if batch:
+                self._commit(batch)
+            if stopping:
+                self._db.close()
+                return
+
+    def _gather(self) -> tuple[list[_Entry], bool]:
+        first = self._queue.get()
+        if first is None:
+            return [], True
+        batch = [first]
+        deadline_s = time.monotonic() + BATCH_WAIT_S
+        while len(batch) < BATCH_MAX:
+            # Wait for company only if there is some: a lone caller should not pay for a crowd.
+            wait_s = deadline_s - time.monotonic() if len(batch) > 1 else 0.0
+            try:
+                entry = self._queue.get(timeout=wait_s) if wait_s > 0 else self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if entry is None:
+                return batch, True
+            batch.append(entry)
+        return batch, False
+
+    def _commit(self, batch: Sequence[_Entry]) -> None:
+        results: list[tuple[_Entry, Any, BaseException | None]] = []
+        transaction = Transaction(self._db, self._now_ns())
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            for entry in batch:
+                results.append((entry, *self._run_one(entry, transaction)))
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._fail(batch, error)
+            return
+        for entry, result, error_of_one in results:
+            if error_of_one is None:
+                entry.future.set_result(result)
+            else:
+                entry.future.set_exception(error_of_one)
+        if transaction.last_seq:
+            self._committed(transaction.last_seq)
+        if transaction.wants_cycle:
+            self._run_cycle()
+
+    def _run_one(self, entry: _Entry, transaction: Transaction) -> tuple[Any, BaseException | None]:
+        self._db.execute("SAVEPOINT command")
+        try:
+            result = entry.command(transaction)
+        except sqlite3.OperationalError:
+            raise
+        except Exception as error:
+            self._db.execute("ROLLBACK TO command")
+            self._db.execute("RELEASE command")
+            if not isinstance(error, PalaestraError):
+                log.exception("command failed")
+            return None, error
+        self._db.execute("RELEASE command")
+        return result, None
+
+    def _run_cycle(self) -> None:
+        transaction = Transaction(self._db, self._now_ns())
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._cycle(transaction)
+            self._db.execute("COMMIT")
+        except Exception as error:
+            self._rollback()
+            log.exception("scheduling cycle failed")
+            if isinstance(error, sqlite3.OperationalError) and "I/O" in str(error):
+                self._broken(error)
+            return
+        if transaction.last_seq:
+            self._committed(transaction.last_seq)
+
+    def _fail(self, batch: Sequence[_Entry], error: sqlite3.Error) -> None:
+        self._rollback()
+        full = "full" in str(error)
+        log.error("commit failed: %s", error)
+        for entry in batch:
+            if full:
+                refusal = PalaestraError("DISK_FULL", "the scheduler's disk is full; nothing was stored", retry_after_s=5.0)
+            else:
+                refusal = PalaestraError("INTERNAL", "the scheduler could not store the change; nothing was stored")
+            entry.future.set_exception(refusal)
+        if not full:
+            # After a failed fsync nobody knows what the disk holds: end, and read it again at the next start.
+            self._broken(error)
+
+    def _rollback(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
