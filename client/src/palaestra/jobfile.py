@@ -34,8 +34,8 @@ def job_from_toml(path: str | Path) -> Job:
     """Return the job in a TOML file.
 
     Raises:
-        PalaestraError: INVALID_FIELD, with file and field in the message, if it cannot be read, is not TOML, has
-            a key that a job has not, or a value of the wrong type.
+        PalaestraError: INVALID_FIELD, with file and field in the message, if it cannot be read, is not TOML,
+            has a key that a job has not, or a value of the wrong type.
     """
     try:
         values = tomllib.loads(Path(path).read_text("utf-8"))
@@ -137,7 +137,7 @@ def _typed(value: Any, kind: type, words: str, path: str) -> Any:
     return value
 
 
-def _key(field: FieldDescriptor) -> str:
+def _key(field: Any) -> str:
     """Return the field's name in TOML: durations say their unit."""
     is_duration = field.message_type is not None and field.message_type.full_name == _DURATION
     return f"{field.name}_s" if is_duration else field.name
@@ -148,7 +148,7 @@ def _suggestion(key: str, known: list[str]) -> str:
     return f"; did you mean {' or '.join(close)}?" if close else f"; known are {', '.join(sorted(known))}"
 
 
-def _output_only(field: FieldDescriptor) -> bool:
+def _output_only(field: Any) -> bool:
     options: Any = field.GetOptions()
     return field_behavior_pb2.OUTPUT_ONLY in options.Extensions[field_behavior_pb2.field_behavior]
 
