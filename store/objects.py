@@ -35,7 +35,7 @@ class StoredObject:
 
 
 class ObjectStore(Protocol):
-    """Immutable objects by hash. Every implementation passes `tests/store/object_store_contract.py`.
+    """Immutable objects by hash. Every implementation passes `tests/store/test_objects.py`.
 
     Every method with a digest raises InvalidDigest for an ill-formed one, before anything is touched.
     """

@@ -1,4 +1,4 @@
-"""An episode as a picture: one small panel per joint with its position, its target and its effort over time."""
+"""An episode as a picture: one small panel per joint with position, target and effort over time."""
 
 import math
 from pathlib import Path
@@ -45,9 +45,19 @@ def draw_episode(episode: Episode, out: Path) -> None:
     joints = header.joint_names[:MAX_PANELS]
     columns = math.ceil(math.sqrt(len(joints)))
     rows = math.ceil(len(joints) / columns)
-    figure = Figure(figsize=(max(7.0, 2.6 * columns), 1.6 + 1.7 * rows), layout="constrained")
+    width_in, height_in = max(7.0, 2.6 * columns), 1.6 + 1.7 * rows
+    figure = Figure(figsize=(width_in, height_in))
     FigureCanvasAgg(figure)
     panels = figure.subplots(rows, columns, sharex=True, squeeze=False).flatten()
+    # Fixed margins in inches: matplotlib's own layout engines take seconds for this many panels.
+    figure.subplots_adjust(
+        left=0.8 / width_in,
+        right=1 - 0.45 / width_in,
+        bottom=0.6 / height_in,
+        top=1 - 0.8 / height_in,
+        wspace=0.28,
+        hspace=0.25,
+    )
     most_effort = float(np.abs(episode.signals[EFFORT]).max()) or 1.0
     for joint, (panel, name) in enumerate(zip(panels, joints, strict=False)):
         effort_panel = panel.twinx()

@@ -1,0 +1,185 @@
+"""The contract of object stores, and what is special of the local one."""
+
+import errno
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from store import BrokenObject, InvalidDigest, LocalObjects, ObjectNotFound, ObjectStore, StoreFull
+
+BAD_NAMES = [
+    "",
+    "abc",
+    "A" * 64,
+    "g" * 64,
+    "../" * 21 + "x",
+    "/etc/passwd",
+    "a" * 63 + "/",
+    "a" * 65,
+    "a" * 64 + "\n",
+]
+
+
+class ObjectStoreContract:
+    """What every object store does; a new one inherits these tests and gives the fixture `objects`."""
+
+    def test_what_was_put_can_be_opened_verified_and_listed(
+        self, objects: ObjectStore, tmp_path: Path
+    ) -> None:
+        """One file in, the same bytes out, under their hash."""
+        source = tmp_path / "source"
+        source.write_bytes(b"bytes" * 1000)
+
+        stored = objects.put_file(source)
+
+        assert stored.sha256 == hashlib.sha256(b"bytes" * 1000).hexdigest()
+        assert stored.size_bytes == 5000
+        with objects.open(stored.sha256) as file:
+            assert file.read() == b"bytes" * 1000
+        assert objects.path_of(stored.sha256).read_bytes() == b"bytes" * 1000
+        assert objects.verify(stored.sha256) == stored
+        assert list(objects.digests()) == [stored.sha256]
+        assert source.exists()
+
+    def test_putting_twice_stores_once(self, objects: ObjectStore, tmp_path: Path) -> None:
+        """Equal bytes are one object, whatever their file was called."""
+        for name in ("one", "two"):
+            (tmp_path / name).write_bytes(b"same")
+
+        first, second = objects.put_file(tmp_path / "one"), objects.put_file(tmp_path / "two", move=True)
+
+        assert first == second
+        assert list(objects.digests()) == [first.sha256]
+        assert not (tmp_path / "two").exists()
+
+    def test_an_empty_file_is_an_object(self, objects: ObjectStore, tmp_path: Path) -> None:
+        """Nothing has a hash, too."""
+        (tmp_path / "empty").touch()
+
+        assert objects.verify(objects.put_file(tmp_path / "empty").sha256).size_bytes == 0
+
+    def test_digests_come_in_order(self, objects: ObjectStore, tmp_path: Path) -> None:
+        """Ascending, each once."""
+        for number in range(40):
+            (tmp_path / "source").write_text(str(number))
+            objects.put_file(tmp_path / "source", move=True)
+
+        digests = list(objects.digests())
+        assert digests == sorted(set(digests))
+        assert len(digests) == 40
+
+    def test_a_missing_object_is_said_to_be_missing(self, objects: ObjectStore) -> None:
+        """By every method that takes a name."""
+        for method in (objects.open, objects.path_of, objects.verify):
+            with pytest.raises(ObjectNotFound, match="0" * 64):
+                method("0" * 64)
+
+    @pytest.mark.parametrize("name", BAD_NAMES)
+    def test_an_ill_formed_name_is_refused(self, objects: ObjectStore, name: str) -> None:
+        """Traversal, absolute paths, other lengths and alphabets never reach the file system."""
+        for method in (objects.open, objects.path_of, objects.verify):
+            with pytest.raises(InvalidDigest):
+                method(name)
+
+    def test_a_source_that_is_missing_is_a_file_error(self, objects: ObjectStore, tmp_path: Path) -> None:
+        """And stores nothing."""
+        with pytest.raises(FileNotFoundError):
+            objects.put_file(tmp_path / "none")
+        assert list(objects.digests()) == []
+
+
+class TestLocalObjects(ObjectStoreContract):
+    """Objects in a folder."""
+
+    @pytest.fixture
+    def objects(self, tmp_path: Path) -> LocalObjects:
+        """An empty store."""
+        return LocalObjects(tmp_path / "objects")
+
+    def test_nobody_else_can_look_into_it(self, objects: LocalObjects, tmp_path: Path) -> None:
+        """Folders are 0700 and files 0600, even when the source was open to all."""
+        (tmp_path / "source").write_bytes(b"x")
+        (tmp_path / "source").chmod(0o666)
+        objects.put_file(tmp_path / "source", move=True)
+
+        paths = [tmp_path / "objects", *(tmp_path / "objects").rglob("*")]
+        assert {path.stat().st_mode & 0o777 for path in paths if path.is_dir()} == {0o700}
+        assert {path.stat().st_mode & 0o777 for path in paths if path.is_file()} == {0o600}
+
+    def test_altered_bytes_are_found_and_putting_again_heals(
+        self, objects: LocalObjects, tmp_path: Path
+    ) -> None:
+        """One byte differs: the object is broken, until the true bytes come again."""
+        (tmp_path / "source").write_bytes(b"true bytes")
+        stored = objects.put_file(tmp_path / "source")
+        objects.path_of(stored.sha256).write_bytes(b"true bytez")
+
+        with pytest.raises(BrokenObject, match=stored.sha256):
+            objects.verify(stored.sha256)
+        objects.put_file(tmp_path / "source")
+
+        assert objects.verify(stored.sha256) == stored
+
+    def test_bytes_are_flushed_before_they_get_their_name(
+        self, objects: LocalObjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """File, rename, folder: in this order, or a power cut could show half an object."""
+        calls: list[str] = []
+        fsync, rename = os.fsync, os.rename
+
+        def seen_fsync(descriptor: int) -> None:
+            calls.append("fsync folder" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "fsync file")
+            fsync(descriptor)
+
+        def seen_rename(source: Any, target: Any) -> None:
+            calls.append("rename")
+            rename(source, target)
+
+        monkeypatch.setattr(os, "fsync", seen_fsync)
+        monkeypatch.setattr(os, "rename", seen_rename)
+        (tmp_path / "source").write_bytes(b"x")
+        objects.put_file(tmp_path / "source", move=True)
+
+        assert calls == ["fsync file", "rename", "fsync folder"]
+
+    def test_a_source_on_another_file_system_is_copied_first(
+        self, objects: LocalObjects, tmp_path: Path
+    ) -> None:
+        """The move ends the same way, and the working folder is empty afterwards."""
+        other = Path("/dev/shm")
+        if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
+            pytest.skip("there is no second file system")
+        folder = other / f"palaestra-test-{os.getpid()}"
+        folder.mkdir()
+        try:
+            (folder / "source").write_bytes(b"far away")
+            stored = objects.put_file(folder / "source", move=True)
+            assert not (folder / "source").exists()
+        finally:
+            shutil.rmtree(folder)
+
+        assert objects.verify(stored.sha256) == stored
+        assert list(objects.incoming.iterdir()) == []
+
+    @pytest.mark.parametrize("move", [False, True])
+    def test_a_full_disk_is_said_clearly_and_shows_nothing(
+        self, objects: LocalObjects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, move: bool
+    ) -> None:
+        """The flush fails, as it does when space was promised but is not there."""
+
+        def full(descriptor: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        (tmp_path / "source").write_bytes(b"x")
+        monkeypatch.setattr(os, "fsync", full)
+
+        with pytest.raises(StoreFull, match="No space left"):
+            objects.put_file(tmp_path / "source", move=move)
+
+        assert list(objects.digests()) == []
+        assert list(objects.incoming.iterdir()) == []
+        assert (tmp_path / "source").exists()
