@@ -12,6 +12,8 @@ from sim.errors import BrokenModel
 Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp] | slice
 
+_ROUND = (int(mujoco.mjtGeom.mjGEOM_SPHERE), int(mujoco.mjtGeom.mjGEOM_CAPSULE))
+
 
 @dataclass(frozen=True)
 class Leg:
@@ -157,7 +159,7 @@ def _lowest_point(model: mujoco.MjModel, data: mujoco.MjData, link: int) -> Arra
         if owner != link and model.body_weldid[owner] != model.body_weldid[link]:
             continue
         points = data.geom_xpos[geom] + _outline(model, geom) @ data.geom_xmat[geom].reshape(3, 3).T
-        if model.geom_type[geom] in (mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_CAPSULE):
+        if int(model.geom_type[geom]) in _ROUND:
             points = points - np.array([0.0, 0.0, model.geom_size[geom][0]])
         lowest = points[np.argmin(points[:, 2])]
         if lowest[2] < best[2]:
@@ -167,14 +169,14 @@ def _lowest_point(model: mujoco.MjModel, data: mujoco.MjData, link: int) -> Arra
 
 def _outline(model: mujoco.MjModel, geom: int) -> Array:
     """Points of a shape in its own frame, (k, 3), among them its lowest (spheres, capsules: their axis)."""
-    kind, size = model.geom_type[geom], model.geom_size[geom]
-    if kind == mujoco.mjtGeom.mjGEOM_MESH:
+    kind, size = int(model.geom_type[geom]), model.geom_size[geom]
+    if kind == int(mujoco.mjtGeom.mjGEOM_MESH):
         mesh = model.geom_dataid[geom]
         first = model.mesh_vertadr[mesh]
         return np.asarray(model.mesh_vert[first : first + model.mesh_vertnum[mesh]], dtype=np.float64)
-    if kind == mujoco.mjtGeom.mjGEOM_SPHERE:
+    if kind == int(mujoco.mjtGeom.mjGEOM_SPHERE):
         return np.zeros((1, 3))
-    if kind == mujoco.mjtGeom.mjGEOM_CAPSULE:
+    if kind == int(mujoco.mjtGeom.mjGEOM_CAPSULE):
         return np.array([[0.0, 0.0, size[1]], [0.0, 0.0, -size[1]]])
     half = np.array(model.geom_aabb[geom][3:])
     corners = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, 8).T

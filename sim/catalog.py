@@ -8,7 +8,8 @@ A file describes one robot model. Its fields:
                   package = "..."             the package to install when it is missing
                   touching = ["collision_*"]  geoms that must be made to touch the world (optional)
     [home]        keyframe = "stand"          of the model, or
-                  base_height_m, base_offset_m, [home.joints]
+                  raise_m = 0.02              lift that keyframe's base (optional), or
+                  base_height_m, [home.joints]
     [[joints]]    match = ["*_knee"]          patterns of joint names; the first table that matches counts
                   dq_max_rad_s, tau_rate_nm_s, kp_nm_rad, kd_nms_rad, source
                   v_knee_rad_s, v_noload_rad_s, tau_max_nm, q_min_rad, q_max_rad     (optional)
@@ -199,7 +200,9 @@ class Entry:
             key = spec.key(str(name))
             if key is None:
                 raise BrokenCatalogue(f"robot {self.id!r}: the model has no keyframe {name!r}")
-            return [float(v) for v in key.qpos]
+            pose = [float(v) for v in key.qpos]
+            pose[2] += float(self._home.get("raise_m", 0.0))
+            return pose
         angles = dict(self._home.get("joints", {}))
         qpos: list[float] = []
         for joint in spec.joints:

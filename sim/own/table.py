@@ -54,7 +54,7 @@ class Hinge:
     tau_max_nm: float
     armature_kgm2: float
     damping_nms_rad: float = 0.1
-    friction_nm: float = 0.1
+    friction_nm: float = 0.0
 
 
 @dataclass(frozen=True)

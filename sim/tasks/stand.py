@@ -9,8 +9,8 @@ from sim.body import Array, Body
 from sim.catalog import Entry
 from sim.task import Mask, Run, Task, View, heading, rotated_back, share_of_range
 
-PUSHES = 3
-PUSH_EVERY_S = 1.2
+PUSHES = 2
+PUSH_EVERY_S = 1.0
 PUSH_LENGTH_S = 0.1
 PUSH_SPEED_M_S = (0.15, 0.45)
 """A push changes the whole body's speed by this much: a nudge to a firm shove, whatever the robot weighs."""
@@ -25,7 +25,7 @@ class Stand(Task):
     title = "stay upright under pushes"
     scenario = "emergency-rescue/balance"
     robot_classes = ("humanoid", "biped")
-    horizon_s = 5.0
+    horizon_s = 3.0
     success = "on its feet at the end"
 
     def action_scale(self, body: Body) -> Array:
@@ -54,7 +54,7 @@ class _Run(Run):
     def begin(self, ids: npt.NDArray[np.intp], uniform: Array) -> None:
         draw = uniform.reshape(len(ids), PUSHES, 3)
         period_s = self.view.policy_period_s
-        starts_s = PUSH_EVERY_S * (np.arange(PUSHES) + 0.5 + 0.5 * draw[:, :, 0])
+        starts_s = PUSH_EVERY_S * (np.arange(PUSHES) + 0.2 + 0.5 * draw[:, :, 0])
         low, high = PUSH_SPEED_M_S
         force_n = self.view.body.mass_kg * (low + (high - low) * draw[:, :, 1]) / PUSH_LENGTH_S
         angle = 2 * math.pi * draw[:, :, 2]
@@ -65,8 +65,8 @@ class _Run(Run):
         since = self.view.steps[:, None] - self.memory["push_step"]
         active = (since >= 0) & (since < self._push_steps)
         force = np.where(active[:, :, None], self.memory["push_n"], 0.0)
-        self.view.push_n[:, self.view.body.base, 0] = force[:, 0, 0] + force[:, 1, 0] + force[:, 2, 0]
-        self.view.push_n[:, self.view.body.base, 1] = force[:, 0, 1] + force[:, 1, 1] + force[:, 2, 1]
+        self.view.push_n[:, self.view.body.base, 0] = force[:, 0, 0] + force[:, 1, 0]
+        self.view.push_n[:, self.view.body.base, 1] = force[:, 0, 1] + force[:, 1, 1]
 
     def _up(self) -> Array:
         """Cosine of the base's tilt, (N,)."""
