@@ -119,6 +119,10 @@ class AsyncClient:
         async for lease in self._pages(calls.leases(await self._parent(), show_ended=show_ended)):
             yield lease
 
+    async def lease(self, name: str) -> Lease:
+        """Return one lease, by its full name."""
+        return await self._send(calls.lease(name))
+
     async def usage(self) -> ListUsageResponse:
         """Return what the vendor used, and the nameless total; operators see every vendor."""
         return await self._send(calls.usage(await self._parent()))

@@ -28,6 +28,7 @@ from palaestra.v1.venue_service_pb2 import (
     FaultKind,
     GetIdentityRequest,
     GetIdentityResponse,
+    GetLeaseRequest,
     GetUnitRequest,
     GetVenueRequest,
     InjectUnitFaultRequest,
@@ -121,6 +122,11 @@ def leases(parent: str, *, show_ended: bool) -> Listing[ListLeasesResponse, Leas
     """Leases of a vendor, or of all."""
     request = ListLeasesRequest(parent=parent, page_size=_PAGE_SIZE, show_ended=show_ended)
     return Listing(_venue("ListLeases", request, ListLeasesResponse), lambda page: page.leases)
+
+
+def lease(name: str) -> Call[Lease]:
+    """One lease."""
+    return _venue("GetLease", GetLeaseRequest(name=name), Lease)
 
 
 def usage(parent: str) -> Call[ListUsageResponse]:

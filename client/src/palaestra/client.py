@@ -115,6 +115,10 @@ class Client:
         """Yield the vendor's leases; an operator's are everybody's."""
         return self._pages(calls.leases(self._parent(), show_ended=show_ended))
 
+    def lease(self, name: str) -> Lease:
+        """Return one lease, by its full name."""
+        return self._send(calls.lease(name))
+
     def usage(self) -> ListUsageResponse:
         """Return what the vendor used, and the nameless total; operators see every vendor."""
         return self._send(calls.usage(self._parent()))
