@@ -42,7 +42,6 @@ class DatabaseLock:
 
 def open_writer(path: Path) -> sqlite3.Connection:
     """Open the only connection that writes; make the schema if the file is new. Raises SchemaMismatch."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     db = _connect(f"file:{path}?mode=rwc")
     db.execute("PRAGMA journal_mode=WAL")

@@ -41,7 +41,7 @@ def load(db: sqlite3.Connection, now_ns: int, *, runner_ready: bool) -> State:
         units=units(db),
         slots=slots(db),
         cells=cells(db),
-        vendors=_vendors(db),
+        vendors=vendors(db),
         jobs=_jobs(db, now_ns),
         runner_ready=runner_ready,
     )
@@ -93,7 +93,8 @@ def cells(db: sqlite3.Connection) -> tuple[Cell, ...]:
     return tuple(Cell(row["id"], row["scenario"], row["level"], row["lease_id"] is None) for row in rows)
 
 
-def _vendors(db: sqlite3.Connection) -> tuple[Vendor, ...]:
+def vendors(db: sqlite3.Connection) -> tuple[Vendor, ...]:
+    """Return all vendors with what they hold now and have used before."""
     rows = db.execute(
         """
         SELECT v.id, v.weight,

@@ -74,10 +74,12 @@ class UnitDeclaration(_message.Message):
     def __init__(self, unit: _Optional[str] = ..., serial: _Optional[str] = ..., robot_model: _Optional[str] = ..., robot_class: _Optional[str] = ..., maker: _Optional[str] = ..., joint_count: _Optional[int] = ..., highest_epoch: _Optional[int] = ..., emulated: bool = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class HostBeat(_message.Message):
-    __slots__ = ("units",)
+    __slots__ = ("units", "orders_done")
     UNITS_FIELD_NUMBER: _ClassVar[int]
+    ORDERS_DONE_FIELD_NUMBER: _ClassVar[int]
     units: _containers.RepeatedCompositeFieldContainer[UnitStatus]
-    def __init__(self, units: _Optional[_Iterable[_Union[UnitStatus, _Mapping]]] = ...) -> None: ...
+    orders_done: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, units: _Optional[_Iterable[_Union[UnitStatus, _Mapping]]] = ..., orders_done: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class UnitStatus(_message.Message):
     __slots__ = ("unit", "epoch", "motion", "fault", "safe_epoch", "battery", "first_torque_unix_ns", "offset")

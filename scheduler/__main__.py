@@ -1,0 +1,67 @@
+"""`python -m scheduler --venue FILE --data FOLDER`: run the scheduler of one venue."""
+
+import argparse
+import asyncio
+import ipaddress
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from scheduler.configuration import BadConfiguration, Settings
+from scheduler.core import Core
+from scheduler.database import DatabaseInUse, SchemaMismatch
+from scheduler.identity import Credentials
+from scheduler.server import PortInUse, Server, write_address
+
+STOP_GRACE_S = 3.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m scheduler", description=__doc__)
+    parser.add_argument("--venue", type=Path, required=True, help="the venue file, for example configs/venues/demo.toml")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the database and the tokens")
+    parser.add_argument("--listen", default="127.0.0.1:7400", help="address and port; port 0 takes a free one")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if not _is_loopback(arguments.listen):
+        print(f"error: {arguments.listen} is not a loopback address; the scheduler has no TLS yet", file=sys.stderr)
+        return 2
+    try:
+        return asyncio.run(_serve(arguments.venue, arguments.data, arguments.listen))
+    except (BadConfiguration, DatabaseInUse, PortInUse, SchemaMismatch) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+async def _serve(venue: Path, data: Path, listen: str) -> int:
+    settings = Settings.load(venue)
+    loop = asyncio.get_running_loop()
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    core = Core(settings, data / "scheduler.db", loop)
+    credentials = Credentials.open(data / "tokens", [vendor.id for vendor in settings.venue.vendors])
+    server = Server(core, credentials, listen)
+    await core.start()
+    await server.start()
+    write_address(data, server.address)
+    logging.info("scheduler of venue %s listens on %s", core.venue, server.address)
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    await stopping.wait()
+    logging.info("stopping")
+    await server.stop(STOP_GRACE_S)
+    await core.stop()
+    return 0
+
+
+def _is_loopback(listen: str) -> bool:
+    host = listen.rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

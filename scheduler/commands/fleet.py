@@ -1,0 +1,148 @@
+"""What unit hosts report, and orders to them."""
+
+import json
+
+from palaestra.errors import PalaestraError
+from palaestra.v1 import host_service_pb2
+
+from scheduler import events, names
+from scheduler.commands.ending import free_rested_units
+from scheduler.writer import Command, Transaction
+
+
+def hello(message: host_service_pb2.HostHello, venue: str, live: frozenset[str]) -> Command[None]:
+    """Return the command that registers a host and its units.
+
+    live: "host/instance" of the connections that are open now. Raises HOST_CONFLICT if a unit is known otherwise
+    (another model or serial) or is served by another live host.
+    """
+
+    def command(tx: Transaction) -> None:
+        for declared in message.units:
+            _declare(tx, message, declared, venue, live)
+
+    return command
+
+
+def _declare(
+    tx: Transaction,
+    message: host_service_pb2.HostHello,
+    declared: host_service_pb2.UnitDeclaration,
+    venue: str,
+    live: frozenset[str],
+) -> None:
+    owner, unit = names.parts(declared.unit)
+    if owner != venue:
+        raise PalaestraError("HOST_CONFLICT", f"{declared.unit} is not of venue {venue}")
+    row = tx.db.execute("SELECT * FROM unit WHERE id = ?", (unit,)).fetchone()
+    if row is not None:
+        if row["robot_model"] != declared.robot_model:
+            raise PalaestraError(
+                "HOST_CONFLICT", f"{declared.unit} is a {row['robot_model']} here, the host says {declared.robot_model}"
+            )
+        if row["serial"] and declared.serial and row["serial"] != declared.serial:
+            raise PalaestraError(
+                "HOST_CONFLICT", f"{declared.unit} has serial {row['serial']} here, the host says {declared.serial}"
+            )
+        holder = f"{row['host']}/{row['host_instance']}"
+        if row["host"] != message.host and holder in live:
+            raise PalaestraError("HOST_CONFLICT", f"{declared.unit} is served by host {row['host']} already")
+    else:
+        tx.db.execute("INSERT INTO unit (id, robot_model) VALUES (?, ?)", (unit, declared.robot_model))
+    labels = dict(declared.labels) or (json.loads(row["labels"]) if row is not None else {})
+    tx.db.execute(
+        """
+        UPDATE unit SET serial = ?, robot_class = ?, maker = ?, joint_count = ?, emulated = ?, host = ?,
+          host_instance = ?, host_address = ?, online = 1, labels = ?,
+          epoch = max(epoch, ?), safe_epoch = CASE WHEN ? > epoch THEN ? ELSE safe_epoch END
+        WHERE id = ?
+        """,
+        (declared.serial, declared.robot_class, declared.maker, declared.joint_count, int(declared.emulated),
+         message.host, message.instance, message.address, json.dumps(labels),
+         declared.highest_epoch, declared.highest_epoch, declared.highest_epoch, unit),
+    )  # fmt: skip
+    events.unit_changed(tx, unit, "unit.online", "")
+    tx.wants_cycle = True
+
+
+def offline(host: str, instance: str) -> Command[None]:
+    """Return the command that notes that a host's connection is gone."""
+
+    def command(tx: Transaction) -> None:
+        rows = tx.db.execute(
+            "SELECT id FROM unit WHERE host = ? AND host_instance = ? AND online = 1", (host, instance)
+        ).fetchall()
+        for (unit,) in rows:
+            tx.db.execute("UPDATE unit SET online = 0 WHERE id = ?", (unit,))
+            events.unit_changed(tx, unit, "unit.offline", "its host is not connected")
+
+    return command
+
+
+def all_offline() -> Command[None]:
+    """Return the command for the scheduler's start: nobody is connected yet."""
+
+    def command(tx: Transaction) -> None:
+        for (unit,) in tx.db.execute("SELECT id FROM unit WHERE online = 1").fetchall():
+            tx.db.execute("UPDATE unit SET online = 0 WHERE id = ?", (unit,))
+            events.unit_changed(tx, unit, "unit.offline", "the scheduler was restarted")
+
+    return command
+
+
+def status_changed(statuses: list[host_service_pb2.UnitStatus], orders_done: list[int]) -> Command[None]:
+    """Return the command that writes down what changed in a host's beat."""
+
+    def command(tx: Transaction) -> None:
+        for status in statuses:
+            _apply_status(tx, status)
+        tx.db.executemany(
+            "UPDATE unit_order SET done_ns = ? WHERE id = ?", [(tx.now_ns, order) for order in orders_done]
+        )
+
+    return command
+
+
+def _apply_status(tx: Transaction, status: host_service_pb2.UnitStatus) -> None:
+    unit = names.parts(status.unit)[1]
+    row = tx.db.execute("SELECT * FROM unit WHERE id = ?", (unit,)).fetchone()
+    if row is None:
+        return
+    latched = int(status.motion == host_service_pb2.MOTION_STATE_LATCHED)
+    # A host can only speak for epochs that were granted; and what was safe once stays safe.
+    safe_epoch = max(row["safe_epoch"], min(status.safe_epoch, row["epoch"]))
+    battery = status.battery if status.HasField("battery") else None
+    tx.db.execute(
+        "UPDATE unit SET latched = ?, fault = ?, safe_epoch = ?, battery = ? WHERE id = ?",
+        (latched, status.fault, safe_epoch, battery, unit),
+    )
+    if latched != row["latched"] or status.fault != row["fault"]:
+        kind = "unit.fault" if status.fault else ("unit.stopped" if latched else "unit.reset")
+        events.unit_changed(tx, unit, kind, status.fault)
+        tx.wants_cycle = True
+    if safe_epoch > row["safe_epoch"]:
+        holder = tx.db.execute(
+            "SELECT lease_id FROM lease_unit WHERE unit = ? AND free_ns IS NULL", (unit,)
+        ).fetchone()
+        if holder is not None:
+            free_rested_units(tx, holder["lease_id"])
+        else:
+            events.unit_changed(tx, unit, "unit.idle", "")
+        tx.wants_cycle = True
+
+
+def order(unit: str, body: host_service_pb2.UnitOrder, etag: str, *, emulated_only: bool = False) -> Command[None]:
+    """Return the command that queues an order for a unit's host. Raises NOT_FOUND, ETAG_MISMATCH, UNIT_FAULT."""
+
+    def command(tx: Transaction) -> None:
+        row = tx.db.execute("SELECT * FROM unit WHERE id = ?", (unit,)).fetchone()
+        if row is None:
+            raise PalaestraError("NOT_FOUND", f"unit {unit} not found")
+        if etag and etag != str(row["version"]):
+            raise PalaestraError("ETAG_MISMATCH", f"unit {unit} has etag {row['version']}, not {etag}")
+        if emulated_only and not row["emulated"]:
+            raise PalaestraError("ROLE_DENIED", f"unit {unit} is real; faults are put into emulated units only")
+        tx.db.execute("INSERT INTO unit_order (unit, body) VALUES (?, ?)", (unit, body.SerializeToString()))
+        events.unit_changed(tx, unit, "unit.ordered", body.WhichOneof("action") or "")
+
+    return command

@@ -1,0 +1,68 @@
+"""Brings the venue's configuration into the database, and a restarted scheduler back to its senses."""
+
+import json
+
+from scheduler import events
+from scheduler.configuration import Venue
+from scheduler.writer import Command, Transaction
+
+
+def apply(venue: Venue) -> Command[None]:
+    """Return the command that makes vendors, cells and the floor plan those of the configuration.
+
+    Nothing that has a history is deleted: a unit or cell that is no longer configured stays until somebody retires it.
+    """
+
+    def command(tx: Transaction) -> None:
+        db = tx.db
+        db.execute(
+            """
+            INSERT INTO venue (id, display_name, width_m, depth_m) VALUES (?, ?, ?, ?)
+            ON CONFLICT (id) DO UPDATE SET display_name = excluded.display_name, width_m = excluded.width_m,
+              depth_m = excluded.depth_m
+            """,
+            (venue.id, venue.name, venue.width_m, venue.depth_m),
+        )
+        for vendor in venue.vendors:
+            db.execute(
+                """
+                INSERT INTO vendor (id, display_name, weight) VALUES (?, ?, ?)
+                ON CONFLICT (id) DO UPDATE SET display_name = excluded.display_name, weight = excluded.weight
+                """,
+                (vendor.id, vendor.name, vendor.weight),
+            )
+        for cell in venue.cells:
+            db.execute(
+                """
+                INSERT OR REPLACE INTO cell (id, display_name, scenario, sector, level, x_m, y_m, yaw_rad, width_m, depth_m)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """,
+                (cell.id, cell.name, cell.scenario, cell.sector, cell.level, cell.x_m, cell.y_m, cell.yaw_rad,
+                 cell.width_m, cell.depth_m),
+            )  # fmt: skip
+        for unit in venue.units:
+            db.execute(
+                """
+                INSERT INTO unit (id, robot_model, x_m, y_m, yaw_rad, labels) VALUES (?, ?, ?, ?, ?, ?)
+                ON CONFLICT (id) DO UPDATE SET robot_model = excluded.robot_model, x_m = excluded.x_m,
+                  y_m = excluded.y_m, yaw_rad = excluded.yaw_rad, labels = excluded.labels
+                """,
+                (unit.id, unit.robot_model, unit.x_m, unit.y_m, unit.yaw_rad, json.dumps(dict(unit.labels))),
+            )
+
+    return command
+
+
+def recover(lease_ttl_s: float) -> Command[None]:
+    """Return the command for the start: every lease that still drives gets one full time to live of grace."""
+
+    def command(tx: Transaction) -> None:
+        grace_ns = tx.now_ns + int(lease_ttl_s * 1e9)
+        rows = tx.db.execute("SELECT id FROM lease WHERE state IN (1, 2)").fetchall()
+        for (lease_id,) in rows:
+            tx.db.execute(
+                "UPDATE lease SET expire_ns = min(max(expire_ns, ?), end_by_ns) WHERE id = ?", (grace_ns, lease_id)
+            )
+            events.lease_changed(tx, lease_id, "lease.graced")
+
+    return command

@@ -1,0 +1,213 @@
+"""What a runner reports of its attempts."""
+
+import sqlite3
+
+from palaestra import ids
+from palaestra.errors import PalaestraError
+from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2
+
+from scheduler import events, names, resources
+from scheduler.commands.ending import end_attempt, failure
+from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_attempt, advance_job, advance_lease
+from scheduler.writer import Command, Transaction
+
+LOG_LINES_MAX = 100_000
+OUTCOMES = {
+    AttemptState.SUCCEEDED: Step.SUCCEED,
+    AttemptState.FAILED: Step.FAIL,
+    AttemptState.CANCELLED: Step.CANCELLED,
+    AttemptState.LOST: Step.LOSE,
+}
+
+
+def find(tx: Transaction, name: str) -> sqlite3.Row:
+    """Return the attempt of that name with its job's vendor. Raises NOT_FOUND."""
+    vendor, uid, number = names.attempt_parts(name)
+    row: sqlite3.Row | None = tx.db.execute(
+        """
+        SELECT a.*, j.uid AS job_uid, j.vendor, j.state AS job_state FROM attempt a JOIN job j ON j.id = a.job_id
+        WHERE j.uid = ? AND j.vendor = ? AND a.number = ?
+        """,
+        (uid, vendor, number),
+    ).fetchone()
+    if row is None:
+        raise PalaestraError("NOT_FOUND", f"attempt {name} not found")
+    return row
+
+
+def _owned(tx: Transaction, name: str, instance: str) -> sqlite3.Row:
+    """Return an attempt that is running under this runner instance. Raises ATTEMPT_NOT_ACTIVE otherwise."""
+    row = find(tx, name)
+    if row["state"] != AttemptState.RUNNING or row["instance"] != instance:
+        state = AttemptState(row["state"]).name.lower()
+        raise PalaestraError("ATTEMPT_NOT_ACTIVE", f"{name} is {state} and not in the hands of instance {instance}")
+    return row
+
+
+def start(name: str, instance: str) -> Command[None]:
+    """Return the command that takes a granted attempt into a runner's hands. Repeats change nothing."""
+
+    def command(tx: Transaction) -> None:
+        row = find(tx, name)
+        if row["state"] == AttemptState.RUNNING and row["instance"] == instance:
+            return
+        state = advance_attempt(AttemptState(row["state"]), Step.START)
+        job_state = JobState(row["job_state"])
+        tx.db.execute(
+            "UPDATE attempt SET state = ?, instance = ?, start_ns = ? WHERE job_id = ? AND number = ?",
+            (state, instance, tx.now_ns, row["job_id"], row["number"]),
+        )
+        lease = tx.db.execute("SELECT state FROM lease WHERE id = ?", (row["lease_id"],)).fetchone()
+        tx.db.execute(
+            "UPDATE lease SET state = ? WHERE id = ?",
+            (advance_lease(LeaseState(lease["state"]), Step.START), row["lease_id"]),
+        )
+        # A job that is being cancelled already stays so; the runner learns of it with its next assignment.
+        if job_state is not JobState.CANCELLING:
+            tx.db.execute(
+                "UPDATE job SET state = ?, start_ns = coalesce(start_ns, ?) WHERE id = ?",
+                (advance_job(job_state, Step.START), tx.now_ns, row["job_id"]),
+            )
+        events.job_changed(tx, row["job_id"], "job.started", "")
+
+    return command
+
+
+def heartbeat(request: runner_service_pb2.HeartbeatAttemptsRequest, lease_ttl_s: float) -> Command[list[str]]:
+    """Return the command that extends leases; it answers with the attempts that must stop."""
+
+    def command(tx: Transaction) -> list[str]:
+        stop = []
+        for beat in request.attempts:
+            try:
+                row = _owned(tx, beat.attempt, request.instance)
+            except PalaestraError:
+                stop.append(beat.attempt)
+                continue
+            tx.db.execute(
+                "UPDATE lease SET expire_ns = min(max(expire_ns, ?), end_by_ns) WHERE id = ?",
+                (tx.now_ns + int(lease_ttl_s * 1e9), row["lease_id"]),
+            )
+            if row["cancel_ns"] is not None:
+                stop.append(beat.attempt)
+            if beat.HasField("progress"):
+                _progress(tx, row["job_id"], beat.progress)
+        return stop
+
+    return command
+
+
+def _progress(tx: Transaction, job_id: int, progress: job_pb2.JobProgress) -> None:
+    body = progress.SerializeToString(deterministic=True)
+    before = tx.db.execute("SELECT progress FROM job WHERE id = ?", (job_id,)).fetchone()["progress"]
+    if body == before:
+        return
+    tx.db.execute("UPDATE job SET progress = ? WHERE id = ?", (body, job_id))
+    events.job_changed(tx, job_id, "job.progress", progress.message)
+
+
+def append_log(name: str, lines: list[str]) -> Command[None]:
+    """Return the command that appends lines to a job's log, up to a bound."""
+
+    def command(tx: Transaction) -> None:
+        row = find(tx, name)
+        count = tx.db.execute("SELECT log_lines FROM job WHERE id = ?", (row["job_id"],)).fetchone()["log_lines"]
+        kept = lines[: LOG_LINES_MAX - count]
+        tx.db.executemany(
+            "INSERT INTO log (job_id, line, attempt, time_ns, text) VALUES (?, ?, ?, ?, ?)",
+            [(row["job_id"], count + 1 + index, row["number"], tx.now_ns, text) for index, text in enumerate(kept)],
+        )
+        tx.db.execute("UPDATE job SET log_lines = ? WHERE id = ?", (count + len(kept), row["job_id"]))
+
+    return command
+
+
+def catalogue(request: runner_service_pb2.CatalogueEpisodeRequest) -> Command[episode_pb2.Episode]:
+    """Return the command that enters a sealed episode, with the job's event, once for each (attempt, index)."""
+
+    def command(tx: Transaction) -> episode_pb2.Episode:
+        row = _owned(tx, request.attempt, request.instance)
+        key = (row["job_id"], row["number"], request.episode.index)
+        earlier = tx.db.execute(
+            "SELECT * FROM episode WHERE job_id = ? AND attempt = ? AND number = ?", key
+        ).fetchone()
+        if earlier is not None:
+            return resources.episode(earlier)
+        uid = ids.new_id()
+        body = episode_pb2.Episode()
+        body.CopyFrom(request.episode)
+        body.name = names.episode(row["vendor"], uid)
+        body.job = names.job(row["vendor"], row["job_uid"])
+        body.attempt = request.attempt
+        sealed = resources.timestamp(tx.now_ns)
+        assert sealed is not None
+        body.seal_time.CopyFrom(sealed)
+        tx.db.execute(
+            """
+            INSERT INTO episode (uid, vendor, job_id, attempt, number, robot_model, seal_ns, body)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            """,
+            (uid, row["vendor"], *key, body.robot_model, tx.now_ns, body.SerializeToString(deterministic=True)),
+        )
+        tx.db.execute("UPDATE job SET episode_count = episode_count + 1 WHERE id = ?", (row["job_id"],))
+        events.episode_sealed(tx, body, row["vendor"])
+        events.job_changed(tx, row["job_id"], "job.episode", "")
+        return body
+
+    return command
+
+
+def save_checkpoint(name: str, instance: str, checkpoint: job_pb2.Artifact) -> Command[None]:
+    """Return the command that remembers where a later attempt may go on."""
+
+    def command(tx: Transaction) -> None:
+        row = _owned(tx, name, instance)
+        tx.db.execute("UPDATE job SET checkpoint = ? WHERE id = ?", (checkpoint.SerializeToString(), row["job_id"]))
+
+    return command
+
+
+def finish(request: runner_service_pb2.FinishAttemptRequest) -> Command[None]:
+    """Return the command that ends an attempt. A repeat changes nothing."""
+
+    def command(tx: Transaction) -> None:
+        outcome = AttemptState(request.outcome)
+        if outcome not in OUTCOMES:
+            raise PalaestraError("INVALID_FIELD", f"outcome: {outcome.name} is no end", metadata={"field": "outcome"})
+        row = find(tx, request.attempt)
+        if AttemptState(row["state"]).ended and row["instance"] == request.instance:
+            return
+        row = _owned(tx, request.attempt, request.instance)
+        end_attempt(
+            tx,
+            row,
+            OUTCOMES[outcome],
+            failure=request.failure if request.HasField("failure") else None,
+            result=request.result if request.HasField("result") else None,
+        )
+
+    return command
+
+
+def register_runner(runner: str, instance: str, sim_slots: int) -> Command[None]:
+    """Return the command that makes the inventory follow a runner and gives up attempts of its earlier instances."""
+
+    def command(tx: Transaction) -> None:
+        wanted = [f"{runner}-{index}" for index in range(sim_slots)]
+        present = {row["id"] for row in tx.db.execute("SELECT id FROM sim_slot WHERE runner = ?", (runner,))}
+        for slot in sorted(present - set(wanted)):
+            tx.db.execute("DELETE FROM sim_slot WHERE id = ?", (slot,))
+        for slot in wanted:
+            if slot not in present:
+                tx.db.execute("INSERT INTO sim_slot (id, runner) VALUES (?, ?)", (slot, runner))
+                events.slot_changed(tx, slot, "sim_slot.registered")
+        orphans = tx.db.execute(
+            "SELECT * FROM attempt WHERE state = ? AND instance LIKE ? AND instance != ?",
+            (AttemptState.RUNNING, f"{runner}/%", instance),
+        ).fetchall()
+        for orphan in orphans:
+            message = "the runner was restarted while the attempt ran"
+            end_attempt(tx, orphan, Step.LOSE, failure=failure("RUNNER_LOST", message, retryable=True))
+        tx.wants_cycle = True
+
+    return command

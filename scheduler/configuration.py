@@ -1,0 +1,168 @@
+"""The scheduler's settings: one venue file, read once at the start, checked here and nowhere else."""
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+class BadConfiguration(Exception):
+    """A venue file that cannot be used; the message names file, table and field."""
+
+
+@dataclass(frozen=True)
+class Vendor:
+    id: str
+    name: str = ""
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Cell:
+    id: str
+    name: str = ""
+    scenario: str = ""
+    sector: str = ""
+    level: int = 1
+    x_m: float = 0.0
+    y_m: float = 0.0
+    yaw_rad: float = 0.0
+    width_m: float = 2.0
+    depth_m: float = 2.0
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Where a unit stands; what it is, its host tells."""
+
+    id: str
+    robot_model: str
+    x_m: float = 0.0
+    y_m: float = 0.0
+    yaw_rad: float = 0.0
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Venue:
+    id: str
+    name: str = ""
+    width_m: float = 20.0
+    depth_m: float = 12.0
+    vendors: tuple[Vendor, ...] = ()
+    cells: tuple[Cell, ...] = ()
+    units: tuple[Unit, ...] = ()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Scheduler settings of a venue file's [scheduler] table, all optional."""
+
+    venue: Venue
+    # How long a lease lives without a heartbeat. Long enough to outlive a restart of the scheduler.
+    lease_ttl_s: float = 10.0
+    # After this wait, what fits the longest waiting job is kept for it.
+    hold_after_s: float = 30.0
+    queued_jobs_max: int = 20_000
+
+    @classmethod
+    def load(cls, path: Path) -> "Settings":
+        """Read a venue file. Raises BadConfiguration."""
+        try:
+            tables = tomllib.loads(path.read_text())
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise BadConfiguration(f"{path}: {error}") from error
+        return settings_of(tables, str(path))
+
+
+def settings_of(tables: Mapping[str, Any], source: str) -> Settings:
+    """Return the settings of a parsed venue file. Raises BadConfiguration, naming `source`."""
+    floor = dict(tables.get("venue", {}))
+    if not floor.get("id"):
+        raise BadConfiguration(f"{source}: [venue] needs an id")
+    venue = Venue(
+        id=floor["id"],
+        name=floor.get("name", floor["id"]),
+        width_m=_positive(floor.get("width_m", 20.0), source, "[venue] width_m"),
+        depth_m=_positive(floor.get("depth_m", 12.0), source, "[venue] depth_m"),
+        vendors=tuple(_vendor(table, source) for table in tables.get("vendor", [])),
+        cells=tuple(_cell(table, source) for table in tables.get("cell", [])),
+        units=tuple(_unit(table, source) for table in tables.get("unit", [])),
+    )
+    for what, things in (("vendor", venue.vendors), ("cell", venue.cells), ("unit", venue.units)):
+        _distinct([thing.id for thing in things], source, what)
+    if not venue.vendors:
+        raise BadConfiguration(f"{source}: a venue needs at least one [[vendor]]")
+    table = dict(tables.get("scheduler", {}))
+    return Settings(
+        venue=venue,
+        lease_ttl_s=_positive(table.get("lease_ttl_s", 10.0), source, "[scheduler] lease_ttl_s"),
+        hold_after_s=_positive(table.get("hold_after_s", 30.0), source, "[scheduler] hold_after_s"),
+        queued_jobs_max=int(_positive(table.get("queued_jobs_max", 20_000), source, "[scheduler] queued_jobs_max")),
+    )
+
+
+def _vendor(table: Mapping[str, Any], source: str) -> Vendor:
+    name = _id(table, source, "vendor")
+    weight = _positive(table.get("weight", 1.0), source, f"vendor {name}: weight")
+    return Vendor(name, table.get("name", name), weight)
+
+
+def _cell(table: Mapping[str, Any], source: str) -> Cell:
+    name = _id(table, source, "cell")
+    level = table.get("level", 1)
+    if level not in (1, 2, 3, 4):
+        raise BadConfiguration(f"{source}: cell {name}: level is {level!r}, must be 1 to 4")
+    return Cell(
+        id=name,
+        name=table.get("name", name),
+        scenario=table.get("scenario", ""),
+        sector=table.get("sector", ""),
+        level=level,
+        width_m=_positive(table.get("width_m", 2.0), source, f"cell {name}: width_m"),
+        depth_m=_positive(table.get("depth_m", 2.0), source, f"cell {name}: depth_m"),
+        **_pose(table, source, f"cell {name}"),
+    )
+
+
+def _unit(table: Mapping[str, Any], source: str) -> Unit:
+    name = _id(table, source, "unit")
+    if not table.get("robot"):
+        raise BadConfiguration(f"{source}: unit {name} needs a robot, an id of the catalogue")
+    return Unit(name, table["robot"], labels=table.get("labels", {}), **_pose(table, source, f"unit {name}"))
+
+
+def _pose(table: Mapping[str, Any], source: str, what: str) -> dict[str, float]:
+    return {
+        "x_m": _finite(table.get("x_m", 0.0), source, f"{what}: x_m"),
+        "y_m": _finite(table.get("y_m", 0.0), source, f"{what}: y_m"),
+        "yaw_rad": math.radians(_finite(table.get("yaw_deg", 0.0), source, f"{what}: yaw_deg")),
+    }
+
+
+def _id(table: Mapping[str, Any], source: str, what: str) -> str:
+    name = table.get("id", "")
+    if not isinstance(name, str) or not name or not name.replace("-", "").isalnum() or name != name.lower():
+        raise BadConfiguration(f"{source}: a {what} has id {name!r}; lower-case letters, digits and hyphens are allowed")
+    return name
+
+
+def _finite(value: Any, source: str, what: str) -> float:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise BadConfiguration(f"{source}: {what} is {value!r}, not a finite number")
+    return float(value)
+
+
+def _positive(value: Any, source: str, what: str) -> float:
+    number = _finite(value, source, what)
+    if number <= 0:
+        raise BadConfiguration(f"{source}: {what} is {value!r}, must be positive")
+    return number
+
+
+def _distinct(ids: list[str], source: str, what: str) -> None:
+    twice = sorted({name for name in ids if ids.count(name) > 1})
+    if twice:
+        raise BadConfiguration(f"{source}: {what} {', '.join(twice)} occurs twice")

@@ -1,0 +1,127 @@
+"""What all services share: the writer, a reader, the hub, and who is connected."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import logging
+import os
+import signal
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from scheduler import database
+from scheduler.clock import Clock
+from scheduler.commands import ending, fleet, granting, inventory
+from scheduler.commands.submitting import Catalogue, Limits
+from scheduler.configuration import Settings
+from scheduler.hub import Hub
+from scheduler.paging import Pager
+from scheduler.state import Config
+from scheduler.writer import Command, Transaction, Writer
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+SWEEP_PERIOD_S = 0.2
+
+
+class Core:
+    """The venue's state and the only ways to it: `run` changes, `read` looks.
+
+    Raises DatabaseInUse if another scheduler has the database.
+    """
+
+    def __init__(self, settings: Settings, path: Path, loop: asyncio.AbstractEventLoop) -> None:
+        self.settings = settings
+        self._lock = database.DatabaseLock(path)
+        db = database.open_writer(path)
+        self.secret = database.secret(db)
+        self.pager = Pager(self.secret)
+        self.clock = Clock()
+        self.read = database.open_reader(path)
+        self.hub = Hub(loop, self._last_sequence())
+        self.limits = Limits(settings.queued_jobs_max)
+        self.draining = False
+        # Open connections: runner instance to what it knows, and "host/instance".
+        self.runners: dict[str, Catalogue] = {}
+        self.hosts: set[str] = set()
+        self._config = Config(hold_after_s=settings.hold_after_s)
+        self._writer = Writer(
+            db, now_ns=self.clock.now_ns, cycle=self._cycle, committed=self.hub.committed, broken=_broken
+        )
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start writing; bring configuration and state of an earlier life together."""
+        self._writer.start()
+        await self.run(inventory.apply(self.settings.venue))
+        await self.run(fleet.all_offline())
+        await self.run(inventory.recover(self.settings.lease_ttl_s))
+        self._sweeper = asyncio.create_task(self._sweep())
+
+    async def stop(self) -> None:
+        """Finish what was accepted and close everything."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        await asyncio.to_thread(self._writer.stop)
+        self.read.close()
+        self._lock.release()
+
+    async def run(self, command: Command[T]) -> T:
+        """Run a command; when this returns, its effects are on the disk."""
+        return await asyncio.wrap_future(self._writer.submit(command))
+
+    @property
+    def venue(self) -> str:
+        return self.settings.venue.id
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What the connected runners know together."""
+        known = list(self.runners.values())
+        return Catalogue(
+            frozenset().union(*(c.tasks for c in known)),
+            frozenset().union(*(c.motions for c in known)),
+            frozenset().union(*(c.robot_models for c in known)),
+        )
+
+    def lease_token(self, lease_uid: str) -> str:
+        """Return the token that opens a lease's units. Derived, so that it need not be stored."""
+        digest = hmac.new(self.secret, b"lease\0" + lease_uid.encode(), hashlib.sha256).digest()
+        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+    async def connections_changed(self) -> None:
+        """Look whether something can start now that somebody came or went."""
+
+        def command(tx: Transaction) -> None:
+            tx.wants_cycle = True
+
+        await self.run(command)
+
+    def _cycle(self, tx: Transaction) -> None:
+        ready = bool(self.runners) and not self.draining
+        granting.cycle(self._config, lease_ttl_s=self.settings.lease_ttl_s, runner_ready=ready)(tx)
+
+    def _last_sequence(self) -> int:
+        found: int = self.read.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0]
+        return found
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_PERIOD_S)
+            try:
+                await self.run(ending.sweep())
+            except Exception:
+                log.exception("sweep failed")
+
+
+Reader = Callable[[], sqlite3.Connection]
+
+
+def _broken(error: BaseException) -> None:
+    """End the process when the disk cannot be trusted; the supervisor starts a new one, which reads what is there."""
+    log.critical("the database cannot be written any more: %s", error)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,152 @@
+"""The one gate that every call passes: parse, identify, authorise, demand a deadline, check rules, translate errors.
+
+In that order, so that a stranger learns nothing about what a valid request looks like beyond that it parses.
+"""
+
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from palaestra import rules
+from palaestra.errors import PalaestraError, trailing
+
+from scheduler.identity import Credentials, Identity, Role
+
+log = logging.getLogger(__name__)
+_caller: ContextVar[Identity] = ContextVar("caller")
+
+ANYBODY = frozenset(Role)
+# Who may call what: by method, else by service.
+ROLES: Mapping[str, frozenset[Role]] = {
+    "palaestra.v1.JobService": frozenset({Role.VENDOR, Role.OPERATOR}),
+    "palaestra.v1.JobService/SubmitJob": frozenset({Role.VENDOR}),
+    "palaestra.v1.JobService/BatchSubmitJobs": frozenset({Role.VENDOR}),
+    "palaestra.v1.EpisodeService": frozenset({Role.VENDOR, Role.OPERATOR}),
+    "palaestra.v1.VenueService": frozenset({Role.VENDOR, Role.OPERATOR}),
+    "palaestra.v1.VenueService/GetVenue": ANYBODY,
+    "palaestra.v1.VenueService/GetIdentity": ANYBODY,
+    "palaestra.v1.VenueService/InjectUnitFault": frozenset({Role.OPERATOR}),
+    "palaestra.v1.VenueService/ResetUnit": frozenset({Role.OPERATOR}),
+    "palaestra.v1.VenueService/StopUnit": frozenset({Role.OPERATOR}),
+    "palaestra.v1.HostService": frozenset({Role.HOST}),
+    "palaestra.v1.RunnerService": frozenset({Role.RUNNER}),
+}
+
+
+def caller() -> Identity:
+    """Return who makes the present call."""
+    return _caller.get()
+
+
+class Malformed:
+    """Stands for bytes that did not parse, until somebody can answer properly."""
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+
+
+class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    """Wraps every handler of the server."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+
+    async def intercept_service(
+        self, continuation: Callable[[Any], Awaitable[Any]], details: grpc.HandlerCallDetails
+    ) -> Any:
+        handler = await continuation(details)
+        if handler is None or not details.method.startswith("/palaestra."):
+            return handler
+        metadata = dict(details.invocation_metadata or ())
+        method = details.method.removeprefix("/")
+        deserializer = _safe(handler.request_deserializer)
+        if handler.unary_unary:
+            wrapped = self._unary(handler.unary_unary, method, metadata)
+            return grpc.unary_unary_rpc_method_handler(wrapped, deserializer, handler.response_serializer)
+        if handler.unary_stream:
+            wrapped = self._server_stream(handler.unary_stream, method, metadata)
+            return grpc.unary_stream_rpc_method_handler(wrapped, deserializer, handler.response_serializer)
+        if handler.stream_stream:
+            wrapped = self._both_stream(handler.stream_stream, method, metadata)
+            return grpc.stream_stream_rpc_method_handler(wrapped, deserializer, handler.response_serializer)
+        raise AssertionError(f"{method} streams in a way that no other method does")
+
+    def _admit(self, method: str, metadata: Mapping[str, str | bytes]) -> None:
+        authorization = metadata.get("authorization")
+        identity = self._credentials.identify(authorization if isinstance(authorization, str) else None)
+        allowed = ROLES.get(method) or ROLES.get(method.split("/")[0], frozenset())
+        if identity.role not in allowed:
+            raise PalaestraError("ROLE_DENIED", f"a {identity.role.value} may not call {method}")
+        _caller.set(identity)
+
+    def _unary(self, inner: Any, method: str, metadata: Mapping[str, str | bytes]) -> Any:
+        async def handle(request: Message | Malformed, context: Any) -> Any:
+            try:
+                self._admit(method, metadata)
+                checked = _checked(request)
+                if context.time_remaining() is None:
+                    raise PalaestraError("DEADLINE_REQUIRED", f"{method} was called without a deadline")
+                return await inner(checked, context)
+            except Exception as error:
+                await _abort(context, error, method)
+
+        return handle
+
+    def _server_stream(self, inner: Any, method: str, metadata: Mapping[str, str | bytes]) -> Any:
+        async def handle(request: Message | Malformed, context: Any) -> AsyncIterator[Any]:
+            try:
+                self._admit(method, metadata)
+                async for response in inner(_checked(request), context):
+                    yield response
+            except Exception as error:
+                await _abort(context, error, method)
+
+        return handle
+
+    def _both_stream(self, inner: Any, method: str, metadata: Mapping[str, str | bytes]) -> Any:
+        async def checked(requests: AsyncIterator[Message | Malformed]) -> AsyncIterator[Message]:
+            async for request in requests:
+                yield _checked(request)
+
+        async def handle(requests: AsyncIterator[Message | Malformed], context: Any) -> AsyncIterator[Any]:
+            try:
+                self._admit(method, metadata)
+                async for response in inner(checked(requests), context):
+                    yield response
+            except Exception as error:
+                await _abort(context, error, method)
+
+        return handle
+
+
+def _safe(deserializer: Callable[[bytes], Message]) -> Callable[[bytes], Message | Malformed]:
+    """gRPC answers a failing deserializer with UNKNOWN and a Python class name; we answer it ourselves, later."""
+
+    def parse(data: bytes) -> Message | Malformed:
+        try:
+            return deserializer(data)
+        except (DecodeError, ValueError, RecursionError) as error:
+            return Malformed(str(error))
+
+    return parse
+
+
+def _checked(request: Message | Malformed) -> Message:
+    if isinstance(request, Malformed):
+        raise PalaestraError("MALFORMED_MESSAGE", "the message could not be parsed")
+    rules.check(request)
+    return request
+
+
+async def _abort(context: Any, error: Exception, method: str) -> None:
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    if not isinstance(error, PalaestraError):
+        reference = secrets.token_hex(4)
+        log.exception("%s failed, error id %s", method, reference)
+        error = PalaestraError("INTERNAL", f"a defect on our side, error id {reference}")
+    await context.abort(error.code, error.message, trailing_metadata=trailing(error))

@@ -1,0 +1,75 @@
+"""Puts the services on a port."""
+
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from palaestra.v1 import (
+    episode_service_pb2_grpc,
+    host_service_pb2_grpc,
+    job_service_pb2_grpc,
+    runner_service_pb2_grpc,
+    venue_service_pb2_grpc,
+)
+
+from scheduler.core import Core
+from scheduler.guard import Guard
+from scheduler.identity import Credentials
+from scheduler.services.episodes import EpisodeService
+from scheduler.services.hosts import HostService
+from scheduler.services.jobs import JobService
+from scheduler.services.runners import RunnerService
+from scheduler.services.venue import VenueService
+
+MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+OPTIONS: list[tuple[str, Any]] = [
+    # With port reuse two schedulers could listen on one port without noticing each other.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_concurrent_streams", 1000),
+    # Let clients send the keepalive pings that our SDK sends.
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+]
+
+
+class PortInUse(Exception):
+    """Something else listens on the address."""
+
+
+class Server:
+    """The gRPC server of one scheduler. `address` is what it listens on, with the port it got."""
+
+    def __init__(self, core: Core, credentials: Credentials, listen: str) -> None:
+        self._core = core
+        self._server = grpc.aio.server(interceptors=[Guard(credentials)], options=OPTIONS)
+        job_service_pb2_grpc.add_JobServiceServicer_to_server(JobService(core), self._server)
+        venue_service_pb2_grpc.add_VenueServiceServicer_to_server(VenueService(core), self._server)
+        episode_service_pb2_grpc.add_EpisodeServiceServicer_to_server(EpisodeService(core), self._server)
+        runner_service_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerService(core), self._server)
+        host_service_pb2_grpc.add_HostServiceServicer_to_server(HostService(core), self._server)
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        try:
+            port = self._server.add_insecure_port(listen)
+        except RuntimeError as error:
+            raise PortInUse(f"cannot listen on {listen}: {error}") from error
+        self.address = f"{listen.rpartition(':')[0]}:{port}"
+
+    async def start(self) -> None:
+        await self._server.start()
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self, grace_s: float) -> None:
+        """Say NOT_SERVING first, then let calls finish for a while."""
+        self._core.draining = True
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_s)
+
+
+def write_address(folder: Path, address: str) -> None:
+    """Leave the address where tools of the same venue look for it, replaced as a whole."""
+    temporary = folder / "scheduler.address.tmp"
+    temporary.write_text(f"{address}\n")
+    temporary.rename(folder / "scheduler.address")

@@ -1,0 +1,1 @@
+"""gRPC services: each method translates, calls once, translates back."""

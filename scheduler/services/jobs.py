@@ -1,0 +1,152 @@
+"""JobService: vendors submit and follow jobs."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from palaestra.errors import PalaestraError
+from palaestra.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
+
+from scheduler import names, reading, resources, snapshot
+from scheduler.commands import ending, submitting
+from scheduler.core import Core
+from scheduler.decide import decide
+from scheduler.explain import explain
+from scheduler.guard import caller
+from scheduler.identity import Role
+from scheduler.lifecycle import JobState
+from scheduler.state import Config
+
+LOG_BLOCK = 500
+WATCH_POLL_S = 5.0
+
+
+class JobService(job_service_pb2_grpc.JobServiceServicer):
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def SubmitJob(self, request: job_service_pb2.SubmitJobRequest, context: Any) -> job_pb2.Job:
+        vendor = self._own_vendor(request.parent)
+        return await self._core.run(
+            submitting.submit(vendor, request, self._core.catalogue, self._core.limits)
+        )
+
+    async def BatchSubmitJobs(
+        self, request: job_service_pb2.BatchSubmitJobsRequest, context: Any
+    ) -> job_service_pb2.BatchSubmitJobsResponse:
+        vendor = self._own_vendor(request.parent)
+        for item in request.requests:
+            if item.parent and item.parent != request.parent:
+                raise PalaestraError("NOT_FOUND", f"{item.parent} not found")
+        return await self._core.run(
+            submitting.submit_batch(vendor, request, self._core.catalogue, self._core.limits)
+        )
+
+    async def GetJob(self, request: job_service_pb2.GetJobRequest, context: Any) -> job_pb2.Job:
+        return self._job(request.name)
+
+    async def ListJobs(
+        self, request: job_service_pb2.ListJobsRequest, context: Any
+    ) -> job_service_pb2.ListJobsResponse:
+        core = self._core
+        vendor = reading.vendor_scope(core.read, caller(), request.parent)
+        states = sorted(set(request.states))
+        scope = ("jobs", request.parent, caller().vendor, *map(str, states))
+        page = core.pager.page(request.page_token, request.page_size, scope)
+        where: list[tuple[str, object]] = []
+        if states:
+            where.append((f"j.state IN ({','.join(str(int(state)) for state in states)}) AND ?", 1))
+        rows = reading.page(core.read, "SELECT j.* FROM job j", "j", vendor, page, where)
+        shown = rows[: page.size]
+        token = core.pager.token(shown[-1]["id"], scope) if len(rows) > page.size else ""
+        jobs = [resources.job(core.read, row) for row in shown]
+        return job_service_pb2.ListJobsResponse(jobs=jobs, next_page_token=token)
+
+    async def CancelJob(self, request: job_service_pb2.CancelJobRequest, context: Any) -> job_pb2.Job:
+        self._job(request.name)
+        vendor, uid = names.parts(request.name)
+        await self._core.run(ending.cancel(vendor, uid, request.etag))
+        return self._job(request.name)
+
+    async def ExplainJob(
+        self, request: job_service_pb2.ExplainJobRequest, context: Any
+    ) -> job_service_pb2.ExplainJobResponse:
+        core = self._core
+        row = reading.find(core.read, "job", caller(), request.name)
+        response = job_service_pb2.ExplainJobResponse(state=row["state"])
+        if row["state"] != JobState.QUEUED:
+            response.summary = _summary(resources.job(core.read, row))
+            return response
+        now_ns = core.clock.now_ns()
+        state = snapshot.load(core.read, now_ns, runner_ready=bool(core.runners))
+        held_for = decide(state, Config(core.settings.hold_after_s)).held_for
+        explanation = explain(snapshot.job_of(row), state, held_for)
+        response.summary = explanation.summary
+        response.jobs_ahead = explanation.jobs_ahead
+        for reason in explanation.reasons:
+            response.reasons.add(
+                constraint=reason.constraint,
+                message=reason.message,
+                requested=reason.requested,
+                matching=reason.matching,
+                free=reason.free,
+                fix=reason.fix,
+            )
+        if row["not_before_ns"] > now_ns:
+            wait_s = (row["not_before_ns"] - now_ns) / 1e9
+            response.reasons.add(constraint="BACK_OFF", message=f"tried before; waits {wait_s:.1f} s before the next try")
+        return response
+
+    async def WatchJob(self, request: job_service_pb2.WatchJobRequest, context: Any) -> AsyncIterator[job_pb2.Job]:
+        sent = -1
+        while True:
+            seen = self._core.hub.sequence
+            job = self._job(request.name)
+            if job.sequence != sent:
+                sent = job.sequence
+                yield job
+            if JobState(job.state).ended:
+                return
+            await self._core.hub.after(seen, WATCH_POLL_S)
+
+    async def ReadLog(
+        self, request: job_service_pb2.ReadLogRequest, context: Any
+    ) -> AsyncIterator[job_service_pb2.ReadLogResponse]:
+        row = reading.find(self._core.read, "job", caller(), request.name)
+        line = max(request.from_line, 1)
+        while True:
+            ended = JobState(reading.find(self._core.read, "job", caller(), request.name)["state"]).ended
+            rows = self._core.read.execute(
+                "SELECT * FROM log WHERE job_id = ? AND line >= ? ORDER BY line LIMIT ?", (row["id"], line, LOG_BLOCK)
+            ).fetchall()
+            if rows:
+                line = rows[-1]["line"] + 1
+                yield job_service_pb2.ReadLogResponse(
+                    lines=[
+                        job_service_pb2.LogLine(
+                            line=r["line"], time=resources.timestamp(r["time_ns"]), attempt=r["attempt"], text=r["text"]
+                        )
+                        for r in rows
+                    ]
+                )
+            elif ended or not request.follow:
+                return
+            else:
+                # Lines make no events, so this polls; once a second is enough to read along.
+                await self._core.hub.after(self._core.hub.sequence, 0.5)
+
+    def _own_vendor(self, parent: str) -> str:
+        vendor = reading.vendor_scope(self._core.read, caller(), parent)
+        assert vendor is not None and caller().role is Role.VENDOR
+        return vendor
+
+    def _job(self, name: str) -> job_pb2.Job:
+        row = reading.find(self._core.read, "job", caller(), name)
+        return resources.job(self._core.read, row)
+
+
+def _summary(job: job_pb2.Job) -> str:
+    """Say in a sentence where a job that does not wait stands."""
+    if job.failure.message:
+        return f"{JobState(job.state).name.lower()}: {job.failure.message}"
+    held = ", ".join(job.attempts[0].resources) if job.attempts else ""
+    return f"{JobState(job.state).name.lower()}" + (f" with {held}" if held else "")

@@ -1,0 +1,130 @@
+"""RunnerService: runners fetch their work and report on it."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from typing import Any
+
+from palaestra.errors import PalaestraError
+from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2, runner_service_pb2_grpc
+
+from scheduler import names, resources
+from scheduler.commands import running, submitting
+from scheduler.core import Core
+
+REFRESH_S = 1.0
+
+
+class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def WatchAssignments(
+        self, request: runner_service_pb2.WatchAssignmentsRequest, context: Any
+    ) -> AsyncIterator[runner_service_pb2.WatchAssignmentsResponse]:
+        core, instance = self._core, request.instance
+        if not instance.startswith(f"{request.runner}/"):
+            raise PalaestraError("INVALID_FIELD", f"instance: must start with {request.runner}/, is {instance}")
+        await core.run(running.register_runner(request.runner, instance, request.sim_slots))
+        core.runners[instance] = submitting.Catalogue(
+            frozenset(request.tasks), frozenset(request.motions), frozenset(request.robot_models)
+        )
+        try:
+            await core.connections_changed()
+            while True:
+                seen = core.hub.sequence
+                yield runner_service_pb2.WatchAssignmentsResponse(assignments=self._assignments(instance))
+                await core.hub.after(seen, REFRESH_S)
+        finally:
+            core.runners.pop(instance, None)
+
+    async def StartAttempt(
+        self, request: runner_service_pb2.StartAttemptRequest, context: Any
+    ) -> runner_service_pb2.StartAttemptResponse:
+        await self._core.run(running.start(request.attempt, request.instance))
+        return runner_service_pb2.StartAttemptResponse()
+
+    async def HeartbeatAttempts(
+        self, request: runner_service_pb2.HeartbeatAttemptsRequest, context: Any
+    ) -> runner_service_pb2.HeartbeatAttemptsResponse:
+        stop = await self._core.run(running.heartbeat(request, self._core.settings.lease_ttl_s))
+        return runner_service_pb2.HeartbeatAttemptsResponse(stop=stop)
+
+    async def AppendLog(
+        self, request: runner_service_pb2.AppendLogRequest, context: Any
+    ) -> runner_service_pb2.AppendLogResponse:
+        await self._core.run(running.append_log(request.attempt, list(request.lines)))
+        return runner_service_pb2.AppendLogResponse()
+
+    async def CatalogueEpisode(
+        self, request: runner_service_pb2.CatalogueEpisodeRequest, context: Any
+    ) -> episode_pb2.Episode:
+        return await self._core.run(running.catalogue(request))
+
+    async def SaveCheckpoint(
+        self, request: runner_service_pb2.SaveCheckpointRequest, context: Any
+    ) -> runner_service_pb2.SaveCheckpointResponse:
+        await self._core.run(running.save_checkpoint(request.attempt, request.instance, request.checkpoint))
+        return runner_service_pb2.SaveCheckpointResponse()
+
+    async def FinishAttempt(
+        self, request: runner_service_pb2.FinishAttemptRequest, context: Any
+    ) -> runner_service_pb2.FinishAttemptResponse:
+        await self._core.run(running.finish(request))
+        return runner_service_pb2.FinishAttemptResponse()
+
+    def _assignments(self, instance: str) -> list[runner_service_pb2.Assignment]:
+        """Return the granted attempts that nobody has started, and those that this instance runs."""
+        rows = self._core.read.execute(
+            """
+            SELECT a.*, j.uid AS job_uid, j.vendor FROM attempt a JOIN job j ON j.id = a.job_id
+            WHERE a.state = 1 OR (a.state = 2 AND a.instance = ?) ORDER BY a.grant_ns
+            """,
+            (instance,),
+        ).fetchall()
+        return [self._assignment(row) for row in rows]
+
+    def _assignment(self, row: sqlite3.Row) -> runner_service_pb2.Assignment:
+        db, venue = self._core.read, self._core.venue
+        job_row = db.execute("SELECT * FROM job WHERE id = ?", (row["job_id"],)).fetchone()
+        lease_row = db.execute(f"{resources.LEASES} WHERE l.id = ?", (row["lease_id"],)).fetchone()
+        job = resources.job(db, job_row)
+        message = runner_service_pb2.Assignment(
+            attempt=names.attempt(row["vendor"], row["job_uid"], row["number"]),
+            job=job,
+            lease=resources.lease(db, lease_row),
+            lease_token=self._core.lease_token(lease_row["uid"]),
+            endpoints=self._endpoints(row["lease_id"]),
+            episode_count=job_row["episode_count"],
+            cancel_requested=row["cancel_ns"] is not None,
+        )
+        if lease_row["cell"]:
+            cell = db.execute(f"{resources.CELLS} WHERE c.id = ?", (lease_row["cell"],)).fetchone()
+            if cell is not None:
+                message.cell.CopyFrom(resources.cell(venue, cell))
+        policy_job = getattr(getattr(job, job.WhichOneof("work") or ""), "policy_job", "")
+        policy = submitting.policy_of(db, row["vendor"], policy_job) if policy_job else None
+        if policy is not None:
+            message.policy.CopyFrom(policy)
+        if job_row["checkpoint"] is not None:
+            message.checkpoint.CopyFrom(job_pb2.Artifact.FromString(job_row["checkpoint"]))
+        return message
+
+    def _endpoints(self, lease_id: int) -> list[runner_service_pb2.UnitEndpoint]:
+        rows = self._core.read.execute(
+            """
+            SELECT u.*, lu.epoch AS lease_epoch FROM lease_unit lu JOIN unit u ON u.id = lu.unit
+            WHERE lu.lease_id = ? ORDER BY u.id
+            """,
+            (lease_id,),
+        )
+        return [
+            runner_service_pb2.UnitEndpoint(
+                unit=names.unit(self._core.venue, row["id"]),
+                address=row["host_address"],
+                epoch=row["lease_epoch"],
+                robot_model=row["robot_model"],
+                serial=row["serial"],
+                maker=row["maker"],
+            )
+            for row in rows
+        ]

@@ -1,0 +1,235 @@
+"""VenueService: what the venue has and does; and the operators' few levers."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from palaestra.errors import PalaestraError
+from palaestra.v1 import host_service_pb2, venue_pb2, venue_service_pb2, venue_service_pb2_grpc
+
+from scheduler import names, reading, resources, snapshot
+from scheduler.commands import fleet
+from scheduler.core import Core
+from scheduler.decide import dominant_share
+from scheduler.guard import caller
+from scheduler.identity import Role
+from scheduler.state import State
+
+EVENT_BLOCK = 200
+BOOKMARK_PERIOD_S = 5.0
+
+
+class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def GetVenue(self, request: venue_service_pb2.GetVenueRequest, context: Any) -> venue_pb2.Venue:
+        core = self._core
+        reading.venue_scope(core.venue, request.name)
+        row = core.read.execute(
+            """
+            SELECT *, (SELECT count(*) FROM unit) AS units, (SELECT count(*) FROM cell) AS cells,
+              (SELECT count(*) FROM sim_slot) AS slots FROM venue
+            """
+        ).fetchone()
+        known = core.catalogue
+        return venue_pb2.Venue(
+            name=f"venues/{row['id']}",
+            display_name=row["display_name"],
+            width_m=row["width_m"],
+            depth_m=row["depth_m"],
+            unit_count=row["units"],
+            cell_count=row["cells"],
+            sim_slot_count=row["slots"],
+            runner_count=len(core.runners),
+            tasks=sorted(known.tasks),
+            motions=sorted(known.motions),
+            robot_models=sorted(known.robot_models),
+            sequence=core.hub.sequence,
+        )
+
+    async def GetIdentity(
+        self, request: venue_service_pb2.GetIdentityRequest, context: Any
+    ) -> venue_service_pb2.GetIdentityResponse:
+        identity = caller()
+        return venue_service_pb2.GetIdentityResponse(
+            role=identity.role.value,
+            vendor=names.vendor(identity.vendor) if identity.vendor else "",
+            venue=f"venues/{self._core.venue}",
+        )
+
+    async def ListUnits(
+        self, request: venue_service_pb2.ListUnitsRequest, context: Any
+    ) -> venue_service_pb2.ListUnitsResponse:
+        rows, token = self._inventory("units", resources.UNITS, "u", request)
+        units = [resources.unit(self._core.venue, row) for row in rows]
+        resources.redacted(units, caller())
+        return venue_service_pb2.ListUnitsResponse(units=units, next_page_token=token)
+
+    async def GetUnit(self, request: venue_service_pb2.GetUnitRequest, context: Any) -> venue_pb2.Unit:
+        return self._unit(request.name)
+
+    async def ListCells(
+        self, request: venue_service_pb2.ListCellsRequest, context: Any
+    ) -> venue_service_pb2.ListCellsResponse:
+        rows, token = self._inventory("cells", resources.CELLS, "c", request)
+        cells = [resources.cell(self._core.venue, row) for row in rows]
+        resources.redacted(cells, caller())
+        return venue_service_pb2.ListCellsResponse(cells=cells, next_page_token=token)
+
+    async def ListSimSlots(
+        self, request: venue_service_pb2.ListSimSlotsRequest, context: Any
+    ) -> venue_service_pb2.ListSimSlotsResponse:
+        rows, token = self._inventory("slots", resources.SLOTS, "s", request)
+        slots = [resources.slot(self._core.venue, row) for row in rows]
+        resources.redacted(slots, caller())
+        return venue_service_pb2.ListSimSlotsResponse(sim_slots=slots, next_page_token=token)
+
+    async def ListLeases(
+        self, request: venue_service_pb2.ListLeasesRequest, context: Any
+    ) -> venue_service_pb2.ListLeasesResponse:
+        core = self._core
+        vendor = reading.vendor_scope(core.read, caller(), request.parent)
+        scope = ("leases", request.parent, caller().vendor, str(request.show_ended))
+        page = core.pager.page(request.page_token, request.page_size, scope)
+        where: list[tuple[str, object]] = [] if request.show_ended else [("l.state IN (1, 2, 3, 5) AND ?", 1)]
+        rows = reading.page(core.read, resources.LEASES, "l", vendor, page, where)
+        shown = rows[: page.size]
+        token = core.pager.token(shown[-1]["id"], scope) if len(rows) > page.size else ""
+        leases = [resources.lease(core.read, row) for row in shown]
+        return venue_service_pb2.ListLeasesResponse(leases=leases, next_page_token=token)
+
+    async def GetLease(self, request: venue_service_pb2.GetLeaseRequest, context: Any) -> venue_pb2.Lease:
+        row = reading.find(self._core.read, "lease", caller(), request.name, resources.LEASES)
+        return resources.lease(self._core.read, row)
+
+    async def ListUsage(
+        self, request: venue_service_pb2.ListUsageRequest, context: Any
+    ) -> venue_service_pb2.ListUsageResponse:
+        core = self._core
+        vendor = reading.vendor_scope(core.read, caller(), request.parent)
+        usages = {usage.vendor: usage for usage in self._usage()}
+        total = venue_service_pb2.VendorUsage()
+        for usage in usages.values():
+            for field in ("unit_s", "sim_slot_s", "cell_s", "episodes", "jobs"):
+                setattr(total, field, getattr(total, field) + getattr(usage, field))
+        shown = [usage for name, usage in usages.items() if vendor is None or name == names.vendor(vendor)]
+        return venue_service_pb2.ListUsageResponse(usage=shown, total=total)
+
+    async def WatchEvents(
+        self, request: venue_service_pb2.WatchEventsRequest, context: Any
+    ) -> AsyncIterator[venue_service_pb2.WatchEventsResponse]:
+        core, reader = self._core, caller()
+        sequence = request.after_sequence
+        oldest = core.read.execute("SELECT coalesce(min(seq), 1) FROM event").fetchone()[0]
+        if sequence + 1 < oldest or sequence > core.hub.sequence:
+            raise PalaestraError(
+                "EVENTS_TOO_OLD", f"events after {sequence} cannot be given; kept are {oldest} to {core.hub.sequence}"
+            )
+        while True:
+            upto = core.hub.sequence
+            mine = "1" if reader.role is Role.OPERATOR else "(vendor IS NULL OR vendor = :vendor)"
+            rows = core.read.execute(
+                f"SELECT * FROM event WHERE seq > :after AND seq <= :upto AND {mine} ORDER BY seq LIMIT :block",
+                {"after": sequence, "upto": upto, "vendor": reader.vendor, "block": EVENT_BLOCK},
+            ).fetchall()
+            sequence = rows[-1]["seq"] if len(rows) == EVENT_BLOCK else max(upto, sequence)
+            yield venue_service_pb2.WatchEventsResponse(
+                events=[resources.event(row, reader) for row in rows],
+                sequence=sequence,
+                time=resources.timestamp(core.clock.now_ns()),
+            )
+            if len(rows) < EVENT_BLOCK:
+                await core.hub.after(sequence, BOOKMARK_PERIOD_S)
+
+    async def InjectUnitFault(
+        self, request: venue_service_pb2.InjectUnitFaultRequest, context: Any
+    ) -> venue_pb2.Unit:
+        action = host_service_pb2.InjectFault(kind=request.kind, joint=request.joint)
+        return await self._order(request.name, host_service_pb2.UnitOrder(inject_fault=action), emulated_only=True)
+
+    async def ResetUnit(self, request: venue_service_pb2.ResetUnitRequest, context: Any) -> venue_pb2.Unit:
+        order = host_service_pb2.UnitOrder(reset_fault=host_service_pb2.ResetFault())
+        return await self._order(request.name, order, etag=request.etag)
+
+    async def StopUnit(self, request: venue_service_pb2.StopUnitRequest, context: Any) -> venue_pb2.Unit:
+        order = host_service_pb2.UnitOrder(protective_stop=host_service_pb2.ProtectiveStop())
+        return await self._order(request.name, order)
+
+    async def _order(
+        self, name: str, order: host_service_pb2.UnitOrder, *, etag: str = "", emulated_only: bool = False
+    ) -> venue_pb2.Unit:
+        self._unit(name)
+        await self._core.run(fleet.order(names.parts(name)[1], order, etag, emulated_only=emulated_only))
+        return self._unit(name)
+
+    def _unit(self, name: str) -> venue_pb2.Unit:
+        owner, unit = names.parts(name)
+        row = self._core.read.execute(f"{resources.UNITS} WHERE u.id = ?", (unit,)).fetchone()
+        if row is None or owner != self._core.venue:
+            raise PalaestraError("NOT_FOUND", f"{name} not found")
+        message = resources.unit(self._core.venue, row)
+        resources.redact(message, caller())
+        return message
+
+    def _inventory(
+        self,
+        what: str,
+        query: str,
+        alias: str,
+        request: venue_service_pb2.ListUnitsRequest
+        | venue_service_pb2.ListCellsRequest
+        | venue_service_pb2.ListSimSlotsRequest,
+    ) -> tuple[list[Any], str]:
+        """Return one page of an inventory table in order of id. Its ids are text, so pages count rows by rowid order."""
+        core = self._core
+        reading.venue_scope(core.venue, request.parent)
+        scope = (what, request.parent)
+        page = core.pager.page(request.page_token, request.page_size, scope)
+        offset = page.before or 0
+        rows = core.read.execute(
+            f"SELECT * FROM ({query}) {alias} ORDER BY {alias}.id LIMIT ? OFFSET ?", (page.size + 1, offset)
+        ).fetchall()
+        token = core.pager.token(offset + page.size, scope) if len(rows) > page.size else ""
+        return rows[: page.size], token
+
+    def _usage(self) -> list[venue_service_pb2.VendorUsage]:
+        db, now_ns = self._core.read, self._core.clock.now_ns()
+        state = State(now_ns, snapshot.units(db), snapshot.slots(db), snapshot.cells(db), snapshot.vendors(db))
+        totals = (len(state.units), len(state.slots), len(state.cells))
+        usages = []
+        for vendor in state.vendors:
+            row = db.execute(
+                """
+                SELECT coalesce(u.unit_ms, 0) AS unit_ms, coalesce(u.slot_ms, 0) AS slot_ms,
+                  coalesce(u.cell_ms, 0) AS cell_ms,
+                  (SELECT count(*) FROM episode WHERE vendor = :v) AS episodes,
+                  (SELECT count(*) FROM job WHERE vendor = :v) AS jobs
+                FROM vendor LEFT JOIN usage u ON u.vendor = vendor.id WHERE vendor.id = :v
+                """,
+                {"v": vendor.vendor},
+            ).fetchone()
+            running = [self._running_s(vendor.vendor, table, now_ns) for table in ("unit", "slot", "cell")]
+            usages.append(
+                venue_service_pb2.VendorUsage(
+                    vendor=names.vendor(vendor.vendor),
+                    unit_s=row["unit_ms"] / 1000 + running[0],
+                    sim_slot_s=row["slot_ms"] / 1000 + running[1],
+                    cell_s=row["cell_ms"] / 1000 + running[2],
+                    episodes=row["episodes"],
+                    jobs=row["jobs"],
+                    dominant_share=vendor.weight
+                    * dominant_share(vendor, vendor.held_units, vendor.held_slots, vendor.held_cells, totals),
+                )
+            )
+        return usages
+
+    def _running_s(self, vendor: str, table: str, now_ns: int) -> float:
+        """Return what the vendor's open leases have used so far of one kind of thing."""
+        (used_ns,) = self._core.read.execute(
+            f"""
+            SELECT coalesce(sum(coalesce(x.free_ns, ?) - x.grant_ns), 0) FROM lease_{table} x
+            JOIN lease l ON l.id = x.lease_id WHERE l.vendor = ? AND l.end_ns IS NULL
+            """,
+            (now_ns, vendor),
+        ).fetchone()
+        return float(used_ns) / 1e9
