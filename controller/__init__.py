@@ -6,7 +6,7 @@ it bit for bit. `controller/loop.py` calls it on time, `controller/driver.py` is
 """
 
 from controller.cohort import Cohort, Floor
-from controller.driver import Capabilities, Driver, Identity, Sticking
+from controller.driver import Capabilities, Driver, Identity, Restarting, Sticking
 from controller.errors import (
     CommandError,
     ControllerError,
@@ -33,6 +33,7 @@ __all__ = [
     "Identity",
     "JointSpec",
     "KernelUnavailableError",
+    "Restarting",
     "RobotSpec",
     "SpecError",
     "State",

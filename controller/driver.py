@@ -105,6 +105,15 @@ class Driver(Protocol):
 
 
 @runtime_checkable
+class Restarting(Protocol):
+    """An emulation that can be put back to where it started, for the next user. Optional."""
+
+    def restart(self) -> None:
+        """Put the robot back to its start pose, at rest, without torque. Raises DriverError after `close`."""
+        ...
+
+
+@runtime_checkable
 class Sticking(Protocol):
     """An emulation whose joints can be made to jam, for fault injection. Optional."""
 

@@ -27,3 +27,23 @@ class DriverError(ControllerError):
 
 class KernelUnavailableError(ControllerError):
     """The compiled kernel was asked for by name and cannot be used; the message says why."""
+
+
+class EpochFileError(ControllerError):
+    """The file of highest epochs is there and cannot be understood: the host must not start."""
+
+
+class NotReadyError(ControllerError):
+    """The unit cannot be driven yet: it is still braking, or its sensors are not read yet."""
+
+
+class LatchedError(ControllerError):
+    """The unit has a latched fault or a protective stop and needs a reset by an operator."""
+
+
+class NoAuthorityError(ControllerError):
+    """The epoch does not, or no longer, permit to drive the unit."""
+
+
+class HostError(ControllerError):
+    """The host cannot serve, or can no longer: its address is taken, or its control loop died."""

@@ -53,7 +53,8 @@ class PlantDriver:
             raise DriverError(f"damping_nms_rad = {damping_nms_rad!r}: must be finite and at least 0")
         if not (np.isfinite(period_s) and period_s > 0.0):
             raise DriverError(f"period_s = {period_s!r}: must be finite and above 0")
-        self.q_rad = np.array(np.broadcast_to(np.asarray(q_start_rad, np.float64), (joints,)))
+        self._q_start_rad = np.broadcast_to(np.asarray(q_start_rad, np.float64), (joints,))
+        self.q_rad = self._q_start_rad.copy()
         self.dq_rad_s = np.zeros(joints)
         self.tau_nm = np.zeros(joints)
         self._stuck = np.zeros(joints, np.bool_)
@@ -92,6 +93,13 @@ class PlantDriver:
     def stick(self, joint: int, stuck: bool) -> None:
         """Jam the joint where it is, or set it free."""
         self._stuck[joint] = stuck
+
+    def restart(self) -> None:
+        """Put the joints back to where they started, at rest."""
+        self._refuse_if_closed()
+        self.q_rad[:] = self._q_start_rad
+        self.dq_rad_s[:] = 0.0
+        self.tau_nm[:] = 0.0
 
     def safe_state(self) -> None:
         """Take the torque off."""

@@ -1,0 +1,320 @@
+"""The unit host: one process that serves one robot or a farm of them to whoever holds a lease.
+
+Two halves. The loop's half (`controller/station.py`) owns every joint and needs nobody to stop by itself.
+This half, on asyncio, decides who may drive: it keeps the stream to the scheduler, the grants, the epochs on
+disk, and serves the drives. If this half hangs, the deadlines that it handed over run out in the other one.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from math import atan2
+
+import grpc.aio
+from palaestra.ids import new_id
+from palaestra.v1 import host_service_pb2 as pb
+from palaestra.v1 import venue_service_pb2
+
+from controller import grants
+from controller.drive import MESSAGE_MAX_B, STREAMS_MAX, DriveService
+from controller.epochs import EpochFile
+from controller.errors import CommandError, HostError
+from controller.grants import Change, Grant, Offer
+from controller.injection import InjectedFault
+from controller.loop import WallClock
+from controller.safety import State
+from controller.settings import HostSettings
+from controller.station import Station
+from controller.unit import Authority, HostedUnit, Status
+from controller.uplink import Uplink
+
+log = logging.getLogger(__name__)
+
+EXPIRY_S = 0.05
+"""How often deadlines are looked at on this side, to tell the scheduler and the callers; the loop looks each
+tick."""
+
+INJECTED = {
+    venue_service_pb2.FAULT_KIND_ENCODER_DROPOUT: InjectedFault.ENCODER_DROPOUT,
+    venue_service_pb2.FAULT_KIND_ENCODER_FROZEN: InjectedFault.ENCODER_FROZEN,
+    venue_service_pb2.FAULT_KIND_JOINT_STUCK: InjectedFault.JOINT_STUCK,
+}
+
+
+class UnitHost:
+    """One host process. Make it inside a running event loop, then `run` it."""
+
+    def __init__(
+        self,
+        units: Sequence[HostedUnit],
+        settings: HostSettings,
+        *,
+        announce: Callable[[str], None] = lambda address: None,
+    ) -> None:
+        """Take the units; `announce` is called with the address once drives are served there.
+
+        Raises:
+            CommandError: the units do not fit together; see `Station`.
+            EpochFileError: the epochs on disk cannot be understood.
+        """
+        if settings.watchdog_s is not None:
+            units = [replace(u, spec=replace(u.spec, watchdog_s=settings.watchdog_s)) for u in units]
+        self._settings = settings
+        self._announce = announce
+        self._instance = new_id()
+        self._address = ""
+        self._epochs = EpochFile(settings.state_folder / f"epochs-{settings.host}.json")
+        self._held: Mapping[str, Grant] = {}
+        self._granting = asyncio.Lock()
+        self._order = 0
+        self._events = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = self._events.create_future()
+        clock = WallClock(spin_s=settings.spin_s)
+        self._now_s = clock.now_s
+        self.station = Station(
+            units,
+            period_s=settings.period_s,
+            clock=clock,
+            dtype=settings.dtype,
+            backend=settings.backend,
+            on_change=lambda: self._from_loop(self._notify),
+            on_death=lambda error: self._from_loop(self._die, error),
+        )
+        self._drives = DriveService(self.station, self, settings, clock.now_s)
+        self._uplink = Uplink(self, settings)
+        for unit in self.station.units:
+            # A new process drives nothing yet: all that was granted before is over for good.
+            self.station.revoke(unit, self._epochs.highest(unit))
+
+    def grant(self, unit: str) -> Grant | None:
+        """Return the grant that holds on the unit now."""
+        return self._held.get(unit)
+
+    def highest(self, unit: str) -> int:
+        """Return the unit's highest epoch, as on disk."""
+        return self._epochs.highest(unit)
+
+    async def run(self) -> None:
+        """Serve until `end`, or until the process is told to stop; then bring all units to rest.
+
+        Raises:
+            HostError: the address cannot be listened on, or the control loop died.
+        """
+        server = grpc.aio.server(
+            options=[
+                # Two hosts on one port would share it silently.
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", MESSAGE_MAX_B),
+                ("grpc.max_send_message_length", MESSAGE_MAX_B),
+                ("grpc.max_concurrent_streams", STREAMS_MAX),
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+                ("grpc.keepalive_time_ms", 10_000),
+                ("grpc.keepalive_timeout_ms", 5_000),
+            ],
+            maximum_concurrent_rpcs=STREAMS_MAX,
+        )
+        server.add_generic_rpc_handlers((self._drives.handler(),))
+        self._address = _listen(server, self._settings.listen)
+        await server.start()
+        self.station.start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # Not the main thread (tests), or no such signals: somebody else calls `end`.
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                self._events.add_signal_handler(number, self.end)
+        tasks = [asyncio.create_task(self._uplink.run()), asyncio.create_task(self._expire())]
+        for task in tasks:
+            task.add_done_callback(self._task_ended)
+        log.info(
+            "host %s serves %d units on %s, core: %s",
+            self._settings.host, len(self.station.units), self._address, self.station.backend,
+        )  # fmt: skip
+        self._announce(self._address)
+        try:
+            await self._ended
+        finally:
+            # First the joints; the scheduler hears of it in the last beats; then the callers.
+            await asyncio.to_thread(self.station.stop)
+            self._notify()
+            await asyncio.sleep(0.1)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await server.stop(grace=0.5)
+
+    def end(self) -> None:
+        """Have `run` bring all units to rest and return."""
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    def hello(self) -> pb.HostHello:
+        """Return who this host is and what it serves."""
+        return pb.HostHello(
+            host=self._settings.host,
+            address=self._address,
+            instance=self._instance,
+            units=[_declaration(unit, self.highest(unit.name)) for unit in self.station.units.values()],
+        )
+
+    def beat(self) -> pb.HostBeat:
+        """Return all units as they are."""
+        return pb.HostBeat(
+            units=[
+                _status(unit, self.station.status(unit), self.highest(unit), self.station.base_pose(unit))
+                for unit in self.station.units
+            ]
+        )
+
+    async def obey(self, response: pb.ConnectResponse) -> None:
+        """Take over the full set of grants and carry out orders not seen before."""
+        offers = [Offer(g.unit, g.lease, g.epoch, g.token_sha256, g.ttl_s) for g in response.grants]
+        async with self._granting:
+            highest = {unit: self.highest(unit) for unit in self.station.units}
+            change = grants.receive(self._held, offers, highest=highest, now_s=self._now_s())
+            # What is over is over at once, whatever the disk does next.
+            self._end_epochs(change.over)
+            try:
+                await asyncio.to_thread(self._epochs.raise_to, change.raised)
+            except OSError as error:
+                log.error("epochs are not on disk, new grants are not taken: %s", error)
+                kept = {unit: grant for unit, grant in change.held.items() if unit not in change.raised}
+                change = replace(change, held=kept)
+            self._apply(change)
+        for order in sorted(response.orders, key=lambda order: order.order):
+            if order.order > self._order:
+                self._order = order.order
+                await self._carry_out(order)
+
+    def _apply(self, change: Change) -> None:
+        self._held = change.held
+        for unit, grant in change.held.items():
+            self.station.authorise(unit, Authority(grant.epoch, grant.deadline_s))
+        if change.over or change.raised:
+            self._notify()
+
+    def _end_epochs(self, over: Mapping[str, int]) -> None:
+        for unit, epoch in over.items():
+            self.station.revoke(unit, epoch)
+
+    async def _expire(self) -> None:
+        while True:
+            await asyncio.sleep(EXPIRY_S)
+            async with self._granting:
+                change = grants.expire(self._held, now_s=self._now_s())
+                if change.over:
+                    log.warning("no word from the scheduler, grants ran out: %s", dict(change.over))
+                    self._end_epochs(change.over)
+                    self._apply(change)
+
+    async def _carry_out(self, order: pb.UnitOrder) -> None:
+        if order.unit not in self.station.units:
+            log.warning("order %d is for %s, which is not here", order.order, order.unit)
+            return
+        action = order.WhichOneof("action")
+        try:
+            if action == "inject_fault":
+                kind = INJECTED.get(order.inject_fault.kind)
+                if kind is None:
+                    log.warning("order %d: unknown fault kind %d", order.order, order.inject_fault.kind)
+                    return
+                answer = self.station.inject(order.unit, kind, order.inject_fault.joint)
+            elif action == "reset_fault":
+                answer = self.station.reset(order.unit)
+            elif action == "protective_stop":
+                answer = self.station.protect(order.unit)
+            else:
+                log.warning("order %d: nothing that this host knows", order.order)
+                return
+            await asyncio.wrap_future(answer)
+            log.info("order %d carried out: %s %s", order.order, action, order.unit)
+        except CommandError as error:
+            log.warning("order %d refused: %s", order.order, error)
+        self._notify()
+
+    def _notify(self) -> None:
+        self._uplink.notify()
+        self._drives.notify()
+
+    def _from_loop(self, call: Callable[..., None], *arguments: object) -> None:
+        # The event loop may be gone already when the last tick reports.
+        with contextlib.suppress(RuntimeError):
+            self._events.call_soon_threadsafe(call, *arguments)
+
+    def _die(self, error: BaseException) -> None:
+        if not self._ended.done():
+            self._ended.set_exception(HostError(f"the control loop died: {error!r}"))
+
+    def _task_ended(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and task.exception() is not None and not self._ended.done():
+            self._ended.set_exception(HostError(f"a part of the host failed: {task.exception()!r}"))
+
+
+def run_host(
+    settings: HostSettings,
+    units: Sequence[HostedUnit],
+    *,
+    announce: Callable[[str], None] = lambda address: None,
+) -> None:
+    """Serve `units` until SIGTERM or SIGINT, then bring them to rest.
+
+    Raises:
+        CommandError, EpochFileError, HostError: as `UnitHost` and its `run`.
+    """
+
+    async def serve() -> None:
+        await UnitHost(units, settings, announce=announce).run()
+
+    asyncio.run(serve())
+
+
+def _listen(server: grpc.aio.Server, address: str) -> str:
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise HostError(f"cannot listen on {address}: {error}") from error
+    if port == 0:
+        raise HostError(f"cannot listen on {address}")
+    return f"{address.rpartition(':')[0]}:{port}"
+
+
+def _declaration(unit: HostedUnit, highest_epoch: int) -> pb.UnitDeclaration:
+    identity = unit.driver.identity()
+    return pb.UnitDeclaration(
+        unit=unit.name,
+        serial=identity.serial,
+        robot_model=identity.robot_model,
+        robot_class=unit.robot_class,
+        maker=unit.maker,
+        joint_count=len(identity.joints),
+        highest_epoch=highest_epoch,
+        emulated=unit.driver.capabilities().simulated,
+        labels=dict(unit.labels),
+    )
+
+
+def motion(status: Status) -> pb.MotionState.ValueType:
+    """Return the unit's motion as the scheduler knows it."""
+    if status.state is State.RUN:
+        return pb.MOTION_STATE_DRIVEN
+    if status.state is State.STOPPING:
+        return pb.MOTION_STATE_STOPPING
+    return pb.MOTION_STATE_LATCHED if status.latched else pb.MOTION_STATE_RESTING
+
+
+def _status(unit: str, status: Status, highest: int, base_pose: Sequence[float] | None) -> pb.UnitStatus:
+    message = pb.UnitStatus(
+        unit=unit,
+        epoch=highest,
+        motion=motion(status),
+        fault=status.fault_text if status.latched else "",
+        safe_epoch=status.safe_epoch,
+        first_torque_unix_ns=status.first_torque_unix_ns,
+    )
+    if base_pose is not None:
+        w, x, y, z = (float(part) for part in base_pose[3:])
+        message.offset.x_m, message.offset.y_m = float(base_pose[0]), float(base_pose[1])
+        # Heading of a body from its quaternion: the yaw of the Z-Y-X Euler angles.
+        message.offset.yaw_rad = atan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
+    return message
