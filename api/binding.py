@@ -1,0 +1,101 @@
+"""Which HTTP request is which method of the contract: the whole of the plain REST surface as one table.
+
+A row says how a request is made from path, query, headers and body; `routes` turns rows into handlers. What
+needs more than one call of the scheduler (live events, logs, contents, exports) has its own file.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from google.protobuf.message import Message
+
+from palaestra.v1 import (
+    episode_pb2,
+    episode_service_pb2,
+    job_pb2,
+    job_service_pb2,
+    venue_pb2,
+    venue_service_pb2,
+)
+
+
+@dataclass(frozen=True)
+class Binding:
+    """One route and the method behind it.
+
+    Attributes:
+        fixed: Request fields that the path gives, as templates over its parameters; {venue} is this venue.
+        body: Request field that the JSON body becomes, "*" for the whole request, "" for no body.
+        headers: HTTP header to request field.
+    """
+
+    verb: str
+    path: str
+    rpc: str
+    request: type[Message]
+    response: type[Message]
+    summary: str
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def bound(self) -> frozenset[str]:
+        """Fields of the request that a query parameter cannot set."""
+        return frozenset(self.fixed) | frozenset(self.headers.values()) | {self.body}
+
+
+_V = venue_service_pb2
+_J = job_service_pb2
+_E = episode_service_pb2
+_VENUE = {"parent": "venues/-"}
+_VENDOR = {"parent": "vendors/{vendor}"}
+_JOB = {"name": "vendors/{vendor}/jobs/{job}"}
+_UNIT = {"name": "venues/{venue}/units/{unit}"}
+_IF_MATCH = {"If-Match": "etag"}
+_KEY = {"Idempotency-Key": "request_id"}
+
+# Custom methods stand before the plain resource, whose path would match them too.
+BINDINGS: tuple[Binding, ...] = (
+    Binding("GET", "/v1/venue", "VenueService.GetVenue", _V.GetVenueRequest, venue_pb2.Venue,
+            "The training ground", {"name": "venues/-"}),
+    Binding("GET", "/v1/identity", "VenueService.GetIdentity", _V.GetIdentityRequest, _V.GetIdentityResponse,
+            "Who the token belongs to"),
+    Binding("GET", "/v1/units", "VenueService.ListUnits", _V.ListUnitsRequest, _V.ListUnitsResponse,
+            "Robots and their state", _VENUE),
+    Binding("POST", "/v1/units/{unit}:stop", "VenueService.StopUnit", _V.StopUnitRequest, venue_pb2.Unit,
+            "Ask a unit for a protective stop (not a safety-rated emergency stop)", _UNIT),
+    Binding("POST", "/v1/units/{unit}:reset", "VenueService.ResetUnit", _V.ResetUnitRequest, venue_pb2.Unit,
+            "Clear a unit's latched fault; never starts motion", _UNIT, headers=_IF_MATCH),
+    Binding("POST", "/v1/units/{unit}:fault", "VenueService.InjectUnitFault", _V.InjectUnitFaultRequest, venue_pb2.Unit,
+            "Put a fault into an emulated unit", _UNIT, body="*"),
+    Binding("GET", "/v1/units/{unit}", "VenueService.GetUnit", _V.GetUnitRequest, venue_pb2.Unit,
+            "One robot", _UNIT),
+    Binding("GET", "/v1/cells", "VenueService.ListCells", _V.ListCellsRequest, _V.ListCellsResponse,
+            "Workplaces and what they are fitted for", _VENUE),
+    Binding("GET", "/v1/sim-slots", "VenueService.ListSimSlots", _V.ListSimSlotsRequest, _V.ListSimSlotsResponse,
+            "Leasable simulation capacity", _VENUE),
+    Binding("GET", "/v1/leases", "VenueService.ListLeases", _V.ListLeasesRequest, _V.ListLeasesResponse,
+            "The caller's leases; operators see all"),
+    Binding("GET", "/v1/usage", "VenueService.ListUsage", _V.ListUsageRequest, _V.ListUsageResponse,
+            "What the caller and all together have used; operators see every vendor"),
+    Binding("GET", "/v1/vendors/{vendor}/jobs", "JobService.ListJobs", _J.ListJobsRequest, _J.ListJobsResponse,
+            "Jobs, newest first; vendor `-` for operators", _VENDOR),
+    Binding("POST", "/v1/vendors/{vendor}/jobs", "JobService.SubmitJob", _J.SubmitJobRequest, job_pb2.Job,
+            "Submit a job; durable when answered", _VENDOR, "job", _KEY),
+    Binding("POST", "/v1/vendors/{vendor}/jobs:batchSubmit", "JobService.BatchSubmitJobs", _J.BatchSubmitJobsRequest,
+            _J.BatchSubmitJobsResponse, "Submit up to 1,000 jobs in one transaction", _VENDOR, "*"),
+    Binding("POST", "/v1/vendors/{vendor}/jobs/{job}:cancel", "JobService.CancelJob", _J.CancelJobRequest, job_pb2.Job,
+            "Ask for the end of a job", _JOB, headers=_IF_MATCH | _KEY),
+    Binding("GET", "/v1/vendors/{vendor}/jobs/{job}:explain", "JobService.ExplainJob", _J.ExplainJobRequest,
+            _J.ExplainJobResponse, "Why a job waits, and what would help", _JOB),
+    Binding("GET", "/v1/vendors/{vendor}/jobs/{job}", "JobService.GetJob", _J.GetJobRequest, job_pb2.Job,
+            "One job", _JOB),
+    Binding("GET", "/v1/vendors/{vendor}/episodes", "EpisodeService.ListEpisodes", _E.ListEpisodesRequest,
+            _E.ListEpisodesResponse, "Recorded runs, newest first", _VENDOR),
+    Binding("GET", "/v1/vendors/{vendor}/episodes/{episode}", "EpisodeService.GetEpisode", _E.GetEpisodeRequest,
+            episode_pb2.Episode, "One recorded run", {"name": "vendors/{vendor}/episodes/{episode}"}),
+)  # fmt: skip
+
+# Lists of everything that the caller may see: the parent follows from the token.
+OWN_PARENT = frozenset({"VenueService.ListLeases", "VenueService.ListUsage"})

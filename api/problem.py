@@ -1,0 +1,85 @@
+"""Errors as RFC 9457 documents, made in one place from the registry."""
+
+import json
+import logging
+import secrets
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from palaestra.errors import REASONS, PalaestraError, http_status
+
+MEDIA_TYPE = "application/problem+json"
+# Where HTTP has a more telling status than the table of google/rpc/code.proto.
+_STATUS = {"MESSAGE_TOO_LARGE": 413, "ETAG_MISMATCH": 412}
+_log = logging.getLogger("api")
+
+
+def status_of(error: PalaestraError) -> int:
+    """Return the HTTP status that carries the error."""
+    return _STATUS.get(error.reason, http_status(error))
+
+
+def body_of(error: PalaestraError) -> bytes:
+    """Return the problem document of an error. Depends on nothing else, so hidden and missing look the same."""
+    document = {
+        "type": f"urn:palaestra:error:{error.reason}",
+        "title": REASONS[error.reason].help,
+        "status": status_of(error),
+        "detail": error.message,
+        "reason": error.reason,
+        "metadata": error.metadata,
+    }
+    return json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def response_of(error: PalaestraError) -> Response:
+    """Return the answer to a request that failed with the error."""
+    status = status_of(error)
+    headers = {}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    if status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="palaestra"'
+    return Response(body_of(error), status, headers, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the application a problem document."""
+    app.add_exception_handler(PalaestraError, _ours)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _parameters)
+    app.add_exception_handler(Exception, _defect)
+
+
+async def _ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, PalaestraError)
+    return response_of(error)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    """What the router refuses: unknown paths are NOT_FOUND, the rest is plain HTTP without a reason of ours."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return response_of(PalaestraError("NOT_FOUND", "there is no such resource"))
+    document = {"type": "about:blank", "title": error.detail, "status": error.status_code}
+    return Response(json.dumps(document), error.status_code, error.headers, media_type=MEDIA_TYPE)
+
+
+async def _parameters(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"][1:])
+    return response_of(PalaestraError("INVALID_FIELD", f"{field}: {first['msg']}", metadata={"field": field}))
+
+
+async def _defect(request: Request, error: Exception) -> Response:
+    error_id = secrets.token_hex(8)
+    _log.error("defect %s at %s %s", error_id, request.method, request.url.path, exc_info=error)
+    return response_of(
+        PalaestraError(
+            "INTERNAL", f"a defect; the log of the api names it {error_id}", metadata={"error_id": error_id}
+        )
+    )

@@ -1,0 +1,95 @@
+"""The way to the scheduler: one channel, every method by name, every failure one of ours."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from palaestra.errors import PalaestraError, Unreachable, from_rpc
+from palaestra.v1 import (
+    episode_service_pb2_grpc,
+    job_service_pb2_grpc,
+    venue_pb2,
+    venue_service_pb2,
+    venue_service_pb2_grpc,
+)
+
+_OPTIONS = [
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # A scheduler that comes back is found again within a second.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
+# What may stand in a metadata value; anything else would fail inside gRPC, before the scheduler's check.
+_TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
+
+
+class Upstream:
+    """The scheduler's services, called with the token of whoever asks. Belongs to one event loop."""
+
+    def __init__(self, address: str, *, timeout_s: float) -> None:
+        self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        self._timeout_s = timeout_s
+        self._venue = ""
+
+        def stub(kind: Any) -> Any:  # the generated stubs are untyped
+            return kind(self._channel)
+
+        self._stubs: dict[str, Any] = {
+            "VenueService": stub(venue_service_pb2_grpc.VenueServiceStub),
+            "JobService": stub(job_service_pb2_grpc.JobServiceStub),
+            "EpisodeService": stub(episode_service_pb2_grpc.EpisodeServiceStub),
+        }
+
+    async def call(self, rpc: str, request: Message, *, token: str) -> Any:
+        """Call a unary method, such as "JobService.GetJob". Raises PalaestraError, Unreachable among them."""
+        try:
+            return await self._method(rpc)(request, timeout=self._timeout_s, metadata=_metadata(token))
+        except grpc.RpcError as error:
+            raise from_rpc(error) from None
+
+    async def stream(self, rpc: str, request: Message, *, token: str) -> AsyncIterator[Any]:
+        """Yield the answers of a streaming method; leaving the loop ends the call. Raises PalaestraError."""
+        call = self._method(rpc)(request, metadata=_metadata(token))
+        try:
+            async for response in call:
+                yield response
+        except grpc.RpcError as error:
+            raise from_rpc(error) from None
+        finally:
+            call.cancel()
+
+    async def venue(self, *, token: str) -> str:
+        """Return the resource name of the one venue that the scheduler serves, "venues/{venue}"."""
+        if not self._venue:
+            found: venue_pb2.Venue = await self.call(
+                "VenueService.GetVenue", venue_service_pb2.GetVenueRequest(name="venues/-"), token=token
+            )
+            self._venue = found.name
+        return self._venue
+
+    async def ready(self) -> None:
+        """Return once the scheduler takes connections. Raises Unreachable after the time for one call."""
+        try:
+            await asyncio.wait_for(self._channel.channel_ready(), self._timeout_s / 5)
+        except TimeoutError:
+            raise Unreachable("the scheduler takes no connections") from None
+
+    async def close(self) -> None:
+        """End all calls."""
+        await self._channel.close()
+
+    def _method(self, rpc: str) -> Any:
+        service, _, method = rpc.partition(".")
+        return getattr(self._stubs[service], method)
+
+
+def _metadata(token: str) -> tuple[tuple[str, str], ...]:
+    if not _TOKEN.fullmatch(token):
+        raise PalaestraError("BAD_TOKEN", "no token was sent, or one with characters that no token has")
+    return (("authorization", f"Bearer {token}"),)
