@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from functools import lru_cache
 
 from palaestra.v1 import claim_pb2, job_pb2
 
@@ -137,8 +138,13 @@ def _jobs(db: sqlite3.Connection, now_ns: int) -> tuple[Job, ...]:
 
 def job_of(row: sqlite3.Row) -> Job:
     """Return the waiting job of a row with id, vendor, priority, create_ns and spec."""
-    claim = claim_of(job_pb2.Job.FromString(row["spec"]).claim)
-    return Job(row["id"], row["vendor"], claim, row["priority"], row["create_ns"])
+    return Job(row["id"], row["vendor"], _claim_in(row["spec"]), row["priority"], row["create_ns"])
+
+
+@lru_cache(maxsize=16_384)
+def _claim_in(spec: bytes) -> Claim:
+    """Claims never change, and many jobs ask for the same: parse each once."""
+    return claim_of(job_pb2.Job.FromString(spec).claim)
 
 
 assert JobState.QUEUED == 1, "the SQL above and the partial index of the schema say state = 1"

@@ -25,6 +25,9 @@ T = TypeVar("T")
 
 BATCH_MAX = 512
 BATCH_WAIT_S = 0.002
+# After a cycle that took t, the next waits at least this many t: under a flood of commands, deciding gets a quarter of
+# the thread and the commands get the rest.
+CYCLE_REST = 3.0
 
 
 @dataclass
@@ -104,16 +107,28 @@ class Writer:
         return entry.future
 
     def _run(self) -> None:
+        cycle_wanted = False
+        cycle_due_s = 0.0
         while True:
-            batch, stopping = self._gather()
+            batch, stopping = self._gather(cycle_due_s - time.monotonic() if cycle_wanted else None)
             if batch:
-                self._commit(batch)
+                cycle_wanted = self._commit(batch) or cycle_wanted
             if stopping:
                 self._db.close()
                 return
+            started_s = time.monotonic()
+            if cycle_wanted and started_s >= cycle_due_s:
+                self._run_cycle()
+                cycle_wanted = False
+                ended_s = time.monotonic()
+                cycle_due_s = ended_s + CYCLE_REST * (ended_s - started_s)
 
-    def _gather(self) -> tuple[list[_Entry], bool]:
-        first = self._queue.get()
+    def _gather(self, timeout_s: float | None) -> tuple[list[_Entry], bool]:
+        """Wait for commands, for ever or for a time; return those that came and whether to stop."""
+        try:
+            first = self._queue.get(timeout=timeout_s) if timeout_s is None or timeout_s > 0 else self._queue.get_nowait()
+        except queue.Empty:
+            return [], False
         if first is None:
             return [], True
         batch = [first]
@@ -130,7 +145,8 @@ class Writer:
             batch.append(entry)
         return batch, False
 
-    def _commit(self, batch: Sequence[_Entry]) -> None:
+    def _commit(self, batch: Sequence[_Entry]) -> bool:
+        """Run a batch in one transaction; return whether a cycle is wanted after it."""
         results: list[tuple[_Entry, Any, BaseException | None]] = []
         transaction = Transaction(self._db, self._now_ns())
         try:
@@ -140,7 +156,7 @@ class Writer:
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._fail(batch, error)
-            return
+            return False
         for entry, result, error_of_one in results:
             if error_of_one is None:
                 entry.future.set_result(result)
@@ -148,8 +164,7 @@ class Writer:
                 entry.future.set_exception(error_of_one)
         if transaction.last_seq:
             self._committed(transaction.last_seq)
-        if transaction.wants_cycle:
-            self._run_cycle()
+        return transaction.wants_cycle
 
     def _run_one(self, entry: _Entry, transaction: Transaction) -> tuple[Any, BaseException | None]:
         self._db.execute("SAVEPOINT command")

@@ -142,19 +142,19 @@ def _account(tx: Transaction, lease_id: int, vendor: str) -> None:
     )
 
 
-def cancel(vendor: str | None, uid: str, etag: str) -> Command[int]:
-    """Return the command that cancels a job and answers its id. vendor None: any vendor's."""
+def cancel(vendor: str, uid: str, etag: str) -> Command[None]:
+    """Return the command that cancels a job. Repeats change nothing while the job is stopping."""
 
-    def command(tx: Transaction) -> int:
+    def command(tx: Transaction) -> None:
         job = tx.db.execute("SELECT * FROM job WHERE uid = ?", (uid,)).fetchone()
-        if job is None or vendor not in (None, job["vendor"]):
-            raise PalaestraError("NOT_FOUND", f"job {uid} not found")
+        if job is None or vendor != job["vendor"]:
+            raise PalaestraError("NOT_FOUND", f"vendors/{vendor}/jobs/{uid} not found")
         if etag and etag != str(job["version"]):
             raise PalaestraError("ETAG_MISMATCH", f"job {uid} has etag {job['version']}, not {etag}")
         state = JobState(job["state"])
         after = advance_job(state, Step.CANCEL)
         if after is state:
-            return int(job["id"])
+            return
         ended_ns = tx.now_ns if after.ended else None
         tx.db.execute("UPDATE job SET state = ?, end_ns = ? WHERE id = ?", (after, ended_ns, job["id"]))
         tx.db.execute(
@@ -162,7 +162,6 @@ def cancel(vendor: str | None, uid: str, etag: str) -> Command[int]:
         )
         events.job_changed(tx, job["id"], f"job.{after.name.lower()}", "")
         tx.wants_cycle = True
-        return int(job["id"])
 
     return command
 
