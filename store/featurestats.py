@@ -14,7 +14,10 @@ QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 
 @dataclass(frozen=True)
 class FeatureStats:
-    """Statistics per dimension, float64 of shape (width,); `quantiles` by the names of `QUANTILES`."""
+    """Statistics per dimension, float64 of shape (width,); `quantiles` by the names of `QUANTILES`.
+
+    `low` and `high` of an integer feature are int64, as in the format.
+    """
 
     count: int
     low: np.ndarray
@@ -26,12 +29,13 @@ class FeatureStats:
     @classmethod
     def of(cls, values: np.ndarray) -> "FeatureStats":
         """Return the statistics of `values`, shape (rows, width), at least one row. Deviation with ddof 0."""
+        whole = np.issubdtype(values.dtype, np.integer)
         exact = values.astype(np.float64)
         levels = np.quantile(exact, list(QUANTILES.values()), axis=0)
         return cls(
             count=len(exact),
-            low=exact.min(axis=0),
-            high=exact.max(axis=0),
+            low=values.min(axis=0).astype(np.int64 if whole else np.float64),
+            high=values.max(axis=0).astype(np.int64 if whole else np.float64),
             mean=exact.mean(axis=0),
             std=exact.std(axis=0),
             quantiles=dict(zip(QUANTILES, levels, strict=True)),

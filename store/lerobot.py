@@ -225,7 +225,7 @@ def _write(
             index += length
             count()
     _write_tasks(root / "meta" / "tasks.parquet", list(tasks))
-    _write_episodes(root / EPISODES_PATH.format(chunk_index=0, file_index=0), rows, list(features))
+    _write_episodes(root / EPISODES_PATH.format(chunk_index=0, file_index=0), rows, features)
     _write_json(root / "meta" / "info.json", _info(first, features, fps, len(rows), index, len(tasks)))
     pooled = {name: FeatureStats.pooled(parts).as_lists() for name, parts in stats.items()}
     _write_json(root / "meta" / "stats.json", pooled)
@@ -403,7 +403,7 @@ def _write_tasks(path: Path, tasks: list[str]) -> None:
     )
 
 
-def _write_episodes(path: Path, rows: list[dict[str, Any]], features: list[str]) -> None:
+def _write_episodes(path: Path, rows: list[dict[str, Any]], features: dict[str, dict[str, Any]]) -> None:
     columns = [
         ("episode_index", pa.int64()),
         ("tasks", pa.list_(pa.string())),
@@ -413,9 +413,10 @@ def _write_episodes(path: Path, rows: list[dict[str, Any]], features: list[str])
         ("dataset_from_index", pa.int64()),
         ("dataset_to_index", pa.int64()),
     ]
-    for name in features:
+    for name, feature in features.items():
+        whole = ("count", "min", "max") if feature["dtype"] == "int64" else ("count",)
         for statistic in ("min", "max", "mean", "std", "count", *QUANTILES):
-            kind = pa.int64() if statistic == "count" else pa.float64()
+            kind = pa.int64() if statistic in whole else pa.float64()
             columns.append((f"stats/{name}/{statistic}", pa.list_(kind)))
     columns += [("meta/episodes/chunk_index", pa.int64()), ("meta/episodes/file_index", pa.int64())]
     path.parent.mkdir(parents=True, exist_ok=True)
