@@ -10,34 +10,38 @@ The catalogue of episodes is the scheduler's: what `seal` returns goes there, in
 event.
 """
 
-from store.episode import (
-    ACTION,
-    BASE_POSE,
-    EFFORT,
-    STATE,
-    TIME,
-    VELOCITY,
-    EpisodeHeader,
-    Outcome,
-    Status,
-    joint_units,
-)
-from store.errors import (
-    BrokenEpisode,
-    BrokenObject,
-    EpisodeClosed,
-    EpisodeNotFound,
-    ExportRefused,
-    InvalidDigest,
-    InvalidEpisode,
-    ObjectNotFound,
-    StoreError,
-    StoreFull,
-)
-from store.objects import LocalObjects, ObjectStore, StoredObject
-from store.reader import Episode, EpisodeSummary, read_episode, read_summary
-from store.recorder import EpisodeRecorder, SealedEpisode
-from store.spool import clean_spool
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from store.episode import (
+        ACTION,
+        BASE_POSE,
+        EFFORT,
+        STATE,
+        TIME,
+        VELOCITY,
+        EpisodeHeader,
+        Outcome,
+        Status,
+        joint_units,
+    )
+    from store.errors import (
+        BrokenEpisode,
+        BrokenObject,
+        EpisodeClosed,
+        EpisodeNotFound,
+        ExportRefused,
+        InvalidDigest,
+        InvalidEpisode,
+        ObjectNotFound,
+        StoreError,
+        StoreFull,
+    )
+    from store.objects import LocalObjects, ObjectStore, StoredObject
+    from store.reader import Episode, EpisodeSummary, read_episode, read_summary
+    from store.recorder import EpisodeRecorder, SealedEpisode
+    from store.spool import clean_spool
 
 __all__ = [
     "ACTION",
@@ -71,3 +75,43 @@ __all__ = [
     "read_episode",
     "read_summary",
 ]
+
+# A name is imported when it is first asked for: who only decides on access must not wait for pyarrow.
+_HOME = {
+    "ACTION": "store.episode",
+    "BASE_POSE": "store.episode",
+    "EFFORT": "store.episode",
+    "STATE": "store.episode",
+    "TIME": "store.episode",
+    "VELOCITY": "store.episode",
+    "EpisodeHeader": "store.episode",
+    "Outcome": "store.episode",
+    "Status": "store.episode",
+    "joint_units": "store.episode",
+    "BrokenEpisode": "store.errors",
+    "BrokenObject": "store.errors",
+    "EpisodeClosed": "store.errors",
+    "EpisodeNotFound": "store.errors",
+    "ExportRefused": "store.errors",
+    "InvalidDigest": "store.errors",
+    "InvalidEpisode": "store.errors",
+    "ObjectNotFound": "store.errors",
+    "StoreError": "store.errors",
+    "StoreFull": "store.errors",
+    "LocalObjects": "store.objects",
+    "ObjectStore": "store.objects",
+    "StoredObject": "store.objects",
+    "Episode": "store.reader",
+    "EpisodeSummary": "store.reader",
+    "read_episode": "store.reader",
+    "read_summary": "store.reader",
+    "EpisodeRecorder": "store.recorder",
+    "SealedEpisode": "store.recorder",
+    "clean_spool": "store.spool",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

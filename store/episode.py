@@ -22,7 +22,8 @@ MAX_VALUES = 2**28
 The recorder stops there and the reader refuses more, so what was written can always be read."""
 MAX_JOINTS = 1024
 MAX_NAME = 255
-MAX_TEXT = 4096
+MAX_TEXT = 500
+"""Most characters of a task or a cause: as many as the catalogue takes, so what is sealed can be listed."""
 
 TIME = "time_s"
 STATE = "observation.state"

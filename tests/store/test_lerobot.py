@@ -124,11 +124,10 @@ def read_episodes(root: Path, features: dict[str, Any]) -> list[dict[str, Any]]:
         "meta/episodes/chunk_index": pa.int64(),
         "meta/episodes/file_index": pa.int64(),
     }
-    for name in features:
+    for name, feature in features.items():
+        whole = {"count", "min", "max"} if feature["dtype"] == "int64" else {"count"}
         for statistic in STATS:
-            wanted[f"stats/{name}/{statistic}"] = pa.list_(
-                pa.int64() if statistic == "count" else pa.float64()
-            )
+            wanted[f"stats/{name}/{statistic}"] = pa.list_(pa.int64() if statistic in whole else pa.float64())
     assert {field.name: field.type for field in table.schema} == wanted
     rows: list[dict[str, Any]] = table.to_pylist()
     assert [row["episode_index"] for row in rows] == list(range(len(rows)))
