@@ -59,7 +59,7 @@ class AsyncClient:
         outage_s: float = 120.0,
     ) -> None:
         credentials = channel.credentials(tls_root)
-        options = channel.options()
+        options = channel.options(address)
         self._channel = (
             grpc.aio.secure_channel(address, credentials, options)
             if credentials is not None

@@ -1,6 +1,7 @@
 """How a client speaks to a venue: channel options, retries in the channel, the token."""
 
 import json
+from ipaddress import ip_address
 from typing import Any
 
 import grpc
@@ -42,9 +43,11 @@ def service_config() -> dict[str, Any]:
     return {"methodConfig": [{"name": names, "retryPolicy": _RETRY_POLICY}]}
 
 
-def options() -> list[tuple[str, Any]]:
-    """Return the channel's options."""
+def options(address: str) -> list[tuple[str, Any]]:
+    """Return the options of a channel to `address`."""
     return [
+        # A proxy could not reach this machine, and must not see its tokens.
+        ("grpc.enable_http_proxy", 0 if is_loopback(address) else 1),
         ("grpc.service_config", json.dumps(service_config())),
         # No oftener than servers here permit; a dead peer is noticed within 40 s even on a quiet stream.
         ("grpc.keepalive_time_ms", 30_000),
@@ -54,6 +57,15 @@ def options() -> list[tuple[str, Any]]:
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),
     ]
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether a host and port are on this machine."""
+    host = address.rpartition(":")[0].strip("[]") if ":" in address else address
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def authorization(token: str) -> tuple[tuple[str, str], ...]:

@@ -56,7 +56,7 @@ class Client:
         outage_s: float = 120.0,
     ) -> None:
         credentials = channel.credentials(tls_root)
-        options = channel.options()
+        options = channel.options(address)
         self._channel = (
             grpc.secure_channel(address, credentials, options)
             if credentials is not None

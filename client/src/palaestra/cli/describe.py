@@ -1,0 +1,142 @@
+"""Messages of the contract in words."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from palaestra.cli.text import curve, seconds
+from palaestra.names import last
+from palaestra.v1.claim_pb2 import CellRequest, EnvironmentLevel, UnitRequest
+from palaestra.v1.event_pb2 import Event
+from palaestra.v1.job_pb2 import AttemptState, Failure, Job, JobState
+
+
+def state(job: Job) -> str:
+    """Return the job's state in lower case."""
+    return JobState.Name(job.state).removeprefix("JOB_STATE_").lower()
+
+
+def work(job: Job) -> str:
+    """Return what the job does, in a few words."""
+    match job.WhichOneof("work"):
+        case "collect":
+            source = job.collect.motion or f"policy of {last(job.collect.policy_job)}"
+            return f"collect {source}"
+        case "train":
+            return f"train {job.train.task} with {job.train.robot_model}"
+        case "evaluate":
+            return f"evaluate {job.evaluate.task} with {job.evaluate.robot_model}"
+    return ""
+
+
+def claim(job: Job) -> str:
+    """Return what the job asks for."""
+    parts = [_units(request) for request in job.claim.units]
+    if job.claim.sim_slots:
+        parts.append(f"{job.claim.sim_slots} sim slot{'s' if job.claim.sim_slots > 1 else ''}")
+    if job.claim.HasField("cell"):
+        parts.append(_cell(job.claim.cell))
+    longest = seconds(job.claim.duration.ToTimedelta().total_seconds())
+    return f"{', '.join(parts) or 'nothing'} for at most {longest}"
+
+
+def progress(job: Job) -> str:
+    """Return how far the job is."""
+    if not job.HasField("progress"):
+        return ""
+    return f"{job.progress.fraction:.0%} {job.progress.message}".strip()
+
+
+def waited(job: Job, now: datetime) -> str:
+    """Return how long the job waited for its first grant, or has waited so far."""
+    return _span(job, "create_time", ("grant_time", "end_time"), now)
+
+
+def ran(job: Job, now: datetime) -> str:
+    """Return how long the job ran, or has run so far."""
+    return _span(job, "start_time", ("end_time",), now)
+
+
+def change(job: Job) -> str:
+    """Return a watched job as one line."""
+    parts = [clock(datetime.now(UTC)), state(job), progress(job)]
+    return "  ".join(part for part in parts if part)
+
+
+def facts(job: Job, now: datetime) -> Iterator[tuple[str, str]]:
+    """Yield everything about a job as labels and values."""
+    yield "job", job.name
+    yield "name", job.display_name
+    yield "state", state(job)
+    yield "work", work(job)
+    yield "claim", claim(job)
+    yield "progress", progress(job)
+    yield "waited", waited(job, now)
+    yield "ran", ran(job, now)
+    yield "episodes", str(job.episode_count or "")
+    yield "labels", ", ".join(f"{key}={job.labels[key]}" for key in sorted(job.labels))
+    for attempt in job.attempts:
+        number_state = AttemptState.Name(attempt.state).removeprefix("ATTEMPT_STATE_").lower()
+        words = [number_state, ", ".join(last(name) for name in attempt.resources), failure(attempt.failure)]
+        yield f"attempt {attempt.number}", ": ".join(word for word in words if word)
+    yield from _result(job)
+    yield "failure", failure(job.failure)
+
+
+def failure(value: Failure) -> str:
+    """Return a failure as one sentence, or nothing."""
+    return f"{value.message} [{value.reason}]" if value.reason else value.message
+
+
+def event(value: Event) -> str:
+    """Return an event as one line."""
+    time = clock(value.time.ToDatetime(UTC)) if value.HasField("time") else ""
+    return "  ".join(part for part in (time, value.kind, value.resource, value.message) if part)
+
+
+def level(value: EnvironmentLevel) -> str:
+    """Return an environment level, such as "L2 structured"."""
+    name = EnvironmentLevel.Name(value).removeprefix("ENVIRONMENT_LEVEL_").lower()
+    return f"L{int(value)} {name}" if value else ""
+
+
+def clock(time: datetime) -> str:
+    """Return the time of day where the reader is."""
+    return time.astimezone().strftime("%H:%M:%S")
+
+
+def _result(job: Job) -> Iterator[tuple[str, str]]:
+    result = job.result
+    if result.HasField("return_after"):
+        before = f"{result.return_before:.4g} before, " if result.HasField("return_before") else ""
+        yield "return", f"{before}{result.return_after:.4g} after training"
+    yield "return curve", curve(result.return_curve)
+    if result.HasField("success_rate"):
+        interval = ""
+        if result.HasField("success_low") and result.HasField("success_high"):
+            interval = f", 95 % interval {result.success_low:.0%} to {result.success_high:.0%}"
+        yield "success", f"{result.success_rate:.0%} ({result.successes} of {result.trials}{interval})"
+    if result.HasField("policy"):
+        yield "policy", f"sha256 {result.policy.sha256}, {result.policy.size_bytes} bytes"
+
+
+def _units(request: UnitRequest) -> str:
+    selector = request.selector
+    labels = [f"{key}={selector.labels[key]}" for key in sorted(selector.labels)]
+    named = [selector.maker, selector.robot_model, selector.robot_class, last(selector.unit), *labels]
+    return f"{request.count or 1} x {' '.join(word for word in named if word) or 'any unit'}"
+
+
+def _cell(request: CellRequest) -> str:
+    words = [last(request.cell), request.scenario, level(request.level)]
+    return f"cell {' '.join(word for word in words if word)}".strip()
+
+
+def _span(job: Job, start: str, ends: tuple[str, ...], now: datetime) -> str:
+    """Return the time between two of the job's timestamps; `ends` are tried in order, then `now`."""
+    message: Any = job
+    if not message.HasField(start):
+        return ""
+    end = next((getattr(job, name).ToDatetime(UTC) for name in ends if message.HasField(name)), now)
+    begin: datetime = getattr(job, start).ToDatetime(UTC)
+    return seconds(max((end - begin).total_seconds(), 0.0))

@@ -1,0 +1,134 @@
+"""Fetching a zip file over HTTP, whole or not at all."""
+
+import http.client
+import json
+import os
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+import zipfile
+from pathlib import Path
+from typing import IO, Any
+
+from palaestra import channel
+from palaestra.errors import REASONS, PalaestraError, Unreachable
+
+_CHUNK_BYTES = 1 << 18
+_SILENCE_S = 120.0
+"""Longest time without a byte; an export is put together before its first byte comes."""
+
+
+def download(url: str, token: str, out: Path, *, show: bool) -> int:
+    """Fetch the zip file at `url` to `out` and return its size in bytes. What breaks off leaves nothing.
+
+    Args:
+        url: http or https.
+        token: Bearer token; not passed on where the server redirects to.
+        out: File that does not exist.
+        show: Draw a progress bar on stderr, if that is a terminal.
+
+    Raises:
+        PalaestraError: The server's reason; Unreachable if it does not answer or breaks off.
+        OSError: The file cannot be written.
+    """
+    request = urllib.request.Request(url)
+    request.add_unredirected_header("Authorization", f"Bearer {token}")
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        with part.open("xb") as file:
+            try:
+                with _opener(url).open(request, timeout=_SILENCE_S) as response:
+                    size_bytes = _copy(response, file, out.name, show=show)
+            except urllib.error.HTTPError as error:
+                raise _refusal(error) from None
+            except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+                raise Unreachable(f"{url}: {error}") from None
+        if not zipfile.is_zipfile(part):
+            raise Unreachable(f"{url}: what came is not a whole zip file ({size_bytes} bytes)")
+        _give_name(part, out)
+    finally:
+        part.unlink(missing_ok=True)
+    return size_bytes
+
+
+def _give_name(part: Path, out: Path) -> None:
+    """Name the file `out`, unless that has been taken meanwhile."""
+    try:
+        # Unlike a rename, a link never replaces a file.
+        os.link(part, out)
+    except FileExistsError:
+        raise
+    except OSError:
+        # Some file systems, as those of memory sticks, have no links.
+        if out.exists():
+            raise
+        part.rename(out)
+
+
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    if channel.is_loopback(urllib.parse.urlsplit(url).netloc):
+        return urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    return urllib.request.build_opener()
+
+
+def _copy(response: Any, file: IO[bytes], name: str, *, show: bool) -> int:
+    length = response.headers.get("Content-Length")
+    total = int(length) if length is not None and length.isdecimal() else None
+    done = 0
+    with _bar(name, total, show=show) as advance:
+        while chunk := response.read(_CHUNK_BYTES):
+            file.write(chunk)
+            done += len(chunk)
+            advance(len(chunk))
+    if total is not None and done != total:
+        raise http.client.IncompleteRead(b"", total - done)
+    return done
+
+
+class _bar:
+    """A progress bar while the block runs; calls of it add bytes."""
+
+    def __init__(self, name: str, total: int | None, *, show: bool) -> None:
+        self._progress: Any = None
+        if not (show and sys.stderr.isatty()):
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+        )
+        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._task = self._progress.add_task(name, total=total)
+
+    def __call__(self, size_bytes: int) -> None:
+        if self._progress is not None:
+            self._progress.update(self._task, advance=size_bytes)
+
+    def __enter__(self) -> "_bar":
+        if self._progress is not None:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+
+def _refusal(error: urllib.error.HTTPError) -> PalaestraError:
+    """Return the error in an RFC 9457 document, or one that names the status."""
+    try:
+        problem = json.loads(error.read(1 << 16))
+        reason, detail = str(problem["reason"]), str(problem["detail"])
+    except (ValueError, KeyError, TypeError, OSError):
+        reason, detail = "", ""
+    if reason in REASONS:
+        return PalaestraError(reason, detail)
+    fallback = {401: "BAD_TOKEN", 403: "ROLE_DENIED", 404: "NOT_FOUND", 503: "SHUTTING_DOWN"}
+    return PalaestraError(
+        fallback.get(error.code, "INTERNAL"), f"{error.url}: HTTP {error.code} {error.reason}"
+    )

@@ -1,0 +1,260 @@
+"""`palaestra submit`: a job from a file, or from flags."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from palaestra.cli.options import Json, Profile
+
+if TYPE_CHECKING:
+    from palaestra.v1.claim_pb2 import CellRequest, UnitRequest
+    from palaestra.v1.job_pb2 import Job
+
+_FROM_FILE = "file"
+
+
+class _FileOrKind(TyperGroup):
+    """`submit collect ...` is a sub-command; `submit job.toml` stands for `submit file job.toml`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in self.commands:
+            args = [_FROM_FILE, *args]
+        return super().resolve_command(ctx, args)
+
+
+submit = typer.Typer(
+    cls=_FileOrKind,
+    help="Submit a job, by file or by flags.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    context_settings={"ignore_unknown_options": True},
+    subcommand_metavar="JOB.TOML | COMMAND ...",
+)
+
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, submit nothing.")]
+_Wait = Annotated[bool, typer.Option("--wait", help="Follow the job; exit with 1 unless it succeeds.")]
+_Name = Annotated[str, typer.Option("--name", help="Name for people.")]
+_Seed = Annotated[int, typer.Option(help="Seed of all chance in the job.")]
+_Priority = Annotated[int, typer.Option(min=-100, max=100, help="Order among your own jobs, higher first.")]
+_Duration = Annotated[
+    float, typer.Option("--duration-s", help="Longest time the job holds its claim, in seconds.")
+]
+_Slots = Annotated[int, typer.Option("--sim-slots", min=0, help="Sim slots to run in.")]
+_Task = Annotated[
+    str, typer.Argument(metavar="TASK", help="Task of the venue; `palaestra venue` lists them.")
+]
+_Model = Annotated[str, typer.Argument(metavar="MODEL", help="Robot model; `palaestra venue` lists them.")]
+_Episodes = Annotated[
+    int, typer.Option(min=0, show_default=False, help="Number of episodes; collect: on each unit or world.")
+]
+_Policy = Annotated[str, typer.Option("--policy-job", help="Training job whose policy to use.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    app.add_typer(submit, name="submit")
+
+
+@submit.command(_FROM_FILE)
+def from_file(
+    file: Annotated[Path, typer.Argument(metavar="JOB.TOML", exists=True, dir_okay=False)],
+    dry_run: _DryRun = False,
+    wait: _Wait = False,
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Submit the job in a TOML file; the word `file` may be left out."""
+    from palaestra.jobfile import job_from_toml
+
+    _send(job_from_toml(file), dry_run=dry_run, wait=wait, profile=profile, as_json=as_json)
+
+
+@submit.command()
+def collect(
+    motion: Annotated[str, typer.Option(help="Motion to play; `palaestra venue` lists them.")] = "",
+    policy_job: _Policy = "",
+    unit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[N*]KEY=VALUE[,...]", help="Units, such as 2*class=arm; keys: class, maker, model, name."
+        ),
+    ] = None,
+    episodes: _Episodes = 0,
+    episode_s: Annotated[
+        float, typer.Option("--episode-s", show_default=False, help="Length of an episode, in seconds.")
+    ] = 0.0,
+    model: Annotated[str, typer.Option(help="Robot model to simulate, if no units are asked for.")] = "",
+    worlds: Annotated[
+        int, typer.Option(min=0, show_default=False, help="Worlds to simulate, if no units are asked for.")
+    ] = 0,
+    sim_slots: Annotated[
+        int | None, typer.Option("--sim-slots", min=0, help="Sim slots for the worlds.")
+    ] = None,
+    scenario: Annotated[str, typer.Option(help="Ask for a cell fitted for this scenario.")] = "",
+    task: Annotated[str, typer.Option(help="What the robot does, in words.")] = "",
+    duration_s: _Duration = 600.0,
+    seed: _Seed = 0,
+    name: _Name = "",
+    priority: _Priority = 0,
+    dry_run: _DryRun = False,
+    wait: _Wait = False,
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Drive units, or simulated worlds, and record every episode."""
+    from palaestra import jobs
+
+    job = jobs.collect(
+        motion=motion,
+        policy_job=_full_name(policy_job, profile),
+        episodes=episodes,
+        episode_s=episode_s,
+        task=task,
+        units=[_unit(text) for text in unit or ()],
+        sim_slots=sim_slots,
+        robot_model=model,
+        worlds=worlds,
+        cell=_cell(scenario),
+        duration_s=duration_s,
+        seed=seed,
+        display_name=name,
+        priority=priority,
+    )
+    _send(job, dry_run=dry_run, wait=wait, profile=profile, as_json=as_json)
+
+
+@submit.command()
+def train(
+    task: _Task,
+    model: _Model,
+    iterations: Annotated[int, typer.Option(min=0, show_default=False, help="Steps of the search.")] = 0,
+    directions: Annotated[
+        int, typer.Option(min=0, show_default=False, help="Random directions in each step.")
+    ] = 0,
+    sim_slots: _Slots = 1,
+    duration_s: _Duration = 3600.0,
+    seed: _Seed = 0,
+    name: _Name = "",
+    priority: _Priority = 0,
+    dry_run: _DryRun = False,
+    wait: _Wait = False,
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Improve a policy for a task in simulation."""
+    from palaestra import jobs
+
+    job = jobs.train(
+        task,
+        model,
+        sim_slots=sim_slots,
+        iterations=iterations,
+        directions=directions,
+        duration_s=duration_s,
+        seed=seed,
+        display_name=name,
+        priority=priority,
+    )
+    _send(job, dry_run=dry_run, wait=wait, profile=profile, as_json=as_json)
+
+
+@submit.command()
+def evaluate(
+    task: _Task,
+    model: _Model,
+    policy_job: _Policy = "",
+    episodes: _Episodes = 0,
+    sim_slots: _Slots = 1,
+    duration_s: _Duration = 600.0,
+    seed: _Seed = 0,
+    name: _Name = "",
+    priority: _Priority = 0,
+    dry_run: _DryRun = False,
+    wait: _Wait = False,
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Report how often a policy succeeds, over seeded episodes."""
+    from palaestra import jobs
+
+    job = jobs.evaluate(
+        task,
+        model,
+        policy_job=_full_name(policy_job, profile),
+        episodes=episodes,
+        sim_slots=sim_slots,
+        duration_s=duration_s,
+        seed=seed,
+        display_name=name,
+        priority=priority,
+    )
+    _send(job, dry_run=dry_run, wait=wait, profile=profile, as_json=as_json)
+
+
+def _send(job: "Job", *, dry_run: bool, wait: bool, profile: str | None, as_json: bool) -> None:
+    from palaestra.cli import follow
+    from palaestra.cli.output import print_json, print_line
+    from palaestra.cli.session import connect
+
+    with connect(profile) as client:
+        accepted = client.submit(job, validate_only=dry_run)
+        if wait and not dry_run:
+            if not as_json:
+                print_line(accepted.name)
+            accepted = (
+                follow.quietly(client, accepted.name) if as_json else follow.visibly(client, accepted.name)
+            )
+    if as_json:
+        print_json(accepted)
+    elif dry_run:
+        print_line("the venue would accept this job")
+    elif not wait:
+        print_line(accepted.name)
+    if wait and not dry_run:
+        follow.require_success(accepted)
+
+
+def _unit(text: str) -> "UnitRequest":
+    """Return the units asked for in words such as "2*class=arm,maker=Unitree"."""
+    from palaestra import jobs
+
+    keys = {"class": "robot_class", "maker": "maker", "model": "robot_model", "name": "name"}
+    number, star, rest = text.partition("*")
+    if not star:
+        number, rest = "1", text
+    if not number.strip().isdecimal() or int(number) < 1:
+        raise typer.BadParameter(f"--unit {text!r}: {number!r} is not a number of units")
+    selector: dict[str, str] = {}
+    for part in filter(None, rest.split(",")):
+        key, equals, value = part.partition("=")
+        if key.strip() not in keys or not equals:
+            raise typer.BadParameter(
+                f"--unit {text!r}: {part!r} is not KEY=VALUE with a key of {', '.join(keys)}"
+            )
+        selector[keys[key.strip()]] = value.strip()
+    return jobs.unit(
+        robot_class=selector.get("robot_class", ""),
+        maker=selector.get("maker", ""),
+        robot_model=selector.get("robot_model", ""),
+        name=selector.get("name", ""),
+        count=int(number),
+    )
+
+
+def _cell(scenario: str) -> "CellRequest | None":
+    from palaestra import jobs
+
+    return jobs.cell(scenario=scenario) if scenario else None
+
+
+def _full_name(job: str, profile: str | None) -> str:
+    """Return the full name of a job that the new one builds on."""
+    if not job or "/" in job:
+        return job
+    from palaestra import names
+    from palaestra.cli.session import connect
+
+    with connect(profile) as client:
+        return names.job(job, client.identity())
