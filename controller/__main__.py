@@ -1,4 +1,4 @@
-"""`python -m controller info | build`."""
+"""`python -m controller info | build | host --dry-run`."""
 
 import argparse
 import logging
@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 from controller import kernel
+from controller.errors import ControllerError
+from controller.plant import PlantDriver
+from controller.spec import JointSpec, RobotSpec
 
 
 def info() -> int:
@@ -28,15 +31,79 @@ def build() -> int:
     return 1 if finished.returncode or built.handle is None else 0
 
 
+def host(given: argparse.Namespace) -> int:
+    """Serve dry units until told to stop. Returns 1 if that cannot be done."""
+    # gRPC takes a moment to load, which `info` need not wait for.
+    from controller.host import run_host
+    from controller.settings import HostSettings
+    from controller.unit import HostedUnit
+
+    try:
+        settings = HostSettings(
+            host="dry-run",
+            scheduler=given.scheduler,
+            token=given.token_file.read_text(encoding="utf-8").strip(),
+            state_folder=given.state_folder,
+            listen=given.listen,
+        )
+        spec = _dry_robot(given.joints)
+        units = [
+            HostedUnit(
+                name=f"venues/{given.venue}/units/dry-{number}",
+                driver=PlantDriver(spec, period_s=settings.period_s, serial=f"dry-{number}"),
+                spec=spec,
+                robot_class="arm",
+                maker="none",
+            )
+            for number in range(1, given.units + 1)
+        ]
+        run_host(settings, units, announce=lambda address: print(f"serving on {address}", flush=True))
+    except (ControllerError, OSError) as error:
+        print(f"cannot serve: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _dry_robot(joints: int) -> RobotSpec:
+    return RobotSpec(
+        robot_model="dry_arm",
+        joints=tuple(
+            JointSpec(
+                name=f"joint_{number}",
+                q_min_rad=-3.0,
+                q_max_rad=3.0,
+                dq_max_rad_s=10.0,
+                tau_max_nm=20.0,
+                tau_rate_nm_s=2000.0,
+                kp_nm_rad=20.0,
+                kd_nms_rad=2.0,
+                sources={"*": "invented: a dry run has no robot"},
+            )
+            for number in range(1, joints + 1)
+        ),
+    )
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m controller", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("info", help="say which form of the control step runs here, and why")
     commands.add_parser("build", help="build the compiled kernel in place")
+    serve = commands.add_parser("host", help="serve units of the analytic plant, to try a scheduler against")
+    serve.add_argument("--dry-run", action="store_true", required=True, help="no robot and no MuJoCo")
+    serve.add_argument("--scheduler", required=True, metavar="HOST:PORT")
+    serve.add_argument("--token-file", required=True, type=Path, help="file with the host role's token")
+    serve.add_argument("--state-folder", required=True, type=Path, help="keeps the highest epochs")
+    serve.add_argument("--venue", default="dry", help="name of the venue")
+    serve.add_argument("--units", type=int, default=1, metavar="N", help="how many units")
+    serve.add_argument("--joints", type=int, default=6, metavar="J", help="joints of each")
+    serve.add_argument("--listen", default="127.0.0.1:0", metavar="HOST:PORT")
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.ERROR)
-    return {"info": info, "build": build}[given.command]()
+    logging.basicConfig(level=logging.ERROR if given.command != "host" else logging.INFO)
+    if given.command == "host":
+        return host(given)
+    return info() if given.command == "info" else build()
 
 
 if __name__ == "__main__":

@@ -57,18 +57,21 @@ def receive(
     """Return what the full set of grants means for the units named in `highest`.
 
     An offer of the epoch that holds extends it. One that is higher than every epoch before replaces it. All
-    others are stale and ignored, so a unit whose only offer is stale ends up without a grant.
+    others are stale and ignored, so a unit whose only offer is stale ends up without a grant. Of several
+    offers for one unit the highest counts.
     """
+    newest: dict[str, Offer] = {}
+    for offer in offers:
+        if offer.unit in highest and (offer.unit not in newest or offer.epoch > newest[offer.unit].epoch):
+            newest[offer.unit] = offer
     kept: dict[str, Grant] = {}
     raised: dict[str, int] = {}
-    for offer in offers:
-        if offer.unit not in highest:
-            continue
+    for offer in newest.values():
         present = held.get(offer.unit)
         deadline_s = now_s + offer.ttl_s
         if present is not None and present.epoch == offer.epoch and present.lease == offer.lease:
             kept[offer.unit] = replace(present, deadline_s=deadline_s)
-        elif offer.epoch > max(highest[offer.unit], raised.get(offer.unit, 0)):
+        elif offer.epoch > highest[offer.unit]:
             kept[offer.unit] = Grant(offer.lease, offer.epoch, offer.token_sha256, deadline_s)
             raised[offer.unit] = offer.epoch
     # A new grant ends every epoch below it, also those that this host never saw.

@@ -162,7 +162,7 @@ class UnitHost:
         """Return all units as they are."""
         return pb.HostBeat(
             units=[
-                _status(unit, self.station.status(unit), self.highest(unit), self.station.base_pose(unit))
+                _status(unit, self.station.status(unit), self.highest(unit), self._base_pose(unit))
                 for unit in self.station.units
             ]
         )
@@ -186,6 +186,10 @@ class UnitHost:
             if order.order > self._order:
                 self._order = order.order
                 await self._carry_out(order)
+
+    def _base_pose(self, unit: str) -> list[float] | None:
+        pose = self.station.base_pose(unit)
+        return None if pose is None else [float(part) for part in pose]
 
     def _apply(self, change: Change) -> None:
         self._held = change.held
@@ -294,7 +298,7 @@ def _declaration(unit: HostedUnit, highest_epoch: int) -> pb.UnitDeclaration:
     )
 
 
-def motion(status: Status) -> pb.MotionState.ValueType:
+def motion(status: Status) -> pb.MotionState:
     """Return the unit's motion as the scheduler knows it."""
     if status.state is State.RUN:
         return pb.MOTION_STATE_DRIVEN
@@ -313,8 +317,8 @@ def _status(unit: str, status: Status, highest: int, base_pose: Sequence[float] 
         first_torque_unix_ns=status.first_torque_unix_ns,
     )
     if base_pose is not None:
-        w, x, y, z = (float(part) for part in base_pose[3:])
-        message.offset.x_m, message.offset.y_m = float(base_pose[0]), float(base_pose[1])
+        w, x, y, z = base_pose[3:]
+        message.offset.x_m, message.offset.y_m = base_pose[0], base_pose[1]
         # Heading of a body from its quaternion: the yaw of the Z-Y-X Euler angles.
         message.offset.yaw_rad = atan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
     return message

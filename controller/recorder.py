@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Row:
-    """One sample: measured position and speed, the torque that followed, the target in force; J values each."""
+    """One sample: measured position, speed, the torque that followed, the target in force; J values each."""
 
     time_s: float
     q_rad: npt.NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""Settings of a unit host process. Read once, where the process starts; nothing below reads the environment."""
+"""Settings of a unit host process. Read once, where the process starts."""
 
 from dataclasses import dataclass
 from pathlib import Path

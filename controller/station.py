@@ -155,7 +155,7 @@ class Station:
         self._seats[unit].authority = authority
 
     def revoke(self, unit: str, over_epoch: int) -> None:
-        """End every epoch up to `over_epoch` for good. A unit that one of them drives brakes in the next tick."""
+        """End every epoch up to `over_epoch` for good. A unit driven by one brakes in the next tick."""
         seat = self._seats[unit]
         seat.over_epoch = max(seat.over_epoch, over_epoch)
         if seat.authority is not None and seat.authority.epoch <= seat.over_epoch:
