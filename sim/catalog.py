@@ -32,7 +32,7 @@ import numpy as np
 
 from controller.errors import SpecError
 from controller.spec import JointSpec, RobotSpec
-from sim.errors import BrokenCatalogue, BrokenModel, MissingModel, UnknownRobot
+from sim.errors import BrokenCatalogue, MissingModel, UnknownRobot
 from sim.mjcf import compile_model, load_mjcf
 from sim.model import (
     PHYSICS_PERIOD_S,

@@ -9,7 +9,7 @@ HOME = {"shoulder_pitch": 0.5, "elbow": 1.6, "wrist_pitch": 0.9}
 
 def _joint(at: tuple[float, float, float], axis: str, radius_m: float, half_m: float) -> Solid:
     """The visible drum of a joint's drive."""
-    i = "roll pitch yaw".split().index(axis)
+    i = ["roll", "pitch", "yaw"].index(axis)
     a, b = list(at), list(at)
     a[i] -= half_m
     b[i] += half_m

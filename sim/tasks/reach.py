@@ -55,7 +55,6 @@ class _Run(Run):
         self.observation_names = (
             *(f"target_from_home_{a}_m" for a in "xyz"),
             *(f"target_from_hand_{a}_m" for a in "xyz"),
-            *(f"{name}_offset_rad" for name in view.body.spec.joint_names),
         )
 
     def begin(self, ids: npt.NDArray[np.intp], uniform: Array) -> None:
@@ -76,9 +75,7 @@ class _Run(Run):
         return np.asarray(np.sqrt(e[:, 0] ** 2 + e[:, 1] ** 2 + e[:, 2] ** 2))
 
     def observe(self) -> Array:
-        body = self.view.body
-        offset = self.view.qpos[:, body.q] - body.home_q
-        return np.concatenate([self.memory["target_m"] - self._home_hand_m, self._error_m(), offset], axis=1)
+        return np.concatenate([self.memory["target_m"] - self._home_hand_m, self._error_m()], axis=1)
 
     def reward(self, actions: Array) -> Array:
         """Minus the distance, plus a bonus that grows near the target; per second."""

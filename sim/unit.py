@@ -1,0 +1,184 @@
+"""An emulated unit: one robot in a MuJoCo world of its own, behind the same interface as a real one.
+
+Its time passes only in `write`. Without torque it hangs in its gantry: a robot that nobody powers is held
+where it is, and after a while it is set back to its home pose, as the people of a venue do between two
+jobs. So a stopped humanoid does not lie on the floor for ever, and the next job finds it standing.
+"""
+
+from collections.abc import Sequence
+
+import mujoco
+import numpy as np
+
+from controller.driver import Capabilities, Identity, Vector
+from controller.errors import DriverError
+from controller.spec import RobotSpec
+from sim.body import body_of
+from sim.catalog import Entry
+
+HOMING_S = 1.0
+"""Unpowered time after which a robot is set back to its home pose."""
+
+
+class EmulatedUnit:
+    """A `controller.Driver` whose robot is simulated.
+
+    The model carries no visuals and stands on a floor. Several units of one robot may share a compiled
+    model (`model`), each has its own state.
+    """
+
+    def __init__(
+        self,
+        entry: Entry,
+        serial: str,
+        *,
+        period_s: float,
+        model: mujoco.MjModel | None = None,
+        spec: RobotSpec | None = None,
+    ) -> None:
+        """Place a robot at home, unpowered.
+
+        Args:
+            entry: Which robot.
+            serial: Its serial number.
+            period_s: Time per `write`; physics runs in equal substeps of at most the model's own step.
+            model: The compiled model to use, from an earlier unit's `model`.
+            spec: The robot's limits, from an earlier unit's `spec`.
+
+        Raises:
+            MissingModel, BrokenModel, BrokenCatalogue: as `Entry.mjspec`.
+            DriverError: the period is not a positive number.
+        """
+        if not (np.isfinite(period_s) and period_s > 0.0):
+            raise DriverError(f"period_s = {period_s!r}: must be finite and above 0")
+        self.entry = entry
+        self.spec = spec if spec is not None else entry.robot_spec()
+        if model is None:
+            model = entry.model()
+            self._substeps = max(1, int(np.ceil(period_s / model.opt.timestep - 1e-9)))
+            model.opt.timestep = period_s / self._substeps
+        else:
+            self._substeps = max(1, round(period_s / model.opt.timestep))
+            if abs(self._substeps * model.opt.timestep - period_s) > 1e-9:
+                raise DriverError(f"period_s = {period_s!r} is no multiple of the shared model's step")
+        self.model = model
+        self.period_s = period_s
+        self._body = body_of(model, self.spec)
+        self._data = mujoco.MjData(model)
+        self._identity = Identity(
+            robot_model=entry.id,
+            serial=serial,
+            firmware=f"mujoco {mujoco.__version__} model {entry.model_sha256()[:12]}",
+            joints=self.spec.joint_names,
+        )
+        self._stuck: dict[int, float] = {}
+        self._closed = False
+        self._unpowered_s = 0.0
+        self._powered = False
+        self._home()
+
+    def identity(self) -> Identity:
+        """Return robot model, serial number, engine version and model hash, joints."""
+        return self._identity
+
+    def capabilities(self) -> Capabilities:
+        """Return the tick rate that the period stands for."""
+        return Capabilities(rate_max_hz=1.0 / self.period_s, simulated=True)
+
+    def read(self, q_out: Vector, dq_out: Vector) -> None:
+        """Write joint positions [rad] and speeds [rad/s], shape (J,). Raises DriverError after `close`."""
+        self._refuse_if_closed()
+        q_out[:] = self._data.qpos[self._body.q]
+        dq_out[:] = self._data.qvel[self._body.dq]
+
+    def write(self, tau: Vector) -> None:
+        """Apply torques [N m], shape (J,), and advance by one period. All zeros means unpowered.
+
+        Raises:
+            DriverError: a torque is not finite (nothing happens), the unit is closed, or the physics blew
+                up (the robot is set back to its home pose).
+        """
+        self._refuse_if_closed()
+        torque = np.asarray(tau, dtype=np.float64)
+        if torque.shape != (len(self.spec.joints),) or not np.isfinite(torque).all():
+            raise DriverError(f"{self._identity.serial}: torque is not {len(self.spec.joints)} finite numbers: {tau!r}")
+        if not torque.any():
+            self._rest()
+            return
+        self._powered, self._unpowered_s = True, 0.0
+        data = self._data
+        data.ctrl[:] = torque
+        for _ in range(self._substeps):
+            mujoco.mj_step(self.model, data)
+            self._hold_stuck()
+        if not (np.isfinite(data.qpos).all() and np.isfinite(data.qvel).all()) or _blew_up(data):
+            self._home()
+            raise DriverError(f"{self._identity.serial}: the simulation became unstable; the robot was set back home")
+
+    def safe_state(self) -> None:
+        """Take the torque off; the gantry holds the robot until the next powered `write`."""
+        self._powered = False
+        self._data.qvel[:] = 0.0
+        self._data.ctrl[:] = 0.0
+
+    def close(self) -> None:
+        """Take the torque off and refuse further use."""
+        self.safe_state()
+        self._closed = True
+
+    def base_pose(self, out: Vector) -> bool:
+        """Write position [m] and orientation (w, x, y, z) of the base, shape (7,). False if it is bolted down."""
+        self._refuse_if_closed()
+        if not self._body.floating:
+            return False
+        out[:] = self._data.qpos[:7]
+        return True
+
+    def stick(self, joint: int, stuck: bool) -> None:
+        """Jam the joint with this index where it is, or set it free."""
+        if not 0 <= joint < len(self.spec.joints):
+            raise DriverError(f"{self._identity.serial}: joint {joint} of {len(self.spec.joints)}")
+        if stuck:
+            self._stuck[joint] = float(self._data.joint(self.spec.joint_names[joint]).qpos[0])
+        else:
+            self._stuck.pop(joint, None)
+
+    def _hold_stuck(self) -> None:
+        for joint, angle in self._stuck.items():
+            handle = self._data.joint(self.spec.joint_names[joint])
+            handle.qpos[0], handle.qvel[0] = angle, 0.0
+
+    def _rest(self) -> None:
+        """Let time pass unpowered: the gantry holds, and after a while sets the robot back home."""
+        if self._powered:
+            self.safe_state()
+        before_s, self._unpowered_s = self._unpowered_s, self._unpowered_s + self.period_s
+        self._data.time += self.period_s
+        if before_s < HOMING_S <= self._unpowered_s:
+            self._home()
+
+    def _home(self) -> None:
+        time_s = self._data.time
+        mujoco.mj_resetDataKeyframe(self.model, self._data, self.model.key("home").id)
+        self._data.time = time_s
+        self._hold_stuck()
+        self._powered = False
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise DriverError(f"{self._identity.serial} is closed")
+
+
+def _blew_up(data: mujoco.MjData) -> bool:
+    kinds: Sequence[mujoco.mjtWarning] = (
+        mujoco.mjtWarning.mjWARN_BADQPOS,
+        mujoco.mjtWarning.mjWARN_BADQVEL,
+        mujoco.mjtWarning.mjWARN_BADQACC,
+    )
+    count = sum(int(data.warning[int(kind)].number) for kind in kinds)
+    if count:
+        for kind in kinds:
+            data.warning[int(kind)].number = 0
+    return count > 0
+
+

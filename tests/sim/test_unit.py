@@ -1,0 +1,127 @@
+"""Emulated units: the driver contract, gravity, the gantry, jammed joints."""
+
+import numpy as np
+import pytest
+
+from controller import Cohort, Driver, State
+from controller.errors import DriverError
+from sim.catalog import find
+from sim.unit import HOMING_S, EmulatedUnit
+from tests.controller.driver_contract import DriverContract
+
+PERIOD_S = 0.002
+
+
+def unit(robot: str = "own_quadruped", **kwargs: object) -> EmulatedUnit:
+    return EmulatedUnit(find(robot), "unit-1", period_s=PERIOD_S, **kwargs)  # type: ignore[arg-type]
+
+
+class TestEmulatedUnit(DriverContract):
+    """Everything a driver must do."""
+
+    def make(self) -> Driver:
+        return unit()
+
+
+def hold_home(robot: str, *, seconds: float) -> tuple[EmulatedUnit, Cohort]:
+    """Drive a unit with the control core, home as the target."""
+    emulated = unit(robot)
+    core = Cohort(emulated.spec, 1, PERIOD_S)
+    emulated.read(core.q[:, 0], core.dq[:, 0])
+    core.arm(0)
+    home = np.array(core.q[:, 0])
+    for tick in range(round(seconds / PERIOD_S)):
+        emulated.read(core.q[:, 0], core.dq[:, 0])
+        if tick % 10 == 0:
+            core.set_target(0, q_ref=home)
+        core.step()
+        emulated.write(core.tau[:, 0])
+    return emulated, core
+
+
+@pytest.mark.parametrize("robot", ["own_quadruped", "own_humanoid"])
+def test_our_robots_stand_under_the_control_core(robot: str) -> None:
+    emulated, core = hold_home(robot, seconds=2.5)
+    pose = np.zeros(7)
+
+    assert emulated.base_pose(pose)
+    start = emulated.model.key("home").qpos
+    assert pose[2] > 0.9 * start[2]
+    assert 1 - 2 * (pose[4] ** 2 + pose[5] ** 2) > 0.95
+    assert core.unit_state(0) is State.RUN
+
+
+def test_a_powered_robot_whose_torques_do_not_hold_it_falls() -> None:
+    """A torque far too small to stand on powers the joints but lets the body sink."""
+    emulated = unit()
+    pose = np.zeros(7)
+    for _ in range(500):
+        emulated.write(np.full(12, 1e-6))
+    emulated.base_pose(pose)
+
+    assert pose[2] < 0.6 * emulated.model.key("home").qpos[2]
+
+
+def test_the_gantry_holds_an_unpowered_robot_and_later_sets_it_home() -> None:
+    emulated = unit()
+    for _ in range(500):
+        emulated.write(np.full(12, 1e-6))
+    fallen, held, home = np.zeros(7), np.zeros(7), np.zeros(7)
+    emulated.base_pose(fallen)
+    emulated.write(np.zeros(12))
+    emulated.base_pose(held)
+    for _ in range(round(HOMING_S / PERIOD_S) + 1):
+        emulated.write(np.zeros(12))
+    emulated.base_pose(home)
+
+    assert np.array_equal(fallen, held)
+    assert np.array_equal(home, emulated.model.key("home").qpos[:7])
+
+
+def test_a_jammed_joint_stays_where_it_is_until_it_is_freed() -> None:
+    emulated = unit("own_arm")
+    q, dq = np.zeros(7), np.zeros(7)
+    emulated.read(q, dq)
+    jammed = float(q[3])
+    emulated.stick(3, True)
+    for _ in range(100):
+        emulated.write(np.full(7, 5.0))
+    emulated.read(q, dq)
+
+    assert q[3] == jammed and dq[3] == 0.0
+    assert abs(q[0]) > 1e-3
+
+    emulated.stick(3, False)
+    for _ in range(20):
+        emulated.write(np.full(7, 5.0))
+    emulated.read(q, dq)
+
+    assert q[3] != jammed
+
+
+def test_units_that_share_a_model_do_not_share_a_state() -> None:
+    first = unit()
+    second = unit(model=first.model, spec=first.spec)
+    before, after, dq = np.zeros(12), np.zeros(12), np.zeros(12)
+    second.read(before, dq)
+    for _ in range(50):
+        first.write(np.full(12, 2.0))
+    second.read(after, dq)
+
+    assert np.array_equal(before, after)
+
+
+def test_the_time_per_write_is_the_period_whatever_the_physics_step() -> None:
+    """A 5 ms unit takes more, equal physics steps; gravity acts for as long as it says."""
+    emulated = EmulatedUnit(find("own_arm"), "slow", period_s=0.005)
+
+    assert emulated.model.opt.timestep <= 0.002
+    assert emulated.capabilities().rate_max_hz == pytest.approx(200.0)
+    steps = 0.005 / emulated.model.opt.timestep
+    assert steps == pytest.approx(round(steps))
+
+
+@pytest.mark.parametrize("period_s", [0.0, -0.1, float("nan")])
+def test_a_period_that_is_no_positive_number_is_refused(period_s: float) -> None:
+    with pytest.raises(DriverError):
+        EmulatedUnit(find("own_arm"), "x", period_s=period_s)
