@@ -352,6 +352,7 @@ class Stage:
     server: Server
     start_scheduler: Callable[[], None]
     stop_scheduler: Callable[[], None]
+    clients: list[httpx.Client]
 
     @property
     def url(self) -> str:
@@ -373,7 +374,13 @@ class Stage:
     def client(self, token: str = "") -> httpx.Client:
         """Return a client that shows the token."""
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=20)
+        found = httpx.Client(base_url=self.url, headers=headers, timeout=20)
+        self.clients.append(found)
+        return found
+
+    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        """Return once the condition holds; fail after a long time."""
+        wait_for(condition, what)
 
     def put_object(self, content: bytes) -> str:
         """Lay bytes into the store and return their name."""
@@ -444,6 +451,7 @@ def run_stage(settings: Settings) -> Iterator[Stage]:
     served = threading.Thread(target=serving.run, kwargs={"sockets": [listening]}, daemon=True)
     served.start()
     wait_for(lambda: serving.started, "the api starts")
+    clients: list[httpx.Client] = []
     try:
         yield Stage(
             scheduler,
@@ -452,8 +460,11 @@ def run_stage(settings: Settings) -> Iterator[Stage]:
             serving,
             start_scheduler=lambda: in_loop(start()),
             stop_scheduler=lambda: in_loop(running.pop().stop(0)),
+            clients=clients,
         )
     finally:
+        for client in clients:
+            client.close()
         serving.should_exit = True
         served.join(15)
         for found in running:
