@@ -1,7 +1,7 @@
 """The command line, `palaestra`: one file for each noun.
 
-Commands import gRPC, protobuf and rich when they run, so that `palaestra --help` answers at once; nothing here
-or in the files imported below may import them at the top.
+Commands import gRPC, protobuf and rich when they run, so that `palaestra --help` answers at once; nothing
+here or in the files imported below may import them at the top.
 """
 
 import os

@@ -1,0 +1,86 @@
+"""When calls and streams are tried again."""
+
+import pytest
+
+from palaestra.channel import is_loopback, service_config
+from palaestra.errors import PalaestraError
+from palaestra.patience import LONGEST_PAUSE_S, Outage, queue_pause_s
+
+DOWN = PalaestraError("SHUTTING_DOWN", "starting")
+
+
+def test_only_a_full_queue_with_time_left_is_waited_for() -> None:
+    full = PalaestraError("QUEUE_FULL", "full", retry_after_s=2.0)
+
+    assert queue_pause_s(full, left_s=3.0) == 2.0
+    assert queue_pause_s(full, left_s=2.0) is None
+    assert queue_pause_s(PalaestraError("QUEUE_FULL", "full"), left_s=3.0) is None
+    assert queue_pause_s(PalaestraError("STORE_FULL", "full", retry_after_s=1.0), left_s=3.0) is None
+
+
+def test_pauses_grow_to_a_limit_and_start_again_after_an_answer() -> None:
+    outage = Outage(first_s=1e6, again_s=1e6, now_s=0.0)
+    pauses = [outage.pause_s(DOWN, now_s=0.0, chance=0.999999) for _ in range(10)]
+    outage.over()
+
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == pytest.approx(LONGEST_PAUSE_S, rel=1e-3)
+    assert outage.pause_s(DOWN, now_s=0.0, chance=0.999999) == pytest.approx(pauses[0])
+
+
+def test_chance_spreads_pauses_over_half_to_all() -> None:
+    def first(chance: float) -> float:
+        return Outage(first_s=1.0, again_s=1.0, now_s=0.0).pause_s(DOWN, now_s=0.0, chance=chance)
+
+    assert first(0.0) == pytest.approx(first(0.999999) / 2, rel=1e-3)
+
+
+def test_a_server_never_seen_is_given_up_sooner_than_one_that_was() -> None:
+    outage = Outage(first_s=1.0, again_s=10.0, now_s=0.0)
+    outage.pause_s(DOWN, now_s=0.9, chance=0.0)
+    with pytest.raises(PalaestraError):
+        outage.pause_s(DOWN, now_s=1.0, chance=0.0)
+
+    outage.over()
+    outage.pause_s(DOWN, now_s=5.0, chance=0.0)
+    outage.pause_s(DOWN, now_s=14.9, chance=0.0)
+    with pytest.raises(PalaestraError):
+        outage.pause_s(DOWN, now_s=15.0, chance=0.0)
+
+
+def test_what_is_not_an_outage_is_raised_at_once() -> None:
+    with pytest.raises(PalaestraError, match="NOT_FOUND"):
+        Outage(first_s=9.0, again_s=9.0, now_s=0.0).pause_s(
+            PalaestraError("NOT_FOUND", "x"), now_s=0.0, chance=0.0
+        )
+
+
+def test_the_channel_repeats_reads_and_calls_with_request_ids_only() -> None:
+    names = {entry["method"] for entry in service_config()["methodConfig"][0]["name"]}
+
+    assert {
+        "SubmitJob",
+        "BatchSubmitJobs",
+        "CancelJob",
+        "StopUnit",
+        "GetJob",
+        "ListUnits",
+        "ExplainJob",
+    } <= names
+    assert not names & {"ResetUnit", "InjectUnitFault", "WatchJob", "WatchEvents", "ReadLog"}
+
+
+@pytest.mark.parametrize(
+    ("address", "here"),
+    [
+        ("127.0.0.1:7401", True),
+        ("127.8.8.8:1", True),
+        ("[::1]:7401", True),
+        ("localhost:7401", True),
+        ("10.0.0.7:7401", False),
+        ("venue.example:7401", False),
+        ("localhost.evil.example:7401", False),
+    ],
+)
+def test_only_this_machine_is_loopback(address: str, here: bool) -> None:
+    assert is_loopback(address) is here
