@@ -112,6 +112,7 @@ class DriveService:
         self._settings = settings
         self._now_s = now_s
         self._driven: dict[str, _Drive] = {}
+        self._shutting_down = False
         self._changed: dict[str, asyncio.Event] = {name: asyncio.Event() for name in self._units}
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -125,6 +126,11 @@ class DriveService:
         """Have every stream look at its unit now: something has changed."""
         for changed in self._changed.values():
             changed.set()
+
+    def shut_down(self) -> None:
+        """End every stream and refuse new ones: the process is stopping."""
+        self._shutting_down = True
+        self.notify()
 
     async def drive(self, requests: AsyncIterator[bytes], context: Context) -> None:
         """Serve one stream from open to end."""
@@ -141,6 +147,8 @@ class DriveService:
     async def _drive(self, requests: AsyncIterator[bytes], context: Context) -> None:
         request = await self._opening(requests)
         unit = request.unit
+        if self._shutting_down:
+            raise PalaestraError("SHUTTING_DOWN", "the host is stopping")
         refusal = permit(
             request,
             self._grants.grant(unit),
@@ -296,6 +304,8 @@ class DriveService:
 
     def _ending(self, request: pb.DriveOpen, reading: "asyncio.Task[None]") -> pb.DriveEnded | None:
         """Return why the drive is over, or None. Raises what the caller did wrong."""
+        if self._shutting_down:
+            return pb.DriveEnded(reason="SHUTTING_DOWN", message="the host is stopping")
         grant = self._grants.grant(request.unit)
         highest = self._grants.highest(request.unit)
         status = self._station.status(request.unit)

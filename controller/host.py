@@ -37,6 +37,9 @@ EXPIRY_S = 0.05
 """How often deadlines are looked at on this side, to tell the scheduler and the callers; the loop looks each
 tick."""
 
+LAST_BEAT_S = 0.1
+"""Time for the last beat, which says that all units are at rest, to leave the process."""
+
 INJECTED = {
     venue_service_pb2.FAULT_KIND_ENCODER_DROPOUT: InjectedFault.ENCODER_DROPOUT,
     venue_service_pb2.FAULT_KIND_ENCODER_FROZEN: InjectedFault.ENCODER_FROZEN,
@@ -117,8 +120,14 @@ class UnitHost:
             maximum_concurrent_rpcs=STREAMS_MAX,
         )
         server.add_generic_rpc_handlers((self._drives.handler(),))
-        self._address = _listen(server, self._settings.listen)
-        await server.start()
+        try:
+            self._address = _listen(server, self._settings.listen)
+            await server.start()
+            await self._serve()
+        finally:
+            await server.stop(grace=0.5)
+
+    async def _serve(self) -> None:
         self.station.start()
         for number in (signal.SIGTERM, signal.SIGINT):
             # Not the main thread (tests), or no such signals: somebody else calls `end`.
@@ -135,14 +144,14 @@ class UnitHost:
         try:
             await self._ended
         finally:
-            # First the joints; the scheduler hears of it in the last beats; then the callers.
+            # The joints first; meanwhile callers learn why; the scheduler hears of it in the last beat.
+            self._drives.shut_down()
             await asyncio.to_thread(self.station.stop)
             self._notify()
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(LAST_BEAT_S)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await server.stop(grace=0.5)
 
     def end(self) -> None:
         """Have `run` bring all units to rest and return."""

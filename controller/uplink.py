@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import grpc
 import grpc.aio
-from palaestra import channel as channels
 from palaestra import errors
+from palaestra.channel import authorization
 from palaestra.v1 import host_service_pb2 as pb
 from palaestra.v1 import host_service_pb2_grpc as services
 
@@ -20,6 +20,11 @@ log = logging.getLogger(__name__)
 
 BEAT_MIN_S = 0.02
 """Changes within this time share a beat."""
+
+
+def _options() -> list[tuple[str, int]]:
+    """Return channel options: a restarted scheduler is found within seconds, not gRPC's own minutes."""
+    return [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1_000)]
 
 
 class Hosting(Protocol):
@@ -63,7 +68,7 @@ class Uplink:
     async def run(self) -> None:
         """Connect, serve, reconnect; until cancelled."""
         cuts = 0
-        async with grpc.aio.insecure_channel(self._settings.scheduler, options=channels.options()) as channel:
+        async with grpc.aio.insecure_channel(self._settings.scheduler, options=_options()) as channel:
             stub: Any = services.HostServiceStub(channel)  # type: ignore[no-untyped-call]
             while True:
                 try:
@@ -80,7 +85,7 @@ class Uplink:
                 await asyncio.sleep(wait_s)
 
     async def _serve(self, stub: Any) -> None:
-        metadata = channels.authorization(self._settings.token)
+        metadata = authorization(self._settings.token)
         call = stub.Connect(self._requests(), metadata=metadata)
         try:
             while True:
