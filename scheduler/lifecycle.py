@@ -81,8 +81,6 @@ JOB = {
     (JobState.CANCELLING, Step.RETRY): JobState.CANCELLED,
     (JobState.CANCELLING, Step.CANCEL): JobState.CANCELLING,
     (JobState.CANCELLING, Step.CANCELLED): JobState.CANCELLED,
-    # A cancel may be carried out by the runner before it was written down here.
-    (JobState.RUNNING, Step.CANCELLED): JobState.CANCELLED,
 }
 
 ATTEMPT = {

@@ -1,0 +1,1 @@
+"""The runner: carries out leased jobs on Ray: collect, train, evaluate."""

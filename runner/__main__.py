@@ -1,0 +1,93 @@
+"""`python -m runner`: carry out attempts for one scheduler."""
+
+import argparse
+import asyncio
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from palaestra.v1 import runner_service_pb2
+
+from runner.settings import Settings
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m runner", description=__doc__)
+    parser.add_argument("--scheduler", required=True, help="address of the scheduler")
+    parser.add_argument("--token-file", type=Path, required=True, help="token of role runner")
+    parser.add_argument("--store", type=Path, required=True, help="folder of the store")
+    parser.add_argument("--name", default="runner", help="name within the venue")
+    parser.add_argument("--sim-slots", type=int, default=2, help="cores that may be leased for worlds")
+    parser.add_argument("--warm-workers", type=int, default=3, help="worker processes kept ready")
+    parser.add_argument("--ray-address", default="", help="a running Ray cluster; by default one is started")
+    parser.add_argument("--ray-cpus", type=int, default=2, help="CPUs of the Ray that is started")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # Sockets of Ray live below this folder and their paths must be short.
+    folder = None if arguments.ray_address else Path(tempfile.mkdtemp(prefix="pal-ray-"))
+    root = os.environ.get("MENAGERIE_ROOT")
+    settings = Settings(
+        runner=arguments.name,
+        scheduler=arguments.scheduler,
+        token=arguments.token_file.read_text().strip(),
+        objects=arguments.store / "objects",
+        spool=arguments.store / "spool",
+        sim_slots=arguments.sim_slots,
+        warm_workers=arguments.warm_workers,
+        ray_address=arguments.ray_address,
+        ray_cpus=arguments.ray_cpus,
+        ray_folder=folder,
+        menagerie_root=Path(root) if root else None,
+    )
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if folder is not None:
+        # Ray would leave its token world-readable in the home folder.
+        os.environ["RAY_AUTH_TOKEN_PATH"] = str(folder / "auth_token")
+    try:
+        return asyncio.run(_serve(settings))
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def catalogue(settings: Settings) -> runner_service_pb2.WatchAssignmentsRequest:
+    """Return what this runner knows how to do."""
+    from sim import catalog
+    from sim.motion import motions
+    from sim.task import tasks
+
+    available = [entry.id for entry in catalog.robots(settings.menagerie_root) if entry.available()]
+    return runner_service_pb2.WatchAssignmentsRequest(
+        tasks=sorted(tasks()), motions=sorted(motions()), robot_models=sorted(available)
+    )
+
+
+async def _serve(settings: Settings) -> int:
+    from store.spool import clean_spool
+
+    from runner.pool import Pool, start_ray
+    from runner.service import Runner
+
+    settings.spool.mkdir(parents=True, exist_ok=True)
+    clean_spool(settings.spool)
+    start_ray(settings)
+    pool = Pool(settings)
+    await pool.warm()
+    runner = Runner(settings, pool, catalogue(settings))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, runner.stop)
+    logging.info("runner %s is ready", runner.instance)
+    await runner.run()
+    import ray
+
+    ray.shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

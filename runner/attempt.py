@@ -1,0 +1,207 @@
+"""One attempt in a worker: what it may do with the rest of the venue, and nothing else."""
+
+import math
+import os
+import platform
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from palaestra.errors import PalaestraError
+from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2
+from store import EpisodeHeader, EpisodeRecorder, LocalObjects, Outcome, SealedEpisode, Status, joint_units
+
+from runner.errors import AttemptError, Stopped
+from runner.link import Link
+from runner.settings import Settings
+
+PROGRESS_PERIOD_S = 0.5
+LEVELS = {1: "L1", 2: "L2", 3: "L3", 4: "L4"}
+OUTCOMES = {
+    Status.SUCCESS: episode_pb2.EPISODE_OUTCOME_SUCCESS,
+    Status.FAILURE: episode_pb2.EPISODE_OUTCOME_FAILURE,
+    Status.ABORTED: episode_pb2.EPISODE_OUTCOME_ABORTED,
+}
+
+
+class Attempt:
+    """The attempt that a worker carries out."""
+
+    def __init__(
+        self, assignment: runner_service_pb2.Assignment, instance: str, settings: Settings, link: Link, stop: threading.Event
+    ) -> None:
+        self.assignment = assignment
+        self.settings = settings
+        self.job = assignment.job
+        self.name = assignment.attempt
+        self.objects = LocalObjects(settings.objects)
+        self._instance = instance
+        self._link = link
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._progress_s = 0.0
+        self._index = 0
+
+    @property
+    def vendor(self) -> str:
+        return self.name.split("/")[1]
+
+    def check(self) -> None:
+        """Raise Stopped if the attempt was told to stop."""
+        if self._stop.is_set():
+            raise Stopped
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but not past a stop. Raises Stopped."""
+        if self._stop.wait(max(seconds, 0.0)):
+            raise Stopped
+
+    def log(self, *lines: str) -> None:
+        """Append lines to the job's log. Losing one is no reason to fail."""
+        request = runner_service_pb2.AppendLogRequest(attempt=self.name, lines=[line[:4000] for line in lines])
+        try:
+            self._link.call(self._link.runner.AppendLog, request, patience_s=0.0)
+        except PalaestraError:
+            pass
+
+    def progress(self, fraction: float, message: str) -> None:
+        """Report how far the work is, at most twice a second."""
+        now_s = time.monotonic()
+        with self._lock:
+            if now_s - self._progress_s < PROGRESS_PERIOD_S and fraction < 1.0:
+                return
+            self._progress_s = now_s
+        beat = runner_service_pb2.AttemptBeat(
+            attempt=self.name, progress=job_pb2.JobProgress(fraction=min(max(fraction, 0.0), 1.0), message=message[:500])
+        )
+        request = runner_service_pb2.HeartbeatAttemptsRequest(instance=self._instance, attempts=[beat])
+        try:
+            response = self._link.call(self._link.runner.HeartbeatAttempts, request, patience_s=0.0)
+        except PalaestraError:
+            return
+        if self.name in response.stop:
+            self._stop.set()
+
+    def next_index(self) -> int:
+        """Return the next episode's number within the attempt."""
+        with self._lock:
+            self._index += 1
+            return self._index - 1
+
+    def recorder(
+        self,
+        index: int,
+        *,
+        robot_model: str,
+        maker: str,
+        joint_names: Sequence[str],
+        task: str,
+        seed: int,
+        control_rate_hz: float,
+        sample_rate_hz: float,
+        clock_source: str,
+        provenance: dict[str, str],
+        base_pose: bool,
+        unit: str | None = None,
+        world: int | None = None,
+        scenario: str | None = None,
+    ) -> EpisodeRecorder:
+        """Open the recorder of one episode. provenance: engine, engine_version, model_sha256, controller_backend."""
+        cell = self.assignment.cell
+        header = EpisodeHeader(
+            name=f"{self.name}/episodes/{index}",
+            vendor=self.vendor,
+            job=self.job.name,
+            attempt=int(self.name.rsplit("/", 1)[1]),
+            robot_model=robot_model,
+            maker=maker,
+            joint_names=tuple(joint_names),
+            task=task,
+            seed=abs(seed) % 2**63,
+            control_rate_hz=control_rate_hz,
+            sample_rate_hz=sample_rate_hz,
+            clock_source=clock_source,
+            engine=provenance["engine"],
+            engine_version=provenance["engine_version"],
+            architecture=provenance.get("architecture", platform.machine()),
+            model_sha256=provenance["model_sha256"],
+            controller_version=provenance.get("controller_version", "0.1.0"),
+            controller_backend=provenance["controller_backend"],
+            started_at_ns=time.time_ns(),
+            unit=unit,
+            world=None if world is None else str(world),
+            scenario=scenario or cell.scenario or None,
+            cell=cell.name or None,
+            level=LEVELS.get(cell.level),
+            units=joint_units(base_pose=base_pose),
+        )
+        return EpisodeRecorder(header, self.settings.spool, self.objects)
+
+    def catalogue(self, index: int, header: EpisodeHeader, outcome: Outcome, sealed: SealedEpisode) -> None:
+        """Enter a sealed episode into the catalogue. Raises Stopped if the attempt is no longer ours."""
+        episode = episode_pb2.Episode(
+            index=index,
+            unit=header.unit or "",
+            world=int(header.world or 0),
+            robot_model=header.robot_model,
+            scenario=header.scenario or "",
+            level=self.assignment.cell.level,
+            task=header.task,
+            outcome=OUTCOMES[outcome.status],
+            outcome_cause=outcome.cause[:500],
+            duration_s=sealed.duration_s,
+            rows=sealed.rows,
+            start_time=Timestamp(
+                seconds=header.started_at_ns // 1_000_000_000, nanos=header.started_at_ns % 1_000_000_000
+            ),
+            content=job_pb2.Artifact(
+                sha256=sealed.sha256, size_bytes=sealed.size_bytes, media_type="application/vnd.apache.parquet"
+            ),
+            provenance={
+                "engine": header.engine,
+                "engine_version": header.engine_version,
+                "architecture": header.architecture,
+                "model_sha256": header.model_sha256,
+                "controller": header.controller_backend,
+                "seed": str(header.seed),
+            },
+        )
+        if outcome.episode_return is not None and math.isfinite(outcome.episode_return):
+            episode.return_value = outcome.episode_return
+        request = runner_service_pb2.CatalogueEpisodeRequest(
+            attempt=self.name, instance=self._instance, episode=episode
+        )
+        self._owned(self._link.runner.CatalogueEpisode, request)
+
+    def keep(self, data: bytes, media_type: str) -> job_pb2.Artifact:
+        """Store bytes by their hash."""
+        self.settings.spool.mkdir(parents=True, exist_ok=True)
+        handle, path = tempfile.mkstemp(dir=self.settings.spool)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        stored = self.objects.put_file(Path(path), move=True)
+        return job_pb2.Artifact(sha256=stored.sha256, size_bytes=stored.size_bytes, media_type=media_type)
+
+    def fetch(self, artifact: job_pb2.Artifact) -> bytes:
+        """Return stored bytes."""
+        with self.objects.open(artifact.sha256) as file:
+            return file.read()
+
+    def save_checkpoint(self, data: bytes) -> None:
+        """Keep a checkpoint from which a later attempt goes on."""
+        artifact = self.keep(data, "application/json")
+        request = runner_service_pb2.SaveCheckpointRequest(
+            attempt=self.name, instance=self._instance, checkpoint=artifact
+        )
+        self._owned(self._link.runner.SaveCheckpoint, request)
+
+    def _owned(self, method: object, request: object) -> None:
+        try:
+            self._link.call(method, request)  # type: ignore[arg-type]
+        except PalaestraError as error:
+            if error.reason in ("ATTEMPT_NOT_ACTIVE", "NOT_FOUND"):
+                raise Stopped from error
+            raise AttemptError(error.reason, error.message, retryable=True) from error

@@ -1,0 +1,62 @@
+"""Evaluation: a policy over seeded episodes, with an honest interval around its success rate."""
+
+import numpy as np
+from palaestra.v1 import job_pb2
+
+from runner.attempt import Attempt
+from runner.interval import wilson
+from runner.policy import LinearPolicy
+from runner.slots import open_slot
+from runner.worlds import record_worlds
+
+EPISODES = 32
+WORLDS = 16
+# The first episodes are recorded, so that a number can be looked at.
+RECORDED = 4
+# Evaluation never meets the worlds that training or its judge saw.
+FIRST_WORLD = 2_000_000
+
+
+def evaluate(attempt: Attempt) -> job_pb2.JobResult:
+    """Carry out an EvaluateSpec."""
+    spec = attempt.job.evaluate
+    episodes = spec.episodes or EPISODES
+    worlds = min(WORLDS, episodes)
+    slot = open_slot(attempt, spec.task, spec.robot_model, worlds=worlds, seed=spec.seed, first_world=FIRST_WORLD)
+    policy = LinearPolicy.zero(spec.task, spec.robot_model, slot.obs_size, slot.action_size)
+    if attempt.assignment.HasField("policy"):
+        policy = LinearPolicy.from_json(attempt.fetch(attempt.assignment.policy))
+        policy.check_fits(spec.task, spec.robot_model, slot.obs_size, slot.action_size)
+    successes, returns, done = 0, [], 0
+    while done < episodes:
+        obs = slot.reset(episodes=np.full(worlds, done // worlds, dtype=np.int64))
+        counted = min(worlds, episodes - done)
+        recorded = max(0, min(RECORDED - done, counted)) if not attempt.assignment.episode_count else 0
+        with record_worlds(attempt, slot, recorded, task=slot.task.title, seed=spec.seed) as rows:
+            total = np.zeros(worlds)
+            for _ in range(slot.horizon_steps):
+                attempt.check()
+                transition = slot.step(policy.act(obs))
+                obs = transition.obs
+                total += transition.reward
+                rows.append()
+                if (transition.terminated | transition.truncated).all():
+                    break
+            rows.seal(slot.success, total)
+        successes += int(slot.success[:counted].sum())
+        returns += total[:counted].tolist()
+        done += counted
+        attempt.progress(done / episodes, f"{successes} of {done} episodes succeeded")
+    low, high = wilson(successes, episodes)
+    attempt.log(f"success {successes}/{episodes}, 95 % interval {low:.3f} to {high:.3f}")
+    mean = float(np.mean(returns))
+    return job_pb2.JobResult(
+        trials=episodes,
+        successes=successes,
+        success_rate=successes / episodes,
+        success_low=low,
+        success_high=high,
+        return_after=mean,
+    )
+
+

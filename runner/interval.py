@@ -1,0 +1,20 @@
+"""A confidence interval for a success rate."""
+
+import math
+
+Z_95 = 1.959963984540054
+
+
+def wilson(successes: int, trials: int, z: float = Z_95) -> tuple[float, float]:
+    """Return the Wilson score interval (E. B. Wilson, JASA 1927) of a binomial proportion.
+
+    With p the observed share: centre (p + z²/2n) / (1 + z²/n), half width z √(p(1-p)/n + z²/4n²) / (1 + z²/n).
+    """
+    assert 0 <= successes <= trials and trials > 0
+    p = successes / trials
+    scale = 1 + z**2 / trials
+    centre = (p + z**2 / (2 * trials)) / scale
+    half = z * math.sqrt(p * (1 - p) / trials + z**2 / (4 * trials**2)) / scale
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == trials else min(1.0, centre + half)
+    return low, high

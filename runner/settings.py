@@ -1,0 +1,34 @@
+"""Settings of the runner process, read once in `__main__` and passed on as a value."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that runner and workers need to know.
+
+    Attributes:
+        runner: Name within the venue.
+        scheduler: Address, "127.0.0.1:port".
+        token: Of role runner.
+        objects, spool: Folders of the store, on one file system.
+        sim_slots: Cores that may be leased for worlds.
+        warm_workers: Worker processes kept ready, so that a granted attempt starts at once.
+        ray_address: Of a running Ray cluster; empty starts one here.
+        ray_cpus: Given to a Ray that is started here.
+        ray_folder: Where a Ray that is started here keeps its sockets; must be a short path (107 bytes for a socket).
+        menagerie_root: A MuJoCo Menagerie checkout, if there is one.
+    """
+
+    runner: str
+    scheduler: str
+    token: str
+    objects: Path
+    spool: Path
+    sim_slots: int = 2
+    warm_workers: int = 3
+    ray_address: str = ""
+    ray_cpus: int = 2
+    ray_folder: Path | None = None
+    menagerie_root: Path | None = None

@@ -1,0 +1,62 @@
+"""A worker: one Ray actor process that carries out one attempt at a time.
+
+Ray places it and restarts nothing; whether an attempt is tried again is the scheduler's decision. Calls arrive on two
+threads, so that `cancel` reaches an attempt that is under way.
+"""
+
+import threading
+import traceback
+
+from palaestra.v1 import job_pb2, runner_service_pb2
+from store.errors import StoreFull
+
+from runner.attempt import Attempt
+from runner.errors import AttemptError, Stopped
+from runner.link import Link
+from runner.settings import Settings
+from runner.work import carry_out
+
+
+class Worker:
+    """Wrapped into a Ray actor by `runner.pool`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._link = Link(settings.scheduler, settings.token)
+        self._stop = threading.Event()
+
+    def ready(self) -> bool:
+        """Answer once the process is up and everything heavy is imported."""
+        return True
+
+    def cancel(self) -> None:
+        """Ask the running attempt to stop."""
+        self._stop.set()
+
+    def run(self, assignment: bytes, instance: str) -> bytes:
+        """Carry out an attempt; return the FinishAttemptRequest that tells how it ended."""
+        self._stop.clear()
+        message = runner_service_pb2.Assignment.FromString(assignment)
+        request = runner_service_pb2.FinishAttemptRequest(attempt=message.attempt, instance=instance)
+        attempt = Attempt(message, instance, self._settings, self._link, self._stop)
+        try:
+            request.result.CopyFrom(carry_out(attempt))
+            request.outcome = job_pb2.ATTEMPT_STATE_SUCCEEDED
+        except Stopped:
+            request.outcome = job_pb2.ATTEMPT_STATE_CANCELLED
+        except AttemptError as error:
+            _fail(request, error.reason, str(error), error.retryable)
+        except StoreFull as error:
+            _fail(request, "STORE_FULL", str(error), True)
+        except Exception as error:
+            attempt.log(*traceback.format_exc().splitlines())
+            _fail(request, "WORK_FAILED", f"{type(error).__name__}: {error}", True)
+        if request.HasField("failure"):
+            attempt.log(f"attempt ended: {request.failure.message} [{request.failure.reason}]")
+        return request.SerializeToString()
+
+
+def _fail(request: runner_service_pb2.FinishAttemptRequest, reason: str, message: str, retryable: bool) -> None:
+    request.ClearField("result")
+    request.outcome = job_pb2.ATTEMPT_STATE_FAILED
+    request.failure.CopyFrom(job_pb2.Failure(reason=reason, message=message[:4000], retryable=retryable))
