@@ -1,6 +1,5 @@
 """Follow: a robot goes through a scripted motion, for collecting data in worlds."""
 
-import mujoco
 import numpy as np
 import numpy.typing as npt
 
@@ -36,7 +35,7 @@ class Follow(Task):
         """Raise Misfit unless the motion suits the robot."""
         self._motion.fit(entry)
 
-    def action_scale(self, model: mujoco.MjModel, body: Body) -> Array:
+    def action_scale(self, body: Body) -> Array:
         """A tenth of each joint's range."""
         return 0.1 * (body.q_max - body.q_min)
 
