@@ -391,6 +391,8 @@ def test_what_cannot_be_exported_is_named_and_leaves_nothing(
     content = bytearray(damaged.path.read_bytes())
     content[len(content) // 3] ^= 1
     damaged.path.write_bytes(content)
+    swapped = house.seal(seed=3)
+    swapped.path.write_bytes(good.path.read_bytes())
     in_degrees = house.seal(make_header(units={**joint_units(), "action": "deg"}), seed=2)
     recorder = house.recorder()
     for time_s in (0.0, 1e9):
@@ -403,6 +405,7 @@ def test_what_cannot_be_exported_is_named_and_leaves_nothing(
         (["0" * 64], ObjectNotFound, "0" * 64),
         (["../../x"], InvalidDigest, "no SHA-256"),
         ([good.sha256, damaged.sha256], BrokenEpisode, damaged.sha256),
+        ([swapped.sha256], BrokenEpisode, "has the hash"),
         ([good.sha256, in_degrees.sha256], ExportRefused, "action in 'deg' does not go with 'rad'"),
         ([endless.sha256], ExportRefused, "too many steps"),
     ):
@@ -428,6 +431,19 @@ def test_a_target_in_use_is_refused_and_left_alone(house: Any, tmp_path: Path) -
     strict_read(tmp_path / "empty")
     assert (tmp_path / "used/note").read_text() == "mine"
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_target_that_somebody_takes_meanwhile_is_left_alone(house: Any, tmp_path: Path) -> None:
+    """Free at the start, in use at the end."""
+
+    def take(done: int, total: int) -> None:
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out/note").write_text("mine")
+
+    with pytest.raises(ExportRefused, match="not an empty folder"):
+        export_lerobot(house.objects, [house.seal().sha256], tmp_path / "out", 50, progress=take)
+
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["note"]
 
 
 def test_the_target_appears_only_when_it_is_whole(

@@ -13,8 +13,8 @@ from store.steps import METHODS, resample, step_times
 @pytest.mark.parametrize("start_s", [0.0, 0.013, 1e5])
 def test_an_even_recording_at_a_multiple_of_the_rate_is_copied_exactly(fps: int, start_s: float) -> None:
     """Every 100/fps-th row of a 100 Hz recording, bit for bit, in spite of rounding of the times."""
-    time_s = start_s + np.arange(1001) / 100
-    values = np.random.default_rng(0).standard_normal((1001, 4)).astype(np.float32)
+    time_s = start_s + np.arange(1001) * 0.01
+    values = np.random.default_rng(0).standard_normal((1001, 4)).round().astype(np.float32)
     at_s = step_times(time_s, fps)
 
     assert len(at_s) == 10 * fps + 1
