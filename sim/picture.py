@@ -1,0 +1,140 @@
+"""Pictures of robots and venues, drawn offscreen.
+
+The OpenGL context is made here, EGL first and OSMesa second, and not chosen through an environment variable.
+"""
+
+import importlib
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+import numpy.typing as npt
+
+from sim.catalog import find
+from sim.errors import NoDisplay
+from sim.mjcf import compile_model
+from sim.venue import VenueTwin, load_venue, venue_spec
+
+Image = npt.NDArray[np.uint8]
+WIDTH_PX, HEIGHT_PX = 960, 640
+_BACKENDS = ("mujoco.egl", "mujoco.osmesa")
+
+
+def robot_picture(robot_id: str, *, menagerie_root: Path | None = None) -> Image:
+    """Draw a robot at home on its floor, (HEIGHT_PX, WIDTH_PX, 3).
+
+    Raises UnknownRobot, MissingModel, BrokenModel, NoDisplay.
+    """
+    entry = find(robot_id, menagerie_root)
+    spec = entry.mjspec(visuals=True)
+    _open_background(spec)
+    model = compile_model(spec, label=robot_id)
+    data = _home(model)
+    low, high = _bounds(model, data)
+    camera = mujoco.MjvCamera()
+    camera.lookat = (low + high) / 2
+    camera.distance = 1.9 * float(np.linalg.norm(high - low)) / 2 / np.tan(np.radians(45 / 2)) / 1.35
+    camera.azimuth, camera.elevation = 145.0, -14.0
+    return draw(model, data, camera)
+
+
+def venue_picture(venue: VenueTwin) -> Image:
+    """Draw a whole venue from above its lower left corner, robots that are missing left out."""
+    spec = venue_spec(venue, visuals=True, skip_missing=True)
+    _open_background(spec)
+    model = compile_model(spec, label=venue.id)
+    data = _home(model)
+    camera = mujoco.MjvCamera()
+    camera.lookat = (venue.width_m / 2, venue.depth_m / 2 - 0.5, 0.0)
+    camera.distance = 1.12 * max(venue.width_m, 1.5 * venue.depth_m)
+    camera.azimuth, camera.elevation = 90.0, -42.0
+    return draw(model, data, camera)
+
+
+def draw(
+    model: mujoco.MjModel, data: mujoco.MjData, camera: Any, *, width_px: int = WIDTH_PX, height_px: int = HEIGHT_PX
+) -> Image:
+    """Draw one frame of a scene, (height_px, width_px, 3). Raises NoDisplay where there is no offscreen OpenGL."""
+    model.vis.global_.offwidth, model.vis.global_.offheight = width_px, height_px
+    model.vis.quality.shadowsize = 4096
+    gl = _context(width_px, height_px)
+    gl.make_current()
+    try:
+        context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
+        scene = mujoco.MjvScene(model, maxgeom=10_000)
+        option = mujoco.MjvOption()
+        option.geomgroup[:] = (1, 1, 1, 0, 0, 0)
+        mujoco.mjv_updateScene(model, data, option, None, camera, mujoco.mjtCatBit.mjCAT_ALL, scene)
+        viewport = mujoco.MjrRect(0, 0, width_px, height_px)
+        mujoco.mjr_render(viewport, scene, context)
+        pixels = np.zeros((height_px, width_px, 3), dtype=np.uint8)
+        mujoco.mjr_readPixels(pixels, None, viewport, context)
+        context.free()
+    finally:
+        gl.free()
+    return np.flipud(pixels)
+
+
+def write_png(image: Image, path: Path) -> None:
+    """Write an RGB image, (h, w, 3) of uint8, as PNG (RFC 2083)."""
+    height, width, _ = image.shape
+    rows = np.zeros((height, 1 + 3 * width), dtype=np.uint8)
+    rows[:, 1:] = image.reshape(height, 3 * width)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows.tobytes(), 6)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+
+
+def picture(subject: str, out: Path, *, menagerie_root: Path | None = None) -> None:
+    """Draw a robot of the catalogue or a venue file into `out`. Raises as the functions above, and BrokenVenue."""
+    if subject.endswith(".toml"):
+        image = venue_picture(load_venue(Path(subject)))
+    else:
+        image = robot_picture(subject, menagerie_root=menagerie_root)
+    write_png(image, out)
+
+
+def _context(width_px: int, height_px: int) -> Any:
+    reasons = []
+    for name in _BACKENDS:
+        try:
+            return importlib.import_module(name).GLContext(width_px, height_px)
+        except Exception as error:
+            # Each backend fails in its own way: import errors, attribute errors of a missing library, its own.
+            reasons.append(f"{name}: {' '.join(str(error).split())[:120]}")
+    raise NoDisplay(f"no offscreen OpenGL, install libegl1 or libosmesa6 ({'; '.join(reasons)})")
+
+
+def _home(model: mujoco.MjModel) -> mujoco.MjData:
+    data = mujoco.MjData(model)
+    mujoco.mj_resetDataKeyframe(model, data, model.key("home").id)
+    mujoco.mj_forward(model, data)
+    return data
+
+
+def _open_background(spec: mujoco.MjSpec) -> None:
+    """A light sky instead of black."""
+    for texture in list(spec.textures):
+        if texture.type == mujoco.mjtTexture.mjTEXTURE_SKYBOX:
+            spec.delete(texture)
+    sky = spec.add_texture(name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX)
+    sky.builtin = mujoco.mjtBuiltin.mjBUILTIN_GRADIENT
+    sky.rgb1, sky.rgb2 = [0.93, 0.95, 0.97], [0.72, 0.78, 0.84]
+    sky.width = sky.height = 256
+    spec.visual.headlight.ambient = [0.35, 0.35, 0.35]
+    spec.visual.headlight.diffuse = [0.45, 0.45, 0.45]
+
+
+def _bounds(model: mujoco.MjModel, data: mujoco.MjData) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Corners of the box around all geoms of the robot, i.e. not of the world."""
+    own = np.flatnonzero(model.geom_bodyid > 0)
+    centre, radius = data.geom_xpos[own], np.minimum(model.geom_rbound[own], 0.4)[:, None]
+    return (centre - 0.7 * radius).min(axis=0), (centre + 0.7 * radius).max(axis=0)
