@@ -76,14 +76,18 @@ class FakeVenue:
     def address(self) -> str:
         return f"127.0.0.1:{self._port}"
 
-    def start(self) -> None:
-        """Listen; at the port of before, if it was started before."""
+    def start(self, tls: tuple[bytes, bytes] | None = None) -> None:
+        """Listen; at the port of before, if it was started before. With key and certificate, by TLS."""
         self._closing = False
         server = grpc.server(ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
         job_service_pb2_grpc.add_JobServiceServicer_to_server(_Jobs(self), server)  # type: ignore[no-untyped-call]
         venue_service_pb2_grpc.add_VenueServiceServicer_to_server(_Venues(self), server)  # type: ignore[no-untyped-call]
         episode_service_pb2_grpc.add_EpisodeServiceServicer_to_server(_Episodes(self), server)  # type: ignore[no-untyped-call]
-        self._port = server.add_insecure_port(f"127.0.0.1:{self._port}")
+        listen = f"127.0.0.1:{self._port}"
+        if tls is None:
+            self._port = server.add_insecure_port(listen)
+        else:
+            self._port = server.add_secure_port(listen, grpc.ssl_server_credentials([tls]))
         server.start()
         self._server = server
 

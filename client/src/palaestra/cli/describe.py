@@ -41,8 +41,8 @@ def claim(job: Job) -> str:
 
 
 def progress(job: Job) -> str:
-    """Return how far the job is."""
-    if not job.HasField("progress"):
+    """Return how far the job is, or was when it failed."""
+    if not job.HasField("progress") or job.state == JobState.JOB_STATE_SUCCEEDED:
         return ""
     return f"{job.progress.fraction:.0%} {job.progress.message}".strip()
 

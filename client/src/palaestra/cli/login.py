@@ -37,8 +37,8 @@ def login(file: _File, profile: _NewProfile = "default", as_json: Json = False) 
         facts = {"vendor": found.vendor, "role": found.role, "address": found.address}
         print_json({"profile": profile, "path": str(path), **facts})
     else:
-        who = found.vendor or found.role or "somebody"
-        print_line(f"logged in to {found.address} as {who} (profile {profile}, {path})")
+        who = found.vendor or found.role
+        print_line(f"logged in to {found.address}{f' as {who}' if who else ''} (profile {profile}, {path})")
 
 
 def whoami(profile: Profile = None, as_json: Json = False) -> None:

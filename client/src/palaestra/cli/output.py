@@ -54,14 +54,10 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, empty
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     """Print labels and values, leaving out empty ones."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table.grid("", "", padding=(0, 2))
-    for label, value in facts:
-        if value:
-            table.add_row(Text(label, style="bold"), Text(clean(value)))
-    console().print(table)
+    shown = [(label, value) for label, value in facts if value]
+    width = max((len(label) for label, _ in shown), default=0)
+    for label, value in shown:
+        print(f"{label:<{width}}  {clean(value)}")
 
 
 def print_line(text: str) -> None:
