@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -45,8 +46,8 @@ def main() -> int:
     )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if folder is not None:
-        # Ray would leave its token world-readable in the home folder.
-        os.environ["RAY_AUTH_TOKEN_PATH"] = str(folder / "auth_token")
+        # Ray's own would be a world-readable file in the home folder.
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     try:
         return asyncio.run(_serve(settings))
     finally:

@@ -1,104 +1,154 @@
-"""`python -m sim host`: a unit host whose units are emulated in MuJoCo."""
+"""`python -m sim.host`: a unit host whose robots are emulated, as a venue file lists them.
+
+The host itself, its loop, its leases and its epochs are the control room's; this composes it with
+`EmulatedUnit`s. Robots whose models are not on this machine stay offline; the others come up without them.
+"""
 
 import argparse
 import json
 import logging
 import os
 import sys
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import mujoco
 
 from controller.errors import ControllerError
-from controller.host import run_host
-from controller.settings import HostSettings
-from controller.unit import HostedUnit
-from sim import catalog
+from controller.spec import RobotSpec
 from sim.body import body_of
-from sim.errors import MissingModel, SimError
+from sim.catalog import find
+from sim.errors import BrokenVenue, MissingModel, SimError
 from sim.unit import EmulatedUnit
+from sim.venue import UnitTwin, VenueTwin, load_venue
 
 log = logging.getLogger(__name__)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Serve the units of one [[host]] of a venue file until told to stop. Returns 2 if that cannot be done."""
-    parser = argparse.ArgumentParser(prog="python -m sim host", description=__doc__)
-    parser.add_argument("--venue", type=Path, required=True, help="the venue file")
-    parser.add_argument("--host", required=True, help="id of a [[host]] in it")
-    parser.add_argument("--scheduler", required=True, help="address of the scheduler")
-    parser.add_argument("--token-file", type=Path, required=True, help="token of role host")
-    parser.add_argument("--state", type=Path, required=True, help="folder of the highest epochs; must outlive us")
-    parser.add_argument("--listen", default="127.0.0.1:0", help="address to serve drives on")
-    given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    root = os.environ.get("MENAGERIE_ROOT")
-    try:
-        tables = tomllib.loads(given.venue.read_text())
-        settings = HostSettings(
-            host=given.host,
-            scheduler=given.scheduler,
-            token=given.token_file.read_text().strip(),
-            state_folder=given.state,
-            listen=given.listen,
-        )
-        units = emulated_units(tables, given.host, settings.period_s, Path(root) if root else None)
+@dataclass(frozen=True)
+class Config:
+    """Settings of one host process.
 
-        def announce(address: str) -> None:
-            path = given.state / f"{given.host}.address"
-            temporary = path.with_suffix(".tmp")
-            temporary.write_text(json.dumps({"address": address, "units": len(units)}))
-            temporary.rename(path)
+    Attributes:
+        venue: Venue file.
+        host: Which of its hosts this is.
+        scheduler: Address of the scheduler.
+        token_file: File with the host role's token.
+        state: Folder that outlives the process; `<host>.address` tells there, as JSON, what is served where.
+        listen: Address to serve drives on; port 0 takes a free one.
+        period_s: Control period.
+        menagerie_root: A MuJoCo Menagerie checkout, if there is one.
+    """
 
-        run_host(settings, units, announce=announce)
-    except (OSError, tomllib.TOMLDecodeError, KeyError, SimError, ControllerError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    venue: Path
+    host: str
+    scheduler: str
+    token_file: Path
+    state: Path
+    listen: str
+    period_s: float
+    menagerie_root: Path | None
 
 
 def emulated_units(
-    tables: Mapping[str, Any], host: str, period_s: float, menagerie_root: Path | None
-) -> list[HostedUnit]:
-    """Return the units of one host of a parsed venue file, those whose models are on this machine.
+    twins: Sequence[UnitTwin], *, period_s: float, menagerie_root: Path | None = None
+) -> list[tuple[UnitTwin, EmulatedUnit]]:
+    """Bring up the units whose models are on this machine; units of one robot share its compiled model.
 
-    Raises:
-        SimError: none of them is, or a robot id is unknown.
-        KeyError: the file lacks a field.
+    Raises UnknownRobot, BrokenModel, BrokenCatalogue. A missing model is logged and left out.
     """
-    venue = tables["venue"]["id"]
-    wanted = [table for table in tables.get("unit", []) if table.get("host") == host]
-    models: dict[str, EmulatedUnit] = {}
-    units = []
-    for table in wanted:
-        entry = catalog.find(table["robot"], menagerie_root)
-        serial = table.get("serial", f"emu-{venue}-{table['id']}")
+    shared: dict[str, tuple[mujoco.MjModel, RobotSpec]] = {}
+    out = []
+    for twin in twins:
+        entry = find(twin.robot, menagerie_root)
+        model, spec = shared.get(twin.robot, (None, None))
         try:
-            twin = models.get(entry.id)
-            driver = EmulatedUnit(
-                entry, serial, period_s=period_s, model=twin and twin.model, spec=twin and twin.spec
-            )
+            unit = EmulatedUnit(entry, twin.id, period_s=period_s, model=model, spec=spec)
         except MissingModel as error:
-            log.warning("unit %s stays offline: %s", table["id"], error)
+            log.warning("unit %s stays offline: %s", twin.id, error)
             continue
-        models.setdefault(entry.id, driver)
-        units.append(
-            HostedUnit(
-                name=f"venues/{venue}/units/{table['id']}",
-                driver=driver,
-                spec=driver.spec,
-                home_rad=tuple(float(q) for q in body_of(driver.model, driver.spec).home_q),
-                robot_class=entry.robot_class,
-                maker=entry.maker,
-                labels=table.get("labels", {}),
-            )
+        shared[twin.robot] = (unit.model, unit.spec)
+        out.append((twin, unit))
+    return out
+
+
+def units_of(venue: VenueTwin, host: str) -> list[UnitTwin]:
+    """Return the units that a host of the venue serves. Raises BrokenVenue if there are none."""
+    twins = [unit for unit in venue.units if unit.host == host]
+    if not twins:
+        hosts = sorted({unit.host for unit in venue.units if unit.host})
+        raise BrokenVenue(f"no unit of venue {venue.id!r} is on host {host!r}; hosts are {', '.join(hosts) or 'none'}")
+    return twins
+
+
+def serve(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT. Raises SimError, ControllerError, OSError."""
+    # gRPC takes a moment to load; a wrong argument is answered before.
+    from controller.host import run_host
+    from controller.settings import HostSettings
+    from controller.unit import HostedUnit
+
+    venue = load_venue(config.venue)
+    twins = units_of(venue, config.host)
+    settings = HostSettings(
+        host=config.host,
+        scheduler=config.scheduler,
+        token=config.token_file.read_text(encoding="utf-8").strip(),
+        state_folder=config.state,
+        listen=config.listen,
+        period_s=config.period_s,
+    )
+    emulated = emulated_units(twins, period_s=config.period_s, menagerie_root=config.menagerie_root)
+    units = [
+        HostedUnit(
+            name=f"venues/{venue.id}/units/{twin.id}",
+            driver=unit,
+            spec=unit.spec,
+            home_rad=tuple(float(q) for q in body_of(unit.model, unit.spec).home_q),
+            robot_class=unit.entry.robot_class,
+            maker=unit.entry.maker,
         )
+        for twin, unit in emulated
+    ]
     if not units:
-        missing = ", ".join(sorted({table["robot"] for table in wanted})) or "none configured"
-        raise MissingModel(f"host {host}: no unit can be emulated here (robots: {missing})")
-    return units
+        raise BrokenVenue(f"none of the models of host {config.host!r} is on this machine")
+    address_file = config.state / f"{config.host}.address"
+
+    def announce(address: str) -> None:
+        # Whole or not at all: somebody waits for this file to appear and reads it at once.
+        partial = address_file.with_suffix(".address.part")
+        partial.write_text(json.dumps({"address": address, "units": len(units)}), encoding="utf-8")
+        partial.replace(address_file)
+        log.info("serving %d units on %s", len(units), address)
+
+    run_host(settings, units, announce=announce)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return 0 after a clean stop, 1 if serving failed, 2 if it could not begin because of what was given."""
+    parser = argparse.ArgumentParser(prog="python -m sim.host", description="Serve the emulated units of a venue's host.")
+    parser.add_argument("--venue", type=Path, required=True, help="venue file")
+    parser.add_argument("--host", required=True, help="which host of the venue")
+    parser.add_argument("--scheduler", required=True, help="address of the scheduler")
+    parser.add_argument("--token-file", type=Path, required=True, help="file with the host role's token")
+    parser.add_argument("--state", type=Path, required=True, help="folder that outlives the process")
+    parser.add_argument("--listen", default="127.0.0.1:0", help="address to serve drives on (a free port)")
+    parser.add_argument("--period-s", type=float, default=0.002, help="control period (0.002)")
+    given = parser.parse_args(arguments)
+    root = os.environ.get("MENAGERIE_ROOT")
+    config = Config(**vars(given), menagerie_root=Path(root) if root else None)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        serve(config)
+    except SimError as error:
+        print(f"cannot serve: {error}", file=sys.stderr)
+        return 2
+    except (ControllerError, OSError) as error:
+        print(f"cannot serve: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""One venue on one machine: starts, watches and stops its processes; the demo."""

@@ -1,0 +1,71 @@
+"""`palaestra-venue up | demo`: run a venue on this machine."""
+
+import argparse
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from venue.profile import BadProfile, Profile
+from venue.supervisor import Supervisor, VenueError
+
+DEMO = Path(__file__).resolve().parent.parent / "configs" / "venues" / "demo.toml"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="palaestra-venue", description="Run a training ground on this machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="start the venue and keep it running until Ctrl-C")
+    demo = commands.add_parser("demo", help="three competing vendors' jobs share one venue, in under three minutes")
+    for command in (up, demo):
+        command.add_argument("--venue", type=Path, default=DEMO, help="the venue file (default: the demo hall)")
+        command.add_argument("--data", type=Path, help="folder for everything it keeps (default: .palaestra/<venue>)")
+    demo.add_argument("--report", type=Path, default=Path("report"), help="folder of the written report")
+    demo.add_argument("--keep", action="store_true", help="leave the venue running afterwards, until Ctrl-C")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        profile = Profile.load(arguments.venue)
+        data = arguments.data or Path(".palaestra") / profile.venue
+        if arguments.command == "demo":
+            from venue.demo import run
+
+            return run(profile, data, arguments.report, keep=arguments.keep)
+        return _up(profile, data)
+    except (BadProfile, VenueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _up(profile: Profile, data: Path) -> int:
+    """Run until a signal comes."""
+    stop = threading.Event()
+    supervisor = Supervisor(profile, data, say=lambda text: print(f"  {text}", flush=True), interrupt=stop)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        print(f"{profile.name}", flush=True)
+        supervisor.start()
+        print(welcome(supervisor), flush=True)
+        stop.wait()
+        print("stopping", flush=True)
+    finally:
+        supervisor.stop()
+    return 0
+
+
+def welcome(supervisor: Supervisor) -> str:
+    """Say where everything is."""
+    logins = supervisor.data / "logins"
+    vendor = supervisor.profile.vendors[0]
+    return (
+        f"\n  console    {supervisor.api_url}\n"
+        f"  scheduler  {supervisor.scheduler_address}\n"
+        f"  log in     palaestra login {logins / (vendor + '.toml')}\n"
+        f"  tokens     {supervisor.data / 'tokens'} (for the console: paste one)\n"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""Starts a venue's processes in order, restarts what dies, stops all of it within ten seconds."""
+
+import fcntl
+import json
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import grpc
+from palaestra.v1 import venue_pb2, venue_service_pb2, venue_service_pb2_grpc
+
+from venue.login import write_logins
+from venue.process import Process
+from venue.profile import Profile
+
+log = logging.getLogger(__name__)
+
+READY_S = 90.0
+WATCH_PERIOD_S = 0.1
+# Together under ten seconds: first those who use the scheduler, then the scheduler.
+STOP_USERS_S = 5.0
+STOP_SCHEDULER_S = 4.0
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+Say = Callable[[str], None]
+
+
+class VenueError(Exception):
+    """The venue cannot be started; the message says why and shows the end of the log."""
+
+
+class Supervisor:
+    """The processes of one venue.
+
+    Attributes:
+        data: Folder of everything the venue keeps.
+        api_url: Address of console and REST.
+        scheduler_address: Address for SDK and CLI.
+    """
+
+    def __init__(
+        self, profile: Profile, data: Path, *, say: Say = lambda text: None, interrupt: threading.Event | None = None
+    ) -> None:
+        """Prepare, start nothing. interrupt: set from outside to give up starting. Raises VenueError."""
+        self.profile = profile
+        self.data = data.resolve()
+        self._say = say
+        self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = _lock(self.data / "venue.lock")
+        self._logs = self.data / "logs"
+        self._logs.mkdir(exist_ok=True)
+        self.scheduler_address = f"127.0.0.1:{profile.scheduler_port or _free_port()}"
+        api_port = profile.api_port or _free_port()
+        self.api_url = f"http://127.0.0.1:{api_port}"
+        self._scheduler = self._process("scheduler", ["--venue", str(profile.path), "--data", str(self.data),
+                                                      "--listen", self.scheduler_address])  # fmt: skip
+        self._users = [*(self._host(host) for host in profile.hosts), self._runner(), self._api(api_port)]
+        self._interrupt = interrupt or threading.Event()
+        self._stopping = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
+
+    @property
+    def processes(self) -> list[Process]:
+        """All processes, the scheduler first."""
+        return [self._scheduler, *self._users]
+
+    def process(self, name: str) -> Process:
+        """Return the process of that name."""
+        return next(process for process in self.processes if process.name == name)
+
+    def token(self, name: str) -> str:
+        """Return a token by the name of its file: "operator", "vendor-acme"."""
+        return (self.data / "tokens" / f"{name}.token").read_text().strip()
+
+    def start(self) -> None:
+        """Start everything and wait until the venue can work. Raises VenueError."""
+        self._say("starting the scheduler")
+        self._scheduler.start()
+        self._await("the scheduler", lambda: self._venue() is not None, self._scheduler)
+        write_logins(self.data, self.profile.vendors, self.scheduler_address, self.api_url)
+        for process in self._users:
+            self._say(f"starting {process.name}")
+            process.start()
+        self._watcher.start()
+        hosts = [self.process(f"host-{host}") for host in self.profile.hosts]
+        self._await("the unit hosts", self._hosts_connected, *hosts)
+        self._await("the runner and its Ray", self._runner_connected, self.process("runner"))
+        api = self.process("api")
+        self._await("the console", lambda: _answers(self.api_url), api)
+
+    def stop(self) -> None:
+        """Stop everything, the scheduler last. Returns within ten seconds."""
+        self._stopping.set()
+        if self._watcher.is_alive():
+            self._watcher.join()
+        for process in self._users:
+            process.terminate()
+        deadline_s = time.monotonic() + STOP_USERS_S
+        for process in self._users:
+            process.wait(deadline_s)
+        self._scheduler.terminate()
+        self._scheduler.wait(time.monotonic() + STOP_SCHEDULER_S)
+        os.close(self._lock)
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(WATCH_PERIOD_S):
+            for process in self.processes:
+                if process.watch():
+                    self._say(f"{process.name} ended and was started again")
+
+    def _await(self, what: str, ready: Callable[[], bool], *processes: Process) -> None:
+        deadline_s = time.monotonic() + READY_S
+        while not ready():
+            if self._interrupt.wait(0.1):
+                raise VenueError("stopped while starting")
+            # Exit code 2 is a refusal (bad file, port in use); starting again would not help.
+            refused = next((process for process in processes if process.exit_code == 2), None)
+            if refused is not None or time.monotonic() > deadline_s:
+                process = refused or processes[0]
+                raise VenueError(f"{what} did not start; the end of {process.log_path}:\n{process.tail()}")
+
+    def _venue(self) -> venue_pb2.Venue | None:
+        token = self.data / "tokens" / "operator.token"
+        if not token.exists():
+            return None
+        with grpc.insecure_channel(self.scheduler_address) as channel:
+            stub = venue_service_pb2_grpc.VenueServiceStub(channel)
+            metadata = (("authorization", f"Bearer {self.token('operator')}"),)
+            try:
+                return stub.GetVenue(
+                    venue_service_pb2.GetVenueRequest(name="venues/-"), timeout=2.0, metadata=metadata
+                )
+            except grpc.RpcError:
+                return None
+
+    def _hosts_connected(self) -> bool:
+        """Whether the scheduler sees all units that the hosts serve; each host leaves their number once it serves."""
+        files = [self.data / "hosts" / f"{host}.address" for host in self.profile.hosts]
+        if not all(file.exists() for file in files):
+            return False
+        served = sum(json.loads(file.read_text())["units"] for file in files)
+        with grpc.insecure_channel(self.scheduler_address) as channel:
+            stub = venue_service_pb2_grpc.VenueServiceStub(channel)
+            metadata = (("authorization", f"Bearer {self.token('operator')}"),)
+            request = venue_service_pb2.ListUnitsRequest(parent="venues/-", page_size=1000)
+            try:
+                units = stub.ListUnits(request, timeout=2.0, metadata=metadata).units
+            except grpc.RpcError:
+                return False
+        return sum(unit.state != venue_pb2.UNIT_STATE_OFFLINE for unit in units) >= served
+
+    def _runner_connected(self) -> bool:
+        venue = self._venue()
+        return venue is not None and venue.runner_count > 0
+
+    def _process(self, module: str, arguments: list[str], *, name: str = "") -> Process:
+        command = [sys.executable, "-m", "venue.child", str(os.getpid()), module, *arguments]
+        return Process(name or module, command, self._logs)
+
+    def _host(self, host: str) -> Process:
+        (self.data / "hosts").mkdir(exist_ok=True)
+        (self.data / "hosts" / f"{host}.address").unlink(missing_ok=True)
+        arguments = [
+            "--venue", str(self.profile.path), "--host", host, "--scheduler", self.scheduler_address,
+            "--token-file", str(self.data / "tokens" / "host.token"), "--state", str(self.data / "hosts"),
+        ]  # fmt: skip
+        return self._process("sim.host", arguments, name=f"host-{host}")
+
+    def _runner(self) -> Process:
+        profile = self.profile
+        arguments = [
+            "--scheduler", self.scheduler_address, "--token-file", str(self.data / "tokens" / "runner.token"),
+            "--store", str(self.data / "store"), "--sim-slots", str(profile.sim_slots),
+            "--warm-workers", str(profile.warm_workers), "--ray-cpus", str(profile.ray_cpus),
+            "--ray-address", profile.ray_address,
+        ]  # fmt: skip
+        return self._process("runner", arguments)
+
+    def _api(self, port: int) -> Process:
+        arguments = [
+            "--listen", f"127.0.0.1:{port}", "--scheduler", self.scheduler_address,
+            "--objects", str(self.data / "store" / "objects"),
+            "--console", str(REPOSITORY / "api" / "static" / "console"),
+        ]  # fmt: skip
+        return self._process("api", arguments)
+
+
+def _answers(url: str) -> bool:
+    host, port = url.removeprefix("http://").split(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=1.0):
+            return True
+    except OSError:
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _lock(path: Path) -> int:
+    """Hold the venue's folder. Raises VenueError if another supervisor does."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(file)
+        raise VenueError(f"this venue is running already; its folder {path.parent} is locked") from None
+    return file
