@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from store.errors import ExportRefused
-from store.objects import full_error, sync_folder
+from store.objects import room_for, sync_folder
 
 
 @contextmanager
@@ -22,17 +22,15 @@ def new_folder(target: Path) -> Iterator[Path]:
         StoreFull: The disk is full; everything written was removed.
     """
     _check_free(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.parent / f".{target.name}.{secrets.token_hex(8)}.partial"
-    partial.mkdir(mode=0o700)
     try:
-        yield partial
-        _sync_tree(partial)
-        _check_free(target)
-        os.rename(partial, target)
-        sync_folder(target.parent)
-    except OSError as error:
-        raise full_error(error, str(target)) or error from error
+        with room_for(str(target)):
+            partial.mkdir(mode=0o700, parents=True)
+            yield partial
+            _sync_tree(partial)
+            _check_free(target)
+            os.rename(partial, target)
+            sync_folder(target.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

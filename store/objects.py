@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -79,11 +80,15 @@ def hash_of(file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def full_error(error: OSError, what: str) -> StoreFull | None:
-    """Return StoreFull when `error` says that the disk, the quota or the file size limit is exhausted."""
-    if error.errno not in _FULL:
-        return None
-    return StoreFull(f"no room to write {what}: {os.strerror(error.errno)}")
+@contextmanager
+def room_for(what: str) -> Iterator[None]:
+    """Turn the system's errors for a full disk, quota or file size limit into StoreFull naming `what`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise StoreFull(f"no room to write {what}: {os.strerror(error.errno)}") from error
 
 
 class LocalObjects:
@@ -112,12 +117,9 @@ class LocalObjects:
         """See `ObjectStore.put_file`. A move within one file system costs no copy."""
         if move and path.stat().st_dev == self._folder.stat().st_dev:
             return self._adopt(path)
-        with Claim(self._incoming) as claim:
-            try:
-                with open(path, "rb") as source, open(claim.path, "wb") as target:
-                    shutil.copyfileobj(source, target, 1 << 20)
-            except OSError as error:
-                raise full_error(error, f"object from {path.name}") or error from error
+        with room_for(f"object from {path.name}"), Claim(self._incoming) as claim:
+            with open(path, "rb") as source, open(claim.path, "wb") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
             stored = self._adopt(claim.path)
         if move:
             path.unlink()
@@ -161,10 +163,8 @@ class LocalObjects:
             os.fchmod(file.fileno(), 0o600)
             sha256 = hash_of(file)
             size_bytes = file.tell()
-            try:
+            with room_for(f"object {sha256}"):  # delayed allocation may find the disk full only now
                 os.fsync(file.fileno())
-            except OSError as error:  # delayed allocation may find the disk full only now
-                raise full_error(error, f"object {sha256}") or error from error
         place = self._place(sha256)
         # Renaming over an object that is there already replaces it by proven bytes: putting again heals.
         os.rename(path, place)

@@ -31,7 +31,7 @@ from store.episode import (
 )
 from store.errors import EpisodeClosed, InvalidEpisode
 from store.layout import HEADER_KEY, OUTCOME_KEY, check_block, schema_of
-from store.objects import ObjectStore, full_error
+from store.objects import ObjectStore, room_for
 from store.spool import Claim
 
 BLOCK_BYTES = 1 << 20
@@ -59,7 +59,10 @@ class EpisodeRecorder:
     def __init__(
         self, header: EpisodeHeader, spool_dir: Path, objects: ObjectStore, *, block_bytes: int = BLOCK_BYTES
     ) -> None:
-        """Open a spool file. With `spool_dir` on the file system of `objects`, sealing needs no copy."""
+        """Open a spool file. With `spool_dir` on the file system of `objects`, sealing needs no copy.
+
+        Memory is one block of about `block_bytes`, used as rows come. Raises StoreFull.
+        """
         self.header = header
         self._objects = objects
         self._schema = schema_of(header)
@@ -81,7 +84,8 @@ class EpisodeRecorder:
         self._stream: Any = None
         self._sink: Any = None
         self._closed = ""
-        self._claim = Claim(spool_dir)
+        with room_for(f"episode {header.name}"):
+            self._claim = Claim(spool_dir)
 
     @property
     def rows(self) -> int:
@@ -177,12 +181,11 @@ class EpisodeRecorder:
             raise self._fail(InvalidEpisode(f"rows: 0: episode {self.header.name} has no row"))
         rows = self.rows
         try:
-            table = self._table()
-            metadata = {HEADER_KEY: self.header.to_json(), OUTCOME_KEY: outcome.to_json()}
-            write_sealed(table.replace_schema_metadata(metadata), self._claim.extra)
-            stored = self._objects.put_file(self._claim.extra, move=True)
-        except OSError as error:
-            raise self._fail(full_error(error, f"episode {self.header.name}") or error) from error
+            with room_for(f"episode {self.header.name}"):
+                table = self._table()
+                metadata = {HEADER_KEY: self.header.to_json(), OUTCOME_KEY: outcome.to_json()}
+                write_sealed(table.replace_schema_metadata(metadata), self._claim.extra)
+                stored = self._objects.put_file(self._claim.extra, move=True)
         except BaseException as error:
             self._fail(error)
             raise
@@ -227,14 +230,16 @@ class EpisodeRecorder:
     def _spool(self) -> None:
         self._check()
         try:
-            if self._stream is None:
-                self._sink = pa.OSFile(str(self._claim.path), "wb")
-                # The header goes first, so that a salvager of open episodes could tell whose they are.
-                schema = self._schema.with_metadata({HEADER_KEY: self.header.to_json()})
-                self._stream = pa.ipc.new_stream(self._sink, schema)
-            self._stream.write_batch(self._batch())
-        except OSError as error:
-            raise self._fail(full_error(error, f"episode {self.header.name}") or error) from error
+            with room_for(f"episode {self.header.name}"):
+                if self._stream is None:
+                    self._sink = pa.OSFile(str(self._claim.path), "wb")
+                    # The header goes first, so that a salvager of open episodes could tell whose they are.
+                    schema = self._schema.with_metadata({HEADER_KEY: self.header.to_json()})
+                    self._stream = pa.ipc.new_stream(self._sink, schema)
+                self._stream.write_batch(self._batch())
+        except BaseException as error:
+            self._fail(error)
+            raise
         self._spooled_rows += self._fill
         self._fill = 0
 
