@@ -17,6 +17,7 @@ from sim.errors import BrokenModel
 # Physics runs at the control core's rate; models that ask for larger steps are brought down to it.
 PHYSICS_PERIOD_S = 0.002
 FLOOR = "floor"
+FLOOR_LIGHT = "floor_light"
 _DRIVEN = (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE)
 
 
@@ -140,7 +141,7 @@ def add_floor(spec: mujoco.MjSpec) -> None:
         friction=[1.0, 0.02, 0.001],
     )
     spec.worldbody.add_light(
-        name="floor_light", pos=[1.5, -2.0, 4.0], dir=[-0.35, 0.45, -1.0], diffuse=[0.55, 0.55, 0.55]
+        name=FLOOR_LIGHT, pos=[1.5, -2.0, 4.0], dir=[-0.35, 0.45, -1.0], diffuse=[0.55, 0.55, 0.55]
     )
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from sim.catalog import find
 from sim.errors import NoDisplay
 from sim.mjcf import compile_model
+from sim.model import FLOOR_LIGHT
 from sim.venue import VenueTwin, load_venue, venue_spec
 
 Image = npt.NDArray[np.uint8]
@@ -30,13 +31,18 @@ def robot_picture(robot_id: str, *, menagerie_root: Path | None = None) -> Image
     """
     entry = find(robot_id, menagerie_root)
     spec = entry.mjspec(visuals=True)
+    # One light for all: makers' models bring several, none, or very bright ones.
+    for light in list(spec.lights):
+        if light.name != FLOOR_LIGHT:
+            spec.delete(light)
     _open_background(spec)
     model = compile_model(spec, label=robot_id)
     data = _home(model)
     low, high = _bounds(model, data)
     camera = mujoco.MjvCamera()
     camera.lookat = (low + high) / 2
-    camera.distance = 1.9 * float(np.linalg.norm(high - low)) / 2 / np.tan(np.radians(45 / 2)) / 1.35
+    # The diagonal of the robot fills the picture's height: half of it at half of MuJoCo's 45 degree view.
+    camera.distance = 0.5 * float(np.linalg.norm(high - low)) / np.tan(np.radians(45 / 2))
     camera.azimuth, camera.elevation = 145.0, -14.0
     return draw(model, data, camera)
 
@@ -49,7 +55,7 @@ def venue_picture(venue: VenueTwin) -> Image:
     data = _home(model)
     camera = mujoco.MjvCamera()
     camera.lookat = (venue.width_m / 2, venue.depth_m / 2 - 0.5, 0.0)
-    camera.distance = 1.12 * max(venue.width_m, 1.5 * venue.depth_m)
+    camera.distance = 0.95 * max(venue.width_m, 1.5 * venue.depth_m)
     camera.azimuth, camera.elevation = 90.0, -42.0
     return draw(model, data, camera)
 
@@ -129,8 +135,9 @@ def _open_background(spec: mujoco.MjSpec) -> None:
     sky.builtin = mujoco.mjtBuiltin.mjBUILTIN_GRADIENT
     sky.rgb1, sky.rgb2 = [0.93, 0.95, 0.97], [0.72, 0.78, 0.84]
     sky.width = sky.height = 256
-    spec.visual.headlight.ambient = [0.35, 0.35, 0.35]
-    spec.visual.headlight.diffuse = [0.45, 0.45, 0.45]
+    spec.visual.headlight.ambient = [0.30, 0.30, 0.30]
+    spec.visual.headlight.diffuse = [0.30, 0.30, 0.30]
+    spec.visual.headlight.specular = [0.1, 0.1, 0.1]
 
 
 def _bounds(model: mujoco.MjModel, data: mujoco.MjData) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -227,7 +227,7 @@ def _attach(spec: mujoco.MjSpec, unit: UnitTwin, *, visuals: bool) -> list[float
     """Attach one robot and return its part of the home configuration."""
     robot = find(unit.robot).mjspec(visuals=visuals, floor=False)
     home = np.array(robot.key("home").qpos, dtype=np.float64)
-    use_no_keyframe(robot)
+    _make_a_guest(robot, spec)
     yaw = math.radians(unit.yaw_deg)
     quat = (math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2))
     frame = spec.worldbody.add_frame(pos=(unit.x_m, unit.y_m, 0.0), quat=quat)
@@ -244,17 +244,17 @@ def _attach(spec: mujoco.MjSpec, unit: UnitTwin, *, visuals: bool) -> list[float
     return [float(v) for v in home]
 
 
-def use_no_keyframe(spec: mujoco.MjSpec) -> None:
-    """Remove all keyframes: a robot's own do not fit a scene of many."""
-    for key in list(spec.keys):
-        spec.delete(key)
+def _make_a_guest(robot: mujoco.MjSpec, hall: mujoco.MjSpec) -> None:
+    """Take from a robot's model what only makes sense when it is alone: its keyframes, lights and options."""
+    for thing in [*robot.keys, *robot.lights]:
+        robot.delete(thing)
+    for name in ("timestep", "integrator", "cone", "impratio", "iterations", "tolerance", "noslip_iterations"):
+        setattr(robot.option, name, getattr(hall.option, name))
 
 
 def _hall(spec: mujoco.MjSpec, venue: VenueTwin) -> None:
     w, d = venue.width_m, venue.depth_m
     world = spec.worldbody
-    spec.visual.headlight.ambient = [0.35, 0.35, 0.35]
-    spec.visual.headlight.diffuse = [0.35, 0.35, 0.35]
     spec.visual.map.zfar = 100.0
     spec.stat.center = (w / 2, d / 2, 0.5)
     spec.stat.extent = max(w, d) / 2
@@ -286,7 +286,7 @@ def _hall(spec: mujoco.MjSpec, venue: VenueTwin) -> None:
         )
     for i, x in enumerate((0.25, 0.75)):
         world.add_light(
-            name=f"lamp_{i}", pos=(x * w, d / 2, 6.0), dir=(0.1, 0.1, -1), diffuse=(0.35, 0.35, 0.35), castshadow=i == 0
+            name=f"lamp_{i}", pos=(x * w, d / 2, 8.0), dir=(0.1, 0.15, -1), diffuse=(0.22, 0.22, 0.22), castshadow=i == 0
         )
 
 

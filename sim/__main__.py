@@ -1,0 +1,95 @@
+"""`python -m sim robots | motions | tasks | picture SUBJECT OUT.png | host ...`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sim.errors import SimError
+
+
+def robots(menagerie_root: Path | None) -> int:
+    """Print the catalogue as a table."""
+    from sim import catalog
+
+    rows = [("id", "maker", "name", "class", "joints", "licence", "model")]
+    for entry in catalog.robots(menagerie_root):
+        there = entry.available()
+        rows.append(
+            (
+                entry.id,
+                entry.maker,
+                entry.name,
+                entry.robot_class,
+                str(len(entry.joint_names())) if there else "-",
+                entry.licence,
+                entry.provenance() if there else f"missing: pip install {entry.package}",
+            )
+        )
+    _print_table(rows)
+    return 0
+
+
+def motions() -> int:
+    """Print all motions."""
+    from sim.motion import motions as known
+
+    _print_table([("motion", "for", "what"), *((m.name, ", ".join(m.robot_classes), m.title) for m in known().values())])
+    return 0
+
+
+def tasks() -> int:
+    """Print all tasks."""
+    from sim.task import tasks as known
+
+    rows = [("task", "for", "length", "what", "success")]
+    rows += [(t.name, ", ".join(t.robot_classes), f"{t.horizon_s:g} s", t.title, t.success) for t in known().values()]
+    _print_table(rows)
+    return 0
+
+
+def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return 0, or 2 where what was asked for cannot be done."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] == ["host"]:
+        from sim.host import main as host
+
+        return host(given[1:])
+    parser = argparse.ArgumentParser(prog="python -m sim", description="The simulation room.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("robots", help="list the robot catalogue")
+    commands.add_parser("motions", help="list the scripted motions")
+    commands.add_parser("tasks", help="list the tasks")
+    commands.add_parser("host", help="serve emulated units; see python -m sim.host --help")
+    draw = commands.add_parser("picture", help="draw a robot or a venue")
+    draw.add_argument("subject", help="robot id, or a venue file ending in .toml")
+    draw.add_argument("out", type=Path, help="PNG file to write")
+    parsed = parser.parse_args(given)
+    root = os.environ.get("MENAGERIE_ROOT")
+    menagerie_root = Path(root) if root else None
+    try:
+        if parsed.command == "robots":
+            return robots(menagerie_root)
+        if parsed.command == "motions":
+            return motions()
+        if parsed.command == "tasks":
+            return tasks()
+        from sim.picture import picture
+
+        picture(parsed.subject, parsed.out, menagerie_root=menagerie_root)
+        print(parsed.out)
+    except (SimError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
