@@ -171,6 +171,16 @@ def test_flags_become_the_job_they_say(run: Run, venue: FakeVenue) -> None:
     assert (job.claim.duration.seconds, job.claim.sim_slots, job.display_name) == (90, 0, "two")
 
 
+def test_a_list_that_was_cut_short_says_so(run: Run, venue: FakeVenue) -> None:
+    for _ in range(3):
+        venue.add_job()
+
+    code, out, err = run("jobs", "--limit", "2")
+    assert (code, len(out.splitlines())) == (0, 3)
+    assert "newest 2" in err
+    assert run("jobs", "--limit", "4")[2] == ""
+
+
 def test_a_dry_run_submits_nothing(run: Run, venue: FakeVenue, job_file: Path) -> None:
     assert run("submit", "--dry-run", str(job_file))[0] == 0
     assert not venue.jobs

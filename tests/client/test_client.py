@@ -140,7 +140,7 @@ def test_an_unknown_token_is_a_bad_token(venue: FakeVenue) -> None:
 def test_no_server_is_unreachable_within_the_deadline(venue: FakeVenue) -> None:
     venue.stop()
     with Client(venue.address, VENDOR_TOKEN, timeout_s=0.3) as client:
-        with pytest.raises(Unreachable):
+        with pytest.raises(Unreachable, match=venue.address):
             client.venue()
         with pytest.raises(Unreachable):
             next(client.watch_events())
@@ -225,6 +225,21 @@ def test_a_short_name_is_completed_with_the_callers_vendor(client: Client, venue
     assert list(client.log(short)) == []
     assert client.unit("arm-2").name == "venues/test/units/arm-2"
     assert len(venue.calls("GetIdentity")) == 1
+
+
+def test_short_names_inside_a_job_are_completed(client: Client, venue: FakeVenue) -> None:
+    units = [jobs.unit(name="arm-1"), jobs.unit(name="venues/other/units/arm-2")]
+    spec = jobs.collect(policy_job="01abc", units=units, cell=jobs.cell(name="bench"))
+    job = client.submit(spec)
+    (batched,) = client.submit_many([jobs.evaluate("reach", "own_arm", policy_job="01abc")])
+
+    assert [request.selector.unit for request in job.claim.units] == [
+        "venues/test/units/arm-1",
+        "venues/other/units/arm-2",
+    ]
+    assert job.claim.cell.cell == "venues/test/cells/bench"
+    assert job.collect.policy_job == batched.job.evaluate.policy_job == "vendors/acme/jobs/01abc"
+    assert spec.collect.policy_job == "01abc"
 
 
 def test_an_operator_must_give_a_full_job_name(operator: Client, venue: FakeVenue) -> None:
@@ -328,7 +343,7 @@ def test_a_watcher_that_leaves_ends_its_call(client: Client, venue: FakeVenue) -
     job = venue.add_job()
     watch = client.watch_job(job.name)
     next(watch)
-    watch.close()  # type: ignore[attr-defined]
+    watch.close()
 
     assert client.job(job.name).name == job.name
 

@@ -57,6 +57,14 @@ def test_the_environment_goes_over_the_file(tmp_path: Path) -> None:
     assert login.find({**environ, "PALAESTRA_ADDRESS": "here:1"}).token == LAB.token
 
 
+def test_a_named_profile_counts_alone(tmp_path: Path) -> None:
+    """An operator who says --profile must not act as whom the environment names."""
+    environ = {"XDG_CONFIG_HOME": str(tmp_path)}
+    login.save(environ, "lab", LAB)
+
+    assert login.find({**environ, "PALAESTRA_ADDRESS": "here:1", "PALAESTRA_TOKEN": "other"}, "lab") == LAB
+
+
 def test_no_login_says_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(PalaestraError) as caught:
         login.find({"HOME": str(tmp_path)})

@@ -181,7 +181,7 @@ def test_streams_and_jobs_outlive_a_killed_scheduler(scheduler: Scheduler, acme:
     names.append(acme.submit(REACH).name)
     acme.cancel(names[-1])
     threads[1].join(timeout=START_S)
-    complete = []
+    complete: list[int] = []
     for batch in acme.watch_events(start):
         complete.extend(event.sequence for event in batch.events)
         if batch.sequence >= last:

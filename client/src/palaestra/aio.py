@@ -65,6 +65,7 @@ class AsyncClient:
             if credentials is not None
             else grpc.aio.insecure_channel(address, options)
         )
+        self._address = address
         self._metadata = channel.authorization(token)
         self._timeout_s = timeout_s
         self._outage_s = outage_s
@@ -135,10 +136,14 @@ class AsyncClient:
             request_id: A UUID. The same id again returns the first job instead of a second one.
             validate_only: Check everything, change nothing; the answer has no name.
         """
-        request_id = request_id or new_request_id()
-        return await self._send(
-            calls.submit(await self._parent(), job, request_id, validate_only=validate_only)
+        identity = await self._identity()
+        call = calls.submit(
+            names.parent(identity),
+            names.complete(job, identity),
+            request_id or new_request_id(),
+            validate_only=validate_only,
         )
+        return await self._send(call)
 
     async def submit_many(self, jobs: Sequence[Job], *, atomic: bool = True) -> list[BatchSubmitResult]:
         """Submit jobs together and return one result for each, in order: its `job`, or its `failure`.
@@ -147,13 +152,15 @@ class AsyncClient:
             jobs: At most 1,000 if atomic; otherwise any number, sent 1,000 at a time.
             atomic: All or none; one that is refused raises. Otherwise the valid ones are accepted.
         """
-        step = max(len(jobs), 1) if atomic else calls.BATCH_MAX
-        parent = await self._parent()
+        identity = await self._identity()
+        parent = names.parent(identity)
+        specs = [names.complete(job, identity) for job in jobs]
+        step = max(len(specs), 1) if atomic else calls.BATCH_MAX
         results: list[BatchSubmitResult] = []
-        for start in range(0, max(len(jobs), 1), step):
-            batch = jobs[start : start + step]
-            ids = [new_request_id() for _ in batch]
-            response = await self._send(calls.submit_many(parent, batch, ids, atomic=atomic))
+        for start in range(0, max(len(specs), 1), step):
+            batch = specs[start : start + step]
+            request_ids = [new_request_id() for _ in batch]
+            response = await self._send(calls.submit_many(parent, batch, request_ids, atomic=atomic))
             results += response.results
         return results
 
@@ -248,7 +255,7 @@ class AsyncClient:
                 failure = from_rpc(error)
             pause_s = queue_pause_s(failure, left_s=end_s - time.monotonic())
             if pause_s is None:
-                raise failure
+                raise self._placed(failure)
             await asyncio.sleep(pause_s)
 
     async def _pages(self, listing: Listing[R, T]) -> AsyncGenerator[T]:
@@ -281,7 +288,7 @@ class AsyncClient:
                 if stream.finished():
                     return
             except grpc.RpcError as error:
-                failure = from_rpc(error)
+                failure = self._placed(from_rpc(error))
             finally:
                 responses.cancel()
             now_s = time.monotonic()
@@ -291,6 +298,14 @@ class AsyncClient:
                     raise TimeoutError(f"not ended after {timeout_s:g} s: {call.request!s}".strip())
             pause_s = outage.pause_s(failure, now_s=now_s, chance=random.random())
             await asyncio.sleep(pause_s if left_s is None else min(pause_s, left_s))
+
+    def _placed(self, failure: PalaestraError) -> PalaestraError:
+        """Return the failure; if nobody answered, with the address in it."""
+        return (
+            Unreachable(f"{self._address}: {failure.message}")
+            if isinstance(failure, Unreachable)
+            else failure
+        )
 
     def _method(self, kind: Callable[..., Any], call: Call[R]) -> Callable[..., Any]:
         if call.method not in self._methods:

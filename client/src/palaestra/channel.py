@@ -14,6 +14,8 @@ from palaestra.v1 import episode_service_pb2, job_service_pb2, venue_service_pb2
 _REPEATABLE = frozenset({"SubmitJob", "BatchSubmitJobs", "CancelJob", "StopUnit"})
 _READS = ("Get", "List", "Explain")
 
+RECEIVE_MAX_BYTES = 64 * 1024 * 1024
+
 # AIP-194: only UNAVAILABLE is retried. 5 is also the most attempts that gRPC's core allows.
 _RETRY_POLICY = {
     "maxAttempts": 5,
@@ -46,6 +48,8 @@ def service_config() -> dict[str, Any]:
 def options(address: str) -> list[tuple[str, Any]]:
     """Return the options of a channel to `address`."""
     return [
+        # gRPC's own 4 MiB is less than a page of jobs with long return curves may take.
+        ("grpc.max_receive_message_length", RECEIVE_MAX_BYTES),
         # A proxy could not reach this machine, and must not see its tokens.
         ("grpc.enable_http_proxy", 0 if is_loopback(address) else 1),
         ("grpc.service_config", json.dumps(service_config())),

@@ -3,7 +3,7 @@
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -62,6 +62,7 @@ class Client:
             if credentials is not None
             else grpc.insecure_channel(address, options)
         )
+        self._address = address
         self._metadata = channel.authorization(token)
         self._timeout_s = timeout_s
         self._outage_s = outage_s
@@ -131,8 +132,14 @@ class Client:
             request_id: A UUID. The same id again returns the first job instead of a second one.
             validate_only: Check everything, change nothing; the answer has no name.
         """
-        request_id = request_id or new_request_id()
-        return self._send(calls.submit(self._parent(), job, request_id, validate_only=validate_only))
+        identity = self._identity()
+        call = calls.submit(
+            names.parent(identity),
+            names.complete(job, identity),
+            request_id or new_request_id(),
+            validate_only=validate_only,
+        )
+        return self._send(call)
 
     def submit_many(self, jobs: Sequence[Job], *, atomic: bool = True) -> list[BatchSubmitResult]:
         """Submit jobs together and return one result for each, in order: its `job`, or its `failure`.
@@ -141,12 +148,16 @@ class Client:
             jobs: At most 1,000 if atomic; otherwise any number, sent 1,000 at a time.
             atomic: All or none; one that is refused raises. Otherwise the valid ones are accepted.
         """
-        step = max(len(jobs), 1) if atomic else calls.BATCH_MAX
+        identity = self._identity()
+        parent = names.parent(identity)
+        specs = [names.complete(job, identity) for job in jobs]
+        step = max(len(specs), 1) if atomic else calls.BATCH_MAX
         results: list[BatchSubmitResult] = []
-        for start in range(0, max(len(jobs), 1), step):
-            batch = jobs[start : start + step]
-            ids = [new_request_id() for _ in batch]
-            results += self._send(calls.submit_many(self._parent(), batch, ids, atomic=atomic)).results
+        for start in range(0, max(len(specs), 1), step):
+            batch = specs[start : start + step]
+            request_ids = [new_request_id() for _ in batch]
+            response = self._send(calls.submit_many(parent, batch, request_ids, atomic=atomic))
+            results += response.results
         return results
 
     def job(self, name: str) -> Job:
@@ -157,7 +168,7 @@ class Client:
         """Yield the vendor's jobs, newest first; an operator's are everybody's. `states` keeps only some."""
         return self._pages(calls.jobs(self._parent(), states))
 
-    def watch_job(self, name: str, *, timeout_s: float | None = None) -> Iterator[Job]:
+    def watch_job(self, name: str, *, timeout_s: float | None = None) -> Generator[Job]:
         """Yield the job now and each time it changes, until it has ended. Cuts are mended.
 
         Raises:
@@ -180,7 +191,7 @@ class Client:
         """Return why a job waits and what would help."""
         return self._send(calls.explain(self._job_name(name)))
 
-    def log(self, name: str, *, from_line: int = 1, follow: bool = False) -> Iterator[LogLine]:
+    def log(self, name: str, *, from_line: int = 1, follow: bool = False) -> Generator[LogLine]:
         """Yield the lines of a job's log; with `follow`, until the job has ended. Cuts are mended."""
         return self._follow(streams.LogTail(self._job_name(name), from_line, follow=follow))
 
@@ -193,12 +204,12 @@ class Client:
         """Return one episode's row of the catalogue, by its full name."""
         return self._send(calls.episode(name))
 
-    def events(self, after_sequence: int = 0) -> Iterator[Event]:
+    def events(self, after_sequence: int = 0) -> Generator[Event]:
         """Yield every change after a sequence number, in order, once each, for ever. Cuts are mended."""
         for batch in self.watch_events(after_sequence):
             yield from batch.events
 
-    def watch_events(self, after_sequence: int = 0) -> Iterator[WatchEventsResponse]:
+    def watch_events(self, after_sequence: int = 0) -> Generator[WatchEventsResponse]:
         """Yield events in batches. Each `sequence` is a place to go on from, even with no event in it."""
         return self._follow(streams.EventTail(after_sequence))
 
@@ -228,7 +239,7 @@ class Client:
                 failure = from_rpc(error)
             pause_s = queue_pause_s(failure, left_s=end_s - time.monotonic())
             if pause_s is None:
-                raise failure
+                raise self._placed(failure)
             time.sleep(pause_s)
 
     def _pages(self, listing: Listing[R, T]) -> Iterator[T]:
@@ -238,7 +249,7 @@ class Client:
             yield from page.items(response)
             page = page.after(response)
 
-    def _follow(self, stream: streams.Stream[R, T], *, timeout_s: float | None = None) -> Iterator[T]:
+    def _follow(self, stream: streams.Stream[R, T], *, timeout_s: float | None = None) -> Generator[T]:
         """Yield what a stream brings, opening it again where it was cut."""
         start_s = time.monotonic()
         outage = Outage(first_s=self._timeout_s, again_s=self._outage_s, now_s=start_s)
@@ -257,7 +268,7 @@ class Client:
                 if stream.finished():
                     return
             except grpc.RpcError as error:
-                failure = from_rpc(error)
+                failure = self._placed(from_rpc(error))
             finally:
                 responses.cancel()
             now_s = time.monotonic()
@@ -267,6 +278,14 @@ class Client:
                     raise TimeoutError(f"not ended after {timeout_s:g} s: {call.request!s}".strip())
             pause_s = outage.pause_s(failure, now_s=now_s, chance=random.random())
             time.sleep(pause_s if left_s is None else min(pause_s, left_s))
+
+    def _placed(self, failure: PalaestraError) -> PalaestraError:
+        """Return the failure; if nobody answered, with the address in it."""
+        return (
+            Unreachable(f"{self._address}: {failure.message}")
+            if isinstance(failure, Unreachable)
+            else failure
+        )
 
     def _method(self, kind: Callable[..., Any], call: Call[R]) -> Callable[..., Any]:
         if call.method not in self._methods:

@@ -32,7 +32,7 @@ def unit(
         robot_class: Such as "humanoid", "quadruped" or "arm".
         maker: The maker's name as the venue lists it.
         robot_model: Identifier in the robot catalogue.
-        name: One unit's resource name, "venues/*/units/*".
+        name: One unit's name, "venues/*/units/*" or its last part.
         labels: Labels that the unit must carry.
         count: Number of units, at least 1.
     """
@@ -46,7 +46,7 @@ def cell(*, name: str = "", scenario: str = "", level: str = "") -> CellRequest:
     """Return a request for a cell that matches everything given.
 
     Args:
-        name: One cell's resource name, "venues/*/cells/*".
+        name: One cell's name, "venues/*/cells/*" or its last part.
         scenario: The scenario it is fitted for.
         level: "fixed", "structured", "open" or "dynamic" (L1 to L4).
 
@@ -82,7 +82,7 @@ def collect(
 
     Args:
         motion: A motion of the venue's catalogue; or else
-        policy_job: full name of a training job whose policy drives.
+        policy_job: name of a training job whose policy drives, or its last part.
         episodes: Episodes for each unit or world.
         episode_s: Length of an episode [s].
         task: What the robot does, in words.
@@ -183,7 +183,7 @@ def evaluate(
     Args:
         task: A task of the venue's catalogue.
         robot_model: Identifier in the robot catalogue.
-        policy_job: Full name of a training job; without one, the policy that does nothing, as a baseline.
+        policy_job: Name of a training job; without one, the policy that does nothing, as a baseline.
         episodes: How many.
         sim_slots: Slots to run in.
         duration_s: Longest time the job holds its claim [s].

@@ -10,7 +10,7 @@ import re
 import stat
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from palaestra.errors import PalaestraError
@@ -68,33 +68,32 @@ def parse(text: str, source: str) -> Login:
     return Login(**known)
 
 
-def find(environ: Mapping[str, str], profile: str | None = None) -> Login:
-    """Return the login of a profile, or of the current one, with PALAESTRA_* of the environment put over it.
+def text_of(login: Login) -> str:
+    """Return the login as TOML text, what `parse` reads."""
+    # JSON's strings are TOML's basic strings too, as long as all beyond ASCII is escaped.
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in asdict(login).items() if value)
 
-    PALAESTRA_ADDRESS and PALAESTRA_TOKEN together need no file; PALAESTRA_API_URL goes with them.
+
+def find(environ: Mapping[str, str], profile: str | None = None) -> Login:
+    """Return the login of a profile; or, if none is named, of the environment and the current profile.
+
+    PALAESTRA_ADDRESS, PALAESTRA_TOKEN and PALAESTRA_API_URL go over the current profile's file; the first two
+    together need no file. A profile that is named counts alone: who names one means it.
 
     Raises:
         PalaestraError: BAD_TOKEN if there is no such login, INVALID_FIELD if it is broken.
     """
+    if profile is not None:
+        return _read(environ, profile)
     address, token = environ.get("PALAESTRA_ADDRESS"), environ.get("PALAESTRA_TOKEN")
-    if address and token and profile is None:
-        return Login(address=address, token=token, api_url=environ.get("PALAESTRA_API_URL", ""))
-    name = profile or current(environ)
-    path = path_of(environ, name)
-    try:
-        login = parse(path.read_text("utf-8"), str(path))
-    except FileNotFoundError:
-        raise PalaestraError(
-            "BAD_TOKEN", f"no login for profile {name!r}", metadata={"profile": name}
-        ) from None
-    return Login(
-        address=address or login.address,
-        token=token or login.token,
-        api_url=environ.get("PALAESTRA_API_URL") or login.api_url,
-        vendor=login.vendor if not token else "",
-        role=login.role if not token else "",
-        tls_root=login.tls_root,
-    )
+    api_url = environ.get("PALAESTRA_API_URL", "")
+    if address and token:
+        return Login(address=address, token=token, api_url=api_url)
+    login = _read(environ, current(environ))
+    if token:
+        # Whose it is, the file cannot know.
+        login = replace(login, token=token, vendor="", role="")
+    return replace(login, address=address or login.address, api_url=api_url or login.api_url)
 
 
 def save(environ: Mapping[str, str], profile: str, login: Login) -> Path:
@@ -102,9 +101,7 @@ def save(environ: Mapping[str, str], profile: str, login: Login) -> Path:
     path = path_of(environ, profile)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.parent.chmod(0o700)
-    # JSON's strings are TOML's basic strings too, as long as all beyond ASCII is escaped.
-    lines = [f"{name} = {json.dumps(value)}\n" for name, value in asdict(login).items() if value]
-    _write_private(path, "".join(lines))
+    _write_private(path, text_of(login))
     _write_private(_current_path(environ), f"{profile}\n")
     return path
 
@@ -131,6 +128,16 @@ def path_of(environ: Mapping[str, str], profile: str) -> Path:
 def is_exposed(path: Path) -> bool:
     """Return whether others than the owner may read the file."""
     return bool(path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+
+
+def _read(environ: Mapping[str, str], profile: str) -> Login:
+    path = path_of(environ, profile)
+    try:
+        return parse(path.read_text("utf-8"), str(path))
+    except FileNotFoundError:
+        raise PalaestraError(
+            "BAD_TOKEN", f"no login for profile {profile!r}", metadata={"profile": profile}
+        ) from None
 
 
 def _folder(environ: Mapping[str, str]) -> Path:

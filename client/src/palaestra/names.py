@@ -1,6 +1,7 @@
 """Resource names: full ones as the contract has them, short ones as people type them."""
 
 from palaestra.errors import PalaestraError
+from palaestra.v1.job_pb2 import Job
 from palaestra.v1.venue_service_pb2 import GetIdentityResponse
 
 
@@ -29,6 +30,27 @@ def job(name: str, identity: GetIdentityResponse) -> str:
 def unit(name: str, identity: GetIdentityResponse) -> str:
     """Return "venues/{venue}/units/{name}"; a full name stays as it is."""
     return f"{identity.venue}/units/{name}" if is_short(name) else name
+
+
+def cell(name: str, identity: GetIdentityResponse) -> str:
+    """Return "venues/{venue}/cells/{name}"; a full name stays as it is."""
+    return f"{identity.venue}/cells/{name}" if is_short(name) else name
+
+
+def complete(spec: Job, identity: GetIdentityResponse) -> Job:
+    """Return a copy of a job with full names for the units, cell and policy job that it names."""
+    completed = Job()
+    completed.CopyFrom(spec)
+    for request in completed.claim.units:
+        if request.selector.unit:
+            request.selector.unit = unit(request.selector.unit, identity)
+    if completed.claim.cell.cell:
+        completed.claim.cell.cell = cell(completed.claim.cell.cell, identity)
+    if completed.collect.policy_job:
+        completed.collect.policy_job = job(completed.collect.policy_job, identity)
+    if completed.evaluate.policy_job:
+        completed.evaluate.policy_job = job(completed.evaluate.policy_job, identity)
+    return completed
 
 
 def parent(identity: GetIdentityResponse) -> str:

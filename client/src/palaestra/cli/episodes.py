@@ -33,7 +33,7 @@ def list_episodes(
     from itertools import islice
 
     from palaestra.cli.output import listing, print_json, print_table
-    from palaestra.cli.session import connect
+    from palaestra.cli.session import connect, warn
     from palaestra.cli.text import seconds
     from palaestra.names import last
     from palaestra.v1.episode_pb2 import EpisodeOutcome
@@ -61,6 +61,8 @@ def list_episodes(
         ),
         empty="no episodes",
     )
+    if len(found) == limit:
+        warn(f"these are the newest {limit}; --limit shows more")
 
 
 @episodes.command()

@@ -37,7 +37,7 @@ def list_jobs(
 
     from palaestra.cli import describe
     from palaestra.cli.output import listing, print_json, print_table
-    from palaestra.cli.session import connect
+    from palaestra.cli.session import connect, warn
     from palaestra.names import last
 
     states = [_state(text) for text in state or ()]
@@ -65,6 +65,8 @@ def list_jobs(
         ),
         empty="no jobs",
     )
+    if len(found) == limit:
+        warn(f"these are the newest {limit}; --limit shows more")
 
 
 def show(job: JobName, profile: Profile = None, as_json: Json = False) -> None:

@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 from palaestra.cli.options import Json, Profile
 
 if TYPE_CHECKING:
-    from palaestra.v1.claim_pb2 import CellRequest, UnitRequest
+    from palaestra.v1.claim_pb2 import UnitRequest
     from palaestra.v1.job_pb2 import Job
 
 _FROM_FILE = "file"
@@ -92,6 +92,7 @@ def collect(
     sim_slots: Annotated[
         int | None, typer.Option("--sim-slots", min=0, help="Sim slots for the worlds.")
     ] = None,
+    cell: Annotated[str, typer.Option(metavar="CELL", help="Ask for this cell.")] = "",
     scenario: Annotated[str, typer.Option(help="Ask for a cell fitted for this scenario.")] = "",
     task: Annotated[str, typer.Option(help="What the robot does, in words.")] = "",
     duration_s: _Duration = 600.0,
@@ -108,7 +109,7 @@ def collect(
 
     job = jobs.collect(
         motion=motion,
-        policy_job=_full_name(policy_job, profile),
+        policy_job=policy_job,
         episodes=episodes,
         episode_s=episode_s,
         task=task,
@@ -116,7 +117,7 @@ def collect(
         sim_slots=sim_slots,
         robot_model=model,
         worlds=worlds,
-        cell=_cell(scenario),
+        cell=jobs.cell(name=cell, scenario=scenario) if cell or scenario else None,
         duration_s=duration_s,
         seed=seed,
         display_name=name,
@@ -182,7 +183,7 @@ def evaluate(
     job = jobs.evaluate(
         task,
         model,
-        policy_job=_full_name(policy_job, profile),
+        policy_job=policy_job,
         episodes=episodes,
         sim_slots=sim_slots,
         duration_s=duration_s,
@@ -241,20 +242,3 @@ def _unit(text: str) -> "UnitRequest":
         name=selector.get("name", ""),
         count=int(number),
     )
-
-
-def _cell(scenario: str) -> "CellRequest | None":
-    from palaestra import jobs
-
-    return jobs.cell(scenario=scenario) if scenario else None
-
-
-def _full_name(job: str, profile: str | None) -> str:
-    """Return the full name of a job that the new one builds on."""
-    if not job or "/" in job:
-        return job
-    from palaestra import names
-    from palaestra.cli.session import connect
-
-    with connect(profile) as client:
-        return names.job(job, client.identity())
