@@ -184,13 +184,7 @@ def _write(
     """Write one data set of one body into `root` and return its number of steps."""
     signals = [s for s in METHODS if all(s in header.signals for header in headers.values())]
     first = next(iter(headers.values()))
-    for digest, header in headers.items():
-        for signal in signals:
-            if header.units[signal] != first.units[signal]:
-                raise ExportRefused(
-                    f"episode {digest}: {signal} in {header.units[signal]!r} does not go with "
-                    f"{first.units[signal]!r} in one data set"
-                )
+    _check_units(headers, signals)
     features = _features(first, signals, fps)
     tasks = {task: index for index, task in enumerate(dict.fromkeys(h.task for h in headers.values()))}
     data = _DataFiles(root, _data_schema(features), data_file_mb)
@@ -215,12 +209,14 @@ def _write(
                 "data/file_index": file_index,
                 "dataset_from_index": index,
                 "dataset_to_index": index + length,
+                "meta/episodes/chunk_index": 0,
+                "meta/episodes/file_index": 0,
             }
             for name in features:
-                stats[name].append(FeatureStats.of(columns[name].reshape(length, -1)))
-                for statistic, value in stats[name][-1].as_lists().items():
-                    row[f"stats/{name}/{statistic}"] = value
-            rows.append({**row, "meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0})
+                part = FeatureStats.of(columns[name].reshape(length, -1))
+                stats[name].append(part)
+                row |= {f"stats/{name}/{statistic}": value for statistic, value in part.as_lists().items()}
+            rows.append(row)
             provenance.append(_provenance(episode, digest, number, length))
             index += length
             count()
@@ -240,6 +236,17 @@ def _write(
     }
     _write_json(root / "meta" / "palaestra.json", sidecar)
     return index
+
+
+def _check_units(headers: dict[str, EpisodeHeader], signals: Sequence[str]) -> None:
+    first = next(iter(headers.values()))
+    for digest, header in headers.items():
+        for signal in signals:
+            if header.units[signal] != first.units[signal]:
+                raise ExportRefused(
+                    f"episode {digest}: {signal} in {header.units[signal]!r} does not go with "
+                    f"{first.units[signal]!r} in one data set"
+                )
 
 
 def _step_view(episode: Episode, signals: Sequence[str], fps: int) -> dict[str, np.ndarray]:

@@ -1,6 +1,7 @@
 """An episode as a picture: one small panel per joint with position, target and effort over time."""
 
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,14 @@ from store.reader import Episode
 
 MAX_PANELS = 64
 _POINTS = 1000
+_WIDE_FONTS = (
+    "Noto Sans CJK SC",
+    "Source Han Sans SC",
+    "WenQuanYi Zen Hei",
+    "Microsoft YaHei",
+    "PingFang SC",
+)
+"""Fonts with Chinese characters: the first installed one helps where the default font has no glyph."""
 _POSITION, _TARGET, _EFFORT = "#0b5fa5", "#e07b00", "#9a9a9a"
 
 
@@ -38,6 +47,17 @@ def draw_episode(episode: Episode, out: Path) -> None:
     All panels share the axis of the effort, so that the joints that work stand out.
     """
     # Drawing is rare and matplotlib is slow to import: the recorder must not pay for it.
+    from matplotlib import font_manager, rc_context
+
+    installed = set(font_manager.get_font_names())
+    fonts = ["DejaVu Sans", *[font for font in _WIDE_FONTS if font in installed][:1]]
+    with rc_context({"font.family": fonts}), warnings.catch_warnings():
+        # Without such a font the characters become boxes; a picture with boxes beats a page of warnings.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        _draw(episode, out)
+
+
+def _draw(episode: Episode, out: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

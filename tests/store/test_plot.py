@@ -18,7 +18,7 @@ def test_an_episode_is_drawn(
 ) -> None:
     """The picture shows blue positions, orange targets and grey efforts, also with joints left out."""
     monkeypatch.setattr(store.plot, "MAX_PANELS", 4)
-    header = make_header(joints, task="cost: $5 _{")
+    header = make_header(joints, task="cost: $5 _{ 箱子")
 
     draw_episode(read_episode(house.seal(header).path), tmp_path / "out.png")
 
