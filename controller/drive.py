@@ -58,22 +58,22 @@ class Grants(Protocol):
         """Return the grant that holds on the unit now."""
         ...
 
-    def highest(self, unit: str) -> int:
-        """Return the unit's highest epoch."""
+    def newest(self, unit: str) -> int:
+        """Return the highest epoch of the unit that the host has heard of."""
         ...
 
 
 def permit(
-    request: pb.DriveOpen, grant: Grant | None, *, known: bool, highest: int, now_s: float
+    request: pb.DriveOpen, grant: Grant | None, *, known: bool, newest: int, now_s: float
 ) -> PalaestraError | None:
     """Return why the unit may not be opened with this request, or None if it may."""
     if not known:
         return PalaestraError("NOT_FOUND", f"{request.unit} is not on this host")
-    if request.epoch < highest:
+    if request.epoch < newest:
         return PalaestraError(
             "STALE_EPOCH",
-            f"{request.unit}: epoch {request.epoch} is over, the unit is at {highest}",
-            metadata={"epoch": str(request.epoch), "highest_epoch": str(highest)},
+            f"{request.unit}: epoch {request.epoch} is over, the unit is at {newest}",
+            metadata={"epoch": str(request.epoch), "newest_epoch": str(newest)},
         )
     asked = f"lease {request.lease!r}, epoch {request.epoch}"
     if grant is None or grant.deadline_s <= now_s:
@@ -153,7 +153,7 @@ class DriveService:
             request,
             self._grants.grant(unit),
             known=unit in self._units,
-            highest=self._grants.highest(unit),
+            newest=self._grants.newest(unit),
             now_s=self._now_s(),
         )
         if refusal is not None:
@@ -307,10 +307,10 @@ class DriveService:
         if self._shutting_down:
             return pb.DriveEnded(reason="SHUTTING_DOWN", message="the host is stopping")
         grant = self._grants.grant(request.unit)
-        highest = self._grants.highest(request.unit)
+        newest = self._grants.newest(request.unit)
         status = self._station.status(request.unit)
-        if highest > request.epoch:
-            return pb.DriveEnded(reason="STALE_EPOCH", message=f"{request.unit} was granted again: {highest}")
+        if newest > request.epoch:
+            return pb.DriveEnded(reason="STALE_EPOCH", message=f"{request.unit} was granted again: {newest}")
         if grant is None or grant.deadline_s <= self._now_s():
             return pb.DriveEnded(reason="LEASE_NOT_ACTIVE", message=f"lease {request.lease} has ended")
         if status.state in (State.STOPPING, State.STOPPED):

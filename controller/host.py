@@ -71,6 +71,7 @@ class UnitHost:
         self._address = ""
         self._epochs = EpochFile(settings.state_folder / f"epochs-{settings.host}.json")
         self._held: Mapping[str, Grant] = {}
+        self._offered: dict[str, int] = {}
         self._granting = asyncio.Lock()
         self._order = 0
         self._events = asyncio.get_running_loop()
@@ -99,6 +100,10 @@ class UnitHost:
     def highest(self, unit: str) -> int:
         """Return the unit's highest epoch, as on disk."""
         return self._epochs.highest(unit)
+
+    def newest(self, unit: str) -> int:
+        """Return the highest epoch that the host has heard of, on disk or not yet."""
+        return max(self.highest(unit), self._offered.get(unit, 0))
 
     async def run(self) -> None:
         """Serve until `end`, or until the process is told to stop; then bring all units to rest.
@@ -183,6 +188,8 @@ class UnitHost:
             highest = {unit: self.highest(unit) for unit in self.station.units}
             change = grants.receive(self._held, offers, highest=highest, now_s=self._now_s())
             # What is over is over at once, whatever the disk does next.
+            self._offered |= change.raised
+            self._held = {unit: grant for unit, grant in self._held.items() if unit not in change.over}
             self._end_epochs(change.over)
             try:
                 await asyncio.to_thread(self._epochs.raise_to, change.raised)
@@ -218,6 +225,7 @@ class UnitHost:
                 change = grants.expire(self._held, now_s=self._now_s())
                 if change.over:
                     log.warning("no word from the scheduler, grants ran out: %s", dict(change.over))
+                    self._held = change.held
                     self._end_epochs(change.over)
                     self._apply(change)
 

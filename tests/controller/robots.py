@@ -12,7 +12,7 @@ PERIOD_S = 0.002
 def joint(name: str = "knee", **changes: Any) -> JointSpec:
     """A joint with a range of +-2 rad and 100 N m."""
     numbers: dict[str, Any] = {
-        "q_min_rad": -2.0, "q_max_rad": 2.0, "dq_max_rad_s": 20.0, "tau_max_nm": 100.0, "tau_rate_nm_s": 1e5,
+        "q_min_rad": -2.0, "q_max_rad": 2.0, "dq_max_rad_s": 20.0, "tau_max_nm": 100.0, "tau_rate_nm_s": 2e4,
         "kp_nm_rad": 20.0, "kd_nms_rad": 2.0, "v_knee_rad_s": 10.0, "v_noload_rad_s": 30.0,
     }  # fmt: skip
     return JointSpec(name=name, **(numbers | changes))

@@ -1,6 +1,7 @@
 """The unit host against a scheduler and callers over real gRPC."""
 
 import asyncio
+import logging
 import math
 import os
 import signal
@@ -19,7 +20,7 @@ from palaestra.v1 import host_service_pb2 as up
 from palaestra.v1 import unit_host_service_pb2 as pb
 from palaestra.v1 import venue_service_pb2
 
-from controller import RobotSpec
+from controller import RobotSpec, drive
 from controller.driver import Vector
 from controller.errors import EpochFileError, HostError
 from controller.host import UnitHost
@@ -295,14 +296,16 @@ def test_an_old_sequence_is_ignored(tmp_path: Path) -> None:
         stream = await here.open()
         stream.sequence = 10
         await stream.drive_until_torque()
+        assert stream.sequence == 11
         for sequence in (11, 3):
             old = pb.DriveTarget(sequence=sequence, position_rad=[-1.0] * 3)
             await stream.call.write(pb.DriveRequest(target=old).SerializeToString())
+            for _ in range(5):
+                samples = (await stream.receive("samples")).samples
+                assert set(samples.target_rad) == {1.0}
         await stream.send(position_rad=[0.5] * 3)
-        seen: set[float] = set()
-        while 0.5 not in seen:
-            seen |= set((await stream.receive("samples")).samples.target_rad)
-        assert -1.0 not in seen
+        while 0.5 not in (await stream.receive("samples")).samples.target_rad:
+            pass
 
     play(tmp_path, act)
 
@@ -354,7 +357,9 @@ def test_a_newer_lease_ends_the_older_and_drives_after_it(tmp_path: Path) -> Non
     play(tmp_path, act)
 
 
-def test_an_older_caller_that_does_not_read_cannot_keep_the_unit(tmp_path: Path) -> None:
+def test_an_older_caller_that_does_not_read_cannot_keep_the_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its samples pile up until its stream blocks; the newer lease opens all the same."""
 
     async def act(here: Scene) -> None:
@@ -366,6 +371,8 @@ def test_an_older_caller_that_does_not_read_cannot_keep_the_unit(tmp_path: Path)
         newer = await here.open(A, 2)
         assert any((await newer.drive_until_torque()).torque_nm)
 
+    # Long enough that a stream which is not cut would hold the newer one up for good.
+    monkeypatch.setattr(drive, "DISPLACE_S", 10 * PATIENCE_S)
     play(tmp_path, act)
 
 
@@ -374,6 +381,7 @@ def test_a_caller_that_vanishes_leaves_a_unit_at_rest(tmp_path: Path) -> None:
         await here.granted()
         stream = await here.open()
         await stream.drive_until_torque()
+        await eventually("driven", lambda: here.scheduler.status(A).motion == up.MOTION_STATE_DRIVEN)
         stream.call.cancel()
         await eventually(
             "at rest", lambda: here.scheduler.status(A).motion == up.MOTION_STATE_RESTING
@@ -423,7 +431,9 @@ def test_a_fault_is_reported_latched_and_gone_after_a_reset(tmp_path: Path) -> N
     play(tmp_path, act)
 
 
-def test_a_protective_stop_is_carried_out_once_and_latched(tmp_path: Path) -> None:
+def test_a_protective_stop_is_carried_out_once_and_latched(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """The order is sent again with each message; only a reset, ordered once, ends it."""
 
     async def act(here: Scene) -> None:
@@ -441,8 +451,11 @@ def test_a_protective_stop_is_carried_out_once_and_latched(tmp_path: Path) -> No
         )
         await asyncio.sleep(0.5)
         assert here.scheduler.status(A).motion == up.MOTION_STATE_RESTING
+        assert caplog.text.count("order 1 carried out") == 1
+        assert caplog.text.count("order 2 carried out") == 1
 
-    play(tmp_path, act)
+    with caplog.at_level(logging.INFO, logger="controller.host"):
+        play(tmp_path, act)
 
 
 def test_orders_that_make_no_sense_are_survived(tmp_path: Path) -> None:
@@ -603,8 +616,8 @@ def test_old_epochs_are_refused_after_kill_9_and_a_restart(tmp_path: Path) -> No
         async with dry_run(tmp_path, address) as (process, serving):
             await eventually("epoch 5 taken", lambda: scheduler.status(unit).epoch == 5)
             async with grpc.aio.insecure_channel(serving) as channel:
-                drive = channel.stream_stream("/palaestra.v1.UnitHostService/Drive")
-                stream = await Stream(drive()).open(unit, 5)
+                method = channel.stream_stream("/palaestra.v1.UnitHostService/Drive")
+                stream = await Stream(method()).open(unit, 5)
                 await stream.drive_until_torque()
                 process.send_signal(signal.SIGKILL)
                 await process.wait()
@@ -615,14 +628,14 @@ def test_old_epochs_are_refused_after_kill_9_and_a_restart(tmp_path: Path) -> No
             assert scheduler.hellos[-1].instance != scheduler.hellos[0].instance
             await eventually("all before is over", lambda: scheduler.status(unit).safe_epoch == 5)
             async with grpc.aio.insecure_channel(serving) as channel:
-                drive = channel.stream_stream("/palaestra.v1.UnitHostService/Drive")
+                method = channel.stream_stream("/palaestra.v1.UnitHostService/Drive")
                 for epoch, reason in ((4, "STALE_EPOCH"), (5, "LEASE_NOT_ACTIVE")):
-                    call = drive()
+                    call = method()
                     await call.write(opening(unit, epoch))
                     assert (await ended_with(call)).reason == reason
                 scheduler.grant(unit, 6)
                 await eventually("epoch 6 taken", lambda: scheduler.status(unit).epoch == 6)
-                await (await Stream(drive()).open(unit, 6)).drive_until_torque()
+                await (await Stream(method()).open(unit, 6)).drive_until_torque()
             process.terminate()
             assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
         assert scheduler.status(unit).motion == up.MOTION_STATE_RESTING
