@@ -1,6 +1,6 @@
 """Record one episode: rows in, one sealed file out, in bounded memory.
 
-Rows gather in a block of about a mebibyte, full blocks go to an Arrow stream in the spool, and `seal` turns
+Rows gather in a block of about 4 MiB, full blocks go to an Arrow stream in the spool, and `seal` turns
 the stream into one Parquet file and hands it to the object store. Until the object store has renamed it into
 place nobody can see anything of the episode; from then on it is whole. A process that dies leaves only spool
 files, which `clean_spool` removes.
@@ -34,7 +34,7 @@ from store.layout import HEADER_KEY, OUTCOME_KEY, check_block, schema_of
 from store.objects import ObjectStore, room_for
 from store.spool import Claim
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 4 << 20
 
 Values = np.ndarray | Sequence[float]
 
