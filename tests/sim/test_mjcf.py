@@ -1,0 +1,106 @@
+"""Foreign MJCF: whatever is wrong with it is named, and nothing outside its folder is read."""
+
+from pathlib import Path
+
+import pytest
+
+from sim import mjcf
+from sim.errors import BrokenModel
+from sim.mjcf import compile_model, load_mjcf
+
+BOX = '<mujoco><worldbody><body><freejoint/><geom type="box" size=".1 .1 .1"/></body></worldbody></mujoco>'
+
+
+def test_a_sound_model_loads_from_text_and_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "box.xml").write_text(BOX)
+
+    assert load_mjcf(BOX, tmp_path).compile().nv == 6
+    assert load_mjcf(tmp_path / "box.xml", tmp_path).compile().nv == 6
+    assert load_mjcf(Path("box.xml"), tmp_path).compile().nv == 6
+
+
+def test_includes_and_meshes_inside_the_folder_are_read(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "meshes").mkdir()
+    (tmp_path / "meshes" / "t.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n")
+    (tmp_path / "parts" / "body.xml").write_text(
+        '<mujocoinclude><body><freejoint/><geom type="mesh" mesh="t"/></body></mujocoinclude>'
+    )
+    text = (
+        '<mujoco><compiler meshdir="meshes"/><asset><mesh name="t" file="t.obj"/></asset>'
+        '<worldbody><include file="parts/body.xml"/></worldbody></mujoco>'
+    )
+    (tmp_path / "scene.xml").write_text(text)
+
+    assert load_mjcf(tmp_path / "scene.xml", tmp_path).compile().nmesh == 1
+    assert load_mjcf(text, tmp_path).compile().nmesh == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<mujoco><worldbody>", "syntax"),
+        ("<mujoco><worldbody><blob/></worldbody></mujoco>", "blob"),
+        (BOX.replace(".1 .1 .1", ".1 nan .1"), "not finite"),
+        (BOX.replace(".1 .1 .1", ".1 -INF .1"), "not finite"),
+        ('<mujoco><include file="/etc/hostname"/></mujoco>', "outside"),
+        ('<mujoco><include file="../secret.xml"/></mujoco>', "outside"),
+        ('<mujoco><include file="none.xml"/></mujoco>', "missing"),
+        ('<mujoco><asset><mesh file="../secret.xml"/></asset></mujoco>', "outside"),
+        ('<mujoco><asset><mesh file="none.obj"/></asset></mujoco>', "missing"),
+        ('<mujoco><compiler meshdir="/etc"/><asset><mesh file="hostname"/></asset></mujoco>', "outside"),
+        ('<mujoco><asset><texture type="cube" fileright="../secret.xml"/></asset></mujoco>', "outside"),
+        ('<mujoco><asset><model name="m" file="../secret.xml"/></asset></mujoco>', "outside"),
+        ('<mujoco><extension><plugin plugin="mujoco.sdf.nut"/></extension></mujoco>', "plugin"),
+        ('<mujoco><size memory="900G"/></mujoco>', "memory"),
+        ('<!DOCTYPE m [<!ENTITY a "b">]><mujoco model="&a;"/>', "entities"),
+        (
+            '<mujoco><worldbody><replicate count="1000"><replicate count="1000"><geom size="1"/></replicate>'
+            "</replicate></worldbody></mujoco>",
+            "copies",
+        ),
+    ],
+)
+def test_a_broken_or_hostile_model_is_refused_by_name(tmp_path: Path, text: str, said: str) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (tmp_path / "secret.xml").write_text(BOX)
+    (folder / "model.xml").write_text(text)
+
+    with pytest.raises(BrokenModel, match=said):
+        load_mjcf(text, folder)
+    with pytest.raises(BrokenModel, match=said):
+        load_mjcf(folder / "model.xml", folder)
+
+
+def test_a_model_that_includes_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text('<mujoco><include file="a.xml"/></mujoco>')
+
+    with pytest.raises(BrokenModel, match="more than once"):
+        load_mjcf(tmp_path / "a.xml", tmp_path)
+
+
+def test_a_link_that_leads_outside_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (tmp_path / "secret.xml").write_text(BOX)
+    (folder / "a.xml").symlink_to(tmp_path / "secret.xml")
+
+    with pytest.raises(BrokenModel, match="outside"):
+        load_mjcf(folder / "a.xml", folder)
+
+
+def test_a_mesh_that_is_too_large_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mjcf, "MAX_ASSET_BYTES", 1000)
+    with open(tmp_path / "big.obj", "wb") as file:
+        file.truncate(1001)
+
+    with pytest.raises(BrokenModel, match="too large"):
+        load_mjcf('<mujoco><asset><mesh file="big.obj"/></asset></mujoco>', tmp_path)
+
+
+def test_a_model_that_does_not_compile_says_which_and_why(tmp_path: Path) -> None:
+    massless = "<mujoco><worldbody><body><freejoint/></body></worldbody></mujoco>"
+
+    with pytest.raises(BrokenModel, match="vendor robot: .*mass"):
+        compile_model(load_mjcf(massless, tmp_path), label="vendor robot")

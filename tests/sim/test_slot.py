@@ -1,0 +1,216 @@
+"""Sim slots: what is exact is tested to the last bit, what fails stays in its world."""
+
+import numpy as np
+import pytest
+
+from sim.catalog import find
+from sim.errors import BadAction, BadSnapshot, Misfit
+from sim.slot import POLICY_PERIOD_S, SimSlot, philox_uniform
+from sim.task import find_task
+
+PAIRS = [("own_arm", "reach"), ("own_humanoid", "stand"), ("own_quadruped", "walk")]
+
+
+def slot(robot: str = "own_quadruped", task: str = "walk", *, worlds: int = 4, threads: int = 1, seed: int = 7, **kw: int) -> SimSlot:
+    return SimSlot(find(robot), find_task(task), worlds=worlds, threads=threads, seed=seed, **kw)
+
+
+def actions(s: SimSlot, steps: int) -> np.ndarray:
+    """Actions that belong to world numbers, not to positions in the slot: (steps, worlds, nu)."""
+    per_world = [np.random.default_rng([5, int(w)]).uniform(-0.5, 0.5, (steps, s.action_size)) for w in s.world_numbers]
+    return np.stack(per_world, axis=1)
+
+
+def run(s: SimSlot, steps: int) -> list[np.ndarray]:
+    """Everything a policy sees, per step, as one array per world: (worlds, columns)."""
+    out = []
+    for action in actions(s, steps):
+        t = s.step(action)
+        out.append(np.column_stack([t.obs, t.reward, t.terminated, t.truncated, *s.joint_state()]))
+    return out
+
+
+@pytest.mark.parametrize(("robot", "task"), PAIRS)
+def test_a_world_is_the_same_to_the_bit_in_any_batch_and_on_any_number_of_threads(robot: str, task: str) -> None:
+    """World 2 alone, among three on one thread, among seven on two: the same bytes."""
+    alone = run(slot(robot, task, worlds=1, first_world=2), 40)
+    three = run(slot(robot, task, worlds=3), 40)
+    seven = run(slot(robot, task, worlds=7, threads=2), 40)
+
+    for a, b, c in zip(alone, three, seven, strict=True):
+        assert a[0].tobytes() == b[2].tobytes() == c[2].tobytes()
+
+
+@pytest.mark.parametrize(("robot", "task"), PAIRS)
+def test_a_snapshot_continues_to_the_bit_also_in_a_new_slot(robot: str, task: str) -> None:
+    """Run 15, snapshot, run 25; restored in the same slot and in a fresh one, the 25 repeat."""
+    first = slot(robot, task)
+    plan = actions(first, 40)
+    for action in plan[:15]:
+        first.step(action)
+    kept = first.snapshot()
+
+    def rest(s: SimSlot) -> bytes:
+        rows = []
+        for action in plan[15:]:
+            t = s.step(action)
+            rows.append(np.column_stack([t.obs, t.reward, t.terminated, *s.joint_state()]))
+        return np.stack(rows).tobytes()
+
+    expected = rest(first)
+    first.restore(kept)
+    assert rest(first) == expected
+    fresh = slot(robot, task)
+    fresh.restore(kept)
+    assert rest(fresh) == expected
+
+
+def test_a_snapshot_of_something_else_is_refused_by_name() -> None:
+    kept = slot(worlds=2).snapshot()
+
+    with pytest.raises(BadSnapshot, match="worlds"):
+        slot(worlds=3).restore(kept)
+    with pytest.raises(BadSnapshot, match="robot_model|model_sha256"):
+        slot("own_arm", "reach", worlds=2).restore(kept)
+
+
+def test_seed_world_and_episode_each_change_the_chance_and_nothing_else_does() -> None:
+    draw = philox_uniform(1, 2, 3, 4)
+
+    assert np.array_equal(draw, philox_uniform(1, 2, 3, 4))
+    assert np.array_equal(draw[:2], philox_uniform(1, 2, 3, 2))
+    for other in ((2, 2, 3), (1, 3, 3), (1, 2, 4)):
+        assert not np.array_equal(draw, philox_uniform(*other, 4))
+
+
+def test_worlds_differ_and_an_episode_can_be_repeated() -> None:
+    s = slot("own_arm", "reach", worlds=3)
+    first = s.reset(episodes=[0, 0, 0])
+    second = s.reset()
+    again = s.reset(episodes=[0, 0, 0])
+
+    assert len({row.tobytes() for row in first}) == 3
+    assert not np.array_equal(first, second)
+    assert np.array_equal(first, again)
+
+
+def test_worlds_with_the_same_number_meet_the_same_chance() -> None:
+    s = slot("own_arm", "reach", worlds=4)
+    obs = s.reset(worlds=[0, 1, 0, 1], episodes=[5, 5, 5, 5])
+
+    assert np.array_equal(obs[:2], obs[2:])
+
+
+def test_resetting_some_worlds_leaves_the_others_exactly_as_they_were() -> None:
+    s, untouched = slot(worlds=3), slot(worlds=3)
+    plan = actions(s, 20)
+    for action in plan[:10]:
+        s.step(action)
+        untouched.step(action)
+    s.reset([False, True, False])
+    for action in plan[10:]:
+        a, b = s.step(action), untouched.step(action)
+
+    assert np.array_equal(a.obs[[0, 2]], b.obs[[0, 2]])
+    assert not np.array_equal(a.obs[1], b.obs[1])
+    assert s.steps.tolist() == [20, 10, 20]
+
+
+def test_an_episode_ends_at_its_horizon_and_then_rests() -> None:
+    s = slot("own_arm", "reach", worlds=2)
+    for _ in range(s.horizon_steps):
+        last = s.step(np.zeros((2, 7)))
+    after = s.step(np.ones((2, 7)))
+
+    assert last.truncated.all() and not last.terminated.any()
+    assert s.horizon_steps == round(find_task("reach").horizon_s / POLICY_PERIOD_S)
+    assert np.array_equal(after.obs, last.obs)
+    assert (after.reward == 0).all()
+
+
+def test_a_robot_that_falls_ends_its_episode_without_success() -> None:
+    """All joints asked to their extremes: the humanoid falls before the horizon."""
+    s = slot("own_humanoid", "stand", worlds=2)
+    for _ in range(s.horizon_steps):
+        t = s.step(np.tile(np.where(np.arange(29) % 2, 1.0, -1.0), (2, 1)))
+
+    assert t.terminated.all()
+    assert not s.success.any()
+    assert (s.steps < s.horizon_steps).all()
+
+
+def test_the_control_core_limits_what_reaches_the_joints() -> None:
+    """Torques never leave the joint's limit; actions beyond one count as one."""
+    wild, clipped = slot(worlds=1), slot(worlds=1)
+    limit = np.array([j.tau_max_nm for j in wild.body.spec.joints])
+    for k in range(25):
+        sign = np.where((np.arange(12) + k) % 2, 1.0, -1.0)[None, :]
+        a, b = wild.step(50.0 * sign), clipped.step(sign)
+        assert (np.abs(wild.joint_state()[2]) <= limit + 1e-9).all()
+
+    assert np.array_equal(a.obs, b.obs)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_an_action_that_is_not_finite_is_refused_and_nothing_moves(bad: float) -> None:
+    s, same = slot(worlds=2), slot(worlds=2)
+    action = np.zeros((2, 12))
+    action[1, 3] = bad
+    with pytest.raises(BadAction, match=r"\[1\]"):
+        s.step(action)
+
+    assert np.array_equal(s.step(np.zeros((2, 12))).obs, same.step(np.zeros((2, 12))).obs)
+
+
+def test_actions_of_the_wrong_shape_are_refused() -> None:
+    with pytest.raises(BadAction, match="shape"):
+        slot(worlds=2).step(np.zeros((2, 11)))
+
+
+@pytest.mark.parametrize("poison", [np.nan, 1e12])
+def test_a_world_that_diverges_is_named_and_the_others_go_on_to_the_bit(poison: float) -> None:
+    s, sound = slot(worlds=3), slot(worlds=3)
+    plan = actions(s, 12)
+    for action in plan[:5]:
+        s.step(action)
+        sound.step(action)
+    s._qvel[1, 7] = poison
+    for action in plan[5:]:
+        t, reference = s.step(action), sound.step(action)
+
+    assert s.diverged.tolist() == [False, True, False]
+    assert list(s.failures) == [1] and "world 1" in s.failures[1]
+    assert t.terminated[1] and np.isfinite(t.obs).all()
+    assert np.array_equal(t.obs[[0, 2]], reference.obs[[0, 2]])
+    s.reset([False, True, False])
+    assert not s.diverged.any() and not s.failures
+    assert not s.step(plan[0]).terminated[1]
+
+
+def test_results_are_copies_that_later_steps_do_not_change() -> None:
+    s = slot(worlds=2)
+    first = s.step(np.zeros((2, 12)))
+    kept = [np.array(a) for a in first]
+    s.step(np.ones((2, 12)))
+
+    assert all(np.array_equal(a, b) for a, b in zip(first, kept, strict=True))
+
+
+def test_the_numpy_core_gives_the_same_worlds_as_the_compiled_one() -> None:
+    default = slot(worlds=2)
+    plain = SimSlot(find("own_quadruped"), find_task("walk"), worlds=2, threads=1, seed=7, backend="numpy")
+
+    assert plain.backend == "numpy"
+    for a, b in zip(run(default, 15), run(plain, 15), strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def test_a_task_that_does_not_suit_the_robot_is_refused() -> None:
+    with pytest.raises(Misfit, match="own_arm"):
+        slot("own_arm", "walk")
+
+
+@pytest.mark.parametrize(("worlds", "threads"), [(0, 1), (1, 0), (1, -1)])
+def test_no_worlds_or_no_threads_are_refused(worlds: int, threads: int) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        slot(worlds=worlds, threads=threads)
