@@ -1,0 +1,68 @@
+# Everything happens inside .venv; nothing is installed globally. `make help` lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.palaestra
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test lint fmt gen bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(STAMPS)/server $(STAMPS)/console  ## install into .venv and build the kernel and the console
+
+demo: setup $(STAMPS)/robots  ## three vendors' jobs share one venue of real robot models, in under three minutes
+	$(BIN)/python -m venue demo
+
+up: setup $(STAMPS)/robots  ## start the venue and keep it running until Ctrl-C
+	$(BIN)/python -m venue up
+
+test: setup $(STAMPS)/test $(STAMPS)/robots  ## install what tests need and run all of them
+	$(BIN)/python -m pytest $(PYTEST)
+
+lint: setup $(STAMPS)/test  ## format, lint, types, room borders, contract
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/contract -p no:cacheprovider
+
+fmt: $(STAMPS)/test  ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+gen: $(STAMPS)/test  ## generate the stubs from proto/
+	$(BIN)/python proto/generate.py
+
+bench: setup $(STAMPS)/test $(STAMPS)/robots  ## run all measurements in bench/
+	$(BIN)/python -m bench all
+
+clean:  ## remove what was built and installed here
+	rm -rf $(VENV) build api/static/console console/node_modules controller/_kernel*.so *.egg-info client/src/*.egg-info
+
+$(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@mkdir -p $(STAMPS) && touch $@
+
+# Build tools first, so that our own packages build without fetching anything of their own.
+$(STAMPS)/server: $(STAMPS)/venv requirements/server.lock pyproject.toml client/pyproject.toml setup.py controller/kernel.c controller/kernel_step.h
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/server.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e client -e .
+	$(BIN)/python -m controller build || echo "no compiled kernel: the control core runs on NumPy, slower and bit for bit the same"
+	@touch $@
+
+$(STAMPS)/robots: $(STAMPS)/server requirements/robots.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/robots.lock \
+	  || echo "the real robot models could not be installed: own models only"
+	@touch $@
+
+$(STAMPS)/test: $(STAMPS)/server requirements/test.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.lock
+	@touch $@
+
+# Node builds the console. Where there is none, it comes from a Python wheel; without either, /ui/lite serves.
+$(STAMPS)/console: $(STAMPS)/server console/package.json console/package-lock.json console/build.sh $(shell find console/src console/*.ts console/*.html -type f 2>/dev/null)
+	@sh console/build.sh $(BIN) || echo "the console could not be built: the pages at /ui/lite are there without it"
+	@touch $@
