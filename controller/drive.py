@@ -16,9 +16,6 @@ import grpc
 import grpc.aio
 import numpy as np
 from google.protobuf.message import DecodeError
-from palaestra import errors, rules
-from palaestra.errors import PalaestraError
-from palaestra.v1 import unit_host_service_pb2 as pb
 
 from controller.errors import LatchedError, NoAuthorityError, NotReadyError
 from controller.grants import Grant
@@ -27,6 +24,9 @@ from controller.safety import State
 from controller.settings import HostSettings
 from controller.station import Station
 from controller.unit import HostedUnit, Target
+from palaestra import errors, rules
+from palaestra.errors import PalaestraError
+from palaestra.v1 import unit_host_service_pb2 as pb
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,6 @@ from dataclasses import replace
 from math import atan2
 
 import grpc.aio
-from palaestra.ids import new_id
-from palaestra.v1 import host_service_pb2 as pb
-from palaestra.v1 import venue_service_pb2
 
 from controller import grants
 from controller.drive import MESSAGE_MAX_B, STREAMS_MAX, DriveService
@@ -30,6 +27,9 @@ from controller.settings import HostSettings
 from controller.station import Station
 from controller.unit import Authority, HostedUnit, Status
 from controller.uplink import Uplink
+from palaestra.ids import new_id
+from palaestra.v1 import host_service_pb2 as pb
+from palaestra.v1 import venue_service_pb2
 
 log = logging.getLogger(__name__)
 

@@ -26,11 +26,26 @@ import numpy as np
 import numpy.typing as npt
 
 from controller.block import PARAMETERS, Bits, Block, Real
-from controller.safety import STOP_0_FAULTS, STOP_1_FAULTS, Event, Fault, State
+from controller.safety import NEXT_STATE, STOP_0_FAULTS, STOP_1_FAULTS, Event, Fault, State
 
 Mask = npt.NDArray[np.bool_]
 
+# Plain array scalars: arithmetic on enum members would cost more than the arrays of one robot.
+_NO_BITS = np.uint32(0)
+_ONE = np.uint32(1)
 _FOREVER_TICKS = np.uint32(0xFFFFFFFF)
+_COMMAND_REJECTED = np.uint32(Fault.COMMAND_REJECTED)
+_SENSOR_NOT_FINITE = np.uint32(Fault.SENSOR_NOT_FINITE)
+_OVER_SPEED = np.uint32(Fault.OVER_SPEED)
+_TORQUE_NOT_FINITE = np.uint32(Fault.TORQUE_NOT_FINITE)
+_POSITION_LIMIT = np.uint32(Fault.POSITION_LIMIT)
+_WATCHDOG = np.uint32(Fault.WATCHDOG)
+_STOP_REQUESTED = np.uint32(Fault.STOP_REQUESTED)
+_STOP_0_FAULTS = np.uint32(STOP_0_FAULTS)
+_STOP_1_FAULTS = np.uint32(STOP_1_FAULTS)
+_AFTER_COMMAND, _AFTER_HALT = NEXT_STATE[:, Event.COMMAND].copy(), NEXT_STATE[:, Event.HALT].copy()
+_AFTER_STOP_1, _AFTER_STOP_0 = NEXT_STATE[:, Event.STOP_1].copy(), NEXT_STATE[:, Event.STOP_0].copy()
+_RUN, _STOPPING = np.uint32(State.RUN), np.uint32(State.STOPPING)
 
 
 def step(block: Block) -> None:
@@ -44,6 +59,8 @@ def step(block: Block) -> None:
 
 def _take_commands(b: Block) -> Bits:
     fresh = b.fresh != 0
+    if not fresh.any():
+        return np.zeros_like(b.fresh)
     staged = (b.staged_q_ref, b.staged_dq_ref, b.staged_tau_ff, b.staged_kp, b.staged_kd)
     held = (b.held_q_ref, b.held_dq_ref, b.held_tau_ff, b.held_kp, b.held_kd)
     good = (b.staged_kp >= 0) & (b.staged_kd >= 0)
@@ -51,49 +68,49 @@ def _take_commands(b: Block) -> Bits:
         good &= _finite(command)
     for command, target in zip(staged, held, strict=True):
         np.copyto(target, command, where=fresh & good)
-    rejected = np.where(fresh & ~good, np.uint32(Fault.COMMAND_REJECTED), np.uint32(0))
+    rejected = np.where(fresh & ~good, _COMMAND_REJECTED, _NO_BITS)
     b.fault |= rejected
     return _any_bits(rejected)
 
 
 def _judge_sensors(b: Block) -> tuple[Bits, Mask]:
-    powered = (b.state == State.RUN) | (b.state == State.STOPPING)
+    powered = (b.state == _RUN) | (b.state == _STOPPING)
     speed = np.abs(b.dq)
     finite = _finite(b.q) & _finite(b.dq)
     over = powered & (speed > _parameter(b, "dq_trip"))
-    seen = np.where(finite, np.uint32(0), np.uint32(Fault.SENSOR_NOT_FINITE))
-    seen |= np.where(over, np.uint32(Fault.OVER_SPEED), np.uint32(0))
+    seen = np.where(finite, _NO_BITS, _SENSOR_NOT_FINITE)
+    seen |= np.where(over, _OVER_SPEED, _NO_BITS)
     b.fault |= seen
     moving: Mask = (speed > _parameter(b, "dq_slow")).any(axis=0)
     return _any_bits(seen), moving
 
 
 def _advance_units(b: Block, seen: Bits, moving: Mask) -> None:
-    complete = (b.fresh != 0) & ((seen & np.uint32(Fault.COMMAND_REJECTED)) == 0)
-    state = np.where(complete, b.next_state[b.state, Event.COMMAND], b.state)
-    b.age[:] = np.where(complete, np.uint32(0), b.age + (b.age < _FOREVER_TICKS))
+    complete = (b.fresh != 0) & ((seen & _COMMAND_REJECTED) == 0)
+    state = np.where(complete, _AFTER_COMMAND[b.state], b.state)
+    b.age[:] = np.where(complete, _NO_BITS, b.age + (b.age < _FOREVER_TICKS))
 
-    late = (state == State.RUN) & (b.age > b.watchdog_ticks)
+    late = (state == _RUN) & (b.age > b.watchdog_ticks)
     b.unit_fault |= seen
-    b.unit_fault |= np.where(late, np.uint32(Fault.WATCHDOG), np.uint32(0))
-    b.unit_fault |= np.where(b.stop_request != 0, np.uint32(Fault.STOP_REQUESTED), np.uint32(0))
-    stop_1 = ((b.unit_fault & np.uint32(STOP_1_FAULTS)) | (b.stop_request & 2)) != 0
-    stop_0 = ((b.unit_fault & np.uint32(STOP_0_FAULTS)) | (b.stop_request & 1)) != 0
-    state = np.where(stop_1, b.next_state[state, Event.STOP_1], state)
-    state = np.where(stop_0, b.next_state[state, Event.STOP_0], state)
+    b.unit_fault |= np.where(late, _WATCHDOG, _NO_BITS)
+    b.unit_fault |= np.where(b.stop_request != 0, _STOP_REQUESTED, _NO_BITS)
+    stop_1 = ((b.unit_fault & _STOP_1_FAULTS) | (b.stop_request & 2)) != 0
+    stop_0 = ((b.unit_fault & _STOP_0_FAULTS) | (b.stop_request & 1)) != 0
+    state = np.where(stop_1, _AFTER_STOP_1[state], state)
+    state = np.where(stop_0, _AFTER_STOP_0[state], state)
 
-    stopping = state == State.STOPPING
-    b.stop_ticks[:] = np.where(stopping, b.stop_ticks + np.uint32(1), np.uint32(0))
-    b.slow_ticks[:] = np.where(stopping & ~moving, b.slow_ticks + np.uint32(1), np.uint32(0))
+    stopping = state == _STOPPING
+    b.stop_ticks[:] = np.where(stopping, b.stop_ticks + _ONE, _NO_BITS)
+    b.slow_ticks[:] = np.where(stopping & ~moving, b.slow_ticks + _ONE, _NO_BITS)
     halt = stopping & ((b.slow_ticks >= b.dwell_ticks) | (b.stop_ticks > b.timeout_ticks))
-    b.state[:] = np.where(halt, b.next_state[state, Event.HALT], state)
+    b.state[:] = np.where(halt, _AFTER_HALT[state], state)
     b.fresh[:] = 0
     b.stop_request[:] = 0
 
 
 def _law(b: Block) -> None:
-    run = b.state == State.RUN
-    powered = run | (b.state == State.STOPPING)
+    run = b.state == _RUN
+    powered = run | (b.state == _STOPPING)
     zero = b.dtype.type(0)
     q_min, q_max = _parameter(b, "q_min"), _parameter(b, "q_max")
     dq_max, tau_max, tau_step = _parameter(b, "dq_max"), _parameter(b, "tau_max"), _parameter(b, "tau_step")
@@ -119,8 +136,8 @@ def _law(b: Block) -> None:
     tau = np.where(below & (tau < 0), zero, tau)
     b.tau[:] = np.where(powered & ~overflow, tau, zero)
 
-    outside = np.where(powered & (above | below), np.uint32(Fault.POSITION_LIMIT), np.uint32(0))
-    outside |= np.where(overflow, np.uint32(Fault.TORQUE_NOT_FINITE), np.uint32(0))
+    outside = np.where(powered & (above | below), _POSITION_LIMIT, _NO_BITS)
+    outside |= np.where(overflow, _TORQUE_NOT_FINITE, _NO_BITS)
     b.fault |= outside
     b.unit_fault |= _any_bits(outside)
 

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 import grpc
 import grpc.aio
+
+from controller.settings import HostSettings
 from palaestra import errors
 from palaestra.channel import authorization
 from palaestra.v1 import host_service_pb2 as pb
 from palaestra.v1 import host_service_pb2_grpc as services
-
-from controller.settings import HostSettings
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Uplink:
         """Connect, serve, reconnect; until cancelled."""
         cuts = 0
         async with grpc.aio.insecure_channel(self._settings.scheduler, options=_options()) as channel:
-            stub: Any = services.HostServiceStub(channel)  # type: ignore[no-untyped-call]
+            stub: Any = services.HostServiceStub(channel)
             while True:
                 try:
                     await self._serve(stub)

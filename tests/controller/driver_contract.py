@@ -37,7 +37,9 @@ class DriverContract:
         identity = driver.identity()
 
         assert isinstance(identity, Identity)
-        assert identity.robot_model and identity.serial and identity.firmware
+        assert identity.robot_model
+        assert identity.serial
+        assert identity.firmware
         assert len(set(identity.joints)) == len(identity.joints) > 0
         assert driver.identity() == identity
 
@@ -56,8 +58,10 @@ class DriverContract:
         q, dq = np.full((joints, 3), 77.0, dtype), np.full((joints, 3), 77.0, dtype)
         driver.read(q[:, 1], dq[:, 1])
 
-        assert np.isfinite(q[:, 1]).all() and np.isfinite(dq[:, 1]).all()
-        assert (np.delete(q, 1, axis=1) == 77.0).all() and (np.delete(dq, 1, axis=1) == 77.0).all()
+        assert np.isfinite(q[:, 1]).all()
+        assert np.isfinite(dq[:, 1]).all()
+        assert (np.delete(q, 1, axis=1) == 77.0).all()
+        assert (np.delete(dq, 1, axis=1) == 77.0).all()
         assert not (dq[:, 1] == 77.0).any()
 
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -96,7 +96,8 @@ def test_the_torque_changes_no_faster_than_its_rate(backend: str) -> None:
     changes = np.abs(np.diff([0.0, *taus]))
 
     assert changes.max() == pytest.approx(step_nm, rel=1e-5)
-    assert max(taus) > 10 * step_nm and min(taus) < -10 * step_nm
+    assert max(taus) > 10 * step_nm
+    assert min(taus) < -10 * step_nm
 
 
 def test_outside_the_range_torque_leads_inward_only(backend: str) -> None:
@@ -271,4 +272,5 @@ def test_padding_lanes_never_leak(backend: str, units: int) -> None:
     assert same_bits(clean.tau, poisoned.tau)
     assert same_bits(clean.unit_fault, poisoned.unit_fault)
     assert (block.tau[:, units:] == 0.0).all()
-    assert block.lanes % 16 == 0 and block.lanes - units < 16
+    assert block.lanes % 16 == 0
+    assert block.lanes - units < 16

@@ -14,11 +14,6 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
-from palaestra import errors
-from palaestra.errors import PalaestraError
-from palaestra.v1 import host_service_pb2 as up
-from palaestra.v1 import unit_host_service_pb2 as pb
-from palaestra.v1 import venue_service_pb2
 
 from controller import RobotSpec, drive
 from controller.driver import Vector
@@ -28,6 +23,11 @@ from controller.plant import PlantDriver
 from controller.settings import HostSettings
 from controller.unit import HostedUnit
 from controller.uplink import pause_s
+from palaestra import errors
+from palaestra.errors import PalaestraError
+from palaestra.v1 import host_service_pb2 as up
+from palaestra.v1 import unit_host_service_pb2 as pb
+from palaestra.v1 import venue_service_pb2
 from tests.controller.fake_scheduler import PATIENCE_S, FakeScheduler, eventually
 from tests.controller.robots import robot
 

@@ -39,7 +39,8 @@ def test_a_jammed_joint_does_not_move_until_it_is_freed() -> None:
     driver.stick(0, True)
     before = driver.q_rad.copy()
     driver.write(np.array([5.0, 5.0]))
-    assert driver.q_rad[0] == before[0] and driver.q_rad[1] > before[1]
+    assert driver.q_rad[0] == before[0]
+    assert driver.q_rad[1] > before[1]
     driver.stick(0, False)
     driver.write(np.array([5.0, 5.0]))
 

@@ -31,7 +31,8 @@ def test_every_way_from_a_stop_to_torque_passes_through_reset_arm_and_a_command(
                     reached.add(after)
                     frontier.append(after)
 
-        assert State.RUN not in reached and State.STOPPING not in reached
+        assert State.RUN not in reached
+        assert State.STOPPING not in reached
 
 
 @pytest.mark.parametrize("state", list(State))
