@@ -120,9 +120,7 @@ class FakeVenue:
             self.jobs[job.name] = stored
             self._changed.notify_all()
 
-    def add_job(
-        self, state: job_pb2.JobState = job_pb2.JOB_STATE_QUEUED, vendor: str = "acme"
-    ) -> job_pb2.Job:
+    def add_job(self, state: job_pb2.JobState = job_pb2.JOB_STATE_QUEUED, vendor: str = "acme") -> job_pb2.Job:
         """Put a new job and return it."""
         job = job_pb2.Job(name=f"vendors/{vendor}/jobs/{new_id()}", state=state)
         self.put(job)
@@ -135,16 +133,12 @@ class FakeVenue:
         job.state = state
         self.put(job)
 
-    def enter(
-        self, method: str, request: Any, context: grpc.ServicerContext
-    ) -> venue_service_pb2.GetIdentityResponse:
+    def enter(self, method: str, request: Any, context: grpc.ServicerContext) -> venue_service_pb2.GetIdentityResponse:
         """Do for each call what the interceptors of a scheduler do, and fail if a failure was ordered."""
         authorization = dict(context.invocation_metadata()).get("authorization", "")
         token = str(authorization).removeprefix("Bearer ")
         left_s = context.time_remaining()
-        self.received.append(
-            Received(method, request, None if left_s is None or left_s > 1e8 else left_s, token)
-        )
+        self.received.append(Received(method, request, None if left_s is None or left_s > 1e8 else left_s, token))
         if self._failures[method]:
             self.abort(context, self._failures[method].popleft())
         if token not in IDENTITIES:
@@ -326,15 +320,11 @@ class _Venues(venue_service_pb2_grpc.VenueServiceServicer):
 
     def ListSimSlots(self, request: Any, context: Any) -> Any:
         self._venue.enter("ListSimSlots", request, context)
-        return venue_service_pb2.ListSimSlotsResponse(
-            sim_slots=[venue_pb2.SimSlot(name=f"{VENUE}/simSlots/0")]
-        )
+        return venue_service_pb2.ListSimSlotsResponse(sim_slots=[venue_pb2.SimSlot(name=f"{VENUE}/simSlots/0")])
 
     def ListLeases(self, request: Any, context: Any) -> Any:
         self._venue.enter("ListLeases", request, context)
-        return venue_service_pb2.ListLeasesResponse(
-            leases=[venue_pb2.Lease(name=f"vendors/acme/leases/{new_id()}")]
-        )
+        return venue_service_pb2.ListLeasesResponse(leases=[venue_pb2.Lease(name=f"vendors/acme/leases/{new_id()}")])
 
     def GetLease(self, request: Any, context: Any) -> venue_pb2.Lease:
         self._venue.enter("GetLease", request, context)
@@ -357,9 +347,7 @@ class _Venues(venue_service_pb2_grpc.VenueServiceServicer):
         context.abort(grpc.StatusCode.UNAVAILABLE, "going down")
 
     def InjectUnitFault(self, request: Any, context: Any) -> venue_pb2.Unit:
-        return self._operate(
-            "InjectUnitFault", request, context, venue_pb2.UNIT_STATE_STOPPED, "encoder_dropout"
-        )
+        return self._operate("InjectUnitFault", request, context, venue_pb2.UNIT_STATE_STOPPED, "encoder_dropout")
 
     def ResetUnit(self, request: Any, context: Any) -> venue_pb2.Unit:
         return self._operate("ResetUnit", request, context, venue_pb2.UNIT_STATE_IDLE, "")
@@ -370,9 +358,7 @@ class _Venues(venue_service_pb2_grpc.VenueServiceServicer):
     def _operate(self, method: str, request: Any, context: Any, state: Any, fault: str) -> venue_pb2.Unit:
         identity = self._venue.enter(method, request, context)
         if identity.role != "operator":
-            self._venue.abort(
-                context, PalaestraError("ROLE_DENIED", f"a {identity.role} may not call {method}")
-            )
+            self._venue.abort(context, PalaestraError("ROLE_DENIED", f"a {identity.role} may not call {method}"))
         unit = self._unit(request.name, context)
         unit.state, unit.fault = state, fault
         return unit

@@ -24,9 +24,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 def public(kind: type) -> dict[str, list[str]]:
     """Return the public methods of a class with their parameters."""
     return {
-        name: list(inspect.signature(getattr(kind, name)).parameters)
-        for name in vars(kind)
-        if not name.startswith("_")
+        name: list(inspect.signature(getattr(kind, name)).parameters) for name in vars(kind) if not name.startswith("_")
     }
 
 

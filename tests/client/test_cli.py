@@ -62,9 +62,7 @@ def ended(venue: FakeVenue) -> job_pb2.Job:
     job.episode_count = 1
     venue.put(job)
     venue.logs[job.name] = ["first", "second"]
-    venue.episodes = [
-        episode_pb2.Episode(name="vendors/acme/episodes/e1", job=job.name, robot_model="own_arm")
-    ]
+    venue.episodes = [episode_pb2.Episode(name="vendors/acme/episodes/e1", job=job.name, robot_model="own_arm")]
     return job
 
 
@@ -160,9 +158,7 @@ def test_flags_become_the_job_they_say(run: Run, venue: FakeVenue) -> None:
     )
 
     job = venue.calls("SubmitJob")[0].request.job
-    assert [
-        (u.count, u.selector.robot_class, u.selector.maker, u.selector.robot_model) for u in job.claim.units
-    ] == [
+    assert [(u.count, u.selector.robot_class, u.selector.maker, u.selector.robot_model) for u in job.claim.units] == [
         (2, "arm", "Own", ""),
         (1, "", "", "own_arm"),
     ]
@@ -186,9 +182,7 @@ def test_a_dry_run_submits_nothing(run: Run, venue: FakeVenue, job_file: Path) -
     assert not venue.jobs
 
 
-def test_waiting_for_a_submitted_job_ends_with_its_outcome(
-    run: Run, venue: FakeVenue, job_file: Path
-) -> None:
+def test_waiting_for_a_submitted_job_ends_with_its_outcome(run: Run, venue: FakeVenue, job_file: Path) -> None:
     def fail_it() -> None:
         while not venue.jobs:
             time.sleep(0.005)
@@ -393,17 +387,13 @@ def test_an_export_overwrites_nothing(run: Run, exports: type[_Exports], tmp_pat
 
 
 @pytest.mark.parametrize("broken", ["short", "not a zip", "missing"])
-def test_an_export_that_breaks_leaves_nothing(
-    run: Run, exports: type[_Exports], tmp_path: Path, broken: str
-) -> None:
+def test_an_export_that_breaks_leaves_nothing(run: Run, exports: type[_Exports], tmp_path: Path, broken: str) -> None:
     if broken == "short":
         exports.promised = len(exports.body) + 100
     elif broken == "not a zip":
         exports.body = exports.body[:-30]
 
-    code, _, err = run(
-        "episodes", "export", "missing" if broken == "missing" else "01abc", str(tmp_path / "out.zip")
-    )
+    code, _, err = run("episodes", "export", "missing" if broken == "missing" else "01abc", str(tmp_path / "out.zip"))
 
     assert code == 1
     assert ("no such job [NOT_FOUND]" if broken == "missing" else "[SHUTTING_DOWN]") in err
@@ -421,9 +411,7 @@ def test_help_imports_neither_grpc_nor_protobuf_nor_rich() -> None:
         "heavy = ('grpc', 'google.protobuf', 'rich.console', 'palaestra.errors');"
         "print([name for name in heavy if name in sys.modules])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
 
     assert done.stdout.splitlines()[-1] == "[]"
     assert "Drive units" in done.stdout
@@ -472,9 +460,7 @@ def test_a_reader_that_leaves_early_is_no_error(venue: FakeVenue, tmp_path: Path
     assert err == ""
 
 
-def test_a_venue_that_does_not_answer_is_said_so(
-    run: Run, venue: FakeVenue, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_venue_that_does_not_answer_is_said_so(run: Run, venue: FakeVenue, monkeypatch: pytest.MonkeyPatch) -> None:
     venue.fail("GetIdentity", *[PalaestraError("SHUTTING_DOWN", "stopping")] * 5)
 
     code, out, err = run("whoami")

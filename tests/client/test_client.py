@@ -351,7 +351,4 @@ def test_a_watcher_that_leaves_ends_its_call(client: Client, venue: FakeVenue) -
 def test_operators_stop_fault_and_reset_units(operator: Client) -> None:
     assert operator.stop_unit("arm-1").fault == "stop"
     assert operator.reset_unit("arm-1").fault == ""
-    assert (
-        operator.inject_fault("arm-1", venue_service_pb2.FAULT_KIND_ENCODER_DROPOUT).fault
-        == "encoder_dropout"
-    )
+    assert operator.inject_fault("arm-1", venue_service_pb2.FAULT_KIND_ENCODER_DROPOUT).fault == "encoder_dropout"

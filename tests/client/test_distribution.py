@@ -33,9 +33,7 @@ def closure(name: str) -> set[str]:
 def imported(statement: str) -> set[str]:
     """Return the modules that are loaded after a statement in a fresh interpreter."""
     code = f"{statement}\nimport sys\nprint(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     return set(done.stdout.split())
 
 

@@ -93,9 +93,7 @@ def test_a_broken_login_file_says_what_is_wrong(text: str, problem: str) -> None
 
 
 def test_a_newer_login_file_may_hold_more() -> None:
-    assert login.parse('address = "a"\ntoken = "b"\nfuture = 1\n', "acme.toml") == Login(
-        address="a", token="b"
-    )
+    assert login.parse('address = "a"\ntoken = "b"\nfuture = 1\n', "acme.toml") == Login(address="a", token="b")
 
 
 def test_a_login_never_shows_its_token() -> None:

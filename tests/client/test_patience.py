@@ -50,9 +50,7 @@ def test_a_server_never_seen_is_given_up_sooner_than_one_that_was() -> None:
 
 def test_what_is_not_an_outage_is_raised_at_once() -> None:
     with pytest.raises(PalaestraError, match="NOT_FOUND"):
-        Outage(first_s=9.0, again_s=9.0, now_s=0.0).pause_s(
-            PalaestraError("NOT_FOUND", "x"), now_s=0.0, chance=0.0
-        )
+        Outage(first_s=9.0, again_s=9.0, now_s=0.0).pause_s(PalaestraError("NOT_FOUND", "x"), now_s=0.0, chance=0.0)
 
 
 def test_the_channel_repeats_reads_and_calls_with_request_ids_only() -> None:

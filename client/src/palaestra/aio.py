@@ -247,9 +247,7 @@ class AsyncClient:
         while True:
             left_s = max(end_s - time.monotonic(), 0.0)
             try:
-                answer: R = await method(
-                    call.request, timeout=left_s, metadata=self._metadata, wait_for_ready=True
-                )
+                answer: R = await method(call.request, timeout=left_s, metadata=self._metadata, wait_for_ready=True)
                 return answer
             except grpc.RpcError as error:
                 failure = from_rpc(error)
@@ -266,9 +264,7 @@ class AsyncClient:
                 yield item
             page = page.after(response)
 
-    async def _follow(
-        self, stream: streams.Stream[R, T], *, timeout_s: float | None = None
-    ) -> AsyncGenerator[T]:
+    async def _follow(self, stream: streams.Stream[R, T], *, timeout_s: float | None = None) -> AsyncGenerator[T]:
         """Yield what a stream brings, opening it again where it was cut."""
         start_s = time.monotonic()
         outage = Outage(first_s=self._timeout_s, again_s=self._outage_s, now_s=start_s)
@@ -301,11 +297,7 @@ class AsyncClient:
 
     def _placed(self, failure: PalaestraError) -> PalaestraError:
         """Return the failure; if nobody answered, with the address in it."""
-        return (
-            Unreachable(f"{self._address}: {failure.message}")
-            if isinstance(failure, Unreachable)
-            else failure
-        )
+        return Unreachable(f"{self._address}: {failure.message}") if isinstance(failure, Unreachable) else failure
 
     def _method(self, kind: Callable[..., Any], call: Call[R]) -> Callable[..., Any]:
         if call.method not in self._methods:

@@ -82,9 +82,7 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
     def identity(self) -> GetIdentityResponse:
@@ -281,11 +279,7 @@ class Client:
 
     def _placed(self, failure: PalaestraError) -> PalaestraError:
         """Return the failure; if nobody answered, with the address in it."""
-        return (
-            Unreachable(f"{self._address}: {failure.message}")
-            if isinstance(failure, Unreachable)
-            else failure
-        )
+        return Unreachable(f"{self._address}: {failure.message}") if isinstance(failure, Unreachable) else failure
 
     def _method(self, kind: Callable[..., Any], call: Call[R]) -> Callable[..., Any]:
         if call.method not in self._methods:

@@ -92,10 +92,11 @@ class Unreachable(PalaestraError):
     def __init__(self, message: str) -> None:
         super().__init__("SHUTTING_DOWN", message)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Unreachable, (self.message,))
 
-def _rebuild(
-    reason: str, message: str, metadata: dict[str, str], retry_after_s: float | None
-) -> PalaestraError:
+
+def _rebuild(reason: str, message: str, metadata: dict[str, str], retry_after_s: float | None) -> PalaestraError:
     return PalaestraError(reason, message, metadata=metadata, retry_after_s=retry_after_s)
 
 

@@ -51,9 +51,7 @@ def job_from_toml(path: str | Path) -> Job:
 
 def _fill(message: Message, values: dict[str, Any], prefix: str) -> None:
     """Set the message's fields from a TOML table."""
-    fields: dict[str, Any] = {
-        _key(field): field for field in message.DESCRIPTOR.fields if not _output_only(field)
-    }
+    fields: dict[str, Any] = {_key(field): field for field in message.DESCRIPTOR.fields if not _output_only(field)}
     chosen: dict[str, str] = {}
     for key, value in values.items():
         path = f"{prefix}{key}"

@@ -158,9 +158,7 @@ def train(
         priority=priority,
         labels=labels or {},
         max_attempts=max_attempts,
-        train=TrainSpec(
-            task=task, robot_model=robot_model, iterations=iterations, directions=directions, seed=seed
-        ),
+        train=TrainSpec(task=task, robot_model=robot_model, iterations=iterations, directions=directions, seed=seed),
     )
 
 
@@ -196,9 +194,7 @@ def evaluate(
         priority=priority,
         labels=labels or {},
         max_attempts=max_attempts,
-        evaluate=EvaluateSpec(
-            task=task, robot_model=robot_model, policy_job=policy_job, episodes=episodes, seed=seed
-        ),
+        evaluate=EvaluateSpec(task=task, robot_model=robot_model, policy_job=policy_job, episodes=episodes, seed=seed),
     )
 
 

@@ -135,9 +135,7 @@ def _read(environ: Mapping[str, str], profile: str) -> Login:
     try:
         return parse(path.read_text("utf-8"), str(path))
     except FileNotFoundError:
-        raise PalaestraError(
-            "BAD_TOKEN", f"no login for profile {profile!r}", metadata={"profile": profile}
-        ) from None
+        raise PalaestraError("BAD_TOKEN", f"no login for profile {profile!r}", metadata={"profile": profile}) from None
 
 
 def _folder(environ: Mapping[str, str]) -> Path:

@@ -86,13 +86,9 @@ def _plan(descriptor: Descriptor) -> list[tuple[FieldDescriptor, list[Check], li
 def _count_checks(rules: rules_pb2.Rules) -> list[Check]:
     checks: list[Check] = []
     if rules.HasField("min_items"):
-        checks.append(
-            lambda v: None if len(v) >= rules.min_items else f"needs {rules.min_items} items or more"
-        )
+        checks.append(lambda v: None if len(v) >= rules.min_items else f"needs {rules.min_items} items or more")
     if rules.HasField("max_items"):
-        checks.append(
-            lambda v: None if len(v) <= rules.max_items else f"has {len(v)} items, at most {rules.max_items}"
-        )
+        checks.append(lambda v: None if len(v) <= rules.max_items else f"has {len(v)} items, at most {rules.max_items}")
     return checks
 
 
@@ -101,27 +97,17 @@ def _value_checks(field: FieldDescriptor, rules: rules_pb2.Rules) -> list[Check]
     if rules.HasField("min_len"):
         checks.append(lambda v: None if len(v) >= rules.min_len else f"is shorter than {rules.min_len}")
     if rules.HasField("max_len"):
-        checks.append(
-            lambda v: None if len(v) <= rules.max_len else f"has length {len(v)}, at most {rules.max_len}"
-        )
+        checks.append(lambda v: None if len(v) <= rules.max_len else f"has length {len(v)}, at most {rules.max_len}")
     if rules.HasField("pattern"):
         pattern = re.compile(rules.pattern)
-        checks.append(
-            lambda v: None if not v or pattern.fullmatch(v) else f"{v[:80]!r} does not match {rules.pattern}"
-        )
-    number = (
-        _seconds if field.message_type is not None and field.message_type.full_name == _DURATION else _itself
-    )
+        checks.append(lambda v: None if not v or pattern.fullmatch(v) else f"{v[:80]!r} does not match {rules.pattern}")
+    number = _seconds if field.message_type is not None and field.message_type.full_name == _DURATION else _itself
     if rules.finite or rules.HasField("min") or rules.HasField("max"):
         checks.append(lambda v: None if math.isfinite(number(v)) else f"is {number(v)}, not a finite number")
     if rules.HasField("min"):
-        checks.append(
-            lambda v: None if not number(v) < rules.min else f"is {number(v):g}, at least {rules.min:g}"
-        )
+        checks.append(lambda v: None if not number(v) < rules.min else f"is {number(v):g}, at least {rules.min:g}")
     if rules.HasField("max"):
-        checks.append(
-            lambda v: None if not number(v) > rules.max else f"is {number(v):g}, at most {rules.max:g}"
-        )
+        checks.append(lambda v: None if not number(v) > rules.max else f"is {number(v):g}, at most {rules.max:g}")
     return checks
 
 

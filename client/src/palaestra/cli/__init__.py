@@ -4,7 +4,6 @@ Commands import gRPC, protobuf and rich when they run, so that `palaestra --help
 here or in the files imported below may import them at the top.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -33,9 +32,7 @@ _USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
 
 
 @app.callback(invoke_without_command=True)
-def _root(
-    context: typer.Context, version: bool = typer.Option(False, "--version", help="Print it and exit.")
-) -> None:
+def _root(context: typer.Context, version: bool = typer.Option(False, "--version", help="Print it and exit.")) -> None:
     if version:
         from importlib.metadata import version as installed
 
@@ -56,12 +53,8 @@ def run(words: Sequence[str]) -> int:
         code = app(list(words), prog_name="palaestra", standalone_mode=False)
     except _USAGE_ERROR as error:
         return _typed_wrong(error, as_json="--json" in words)
-    except typer.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         return 130
-    except BrokenPipeError:
-        # The reader has what it wanted. Python would complain about the rest when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except OSError as error:
         return _failed(error, as_json="--json" in words)
     except Exception as error:

@@ -129,6 +129,4 @@ def _refusal(error: urllib.error.HTTPError) -> PalaestraError:
     if reason in REASONS:
         return PalaestraError(reason, detail)
     fallback = {401: "BAD_TOKEN", 403: "ROLE_DENIED", 404: "NOT_FOUND", 503: "SHUTTING_DOWN"}
-    return PalaestraError(
-        fallback.get(error.code, "INTERNAL"), f"{error.url}: HTTP {error.code} {error.reason}"
-    )
+    return PalaestraError(fallback.get(error.code, "INTERNAL"), f"{error.url}: HTTP {error.code} {error.reason}")

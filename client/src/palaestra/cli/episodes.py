@@ -83,9 +83,7 @@ def export(
         raise typer.BadParameter(f"{out} exists; it is not overwritten")
     login = find_login(profile)
     if not login.api_url:
-        raise PalaestraError(
-            "INVALID_FIELD", "the login names no api_url: log in again with the venue's file"
-        )
+        raise PalaestraError("INVALID_FIELD", "the login names no api_url: log in again with the venue's file")
     with connect(profile) as client:
         name = names.job(job, client.identity())
     url = f"{login.api_url.rstrip('/')}/v1/{name}/export?format=lerobot"

@@ -15,14 +15,10 @@ def register(app: typer.Typer) -> None:
 
 
 def show(
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with what happens from now on.")
-    ] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens from now on.")] = False,
     after: Annotated[
         int | None,
-        typer.Option(
-            "--after", min=0, help=f"Sequence number to start after. Default: {_LATEST} before the latest."
-        ),
+        typer.Option("--after", min=0, help=f"Sequence number to start after. Default: {_LATEST} before the latest."),
     ] = None,
     profile: Profile = None,
     as_json: Json = False,

@@ -8,9 +8,7 @@ import typer
 
 from palaestra.cli.options import Json, Profile
 
-_File = Annotated[
-    Path, typer.Argument(metavar="FILE", help="Login file from the venue.", exists=True, dir_okay=False)
-]
+_File = Annotated[Path, typer.Argument(metavar="FILE", help="Login file from the venue.", exists=True, dir_okay=False)]
 _NewProfile = Annotated[str, typer.Option("--profile", metavar="NAME", help="Keep it under this name.")]
 
 

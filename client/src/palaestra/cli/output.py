@@ -36,9 +36,7 @@ def console() -> "Console":
     """Return where people read; a pipe is given room, so that names stay whole."""
     from rich.console import Console
 
-    return Console(
-        markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH
-    )
+    return Console(markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:

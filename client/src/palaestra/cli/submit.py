@@ -38,13 +38,9 @@ _Wait = Annotated[bool, typer.Option("--wait", help="Follow the job; exit with 1
 _Name = Annotated[str, typer.Option("--name", help="Name for people.")]
 _Seed = Annotated[int, typer.Option(help="Seed of all chance in the job.")]
 _Priority = Annotated[int, typer.Option(min=-100, max=100, help="Order among your own jobs, higher first.")]
-_Duration = Annotated[
-    float, typer.Option("--duration-s", help="Longest time the job holds its claim, in seconds.")
-]
+_Duration = Annotated[float, typer.Option("--duration-s", help="Longest time the job holds its claim, in seconds.")]
 _Slots = Annotated[int, typer.Option("--sim-slots", min=0, help="Sim slots to run in.")]
-_Task = Annotated[
-    str, typer.Argument(metavar="TASK", help="Task of the venue; `palaestra venue` lists them.")
-]
+_Task = Annotated[str, typer.Argument(metavar="TASK", help="Task of the venue; `palaestra venue` lists them.")]
 _Model = Annotated[str, typer.Argument(metavar="MODEL", help="Robot model; `palaestra venue` lists them.")]
 _Episodes = Annotated[
     int, typer.Option(min=0, show_default=False, help="Number of episodes; collect: on each unit or world.")
@@ -89,9 +85,7 @@ def collect(
     worlds: Annotated[
         int, typer.Option(min=0, show_default=False, help="Worlds to simulate, if no units are asked for.")
     ] = 0,
-    sim_slots: Annotated[
-        int | None, typer.Option("--sim-slots", min=0, help="Sim slots for the worlds.")
-    ] = None,
+    sim_slots: Annotated[int | None, typer.Option("--sim-slots", min=0, help="Sim slots for the worlds.")] = None,
     cell: Annotated[str, typer.Option(metavar="CELL", help="Ask for this cell.")] = "",
     scenario: Annotated[str, typer.Option(help="Ask for a cell fitted for this scenario.")] = "",
     task: Annotated[str, typer.Option(help="What the robot does, in words.")] = "",
@@ -131,9 +125,7 @@ def train(
     task: _Task,
     model: _Model,
     iterations: Annotated[int, typer.Option(min=0, show_default=False, help="Steps of the search.")] = 0,
-    directions: Annotated[
-        int, typer.Option(min=0, show_default=False, help="Random directions in each step.")
-    ] = 0,
+    directions: Annotated[int, typer.Option(min=0, show_default=False, help="Random directions in each step.")] = 0,
     sim_slots: _Slots = 1,
     duration_s: _Duration = 3600.0,
     seed: _Seed = 0,
@@ -204,9 +196,7 @@ def _send(job: "Job", *, dry_run: bool, wait: bool, profile: str | None, as_json
         if wait and not dry_run:
             if not as_json:
                 print_line(accepted.name)
-            accepted = (
-                follow.quietly(client, accepted.name) if as_json else follow.visibly(client, accepted.name)
-            )
+            accepted = follow.quietly(client, accepted.name) if as_json else follow.visibly(client, accepted.name)
     if as_json:
         print_json(accepted)
     elif dry_run:
@@ -231,9 +221,7 @@ def _unit(text: str) -> "UnitRequest":
     for part in filter(None, rest.split(",")):
         key, equals, value = part.partition("=")
         if key.strip() not in keys or not equals:
-            raise typer.BadParameter(
-                f"--unit {text!r}: {part!r} is not KEY=VALUE with a key of {', '.join(keys)}"
-            )
+            raise typer.BadParameter(f"--unit {text!r}: {part!r} is not KEY=VALUE with a key of {', '.join(keys)}")
         selector[keys[key.strip()]] = value.strip()
     return jobs.unit(
         robot_class=selector.get("robot_class", ""),

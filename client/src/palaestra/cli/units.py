@@ -11,9 +11,7 @@ if TYPE_CHECKING:
 
 _FAULTS = ("encoder_dropout", "encoder_frozen", "joint_stuck")
 
-unit = typer.Typer(
-    help="Operators: stop, reset or fault a unit.", rich_markup_mode=None, no_args_is_help=True
-)
+unit = typer.Typer(help="Operators: stop, reset or fault a unit.", rich_markup_mode=None, no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:

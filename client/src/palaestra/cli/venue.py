@@ -87,6 +87,4 @@ def show_usage(profile: Profile = None, as_json: Json = False) -> None:
     rows = [row(last(usage.vendor), usage) for usage in answer.usage]
     if answer.HasField("total"):
         rows.append(row("all", answer.total))
-    print_table(
-        ("VENDOR", "UNITS", "SIM SLOTS", "CELLS", "JOBS", "EPISODES", "SHARE NOW"), rows, empty="nothing used"
-    )
+    print_table(("VENDOR", "UNITS", "SIM SLOTS", "CELLS", "JOBS", "EPISODES", "SHARE NOW"), rows, empty="nothing used")
