@@ -103,9 +103,7 @@ def refuse_target(message: pb.DriveTarget, joints: int) -> tuple[str, str] | Non
 class DriveService:
     """Serves `UnitHostService.Drive`: one stream per unit at a time."""
 
-    def __init__(
-        self, station: Station, grants: Grants, settings: HostSettings, now_s: Callable[[], float]
-    ) -> None:
+    def __init__(self, station: Station, grants: Grants, settings: HostSettings, now_s: Callable[[], float]) -> None:
         self._station = station
         self._units = station.units
         self._grants = grants

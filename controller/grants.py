@@ -51,9 +51,7 @@ class Change:
     over: Mapping[str, int]
 
 
-def receive(
-    held: Mapping[str, Grant], offers: Iterable[Offer], *, highest: Mapping[str, int], now_s: float
-) -> Change:
+def receive(held: Mapping[str, Grant], offers: Iterable[Offer], *, highest: Mapping[str, int], now_s: float) -> Change:
     """Return what the full set of grants means for the units named in `highest`.
 
     An offer of the epoch that holds extends it. One that is higher than every epoch before replaces it. All

@@ -85,9 +85,7 @@ class LoopReport:
     ticks: int = 0
     missed: int = 0
     lateness_max_s: float = 0.0
-    lateness_count: npt.NDArray[np.int64] = field(
-        default_factory=lambda: np.zeros(len(LATENESS_EDGES_S) - 1, np.int64)
-    )
+    lateness_count: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(LATENESS_EDGES_S) - 1, np.int64))
 
     def quantile_s(self, share: float) -> float:
         """Return the `share` quantile of lateness, rounded up to its bin's edge; 0.0 before any tick."""

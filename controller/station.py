@@ -173,9 +173,7 @@ class Station:
         """Return the base's position and quaternion (w, x, y, z), a few times a second; None if fixed."""
         return self._seats[unit].base_pose
 
-    def open(
-        self, unit: str, *, epoch: int, every_ticks: int
-    ) -> "Future[tuple[npt.NDArray[Any], Recorder]]":
+    def open(self, unit: str, *, epoch: int, every_ticks: int) -> "Future[tuple[npt.NDArray[Any], Recorder]]":
         """Make the unit ready for targets of `epoch`: reset it if its last stop was harmless, and arm it.
 
         An emulation that can is put back to where it started when an epoch opens it for the first time.

@@ -52,9 +52,7 @@ def pause_s(cuts: int, settings: HostSettings, chance: float) -> float:
 class Uplink:
     """Keeps one `HostService.Connect` stream open for ever."""
 
-    def __init__(
-        self, host: Hosting, settings: HostSettings, chance: Callable[[], float] = random.random
-    ) -> None:
+    def __init__(self, host: Hosting, settings: HostSettings, chance: Callable[[], float] = random.random) -> None:
         self._host = host
         self._settings = settings
         self._chance = chance

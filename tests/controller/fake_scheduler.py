@@ -57,9 +57,7 @@ class FakeScheduler(services.HostServiceServicer):
         try:
             while not reading.done():
                 if not self.silent:
-                    await context.write(
-                        pb.ConnectResponse(grants=list(self.grants.values()), orders=self.orders)
-                    )
+                    await context.write(pb.ConnectResponse(grants=list(self.grants.values()), orders=self.orders))
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.2):
                         await self._push.wait()

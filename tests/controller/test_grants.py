@@ -114,9 +114,7 @@ def test_epochs_outlive_the_process_and_never_shrink(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["epochs.json"]
 
 
-def test_an_epoch_that_did_not_reach_the_disk_does_not_count(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_epoch_that_did_not_reach_the_disk_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "epochs.json"
     file = EpochFile(path)
     file.raise_to({UNIT: 5})
@@ -133,9 +131,7 @@ def test_an_epoch_that_did_not_reach_the_disk_does_not_count(
     assert EpochFile(path).highest(UNIT) == 5
 
 
-def test_epochs_are_synced_before_the_new_file_takes_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_epochs_are_synced_before_the_new_file_takes_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The order is draft synced, renamed, folder synced."""
     path = tmp_path / "epochs.json"
     steps: list[str] = []

@@ -120,9 +120,7 @@ def test_the_compiled_form_is_much_faster() -> None:
     assert best_s("numpy") > 3.0 * best_s("compiled")
 
 
-def test_without_a_library_numpy_takes_over_and_says_so_once(
-    no_library: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_without_a_library_numpy_takes_over_and_says_so_once(no_library: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         cohorts = [running(robot()) for _ in range(3)]
         for cohort in cohorts:

@@ -37,9 +37,7 @@ def test_every_way_from_a_stop_to_torque_passes_through_reset_arm_and_a_command(
 
 @pytest.mark.parametrize("state", list(State))
 @pytest.mark.parametrize(("category", "event"), [(0, Event.STOP_0), (1, Event.STOP_1)])
-def test_the_step_follows_the_table_for_stops(
-    backend: str, state: State, category: int, event: Event
-) -> None:
+def test_the_step_follows_the_table_for_stops(backend: str, state: State, category: int, event: Event) -> None:
     cohort = running(robot(), backend=backend)
     cohort.dq[:] = 1.0  # moving, so that a braking unit does not come to rest within this tick
     cohort.block.state[0] = state
