@@ -116,6 +116,28 @@ def test_waiting_ends_after_its_time(venue: FakeVenue) -> None:
     run(work())
 
 
+def test_closing_ends_streams_and_cancelling_cancels_them(venue: FakeVenue) -> None:
+    venue.add_job()
+
+    async def tail(client: AsyncClient, first: asyncio.Event) -> str:
+        async for _ in client.events():
+            first.set()
+        return "ended"
+
+    async def work() -> None:
+        client = AsyncClient(venue.address, VENDOR_TOKEN)
+        begun = [asyncio.Event(), asyncio.Event()]
+        tasks = [asyncio.create_task(tail(client, first)) for first in begun]
+        await asyncio.gather(*(first.wait() for first in begun))
+        tasks[0].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await tasks[0]
+        await client.close()
+        assert await tasks[1] == "ended"
+
+    run(work())
+
+
 def test_an_error_keeps_its_reason(venue: FakeVenue) -> None:
     async def work() -> None:
         async with AsyncClient(venue.address, VENDOR_TOKEN) as client:

@@ -28,8 +28,7 @@ def after(venue: FakeVenue, method: str, act: Callable[[], None]) -> threading.T
     """Do something once a call of the method has arrived."""
 
     def run() -> None:
-        seen = len(venue.calls(method))
-        while len(venue.calls(method)) == seen == 0:
+        while not venue.calls(method):
             time.sleep(0.005)
         act()
 
@@ -346,6 +345,22 @@ def test_a_watcher_that_leaves_ends_its_call(client: Client, venue: FakeVenue) -
     watch.close()
 
     assert client.job(job.name).name == job.name
+
+
+def test_closing_ends_streams_and_is_not_taken_for_an_ended_job(client: Client, venue: FakeVenue) -> None:
+    """Another thread closes the client: the tail of the events ends, a wait says that it was cut short."""
+    job = venue.add_job()
+    closer = after(venue, "WatchJob", client.close)
+    tail: list[int] = []
+    tailing = threading.Thread(target=lambda: tail.extend(event.sequence for event in client.events()))
+    tailing.start()
+    while not venue.calls("WatchEvents"):
+        time.sleep(0.005)
+    with pytest.raises(Unreachable, match="closed before"):
+        client.wait(job.name)
+    closer.join()
+    tailing.join(timeout=20)
+    assert not tailing.is_alive()
 
 
 def test_operators_stop_fault_and_reset_units(operator: Client) -> None:

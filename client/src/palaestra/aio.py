@@ -71,6 +71,7 @@ class AsyncClient:
         self._outage_s = outage_s
         self._methods: dict[str, Callable[..., Any]] = {}
         self._known: GetIdentityResponse | None = None
+        self._closed = False
 
     @classmethod
     def connect(cls, profile: str | None = None, *, timeout_s: float = 10.0) -> Self:
@@ -80,6 +81,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connection; streams that are open end."""
+        self._closed = True
         await self._channel.close()
 
     async def __aenter__(self) -> Self:
@@ -189,6 +191,8 @@ class AsyncClient:
         latest = Job()
         async for job in self.watch_job(name, timeout_s=timeout_s):
             latest = job
+        if latest.state not in streams.ENDED:
+            raise Unreachable(f"{self._address}: the client was closed before {latest.name or name} had ended")
         return latest
 
     async def cancel(self, name: str, *, etag: str = "") -> Job:
@@ -269,7 +273,7 @@ class AsyncClient:
         start_s = time.monotonic()
         outage = Outage(first_s=self._timeout_s, again_s=self._outage_s, now_s=start_s)
         left_s = timeout_s
-        while True:
+        while not self._closed:
             call = stream.call()
             rules.check(call.request)
             responses = self._method(self._channel.unary_stream, call)(
@@ -283,7 +287,15 @@ class AsyncClient:
                         yield item
                 if stream.finished():
                     return
+            except asyncio.CancelledError:
+                # Closing the channel looks like this too; a task that is cancelled must stay so.
+                task = asyncio.current_task()
+                if self._closed and not (task and task.cancelling()):
+                    return
+                raise
             except grpc.RpcError as error:
+                if self._closed:
+                    return
                 failure = self._placed(from_rpc(error))
             finally:
                 responses.cancel()

@@ -68,6 +68,7 @@ class Client:
         self._outage_s = outage_s
         self._methods: dict[str, Callable[..., Any]] = {}
         self._known: GetIdentityResponse | None = None
+        self._closed = False
 
     @classmethod
     def connect(cls, profile: str | None = None, *, timeout_s: float = 10.0) -> Self:
@@ -77,6 +78,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connection; streams that are open end."""
+        self._closed = True
         self._channel.close()
 
     def __enter__(self) -> Self:
@@ -179,6 +181,8 @@ class Client:
         latest = Job()
         for job in self.watch_job(name, timeout_s=timeout_s):
             latest = job
+        if latest.state not in streams.ENDED:
+            raise Unreachable(f"{self._address}: the client was closed before {latest.name or name} had ended")
         return latest
 
     def cancel(self, name: str, *, etag: str = "") -> Job:
@@ -252,7 +256,7 @@ class Client:
         start_s = time.monotonic()
         outage = Outage(first_s=self._timeout_s, again_s=self._outage_s, now_s=start_s)
         left_s = timeout_s
-        while True:
+        while not self._closed:
             call = stream.call()
             rules.check(call.request)
             responses = self._method(self._channel.unary_stream, call)(
@@ -266,6 +270,8 @@ class Client:
                 if stream.finished():
                     return
             except grpc.RpcError as error:
+                if self._closed:
+                    return
                 failure = self._placed(from_rpc(error))
             finally:
                 responses.cancel()
