@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from api.message import encode
 from api.pages import page
@@ -51,6 +51,10 @@ def router() -> APIRouter:
         )
         _set_cookie(request, response, given["token"])
         return response
+
+    @found.get("/session", response_model=None, summary="Whether the cookie stands for an open session")
+    async def session(request: Request) -> Response:
+        return JSONResponse({"open": bool(bearer(request))})
 
     @found.post("/logout", response_model=None, summary="End the session")
     async def logout(request: Request) -> Response:

@@ -2,7 +2,7 @@ import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
 
 // The api serves the built files itself; `npm run dev` passes everything else on to one that runs.
-const passed = ['/v1', '/login', '/logout', '/readyz', '/favicon.svg', '/ui', '/static'];
+const passed = ['/v1', '/login', '/logout', '/session', '/readyz', '/favicon.svg', '/ui', '/static'];
 
 export default defineConfig({
   plugins: [svelte()],

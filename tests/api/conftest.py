@@ -52,6 +52,7 @@ class State:
     def __init__(self) -> None:
         self.sequence = 0
         self.events: list[event_pb2.Event] = []
+        self.owners: dict[int, str] = {}
         self.oldest_kept = 0
         self.changed = asyncio.Event()
         self.jobs: dict[str, job_pb2.Job] = {}
@@ -76,10 +77,11 @@ class State:
         self.cells = [_cell(number) for number in range(3)]
         self.slots = [venue_pb2.SimSlot(name=f"venues/hall/simSlots/slot-{n}", occupied=n == 0) for n in range(4)]
 
-    def publish(self, kind: str, message: Any, owner: str = "") -> None:
+    def publish(self, kind: str, message: Any, owner: str = "", text: str = "") -> None:
         """Commit an event; `owner` empty makes it visible to everybody."""
         self.sequence += 1
-        event = event_pb2.Event(sequence=self.sequence, kind=kind, resource=message.name, message=owner)
+        event = event_pb2.Event(sequence=self.sequence, kind=kind, resource=message.name, message=text)
+        self.owners[self.sequence] = owner
         event.time.GetCurrentTime()
         field = {"Job": "job", "Unit": "unit", "Episode": "episode", "Cell": "cell"}[type(message).__name__]
         getattr(event, field).CopyFrom(message)
@@ -93,7 +95,9 @@ class State:
     def put_job(self, job: job_pb2.Job) -> None:
         """Set a job and tell its vendor."""
         self.jobs[job.name] = job
-        self.publish("job.changed", job, "/".join(job.name.split("/")[:2]))
+        state = job_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_").lower()
+        text = f"{job.display_name or job.name} is {state}"
+        self.publish("job.changed", job, "/".join(job.name.split("/")[:2]), text)
 
 
 def _unit(number: int) -> venue_pb2.Unit:
@@ -271,7 +275,8 @@ class Scheduler(
             self.state.watches -= 1
 
     def may_see(self, event: event_pb2.Event, who: tuple[str, str]) -> bool:
-        return not event.message or who[0] == "operator" or event.message == who[1]
+        owner = self.state.owners[event.sequence]
+        return not owner or who[0] == "operator" or owner == who[1]
 
     @guarded
     async def SubmitJob(self, request: Any, who: tuple[str, str]) -> Any:

@@ -20,6 +20,8 @@ def test_a_login_opens_a_session_whose_cookie_does_not_hold_the_token(stage: Any
     response = client.post("/login", json={"token": "acme-token"})
 
     assert response.json() == {"role": "vendor", "vendor": "vendors/acme", "venue": "venues/hall"}
+    assert client.get("/session").json() == {"open": True}
+    assert stage.client().get("/session").json() == {"open": False}
     cookie = response.headers["set-cookie"]
     assert "HttpOnly" in cookie and "SameSite=strict" in cookie and "acme-token" not in cookie
     assert client.get("/v1/identity").json()["vendor"] == "vendors/acme"

@@ -34,6 +34,16 @@ class Live {
   loaded = $state(false);
   problem = $state('');
   nowMs = $state(Date.now());
+  /** Which known lease holds a unit, a slot or a cell, by their names. */
+  heldBy = $derived.by(() => {
+    const held = new Map<string, string>();
+    for (const lease of this.leases.values()) {
+      for (const { unit } of lease.units ?? []) held.set(unit ?? '', lease.name);
+      for (const slot of lease.simSlots ?? []) held.set(slot, lease.name);
+      if (lease.cell) held.set(lease.cell, lease.name);
+    }
+    return held;
+  });
 
   #source: EventSource | null = null;
   #waiting: Change[] | null = null;
@@ -58,6 +68,10 @@ class Live {
   async open(): Promise<void> {
     clearTimeout(this.#retry);
     try {
+      if (!(await get<{ open: boolean }>('/session')).open) {
+        this.#forget();
+        return;
+      }
       this.identity = await get<Identity>('/v1/identity');
       this.stranger = false;
       await this.#load();
@@ -157,7 +171,8 @@ class Live {
     this.put(change);
     this.sequence = Math.max(this.sequence, Number(change.sequence ?? 0));
     if (change.time) this.lagMs = Math.max(0, Date.now() - Date.parse(change.time));
-    this.changes = [change, ...this.changes].slice(0, KEPT_CHANGES);
+    // Beats and other changes without a sentence would push out what people want to read.
+    if (change.message || change.episode) this.changes = [change, ...this.changes].slice(0, KEPT_CHANGES);
     if (this.jobs.size > KEPT_JOBS) this.#dropOldest();
   }
 
