@@ -35,7 +35,9 @@ def motions() -> int:
     """Print all motions."""
     from sim.motion import motions as known
 
-    _print_table([("motion", "for", "what"), *((m.name, ", ".join(m.robot_classes), m.title) for m in known().values())])
+    _print_table(
+        [("motion", "for", "what"), *((m.name, ", ".join(m.robot_classes), m.title) for m in known().values())]
+    )
     return 0
 
 

@@ -179,7 +179,7 @@ class Entry:
         if group is None:
             raise BrokenCatalogue(f"robot {self.id!r}: no [[joints]] table matches joint {joint.name!r}")
         values = dict(group.values)
-        sources = {key: group.source for key in values}
+        sources = dict.fromkeys(values, group.source)
         origin = "own table" if self.is_own else f"MJCF {self._path}"
         low, high = joint.range_rad or _FULL_TURN_RAD
         for key, value in (("q_min_rad", low), ("q_max_rad", high), ("tau_max_nm", joint.tau_max_nm)):

@@ -127,7 +127,9 @@ def serve(config: Config) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0 after a clean stop, 1 if serving failed, 2 if it could not begin because of what was given."""
-    parser = argparse.ArgumentParser(prog="python -m sim.host", description="Serve the emulated units of a venue's host.")
+    parser = argparse.ArgumentParser(
+        prog="python -m sim.host", description="Serve the emulated units of a venue's host."
+    )
     parser.add_argument("--venue", type=Path, required=True, help="venue file")
     parser.add_argument("--host", required=True, help="which host of the venue")
     parser.add_argument("--scheduler", required=True, help="address of the scheduler")

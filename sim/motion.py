@@ -188,7 +188,10 @@ def _fit_waves(waves: tuple[Wave, ...], body: Body) -> npt.NDArray[np.float64]:
 def side_of(joint: str) -> str:
     """Return "left", "right" or "" for a joint's name, over the makers' vocabularies."""
     name = joint.lower()
-    for side, starts in (("left", ("left", "l_", "ll_", "fl_", "rl_")), ("right", ("right", "r_", "lr_", "fr_", "rr_"))):
+    for side, starts in (
+        ("left", ("left", "l_", "ll_", "fl_", "rl_")),
+        ("right", ("right", "r_", "lr_", "fr_", "rr_")),
+    ):
         if name.startswith(starts) or name.endswith("_" + side):
             return side
     return ""

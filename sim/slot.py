@@ -364,7 +364,16 @@ class SimSlot:
     def _arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         own = {
             name: getattr(self, name)
-            for name in ("steps", "world_numbers", "episodes", "terminated", "truncated", "success", "diverged", "stopped")
+            for name in (
+                "steps",
+                "world_numbers",
+                "episodes",
+                "terminated",
+                "truncated",
+                "success",
+                "diverged",
+                "stopped",
+            )
         }
         core = {f"core.{name}": getattr(self._cohort.block, name) for name in _BLOCK_ROWS}
         return own | core | {f"task.{name}": array for name, array in self._run.memory.items()}

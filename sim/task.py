@@ -11,7 +11,6 @@ which is the home pose or, for walking, a trot in place.
 import difflib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
 
 import mujoco
 import numpy as np
@@ -105,13 +104,13 @@ class Task(ABC):
         derived: MuJoCo data fields that the run reads besides qpos and qvel.
     """
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    scenario: ClassVar[str]
-    robot_classes: ClassVar[tuple[str, ...]]
-    horizon_s: ClassVar[float]
-    success: ClassVar[str]
-    derived: ClassVar[tuple[str, ...]] = ()
+    name: str
+    title: str
+    scenario: str
+    robot_classes: tuple[str, ...]
+    horizon_s: float
+    success: str
+    derived: tuple[str, ...] = ()
 
     def check(self, entry: Entry) -> None:
         """Raise Misfit unless the task suits the robot."""
@@ -152,9 +151,7 @@ def rotated_back(quaternion: Array, vector: Array) -> Array:
     a, b, c = (vector[..., i] for i in range(3))
     # v' = v + 2 u x (u x v + w v) with u = -(x, y, z): Rodrigues' form of the inverse rotation.
     tx, ty, tz = b * z - c * y + w * a, c * x - a * z + w * b, a * y - b * x + w * c
-    return np.stack(
-        [a + 2 * (ty * z - tz * y), b + 2 * (tz * x - tx * z), c + 2 * (tx * y - ty * x)], axis=-1
-    )
+    return np.stack([a + 2 * (ty * z - tz * y), b + 2 * (tz * x - tx * z), c + 2 * (tx * y - ty * x)], axis=-1)
 
 
 def heading(quaternion: Array) -> tuple[Array, Array]:

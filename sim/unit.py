@@ -180,5 +180,3 @@ def _blew_up(data: mujoco.MjData) -> bool:
         for kind in kinds:
             data.warning[int(kind)].number = 0
     return count > 0
-
-

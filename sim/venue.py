@@ -134,9 +134,7 @@ def _cell(table: "_Table") -> CellTwin:
         size = {key: entry.number(key) for key in default if key in item}
         if any(value <= 0 for key, value in size.items() if not key.endswith("_m_s")):
             raise BrokenVenue(f"{entry.where}: sizes must be above 0: {size}")
-        fixtures.append(
-            Fixture(kind, entry.number("x_m"), entry.number("y_m"), entry.number("yaw_deg", 0.0), size)
-        )
+        fixtures.append(Fixture(kind, entry.number("x_m"), entry.number("y_m"), entry.number("yaw_deg", 0.0), size))
     return CellTwin(
         id=table.text("id"),
         x_m=table.number("x_m"),
@@ -286,7 +284,11 @@ def _hall(spec: mujoco.MjSpec, venue: VenueTwin) -> None:
         )
     for i, x in enumerate((0.25, 0.75)):
         world.add_light(
-            name=f"lamp_{i}", pos=(x * w, d / 2, 8.0), dir=(0.1, 0.15, -1), diffuse=(0.22, 0.22, 0.22), castshadow=i == 0
+            name=f"lamp_{i}",
+            pos=(x * w, d / 2, 8.0),
+            dir=(0.1, 0.15, -1),
+            diffuse=(0.22, 0.22, 0.22),
+            castshadow=i == 0,
         )
 
 
@@ -336,7 +338,7 @@ def _box(
     )
     if surface_m_s:
         # A moving surface: what lies on it is carried along without any joint.
-        geom.surfacevel = (0.0, 0.0, 0.0, surface_m_s, 0.0, 0.0)
+        geom.surfacevel = (surface_m_s, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def _bench(body: mujoco.MjsBody, s: Mapping[str, float]) -> None:

@@ -45,9 +45,7 @@ def _left_leg(end: str, x_m: float) -> list[Link]:
             Hinge("pitch", (-2.70, -0.60), 36.0, 0.010),
             (
                 Solid("capsule", (0.014,), 0.14, ends_m=((0, 0, 0), (0, 0, -SHIN_M + 0.02)), rgba=DARK, touches=True),
-                Solid(
-                    "sphere", (FOOT_RADIUS_M,), 0.06, at_m=(0, 0, -SHIN_M), rgba=GLASS, touches=True, friction=1.0
-                ),
+                Solid("sphere", (FOOT_RADIUS_M,), 0.06, at_m=(0, 0, -SHIN_M), rgba=GLASS, touches=True, friction=1.0),
             ),
         ),
     ]

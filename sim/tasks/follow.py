@@ -63,7 +63,7 @@ class _Run(Run):
         return np.stack([self._motion.targets(float(t)) for t in times])
 
     def observe(self) -> Array:
-        return (self.view.steps * self.view.policy_period_s)[:, None]
+        return np.asarray((self.view.steps * self.view.policy_period_s)[:, None], dtype=np.float64)
 
     def reward(self, actions: Array) -> Array:
         """No goal, no reward."""
@@ -76,4 +76,4 @@ class _Run(Run):
         return np.asarray(up < FALLEN_TILT_COS)
 
     def succeeded(self) -> Mask:
-        return ~self.ended()
+        return np.asarray(~self.ended())

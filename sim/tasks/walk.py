@@ -48,7 +48,11 @@ class _Run(Run):
     def __init__(self, view: View) -> None:
         super().__init__(view)
         worlds = len(view.steps)
-        self.memory = {"phase_rad": np.zeros(worlds), "start_m": np.zeros((worlds, 2)), "heading": np.zeros((worlds, 2))}
+        self.memory = {
+            "phase_rad": np.zeros(worlds),
+            "start_m": np.zeros((worlds, 2)),
+            "heading": np.zeros((worlds, 2)),
+        }
         body = view.body
         lift_m = LIFT_SHARE * float(body.home_qpos[2])
         # Diagonal legs swing together: front left with rear right, then the other two.

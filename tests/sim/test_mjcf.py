@@ -22,7 +22,9 @@ def test_a_sound_model_loads_from_text_and_from_a_file(tmp_path: Path) -> None:
 def test_includes_and_meshes_inside_the_folder_are_read(tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     (tmp_path / "meshes").mkdir()
-    (tmp_path / "meshes" / "t.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n")
+    (tmp_path / "meshes" / "t.obj").write_text(
+        "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n"
+    )
     (tmp_path / "parts" / "body.xml").write_text(
         '<mujocoinclude><body><freejoint/><geom type="mesh" mesh="t"/></body></mujocoinclude>'
     )
@@ -102,5 +104,5 @@ def test_a_mesh_that_is_too_large_is_refused_unread(tmp_path: Path, monkeypatch:
 def test_a_model_that_does_not_compile_says_which_and_why(tmp_path: Path) -> None:
     massless = "<mujoco><worldbody><body><freejoint/></body></worldbody></mujoco>"
 
-    with pytest.raises(BrokenModel, match="vendor robot: .*mass"):
+    with pytest.raises(BrokenModel, match=r"vendor robot: .*mass"):
         compile_model(load_mjcf(massless, tmp_path), label="vendor robot")

@@ -11,7 +11,9 @@ from sim.task import find_task
 PAIRS = [("own_arm", "reach"), ("own_humanoid", "stand"), ("own_quadruped", "walk")]
 
 
-def slot(robot: str = "own_quadruped", task: str = "walk", *, worlds: int = 4, threads: int = 1, seed: int = 7, **kw: int) -> SimSlot:
+def slot(
+    robot: str = "own_quadruped", task: str = "walk", *, worlds: int = 4, threads: int = 1, seed: int = 7, **kw: int
+) -> SimSlot:
     return SimSlot(find(robot), find_task(task), worlds=worlds, threads=threads, seed=seed, **kw)
 
 
@@ -70,7 +72,7 @@ def test_a_snapshot_of_something_else_is_refused_by_name() -> None:
 
     with pytest.raises(BadSnapshot, match="worlds"):
         slot(worlds=3).restore(kept)
-    with pytest.raises(BadSnapshot, match="robot_model|model_sha256"):
+    with pytest.raises(BadSnapshot, match=r"robot_model|model_sha256"):
         slot("own_arm", "reach", worlds=2).restore(kept)
 
 
@@ -122,7 +124,8 @@ def test_an_episode_ends_at_its_horizon_and_then_rests() -> None:
         last = s.step(np.zeros((2, 7)))
     after = s.step(np.ones((2, 7)))
 
-    assert last.truncated.all() and not last.terminated.any()
+    assert last.truncated.all()
+    assert not last.terminated.any()
     assert s.horizon_steps == round(find_task("reach").horizon_s / POLICY_PERIOD_S)
     assert np.array_equal(after.obs, last.obs)
     assert (after.reward == 0).all()
@@ -179,11 +182,14 @@ def test_a_world_that_diverges_is_named_and_the_others_go_on_to_the_bit(poison: 
         t, reference = s.step(action), sound.step(action)
 
     assert s.diverged.tolist() == [False, True, False]
-    assert list(s.failures) == [1] and "world 1" in s.failures[1]
-    assert t.terminated[1] and np.isfinite(t.obs).all()
+    assert list(s.failures) == [1]
+    assert "world 1" in s.failures[1]
+    assert t.terminated[1]
+    assert np.isfinite(t.obs).all()
     assert np.array_equal(t.obs[[0, 2]], reference.obs[[0, 2]])
     s.reset([False, True, False])
-    assert not s.diverged.any() and not s.failures
+    assert not s.diverged.any()
+    assert not s.failures
     assert not s.step(plan[0]).terminated[1]
 
 
