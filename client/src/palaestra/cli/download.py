@@ -124,9 +124,10 @@ def _refusal(error: urllib.error.HTTPError) -> PalaestraError:
     try:
         problem = json.loads(error.read(1 << 16))
         reason, detail = str(problem["reason"]), str(problem["detail"])
-    except (ValueError, KeyError, TypeError, OSError):
-        reason, detail = "", ""
+        facts = {str(key): str(value) for key, value in problem.get("metadata", {}).items()}
+    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+        reason, detail, facts = "", "", {}
     if reason in REASONS:
-        return PalaestraError(reason, detail)
+        return PalaestraError(reason, detail, metadata=facts)
     fallback = {401: "BAD_TOKEN", 403: "ROLE_DENIED", 404: "NOT_FOUND", 503: "SHUTTING_DOWN"}
     return PalaestraError(fallback.get(error.code, "INTERNAL"), f"{error.url}: HTTP {error.code} {error.reason}")
