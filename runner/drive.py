@@ -1,10 +1,10 @@
 """Drives leased units through their hosts and records what they do.
 
 One thread for each unit: targets go out at policy rate by an absolute schedule, samples come back on the same stream
-and go straight to the recorder of the running episode.
+and go straight to the recorder of the running episode. That thread does nothing that can take long, because a unit
+that is left without targets stops by itself: episodes are sealed and catalogued by another one behind it.
 """
 
-import contextlib
 import queue
 import threading
 import time
@@ -46,33 +46,71 @@ def collect_on_units(attempt: Attempt, episodes: int, duration_s: float) -> int:
     """
     endpoints = list(attempt.assignment.endpoints)
     todo = _shares(len(endpoints) * episodes - attempt.assignment.episode_count, len(endpoints))
-    broken = threading.Event()
-    done = [0] * len(endpoints)
+    motions = {endpoint.robot_model: _motion(attempt, endpoint.robot_model) for endpoint in endpoints}
+    gang = _Gang(attempt, sum(todo))
 
     def run(number: int) -> int:
         endpoint = endpoints[number]
         try:
-            with UnitDrive(attempt, endpoint) as drive:
-                motion = _motion(attempt, endpoint.robot_model)
-                drive.glide_home(broken)
+            with UnitDrive(attempt, endpoint, gang) as drive:
+                drive.glide_home()
                 for _ in range(todo[number]):
-                    if broken.is_set():
-                        raise Stopped
-                    _record(attempt, drive, motion, duration_s, broken)
-                    done[number] += 1
-                    attempt.progress(sum(done) / max(sum(todo), 1), f"{sum(done)} of {sum(todo)} episodes recorded")
+                    _record(attempt, gang, drive, motions[endpoint.robot_model], duration_s)
+                    drive.glide_home()
             return drive.first_torque_ns
-        except Exception:
-            # One unit down ends the gang: the others come to rest now instead of finishing alone.
-            broken.set()
-            raise
+        except Exception as error:
+            gang.fail(error)
+            return 0
 
     with ThreadPoolExecutor(len(endpoints), thread_name_prefix="drive") as pool:
-        futures = [pool.submit(run, number) for number in range(len(endpoints))]
-    failures = [error for future in futures if (error := future.exception()) is not None]
-    for error in sorted(failures, key=lambda error: isinstance(error, Stopped)):
-        raise error
-    return min((future.result() for future in futures if future.result()), default=0)
+        first_torques = [torque for torque in pool.map(run, range(len(endpoints))) if torque]
+    gang.close()
+    return min(first_torques, default=0)
+
+
+class _Gang:
+    """What the units of one claim share: the first failure ends all of them, and one thread seals their episodes."""
+
+    def __init__(self, attempt: Attempt, total: int) -> None:
+        self._attempt = attempt
+        self._total = total
+        self._done = 0
+        self._sealer = ThreadPoolExecutor(1, thread_name_prefix="sealer")
+        self._lock = threading.Lock()
+        self._failure: Exception | None = None
+
+    def check(self) -> None:
+        """Raise Stopped if another unit of the gang has failed, or the attempt was told to stop."""
+        if self._failure is not None:
+            raise Stopped
+        self._attempt.check()
+
+    def fail(self, error: Exception) -> None:
+        """Note a failure; the first one counts, and the others come to rest now instead of finishing alone."""
+        with self._lock:
+            self._failure = self._failure or error
+
+    def seal(self, index: int, recorder: EpisodeRecorder, outcome: Outcome) -> None:
+        """Seal and catalogue an episode behind the drives."""
+        self._sealer.submit(self._seal, index, recorder, outcome)
+
+    def _seal(self, index: int, recorder: EpisodeRecorder, outcome: Outcome) -> None:
+        try:
+            with recorder:
+                self._attempt.catalogue(index, recorder.header, outcome, recorder.seal(outcome))
+            if outcome.status is Status.SUCCESS:
+                self._done += 1
+                self._attempt.progress(
+                    self._done / max(self._total, 1), f"{self._done} of {self._total} episodes recorded"
+                )
+        except Exception as error:
+            self.fail(error)
+
+    def close(self) -> None:
+        """Wait for the last seal; raise the first failure, if any."""
+        self._sealer.shutdown()
+        if self._failure is not None:
+            raise self._failure
 
 
 def _shares(total: int, parts: int) -> list[int]:
@@ -94,14 +132,12 @@ def _motion(attempt: Attempt, robot_model: str) -> FittedMotion:
         raise AttemptError("UNKNOWN_WORK", str(error), retryable=False) from error
 
 
-def _record(
-    attempt: Attempt, drive: "UnitDrive", motion: FittedMotion, duration_s: float, broken: threading.Event
-) -> None:
-    """Drive one episode, record it, and glide home."""
+def _record(attempt: Attempt, gang: _Gang, drive: "UnitDrive", motion: FittedMotion, duration_s: float) -> None:
+    """Drive and record one episode; leave it to the gang to seal it."""
     index = attempt.next_index()
     spec = attempt.job.collect
     opened = drive.opened
-    with attempt.recorder(
+    recorder = attempt.recorder(
         index,
         robot_model=opened.robot_model,
         maker=drive.endpoint.maker or "unknown",
@@ -114,30 +150,32 @@ def _record(
         provenance=drive.provenance,
         base_pose=drive.has_base_pose,
         unit=drive.endpoint.unit,
-    ) as recorder:
-        drive.record_to(recorder)
-        try:
-            drive.follow(motion, duration_s, broken)
-        except Exception as error:
-            drive.record_to(None)
-            if recorder.rows:
-                outcome = Outcome(Status.ABORTED, str(error)[:500] or type(error).__name__)
-                with contextlib.suppress(Exception):
-                    attempt.catalogue(index, recorder.header, outcome, recorder.seal(outcome))
-            raise
+    )
+    drive.record_to(recorder)
+    outcome = Outcome(Status.SUCCESS)
+    try:
+        drive.follow(motion, duration_s)
+    except Exception as error:
+        gang.fail(error)
+        outcome = Outcome(Status.ABORTED, str(error)[:500] or type(error).__name__)
+        raise
+    finally:
         drive.record_to(None)
-        if not recorder.rows:
-            raise AttemptError("UNIT_FAULT", f"{drive.endpoint.unit} sent no samples", retryable=True)
-        outcome = Outcome(Status.SUCCESS)
-        attempt.catalogue(index, recorder.header, outcome, recorder.seal(outcome))
-    drive.glide_home(broken)
+        if recorder.rows:
+            # Also what was cut short is kept, with its cause.
+            gang.seal(index, recorder, outcome)
+        else:
+            recorder.abort()
+    if not recorder.rows:
+        raise AttemptError("UNIT_FAULT", f"{drive.endpoint.unit} sent no samples", retryable=True)
 
 
 class UnitDrive:
     """One unit under our lease, open for as long as the context."""
 
-    def __init__(self, attempt: Attempt, endpoint: runner_service_pb2.UnitEndpoint) -> None:
+    def __init__(self, attempt: Attempt, endpoint: runner_service_pb2.UnitEndpoint, gang: _Gang) -> None:
         self.endpoint = endpoint
+        self._gang = gang
         self.first_torque_ns = 0
         self._attempt = attempt
         self._requests: queue.SimpleQueue[unit_host_service_pb2.DriveRequest | None] = queue.SimpleQueue()
@@ -194,28 +232,27 @@ class UnitDrive:
             self._recorder = recorder
             self._start_s = None
 
-    def follow(self, motion: FittedMotion, duration_s: float, broken: threading.Event) -> None:
+    def follow(self, motion: FittedMotion, duration_s: float) -> None:
         """Send the motion's targets for a time. Raises AttemptError if the drive ends, Stopped."""
         start_s = time.monotonic()
         for step in range(round(duration_s * POLICY_HZ)):
-            self._send(motion.targets(step / POLICY_HZ), broken)
+            self._send(motion.targets(step / POLICY_HZ))
             self._attempt.wait(start_s + (step + 1) / POLICY_HZ - time.monotonic())
 
-    def glide_home(self, broken: threading.Event) -> None:
+    def glide_home(self) -> None:
         """Bring the joints back to home by a smooth path."""
         start, home = self._last, np.array(self.opened.home_rad)
         steps = round(RETURN_S * POLICY_HZ)
         begin_s = time.monotonic()
         for step in range(1, steps + 1):
             x = step / steps
-            self._send(start + x * x * (3.0 - 2.0 * x) * (home - start), broken)
+            self._send(start + x * x * (3.0 - 2.0 * x) * (home - start))
             self._attempt.wait(begin_s + step / POLICY_HZ - time.monotonic())
 
-    def _send(self, target: Array, broken: threading.Event) -> None:
+    def _send(self, target: Array) -> None:
         if self._ended is not None:
             raise self._ended
-        if broken.is_set():
-            raise Stopped
+        self._gang.check()
         self._sequence += 1
         self._last = target
         message = unit_host_service_pb2.DriveTarget(sequence=self._sequence, position_rad=target.tolist())

@@ -4,8 +4,11 @@ Ray places it and restarts nothing; whether an attempt is tried again is the sch
 threads, so that `cancel` reaches an attempt that is under way.
 """
 
+import os
+import sys
 import threading
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 from palaestra.v1 import job_pb2, runner_service_pb2
 from store.errors import StoreFull
@@ -15,6 +18,8 @@ from runner.errors import AttemptError, Stopped
 from runner.link import Link
 from runner.settings import Settings
 from runner.work import carry_out
+
+NICENESS = 10
 
 
 class Worker:
@@ -40,7 +45,7 @@ class Worker:
         request = runner_service_pb2.FinishAttemptRequest(attempt=message.attempt, instance=instance)
         attempt = Attempt(message, instance, self._settings, self._link, self._stop)
         try:
-            request.result.CopyFrom(carry_out(attempt))
+            request.result.CopyFrom(carry_out(attempt) if message.endpoints else _yielding(attempt))
             request.outcome = job_pb2.ATTEMPT_STATE_SUCCEEDED
         except Stopped:
             request.outcome = job_pb2.ATTEMPT_STATE_CANCELLED
@@ -54,6 +59,21 @@ class Worker:
         if request.HasField("failure"):
             attempt.log(f"attempt ended: {request.failure.message} [{request.failure.reason}]")
         return request.SerializeToString()
+
+
+def _yielding(attempt: Attempt) -> job_pb2.JobResult:
+    """Carry out work that drives no robot on a thread that yields the processor to those that do.
+
+    Niceness is a thread's own on Linux and cannot be taken back, so the thread is a new one; MuJoCo's inherit it.
+    """
+
+    def work() -> job_pb2.JobResult:
+        if sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        return carry_out(attempt)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="yielding") as pool:
+        return pool.submit(work).result()
 
 
 def _fail(request: runner_service_pb2.FinishAttemptRequest, reason: str, message: str, retryable: bool) -> None:
