@@ -1,10 +1,12 @@
 """An emulated unit: one robot in a MuJoCo world of its own, behind the same interface as a real one.
 
 Its time passes only in `write`. Without torque it hangs in its gantry: a robot that nobody powers is held
-where it is, and after a while it is set back to its home pose, as the people of a venue do between two
-jobs. So a stopped humanoid does not lie on the floor for ever, and the next job finds it standing.
+where it is, as the people of a venue do between two jobs, until `restart` puts it back to its home pose.
+Encoders are a little noisy, as real ones are; so a joint under control always carries some torque, and
+torques that are all exactly zero mean that nobody powers the robot.
 """
 
+import zlib
 from collections.abc import Sequence
 
 import mujoco
@@ -16,8 +18,8 @@ from controller.spec import RobotSpec
 from sim.body import body_of
 from sim.catalog import Entry
 
-HOMING_S = 1.0
-"""Unpowered time after which a robot is set back to its home pose."""
+ENCODER_NOISE_RAD = 1e-5
+"""Deviation of a position reading; of the order of one step of a 19 bit encoder, 2 pi / 2**19 = 1.2e-5 rad."""
 
 
 class EmulatedUnit:
@@ -71,10 +73,11 @@ class EmulatedUnit:
             firmware=f"mujoco {mujoco.__version__} model {entry.model_sha256()[:12]}",
             joints=self.spec.joint_names,
         )
+        # Noise that belongs to the serial number: the same unit, the same run.
+        self._chance = np.random.Generator(np.random.Philox(key=zlib.crc32(serial.encode())))
+        self._noise_rad = np.zeros(len(self.spec.joints))
         self._stuck: dict[int, float] = {}
         self._closed = False
-        self._unpowered_s = 0.0
-        self._powered = False
         self._home()
 
     def identity(self) -> Identity:
@@ -88,7 +91,7 @@ class EmulatedUnit:
     def read(self, q_out: Vector, dq_out: Vector) -> None:
         """Write joint positions [rad] and speeds [rad/s], shape (J,). Raises DriverError after `close`."""
         self._refuse_if_closed()
-        q_out[:] = self._data.qpos[self._body.q]
+        q_out[:] = self._data.qpos[self._body.q] + self._noise_rad
         dq_out[:] = self._data.qvel[self._body.dq]
 
     def write(self, tau: Vector) -> None:
@@ -102,11 +105,12 @@ class EmulatedUnit:
         torque = np.asarray(tau, dtype=np.float64)
         if torque.shape != (len(self.spec.joints),) or not np.isfinite(torque).all():
             raise DriverError(f"{self._identity.serial}: torque is not {len(self.spec.joints)} finite numbers: {tau!r}")
-        if not torque.any():
-            self._rest()
-            return
-        self._powered, self._unpowered_s = True, 0.0
+        self._noise_rad[:] = ENCODER_NOISE_RAD * self._chance.standard_normal(len(torque))
         data = self._data
+        if not torque.any():
+            self.safe_state()
+            data.time += self.period_s
+            return
         data.ctrl[:] = torque
         for _ in range(self._substeps):
             mujoco.mj_step(self.model, data)
@@ -117,9 +121,13 @@ class EmulatedUnit:
 
     def safe_state(self) -> None:
         """Take the torque off; the gantry holds the robot until the next powered `write`."""
-        self._powered = False
         self._data.qvel[:] = 0.0
         self._data.ctrl[:] = 0.0
+
+    def restart(self) -> None:
+        """Put the robot back home, at rest, without torque. Raises DriverError after `close`."""
+        self._refuse_if_closed()
+        self._home()
 
     def close(self) -> None:
         """Take the torque off and refuse further use."""
@@ -148,21 +156,11 @@ class EmulatedUnit:
             handle = self._data.joint(self.spec.joint_names[joint])
             handle.qpos[0], handle.qvel[0] = angle, 0.0
 
-    def _rest(self) -> None:
-        """Let time pass unpowered: the gantry holds, and after a while sets the robot back home."""
-        if self._powered:
-            self.safe_state()
-        before_s, self._unpowered_s = self._unpowered_s, self._unpowered_s + self.period_s
-        self._data.time += self.period_s
-        if before_s < HOMING_S <= self._unpowered_s:
-            self._home()
-
     def _home(self) -> None:
         time_s = self._data.time
         mujoco.mj_resetDataKeyframe(self.model, self._data, self.model.key("home").id)
         self._data.time = time_s
         self._hold_stuck()
-        self._powered = False
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
