@@ -5,6 +5,7 @@ import asyncio
 import ipaddress
 import logging
 import signal
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -19,7 +20,7 @@ STOP_GRACE_S = 3.0
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m scheduler", description=__doc__)
-    parser.add_argument("--venue", type=Path, required=True, help="the venue file, for example configs/venues/demo.toml")
+    parser.add_argument("--venue", type=Path, required=True, help="the venue file, such as configs/venues/demo.toml")
     parser.add_argument("--data", type=Path, required=True, help="folder of the database and the tokens")
     parser.add_argument("--listen", default="127.0.0.1:7400", help="address and port; port 0 takes a free one")
     arguments = parser.parse_args()
@@ -29,7 +30,7 @@ def main() -> int:
         return 2
     try:
         return asyncio.run(_serve(arguments.venue, arguments.data, arguments.listen))
-    except (BadConfiguration, DatabaseInUse, PortInUse, SchemaMismatch) as error:
+    except (BadConfiguration, DatabaseInUse, PortInUse, SchemaMismatch, OSError, sqlite3.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 

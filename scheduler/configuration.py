@@ -1,6 +1,7 @@
 """The scheduler's settings: one venue file, read once at the start, checked here and nowhere else."""
 
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -78,60 +79,70 @@ class Settings:
 
 
 def settings_of(tables: Mapping[str, Any], source: str) -> Settings:
-    """Return the settings of a parsed venue file. Raises BadConfiguration, naming `source`."""
-    floor = dict(tables.get("venue", {}))
-    if not floor.get("id"):
-        raise BadConfiguration(f"{source}: [venue] needs an id")
+    """Return the settings of a parsed venue file. Raises BadConfiguration, naming `source`.
+
+    The file is also other processes' file: what they alone understand is left to them.
+    """
+    floor = _table(tables, "venue", source)
+    name = _id(floor, source, "[venue]")
     venue = Venue(
-        id=floor["id"],
-        name=floor.get("name", floor["id"]),
+        id=name,
+        name=_text(floor, "name", name, source, "[venue]"),
         width_m=_positive(floor.get("width_m", 20.0), source, "[venue] width_m"),
         depth_m=_positive(floor.get("depth_m", 12.0), source, "[venue] depth_m"),
-        vendors=tuple(_vendor(table, source) for table in tables.get("vendor", [])),
-        cells=tuple(_cell(table, source) for table in tables.get("cell", [])),
-        units=tuple(_unit(table, source) for table in tables.get("unit", [])),
+        vendors=tuple(_vendor(table, source) for table in _tables(tables, "vendor", source)),
+        cells=tuple(_cell(table, source) for table in _tables(tables, "cell", source)),
+        units=tuple(_unit(table, source) for table in _tables(tables, "unit", source)),
     )
     for what, things in (("vendor", venue.vendors), ("cell", venue.cells), ("unit", venue.units)):
         _distinct([thing.id for thing in things], source, what)
     if not venue.vendors:
         raise BadConfiguration(f"{source}: a venue needs at least one [[vendor]]")
-    table = dict(tables.get("scheduler", {}))
-    return Settings(
-        venue=venue,
-        lease_ttl_s=_positive(table.get("lease_ttl_s", 10.0), source, "[scheduler] lease_ttl_s"),
-        hold_after_s=_positive(table.get("hold_after_s", 30.0), source, "[scheduler] hold_after_s"),
-        queued_jobs_max=int(_positive(table.get("queued_jobs_max", 20_000), source, "[scheduler] queued_jobs_max")),
-    )
+    own = {"lease_ttl_s": 10.0, "hold_after_s": 30.0, "queued_jobs_max": 20_000}
+    table = _table(tables, "scheduler", source)
+    unknown = sorted(set(table) - set(own))
+    if unknown:
+        raise BadConfiguration(f"{source}: [scheduler] has no {unknown[0]}; it has {', '.join(own)}")
+    values = {key: _positive(table.get(key, default), source, f"[scheduler] {key}") for key, default in own.items()}
+    if values["queued_jobs_max"] != int(values["queued_jobs_max"]):
+        raise BadConfiguration(f"{source}: [scheduler] queued_jobs_max is {values['queued_jobs_max']}, must be whole")
+    return Settings(venue, values["lease_ttl_s"], values["hold_after_s"], int(values["queued_jobs_max"]))
 
 
 def _vendor(table: Mapping[str, Any], source: str) -> Vendor:
     name = _id(table, source, "vendor")
     weight = _positive(table.get("weight", 1.0), source, f"vendor {name}: weight")
-    return Vendor(name, table.get("name", name), weight)
+    return Vendor(name, _text(table, "name", name, source, f"vendor {name}"), weight)
 
 
 def _cell(table: Mapping[str, Any], source: str) -> Cell:
     name = _id(table, source, "cell")
+    what = f"cell {name}"
     level = table.get("level", 1)
-    if level not in (1, 2, 3, 4):
-        raise BadConfiguration(f"{source}: cell {name}: level is {level!r}, must be 1 to 4")
+    if type(level) is not int or level not in (1, 2, 3, 4):
+        raise BadConfiguration(f"{source}: {what}: level is {level!r}, must be 1 to 4")
     return Cell(
         id=name,
-        name=table.get("name", name),
-        scenario=table.get("scenario", ""),
-        sector=table.get("sector", ""),
+        name=_text(table, "name", name, source, what),
+        scenario=_text(table, "scenario", "", source, what),
+        sector=_text(table, "sector", "", source, what),
         level=level,
-        width_m=_positive(table.get("width_m", 2.0), source, f"cell {name}: width_m"),
-        depth_m=_positive(table.get("depth_m", 2.0), source, f"cell {name}: depth_m"),
-        **_pose(table, source, f"cell {name}"),
+        width_m=_positive(table.get("width_m", 2.0), source, f"{what}: width_m"),
+        depth_m=_positive(table.get("depth_m", 2.0), source, f"{what}: depth_m"),
+        **_pose(table, source, what),
     )
 
 
 def _unit(table: Mapping[str, Any], source: str) -> Unit:
     name = _id(table, source, "unit")
-    if not table.get("robot"):
-        raise BadConfiguration(f"{source}: unit {name} needs a robot, an id of the catalogue")
-    return Unit(name, table["robot"], labels=table.get("labels", {}), **_pose(table, source, f"unit {name}"))
+    what = f"unit {name}"
+    robot = _text(table, "robot", "", source, what)
+    if not robot:
+        raise BadConfiguration(f"{source}: {what} needs a robot, an id of the catalogue")
+    labels = _table(table, "labels", source)
+    for key in labels:
+        _text(labels, key, "", source, f"{what}: labels")
+    return Unit(name, robot, labels=labels, **_pose(table, source, what))
 
 
 def _pose(table: Mapping[str, Any], source: str, what: str) -> dict[str, float]:
@@ -142,15 +153,36 @@ def _pose(table: Mapping[str, Any], source: str, what: str) -> dict[str, float]:
     }
 
 
+def _table(tables: Mapping[str, Any], key: str, source: str) -> Mapping[str, Any]:
+    found = tables.get(key, {})
+    if not isinstance(found, Mapping):
+        raise BadConfiguration(f"{source}: {key} is {found!r}, must be a table")
+    return found
+
+
+def _tables(tables: Mapping[str, Any], key: str, source: str) -> list[Mapping[str, Any]]:
+    found = tables.get(key, [])
+    if not isinstance(found, list) or not all(isinstance(table, Mapping) for table in found):
+        raise BadConfiguration(f"{source}: {key} is {found!r}, must be tables: [[{key}]]")
+    return found
+
+
+def _text(table: Mapping[str, Any], key: str, default: str, source: str, what: str) -> str:
+    value = table.get(key, default)
+    if not isinstance(value, str):
+        raise BadConfiguration(f"{source}: {what}: {key} is {value!r}, not a text")
+    return value
+
+
 def _id(table: Mapping[str, Any], source: str, what: str) -> str:
     name = table.get("id", "")
-    if not isinstance(name, str) or not name or not name.replace("-", "").isalnum() or name != name.lower():
-        raise BadConfiguration(f"{source}: a {what} has id {name!r}; lower-case letters, digits and hyphens are allowed")
+    if not isinstance(name, str) or not re.fullmatch("[a-z0-9-]+", name):
+        raise BadConfiguration(f"{source}: {what}: id is {name!r}; lower-case letters, digits and hyphens are allowed")
     return name
 
 
 def _finite(value: Any, source: str, what: str) -> float:
-    if not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise BadConfiguration(f"{source}: {what} is {value!r}, not a finite number")
     return float(value)
 

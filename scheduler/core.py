@@ -7,8 +7,7 @@ import hmac
 import logging
 import os
 import signal
-import sqlite3
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +27,14 @@ T = TypeVar("T")
 SWEEP_PERIOD_S = 0.2
 
 
+@dataclass(frozen=True, eq=False)
+class RunnerConnection:
+    """One open stream of a runner."""
+
+    instance: str
+    catalogue: Catalogue
+
+
 class Core:
     """The venue's state and the only ways to it: `run` changes, `read` looks.
 
@@ -44,10 +51,12 @@ class Core:
         self.read = database.open_reader(path)
         self.hub = Hub(loop, self._last_sequence())
         self.limits = Limits(settings.queued_jobs_max)
-        self.draining = False
-        # Open connections: runner instance to what it knows, and "host/instance".
-        self.runners: dict[str, Catalogue] = {}
-        self.hosts: set[str] = set()
+        self._draining = False
+        # Open connections, the newest of each: of a runner by name, of a host by "host/instance".
+        self.runners: dict[str, RunnerConnection] = {}
+        self.hosts: dict[str, object] = {}
+        # When each unit was last heard of.
+        self.seen_ns: dict[str, int] = {}
         self._config = Config(hold_after_s=settings.hold_after_s)
         self._writer = Writer(
             db, now_ns=self.clock.now_ns, cycle=self._cycle, committed=self.hub.committed, broken=_broken
@@ -70,6 +79,11 @@ class Core:
         self.read.close()
         self._lock.release()
 
+    def drain(self) -> None:
+        """Start nothing new, and end every stream."""
+        self._draining = True
+        self.hub.close()
+
     async def run(self, command: Command[T]) -> T:
         """Run a command; when this returns, its effects are on the disk."""
         return await asyncio.wrap_future(self._writer.submit(command))
@@ -81,7 +95,7 @@ class Core:
     @property
     def catalogue(self) -> Catalogue:
         """What the connected runners know together."""
-        known = list(self.runners.values())
+        known = [connection.catalogue for connection in self.runners.values()]
         return Catalogue(
             frozenset().union(*(c.tasks for c in known)),
             frozenset().union(*(c.motions for c in known)),
@@ -102,7 +116,7 @@ class Core:
         await self.run(command)
 
     def _cycle(self, tx: Transaction) -> None:
-        ready = bool(self.runners) and not self.draining
+        ready = bool(self.runners) and not self._draining
         granting.cycle(self._config, lease_ttl_s=self.settings.lease_ttl_s, runner_ready=ready)(tx)
 
     def _last_sequence(self) -> int:
@@ -116,9 +130,6 @@ class Core:
                 await self.run(ending.sweep())
             except Exception:
                 log.exception("sweep failed")
-
-
-Reader = Callable[[], sqlite3.Connection]
 
 
 def _broken(error: BaseException) -> None:

@@ -49,9 +49,16 @@ def open_writer(path: Path) -> sqlite3.Connection:
     db.execute("PRAGMA foreign_keys=ON")
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
-        db.executescript("BEGIN IMMEDIATE;\n" + SCHEMA.read_text() + f"\nPRAGMA user_version={SCHEMA_VERSION};\nCOMMIT;")
-        with db:
-            db.execute("INSERT INTO meta VALUES ('secret', ?)", (secrets.token_bytes(32),))
+        # One transaction: killed at any moment, the file is empty or complete.
+        db.executescript(
+            f"""
+            BEGIN IMMEDIATE;
+            {SCHEMA.read_text()}
+            INSERT INTO meta VALUES ('secret', x'{secrets.token_hex(32)}');
+            PRAGMA user_version={SCHEMA_VERSION};
+            COMMIT;
+            """
+        )
     elif version != SCHEMA_VERSION:
         raise SchemaMismatch(f"{path} has schema {version}, this scheduler needs {SCHEMA_VERSION}")
     return db

@@ -5,8 +5,8 @@ largest share of any one resource is smallest may start its best job. Past use b
 Within a vendor: priority, then age. A claim is granted whole or not at all.
 
 A job that cannot start does not stop smaller ones behind it, until it has waited `hold_after_s`; from then on the free
-units, slots and the cell that it could use are kept for the one job that has waited longest, so that a large gang
-starts after the running leases end at the latest.
+units, slots and the cell that it could use are kept for the one job that has waited longest (of those that could start
+at all with what is in order), so that a large gang starts after the running leases end at the latest.
 """
 
 from collections.abc import Sequence
@@ -45,12 +45,17 @@ class _Pool:
         self.cells = [cell for cell in self.cells if cell.cell != grant.cell]
 
     def hold_back(self, claim: Claim) -> None:
-        """Keep from everybody else what the claim could use."""
-        self.units = [unit for unit in self.units if not any(matches(request, unit) for request in claim.units)]
+        """Keep from everybody else what the claim could use: as much as it needs, or all there is if that is less."""
+        enough = choose(claim.units, self.units)
+        if enough is None:
+            self.units = [unit for unit in self.units if not any(matches(request, unit) for request in claim.units)]
+        else:
+            self.units = [unit for unit in self.units if unit.unit not in enough]
         self.slots = self.slots[claim.sim_slots :]
         if claim.cell is not None:
             request = claim.cell
-            self.cells = [cell for cell in self.cells if not cell_matches(request, cell)]
+            kept = next((cell for cell in self.cells if cell_matches(request, cell)), None)
+            self.cells = [cell for cell in self.cells if cell is not kept]
 
 
 @dataclass
@@ -135,11 +140,27 @@ def _shares(state: State) -> dict[str, _Share]:
 
 
 def _longest_waiting(state: State, config: Config) -> Job | None:
-    """Return the oldest job if it has waited too long."""
-    oldest = min(state.jobs, key=lambda job: (job.create_ns, job.job), default=None)
-    if oldest is None or state.now_ns - oldest.create_ns < config.hold_after_s * 1e9:
-        return None
-    return oldest
+    """Return the oldest job that has waited too long and would start if only the running leases ended.
+
+    What waits for a broken or absent unit is passed over: nobody knows when that ends, and until then the whole venue
+    would be kept waiting with it.
+    """
+    usable = [unit for unit in state.units if unit.usable]
+    hopeless: set[Claim] = set()
+    for job in sorted(state.jobs, key=lambda job: (job.create_ns, job.job)):
+        if state.now_ns - job.create_ns < config.hold_after_s * 1e9:
+            return None
+        claim, cell = job.claim, job.claim.cell
+        if claim in hopeless:
+            continue
+        if (
+            claim.sim_slots <= len(state.slots)
+            and (cell is None or any(cell_matches(cell, other) for other in state.cells))
+            and choose(claim.units, usable) is not None
+        ):
+            return job
+        hopeless.add(claim)
+    return None
 
 
 def _try(job: Job, pool: _Pool) -> Grant | None:

@@ -1,7 +1,6 @@
 """Appends the event that goes with a change, in the change's own transaction."""
 
 from palaestra.v1 import episode_pb2, event_pb2
-
 from scheduler import resources
 from scheduler.writer import Transaction
 

@@ -85,7 +85,8 @@ def _units(job: Job, state: State) -> list[Reason]:
 def _wider(job: Job, state: State) -> str:
     """Suggest another maker or model of the same class that is free now."""
     wanted = {unit.robot_class for unit in state.units for request in job.claim.units if matches(request, unit)}
-    spare = sorted({unit.robot_model for unit in state.units if unit.free and unit.usable and unit.robot_class in wanted})
+    ready = [unit for unit in state.units if unit.free and unit.usable]
+    spare = sorted({unit.robot_model for unit in ready if unit.robot_class in wanted})
     return f"free now in the same class: {', '.join(spare)}" if spare else "wait until a running lease ends"
 
 
@@ -120,8 +121,9 @@ def _ahead(job: Job, state: State) -> int:
         vendor = vendors[name]
         return dominant_share(vendor, vendor.held_units, vendor.held_slots, vendor.held_cells, totals)
 
-    own = in_order([other for other in state.jobs if other.vendor == job.vendor])
-    before = next((index for index, other in enumerate(own) if other.job == job.job), 0)
+    # The job itself may not be among them: in a back-off, or further back than deciding looks.
+    own = in_order([job, *(other for other in state.jobs if other.vendor == job.vendor and other.job != job.job)])
+    before = own.index(job)
     mine = share(job.vendor)
     for name in {other.vendor for other in state.jobs} - {job.vendor}:
         if share(name) < mine:

@@ -11,14 +11,16 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError, Message
+
 from palaestra import rules
 from palaestra.errors import PalaestraError, trailing
-
 from scheduler.identity import Credentials, Identity, Role
 
 log = logging.getLogger(__name__)
 _caller: ContextVar[Identity] = ContextVar("caller")
 
+MESSAGE_BYTES_MAX = 4 * 1024 * 1024
+TEXT_MAX = 500
 ANYBODY = frozenset(Role)
 # Who may call what: by method, else by service.
 ROLES: Mapping[str, frozenset[Role]] = {
@@ -43,13 +45,14 @@ def caller() -> Identity:
 
 
 class Malformed:
-    """Stands for bytes that did not parse, until somebody can answer properly."""
+    """Stands for bytes that are no message, until somebody can answer properly: the error to answer with."""
 
-    def __init__(self, problem: str) -> None:
+    def __init__(self, reason: str, problem: str) -> None:
+        self.reason = reason
         self.problem = problem
 
 
-class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+class Guard(grpc.aio.ServerInterceptor):
     """Wraps every handler of the server."""
 
     def __init__(self, credentials: Credentials) -> None:
@@ -87,10 +90,9 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         async def handle(request: Message | Malformed, context: Any) -> Any:
             try:
                 self._admit(method, metadata)
-                checked = _checked(request)
                 if context.time_remaining() is None:
                     raise PalaestraError("DEADLINE_REQUIRED", f"{method} was called without a deadline")
-                return await inner(checked, context)
+                return await inner(_checked(request), context)
             except Exception as error:
                 await _abort(context, error, method)
 
@@ -127,17 +129,19 @@ def _safe(deserializer: Callable[[bytes], Message]) -> Callable[[bytes], Message
     """gRPC answers a failing deserializer with UNKNOWN and a Python class name; we answer it ourselves, later."""
 
     def parse(data: bytes) -> Message | Malformed:
+        if len(data) > MESSAGE_BYTES_MAX:
+            return Malformed("MESSAGE_TOO_LARGE", f"the message has {len(data)} bytes, at most {MESSAGE_BYTES_MAX}")
         try:
             return deserializer(data)
-        except (DecodeError, ValueError, RecursionError) as error:
-            return Malformed(str(error))
+        except (DecodeError, ValueError, RecursionError):
+            return Malformed("MALFORMED_MESSAGE", "the message could not be parsed")
 
     return parse
 
 
 def _checked(request: Message | Malformed) -> Message:
     if isinstance(request, Malformed):
-        raise PalaestraError("MALFORMED_MESSAGE", "the message could not be parsed")
+        raise PalaestraError(request.reason, request.problem)
     rules.check(request)
     return request
 
@@ -149,4 +153,11 @@ async def _abort(context: Any, error: Exception, method: str) -> None:
         reference = secrets.token_hex(4)
         log.exception("%s failed, error id %s", method, reference)
         error = PalaestraError("INTERNAL", f"a defect on our side, error id {reference}")
+    error = _short(error)
     await context.abort(error.code, error.message, trailing_metadata=trailing(error))
+
+
+def _short(error: PalaestraError) -> PalaestraError:
+    """Errors quote what they were sent, and gRPC drops an answer whose headers are longer than 8 KiB."""
+    facts = {key[:TEXT_MAX]: value[:TEXT_MAX] for key, value in error.metadata.items()}
+    return PalaestraError(error.reason, error.message[:TEXT_MAX], metadata=facts, retry_after_s=error.retry_after_s)

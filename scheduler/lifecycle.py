@@ -81,6 +81,8 @@ JOB = {
     (JobState.CANCELLING, Step.RETRY): JobState.CANCELLED,
     (JobState.CANCELLING, Step.CANCEL): JobState.CANCELLING,
     (JobState.CANCELLING, Step.CANCELLED): JobState.CANCELLED,
+    # Asked for twice, for example because the first answer was lost.
+    (JobState.CANCELLED, Step.CANCEL): JobState.CANCELLED,
 }
 
 ATTEMPT = {

@@ -1,5 +1,6 @@
 """Which units satisfy a list of requests, none counted twice."""
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 
 from scheduler.state import Cell, CellRequest, Unit, UnitRequest
@@ -38,22 +39,42 @@ def choose(requests: Sequence[UnitRequest], units: Iterable[Unit]) -> tuple[str,
     fits = {request: [unit.unit for unit in pool if matches(request, unit)] for request in set(requests)}
     # Few choices first: less to undo.
     order = sorted(range(len(wanted)), key=lambda index: (len(fits[wanted[index]]), index))
+    chosen: dict[int, str] = {}
     holder: dict[str, int] = {}
+    fits_of = [fits[request] for request in wanted]
     for index in order:
-        if not _augment(index, wanted, fits, holder, set()):
+        if not _augment(index, fits_of, chosen, holder):
             return None
-    chosen = {index: unit for unit, index in holder.items()}
     return tuple(chosen[index] for index in range(len(wanted)))
 
 
-def _augment(
-    index: int, wanted: Sequence[UnitRequest], fits: dict[UnitRequest, list[str]], holder: dict[str, int], seen: set[str]
-) -> bool:
-    for unit in fits[wanted[index]]:
-        if unit in seen:
-            continue
-        seen.add(unit)
-        if unit not in holder or _augment(holder[unit], wanted, fits, holder, seen):
-            holder[unit] = index
+def _augment(index: int, fits: Sequence[Sequence[str]], chosen: dict[int, str], holder: dict[str, int]) -> bool:
+    """Give `index` a unit, moving others to their next best where needed; return whether that was possible.
+
+    Breadth first and without recursion: the shortest chain of moves, of any length.
+    """
+    came_from: dict[str, int] = {}
+    open_indices = deque([index])
+    while open_indices:
+        present = open_indices.popleft()
+        free = next((unit for unit in fits[present] if unit not in holder), None)
+        if free is not None:
+            came_from[free] = present
+            _shift(free, came_from, chosen, holder)
             return True
+        for unit in fits[present]:
+            if unit not in came_from:
+                came_from[unit] = present
+                open_indices.append(holder[unit])
     return False
+
+
+def _shift(unit: str, came_from: dict[str, int], chosen: dict[int, str], holder: dict[str, int]) -> None:
+    """Give the free unit at the end of a chain away, and each unit that this sets free to the one before."""
+    while True:
+        taker = came_from[unit]
+        set_free = chosen.get(taker)
+        chosen[taker], holder[unit] = unit, taker
+        if set_free is None:
+            return
+        unit = set_free

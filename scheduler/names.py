@@ -40,6 +40,7 @@ def parts(name: str) -> tuple[str, str]:
 
 
 def attempt_parts(name: str) -> tuple[str, str, int]:
-    """Return (vendor id, job uid, number) of an attempt's name."""
+    """Return (vendor id, job uid, number) of an attempt's name. A number that no attempt can have becomes 0."""
     pieces = name.split("/")
-    return pieces[1], pieces[3], int(pieces[5])
+    digits = pieces[5]
+    return pieces[1], pieces[3], int(digits) if len(digits) < 10 else 0

@@ -3,24 +3,21 @@
 import base64
 import hashlib
 import hmac
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from palaestra.errors import PalaestraError
 
 SIZE_DEFAULT = 50
 SIZE_MAX = 1000
 _MAC_BYTES = 12
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Page:
-    """Where a page starts and how long it may be. `before`: only rows with a smaller id; None for the first page."""
+    """Where a page starts and how long it may be. `after`: key of the last row before it; None for the first page."""
 
-    before: int | None
+    after: str | None
     size: int
 
 
@@ -36,18 +33,18 @@ class Pager:
         if not token:
             return Page(None, size)
         try:
-            sealed = base64.urlsafe_b64decode(token.encode())
-            (last,) = struct.unpack(">q", sealed[_MAC_BYTES:])
-        except (ValueError, struct.error):
+            sealed = base64.b64decode(token, altchars=b"-_", validate=True)
+            last = sealed[_MAC_BYTES:].decode()
+        except ValueError:
             raise PalaestraError("PAGE_TOKEN_INVALID", "the page token is not one of ours") from None
         if not hmac.compare_digest(sealed[:_MAC_BYTES], self._mac(last, scope)):
-            raise PalaestraError("PAGE_TOKEN_INVALID", "the page token is of another list call")
+            raise PalaestraError("PAGE_TOKEN_INVALID", "the page token is not one of this list call")
         return Page(last, size)
 
-    def token(self, last: int, scope: Sequence[str]) -> str:
-        """Return the token of the page after the row with id `last`."""
-        return base64.urlsafe_b64encode(self._mac(last, scope) + struct.pack(">q", last)).decode()
+    def token(self, last: str | int, scope: Sequence[str]) -> str:
+        """Return the token of the page after the row with key `last`."""
+        return base64.urlsafe_b64encode(self._mac(str(last), scope) + str(last).encode()).decode()
 
-    def _mac(self, last: int, scope: Sequence[str]) -> bytes:
-        text = "\0".join([str(last), *scope]).encode()
+    def _mac(self, last: str, scope: Sequence[str]) -> bytes:
+        text = "\0".join([last, *scope]).encode()
         return hmac.new(self._secret, b"page\0" + text, hashlib.sha256).digest()[:_MAC_BYTES]

@@ -4,7 +4,6 @@ import sqlite3
 from collections.abc import Sequence
 
 from palaestra.errors import PalaestraError
-
 from scheduler.identity import Identity, Role
 from scheduler.paging import Page
 
@@ -43,14 +42,22 @@ def find(db: sqlite3.Connection, table: str, reader: Identity, name: str, query:
 
 
 def page(
-    db: sqlite3.Connection, select: str, alias: str, vendor: str | None, page: Page, where: Sequence[tuple[str, object]] = ()
+    db: sqlite3.Connection,
+    select: str,
+    alias: str,
+    vendor: str | None,
+    page: Page,
+    where: Sequence[tuple[str, object]] = (),
 ) -> list[sqlite3.Row]:
-    """Return one page of rows, newest first, and one row more if there is a next page."""
+    """Return one page of rows, newest first, and one row more if there is a next page.
+
+    where: conditions, each with the one value that it is about.
+    """
     conditions = list(where)
     if vendor is not None:
         conditions.append((f"{alias}.vendor = ?", vendor))
-    if page.before is not None:
-        conditions.append((f"{alias}.id < ?", page.before))
+    if page.after is not None:
+        conditions.append((f"{alias}.id < ?", int(page.after)))
     clause = " AND ".join(text for text, _ in conditions) or "1"
     values = [value for _, value in conditions]
     return db.execute(

@@ -5,8 +5,8 @@ import sqlite3
 from collections.abc import Iterable
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from palaestra.v1 import episode_pb2, event_pb2, job_pb2, venue_pb2
 
+from palaestra.v1 import episode_pb2, event_pb2, job_pb2, venue_pb2
 from scheduler import names
 from scheduler.identity import Identity
 from scheduler.lifecycle import LeaseState
@@ -119,8 +119,8 @@ LEFT JOIN lease l ON l.id = ls.lease_id
 """
 
 
-def unit(venue: str, row: sqlite3.Row) -> venue_pb2.Unit:
-    """Return the unit of a row of UNITS."""
+def unit(venue: str, row: sqlite3.Row, seen_ns: int | None = None) -> venue_pb2.Unit:
+    """Return the unit of a row of UNITS. seen_ns: when its host was last heard of, kept in memory only."""
     message = venue_pb2.Unit(
         name=names.unit(venue, row["id"]),
         serial=row["serial"],
@@ -137,6 +137,7 @@ def unit(venue: str, row: sqlite3.Row) -> venue_pb2.Unit:
         lease=names.lease(row["lease_vendor"], row["lease_uid"]) if row["lease_uid"] else "",
         etag=str(row["version"]),
         emulated=bool(row["emulated"]),
+        seen_time=timestamp(seen_ns),
     )
     if row["battery"] is not None:
         message.battery = row["battery"]
@@ -193,6 +194,9 @@ def event(row: sqlite3.Row, reader: Identity) -> event_pb2.Event:
     message.kind = row["kind"]
     message.resource = row["resource"]
     message.message = row["message"]
+    if message.HasField("job"):
+        # Written before its own event had a number.
+        message.job.sequence = row["seq"]
     for field in ("unit", "cell", "sim_slot"):
         if message.HasField(field):
             redact(getattr(message, field), reader)

@@ -5,6 +5,7 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
 from palaestra.v1 import (
     episode_service_pb2_grpc,
     host_service_pb2_grpc,
@@ -12,9 +13,8 @@ from palaestra.v1 import (
     runner_service_pb2_grpc,
     venue_service_pb2_grpc,
 )
-
 from scheduler.core import Core
-from scheduler.guard import Guard
+from scheduler.guard import MESSAGE_BYTES_MAX, Guard
 from scheduler.identity import Credentials
 from scheduler.services.episodes import EpisodeService
 from scheduler.services.hosts import HostService
@@ -22,11 +22,11 @@ from scheduler.services.jobs import JobService
 from scheduler.services.runners import RunnerService
 from scheduler.services.venue import VenueService
 
-MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 OPTIONS: list[tuple[str, Any]] = [
     # With port reuse two schedulers could listen on one port without noticing each other.
     ("grpc.so_reuseport", 0),
-    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    # The guard refuses what is over the limit with a reason; gRPC itself, without one, what is far over it.
+    ("grpc.max_receive_message_length", 4 * MESSAGE_BYTES_MAX),
     ("grpc.max_concurrent_streams", 1000),
     # Let clients send the keepalive pings that our SDK sends.
     ("grpc.keepalive_permit_without_calls", 1),
@@ -63,8 +63,8 @@ class Server:
 
     async def stop(self, grace_s: float) -> None:
         """Say NOT_SERVING first, then let calls finish for a while."""
-        self._core.draining = True
         await self._health.enter_graceful_shutdown()
+        self._core.drain()
         await self._server.stop(grace_s)
 
 

@@ -5,7 +5,6 @@ import sqlite3
 from functools import lru_cache
 
 from palaestra.v1 import claim_pb2, job_pb2
-
 from scheduler import names
 from scheduler.lifecycle import JobState
 from scheduler.state import Cell, CellRequest, Claim, Job, SimSlot, State, Unit, UnitRequest, Vendor
@@ -64,7 +63,7 @@ def units(db: sqlite3.Connection) -> tuple[Unit, ...]:
             maker=row["maker"],
             labels=json.loads(row["labels"]),
             free=row["lease_id"] is None,
-            usable=bool(row["online"]) and not row["latched"] and _at_rest_or_leased(row),
+            usable=bool(row["online"]) and not row["latched"] and not row["fault"] and _at_rest_or_leased(row),
         )
         for row in rows
     )
@@ -141,10 +140,10 @@ def job_of(row: sqlite3.Row) -> Job:
     return Job(row["id"], row["vendor"], _claim_in(row["spec"]), row["priority"], row["create_ns"])
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=4096)
 def _claim_in(spec: bytes) -> Claim:
     """Claims never change, and many jobs ask for the same: parse each once."""
     return claim_of(job_pb2.Job.FromString(spec).claim)
 
 
-assert JobState.QUEUED == 1, "the SQL above and the partial index of the schema say state = 1"
+assert JobState.QUEUED.value == 1, "the SQL above and the partial index of the schema say state = 1"

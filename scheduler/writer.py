@@ -23,6 +23,11 @@ from palaestra.errors import PalaestraError
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+# Errors after which nobody knows what the disk holds: the process ends and reads it again at its next start.
+_DISK_BROKEN = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY})
+# Errors that end the whole transaction, not one command.
+_FATAL = _DISK_BROKEN | {sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM}
+
 BATCH_MAX = 512
 BATCH_WAIT_S = 0.002
 # After a cycle that took t, the next waits at least this many t: under a flood of commands, deciding gets a quarter of
@@ -87,6 +92,7 @@ class Writer:
         self._committed = committed
         self._broken = broken
         self._queue: queue.Queue[_Entry | None] = queue.Queue(maxsize=depth_max)
+        self._stopped = False
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def start(self) -> None:
@@ -94,11 +100,17 @@ class Writer:
 
     def stop(self) -> None:
         """Finish what was accepted, then end the thread."""
+        self._stopped = True
         self._queue.put(None)
         self._thread.join()
 
     def submit(self, command: Command[T]) -> "Future[T]":
-        """Queue a command. Its future fails with what the command raised, or DISK_FULL. Raises QUEUE_FULL."""
+        """Queue a command. A command whose future is cancelled before its turn is not run.
+
+        The future fails with what the command raised, or DISK_FULL. Raises QUEUE_FULL, SHUTTING_DOWN after `stop`.
+        """
+        if self._stopped:
+            raise PalaestraError("SHUTTING_DOWN", "the scheduler is stopping", retry_after_s=1.0)
         entry = _Entry(command)
         try:
             self._queue.put_nowait(entry)
@@ -107,6 +119,17 @@ class Writer:
         return entry.future
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        except BaseException as error:
+            # Without this thread nothing would ever be answered again.
+            log.exception("the writer failed")
+            self._broken(error)
+            raise
+        finally:
+            self._db.close()
+
+    def _serve(self) -> None:
         cycle_wanted = False
         cycle_due_s = 0.0
         while True:
@@ -114,7 +137,6 @@ class Writer:
             if batch:
                 cycle_wanted = self._commit(batch) or cycle_wanted
             if stopping:
-                self._db.close()
                 return
             started_s = time.monotonic()
             if cycle_wanted and started_s >= cycle_due_s:
@@ -126,7 +148,8 @@ class Writer:
     def _gather(self, timeout_s: float | None) -> tuple[list[_Entry], bool]:
         """Wait for commands, for ever or for a time; return those that came and whether to stop."""
         try:
-            first = self._queue.get(timeout=timeout_s) if timeout_s is None or timeout_s > 0 else self._queue.get_nowait()
+            wait = timeout_s is None or timeout_s > 0
+            first = self._queue.get(timeout=timeout_s) if wait else self._queue.get_nowait()
         except queue.Empty:
             return [], False
         if first is None:
@@ -147,34 +170,38 @@ class Writer:
 
     def _commit(self, batch: Sequence[_Entry]) -> bool:
         """Run a batch in one transaction; return whether a cycle is wanted after it."""
-        results: list[tuple[_Entry, Any, BaseException | None]] = []
+        # From here on a future can no longer be cancelled: a caller that gave up has no say over a running command.
+        batch = [entry for entry in batch if entry.future.set_running_or_notify_cancel()]
         transaction = Transaction(self._db, self._now_ns())
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            for entry in batch:
-                results.append((entry, *self._run_one(entry, transaction)))
+            results = [(entry, *self._run_one(entry, transaction)) for entry in batch]
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._fail(batch, error)
             return False
+        # First the news, then the answers: who has an answer finds its event.
+        if transaction.last_seq:
+            self._committed(transaction.last_seq)
         for entry, result, error_of_one in results:
             if error_of_one is None:
                 entry.future.set_result(result)
             else:
                 entry.future.set_exception(error_of_one)
-        if transaction.last_seq:
-            self._committed(transaction.last_seq)
         return transaction.wants_cycle
 
     def _run_one(self, entry: _Entry, transaction: Transaction) -> tuple[Any, BaseException | None]:
         self._db.execute("SAVEPOINT command")
+        last_seq, wants_cycle = transaction.last_seq, transaction.wants_cycle
         try:
             result = entry.command(transaction)
-        except sqlite3.OperationalError:
-            raise
         except Exception as error:
+            if isinstance(error, sqlite3.Error) and _code(error) in _FATAL:
+                raise
             self._db.execute("ROLLBACK TO command")
             self._db.execute("RELEASE command")
+            # Its events are undone and their numbers will be given again: nobody may be told of them.
+            transaction.last_seq, transaction.wants_cycle = last_seq, wants_cycle
             if not isinstance(error, PalaestraError):
                 log.exception("command failed")
             return None, error
@@ -190,7 +217,7 @@ class Writer:
         except Exception as error:
             self._rollback()
             log.exception("scheduling cycle failed")
-            if isinstance(error, sqlite3.OperationalError) and "I/O" in str(error):
+            if isinstance(error, sqlite3.Error) and _code(error) in _DISK_BROKEN:
                 self._broken(error)
             return
         if transaction.last_seq:
@@ -198,18 +225,24 @@ class Writer:
 
     def _fail(self, batch: Sequence[_Entry], error: sqlite3.Error) -> None:
         self._rollback()
-        full = "full" in str(error)
+        full = _code(error) == sqlite3.SQLITE_FULL
         log.error("commit failed: %s", error)
         for entry in batch:
-            if full:
-                refusal = PalaestraError("DISK_FULL", "the scheduler's disk is full; nothing was stored", retry_after_s=5.0)
-            else:
-                refusal = PalaestraError("INTERNAL", "the scheduler could not store the change; nothing was stored")
+            problem = "disk is full" if full else "database failed"
+            refusal = PalaestraError(
+                "DISK_FULL" if full else "INTERNAL",
+                f"the scheduler's {problem}; nothing was stored",
+                retry_after_s=5.0 if full else None,
+            )
             entry.future.set_exception(refusal)
         if not full:
-            # After a failed fsync nobody knows what the disk holds: end, and read it again at the next start.
             self._broken(error)
 
     def _rollback(self) -> None:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
+
+
+def _code(error: sqlite3.Error) -> int:
+    """Return SQLite's primary result code (https://sqlite.org/rescode.html), 0 for an error of Python's module."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF

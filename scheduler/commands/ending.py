@@ -4,7 +4,6 @@ import sqlite3
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2
-
 from scheduler import events
 from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_attempt, advance_job, advance_lease
 from scheduler.writer import Command, Transaction
@@ -143,7 +142,10 @@ def _account(tx: Transaction, lease_id: int, vendor: str) -> None:
 
 
 def cancel(vendor: str, uid: str, etag: str) -> Command[None]:
-    """Return the command that cancels a job. Repeats change nothing while the job is stopping."""
+    """Return the command that cancels a job. Repeats change nothing.
+
+    Raises NOT_FOUND, ETAG_MISMATCH, JOB_ENDED for a job that ended otherwise.
+    """
 
     def command(tx: Transaction) -> None:
         job = tx.db.execute("SELECT * FROM job WHERE uid = ?", (uid,)).fetchone()

@@ -1,16 +1,17 @@
 """What unit hosts report, and orders to them."""
 
 import json
+import sqlite3
+from collections.abc import Container
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import host_service_pb2
-
 from scheduler import events, names
 from scheduler.commands.ending import free_rested_units
 from scheduler.writer import Command, Transaction
 
 
-def hello(message: host_service_pb2.HostHello, venue: str, live: frozenset[str]) -> Command[None]:
+def hello(message: host_service_pb2.HostHello, venue: str, live: Container[str]) -> Command[None]:
     """Return the command that registers a host and its units.
 
     live: "host/instance" of the connections that are open now. Raises HOST_CONFLICT if a unit is known otherwise
@@ -29,7 +30,7 @@ def _declare(
     message: host_service_pb2.HostHello,
     declared: host_service_pb2.UnitDeclaration,
     venue: str,
-    live: frozenset[str],
+    live: Container[str],
 ) -> None:
     owner, unit = names.parts(declared.unit)
     if owner != venue:
@@ -90,24 +91,32 @@ def all_offline() -> Command[None]:
     return command
 
 
-def status_changed(statuses: list[host_service_pb2.UnitStatus], orders_done: list[int]) -> Command[None]:
-    """Return the command that writes down what changed in a host's beat."""
+def status_changed(
+    host: str, instance: str, statuses: list[host_service_pb2.UnitStatus], orders_done: list[int]
+) -> Command[None]:
+    """Return the command that writes down what changed in a host's beat, as far as the units are still its own."""
 
     def command(tx: Transaction) -> None:
         for status in statuses:
-            _apply_status(tx, status)
+            unit = names.parts(status.unit)[1]
+            row = tx.db.execute(
+                "SELECT * FROM unit WHERE id = ? AND host = ? AND host_instance = ?", (unit, host, instance)
+            ).fetchone()
+            if row is not None:
+                _apply_status(tx, row, status)
         tx.db.executemany(
-            "UPDATE unit_order SET done_ns = ? WHERE id = ?", [(tx.now_ns, order) for order in orders_done]
+            """
+            UPDATE unit_order SET done_ns = ? WHERE id = ? AND done_ns IS NULL
+              AND unit IN (SELECT id FROM unit WHERE host = ? AND host_instance = ?)
+            """,
+            [(tx.now_ns, order, host, instance) for order in orders_done],
         )
 
     return command
 
 
-def _apply_status(tx: Transaction, status: host_service_pb2.UnitStatus) -> None:
-    unit = names.parts(status.unit)[1]
-    row = tx.db.execute("SELECT * FROM unit WHERE id = ?", (unit,)).fetchone()
-    if row is None:
-        return
+def _apply_status(tx: Transaction, row: sqlite3.Row, status: host_service_pb2.UnitStatus) -> None:
+    unit = row["id"]
     latched = int(status.motion == host_service_pb2.MOTION_STATE_LATCHED)
     # A host can only speak for epochs that were granted; and what was safe once stays safe.
     safe_epoch = max(row["safe_epoch"], min(status.safe_epoch, row["epoch"]))

@@ -3,7 +3,6 @@
 import json
 
 from palaestra import ids
-
 from scheduler import events, snapshot
 from scheduler.decide import decide
 from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_job

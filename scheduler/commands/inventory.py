@@ -3,7 +3,7 @@
 import json
 
 from scheduler import events
-from scheduler.configuration import Venue
+from scheduler.configuration import BadConfiguration, Venue
 from scheduler.writer import Command, Transaction
 
 
@@ -11,10 +11,14 @@ def apply(venue: Venue) -> Command[None]:
     """Return the command that makes vendors, cells and the floor plan those of the configuration.
 
     Nothing that has a history is deleted: a unit or cell that is no longer configured stays until somebody retires it.
+    Raises BadConfiguration if the database is another venue's.
     """
 
     def command(tx: Transaction) -> None:
         db = tx.db
+        other = db.execute("SELECT id FROM venue WHERE id != ?", (venue.id,)).fetchone()
+        if other is not None:
+            raise BadConfiguration(f"[venue] id is {venue.id!r}, the database is that of venue {other['id']!r}")
         db.execute(
             """
             INSERT INTO venue (id, display_name, width_m, depth_m) VALUES (?, ?, ?, ?)
@@ -34,7 +38,8 @@ def apply(venue: Venue) -> Command[None]:
         for cell in venue.cells:
             db.execute(
                 """
-                INSERT OR REPLACE INTO cell (id, display_name, scenario, sector, level, x_m, y_m, yaw_rad, width_m, depth_m)
+                INSERT OR REPLACE INTO cell
+                  (id, display_name, scenario, sector, level, x_m, y_m, yaw_rad, width_m, depth_m)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
                 (cell.id, cell.name, cell.scenario, cell.sector, cell.level, cell.x_m, cell.y_m, cell.yaw_rad,
@@ -60,9 +65,8 @@ def recover(lease_ttl_s: float) -> Command[None]:
         grace_ns = tx.now_ns + int(lease_ttl_s * 1e9)
         rows = tx.db.execute("SELECT id FROM lease WHERE state IN (1, 2)").fetchall()
         for (lease_id,) in rows:
-            tx.db.execute(
-                "UPDATE lease SET expire_ns = min(max(expire_ns, ?), end_by_ns) WHERE id = ?", (grace_ns, lease_id)
-            )
+            # Not the later of old and new: a wall clock that was set back must not make a lease immortal.
+            tx.db.execute("UPDATE lease SET expire_ns = min(?, end_by_ns) WHERE id = ?", (grace_ns, lease_id))
             events.lease_changed(tx, lease_id, "lease.graced")
 
     return command

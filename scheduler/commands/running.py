@@ -5,14 +5,13 @@ import sqlite3
 from palaestra import ids
 from palaestra.errors import PalaestraError
 from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2
-
 from scheduler import events, names, resources
 from scheduler.commands.ending import end_attempt, failure
 from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_attempt, advance_job, advance_lease
 from scheduler.writer import Command, Transaction
 
 LOG_LINES_MAX = 100_000
-OUTCOMES = {
+OUTCOMES: dict[int, Step] = {
     AttemptState.SUCCEEDED: Step.SUCCEED,
     AttemptState.FAILED: Step.FAIL,
     AttemptState.CANCELLED: Step.CANCELLED,
@@ -126,13 +125,14 @@ def catalogue(request: runner_service_pb2.CatalogueEpisodeRequest) -> Command[ep
     """Return the command that enters a sealed episode, with the job's event, once for each (attempt, index)."""
 
     def command(tx: Transaction) -> episode_pb2.Episode:
-        row = _owned(tx, request.attempt, request.instance)
+        row = find(tx, request.attempt)
         key = (row["job_id"], row["number"], request.episode.index)
         earlier = tx.db.execute(
             "SELECT * FROM episode WHERE job_id = ? AND attempt = ? AND number = ?", key
         ).fetchone()
         if earlier is not None:
             return resources.episode(earlier)
+        row = _owned(tx, request.attempt, request.instance)
         uid = ids.new_id()
         body = episode_pb2.Episode()
         body.CopyFrom(request.episode)
@@ -168,25 +168,31 @@ def save_checkpoint(name: str, instance: str, checkpoint: job_pb2.Artifact) -> C
 
 
 def finish(request: runner_service_pb2.FinishAttemptRequest) -> Command[None]:
-    """Return the command that ends an attempt. A repeat changes nothing."""
+    """Return the command that ends an attempt. A repeat changes nothing; another end than the first is refused."""
 
     def command(tx: Transaction) -> None:
-        outcome = AttemptState(request.outcome)
-        if outcome not in OUTCOMES:
-            raise PalaestraError("INVALID_FIELD", f"outcome: {outcome.name} is no end", metadata={"field": "outcome"})
+        step = OUTCOMES.get(request.outcome)
+        if step is None:
+            raise _outcome(f"{request.outcome} is no end of an attempt")
         row = find(tx, request.attempt)
-        if AttemptState(row["state"]).ended and row["instance"] == request.instance:
+        if row["state"] == request.outcome and row["instance"] == request.instance:
             return
         row = _owned(tx, request.attempt, request.instance)
+        if step is Step.CANCELLED and row["cancel_ns"] is None:
+            raise _outcome("nobody asked for the end of this attempt")
         end_attempt(
             tx,
             row,
-            OUTCOMES[outcome],
+            step,
             failure=request.failure if request.HasField("failure") else None,
             result=request.result if request.HasField("result") else None,
         )
 
     return command
+
+
+def _outcome(problem: str) -> PalaestraError:
+    return PalaestraError("INVALID_FIELD", f"outcome: {problem}", metadata={"field": "outcome", "rule": problem})
 
 
 def register_runner(runner: str, instance: str, sim_slots: int) -> Command[None]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from palaestra import ids
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2, job_service_pb2
-
 from scheduler import events, resources, snapshot
 from scheduler.explain import impossible, unknown_selector
 from scheduler.lifecycle import JobState
@@ -20,6 +19,10 @@ OUTPUT_FIELDS = (
     "name", "state", "create_time", "grant_time", "start_time", "end_time", "attempts", "progress", "result",
     "failure", "episode_count", "etag", "sequence",
 )  # fmt: skip
+
+
+# A job is kept for ever and goes with each of its events.
+SPEC_BYTES_MAX = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ def _submit(
 ) -> job_pb2.Job:
     spec = _spec(request.job)
     body = spec.SerializeToString(deterministic=True)
+    if len(body) > SPEC_BYTES_MAX:
+        raise PalaestraError("MESSAGE_TOO_LARGE", f"the job has {len(body)} bytes, at most {SPEC_BYTES_MAX}")
     digest = hashlib.sha256(body).digest()
     if request.request_id:
         earlier = tx.db.execute(
@@ -114,6 +119,7 @@ def _spec(job: job_pb2.Job) -> job_pb2.Job:
     spec.CopyFrom(job)
     for field in OUTPUT_FIELDS:
         spec.ClearField(field)
+    spec.DiscardUnknownFields()
     return spec
 
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 from palaestra.v1 import episode_pb2, episode_service_pb2, episode_service_pb2_grpc
-
 from scheduler import names, reading, resources
 from scheduler.core import Core
 from scheduler.guard import caller

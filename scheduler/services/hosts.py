@@ -8,7 +8,6 @@ from typing import Any
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import host_service_pb2, host_service_pb2_grpc
-
 from scheduler import names
 from scheduler.commands import fleet
 from scheduler.core import Core
@@ -27,20 +26,28 @@ class HostService(host_service_pb2_grpc.HostServiceServicer):
         core = self._core
         first = await anext(aiter(requests), None)
         if first is None or not first.HasField("hello"):
-            raise PalaestraError("INVALID_FIELD", "message: the first message of a host must be its hello")
+            problem = "the first message of a host must be its hello"
+            raise PalaestraError("INVALID_FIELD", f"message: {problem}", metadata={"field": "message", "rule": problem})
         hello = first.hello
-        key = f"{hello.host}/{hello.instance}"
-        await core.run(fleet.hello(hello, core.venue, frozenset(core.hosts)))
-        core.hosts.add(key)
         connection = _Connection(core, hello)
+        before = core.hosts.get(connection.key)
+        # Known as live before it is registered, so that of two hosts that come at once with one unit the second loses.
+        core.hosts[connection.key] = connection
+        try:
+            await core.run(fleet.hello(hello, core.venue, core.hosts))
+        except BaseException:
+            connection.forget(before)
+            raise
         reader = asyncio.create_task(connection.read(requests))
         try:
             async for response in connection.responses(reader):
                 yield response
         finally:
             reader.cancel()
-            core.hosts.discard(key)
-            await core.run(fleet.offline(hello.host, hello.instance))
+            # A host that comes back after a cut may be here before we notice the cut: then its units are not gone.
+            if connection.newest:
+                connection.forget(None)
+                await core.run(fleet.offline(hello.host, hello.instance))
 
 
 class _Connection:
@@ -48,18 +55,37 @@ class _Connection:
 
     def __init__(self, core: Core, hello: host_service_pb2.HostHello) -> None:
         self._core = core
-        self._units = [names.parts(declared.unit)[1] for declared in hello.units]
+        self._host = hello.host
+        self._instance = hello.instance
+        self._units = frozenset(names.parts(declared.unit)[1] for declared in hello.units)
         self._last: dict[str, bytes] = {}
+        self.key = f"{hello.host}/{hello.instance}"
+
+    @property
+    def newest(self) -> bool:
+        """Whether no later stream of the same host process took this one's place."""
+        return self._core.hosts.get(self.key) is self
+
+    def forget(self, before: object) -> None:
+        """Give the place back to the stream that had it before, if this one still has it."""
+        if not self.newest:
+            return
+        if before is None:
+            del self._core.hosts[self.key]
+        else:
+            self._core.hosts[self.key] = before
 
     async def read(self, requests: AsyncIterator[host_service_pb2.ConnectRequest]) -> None:
         """Write down what changes from beat to beat. Ends when the host closes."""
         async for request in requests:
             if not request.HasField("beat"):
                 continue
+            now_ns = self._core.clock.now_ns()
+            self._core.seen_ns.update((names.parts(status.unit)[1], now_ns) for status in request.beat.units)
             changed = [status for status in request.beat.units if self._is_news(status)]
             done = list(request.beat.orders_done)
             if changed or done:
-                await self._core.run(fleet.status_changed(changed, done))
+                await self._core.run(fleet.status_changed(self._host, self._instance, changed, done))
 
     def _is_news(self, status: host_service_pb2.UnitStatus) -> bool:
         """Whether anything that the database keeps is different from the last beat."""
@@ -80,7 +106,7 @@ class _Connection:
         ordered: list[int] = []
         sent_s = 0.0
         loop = asyncio.get_running_loop()
-        while not reader.done():
+        while not reader.done() and self.newest:
             seen = core.hub.sequence
             response = self._grants()
             now = [(grant.unit, grant.lease, grant.epoch) for grant in response.grants]
@@ -89,18 +115,20 @@ class _Connection:
                 granted, ordered, sent_s = now, orders, loop.time()
                 yield response
             await core.hub.after(seen, REFRESH_S - (loop.time() - sent_s))
-        await reader
+        if reader.done():
+            await reader
 
     def _grants(self) -> host_service_pb2.ConnectResponse:
         core = self._core
         now_ns = core.clock.now_ns()
-        marks = ",".join("?" * len(self._units))
+        # Only what is still this process's: a unit that moved to another host must not be driven by both.
         rows = core.read.execute(
-            f"""
-            SELECT lu.unit, lu.epoch, l.uid, l.vendor, l.expire_ns FROM lease_unit lu JOIN lease l ON l.id = lu.lease_id
-            WHERE lu.unit IN ({marks}) AND lu.free_ns IS NULL AND l.state IN (1, 2) AND l.expire_ns > ? ORDER BY lu.unit
+            """
+            SELECT lu.unit, lu.epoch, l.uid, l.vendor, l.expire_ns
+            FROM unit u JOIN lease_unit lu ON lu.unit = u.id AND lu.free_ns IS NULL JOIN lease l ON l.id = lu.lease_id
+            WHERE u.host = ? AND u.host_instance = ? AND l.state IN (1, 2) AND l.expire_ns > ? ORDER BY lu.unit
             """,
-            (*self._units, now_ns),
+            (self._host, self._instance, now_ns),
         ).fetchall()
         response = host_service_pb2.ConnectResponse(
             grants=[
@@ -115,7 +143,11 @@ class _Connection:
             ]
         )
         orders = core.read.execute(
-            f"SELECT * FROM unit_order WHERE unit IN ({marks}) AND done_ns IS NULL ORDER BY id", self._units
+            """
+            SELECT o.* FROM unit u JOIN unit_order o ON o.unit = u.id AND o.done_ns IS NULL
+            WHERE u.host = ? AND u.host_instance = ? ORDER BY o.id
+            """,
+            (self._host, self._instance),
         ).fetchall()
         for row in orders:
             order = host_service_pb2.UnitOrder.FromString(row["body"])

@@ -5,7 +5,6 @@ from typing import Any
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
-
 from scheduler import names, reading, resources, snapshot
 from scheduler.commands import ending, submitting
 from scheduler.core import Core
@@ -93,7 +92,8 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
             )
         if row["not_before_ns"] > now_ns:
             wait_s = (row["not_before_ns"] - now_ns) / 1e9
-            response.reasons.add(constraint="BACK_OFF", message=f"tried before; waits {wait_s:.1f} s before the next try")
+            message = f"tried before; waits {wait_s:.1f} s before the next try"
+            response.reasons.add(constraint="BACK_OFF", message=message)
         return response
 
     async def WatchJob(self, request: job_service_pb2.WatchJobRequest, context: Any) -> AsyncIterator[job_pb2.Job]:
@@ -136,7 +136,8 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
 
     def _own_vendor(self, parent: str) -> str:
         vendor = reading.vendor_scope(self._core.read, caller(), parent)
-        assert vendor is not None and caller().role is Role.VENDOR
+        assert caller().role is Role.VENDOR
+        assert vendor is not None
         return vendor
 
     def _job(self, name: str) -> job_pb2.Job:

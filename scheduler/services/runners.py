@@ -6,10 +6,9 @@ from typing import Any
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2, runner_service_pb2_grpc
-
 from scheduler import names, resources
 from scheduler.commands import running, submitting
-from scheduler.core import Core
+from scheduler.core import Core, RunnerConnection
 
 REFRESH_S = 1.0
 
@@ -23,19 +22,26 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
     ) -> AsyncIterator[runner_service_pb2.WatchAssignmentsResponse]:
         core, instance = self._core, request.instance
         if not instance.startswith(f"{request.runner}/"):
-            raise PalaestraError("INVALID_FIELD", f"instance: must start with {request.runner}/, is {instance}")
-        await core.run(running.register_runner(request.runner, instance, request.sim_slots))
-        core.runners[instance] = submitting.Catalogue(
+            problem = f"must start with {request.runner}/, is {instance}"
+            raise PalaestraError(
+                "INVALID_FIELD", f"instance: {problem}", metadata={"field": "instance", "rule": problem}
+            )
+        catalogue = submitting.Catalogue(
             frozenset(request.tasks), frozenset(request.motions), frozenset(request.robot_models)
         )
+        await core.run(running.register_runner(request.runner, instance, request.sim_slots))
+        connection = core.runners[request.runner] = RunnerConnection(instance, catalogue)
         try:
             await core.connections_changed()
-            while True:
+            # A runner that comes back after a cut may be here before we notice the cut: the newest stream counts.
+            while core.runners.get(request.runner) is connection:
                 seen = core.hub.sequence
                 yield runner_service_pb2.WatchAssignmentsResponse(assignments=self._assignments(instance))
                 await core.hub.after(seen, REFRESH_S)
+            raise PalaestraError("ATTEMPT_NOT_ACTIVE", f"runner {request.runner} is connected by a newer stream")
         finally:
-            core.runners.pop(instance, None)
+            if core.runners.get(request.runner) is connection:
+                del core.runners[request.runner]
 
     async def StartAttempt(
         self, request: runner_service_pb2.StartAttemptRequest, context: Any

@@ -5,7 +5,6 @@ from typing import Any
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import host_service_pb2, venue_pb2, venue_service_pb2, venue_service_pb2_grpc
-
 from scheduler import names, reading, resources, snapshot
 from scheduler.commands import fleet
 from scheduler.core import Core
@@ -61,7 +60,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
         self, request: venue_service_pb2.ListUnitsRequest, context: Any
     ) -> venue_service_pb2.ListUnitsResponse:
         rows, token = self._inventory("units", resources.UNITS, "u", request)
-        units = [resources.unit(self._core.venue, row) for row in rows]
+        units = [resources.unit(self._core.venue, row, self._core.seen_ns.get(row["id"])) for row in rows]
         resources.redacted(units, caller())
         return venue_service_pb2.ListUnitsResponse(units=units, next_page_token=token)
 
@@ -144,6 +143,9 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
     async def InjectUnitFault(
         self, request: venue_service_pb2.InjectUnitFaultRequest, context: Any
     ) -> venue_pb2.Unit:
+        if request.kind not in venue_service_pb2.FaultKind.values():
+            problem = f"is {request.kind}, no kind of fault"
+            raise PalaestraError("INVALID_FIELD", f"kind: {problem}", metadata={"field": "kind", "rule": problem})
         action = host_service_pb2.InjectFault(kind=request.kind, joint=request.joint)
         return await self._order(request.name, host_service_pb2.UnitOrder(inject_fault=action), emulated_only=True)
 
@@ -167,7 +169,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
         row = self._core.read.execute(f"{resources.UNITS} WHERE u.id = ?", (unit,)).fetchone()
         if row is None or owner != self._core.venue:
             raise PalaestraError("NOT_FOUND", f"{name} not found")
-        message = resources.unit(self._core.venue, row)
+        message = resources.unit(self._core.venue, row, self._core.seen_ns.get(unit))
         resources.redact(message, caller())
         return message
 
@@ -180,17 +182,17 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
         | venue_service_pb2.ListCellsRequest
         | venue_service_pb2.ListSimSlotsRequest,
     ) -> tuple[list[Any], str]:
-        """Return one page of an inventory table in order of id. Its ids are text, so pages count rows by rowid order."""
+        """Return one page of an inventory table in order of id, and the token of the next page."""
         core = self._core
         reading.venue_scope(core.venue, request.parent)
-        scope = (what, request.parent)
+        scope = (what, request.parent, caller().vendor)
         page = core.pager.page(request.page_token, request.page_size, scope)
-        offset = page.before or 0
         rows = core.read.execute(
-            f"SELECT * FROM ({query}) {alias} ORDER BY {alias}.id LIMIT ? OFFSET ?", (page.size + 1, offset)
+            f"{query} WHERE {alias}.id > ? ORDER BY {alias}.id LIMIT ?", (page.after or "", page.size + 1)
         ).fetchall()
-        token = core.pager.token(offset + page.size, scope) if len(rows) > page.size else ""
-        return rows[: page.size], token
+        shown = rows[: page.size]
+        token = core.pager.token(shown[-1]["id"], scope) if len(rows) > page.size else ""
+        return shown, token
 
     def _usage(self) -> list[venue_service_pb2.VendorUsage]:
         db, now_ns = self._core.read, self._core.clock.now_ns()
