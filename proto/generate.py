@@ -1,13 +1,18 @@
-"""Generate the Python stubs of the contract: `python proto/generate.py [OUT]`, OUT being client/src by default.
+"""Generate the Python stubs of the contract: `python proto/generate.py`.
+
+`python proto/generate.py release` remembers the contract as released: from then on buf checks that nothing breaks
+the clients of that release.
 
 The proto package equals the Python package, so protoc's absolute imports are right as they are. The files are checked
 in; a test regenerates them and wants no difference.
 """
 
 import sys
+import tempfile
 from pathlib import Path
 
 import grpc_tools
+from google.protobuf import descriptor_pb2
 from google.rpc import code_pb2
 from grpc_tools import protoc
 
@@ -46,5 +51,19 @@ def describe(out: Path) -> None:
         raise SystemExit("protoc failed")
 
 
+def release() -> None:
+    """Write the present contract, without comments, as the one that later ones must be compatible with."""
+    with tempfile.TemporaryDirectory() as folder:
+        image = Path(folder) / "now.binpb"
+        describe(image)
+        files = descriptor_pb2.FileDescriptorSet.FromString(image.read_bytes())
+    for file in files.file:
+        file.ClearField("source_code_info")
+    (PROTO / "released.binpb").write_bytes(files.SerializeToString(deterministic=True))
+
+
 if __name__ == "__main__":
-    generate(Path(sys.argv[1]) if len(sys.argv) > 1 else OUT)
+    if sys.argv[1:] == ["release"]:
+        release()
+    else:
+        generate(OUT)

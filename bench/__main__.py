@@ -1,0 +1,40 @@
+"""`python -m bench NAME [--json]`, `python -m bench all`, `python -m bench --list`."""
+
+import argparse
+import importlib
+import json
+import sys
+
+from bench.machine import machine, versions
+
+# Name to module; each has a docstring whose first line says what it measures, and `run() -> dict`.
+BENCHES = {
+    "submit": "bench.submit",
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure, against peers and limits.")
+    parser.add_argument("name", nargs="?", help="a measurement, or all")
+    parser.add_argument("--list", action="store_true", help="name the measurements")
+    parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
+    arguments = parser.parse_args()
+    if arguments.list or not arguments.name:
+        for name, module in BENCHES.items():
+            print(f"{name:20} {(importlib.import_module(module).__doc__ or '').splitlines()[0]}")
+        return 0
+    if arguments.name != "all" and arguments.name not in BENCHES:
+        print(f"error: no measurement {arguments.name!r}; there are {', '.join(BENCHES)}", file=sys.stderr)
+        return 2
+    for name in BENCHES if arguments.name == "all" else [arguments.name]:
+        result = {"name": name, "machine": machine(), "versions": versions()}
+        result |= importlib.import_module(BENCHES[name]).run()
+        if arguments.json:
+            print(json.dumps(result))
+        else:
+            print(json.dumps(result, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
