@@ -94,8 +94,9 @@ class SimSlot:
         action_scale_rad: Joint offset that an action of 1 asks for, (nu,).
         model, model_sha256: The compiled model and its SHA-256.
         terminated, truncated, success: Of each world's current episode; `success` is set when it ends.
-        diverged: Worlds whose physics blew up; they rest until they are reset. `failures` says why.
+        diverged: Worlds whose physics blew up; they rest until they are reset.
         stopped: Worlds that ended because the control core stopped the robot (over-speed, for example).
+        failures: Why, by world, for those that diverged or were stopped.
     """
 
     def __init__(
@@ -261,7 +262,8 @@ class SimSlot:
         self._batch.state[:] = snapshot.state
         for name, array in self._arrays().items():
             array[...] = snapshot.arrays[name]
-        self.failures = {int(i): "diverged before the snapshot" for i in np.flatnonzero(self.diverged)}
+        lost = self.diverged | self.stopped
+        self.failures = {int(i): f"world {i}: failed before the snapshot" for i in np.flatnonzero(lost)}
         if self.task.derived:
             # Derived fields are functions of the state; the state itself must not change by computing them.
             self._batch.forward(stage=mujoco.mjtStage.mjSTAGE_POS)
@@ -309,8 +311,11 @@ class SimSlot:
         unstable |= ~np.isfinite(self._qvel).all(axis=1)
         for i in np.flatnonzero(unstable & running & ~self.diverged):
             self._fail(int(i), f"world {i}: the simulation became unstable at {batch.state[i, 0]:.3f} s")
-        halted = np.asarray((cohort.state == State.STOPPED) | (cohort.state == State.STOPPING))
-        self.stopped |= halted & running & ~self.diverged
+        halted = ((cohort.state == State.STOPPED) | (cohort.state == State.STOPPING)) & running & ~self.diverged
+        for i in np.flatnonzero(halted):
+            why = ", ".join(f"{fault.name} at {joint}" for joint, fault in cohort.joint_faults(int(i)).items())
+            self.failures[int(i)] = f"world {i}: the control core stopped the robot: {why}"
+        self.stopped |= halted
 
     def _isolate(self, error: SimulationError, ids: npt.NDArray[np.intp] | None) -> npt.NDArray[np.intp]:
         """Take the worlds that MuJoCo gave up on out of this step; the others have completed the substep."""

@@ -35,9 +35,9 @@ def run(s: SimSlot, steps: int) -> list[np.ndarray]:
 @pytest.mark.parametrize(("robot", "task"), PAIRS)
 def test_a_world_is_the_same_to_the_bit_in_any_batch_and_on_any_number_of_threads(robot: str, task: str) -> None:
     """World 2 alone, among three on one thread, among seven on two: the same bytes."""
-    alone = run(slot(robot, task, worlds=1, first_world=2), 40)
-    three = run(slot(robot, task, worlds=3), 40)
-    seven = run(slot(robot, task, worlds=7, threads=2), 40)
+    alone = run(slot(robot, task, worlds=1, first_world=2), 20)
+    three = run(slot(robot, task, worlds=3), 20)
+    seven = run(slot(robot, task, worlds=7, threads=2), 20)
 
     for a, b, c in zip(alone, three, seven, strict=True):
         assert a[0].tobytes() == b[2].tobytes() == c[2].tobytes()
@@ -45,16 +45,18 @@ def test_a_world_is_the_same_to_the_bit_in_any_batch_and_on_any_number_of_thread
 
 @pytest.mark.parametrize(("robot", "task"), PAIRS)
 def test_a_snapshot_continues_to_the_bit_also_in_a_new_slot(robot: str, task: str) -> None:
-    """Run 15, snapshot, run 25; restored in the same slot and in a fresh one, the 25 repeat."""
+    """Run 10, snapshot, run 15; restored in the same slot and in a fresh one, the 15 repeat."""
     first = slot(robot, task)
-    plan = actions(first, 40)
-    for action in plan[:15]:
+    plan = actions(first, 25)
+    for action in plan[:10]:
         first.step(action)
     kept = first.snapshot()
+    seen = first.step(plan[10]).obs
+    first.restore(kept)
 
     def rest(s: SimSlot) -> bytes:
         rows = []
-        for action in plan[15:]:
+        for action in plan[10:]:
             t = s.step(action)
             rows.append(np.column_stack([t.obs, t.reward, t.terminated, *s.joint_state()]))
         return np.stack(rows).tobytes()
@@ -65,6 +67,10 @@ def test_a_snapshot_continues_to_the_bit_also_in_a_new_slot(robot: str, task: st
     fresh = slot(robot, task)
     fresh.restore(kept)
     assert rest(fresh) == expected
+    fresh.restore(kept)
+    again = fresh.snapshot()
+    assert again.state.tobytes() == kept.state.tobytes()
+    assert np.array_equal(fresh.step(plan[10]).obs, seen)
 
 
 def test_a_snapshot_of_something_else_is_refused_by_name() -> None:
@@ -191,6 +197,18 @@ def test_a_world_that_diverges_is_named_and_the_others_go_on_to_the_bit(poison: 
     assert not s.diverged.any()
     assert not s.failures
     assert not s.step(plan[0]).terminated[1]
+
+
+def test_a_robot_that_the_control_core_stops_ends_its_episode_with_the_reason() -> None:
+    """A knee is given a speed far beyond its trip speed: the core stops that robot, in that world."""
+    s = slot(worlds=2)
+    s._qvel[1, 8] = 60.0
+    t = s.step(np.zeros((2, 12)))
+
+    assert s.stopped.tolist() == [False, True]
+    assert t.terminated.tolist() == [False, True]
+    assert t.reward[1] == 0.0
+    assert "OVER_SPEED" in s.failures[1]
 
 
 def test_results_are_copies_that_later_steps_do_not_change() -> None:
