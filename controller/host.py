@@ -74,6 +74,8 @@ class UnitHost:
         self._offered: dict[str, int] = {}
         self._granting = asyncio.Lock()
         self._order = 0
+        # Carried out but listed by the scheduler still: each beat reports them until they are not.
+        self._orders_done: frozenset[int] = frozenset()
         self._events = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._events.create_future()
         clock = WallClock(spin_s=settings.spin_s)
@@ -178,7 +180,8 @@ class UnitHost:
             units=[
                 _status(unit, self.station.status(unit), self.highest(unit), self._base_pose(unit))
                 for unit in self.station.units
-            ]
+            ],
+            orders_done=sorted(self._orders_done),
         )
 
     async def obey(self, response: pb.ConnectResponse) -> None:
@@ -202,6 +205,10 @@ class UnitHost:
             if order.order > self._order:
                 self._order = order.order
                 await self._carry_out(order)
+        done = frozenset(order.order for order in response.orders)
+        if done - self._orders_done:
+            self._notify()
+        self._orders_done = done
 
     def _base_pose(self, unit: str) -> list[float] | None:
         pose = self.station.base_pose(unit)

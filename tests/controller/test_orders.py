@@ -1,0 +1,22 @@
+"""Orders of the scheduler, reported as carried out."""
+
+from pathlib import Path
+
+from palaestra.v1 import host_service_pb2 as up
+from tests.controller.fake_scheduler import eventually
+from tests.controller.scene import A, Scene, play
+
+
+def test_beats_report_an_order_as_done_for_as_long_as_it_is_listed(tmp_path: Path) -> None:
+    """The report that got lost with a cut stream is made again, because the scheduler lists the order again."""
+
+    async def act(here: Scene) -> None:
+        assert list(here.scheduler.beats[-1].orders_done) == []
+        here.scheduler.order(A, protective_stop=up.ProtectiveStop())
+        await eventually("reported", lambda: list(here.scheduler.beats[-1].orders_done) == [1])
+        latched = here.scheduler.status(A).motion == up.MOTION_STATE_LATCHED
+        assert latched, "done is said with the beat that shows the effect, or later"
+        here.scheduler.orders.clear()
+        await eventually("no longer reported", lambda: list(here.scheduler.beats[-1].orders_done) == [])
+
+    play(tmp_path, act)
