@@ -36,8 +36,8 @@ SAMPLE_RATE_HZ = 100.0
 BLOCK_S = 0.02
 """How long samples are gathered before they are sent: fifty messages a second at most."""
 
-DISPLACE_S = 1.0
-"""How long the stream of an older epoch may take to end."""
+DISPLACE_S = 0.5
+"""How long the stream of an older epoch may take to end before it is cut."""
 
 MESSAGE_MAX_B = 4 << 20
 STREAMS_MAX = 200
@@ -179,8 +179,9 @@ class DriveService:
             return
         if other.epoch >= epoch:
             raise PalaestraError("UNIT_BUSY", f"{unit}: another stream drives it under epoch {other.epoch}")
-        other.task.cancel()
+        # One that reads ends by itself and says why; one that does not is cut.
         await asyncio.wait({other.task}, timeout=DISPLACE_S)
+        other.task.cancel()
         if self._driven.get(unit) not in (None, other):
             raise PalaestraError("UNIT_BUSY", f"{unit}: another stream has just opened it")
 

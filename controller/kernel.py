@@ -43,6 +43,8 @@ class _Context(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Library:
+    """The opened library, or None, and the reason in one sentence."""
+
     handle: ctypes.CDLL | None
     reason: str
 
@@ -109,6 +111,7 @@ def source_digest(folder: Path) -> str | None:
 
 @cache
 def loaded() -> Library:
+    """Return the library beside this file, looked for once; where there is none, a warning says so once."""
     library = load(Path(__file__).parent)
     if library.handle is None:
         log.warning("control kernel: running on NumPy, several times slower: %s", library.reason)

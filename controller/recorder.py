@@ -23,10 +23,18 @@ class Recorder:
     """Keeps every nth tick of a unit for one reader; bounded, the oldest rows give way."""
 
     def __init__(self, *, every_ticks: int, rows: int, start_tick: int, start_missed: int) -> None:
-        self.every_ticks = every_ticks
         self.start_tick = start_tick
         self.start_missed = start_missed
+        self._every_ticks = every_ticks
+        self._due_tick = start_tick
         self._rows: deque[Row] = deque(maxlen=rows)
+
+    def is_due(self, tick: int) -> bool:
+        """Return whether the tick is to be recorded. Where the loop missed the due one, the next stands in."""
+        if tick < self._due_tick:
+            return False
+        self._due_tick += self._every_ticks * (1 + (tick - self._due_tick) // self._every_ticks)
+        return True
 
     def put(self, row: Row) -> None:
         """Add a row. Only the loop does."""

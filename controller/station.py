@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -208,13 +209,7 @@ class Station:
         over = [seat.over_epoch for seat in seats]
         for seat in seats:
             self._read(seat)
-        for _ in range(len(self._calls)):
-            call, answer = self._calls.popleft()
-            if answer.set_running_or_notify_cancel():
-                try:
-                    answer.set_result(call())
-                except Exception as error:
-                    answer.set_exception(error)
+        answers = [self._answer(*self._calls.popleft()) for _ in range(len(self._calls))]
         for seat in seats:
             self._obey(seat, now_s)
         self._floor.step()
@@ -223,8 +218,21 @@ class Station:
         changed = False
         for seat, over_epoch in zip(seats, over, strict=True):
             changed |= self._tell(seat, over_epoch)
+        # Only now: who gets an answer must find the status that goes with it.
+        for answer in answers:
+            answer()
         if changed:
             self._on_change()
+
+    def _answer(self, call: Callable[[], Any], answer: "Future[Any]") -> Callable[[], None]:
+        """Carry out a call and return what tells its caller."""
+        if not answer.set_running_or_notify_cancel():
+            return lambda: None
+        try:
+            result = call()
+        except Exception as error:
+            return partial(answer.set_exception, error)
+        return partial(answer.set_result, result)
 
     def _run(self) -> None:
         try:
@@ -307,7 +315,7 @@ class Station:
         if k % POSE_EVERY_TICKS == 0:
             seat.base_pose = self._pose(seat)
         recorder = seat.recorder
-        if recorder is not None and (k - recorder.start_tick) % recorder.every_ticks == 0:
+        if recorder is not None and recorder.is_due(k):
             pose = self._pose(seat)
             recorder.put(
                 Row(

@@ -14,7 +14,6 @@ import grpc
 import grpc.aio
 import pytest
 
-from controller import drive
 from controller.driver import Vector
 from controller.errors import EpochFileError, HostError
 from controller.host import UnitHost
@@ -207,22 +206,30 @@ def test_a_newer_lease_ends_the_older_and_drives_after_it(tmp_path: Path) -> Non
     play(tmp_path, act)
 
 
-def test_an_older_caller_that_does_not_read_cannot_keep_the_unit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its samples pile up until its stream blocks; the newer lease opens all the same."""
+def test_an_older_caller_that_does_not_read_cannot_keep_the_unit(tmp_path: Path) -> None:
+    """It floods its stream with nonsense and reads no refusal, until nothing goes through any more."""
 
     async def act(here: Scene) -> None:
         await here.granted(A, 1)
-        deaf = await here.open(A, 1, sample_rate_hz=2000.0)
-        for _ in range(400):
-            await deaf.send(position_rad=[math.nan] * 3)
-        await here.granted(A, 2)
-        newer = await here.open(A, 2)
-        assert any((await newer.drive_until_torque()).torque_nm)
+        small = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 4096)]
+        async with grpc.aio.insecure_channel(here.scheduler.hellos[0].address, options=small) as channel:
+            deaf = await Stream(channel.stream_stream("/palaestra.v1.UnitHostService/Drive")()).open(A, 1)
 
-    # Long enough that a stream which is not cut would hold the newer one up for good.
-    monkeypatch.setattr(drive, "DISPLACE_S", 10 * PATIENCE_S)
+            async def flood() -> None:
+                while True:
+                    await deaf.send(position_rad=[1.0] * 900)
+
+            flooding = asyncio.create_task(flood())
+            sent = -1
+            while deaf.sequence != sent:
+                sent = deaf.sequence
+                await asyncio.sleep(0.5)
+            assert not flooding.done(), "the stream was to be blocked, not ended"
+            await here.granted(A, 2)
+            newer = await here.open(A, 2)
+            assert any((await newer.drive_until_torque()).torque_nm)
+            flooding.cancel()
+
     play(tmp_path, act)
 
 

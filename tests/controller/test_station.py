@@ -316,6 +316,20 @@ def test_a_recorder_keeps_every_nth_tick_and_the_newest_rows() -> None:
     assert recorder.take() == []
 
 
+def test_a_missed_tick_costs_no_sample_that_the_next_tick_can_give() -> None:
+    """Every fifth tick is due; the loop runs two of three ticks only."""
+    bench = Bench()
+    bench.station.authorise(A, Authority(1, FAR_S))
+    _, recorder = bench.done(bench.station.open(A, epoch=1, every_ticks=5))
+    for _ in range(100):
+        bench.k += 1
+        bench.ticks(2)
+    late_ticks = [round(row.time_s / PERIOD_S) - 5 * i for i, row in enumerate(recorder.take())]
+
+    assert len(late_ticks) == 61
+    assert set(late_ticks) == {0, 1}
+
+
 def test_a_change_is_told_once_and_quiet_ticks_tell_nothing() -> None:
     bench = Bench()
     bench.ticks(10)
