@@ -48,6 +48,7 @@ def picture(
             shown.get_by_role("button", name="Log in").click()
             shown.get_by_role("navigation").wait_for()
             shown.goto(f"{url}/#/{page}")
+            shown.mouse.move(1, height // 2)
             shown.wait_for_timeout(1000 * settle_s)
             out.parent.mkdir(parents=True, exist_ok=True)
             shown.screenshot(path=out)

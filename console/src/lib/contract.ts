@@ -124,6 +124,7 @@ export interface Job {
 export interface Episode {
   name: string;
   job?: string;
+  index?: number;
   unit?: string;
   world?: number;
   robotModel?: string;

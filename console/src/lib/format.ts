@@ -1,5 +1,5 @@
 // Pure functions from values of the contract to text for people.
-import type { Claim, Job } from './contract';
+import type { Change, Claim, Job } from './contract';
 
 export const ENDED = new Set(['JOB_STATE_SUCCEEDED', 'JOB_STATE_FAILED', 'JOB_STATE_CANCELLED']);
 export const RUNNING = new Set(['JOB_STATE_GRANTED', 'JOB_STATE_RUNNING', 'JOB_STATE_CANCELLING']);
@@ -102,4 +102,21 @@ export function claimWords(claim: Claim | undefined): string {
   if (claim?.simSlots) parts.push(`${claim.simSlots} sim ${claim.simSlots === 1 ? 'slot' : 'slots'}`);
   if (claim?.cell) parts.push(`cell ${claim.cell.cell ? short(claim.cell.cell) : (claim.cell.scenario ?? level(claim.cell.level))}`);
   return parts.join(' + ') || 'nothing';
+}
+
+// A job's changes that its progress bar shows already.
+const QUIET = new Set(['progress', 'episode']);
+
+/** A message with the names of things instead of their paths, and none of them twice in a row. */
+export function brief(message: string | undefined): string {
+  return (message ?? '').replaceAll(/\b(venues|vendors)\/[\w-]+\/\w+\//g, '').replaceAll(/\b([\w-]+: )\1+/g, '$1');
+}
+
+/** What happened, for people; "" for what only the map needs to know. */
+export function sentence({ kind, message, job, unit, episode }: Change): string {
+  const what = (kind ?? '').split('.').at(-1)?.replaceAll('_', ' ') ?? '';
+  if (episode) return `Episode ${(episode.index ?? 0) + 1} of ${short(episode.unit) || `world ${episode.world ?? 0}`}: ${word(episode.outcome, 'EPISODE_OUTCOME_')}`;
+  if (job) return QUIET.has(what) ? '' : `${title(job)}: ${brief(message || job.failure?.message) || what}`;
+  if (unit && (message || unit.fault)) return `${short(unit.name)}: ${brief(message || unit.fault)}`;
+  return '';
 }

@@ -5,6 +5,7 @@
 // meanwhile wait and are applied on top.
 import { SvelteMap } from 'svelte/reactivity';
 import type { Cell, Change, Episode, Identity, Job, Lease, SimSlot, Unit, Venue } from './contract';
+import { sentence } from './format';
 import { get, list, post, Problem } from './rest';
 
 const KEPT_CHANGES = 60;
@@ -103,7 +104,11 @@ class Live {
       if (lease.endTime) this.leases.delete(lease.name);
       else this.leases.set(lease.name, lease);
     }
-    if (job && Number(job.sequence ?? 0) >= Number(this.jobs.get(job.name)?.sequence ?? 0)) this.jobs.set(job.name, job);
+    if (job) {
+      // In an event the number stands beside the job, in a list inside it.
+      const sequence = job.sequence ?? change.sequence ?? '0';
+      if (Number(sequence) >= Number(this.jobs.get(job.name)?.sequence ?? 0)) this.jobs.set(job.name, { ...job, sequence });
+    }
     if (episode) this.episode = episode;
   }
 
@@ -172,7 +177,7 @@ class Live {
     this.sequence = Math.max(this.sequence, Number(change.sequence ?? 0));
     if (change.time) this.lagMs = Math.max(0, Date.now() - Date.parse(change.time));
     // Beats and other changes without a sentence would push out what people want to read.
-    if (change.message || change.episode) this.changes = [change, ...this.changes].slice(0, KEPT_CHANGES);
+    if (sentence(change)) this.changes = [change, ...this.changes].slice(0, KEPT_CHANGES);
     if (this.jobs.size > KEPT_JOBS) this.#dropOldest();
   }
 
