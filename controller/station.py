@@ -46,6 +46,9 @@ RECORDER_S = 4.0
 POSE_EVERY_TICKS = 50
 """The base pose for the floor plan is for people: ten times a second is plenty."""
 
+RESET_PATIENCE_S = 1.0
+"""How long after the braking a reset waits for the cause to go away."""
+
 CALLS_MAX = 1000
 
 
@@ -69,7 +72,7 @@ class _Seat:
         self.opened_epoch = 0
         self.first_torque_unix_ns = 0
         self.protective = False
-        self.reset_wanted = False
+        self.reset_until_s: float | None = None
         self.driver_error = ""
         self.recorder: Recorder | None = None
         self.status = Status()
@@ -267,14 +270,8 @@ class Station:
 
     def _obey(self, seat: _Seat, now_s: float) -> None:
         state = seat.cohort.unit_state(seat.column)
-        if seat.reset_wanted and state is State.STOPPED:
-            try:
-                seat.cohort.reset(seat.column)
-            except StopHeldError:
-                pass
-            else:
-                seat.reset_wanted = seat.protective = False
-                seat.driver_error = ""
+        if seat.reset_until_s is not None:
+            self._reset(seat, state, now_s, seat.reset_until_s)
         if seat.driving_epoch:
             authority = seat.authority
             allowed = (
@@ -297,6 +294,21 @@ class Station:
                 kp=[joint.kp_nm_rad for joint in spec.joints] if kp is None else kp,
                 kd=[joint.kd_nms_rad for joint in spec.joints] if kd is None else kd,
             )
+
+    def _reset(self, seat: _Seat, state: State, now_s: float, until_s: float) -> None:
+        # Where there is nothing to reset, or it cannot be done soon, the wish lapses: it must not clear a
+        # fault that comes later.
+        nothing_to_do = state not in (State.STOPPING, State.STOPPED) and not seat.protective
+        if nothing_to_do or now_s >= until_s:
+            seat.reset_until_s = None
+        elif state is State.STOPPED:
+            try:
+                seat.cohort.reset(seat.column)
+            except StopHeldError:
+                return
+            seat.reset_until_s = None
+            seat.protective = False
+            seat.driver_error = ""
 
     def _write(self, seat: _Seat) -> None:
         try:
@@ -330,19 +342,21 @@ class Station:
         before = seat.status
         safe_epoch = before.safe_epoch if powered else max(before.safe_epoch, over_epoch)
         faults = seat.cohort.unit_faults(seat.column)
+        harmful = bool(faults & ~HARMLESS)
+        latched = state in (State.STOPPING, State.STOPPED) and (harmful or seat.protective)
         if (
             state is before.state
+            and latched == before.latched
             and faults == before.faults
             and safe_epoch == before.safe_epoch
             and seat.first_torque_unix_ns == before.first_torque_unix_ns
         ):
             return False
-        harmful = bool(faults & ~HARMLESS)
         seat.status = Status(
             state=state,
             faults=faults,
             fault_text=_fault_text(seat) if harmful or seat.protective or Fault.WATCHDOG in faults else "",
-            latched=state in (State.STOPPING, State.STOPPED) and (harmful or seat.protective),
+            latched=latched,
             safe_epoch=safe_epoch,
             first_torque_unix_ns=seat.first_torque_unix_ns,
         )
@@ -404,7 +418,7 @@ class Station:
 
     def _want_reset(self, seat: _Seat) -> None:
         seat.driver.mend()
-        seat.reset_wanted = True
+        seat.reset_until_s = self._clock.now_s() + seat.hosted.spec.stop_timeout_s + RESET_PATIENCE_S
 
 
 def _fault_text(seat: _Seat) -> str:

@@ -254,6 +254,57 @@ def test_a_protective_stop_is_latched_without_any_fault_until_reset() -> None:
     assert bench.state(B) == State.INIT
 
 
+def test_a_protective_stop_of_a_unit_that_already_rests_is_latched_and_told() -> None:
+    bench = Bench()
+    bench.open()
+    bench.push(ticks=30)
+    bench.station.revoke(A, 1)
+    bench.ticks(2000)
+    assert bench.state() == State.STOPPED
+    assert not bench.station.status(A).latched
+    told = bench.changes
+    bench.done(bench.station.protect(A))
+
+    assert bench.station.status(A).latched
+    assert bench.changes > told
+    with pytest.raises(LatchedError):
+        bench.open(epoch=2)
+
+
+def test_a_reset_right_after_a_protective_stop_waits_for_it() -> None:
+    """Both orders arrive within one tick."""
+    bench = Bench()
+    bench.open()
+    bench.push(ticks=30)
+    bench.station.protect(A)
+    bench.done(bench.station.reset(A))
+    assert bench.state() == State.STOPPING
+    bench.ticks(600)
+
+    assert bench.state() == State.INIT
+
+
+def test_a_reset_that_comes_to_nothing_does_not_clear_a_later_fault() -> None:
+    """One comes while nothing is wrong; one while the cause holds, which outlasts its patience."""
+    bench = Bench()
+    bench.open()
+    bench.push(ticks=5)
+    bench.done(bench.station.reset(A))
+    bench.drivers[A].mute_read = True
+    bench.push(ticks=5)
+    assert bench.station.status(A).latched
+    bench.done(bench.station.reset(A))
+    bench.ticks(round(3.0 / PERIOD_S))
+    bench.drivers[A].mute_read = False
+    bench.ticks(10)
+
+    assert bench.state() == State.STOPPED
+    assert bench.station.status(A).latched
+    bench.done(bench.station.reset(A))
+    bench.ticks(1)
+    assert bench.state() == State.INIT
+
+
 def test_a_robot_that_does_not_answer_a_read_stops_and_the_others_go_on() -> None:
     bench = Bench()
     bench.open(A)
