@@ -242,7 +242,8 @@ class SimSlot:
         self.terminated |= ended | lost
         self.truncated |= running & ~self.terminated & (self.steps >= self.horizon_steps)
         over = running & (self.terminated | self.truncated)
-        self.success[over] = self._run.succeeded()[over] & ~lost[over]
+        if over.any():
+            self.success[over] = self._run.succeeded()[over] & ~lost[over]
         return Transition(self._observe(), reward, self.terminated.copy(), self.truncated.copy())
 
     def snapshot(self) -> Snapshot:

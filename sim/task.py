@@ -154,6 +154,12 @@ def rotated_back(quaternion: Array, vector: Array) -> Array:
     return np.stack([a + 2 * (ty * z - tz * y), b + 2 * (tz * x - tx * z), c + 2 * (tx * y - ty * x)], axis=-1)
 
 
+def upright(quaternion: Array) -> Array:
+    """Return the cosine of the tilt of orientations (w, x, y, z), (N, 4): 1 upright, 0 lying; (N,)."""
+    x, y = quaternion[:, 1], quaternion[:, 2]
+    return np.asarray(1 - 2 * (x * x + y * y))
+
+
 def heading(quaternion: Array) -> tuple[Array, Array]:
     """Return cosine and sine of the yaw of orientations (N, 4), each (N,)."""
     w, x, y, z = (quaternion[:, i] for i in range(4))

@@ -6,7 +6,7 @@ import numpy.typing as npt
 from sim.body import Array, Body
 from sim.catalog import ROBOT_CLASSES, Entry
 from sim.motion import FittedMotion, Motion
-from sim.task import Mask, Run, Task, View, rotated_back
+from sim.task import Mask, Run, Task, View, upright
 
 FALLEN_TILT_COS = 0.5
 START_SPREAD_RAD = 0.02
@@ -72,8 +72,7 @@ class _Run(Run):
     def ended(self) -> Mask:
         if not self.view.body.floating:
             return np.zeros(len(self.view.steps), dtype=np.bool_)
-        up = -rotated_back(self.view.qpos[:, 3:7], np.array([0.0, 0.0, -1.0]))[:, 2]
-        return np.asarray(up < FALLEN_TILT_COS)
+        return np.asarray(upright(self.view.qpos[:, 3:7]) < FALLEN_TILT_COS)
 
     def succeeded(self) -> Mask:
         return np.asarray(~self.ended())

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from sim.body import Array, Body
 from sim.catalog import Entry
-from sim.task import Mask, Run, Task, View, heading, rotated_back, share_of_range
+from sim.task import Mask, Run, Task, View, heading, rotated_back, share_of_range, upright
 
 PUSHES = 2
 PUSH_EVERY_S = 1.0
@@ -68,10 +68,6 @@ class _Run(Run):
         self.view.push_n[:, self.view.body.base, 0] = force[:, 0, 0] + force[:, 1, 0]
         self.view.push_n[:, self.view.body.base, 1] = force[:, 0, 1] + force[:, 1, 1]
 
-    def _up(self) -> Array:
-        """Cosine of the base's tilt, (N,)."""
-        return -rotated_back(self.view.qpos[:, 3:7], np.array([0.0, 0.0, -1.0]))[:, 2]
-
     def observe(self) -> Array:
         qpos, qvel = self.view.qpos, self.view.qvel
         gravity = rotated_back(qpos[:, 3:7], np.array([0.0, 0.0, -1.0]))
@@ -84,12 +80,12 @@ class _Run(Run):
     def reward(self, actions: Array) -> Array:
         """One per second on its feet, less what it tilts and drifts."""
         speed2 = self.view.qvel[:, 0] ** 2 + self.view.qvel[:, 1] ** 2
-        shape = self._up() - 0.2 * np.minimum(speed2, 1.0)
+        shape = upright(self.view.qpos[:, 3:7]) - 0.2 * np.minimum(speed2, 1.0)
         return np.asarray(np.where(self.ended(), 0.0, shape) * self.view.policy_period_s)
 
     def ended(self) -> Mask:
         height = self.view.qpos[:, 2] / self.view.body.home_qpos[2]
-        return np.asarray((self._up() < FALLEN_TILT_COS) | (height < FALLEN_HEIGHT_SHARE))
+        return np.asarray((upright(self.view.qpos[:, 3:7]) < FALLEN_TILT_COS) | (height < FALLEN_HEIGHT_SHARE))
 
     def succeeded(self) -> Mask:
         return np.asarray(~self.ended())

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from sim.body import Array, Body, legs, lifted
 from sim.catalog import Entry
-from sim.task import Mask, Run, Task, View, heading, rotated_back, share_of_range
+from sim.task import Mask, Run, Task, View, heading, rotated_back, share_of_range, upright
 
 STEP_PERIOD_S = 0.5
 """One full trot cycle: 2 Hz, a calm trot for a dog-sized robot."""
@@ -106,12 +106,9 @@ class _Run(Run):
         value = value - 0.5 * np.minimum(np.abs(across), 1.0) - 0.1 * np.minimum(np.abs(qvel[:, 5]), 2.0)
         return np.asarray(np.where(self.ended(), 0.0, value - 0.05 * effort) * self.view.policy_period_s)
 
-    def _up(self) -> Array:
-        return -rotated_back(self.view.qpos[:, 3:7], np.array([0.0, 0.0, -1.0]))[:, 2]
-
     def ended(self) -> Mask:
         height = self.view.qpos[:, 2] / self.view.body.home_qpos[2]
-        return np.asarray((self._up() < FALLEN_TILT_COS) | (height < FALLEN_HEIGHT_SHARE))
+        return np.asarray((upright(self.view.qpos[:, 3:7]) < FALLEN_TILT_COS) | (height < FALLEN_HEIGHT_SHARE))
 
     def succeeded(self) -> Mask:
         moved = self.view.qpos[:, :2] - self.memory["start_m"]

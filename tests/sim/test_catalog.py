@@ -65,7 +65,8 @@ def test_every_number_of_a_joint_names_its_source(robot: str) -> None:
             assert joint.source(quantity), f"{joint.name} {quantity}"
 
 
-@pytest.mark.parametrize("robot", ALL)
+# A few of the real ones: models full of meshes take seconds to compile.
+@pytest.mark.parametrize("robot", [*OWN, *(pytest.param(r, marks=needs_wheels) for r in ("unitree_go1", "booster_t1"))])
 def test_visuals_change_nothing_in_the_dynamics(robot: str) -> None:
     """With and without visuals: the same mass matrix at home, hence the same masses and inertias."""
     entry = find(robot)

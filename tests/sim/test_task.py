@@ -7,7 +7,7 @@ from sim.catalog import find, robots
 from sim.errors import UnknownTask
 from sim.motion import find_motion
 from sim.slot import SimSlot
-from sim.task import find_task, heading, rotated_back, tasks, tasks_for
+from sim.task import find_task, heading, rotated_back, tasks, tasks_for, upright
 from sim.tasks.follow import Follow
 from tests.sim.wheels import needs_wheels
 
@@ -33,6 +33,7 @@ def test_vectors_are_turned_back_into_the_body_frame() -> None:
     assert rotated_back(quaternion, np.array([0.0, 0.0, -1.0]))[0] == pytest.approx([1, 0, 0], abs=1e-12)
     assert rotated_back(quaternion, np.array([1.0, 2.0, 3.0]))[1] == pytest.approx([1, 2, 3])
     assert rotated_back(quaternion, np.array([0.0, 1.0, 0.0]))[2] == pytest.approx([1, 0, 0], abs=1e-12)
+    assert upright(quaternion) == pytest.approx([0, 1, 1], abs=1e-12)
     cos, sin = heading(quaternion)
     assert (cos[2], sin[2]) == (pytest.approx(0, abs=1e-12), pytest.approx(1))
 
