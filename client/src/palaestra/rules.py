@@ -29,7 +29,10 @@ def check(message: Message) -> None:
 
 def violations(message: Message, prefix: str = "") -> Iterator[tuple[str, str]]:
     """Yield (path, problem) for every broken rule, in field order."""
-    for field, whole_checks, item_checks in _plan(message.DESCRIPTOR):
+    present = {field.number for field, _ in message.ListFields()}
+    for field, whole_checks, item_checks, may_be_absent in _plan(message.DESCRIPTOR):
+        if may_be_absent and field.number not in present:
+            continue
         path = f"{prefix}{field.name}"
         value = getattr(message, field.name)
         repeated = field.is_repeated
@@ -62,8 +65,12 @@ def _items(field: FieldDescriptor, value: Any, path: str) -> Iterator[tuple[str,
 
 
 @cache
-def _plan(descriptor: Descriptor) -> list[tuple[FieldDescriptor, list[Check], list[Check]]]:
-    """Return the fields worth visiting, each with checks of the whole value and of every item."""
+def _plan(descriptor: Descriptor) -> list[tuple[FieldDescriptor, list[Check], list[Check], bool]]:
+    """Return the fields worth visiting.
+
+    Each with checks of the whole value and of every item, and whether its default breaks none of them: most fields
+    of most messages are not set, and need no look then.
+    """
     plan = []
     for field in descriptor.fields:
         options: Any = field.GetOptions()
@@ -79,8 +86,16 @@ def _plan(descriptor: Descriptor) -> list[tuple[FieldDescriptor, list[Check], li
             each += _value_checks(field, rules)
         nested = field.message_type is not None
         if whole or each or nested:
-            plan.append((field, whole, each))
+            plan.append((field, whole, each, _default_is_fine(field, whole, each)))
     return plan
+
+
+def _default_is_fine(field: FieldDescriptor, whole: list[Check], each: list[Check]) -> bool:
+    if field.is_repeated:
+        return not any(test([]) for test in whole)
+    if field.message_type is not None:
+        return not _required(field)
+    return not any(test(field.default_value) for test in [*whole, *each])
 
 
 def _count_checks(rules: rules_pb2.Rules) -> list[Check]:
