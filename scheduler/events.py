@@ -1,6 +1,6 @@
 """Appends the event that goes with a change, in the change's own transaction."""
 
-from palaestra.v1 import episode_pb2, event_pb2
+from palaestra.v1 import episode_pb2, event_pb2, job_pb2
 from scheduler import resources
 from scheduler.writer import Transaction
 
@@ -12,6 +12,11 @@ def job_changed(tx: Transaction, job_id: int, kind: str, message: str) -> None:
     body = resources.job(tx.db, row)
     sequence = tx.event(kind, body.name, event_pb2.Event(job=body), vendor=row["vendor"], message=message)
     tx.db.execute("UPDATE job SET event_seq = ? WHERE id = ?", (sequence, job_id))
+
+
+def job_submitted(tx: Transaction, body: job_pb2.Job, vendor: str) -> int:
+    """Append the event of a new job; return its sequence number."""
+    return tx.event("job.submitted", body.name, event_pb2.Event(job=body), vendor=vendor, message="")
 
 
 def unit_changed(tx: Transaction, unit_id: str, kind: str, message: str) -> None:

@@ -57,6 +57,7 @@ class Guard(grpc.aio.ServerInterceptor):
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
+        self._guarded: dict[str, Any] = {}
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], details: grpc.HandlerCallDetails
@@ -64,21 +65,27 @@ class Guard(grpc.aio.ServerInterceptor):
         handler = await continuation(details)
         if handler is None or not details.method.startswith("/palaestra."):
             return handler
-        metadata = dict(details.invocation_metadata or ())
         method = details.method.removeprefix("/")
+        guarded = self._guarded.get(method)
+        if guarded is None:
+            guarded = self._guarded[method] = self._guard(handler, method)
+        return guarded
+
+    def _guard(self, handler: Any, method: str) -> Any:
         deserializer = _safe(handler.request_deserializer)
         if handler.unary_unary:
-            wrapped = self._unary(handler.unary_unary, method, metadata)
+            wrapped = self._unary(handler.unary_unary, method)
             return grpc.unary_unary_rpc_method_handler(wrapped, deserializer, handler.response_serializer)
         if handler.unary_stream:
-            wrapped = self._server_stream(handler.unary_stream, method, metadata)
+            wrapped = self._server_stream(handler.unary_stream, method)
             return grpc.unary_stream_rpc_method_handler(wrapped, deserializer, handler.response_serializer)
         if handler.stream_stream:
-            wrapped = self._both_stream(handler.stream_stream, method, metadata)
+            wrapped = self._both_stream(handler.stream_stream, method)
             return grpc.stream_stream_rpc_method_handler(wrapped, deserializer, handler.response_serializer)
         raise AssertionError(f"{method} streams in a way that no other method does")
 
-    def _admit(self, method: str, metadata: Mapping[str, str | bytes]) -> None:
+    def _admit(self, method: str, context: Any) -> None:
+        metadata = dict(context.invocation_metadata() or ())
         authorization = metadata.get("authorization")
         identity = self._credentials.identify(authorization if isinstance(authorization, str) else None)
         allowed = ROLES.get(method) or ROLES.get(method.split("/")[0], frozenset())
@@ -86,10 +93,10 @@ class Guard(grpc.aio.ServerInterceptor):
             raise PalaestraError("ROLE_DENIED", f"a {identity.role.value} may not call {method}")
         _caller.set(identity)
 
-    def _unary(self, inner: Any, method: str, metadata: Mapping[str, str | bytes]) -> Any:
+    def _unary(self, inner: Any, method: str) -> Any:
         async def handle(request: Message | Malformed, context: Any) -> Any:
             try:
-                self._admit(method, metadata)
+                self._admit(method, context)
                 if context.time_remaining() is None:
                     raise PalaestraError("DEADLINE_REQUIRED", f"{method} was called without a deadline")
                 return await inner(_checked(request), context)
@@ -98,10 +105,10 @@ class Guard(grpc.aio.ServerInterceptor):
 
         return handle
 
-    def _server_stream(self, inner: Any, method: str, metadata: Mapping[str, str | bytes]) -> Any:
+    def _server_stream(self, inner: Any, method: str) -> Any:
         async def handle(request: Message | Malformed, context: Any) -> AsyncIterator[Any]:
             try:
-                self._admit(method, metadata)
+                self._admit(method, context)
                 async for response in inner(_checked(request), context):
                     yield response
             except Exception as error:
@@ -109,14 +116,14 @@ class Guard(grpc.aio.ServerInterceptor):
 
         return handle
 
-    def _both_stream(self, inner: Any, method: str, metadata: Mapping[str, str | bytes]) -> Any:
+    def _both_stream(self, inner: Any, method: str) -> Any:
         async def checked(requests: AsyncIterator[Message | Malformed]) -> AsyncIterator[Message]:
             async for request in requests:
                 yield _checked(request)
 
         async def handle(requests: AsyncIterator[Message | Malformed], context: Any) -> AsyncIterator[Any]:
             try:
-                self._admit(method, metadata)
+                self._admit(method, context)
                 async for response in inner(checked(requests), context):
                     yield response
             except Exception as error:

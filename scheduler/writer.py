@@ -44,6 +44,8 @@ class Transaction:
     last_seq: int = 0
     # Set by commands after which a waiting job might start.
     wants_cycle: bool = False
+    # What commands of this transaction found out for each other, under names of their own.
+    memo: dict[str, Any] = field(default_factory=dict)
 
     def event(self, kind: str, resource: str, body: Message, *, vendor: str | None, message: str) -> int:
         """Append an event and return its sequence number. vendor: its only reader besides operators; None for all."""
@@ -202,6 +204,7 @@ class Writer:
             self._db.execute("RELEASE command")
             # Its events are undone and their numbers will be given again: nobody may be told of them.
             transaction.last_seq, transaction.wants_cycle = last_seq, wants_cycle
+            transaction.memo.clear()
             if not isinstance(error, PalaestraError):
                 log.exception("command failed")
             return None, error

@@ -14,6 +14,8 @@ def cycle(config: Config, *, lease_ttl_s: float, runner_ready: bool) -> Command[
     """Return the command that grants every claim which can be granted now."""
 
     def command(tx: Transaction) -> None:
+        if not runner_ready or not snapshot.anything_free(tx.db):
+            return
         state = snapshot.load(tx.db, tx.now_ns, runner_ready=runner_ready)
         claims = {job.job: job.claim for job in state.jobs}
         for grant in decide(state, config).grants:

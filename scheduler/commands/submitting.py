@@ -1,7 +1,6 @@
 """Accepting jobs."""
 
 import hashlib
-import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +8,10 @@ from dataclasses import dataclass
 from palaestra import ids
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2, job_service_pb2
-from scheduler import events, resources, snapshot
+from scheduler import events, names, resources, snapshot
 from scheduler.explain import impossible, unknown_selector
 from scheduler.lifecycle import JobState
-from scheduler.state import State
+from scheduler.state import Claim, State
 from scheduler.writer import Command, Transaction
 
 OUTPUT_FIELDS = (
@@ -47,7 +46,7 @@ def submit(
     """Return the command that accepts one job of `vendor`, or returns the one that its request id made before."""
 
     def command(tx: Transaction) -> job_pb2.Job:
-        return _submit(tx, vendor, request, _Checks(tx, vendor, catalogue, limits))
+        return _submit(tx, vendor, request, _checks(tx, vendor, catalogue, limits))
 
     return command
 
@@ -58,7 +57,7 @@ def submit_batch(
     """Return the command that accepts many jobs in one transaction."""
 
     def command(tx: Transaction) -> job_service_pb2.BatchSubmitJobsResponse:
-        checks = _Checks(tx, vendor, catalogue, limits)
+        checks = _checks(tx, vendor, catalogue, limits)
         response = job_service_pb2.BatchSubmitJobsResponse()
         for index, item in enumerate(request.requests):
             try:
@@ -75,21 +74,47 @@ def submit_batch(
 
 
 class _Checks:
-    """What holds for all jobs of one call, read from the database once."""
+    """What holds for all jobs that a vendor submits within one transaction, read from the database once."""
 
     def __init__(self, tx: Transaction, vendor: str, catalogue: Catalogue, limits: Limits) -> None:
         self.catalogue = catalogue
         self._limits = limits
-        self.inventory = State(tx.now_ns, snapshot.units(tx.db), snapshot.slots(tx.db), snapshot.cells(tx.db))
-        self.queued = tx.db.execute(
+        self._inventory = State(tx.now_ns, snapshot.units(tx.db), snapshot.slots(tx.db), snapshot.cells(tx.db))
+        self._problems: dict[Claim, tuple[str, str] | None] = {}
+        self._queued = tx.db.execute(
             "SELECT count(*) FROM job WHERE vendor = ? AND state = 1", (vendor,)
         ).fetchone()[0]
 
     def depth(self) -> None:
-        if self.queued >= self._limits.queued_jobs_max:
+        """Raise QUEUE_FULL if the vendor has as many waiting jobs as it may."""
+        if self._queued >= self._limits.queued_jobs_max:
             raise PalaestraError(
-                "QUEUE_FULL", f"{self.queued} jobs of this vendor are waiting, the most allowed", retry_after_s=5.0
+                "QUEUE_FULL", f"{self._queued} jobs of this vendor are waiting, the most allowed", retry_after_s=5.0
             )
+
+    def accepted(self) -> None:
+        """Count a job more."""
+        self._queued += 1
+
+    def claim(self, claim: Claim) -> None:
+        """Raise UNKNOWN_SELECTOR or IMPOSSIBLE_CLAIM for what this venue could never serve."""
+        if claim not in self._problems:
+            unknown = unknown_selector(claim, self._inventory)
+            never = None if unknown else impossible(claim, self._inventory)
+            self._problems[claim] = (
+                ("UNKNOWN_SELECTOR", unknown) if unknown else ("IMPOSSIBLE_CLAIM", never) if never else None
+            )
+        problem = self._problems[claim]
+        if problem is not None:
+            raise PalaestraError(*problem)
+
+
+def _checks(tx: Transaction, vendor: str, catalogue: Catalogue, limits: Limits) -> _Checks:
+    """Return the checks that the commands of this transaction share."""
+    found: _Checks | None = tx.memo.get(f"checks {vendor}")
+    if found is None or found.catalogue != catalogue:
+        found = tx.memo[f"checks {vendor}"] = _Checks(tx, vendor, catalogue, limits)
+    return found
 
 
 def _submit(
@@ -136,19 +161,23 @@ def _repeat(db: sqlite3.Connection, row: sqlite3.Row, digest: bytes, request_id:
 def _insert(
     tx: Transaction, vendor: str, request_id: str | None, spec: job_pb2.Job, body: bytes, digest: bytes, checks: _Checks
 ) -> job_pb2.Job:
-    cursor = tx.db.execute(
+    uid = ids.new_id()
+    # What `resources.job` would make of the new row, without reading it back: this is the busiest path of all.
+    spec.name = names.job(vendor, uid)
+    spec.state = job_pb2.JOB_STATE_QUEUED
+    spec.etag = "1"
+    spec.create_time.FromNanoseconds(tx.now_ns)
+    spec.sequence = events.job_submitted(tx, spec, vendor)
+    tx.db.execute(
         """
-        INSERT INTO job (uid, vendor, request_id, request_sha256, state, priority, spec, create_ns)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+        INSERT INTO job (uid, vendor, request_id, request_sha256, state, priority, spec, create_ns, event_seq)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
-        (ids.new_id(), vendor, request_id, digest, JobState.QUEUED, spec.priority, body, tx.now_ns),
+        (uid, vendor, request_id, digest, JobState.QUEUED, spec.priority, body, tx.now_ns, spec.sequence),
     )
-    assert cursor.lastrowid is not None
-    checks.queued += 1
-    events.job_changed(tx, cursor.lastrowid, "job.submitted", "")
+    checks.accepted()
     tx.wants_cycle = True
-    row = tx.db.execute("SELECT * FROM job WHERE id = ?", (cursor.lastrowid,)).fetchone()
-    return resources.job(tx.db, row)
+    return spec
 
 
 def _admit(db: sqlite3.Connection, vendor: str, spec: job_pb2.Job, checks: _Checks) -> None:
@@ -165,12 +194,7 @@ def _admit(db: sqlite3.Connection, vendor: str, spec: job_pb2.Job, checks: _Chec
         raise _invalid("job.collect.source", "one of motion, policy_job must be set")
     if kind == "collect" and not claim.units and not spec.collect.robot_model:
         raise _invalid("job.collect.robot_model", "is required when the claim has no units")
-    problem = unknown_selector(claim, checks.inventory)
-    if problem:
-        raise PalaestraError("UNKNOWN_SELECTOR", problem, metadata={"claim": json.dumps(problem)})
-    problem = impossible(claim, checks.inventory)
-    if problem:
-        raise PalaestraError("IMPOSSIBLE_CLAIM", problem)
+    checks.claim(claim)
     _known_work(spec, checks.catalogue)
     _policy_ready(db, vendor, spec)
 
