@@ -6,6 +6,7 @@ its files lie inside one folder, they exist and are small enough, no number is N
 nothing asks for plugins or for an unreasonable amount of memory.
 """
 
+import math
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -20,6 +21,8 @@ MAX_TOTAL_BYTES = 512 * 2**20
 MAX_FILES = 2_000
 MAX_COPIES = 20_000
 MAX_ARENA_BYTES = 2**30
+MAX_USER_NUMBERS = 100_000
+MAX_GRID_POINTS = 2**24
 
 # Attributes that name a file, by element tag, and the compiler attributes that give their folder.
 _ASSET_FOLDERS = {"mesh": "meshdir", "hfield": "assetdir", "skin": "meshdir", "texture": "texturedir"}
@@ -125,14 +128,15 @@ class _Scan:
             for key in ("assetdir", "meshdir", "texturedir"):
                 if key in element.attrib:
                     self._folders[key] = element.attrib[key]
-        elif tag == "size" and "memory" in element.attrib:
-            _check_memory(element.attrib["memory"], label)
+        elif tag == "size":
+            _check_size(element, label)
         elif tag in ("include", "model") and "file" in element.attrib:
             name = element.attrib["file"]
             path = self.inside(folder / name, label=label)
             self.file(path)
             self.includes[name] = path.read_bytes()
         elif tag in _ASSET_FOLDERS:
+            _check_grid(element, label)
             for key in _TEXTURE_FILES:
                 if key in element.attrib:
                     self._assets.append((_ASSET_FOLDERS[tag], element.attrib[key]))
@@ -178,7 +182,21 @@ def _copies(tree: ET.Element, label: str) -> int:
     return walk(tree, 1)
 
 
-def _check_memory(text: str, label: str) -> None:
-    match = re.fullmatch(r"(-?\d+)([KMGTPE]?)", text.strip())
-    if match is None or int(match[1]) * _UNITS[match[2]] > MAX_ARENA_BYTES:
-        raise BrokenModel(f"{label}: <size memory={text!r}>: at most {MAX_ARENA_BYTES} bytes")
+def _check_size(element: ET.Element, label: str) -> None:
+    for key, value in element.attrib.items():
+        match = re.fullmatch(r"(-?\d+)([KMGTPE]?)", value.strip())
+        limit = MAX_ARENA_BYTES if key == "memory" else MAX_USER_NUMBERS
+        if match is None or int(match[1]) * _UNITS[match[2]] > limit:
+            raise BrokenModel(f"{label}: <size {key}={value!r}>: at most {limit}")
+
+
+def _check_grid(element: ET.Element, label: str) -> None:
+    """Height fields and generated textures name their sides; the product is what gets allocated."""
+    for sides in (("nrow", "ncol"), ("width", "height")):
+        given = [element.attrib[side] for side in sides if side in element.attrib]
+        try:
+            product = math.prod(int(value) for value in given)
+        except ValueError as error:
+            raise BrokenModel(f"{label}: <{element.tag}>: {given} are no whole numbers") from error
+        if product > MAX_GRID_POINTS:
+            raise BrokenModel(f"{label}: <{element.tag}>: a grid of {product} points, at most {MAX_GRID_POINTS}")

@@ -17,6 +17,7 @@ from controller.errors import DriverError
 from controller.spec import RobotSpec
 from sim.body import body_of
 from sim.catalog import Entry
+from sim.model import fingerprint
 
 ENCODER_NOISE_RAD = 1e-5
 """Deviation of a position reading; of the order of one step of a 19 bit encoder, 2 pi / 2**19 = 1.2e-5 rad."""
@@ -70,7 +71,7 @@ class EmulatedUnit:
         self._identity = Identity(
             robot_model=entry.id,
             serial=serial,
-            firmware=f"mujoco {mujoco.__version__} model {entry.model_sha256()[:12]}",
+            firmware=f"mujoco {mujoco.__version__} model {fingerprint(model)[:12]}",
             joints=self.spec.joint_names,
         )
         # Noise that belongs to the serial number: the same unit, the same run.

@@ -1,4 +1,4 @@
-"""Our arm: seven joints in the shoulder-elbow-wrist (3-1-3) arrangement, 0.85 m reach, 18 kg."""
+"""Our arm: seven joints in the shoulder-elbow-wrist (3-1-3) arrangement, 0.9 m reach, 15 kg."""
 
 import mujoco
 

@@ -1,4 +1,4 @@
-"""Our humanoid: 29 joints (legs 6, waist 3, arms 7), 1.35 m tall, about 36 kg."""
+"""Our humanoid: 29 joints (legs 6, waist 3, arms 7), 1.35 m tall, 39 kg."""
 
 import math
 

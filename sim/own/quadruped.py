@@ -1,4 +1,4 @@
-"""Our quadruped: twelve joints, a body of 12 kg in the 15 kg class, legs of two equal 0.21 m links."""
+"""Our quadruped: twelve joints, 14 kg, legs of two equal 0.21 m links."""
 
 import math
 

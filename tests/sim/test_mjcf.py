@@ -55,6 +55,9 @@ def test_includes_and_meshes_inside_the_folder_are_read(tmp_path: Path) -> None:
         ('<mujoco><asset><model name="m" file="../secret.xml"/></asset></mujoco>', "outside"),
         ('<mujoco><extension><plugin plugin="mujoco.sdf.nut"/></extension></mujoco>', "plugin"),
         ('<mujoco><size memory="900G"/></mujoco>', "memory"),
+        ('<mujoco><size nuser_body="2000000000"/></mujoco>', "nuser_body"),
+        ('<mujoco><asset><hfield name="h" nrow="90000" ncol="90000" size="1 1 1 1"/></asset></mujoco>', "grid"),
+        ('<mujoco><asset><texture builtin="flat" width="90000" height="90000"/></asset></mujoco>', "grid"),
         ('<!DOCTYPE m [<!ENTITY a "b">]><mujoco model="&a;"/>', "entities"),
         (
             '<mujoco><worldbody><replicate count="1000"><replicate count="1000"><geom size="1"/></replicate>'
