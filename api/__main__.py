@@ -75,9 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"api: cannot listen on {settings.host}:{settings.port}: {error.strerror}", file=sys.stderr)
         return 1
     if settings.allow_remote:
-        logging.getLogger("api").warning(
-            "listening beyond loopback without TLS: tokens cross the network in clear"
-        )
+        logging.getLogger("api").warning("listening beyond loopback without TLS: tokens cross the network in clear")
     server(settings).run(sockets=[listening])
     return 0
 

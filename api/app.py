@@ -39,9 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
         await upstream.close()
 
     # FastAPI's own pages for /docs load scripts from elsewhere; console.py has one that does not.
-    app = Application(
-        title="Palaestra", docs_url=None, redoc_url=None, lifespan=lifespan, redirect_slashes=False
-    )
+    app = Application(title="Palaestra", docs_url=None, redoc_url=None, lifespan=lifespan, redirect_slashes=False)
     app.state.settings = settings
     app.state.sessions = Sessions(length_s=settings.session_s)
     app.state.objects = LocalObjects(settings.objects)

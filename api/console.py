@@ -41,9 +41,7 @@ def router() -> APIRouter:
 
     @found.get("/favicon.svg", response_model=None)
     async def icon() -> Response:
-        return FileResponse(
-            OWN / "favicon.svg", media_type="image/svg+xml", headers={"Cache-Control": "max-age=86400"}
-        )
+        return FileResponse(OWN / "favicon.svg", media_type="image/svg+xml", headers={"Cache-Control": "max-age=86400"})
 
     @found.get("/static/lite.css", response_model=None)
     async def style() -> Response:

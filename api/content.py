@@ -55,7 +55,8 @@ def router() -> APIRouter:
     one_export = asyncio.Semaphore(1)
 
     @found.get("/v1/vendors/{vendor}/episodes/{episode}/content", response_model=None, tags=["EpisodeService"],
-               operation_id="EpisodeService_GetContent", summary="The episode's Parquet file; ranges; owner only")  # fmt: skip
+               operation_id="EpisodeService_GetContent",
+               summary="The episode's Parquet file; ranges; owner only")  # fmt: skip
     async def content(request: Request, token: Token, vendor: str, episode: str) -> Response:
         upstream: Upstream = request.app.state.upstream
         name = f"vendors/{vendor}/episodes/{episode}"
@@ -72,7 +73,8 @@ def router() -> APIRouter:
         return FileResponse(path, media_type=PARQUET, headers=headers, filename=f"{episode}.parquet")
 
     @found.get("/v1/vendors/{vendor}/jobs/{job}/export", response_model=None, tags=["EpisodeService"],
-               operation_id="EpisodeService_ExportJob", summary="A job's episodes as a zipped data set; owner only")  # fmt: skip
+               operation_id="EpisodeService_ExportJob",
+               summary="A job's episodes as a zipped data set; owner only")  # fmt: skip
     async def export(
         request: Request,
         token: Token,
@@ -108,9 +110,7 @@ async def _digests(upstream: Upstream, token: str, parent: str, job: str) -> lis
     digests: list[str] = []
     page = ""
     while True:
-        request = episode_service_pb2.ListEpisodesRequest(
-            parent=parent, job=job, page_size=1000, page_token=page
-        )
+        request = episode_service_pb2.ListEpisodesRequest(parent=parent, job=job, page_size=1000, page_token=page)
         response: episode_service_pb2.ListEpisodesResponse = await upstream.call(
             "EpisodeService.ListEpisodes", request, token=token
         )

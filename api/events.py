@@ -72,7 +72,5 @@ def _cursor(text: str) -> int | None:
     if not text:
         return None
     if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise PalaestraError(
-            "INVALID_FIELD", f"{text[:40]!r} is no event number", metadata={"field": "after"}
-        )
+        raise PalaestraError("INVALID_FIELD", f"{text[:40]!r} is no event number", metadata={"field": "after"})
     return int(text)

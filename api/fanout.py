@@ -168,9 +168,7 @@ class Fanout:
         if self._stopping:
             raise PalaestraError("SHUTTING_DOWN", "the api is stopping", retry_after_s=1)
         if self._streams >= self._settings.streams:
-            raise PalaestraError(
-                "QUEUE_FULL", f"{self._streams} live streams are open already", retry_after_s=10
-            )
+            raise PalaestraError("QUEUE_FULL", f"{self._streams} live streams are open already", retry_after_s=10)
         self._streams += 1
         try:
             feed = await self._join(token)

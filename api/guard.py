@@ -56,9 +56,7 @@ class Guard:
         # A page elsewhere may point its own name at 127.0.0.1; such a request carries that name.
         host = headers.get("host", "")
         if self._loopback_only and not is_loopback(_name_of(host)):
-            return PalaestraError(
-                "ROLE_DENIED", f"this server answers only to loopback names, not to {host[:100]!r}"
-            )
+            return PalaestraError("ROLE_DENIED", f"this server answers only to loopback names, not to {host[:100]!r}")
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > self._body_bytes:
             return self._too_large()

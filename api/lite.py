@@ -77,15 +77,9 @@ async def _venue(upstream: Upstream, token: str, *, notice: bool) -> dict[str, A
     venue, units, cells, slots, jobs = await asyncio.gather(
         upstream.call("VenueService.GetVenue", _V.GetVenueRequest(name=parent), token=token),
         _units(upstream, token),
-        upstream.call(
-            "VenueService.ListCells", _V.ListCellsRequest(parent=parent, page_size=1000), token=token
-        ),
-        upstream.call(
-            "VenueService.ListSimSlots", _V.ListSimSlotsRequest(parent=parent, page_size=1000), token=token
-        ),
-        _listed(
-            upstream, token, [job_pb2.JOB_STATE_QUEUED, job_pb2.JOB_STATE_GRANTED, job_pb2.JOB_STATE_RUNNING]
-        ),
+        upstream.call("VenueService.ListCells", _V.ListCellsRequest(parent=parent, page_size=1000), token=token),
+        upstream.call("VenueService.ListSimSlots", _V.ListSimSlotsRequest(parent=parent, page_size=1000), token=token),
+        _listed(upstream, token, [job_pb2.JOB_STATE_QUEUED, job_pb2.JOB_STATE_GRANTED, job_pb2.JOB_STATE_RUNNING]),
     )
     return {
         "notice": notice,
@@ -115,9 +109,7 @@ async def _jobs(upstream: Upstream, token: str) -> dict[str, Any]:
 
 
 async def _job(upstream: Upstream, token: str, *, name: str) -> dict[str, Any]:
-    job: job_pb2.Job = await upstream.call(
-        "JobService.GetJob", job_service_pb2.GetJobRequest(name=name), token=token
-    )
+    job: job_pb2.Job = await upstream.call("JobService.GetJob", job_service_pb2.GetJobRequest(name=name), token=token)
     explain, lines = await asyncio.gather(
         upstream.call("JobService.ExplainJob", job_service_pb2.ExplainJobRequest(name=name), token=token),
         read(upstream, name, token=token, tail=_LINES),

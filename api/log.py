@@ -19,7 +19,8 @@ def router() -> APIRouter:
     found = APIRouter()
 
     @found.get("/v1/vendors/{vendor}/jobs/{job}/log", response_model=None, tags=["JobService"],
-               operation_id="JobService_ReadLog", summary="Lines of a job's log, from the start or the last ones")  # fmt: skip
+               operation_id="JobService_ReadLog",
+               summary="Lines of a job's log, from the start or the last ones")  # fmt: skip
     async def log(
         request: Request,
         token: Token,

@@ -23,9 +23,7 @@ def router() -> APIRouter:
     """Return the routes of logging in and out."""
     found = APIRouter(tags=["session"])
 
-    @found.get(
-        "/login", response_model=None, summary="Page with a field for the token", include_in_schema=False
-    )
+    @found.get("/login", response_model=None, summary="Page with a field for the token", include_in_schema=False)
     async def form(request: Request, next: str = "/") -> Response:
         return page(request, "login.html", {"next": _local(next), "problem": ""})
 
@@ -105,6 +103,4 @@ def _local(target: str) -> str:
 def _sentence(error: PalaestraError) -> str:
     if error.reason == "BAD_TOKEN":
         return "This venue does not know that token."
-    return (
-        "The scheduler does not answer. Try again in a moment." if status_of(error) == 503 else error.message
-    )
+    return "The scheduler does not answer. Try again in a moment." if status_of(error) == 503 else error.message

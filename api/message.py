@@ -13,7 +13,7 @@ M = TypeVar("M", bound=Message)
 
 
 def encode(message: Message) -> bytes:
-    """Return the canonical JSON of a message on one line: lowerCamelCase, 64-bit integers as text, defaults left out."""
+    """Return the canonical JSON of a message on one line; fields with their default value are left out."""
     return json_format.MessageToJson(message, indent=None, ensure_ascii=False).encode()
 
 

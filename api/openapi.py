@@ -65,12 +65,10 @@ def document(app: FastAPI) -> dict[str, Any]:
 def _describe(operation: dict[str, Any], binding: Binding) -> None:
     bound = binding.bound | ({"parent"} if binding.rpc in OWN_PARENT else set())
     operation["parameters"] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in _in_path(binding.path)
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in _in_path(binding.path)
     ]
     operation["parameters"] += [
-        {"name": name, "in": "header", "required": False, "schema": {"type": "string"}}
-        for name in binding.headers
+        {"name": name, "in": "header", "required": False, "schema": {"type": "string"}} for name in binding.headers
     ]
     if binding.body != "*":
         operation["parameters"] += [

@@ -79,7 +79,5 @@ async def _defect(request: Request, error: Exception) -> Response:
     error_id = secrets.token_hex(8)
     _log.error("defect %s at %s %s", error_id, request.method, request.url.path, exc_info=error)
     return response_of(
-        PalaestraError(
-            "INTERNAL", f"a defect; the log of the api names it {error_id}", metadata={"error_id": error_id}
-        )
+        PalaestraError("INTERNAL", f"a defect; the log of the api names it {error_id}", metadata={"error_id": error_id})
     )

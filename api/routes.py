@@ -36,9 +36,7 @@ def router() -> APIRouter:
 def answer(message: Message) -> Response:
     """Return a message as JSON, its etag also as the header."""
     etag = getattr(message, "etag", "")
-    return Response(
-        encode(message), headers={"ETag": f'"{etag}"'} if etag else None, media_type="application/json"
-    )
+    return Response(encode(message), headers={"ETag": f'"{etag}"'} if etag else None, media_type="application/json")
 
 
 async def own_parent(upstream: Upstream, token: str) -> str:
@@ -84,7 +82,5 @@ async def _request(binding: Binding, request: Request, upstream: Upstream, token
 def _unquoted(value: str) -> str:
     """Return the tag inside an If-Match header; `*` asks for no particular one."""
     if value.startswith("W/"):
-        raise PalaestraError(
-            "INVALID_FIELD", f"If-Match: {value[:80]!r} is weak", metadata={"field": "If-Match"}
-        )
+        raise PalaestraError("INVALID_FIELD", f"If-Match: {value[:80]!r} is weak", metadata={"field": "If-Match"})
     return "" if value == "*" else value.strip('"')

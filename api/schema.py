@@ -54,9 +54,7 @@ def field_schema(field: FieldDescriptor) -> Schema:
     if is_map(field):
         return {"type": "object", "additionalProperties": _single(_map_value(field))}
     options: Any = field.GetOptions()
-    rules = (
-        options.Extensions[rules_pb2.rules] if options.HasExtension(rules_pb2.rules) else rules_pb2.Rules()
-    )
+    rules = options.Extensions[rules_pb2.rules] if options.HasExtension(rules_pb2.rules) else rules_pb2.Rules()
     schema = _single(field)
     schema |= _bounds(rules, schema.get("type", ""))
     if field.is_repeated:

@@ -45,17 +45,11 @@ def parse(arguments: Sequence[str]) -> Settings:
 
     Raises Refused for an address beyond loopback without --allow-remote, SystemExit for a malformed line.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m api", description="REST, live events and console of a venue"
-    )
+    parser = argparse.ArgumentParser(prog="python -m api", description="REST, live events and console of a venue")
     parser.add_argument("--listen", default="127.0.0.1:8080", metavar="HOST:PORT")
     parser.add_argument("--scheduler", default="127.0.0.1:7000", metavar="HOST:PORT")
-    parser.add_argument(
-        "--objects", type=Path, required=True, metavar="DIR", help="the store's folder of objects"
-    )
-    parser.add_argument(
-        "--console", type=Path, default=Path(__file__).parent / "static" / "console", metavar="DIR"
-    )
+    parser.add_argument("--objects", type=Path, required=True, metavar="DIR", help="the store's folder of objects")
+    parser.add_argument("--console", type=Path, default=Path(__file__).parent / "static" / "console", metavar="DIR")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="operator's token, for /readyz alone")
     parser.add_argument("--allow-remote", action="store_true", help="listen beyond loopback, without TLS")
     given = parser.parse_args(arguments)

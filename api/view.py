@@ -77,9 +77,7 @@ def job_row(job: job_pb2.Job, *, now_s: float) -> JobRow:
         vendor=vendor,
         kind=job.WhichOneof("work") or "",
         state=job_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_").lower(),
-        waited=between(
-            job.create_time, job.grant_time if job.HasField("grant_time") else job.end_time, now_s=now_s
-        ),
+        waited=between(job.create_time, job.grant_time if job.HasField("grant_time") else job.end_time, now_s=now_s),
         ran=between(job.start_time, job.end_time, now_s=now_s) if job.HasField("start_time") else NONE,
         percent=100 if job.state == job_pb2.JOB_STATE_SUCCEEDED else round(100 * job.progress.fraction),
         episodes=job.episode_count,
@@ -180,9 +178,7 @@ def curve_points(values: list[float], *, width: float, height: float) -> str:
     low, high = min(values), max(values)
     span = (high - low) or 1.0
     step = width / (len(values) - 1)
-    return " ".join(
-        f"{i * step:.1f},{height * (1 - (value - low) / span):.1f}" for i, value in enumerate(values)
-    )
+    return " ".join(f"{i * step:.1f},{height * (1 - (value - low) / span):.1f}" for i, value in enumerate(values))
 
 
 def _worker(unit: venue_pb2.Unit, workers: Mapping[str, str]) -> str:

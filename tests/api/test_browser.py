@@ -40,6 +40,11 @@ def settings(settings: Settings) -> Settings:
     return replace(settings, console=BUILT)
 
 
+@pytest.fixture
+def stage(new_stage: Any) -> Any:
+    return new_stage
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright

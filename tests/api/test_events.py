@@ -19,6 +19,11 @@ def settings(settings: Settings) -> Settings:
     return replace(settings, ring_events=64, ring_bytes=1 << 20, stall_s=2.0)
 
 
+@pytest.fixture
+def stage(new_stage: Any) -> Any:
+    return new_stage
+
+
 class Reader:
     """Reads a stream in a thread and keeps what came."""
 
@@ -239,6 +244,5 @@ def test_the_ring_keeps_the_latest_and_knows_what_it_lost() -> None:
     assert ring.after(25) == [(26, b"x" * 99)]
     assert ring.floor == 20
     ring.forget(30)
-    assert ring.after(26) is None and ring.after(30) == []
-
-
+    assert ring.after(26) is None
+    assert ring.after(30) == []

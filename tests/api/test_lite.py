@@ -59,14 +59,16 @@ def test_hostile_names_stay_text_on_every_page(stage: Any, browser: httpx.Client
     for page in ("/ui/lite", "/ui/lite/jobs", path):
         text = browser.get(page).text
         assert "alert(1)" in text
-        assert "<script" not in text and "<img src=x" not in text
+        assert "<script" not in text
+        assert "<img src=x" not in text
         assert re.search(r"\son\w+=", re.sub(r"&[^;]+;[^<>]*", "", text)) is None
 
 
 def test_a_job_page_explains_shows_its_log_and_cancels(stage: Any, browser: httpx.Client) -> None:
     path = put_hostile_job(stage)
     text = browser.get(path).text
-    assert "It waits for units." in text and "<polyline" in text
+    assert "It waits for units." in text
+    assert "<polyline" in text
 
     assert browser.post(f"{path}/cancel").headers["location"] == path
     assert "cancelled" in browser.get(path).text
@@ -97,7 +99,6 @@ def test_a_built_console_is_served_and_its_files_are_kept(stage: Any) -> None:
 
     assert (page.text, page.headers["cache-control"]) == ("<!doctype html>the console", "no-cache")
     assert "immutable" in file.headers["cache-control"]
-    assert stage.client().get("/assets/../index.html").status_code in (200, 404)
     assert stage.client().get("/assets/%2e%2e/index.html").status_code == 404
 
 
@@ -112,7 +113,14 @@ def test_when_the_scheduler_is_gone_the_page_says_so(stage: Any, browser: httpx.
 
 @pytest.mark.parametrize(
     ("duration_s", "text"),
-    [(-1, "0.0 s"), (0.42, "0.4 s"), (12.4, "12 s"), (59.7, "1 min 00 s"), (185, "3 min 05 s"), (7800, "2 h 10 min")],
+    [
+        (-1, "0.0 s"),
+        (0.42, "0.4 s"),
+        (12.4, "12 s"),
+        (59.7, "1 min 00 s"),
+        (185, "3 min 05 s"),
+        (7800, "2 h 10 min"),
+    ],
 )
 def test_durations_are_for_people(duration_s: float, text: str) -> None:
     assert view.length(duration_s) == text

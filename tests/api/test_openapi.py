@@ -3,13 +3,13 @@
 from typing import Any
 
 import httpx
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 from google.protobuf.json_format import MessageToDict
 
 from api.binding import BINDINGS
 from api.schema import schemas
-from palaestra.v1 import job_pb2, job_service_pb2, venue_service_pb2
+from palaestra.v1 import episode_service_pb2, job_pb2, job_service_pb2, venue_service_pb2
 
 
 @pytest.fixture
@@ -75,7 +75,8 @@ def test_a_problem_matches_its_schema(stage: Any, document: Any) -> None:
 
 
 def test_maps_enums_times_and_large_numbers_have_their_json_types() -> None:
-    found = schemas([job_pb2.Job.DESCRIPTOR])["Job"]["properties"]
+    descriptor: Any = job_pb2.Job.DESCRIPTOR
+    found = schemas([descriptor])["Job"]["properties"]
 
     assert found["labels"] == {"type": "object", "additionalProperties": {"type": "string"}}
     assert found["state"]["$ref"].endswith("/JobState")
@@ -88,8 +89,6 @@ def test_maps_enums_times_and_large_numbers_have_their_json_types() -> None:
 def test_every_unary_method_that_vendors_and_operators_may_call_has_a_route() -> None:
     """A method that is added to the contract without a row in the table fails here."""
     elsewhere = {"WatchEvents", "WatchJob", "ReadLog", "GetLease"}
-    from palaestra.v1 import episode_service_pb2
-
     bound = {binding.rpc.partition(".")[2] for binding in BINDINGS}
     for module in (venue_service_pb2, job_service_pb2, episode_service_pb2):
         for service in module.DESCRIPTOR.services_by_name.values():
@@ -100,4 +99,5 @@ def test_the_list_of_routes_needs_no_script(stage: Any) -> None:
     page = stage.client().get("/docs").text
 
     assert "/v1/events" in page
-    assert "<script" not in page and "http" not in page.replace("http-equiv", "")
+    assert "<script" not in page
+    assert "http" not in page.replace("http-equiv", "")

@@ -5,7 +5,11 @@ from typing import Any
 import httpx
 import pytest
 
-JOB = {"displayName": "walk", "claim": {"simSlots": 1, "duration": "60s"}, "train": {"task": "reach", "robotModel": "own_arm"}}
+JOB = {
+    "displayName": "walk",
+    "claim": {"simSlots": 1, "duration": "60s"},
+    "train": {"task": "reach", "robotModel": "own_arm"},
+}
 KEY = "018f0000-0000-7000-8000-000000000001"
 
 
@@ -23,7 +27,8 @@ def problem(response: httpx.Response) -> tuple[int, str]:
     body = response.json()
     assert body["type"] == f"urn:palaestra:error:{body['reason']}"
     assert body["status"] == response.status_code
-    assert body["title"] and body["detail"]
+    assert body["title"]
+    assert body["detail"]
     return response.status_code, body["reason"]
 
 
@@ -115,7 +120,7 @@ def test_only_operators_stop_and_reset_units(stage: Any, acme: httpx.Client) -> 
 
 @pytest.mark.parametrize("token", ["", "unknown", "b\u00e4d".encode().decode("latin-1"), "x" * 600])
 def test_a_stranger_gets_401_whatever_the_token_looks_like(stage: Any, token: str) -> None:
-    headers = {"authorization": f"Bearer {token}".encode("latin-1")} if token else {}
+    headers = [(b"authorization", f"Bearer {token}".encode("latin-1"))] if token else []
     response = httpx.get(f"{stage.url}/v1/venue", headers=headers)
 
     assert problem(response) == (401, "BAD_TOKEN")

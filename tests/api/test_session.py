@@ -23,7 +23,9 @@ def test_a_login_opens_a_session_whose_cookie_does_not_hold_the_token(stage: Any
     assert client.get("/session").json() == {"open": True}
     assert stage.client().get("/session").json() == {"open": False}
     cookie = response.headers["set-cookie"]
-    assert "HttpOnly" in cookie and "SameSite=strict" in cookie and "acme-token" not in cookie
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert "acme-token" not in cookie
     assert client.get("/v1/identity").json()["vendor"] == "vendors/acme"
 
 
@@ -80,9 +82,7 @@ def test_logging_out_ends_the_session_for_every_copy_of_the_cookie(stage: Any) -
         ({"origin": "{url}0"}, 403),
     ],
 )
-def test_a_cookie_changes_things_only_from_our_own_pages(
-    stage: Any, headers: dict[str, str], status: int
-) -> None:
+def test_a_cookie_changes_things_only_from_our_own_pages(stage: Any, headers: dict[str, str], status: int) -> None:
     """404: let through, and the scheduler knows no such job. 403: stopped at the door."""
     client = log_in(stage)
     sent = {name: value.format(url=stage.url) for name, value in headers.items()}
