@@ -59,7 +59,7 @@ def catalogue(settings: Settings) -> runner_service_pb2.WatchAssignmentsRequest:
     """Return what this runner knows how to do."""
     from sim import catalog
     from sim.motion import motions
-    from sim.task import tasks
+    from sim.tasks import tasks
 
     available = [entry.id for entry in catalog.robots(settings.menagerie_root) if entry.available()]
     return runner_service_pb2.WatchAssignmentsRequest(

@@ -3,7 +3,7 @@
 from sim import catalog
 from sim.errors import SimError, UnknownRobot, UnknownTask
 from sim.slot import SimSlot
-from sim.task import find_task
+from sim.tasks import find_task
 
 from runner.attempt import Attempt
 from runner.errors import AttemptError

@@ -43,7 +43,7 @@ def motions() -> int:
 
 def tasks() -> int:
     """Print all tasks."""
-    from sim.task import tasks as known
+    from sim.tasks import tasks as known
 
     rows = [("task", "for", "length", "what", "success")]
     rows += [(t.name, ", ".join(t.robot_classes), f"{t.horizon_s:g} s", t.title, t.success) for t in known().values()]

@@ -8,7 +8,6 @@ Actions are joint position offsets in [-1, 1]; a task scales them per joint and 
 which is the home pose or, for walking, a trot in place.
 """
 
-import difflib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -18,7 +17,7 @@ import numpy.typing as npt
 
 from sim.body import Array, Body
 from sim.catalog import Entry
-from sim.errors import Misfit, UnknownTask
+from sim.errors import Misfit
 
 Mask = npt.NDArray[np.bool_]
 
@@ -167,27 +166,3 @@ def heading(quaternion: Array) -> tuple[Array, Array]:
     length = np.sqrt(forward_x * forward_x + forward_y * forward_y)
     length = np.where(length > 1e-9, length, 1.0)
     return forward_x / length, forward_y / length
-
-
-def tasks() -> dict[str, Task]:
-    """Return all tasks by name."""
-    # Imported here because each task's file imports this one.
-    from sim.tasks.reach import Reach
-    from sim.tasks.stand import Stand
-    from sim.tasks.walk import Walk
-
-    return {task.name: task for task in (Reach(), Stand(), Walk())}
-
-
-def find_task(name: str) -> Task:
-    """Return the task `name`. Raises UnknownTask with the closest names."""
-    known = tasks()
-    if name not in known:
-        close = difflib.get_close_matches(name, known, n=2, cutoff=0.4) or sorted(known)
-        raise UnknownTask(f"no task {name!r}; did you mean {', '.join(close)}?")
-    return known[name]
-
-
-def tasks_for(entry: Entry) -> list[Task]:
-    """Return the tasks that suit a robot."""
-    return [task for task in tasks().values() if entry.robot_class in task.robot_classes]

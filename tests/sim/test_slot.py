@@ -6,7 +6,7 @@ import pytest
 from sim.catalog import find
 from sim.errors import BadAction, BadSnapshot, Misfit
 from sim.slot import POLICY_PERIOD_S, SimSlot, philox_uniform
-from sim.task import find_task
+from sim.tasks import find_task
 
 PAIRS = [("own_arm", "reach"), ("own_humanoid", "stand"), ("own_quadruped", "walk")]
 

@@ -7,7 +7,8 @@ from sim.catalog import find, robots
 from sim.errors import UnknownTask
 from sim.motion import find_motion
 from sim.slot import SimSlot
-from sim.task import find_task, heading, rotated_back, tasks, tasks_for, upright
+from sim.task import heading, rotated_back, upright
+from sim.tasks import find_task, tasks, tasks_for
 from sim.tasks.follow import Follow
 from tests.sim.wheels import needs_wheels
 
