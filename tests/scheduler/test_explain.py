@@ -1,0 +1,139 @@
+"""Why a job waits, in counts, without a word about anybody else."""
+
+from dataclasses import replace
+
+from hypothesis import given
+
+from scheduler.decide import decide
+from scheduler.explain import explain, impossible, unknown_selector
+from scheduler.state import Cell, CellRequest, Claim, Config, Job, SimSlot, State, Unit, UnitRequest, Vendor
+from tests.scheduler.test_decide import venues
+
+ARMS = State(
+    now_ns=0,
+    units=(
+        Unit("arm-1", "own_arm", "arm", "Own"),
+        Unit("arm-2", "own_arm", "arm", "Own", free=False),
+        Unit("arm-3", "own_arm", "arm", "Own", usable=False),
+        Unit("dog-1", "own_quadruped", "quadruped", "Own", labels={"pack": "big"}),
+        Unit("panda-1", "panda", "arm", "Franka"),
+    ),
+    slots=(SimSlot("s-0"), SimSlot("s-1", False)),
+    cells=(Cell("c-0", "assembly", 2, False), Cell("c-1", "picking", 1)),
+    vendors=(Vendor("acme"), Vendor("nemesis")),
+)
+
+
+def of(claim: Claim) -> Job:
+    return Job(1, "acme", claim)
+
+
+def arms(count: int) -> Claim:
+    return Claim((UnitRequest(count=count, robot_model="own_arm"),))
+
+
+def test_units_are_counted_as_asked_for_matching_and_free() -> None:
+    (reason,) = explain(of(arms(2)), ARMS, None).reasons
+
+    assert (reason.constraint, reason.requested, reason.matching, reason.free) == ("UNITS", 2, 3, 1)
+    assert reason.message == "2 x unit of model own_arm: 1 of 3 matching units free, 1 out of order"
+    assert reason.fix == "with 1 it could start now"
+
+
+def test_another_model_of_the_class_is_suggested_if_it_is_free() -> None:
+    busy = replace(ARMS, units=(*ARMS.units[1:3], *ARMS.units[3:]))
+    (reason,) = explain(of(arms(1)), busy, None).reasons
+
+    assert reason.fix == "free now in the same class: panda"
+
+
+def test_requests_that_want_the_same_unit_are_said_to_compete() -> None:
+    claim = Claim((UnitRequest(unit="arm-1"), UnitRequest(count=2, robot_class="arm", maker="own")))
+    one_arm = replace(ARMS, units=(ARMS.units[0], ARMS.units[4]))
+    both = Claim((UnitRequest(unit="arm-1"), UnitRequest(robot_model="own_arm")))
+
+    assert [reason.constraint for reason in explain(of(claim), ARMS, None).reasons] == ["UNITS"]
+    assert explain(of(both), one_arm, None).reasons[0].message == "its requests compete for the same free units"
+
+
+def test_slots_and_cells_are_counted() -> None:
+    claim = Claim(sim_slots=2, cell=CellRequest(scenario="assembly"))
+    slots, cell = explain(of(claim), ARMS, None).reasons
+
+    assert (slots.constraint, slots.requested, slots.matching, slots.free) == ("SIM_SLOTS", 2, 2, 1)
+    assert (cell.constraint, cell.requested, cell.matching, cell.free) == ("CELL", 1, 1, 0)
+
+
+def test_an_absent_runner_is_the_first_reason() -> None:
+    reasons = explain(of(arms(2)), replace(ARMS, runner_ready=False), None).reasons
+
+    assert [reason.constraint for reason in reasons] == ["RUNNER", "UNITS"]
+
+
+def test_what_is_kept_for_an_earlier_job_is_said_without_saying_whose() -> None:
+    earlier = replace(ARMS, jobs=(Job(0, "nemesis", arms(3)), of(arms(1))))
+    explanation = explain(of(arms(1)), earlier, held_for=0)
+
+    assert [reason.constraint for reason in explanation.reasons] == ["EARLIER_JOBS"]
+    assert "nemesis" not in repr(explanation)
+
+
+def test_jobs_ahead_are_those_considered_before() -> None:
+    """Own jobs of higher priority, and those of a vendor with a smaller share."""
+    own = [Job(n, "acme", arms(1), priority=1, create_ns=n) for n in range(3)]
+    last = Job(9, "acme", arms(1), create_ns=9)
+    theirs = [Job(n, "nemesis", arms(1), create_ns=n) for n in (4, 20)]
+    state = replace(ARMS, jobs=(*own, last, *theirs))
+    served = replace(state, vendors=(Vendor("acme", held_units=1), Vendor("nemesis")))
+
+    assert explain(last, state, None).jobs_ahead == 3 + 1
+    assert explain(last, served, None).jobs_ahead == 3 + 2
+    assert explain(own[0], state, None).jobs_ahead == 0
+
+
+def test_a_job_further_back_than_deciding_looks_is_not_said_to_be_next() -> None:
+    unseen = Job(99, "acme", arms(1), create_ns=99)
+    state = replace(ARMS, jobs=tuple(Job(n, "acme", arms(1), create_ns=n) for n in range(5)))
+
+    assert explain(unseen, state, None).jobs_ahead == 5
+
+
+@given(venues())
+def test_a_job_without_any_reason_is_one_that_starts(state: State) -> None:
+    """Alone in the venue, a job has no reason to wait exactly if it is granted."""
+    for job in state.jobs[:2]:
+        alone = replace(state, jobs=(job,))
+        granted = bool(decide(alone, Config()).grants)
+
+        assert granted == (not explain(job, alone, None).reasons)
+
+
+@given(venues())
+def test_no_explanation_names_another_vendor(state: State) -> None:
+    names = {"x": "vendor-x", "y": "vendor-y", "z": "vendor-z"}
+    named = replace(
+        state,
+        jobs=tuple(replace(job, vendor=names[job.vendor]) for job in state.jobs),
+        vendors=tuple(replace(vendor, vendor=names[vendor.vendor]) for vendor in state.vendors),
+    )
+    for job in named.jobs:
+        assert "vendor-" not in repr(explain(job, named, decide(named, Config(0.001)).held_for))
+
+
+def test_what_no_unit_of_the_venue_is_cannot_be_selected() -> None:
+    assert unknown_selector(Claim((UnitRequest(robot_model="own_arn"),)), ARMS) == (
+        "no unit of this venue matches 1 x unit of model own_arn"
+    )
+    assert unknown_selector(Claim((UnitRequest(labels=(("pack", "small"),)),)), ARMS) is not None
+    assert unknown_selector(Claim((UnitRequest(unit="arm-9"),)), ARMS) is not None
+    assert unknown_selector(Claim(cell=CellRequest(scenario="assembly", level=4)), ARMS) is not None
+    assert unknown_selector(Claim((UnitRequest(maker="FRANKA"),), cell=CellRequest("c-1")), ARMS) is None
+
+
+def test_a_claim_is_impossible_if_an_idle_and_healthy_venue_could_not_serve_it() -> None:
+    both = Claim((UnitRequest(unit="arm-1"), UnitRequest(count=3, robot_model="own_arm")))
+
+    assert impossible(arms(3), ARMS) is None
+    assert impossible(arms(4), ARMS) == "the claim asks for 4 x unit of model own_arm, the venue has 3"
+    assert impossible(both, ARMS) == "the venue has no distinct units for all requests of the claim together"
+    assert impossible(Claim(sim_slots=3), ARMS) == "the claim asks for 3 sim slots, the venue has 2"
