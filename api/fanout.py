@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 from api.message import encode
 from api.settings import Settings
@@ -105,28 +106,42 @@ class Feed:
         self._wake()
 
     async def _follow(self) -> None:
+        try:
+            await self._follow_forever()
+        except PalaestraError as error:
+            _log.info("a token may watch no longer: %s", error)
+        except Exception:
+            _log.exception("defect in an event feed")
+        self.closed = True
+        self._wake()
+
+    async def _follow_forever(self) -> None:
+        """Watch, and watch again after a break. Raises PalaestraError once the token may not."""
         pause_s = 0.2
         while True:
             try:
-                async for response in self._watch(self.ring.head):
-                    self._set_connected(True)
-                    pause_s = 0.2
-                    self._take(response)
+                async with aclosing(self._watch(self.ring.head)) as responses:
+                    async for response in responses:
+                        self._set_connected(True)
+                        pause_s = 0.2
+                        self._take(response)
             except PalaestraError as error:
                 if error.reason in _FINAL:
-                    self.closed = True
-                    self._wake()
-                    return
+                    raise
                 _log.warning("event watch broke: %s", error)
                 self._set_connected(False)
                 if error.reason == "EVENTS_TOO_OLD":
-                    with contextlib.suppress(PalaestraError):
-                        self.ring.forget(await head_of(self._upstream, self._token))
-                        self._wake()
+                    await self._start_again()
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, 2.0)
 
-    def _watch(self, after: int) -> AsyncIterator[venue_service_pb2.WatchEventsResponse]:
+    async def _start_again(self) -> None:
+        """Go on from the present; the clients are told to read everything again."""
+        with contextlib.suppress(Unreachable):
+            self.ring.forget(await head_of(self._upstream, self._token))
+            self._wake()
+
+    def _watch(self, after: int) -> AsyncGenerator[venue_service_pb2.WatchEventsResponse, None]:
         request = venue_service_pb2.WatchEventsRequest(after_sequence=after)
         return self._upstream.stream("VenueService.WatchEvents", request, token=self._token)
 
@@ -224,12 +239,13 @@ async def frames(
     elif cursor < ring.floor:
         try:
             request = venue_service_pb2.WatchEventsRequest(after_sequence=cursor)
-            async for response in upstream.stream("VenueService.WatchEvents", request, token=token):
-                for event in response.events:
-                    yield change(event)
-                cursor = max(cursor, response.sequence)
-                if cursor >= ring.floor or feed.closed:
-                    break
+            async with aclosing(upstream.stream("VenueService.WatchEvents", request, token=token)) as missed:
+                async for response in missed:
+                    for event in response.events:
+                        yield change(event)
+                    cursor = max(cursor, response.sequence)
+                    if cursor >= ring.floor or feed.closed:
+                        break
         except PalaestraError as error:
             if isinstance(error, Unreachable):
                 return

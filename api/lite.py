@@ -86,7 +86,7 @@ async def _venue(upstream: Upstream, token: str, *, notice: bool) -> dict[str, A
         "venue": venue,
         "units": units,
         "slots": slots.sim_slots,
-        "floor": view.floor(venue, cells.cells, units, {}),
+        "floor": view.floor(venue, cells.cells, units),
         "jobs": [view.job_row(job, now_s=time.time()) for job in jobs],
     }
 

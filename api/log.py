@@ -1,6 +1,7 @@
 """GET .../log: the lines of a job's log, bounded."""
 
 from collections import deque
+from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -42,9 +43,10 @@ async def read(
     """Return the first 10,000 lines from `from_line`, or the last `tail` of them. Raises PalaestraError."""
     lines: deque[job_service_pb2.LogLine] = deque(maxlen=tail or None)
     request = job_service_pb2.ReadLogRequest(name=name, from_line=from_line)
-    async for response in upstream.stream("JobService.ReadLog", request, token=token):
-        lines.extend(response.lines)
-        if not tail and len(lines) >= MOST_LINES:
-            break
+    async with aclosing(upstream.stream("JobService.ReadLog", request, token=token)) as responses:
+        async for response in responses:
+            lines.extend(response.lines)
+            if not tail and len(lines) >= MOST_LINES:
+                break
     kept = list(lines) if tail else list(lines)[:MOST_LINES]
     return job_service_pb2.ReadLogResponse(lines=kept)

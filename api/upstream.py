@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import grpc
@@ -53,8 +53,8 @@ class Upstream:
         except grpc.RpcError as error:
             raise from_rpc(error) from None
 
-    async def stream(self, rpc: str, request: Message, *, token: str) -> AsyncIterator[Any]:
-        """Yield the answers of a streaming method; leaving the loop ends the call. Raises PalaestraError."""
+    async def stream(self, rpc: str, request: Message, *, token: str) -> AsyncGenerator[Any, None]:
+        """Yield the answers of a streaming method; closing the generator ends the call. Raises PalaestraError."""
         call = self._method(rpc)(request, metadata=_metadata(token))
         try:
             async for response in call:

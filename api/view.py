@@ -1,6 +1,6 @@
 """What the lite pages show, as plain values: pure functions from messages and the time to text."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -116,13 +116,8 @@ def letter(state: int) -> str:
     return venue_pb2.UnitState.Name(state).removeprefix("UNIT_STATE_")[:1]
 
 
-def floor(
-    venue: venue_pb2.Venue,
-    cells: Iterable[venue_pb2.Cell],
-    units: Iterable[venue_pb2.Unit],
-    workers: Mapping[str, str],
-) -> Floor:
-    """Return the floor plan to scale. `workers` says for a lease's name who holds it."""
+def floor(venue: venue_pb2.Venue, cells: Iterable[venue_pb2.Cell], units: Iterable[venue_pb2.Unit]) -> Floor:
+    """Return the floor plan to scale."""
 
     def down(y_m: float) -> float:
         return (venue.depth_m - y_m) * PIXELS_PER_M
@@ -146,7 +141,7 @@ def floor(
             shape=unit.robot_class if unit.robot_class in ("humanoid", "quadruped", "arm") else "other",
             letter=letter(unit.state),
             state=unit_state(unit),
-            title=f"{short(unit.name)}: {unit.robot_model}, {unit_state(unit)}{_worker(unit, workers)}",
+            title=f"{short(unit.name)}: {unit.robot_model}, {unit_state(unit)}{_worker(unit)}",
             label=short(unit.name),
         )
         for unit in units
@@ -159,10 +154,10 @@ def unit_state(unit: venue_pb2.Unit) -> str:
     return venue_pb2.UnitState.Name(unit.state).removeprefix("UNIT_STATE_").lower()
 
 
-def working(unit: venue_pb2.Unit, workers: Mapping[str, str]) -> str:
+def working(unit: venue_pb2.Unit) -> str:
     """Return who works with a unit, as far as the reader may know."""
     if unit.lease:
-        return workers.get(unit.lease, unit.lease.split("/")[1])
+        return unit.lease.split("/")[1]
     return "another vendor" if unit.state == venue_pb2.UNIT_STATE_LEASED else NONE
 
 
@@ -181,6 +176,6 @@ def curve_points(values: list[float], *, width: float, height: float) -> str:
     return " ".join(f"{i * step:.1f},{height * (1 - (value - low) / span):.1f}" for i, value in enumerate(values))
 
 
-def _worker(unit: venue_pb2.Unit, workers: Mapping[str, str]) -> str:
-    who = working(unit, workers)
+def _worker(unit: venue_pb2.Unit) -> str:
+    who = working(unit)
     return "" if who == NONE else f", {who} works here"

@@ -12,6 +12,7 @@ import pytest
 from api.fanout import Ring
 from api.settings import Settings
 from palaestra.v1 import job_pb2
+from tests.api.scheduler_double import TOKENS
 
 
 @pytest.fixture
@@ -246,3 +247,29 @@ def test_the_ring_keeps_the_latest_and_knows_what_it_lost() -> None:
     ring.forget(30)
     assert ring.after(26) is None
     assert ring.after(30) == []
+
+
+def test_a_token_that_may_watch_no_longer_ends_its_streams(stage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken back while a stream is open: noticed at the next contact with the scheduler, and not retried."""
+    reader = Reader(stage.client("acme-token"))
+    stage.stop_scheduler()
+    monkeypatch.delitem(TOKENS, "acme-token")
+    stage.start_scheduler()
+
+    assert reader.ended.wait(30)
+    assert stage.client("acme-token").get("/v1/events").status_code == 401
+
+
+def test_a_feed_whose_place_in_the_history_is_gone_tells_its_clients(stage: Any) -> None:
+    """The scheduler was away so long that it no longer keeps what the feed missed."""
+    reader = Reader(stage.client("acme-token"))
+    put_jobs(stage, 1)
+    stage.wait_for(lambda: reader.numbers() == [1], "the first")
+    stage.stop_scheduler()
+    put_jobs(stage, 50)
+    stage.do(lambda state: setattr(state, "oldest_kept", 40))
+    stage.start_scheduler()
+
+    stage.wait_for(lambda: ("resync", 51, {}) in reader.frames, "resync")
+    put_jobs(stage, 1)
+    stage.wait_for(lambda: reader.numbers() == [1, 52], "and it goes on")

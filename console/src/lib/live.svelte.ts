@@ -48,6 +48,8 @@ class Live {
 
   #source: EventSource | null = null;
   #waiting: Change[] | null = null;
+  /** The lists show everything up to this event. */
+  #listed = 0;
   #retry = 0;
 
   get operator(): boolean {
@@ -130,7 +132,9 @@ class Live {
     replace(this.slots, slots);
     replace(this.leases, leases);
     replace(this.jobs, [...recent, ...unfinished]);
-    this.sequence = Math.max(this.sequence, Number(venue.sequence ?? 0));
+    this.#listed = Number(venue.sequence ?? 0);
+    // A little of what happened before is fetched too, for people to read.
+    if (!this.loaded) this.sequence = Math.max(0, this.#listed - KEPT_CHANGES * 2);
     const waiting = this.#waiting ?? [];
     this.#waiting = null;
     waiting.forEach((change) => this.#apply(change));
@@ -173,9 +177,11 @@ class Live {
   }
 
   #apply(change: Change): void {
-    this.put(change);
-    this.sequence = Math.max(this.sequence, Number(change.sequence ?? 0));
-    if (change.time) this.lagMs = Math.max(0, Date.now() - Date.parse(change.time));
+    const sequence = Number(change.sequence ?? 0);
+    const fresh = sequence > this.#listed;
+    if (fresh) this.put(change);
+    this.sequence = Math.max(this.sequence, sequence);
+    if (fresh && change.time) this.lagMs = Math.max(0, Date.now() - Date.parse(change.time));
     // Beats and other changes without a sentence would push out what people want to read.
     if (sentence(change)) this.changes = [change, ...this.changes].slice(0, KEPT_CHANGES);
     if (this.jobs.size > KEPT_JOBS) this.#dropOldest();
