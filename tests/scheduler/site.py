@@ -137,6 +137,8 @@ class Site:
         self.core._writer._cycle = watched
         await self.run(look)
         await asyncio.wait_for(decided, PATIENCE_S)
+        # The next command's turn comes after the cycle's commit.
+        await self.run(lambda tx: None)
 
     def get(self, name: str) -> job_pb2.Job:
         row = self.core.read.execute("SELECT * FROM job WHERE uid = ?", (name.split("/")[3],)).fetchone()
