@@ -1,6 +1,6 @@
 """From a vendor's submit call to the first torque of a robot, and durable submissions per second.
 
-`first_torque_ms_*`: a whole venue on loopback, one emulated arm, jobs one after the other; the time from before the
+`first_torque_ms_*`: a whole venue on loopback, one idle emulated arm, jobs one after the other; the time from before the
 submit call to the first non-zero torque that the control loop puts out. `unary_per_s`: one scheduler, 32 concurrent
 callers, every job on the disk before it is acknowledged. Peers in the same run: a gRPC server whose handler does
 nothing, and single commits of one row to SQLite with synchronous=FULL.
@@ -21,7 +21,7 @@ from typing import Any
 
 import grpc
 from palaestra import AsyncClient, Client, jobs
-from palaestra.v1 import job_pb2
+from palaestra.v1 import job_pb2, venue_pb2
 from venue.profile import Profile
 from venue.supervisor import Supervisor
 
@@ -82,6 +82,9 @@ def _first_torques(venue: Path, data: Path) -> list[float]:
         with Client(supervisor.scheduler_address, supervisor.token("vendor-acme")) as client:
             for _ in range(JOBS + 1):
                 job = jobs.collect(motion="sway", episodes=1, episode_s=0.2, units=[jobs.unit(robot_class="arm")])
+                # The arm of the last job brakes for a second before it may be given away again.
+                while next(client.units()).state != venue_pb2.UNIT_STATE_IDLE:
+                    time.sleep(0.05)
                 asked_ns = time.time_ns()
                 done = client.wait(client.submit(job).name, timeout_s=60.0)
                 if done.state != job_pb2.JOB_STATE_SUCCEEDED or len(done.attempts) != 1:

@@ -1,16 +1,23 @@
-"""Worker processes on Ray, kept warm, because starting one takes a second and a grant should not wait for it."""
+"""Worker processes on Ray, kept warm, because starting one takes a second and a grant should not wait for it.
+
+The only file that knows Ray: beyond it a worker is something to run an attempt with.
+"""
 
 import asyncio
 import logging
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayError
 
+from runner.errors import NoWorker, WorkerLost
 from runner.settings import Settings
 from runner.worker import Worker
 
 log = logging.getLogger(__name__)
+# A worker imports MuJoCo and Arrow: seconds on a quiet machine, and machines are not always quiet.
+START_S = 60.0
+ALIVE_S = 5.0
 
 
 def start_ray(settings: Settings) -> None:
@@ -19,6 +26,8 @@ def start_ray(settings: Settings) -> None:
         ray.init(address=settings.ray_address, log_to_driver=False, logging_level=logging.WARNING)
         return
     ray.init(
+        # Not what RAY_ADDRESS or an earlier Ray's files point to.
+        address="local",
         num_cpus=settings.ray_cpus,
         object_store_memory=100 * 1024 * 1024,
         include_dashboard=False,
@@ -34,32 +43,50 @@ class Pool:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         # No Ray resources: the scheduler has leased the cores already, and two books of them would disagree.
-        self._actor: Any = ray.remote(num_cpus=0, max_concurrency=2, max_restarts=0)(Worker)
+        options: dict[str, Any] = {"num_cpus": 0, "max_concurrency": 2, "max_restarts": 0}
+        self._actor: Any = ray.remote(**options)(Worker)
         self._idle: list[Any] = []
+        self._busy: set[Any] = set()
         self._refill: set[asyncio.Task[None]] = set()
 
     async def warm(self) -> None:
-        """Have the configured number of idle workers ready."""
-        missing = self._settings.warm_workers - len(self._idle) - len(self._refill)
-        for _ in range(missing):
-            task = asyncio.create_task(self._add())
-            self._refill.add(task)
-            task.add_done_callback(self._refill.discard)
+        """Have the configured number of idle workers ready. Raises NoWorker if there is none afterwards."""
+        self._fill()
         if self._refill:
             await asyncio.wait(set(self._refill))
+        if self._settings.warm_workers and not self._idle:
+            raise NoWorker("Ray starts no worker; see its log")
 
     async def take(self) -> Any:
-        """Return a worker that is ready; the pool refills itself behind it."""
-        while self._idle:
-            worker = self._idle.pop()
-            if await _alive(worker):
-                return worker
-        worker = self._actor.remote(self._settings)
-        await worker.ready.remote()
-        return worker
+        """Return a worker that is ready; the pool refills itself behind it. Raises NoWorker."""
+        try:
+            while self._idle:
+                worker = self._idle.pop()
+                if await _alive(worker):
+                    self._busy.add(worker)
+                    return worker
+                self.kill(worker)
+            worker = await self._started()
+            self._busy.add(worker)
+            return worker
+        finally:
+            self._fill()
+
+    async def run(self, worker: Any, assignment: bytes, instance: str) -> bytes:
+        """Have a worker carry out an attempt; return its FinishAttemptRequest. Raises WorkerLost."""
+        try:
+            data: bytes = await worker.run.remote(assignment, instance)
+        except RayError as error:
+            raise WorkerLost(_first_line(error)) from error
+        return data
+
+    def cancel(self, worker: Any, attempt: str) -> None:
+        """Ask a worker to stop an attempt, also one that it has not begun yet."""
+        worker.cancel.remote(attempt)
 
     def give_back(self, worker: Any) -> None:
         """Keep a worker that is idle again, or end it if there are enough."""
+        self._busy.discard(worker)
         if len(self._idle) < self._settings.warm_workers:
             self._idle.append(worker)
         else:
@@ -67,21 +94,53 @@ class Pool:
 
     def kill(self, worker: Any) -> None:
         """End a worker and whatever it is doing."""
+        self._busy.discard(worker)
         ray.kill(worker, no_restart=True)
 
+    def _fill(self) -> None:
+        """Start as many workers behind the caller as are missing.
+
+        Busy ones count: they come back. Starting another for each one taken would cost a start and an end per attempt.
+        """
+        missing = self._settings.warm_workers - len(self._idle) - len(self._busy) - len(self._refill)
+        for _ in range(missing):
+            task = asyncio.create_task(self._add())
+            self._refill.add(task)
+            task.add_done_callback(self._refill.discard)
+
     async def _add(self) -> None:
+        try:
+            worker = await self._started()
+        except NoWorker as error:
+            # Whoever needs one next finds out for himself.
+            log.warning("%s", error)
+            return
+        self.give_back(worker)
+
+    async def _started(self) -> Any:
         worker = self._actor.remote(self._settings)
         try:
-            await worker.ready.remote()
-        except RayActorError:
-            log.exception("a worker did not start")
-            return
-        self._idle.append(worker)
+            await asyncio.wait_for(_ready(worker), START_S)
+        except TimeoutError:
+            self.kill(worker)
+            raise NoWorker(f"a worker did not start in {START_S:.0f} s") from None
+        except RayError as error:
+            raise NoWorker(f"a worker did not start: {_first_line(error)}") from error
+        return worker
+
+
+async def _ready(worker: Any) -> None:
+    # wait_for wants a coroutine: an ObjectRef that it cancels is not awaited by anybody any more.
+    await worker.ready.remote()
 
 
 async def _alive(worker: Any) -> bool:
     try:
-        await asyncio.wait_for(worker.ready.remote(), 5.0)
-    except (RayActorError, TimeoutError):
+        await asyncio.wait_for(_ready(worker), ALIVE_S)
+    except (RayError, TimeoutError):
         return False
     return True
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
