@@ -182,8 +182,10 @@ class Live {
     if (fresh) this.put(change);
     this.sequence = Math.max(this.sequence, sequence);
     if (fresh && change.time) this.lagMs = Math.max(0, Date.now() - Date.parse(change.time));
-    // Beats and other changes without a sentence would push out what people want to read.
-    if (sentence(change)) this.changes = [change, ...this.changes].slice(0, KEPT_CHANGES);
+    // Beats, other changes without a sentence and repetitions would push out what people want to read.
+    const said = sentence(change);
+    const before = this.changes.find((other) => other.resource === change.resource);
+    if (said && (!before || sentence(before) !== said)) this.changes = [change, ...this.changes].slice(0, KEPT_CHANGES);
     if (this.jobs.size > KEPT_JOBS) this.#dropOldest();
   }
 
