@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from palaestra.v1 import runner_service_pb2
-
+from runner.errors import RunnerError
 from runner.settings import Settings
 
 
@@ -26,15 +26,20 @@ def main() -> int:
     parser.add_argument("--warm-workers", type=int, default=3, help="worker processes kept ready")
     parser.add_argument("--ray-address", default="", help="a running Ray cluster; by default one is started")
     parser.add_argument("--ray-cpus", type=int, default=2, help="CPUs of the Ray that is started")
+    parser.add_argument("--ray-folder", type=Path, help="where that Ray keeps its files, emptied before; a short path")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # Sockets of Ray live below this folder and their paths must be short.
-    folder = None if arguments.ray_address else Path(tempfile.mkdtemp(prefix="pal-ray-"))
+    try:
+        token = arguments.token_file.read_text(encoding="utf-8").strip()
+        folder = None if arguments.ray_address else _ray_folder(arguments.ray_folder)
+    except OSError as error:
+        print(f"runner: {error}", file=sys.stderr)
+        return 2
     root = os.environ.get("MENAGERIE_ROOT")
     settings = Settings(
         runner=arguments.name,
         scheduler=arguments.scheduler,
-        token=arguments.token_file.read_text().strip(),
+        token=token,
         objects=arguments.store / "objects",
         spool=arguments.store / "spool",
         sim_slots=arguments.sim_slots,
@@ -49,10 +54,24 @@ def main() -> int:
         # Ray's own would be a world-readable file in the home folder.
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     try:
-        return asyncio.run(_serve(settings))
+        asyncio.run(_serve(settings))
+    except RunnerError as error:
+        logging.error("%s", error)
+        return 1
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+def _ray_folder(given: Path | None) -> Path:
+    """Return an empty folder for Ray's files and sockets, whose paths must be short."""
+    if given is None:
+        return Path(tempfile.mkdtemp(prefix="pal-ray-"))
+    # What a killed instance left.
+    shutil.rmtree(given, ignore_errors=True)
+    given.mkdir(mode=0o700)
+    return given
 
 
 def catalogue(settings: Settings) -> runner_service_pb2.WatchAssignmentsRequest:
@@ -67,27 +86,28 @@ def catalogue(settings: Settings) -> runner_service_pb2.WatchAssignmentsRequest:
     )
 
 
-async def _serve(settings: Settings) -> int:
-    from store.spool import clean_spool
+async def _serve(settings: Settings) -> None:
+    # Heavy to import; a wrong argument is answered before.
+    import ray
 
     from runner.pool import Pool, start_ray
     from runner.service import Runner
+    from store.spool import clean_spool
 
     settings.spool.mkdir(parents=True, exist_ok=True)
     clean_spool(settings.spool)
     start_ray(settings)
-    pool = Pool(settings)
-    await pool.warm()
-    runner = Runner(settings, pool, catalogue(settings))
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, runner.stop)
-    logging.info("runner %s is ready", runner.instance)
-    await runner.run()
-    import ray
-
-    ray.shutdown()
-    return 0
+    try:
+        pool = Pool(settings)
+        await pool.warm()
+        runner = Runner(settings, pool, catalogue(settings))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, runner.stop)
+        logging.info("runner %s is ready", runner.instance)
+        await runner.run()
+    finally:
+        ray.shutdown()
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from google.protobuf.timestamp_pb2 import Timestamp
+
 from palaestra.errors import PalaestraError
 from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2
-from store import EpisodeHeader, EpisodeRecorder, LocalObjects, Outcome, SealedEpisode, Status, joint_units
-
 from runner.errors import AttemptError, Stopped
 from runner.link import Link
 from runner.settings import Settings
+from store import EpisodeHeader, EpisodeRecorder, LocalObjects, Outcome, SealedEpisode, Status, joint_units
 
 PROGRESS_PERIOD_S = 0.5
 LEVELS = {1: "L1", 2: "L2", 3: "L3", 4: "L4"}
@@ -31,7 +31,12 @@ class Attempt:
     """The attempt that a worker carries out."""
 
     def __init__(
-        self, assignment: runner_service_pb2.Assignment, instance: str, settings: Settings, link: Link, stop: threading.Event
+        self,
+        assignment: runner_service_pb2.Assignment,
+        instance: str,
+        settings: Settings,
+        link: Link,
+        stop: threading.Event,
     ) -> None:
         self.assignment = assignment
         self.settings = settings
@@ -75,7 +80,8 @@ class Attempt:
                 return
             self._progress_s = now_s
         beat = runner_service_pb2.AttemptBeat(
-            attempt=self.name, progress=job_pb2.JobProgress(fraction=min(max(fraction, 0.0), 1.0), message=message[:500])
+            attempt=self.name,
+            progress=job_pb2.JobProgress(fraction=min(max(fraction, 0.0), 1.0), message=message[:500]),
         )
         request = runner_service_pb2.HeartbeatAttemptsRequest(instance=self._instance, attempts=[beat])
         try:

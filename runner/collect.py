@@ -1,19 +1,20 @@
 """Collecting: units or worlds go through a motion or follow a policy, and every episode is recorded."""
 
 import numpy as np
-from palaestra.v1 import job_pb2
-from sim.errors import SimError
-from sim.motion import find_motion
-from sim.slot import SimSlot
-from sim.task import Task
-from sim.tasks.follow import Follow
 
+from palaestra.v1 import job_pb2
 from runner.attempt import Attempt
 from runner.drive import collect_on_units
 from runner.errors import AttemptError
 from runner.policy import LinearPolicy
 from runner.slots import find_robot, open_slot
+from runner.tally import Tally
 from runner.worlds import record_worlds
+from sim.errors import SimError
+from sim.motion import find_motion
+from sim.slot import SimSlot
+from sim.task import Task
+from sim.tasks.follow import Follow
 
 EPISODES = 1
 EPISODE_S = 5.0
@@ -35,10 +36,11 @@ def _collect_in_worlds(attempt: Attempt, episodes: int, duration_s: float) -> No
     spec = attempt.job.collect
     worlds = spec.worlds or WORLDS
     slot, policy = _prepare(attempt, worlds, duration_s)
-    # A world's whole round was catalogued or it is run again: the chance in it is the same.
-    for episode in range(attempt.assignment.episode_count // worlds, episodes):
+    tally = Tally.of(attempt)
+    # A round that an earlier attempt did not complete is run again, and the chance in it is the same.
+    for episode in range(tally.rounds, episodes):
         obs = slot.reset(episodes=np.full(worlds, episode, dtype=np.int64))
-        with record_worlds(attempt, slot, worlds, task=spec.task or slot.task.title, seed=spec.seed) as rows:
+        with record_worlds(attempt, slot, range(worlds), task=spec.task or slot.task.title, seed=spec.seed) as rows:
             total = np.zeros(worlds)
             for _ in range(slot.horizon_steps):
                 attempt.check()
@@ -50,6 +52,8 @@ def _collect_in_worlds(attempt: Attempt, episodes: int, duration_s: float) -> No
                 if (transition.terminated | transition.truncated).all():
                     break
             rows.seal(slot.success, total)
+        tally.rounds = episode + 1
+        tally.save(attempt)
         attempt.progress((episode + 1) / episodes, f"{(episode + 1) * worlds} episodes recorded")
 
 

@@ -2,28 +2,31 @@
 
 One thread for each unit: targets go out at policy rate by an absolute schedule, samples come back on the same stream
 and go straight to the recorder of the running episode. That thread does nothing that can take long, because a unit
-that is left without targets stops by itself: episodes are sealed and catalogued by another one behind it.
+that is left without targets stops by itself: recorders are opened, sealed and catalogued by others behind it.
 """
 
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import grpc
 import numpy as np
 import numpy.typing as npt
+
 from palaestra.errors import PalaestraError, from_rpc
 from palaestra.v1 import runner_service_pb2, unit_host_service_pb2, unit_host_service_pb2_grpc
+from runner.attempt import Attempt
+from runner.errors import AttemptError
+from runner.gang import Gang
+from runner.slots import find_robot
+from runner.tally import Tally
 from sim.errors import SimError
 from sim.motion import FittedMotion, find_motion
 from store import ACTION, BASE_POSE, EFFORT, STATE, VELOCITY, EpisodeRecorder, Outcome, Status
-
-from runner.attempt import Attempt
-from runner.errors import AttemptError, Stopped
-from runner.slots import find_robot
+from store.errors import StoreFull
 
 Array = npt.NDArray[np.float64]
 POLICY_HZ = 50.0
@@ -34,6 +37,8 @@ RETURN_S = 0.6
 OPEN_PATIENCE_S = 5.0
 OPEN_PAUSE_S = 0.02
 OPEN_ANSWER_S = 5.0
+CLOSE_S = 2.0
+CLOSE_FAILED_S = 0.3
 NOT_YET = frozenset({"LEASE_NOT_ACTIVE", "SHUTTING_DOWN", "UNIT_BUSY"})
 
 
@@ -45,9 +50,11 @@ def collect_on_units(attempt: Attempt, episodes: int, duration_s: float) -> int:
         Stopped: told to stop.
     """
     endpoints = list(attempt.assignment.endpoints)
-    todo = _shares(len(endpoints) * episodes - attempt.assignment.episode_count, len(endpoints))
+    tally = Tally.of(attempt)
+    recorded = attempt.assignment.episode_count - tally.aborted
+    todo = shares(len(endpoints) * episodes - recorded, len(endpoints))
     motions = {endpoint.robot_model: _motion(attempt, endpoint.robot_model) for endpoint in endpoints}
-    gang = _Gang(attempt, sum(todo))
+    gang = Gang(attempt, tally, sum(todo))
 
     def run(number: int) -> int:
         endpoint = endpoints[number]
@@ -68,52 +75,7 @@ def collect_on_units(attempt: Attempt, episodes: int, duration_s: float) -> int:
     return min(first_torques, default=0)
 
 
-class _Gang:
-    """What the units of one claim share: the first failure ends all of them, and one thread seals their episodes."""
-
-    def __init__(self, attempt: Attempt, total: int) -> None:
-        self._attempt = attempt
-        self._total = total
-        self._done = 0
-        self._sealer = ThreadPoolExecutor(1, thread_name_prefix="sealer")
-        self._lock = threading.Lock()
-        self._failure: Exception | None = None
-
-    def check(self) -> None:
-        """Raise Stopped if another unit of the gang has failed, or the attempt was told to stop."""
-        if self._failure is not None:
-            raise Stopped
-        self._attempt.check()
-
-    def fail(self, error: Exception) -> None:
-        """Note a failure; the first one counts, and the others come to rest now instead of finishing alone."""
-        with self._lock:
-            self._failure = self._failure or error
-
-    def seal(self, index: int, recorder: EpisodeRecorder, outcome: Outcome) -> None:
-        """Seal and catalogue an episode behind the drives."""
-        self._sealer.submit(self._seal, index, recorder, outcome)
-
-    def _seal(self, index: int, recorder: EpisodeRecorder, outcome: Outcome) -> None:
-        try:
-            with recorder:
-                self._attempt.catalogue(index, recorder.header, outcome, recorder.seal(outcome))
-            if outcome.status is Status.SUCCESS:
-                self._done += 1
-                self._attempt.progress(
-                    self._done / max(self._total, 1), f"{self._done} of {self._total} episodes recorded"
-                )
-        except Exception as error:
-            self.fail(error)
-
-    def close(self) -> None:
-        """Wait for the last seal; raise the first failure, if any."""
-        self._sealer.shutdown()
-        if self._failure is not None:
-            raise self._failure
-
-
-def _shares(total: int, parts: int) -> list[int]:
+def shares(total: int, parts: int) -> list[int]:
     """Return `total` in `parts` as equal as possible."""
     total = max(total, 0)
     return [total // parts + (index < total % parts) for index in range(parts)]
@@ -122,9 +84,7 @@ def _shares(total: int, parts: int) -> list[int]:
 def _motion(attempt: Attempt, robot_model: str) -> FittedMotion:
     spec = attempt.job.collect
     if not spec.motion:
-        raise AttemptError(
-            "UNKNOWN_WORK", "policies drive worlds; units are driven by motions so far", retryable=False
-        )
+        raise AttemptError("UNKNOWN_WORK", "policies drive worlds; units are driven by motions so far", retryable=False)
     entry = find_robot(attempt, robot_model)
     try:
         return find_motion(spec.motion).fit(entry)
@@ -132,48 +92,91 @@ def _motion(attempt: Attempt, robot_model: str) -> FittedMotion:
         raise AttemptError("UNKNOWN_WORK", str(error), retryable=False) from error
 
 
-def _record(attempt: Attempt, gang: _Gang, drive: "UnitDrive", motion: FittedMotion, duration_s: float) -> None:
+def _record(attempt: Attempt, gang: Gang, drive: "UnitDrive", motion: FittedMotion, duration_s: float) -> None:
     """Drive and record one episode; leave it to the gang to seal it."""
     index = attempt.next_index()
     spec = attempt.job.collect
     opened = drive.opened
-    recorder = attempt.recorder(
-        index,
-        robot_model=opened.robot_model,
-        maker=drive.endpoint.maker or "unknown",
-        joint_names=list(opened.joint_names),
-        task=spec.task or f"{spec.motion} by {opened.robot_model}",
-        seed=spec.seed,
-        control_rate_hz=1.0 / opened.control_period_s,
-        sample_rate_hz=SAMPLE_HZ,
-        clock_source="monotonic",
-        provenance=drive.provenance,
-        base_pose=drive.has_base_pose,
-        unit=drive.endpoint.unit,
-    )
-    drive.record_to(recorder)
+
+    def open_recorder() -> EpisodeRecorder:
+        return attempt.recorder(
+            index,
+            robot_model=opened.robot_model,
+            maker=drive.endpoint.maker or "unknown",
+            joint_names=list(opened.joint_names),
+            task=spec.task or f"{spec.motion} by {opened.robot_model}",
+            seed=spec.seed,
+            control_rate_hz=1.0 / opened.control_period_s,
+            sample_rate_hz=SAMPLE_HZ,
+            clock_source="monotonic",
+            provenance=drive.provenance,
+            base_pose=drive.has_base_pose,
+            unit=drive.endpoint.unit,
+        )
+
+    opening = gang.open(open_recorder)
+    try:
+        drive.hold_until(opening.done)
+    except BaseException:
+        opening.add_done_callback(_forget)
+        raise
+    recorder = opening.result()
+    settle = drive.record_to(recorder)
     outcome = Outcome(Status.SUCCESS)
     try:
         drive.follow(motion, duration_s)
     except Exception as error:
         gang.fail(error)
-        outcome = Outcome(Status.ABORTED, str(error)[:500] or type(error).__name__)
+        outcome = Outcome(Status.ABORTED, gang.cause()[:500])
         raise
     finally:
         drive.record_to(None)
-        if recorder.rows:
-            # Also what was cut short is kept, with its cause.
-            gang.seal(index, recorder, outcome)
-        else:
-            recorder.abort()
-    if not recorder.rows:
-        raise AttemptError("UNIT_FAULT", f"{drive.endpoint.unit} sent no samples", retryable=True)
+        # Also what was cut short is kept, with its cause.
+        gang.seal(index, recorder, outcome, settle)
+
+
+def _forget(opening: "Future[EpisodeRecorder]") -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().abort()
+
+
+class _Take:
+    """One episode's rows on their way from the reader's thread to its recorder."""
+
+    def __init__(self, recorder: EpisodeRecorder) -> None:
+        self._recorder = recorder
+        self._lock = threading.Lock()
+        self._start_s: float | None = None
+        self._over = False
+
+    def add(self, block: unit_host_service_pb2.SampleBlock) -> None:
+        """Append a block of samples, unless the episode is over."""
+        with self._lock:
+            if self._over or block.rows == 0:
+                return
+            times = np.array(block.time_s)
+            if self._start_s is None:
+                self._start_s = float(times[0])
+            signals = {
+                STATE: _rows(block.position_rad, block.rows),
+                VELOCITY: _rows(block.velocity_rad_s, block.rows),
+                EFFORT: _rows(block.torque_nm, block.rows),
+                ACTION: _rows(block.target_rad, block.rows),
+            }
+            if BASE_POSE in self._recorder.header.signals:
+                signals[BASE_POSE] = _rows(block.base_pose, block.rows)
+            self._recorder.extend(times - self._start_s, signals)
+
+    def settle(self) -> None:
+        """Wait until the last row is in; from then on none is added."""
+        with self._lock:
+            self._over = True
 
 
 class UnitDrive:
     """One unit under our lease, open for as long as the context."""
 
-    def __init__(self, attempt: Attempt, endpoint: runner_service_pb2.UnitEndpoint, gang: _Gang) -> None:
+    def __init__(self, attempt: Attempt, endpoint: runner_service_pb2.UnitEndpoint, gang: Gang) -> None:
         self.endpoint = endpoint
         self._gang = gang
         self.first_torque_ns = 0
@@ -181,38 +184,46 @@ class UnitDrive:
         self._requests: queue.SimpleQueue[unit_host_service_pb2.DriveRequest | None] = queue.SimpleQueue()
         self._ended: AttemptError | None = None
         self._closed = threading.Event()
-        self._lock = threading.Lock()
-        self._recorder: EpisodeRecorder | None = None
-        self._start_s: float | None = None
+        # Written by the drive's thread, read by the reader's; replacing a reference needs no lock.
+        self._take: _Take | None = None
         self._sequence = 0
         self._last = np.zeros(0)
+        self._refusals: set[str] = set()
         # Whether the unit tells where its base is; known from its first samples.
         self.has_base_pose = False
 
     def __enter__(self) -> "UnitDrive":
         self._channel = grpc.insecure_channel(self.endpoint.address)
-        give_up_s = time.monotonic() + OPEN_PATIENCE_S
-        while True:
-            self._attempt.check()
-            try:
-                self._open()
-                break
-            except PalaestraError as error:
-                if error.reason not in NOT_YET or time.monotonic() > give_up_s:
-                    self._channel.close()
-                    retryable = error.reason in NOT_YET or error.reason in ("STALE_EPOCH", "UNIT_FAULT")
-                    raise AttemptError(error.reason, f"{self.endpoint.unit}: {error.message}", retryable=retryable) from None
-            self._attempt.wait(OPEN_PAUSE_S)
+        try:
+            self._open_patiently()
+        except BaseException:
+            self._channel.close()
+            raise
         threading.Thread(target=self._read, name="samples", daemon=True).start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._requests.put(unit_host_service_pb2.DriveRequest(close=unit_host_service_pb2.DriveClose()))
         self._requests.put(None)
-        # The host answers a close with `ended`, which tells when the first torque went out.
-        self._closed.wait(2.0)
+        # The host answers a close with `ended`, which tells when the first torque went out. Nobody waits long for that
+        # who was told to stop.
+        self._closed.wait(CLOSE_S if kind is None else CLOSE_FAILED_S)
         self._responses.cancel()
         self._channel.close()
+
+    def _open_patiently(self) -> None:
+        give_up_s = time.monotonic() + OPEN_PATIENCE_S
+        while True:
+            self._gang.check()
+            try:
+                self._open()
+                return
+            except PalaestraError as error:
+                if error.reason not in NOT_YET or time.monotonic() > give_up_s:
+                    retryable = error.reason in NOT_YET or error.reason in ("STALE_EPOCH", "UNIT_FAULT")
+                    message = f"{self.endpoint.unit}: {error.message}"
+                    raise AttemptError(error.reason, message, retryable=retryable) from None
+            self._attempt.wait(OPEN_PAUSE_S)
 
     @property
     def provenance(self) -> dict[str, str]:
@@ -226,28 +237,46 @@ class UnitDrive:
             "controller_backend": self.opened.controller_backend or "unknown",
         }
 
-    def record_to(self, recorder: EpisodeRecorder | None) -> None:
-        """Send samples to this recorder from now on, or to none."""
-        with self._lock:
-            self._recorder = recorder
-            self._start_s = None
+    def record_to(self, recorder: EpisodeRecorder | None) -> Callable[[], None]:
+        """Send samples to this recorder from now on, or to none. Never waits.
+
+        Returns a function that waits until nothing is added any more; call it before sealing.
+        """
+        take = None if recorder is None else _Take(recorder)
+        self._take = take
+        return (lambda: None) if take is None else take.settle
 
     def follow(self, motion: FittedMotion, duration_s: float) -> None:
         """Send the motion's targets for a time. Raises AttemptError if the drive ends, Stopped."""
-        start_s = time.monotonic()
-        for step in range(round(duration_s * POLICY_HZ)):
+        for step in self._steps(round(duration_s * POLICY_HZ)):
             self._send(motion.targets(step / POLICY_HZ))
-            self._attempt.wait(start_s + (step + 1) / POLICY_HZ - time.monotonic())
 
     def glide_home(self) -> None:
         """Bring the joints back to home by a smooth path."""
         start, home = self._last, np.array(self.opened.home_rad)
-        steps = round(RETURN_S * POLICY_HZ)
-        begin_s = time.monotonic()
-        for step in range(1, steps + 1):
-            x = step / steps
+        count = round(RETURN_S * POLICY_HZ)
+        for step in self._steps(count):
+            x = (step + 1) / count
             self._send(start + x * x * (3.0 - 2.0 * x) * (home - start))
-            self._attempt.wait(begin_s + step / POLICY_HZ - time.monotonic())
+        self._send(home)
+
+    def hold_until(self, ready: Callable[[], bool]) -> None:
+        """Repeat the last target until something is ready."""
+        while not ready():
+            self._send(self._last)
+            self._attempt.wait(1.0 / POLICY_HZ)
+
+    def _steps(self, count: int) -> Iterator[int]:
+        """Yield 0 to count - 1 at policy rate, by an absolute schedule.
+
+        Steps that are past already are left out: sent late and all at once they would make the robot jump.
+        """
+        start_s = time.monotonic()
+        step = 0
+        while step < count:
+            yield step
+            step = max(step + 1, int((time.monotonic() - start_s) * POLICY_HZ))
+            self._attempt.wait(start_s + step / POLICY_HZ - time.monotonic())
 
     def _send(self, target: Array) -> None:
         if self._ended is not None:
@@ -296,9 +325,13 @@ class UnitDrive:
             for response in self._responses:
                 kind = response.WhichOneof("message")
                 if kind == "samples":
-                    self._take(response.samples)
-                elif kind == "refused":
-                    self._attempt.log(f"{self.endpoint.unit} refused a target: {response.refused.message}")
+                    self.has_base_pose = self.has_base_pose or len(response.samples.base_pose) > 0
+                    if (take := self._take) is not None:
+                        take.add(response.samples)
+                elif kind == "refused" and response.refused.reason not in self._refusals:
+                    # The same fifty times a second says no more than once.
+                    self._refusals.add(response.refused.reason)
+                    self._gang.note(f"{self.endpoint.unit} refused a target: {response.refused.message}")
                 elif kind == "ended":
                     self.first_torque_ns = response.ended.first_torque_unix_ns
                     reason = response.ended.reason
@@ -310,29 +343,12 @@ class UnitDrive:
             self._ended = self._ended or AttemptError(
                 "UNIT_FAULT", f"{self.endpoint.unit}: its host is gone ({problem.message})", retryable=True
             )
+        except StoreFull as error:
+            self._ended = self._ended or AttemptError("STORE_FULL", str(error), retryable=True)
         except Exception as error:
             self._ended = self._ended or AttemptError("WORK_FAILED", f"recording failed: {error}", retryable=True)
         finally:
             self._closed.set()
-
-    def _take(self, block: unit_host_service_pb2.SampleBlock) -> None:
-        with self._lock:
-            recorder = self._recorder
-            self.has_base_pose = self.has_base_pose or len(block.base_pose) > 0
-            if recorder is None or block.rows == 0:
-                return
-            times = np.array(block.time_s)
-            if self._start_s is None:
-                self._start_s = float(times[0])
-            signals = {
-                STATE: _rows(block.position_rad, block.rows),
-                VELOCITY: _rows(block.velocity_rad_s, block.rows),
-                EFFORT: _rows(block.torque_nm, block.rows),
-                ACTION: _rows(block.target_rad, block.rows),
-            }
-            if BASE_POSE in recorder.header.signals:
-                signals[BASE_POSE] = _rows(block.base_pose, block.rows)
-            recorder.extend(times - self._start_s, signals)
 
 
 def _rows(values: Sequence[float], rows: int) -> npt.NDArray[np.float32]:

@@ -1,7 +1,19 @@
-"""What can go wrong with an attempt."""
+"""What can go wrong in the runner."""
 
 
-class AttemptError(Exception):
+class RunnerError(Exception):
+    """Base of this room's errors."""
+
+
+class NoWorker(RunnerError):
+    """Ray does not start a worker process: this runner cannot work, and its next instance may."""
+
+
+class WorkerLost(RunnerError):
+    """A worker process died while it carried out an attempt."""
+
+
+class AttemptError(RunnerError):
     """The attempt ends without success. Carries what the scheduler is told.
 
     Attributes:

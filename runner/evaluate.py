@@ -1,8 +1,8 @@
 """Evaluation: a policy over seeded episodes, with an honest interval around its success rate."""
 
 import numpy as np
-from palaestra.v1 import job_pb2
 
+from palaestra.v1 import job_pb2
 from runner.attempt import Attempt
 from runner.interval import wilson
 from runner.policy import LinearPolicy
@@ -31,7 +31,9 @@ def evaluate(attempt: Attempt) -> job_pb2.JobResult:
     while done < episodes:
         obs = slot.reset(episodes=np.full(worlds, done // worlds, dtype=np.int64))
         counted = min(worlds, episodes - done)
-        recorded = max(0, min(RECORDED - done, counted)) if not attempt.assignment.episode_count else 0
+        # What an earlier attempt has recorded is the same to the bit and need not be recorded again.
+        already = max(0, attempt.assignment.episode_count - done)
+        recorded = range(already, max(0, min(RECORDED - done, counted)))
         with record_worlds(attempt, slot, recorded, task=slot.task.title, seed=spec.seed) as rows:
             total = np.zeros(worlds)
             for _ in range(slot.horizon_steps):
@@ -58,5 +60,3 @@ def evaluate(attempt: Attempt) -> job_pb2.JobResult:
         success_high=high,
         return_after=mean,
     )
-
-

@@ -10,7 +10,8 @@ def wilson(successes: int, trials: int, z: float = Z_95) -> tuple[float, float]:
 
     With p the observed share: centre (p + z²/2n) / (1 + z²/n), half width z √(p(1-p)/n + z²/4n²) / (1 + z²/n).
     """
-    assert 0 <= successes <= trials and trials > 0
+    assert trials > 0
+    assert 0 <= successes <= trials
     p = successes / trials
     scale = 1 + z**2 / trials
     centre = (p + z**2 / (2 * trials)) / scale

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import grpc
+
 from palaestra.errors import Unreachable, from_rpc
 from palaestra.v1 import runner_service_pb2_grpc
 
@@ -43,5 +44,3 @@ class Link:
 
     def close(self) -> None:
         self._channel.close()
-
-

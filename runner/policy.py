@@ -16,6 +16,8 @@ Array = npt.NDArray[np.float64]
 # Observations that hardly vary would be blown up by dividing by their deviation.
 STD_MIN = 1e-3
 BYTES_MAX = 64 * 1024 * 1024
+# Far beyond any policy that does something, and far from where products of them overflow.
+VALUE_MAX = 1e9
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,21 @@ class LinearPolicy:
             if len(data) > BYTES_MAX:
                 raise ValueError(f"{len(data)} bytes, at most {BYTES_MAX}")
             table = json.loads(data)
+            if table["kind"] != "linear":
+                raise ValueError(f"kind {str(table['kind'])[:50]!r}, not 'linear'")
+            task, robot_model = table["task"], table["robot_model"]
+            if not (isinstance(task, str) and isinstance(robot_model, str)):
+                raise TypeError("task and robot_model must be text")
             weights, mean, std = (np.array(table[key], dtype=np.float64) for key in ("weights", "mean", "std"))
             if weights.ndim != 2 or mean.shape != (weights.shape[1],) or std.shape != mean.shape:
                 raise ValueError(f"shapes {weights.shape}, {mean.shape}, {std.shape} do not fit together")
-            if not (np.isfinite(weights).all() and np.isfinite(mean).all() and (std >= STD_MIN).all()):
-                raise ValueError("a number is not finite, or a deviation too small")
-            return cls(str(table["task"]), str(table["robot_model"]), weights, mean, std)
-        except (ValueError, KeyError, TypeError) as error:
+            # Comparisons with NaN are false.
+            if not all((np.abs(array) <= VALUE_MAX).all() for array in (weights, mean, std)):
+                raise ValueError(f"a number is not finite, or beyond {VALUE_MAX:g}")
+            if not (std >= STD_MIN).all():
+                raise ValueError(f"a deviation is below {STD_MIN:g}")
+            return cls(task, robot_model, weights, mean, std)
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise AttemptError("BROKEN_MODEL", f"not a policy of ours: {error}", retryable=False) from error
 
     def check_fits(self, task: str, robot_model: str, obs_size: int, action_size: int) -> None:

@@ -6,16 +6,16 @@ the first each time it hears from the scheduler.
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
+
 from palaestra.errors import PalaestraError, from_rpc
 from palaestra.ids import new_id
 from palaestra.v1 import job_pb2, runner_service_pb2, runner_service_pb2_grpc
-from ray.exceptions import RayActorError, RayError
-
-from runner.pool import Pool
+from runner.errors import NoWorker, WorkerLost
 from runner.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -25,13 +25,28 @@ RECONNECT_S = 0.3
 # A worker that was asked to stop and has not by then is killed; with the scheduler's way here and back, a cancelled job
 # has let go of everything within two seconds.
 STOP_GRACE_S = 1.0
+# How long a runner that is stopping tries to tell the scheduler how its attempts ended.
+FAREWELL_S = 2.5
+# The scheduler's word that an attempt is not ours any more, whatever became of it.
+OVER = frozenset({"ATTEMPT_NOT_ACTIVE", "NOT_FOUND"})
+
+
+class Workers(Protocol):
+    """What the runner asks of `runner.pool.Pool`."""
+
+    async def take(self) -> Any: ...
+    async def run(self, worker: Any, assignment: bytes, instance: str) -> bytes: ...
+    def cancel(self, worker: Any, attempt: str) -> None: ...
+    def give_back(self, worker: Any) -> None: ...
+    def kill(self, worker: Any) -> None: ...
 
 
 @dataclass
 class _Running:
     assignment: runner_service_pb2.Assignment
+    # The worker that is at it now; none before, and none afterwards, when it may be at another attempt already.
     worker: Any = None
-    stopping: bool = False
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
     # The scheduler asked for the end, so ending is what the vendor wanted; any other stop is our own affair.
     cancelled: bool = False
     task: "asyncio.Task[None] | None" = field(default=None, repr=False)
@@ -40,7 +55,9 @@ class _Running:
 class Runner:
     """One runner instance."""
 
-    def __init__(self, settings: Settings, pool: Pool, catalogue: runner_service_pb2.WatchAssignmentsRequest) -> None:
+    def __init__(
+        self, settings: Settings, pool: Workers, catalogue: runner_service_pb2.WatchAssignmentsRequest
+    ) -> None:
         self.instance = f"{settings.runner}/{new_id()}"
         self._pool = pool
         self._catalogue = catalogue
@@ -48,6 +65,8 @@ class Runner:
         self._catalogue.instance = self.instance
         self._catalogue.sim_slots = settings.sim_slots
         self._running: dict[str, _Running] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failure: Exception | None = None
         self._channel = grpc.aio.insecure_channel(
             settings.scheduler,
             options=[("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1000)],
@@ -57,16 +76,24 @@ class Runner:
         self._stopped = asyncio.Event()
 
     async def run(self) -> None:
-        """Work until `stop` is called."""
-        tasks = [asyncio.create_task(self._watch()), asyncio.create_task(self._beat())]
-        await self._stopped.wait()
-        for task in tasks:
+        """Work until `stop` is called. Raises NoWorker, or what else keeps this instance from working at all."""
+        endless = [asyncio.create_task(self._watch()), asyncio.create_task(self._beat())]
+        stopped = asyncio.create_task(self._stopped.wait())
+        await asyncio.wait([stopped, *endless], return_when=asyncio.FIRST_COMPLETED)
+        for task in [stopped, *endless]:
             task.cancel()
+        ends = await asyncio.gather(*endless, return_exceptions=True)
         await asyncio.gather(*(self._stop(running) for running in list(self._running.values())))
-        ends = [running.task for running in self._running.values() if running.task]
-        if ends:
-            await asyncio.wait(ends, timeout=3.0)
+        attempts = [running.task for running in self._running.values() if running.task]
+        if attempts:
+            await asyncio.wait(attempts, timeout=FAREWELL_S)
+        for left in list(self._tasks):
+            left.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._channel.close()
+        broken = [end for end in ends if isinstance(end, Exception)]
+        if self._failure or broken:
+            raise self._failure or broken[0]
 
     def stop(self) -> None:
         """Let go of everything and return from `run`. Attempts under way are tried again by the next runner."""
@@ -74,12 +101,17 @@ class Runner:
 
     async def _watch(self) -> None:
         """Follow the assignments through every restart of the scheduler."""
+        told = ""
         while True:
             try:
                 async for response in self._stub.WatchAssignments(self._catalogue, metadata=self._metadata):
+                    told = ""
                     self._follow(list(response.assignments))
             except grpc.RpcError as error:
-                log.warning("no assignments: %s", from_rpc(error))
+                # Three times a second, but said once.
+                if str(from_rpc(error)) != told:
+                    told = str(from_rpc(error))
+                    log.warning("no assignments: %s", told)
             await asyncio.sleep(RECONNECT_S)
 
     def _follow(self, assignments: list[runner_service_pb2.Assignment]) -> None:
@@ -88,55 +120,110 @@ class Runner:
         for name, assignment in wanted.items():
             if name not in self._running and not assignment.cancel_requested:
                 running = self._running[name] = _Running(assignment)
-                running.task = asyncio.create_task(self._carry_out(running))
+                running.task = self._spawn(self._carry_out(running))
         for name, running in list(self._running.items()):
             running.cancelled = running.cancelled or (name in wanted and wanted[name].cancel_requested)
             if name not in wanted or running.cancelled:
-                asyncio.ensure_future(self._stop(running))
+                self._spawn(self._stop(running))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Run `work` behind the caller; what it raises ends this instance instead of going unseen."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the runner gives up", exc_info=error)
+            self._give_up(error if isinstance(error, Exception) else RuntimeError(str(error)))
+
+    def _give_up(self, error: Exception) -> None:
+        self._failure = self._failure or error
+        self._stopped.set()
 
     async def _carry_out(self, running: _Running) -> None:
-        name = running.assignment.attempt
         try:
-            if await self._start(name):
+            if await self._start(running):
                 await self._finish(await self._work(running))
-        except PalaestraError as error:
-            log.warning("%s: %s", name, error)
-        except Exception:
-            log.exception("%s failed in the runner", name)
         finally:
-            del self._running[name]
+            del self._running[running.assignment.attempt]
 
-    async def _start(self, name: str) -> bool:
+    async def _start(self, running: _Running) -> bool:
+        """Take the attempt; ask again if the answer was lost, for a repeat changes nothing."""
+        name = running.assignment.attempt
         request = runner_service_pb2.StartAttemptRequest(attempt=name, instance=self.instance)
-        try:
-            await self._call(self._stub.StartAttempt, request)
-        except PalaestraError as error:
-            log.warning("cannot start %s: %s", name, error)
-            return False
-        return True
+        while not running.stopping.is_set():
+            try:
+                await self._call(self._stub.StartAttempt, request)
+                return True
+            except PalaestraError as error:
+                if error.reason != "SHUTTING_DOWN":
+                    log.warning("cannot start %s: %s", name, error)
+                    return False
+            await asyncio.sleep(RECONNECT_S)
+        return False
 
     async def _work(self, running: _Running) -> runner_service_pb2.FinishAttemptRequest:
-        """Have a worker do it; turn a worker's death into an end that is tried again."""
+        """Have a worker do it; whatever happens to the worker is an end that is tried again."""
         name = running.assignment.attempt
-        lost = runner_service_pb2.FinishAttemptRequest(attempt=name, instance=self.instance)
         try:
-            running.worker = await self._pool.take()
-            if running.stopping:
-                raise RayActorError
-            data = await running.worker.run.remote(running.assignment.SerializeToString(), self.instance)
-            self._pool.give_back(running.worker)
-            end = runner_service_pb2.FinishAttemptRequest.FromString(data)
-            if end.outcome == job_pb2.ATTEMPT_STATE_CANCELLED and not running.cancelled:
-                return _failed(end, "SHUTTING_DOWN", "the runner was stopped")
-            return end
-        except RayError as error:
-            if running.cancelled:
-                lost.outcome = job_pb2.ATTEMPT_STATE_CANCELLED
-                return lost
-            log.warning("%s: its worker died: %s", name, str(error).splitlines()[0] if str(error) else error)
-            return _failed(lost, "RUNNER_LOST", "the worker process died")
-        finally:
-            asyncio.ensure_future(self._pool.warm())
+            worker = await self._worker(running)
+            if worker is None:
+                return self._let_go(running)
+            running.worker = worker
+            try:
+                data = await self._pool.run(worker, running.assignment.SerializeToString(), self.instance)
+            finally:
+                running.worker = None
+            self._pool.give_back(worker)
+        except WorkerLost as error:
+            if running.stopping.is_set():
+                return self._let_go(running)
+            log.warning("%s: its worker died: %s", name, error)
+            return self._failed(name, "RUNNER_LOST", "the worker process died")
+        except NoWorker as error:
+            self._give_up(error)
+            return self._failed(name, "SHUTTING_DOWN", f"the runner cannot start workers: {error}")
+        end = runner_service_pb2.FinishAttemptRequest.FromString(data)
+        return self._let_go(running) if end.outcome == job_pb2.ATTEMPT_STATE_CANCELLED else end
+
+    async def _worker(self, running: _Running) -> Any | None:
+        """Return a worker, or None if the attempt is to stop before there is one. Raises NoWorker."""
+        taking = asyncio.create_task(self._pool.take())
+        stopping = asyncio.create_task(running.stopping.wait())
+        await asyncio.wait([taking, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not running.stopping.is_set():
+            return await taking
+        self._spawn(self._return(taking))
+        return None
+
+    async def _return(self, taking: "asyncio.Task[Any]") -> None:
+        try:
+            self._pool.give_back(await taking)
+        except NoWorker as error:
+            self._give_up(error)
+
+    def _let_go(self, running: _Running) -> runner_service_pb2.FinishAttemptRequest:
+        """Return the end of an attempt that was stopped: as its vendor wished, or to be tried again."""
+        name = running.assignment.attempt
+        if not running.cancelled:
+            return self._failed(name, "SHUTTING_DOWN", "the runner was stopped")
+        return runner_service_pb2.FinishAttemptRequest(
+            attempt=name, instance=self.instance, outcome=job_pb2.ATTEMPT_STATE_CANCELLED
+        )
+
+    def _failed(
+        self, name: str, reason: str, message: str, *, retryable: bool = True
+    ) -> runner_service_pb2.FinishAttemptRequest:
+        return runner_service_pb2.FinishAttemptRequest(
+            attempt=name,
+            instance=self.instance,
+            outcome=job_pb2.ATTEMPT_STATE_FAILED,
+            failure=job_pb2.Failure(reason=reason, message=message[:4000], retryable=retryable),
+        )
 
     async def _finish(self, request: runner_service_pb2.FinishAttemptRequest) -> None:
         """Report the end until somebody has written it down."""
@@ -145,29 +232,37 @@ class Runner:
                 await self._call(self._stub.FinishAttempt, request)
                 return
             except PalaestraError as error:
-                if error.reason != "SHUTTING_DOWN":
+                if error.reason in OVER:
                     # Ended there already, for example because the lease was taken away.
                     log.info("%s: %s", request.attempt, error)
                     return
+                if error.reason != "SHUTTING_DOWN":
+                    log.error("%s: its end was refused: %s", request.attempt, error)
+                    if request.failure.reason == "WORK_FAILED":
+                        return
+                    # An end that nobody takes would have the attempt done again for ever.
+                    why = f"its end was refused: {error}"
+                    request = self._failed(request.attempt, "WORK_FAILED", why, retryable=False)
+                    continue
             await asyncio.sleep(RECONNECT_S)
 
     async def _stop(self, running: _Running) -> None:
-        """Ask a worker to stop; kill it if it does not."""
-        if running.stopping:
+        """Ask the worker to stop; kill it if it does not."""
+        if running.stopping.is_set():
             return
-        running.stopping = True
+        running.stopping.set()
         worker = running.worker
         if worker is None:
             return
-        worker.cancel.remote()
+        self._pool.cancel(worker, running.assignment.attempt)
         if running.task is not None:
             await asyncio.wait([running.task], timeout=STOP_GRACE_S)
-            if not running.task.done():
-                log.warning("%s does not stop; its worker is killed", running.assignment.attempt)
-                self._pool.kill(worker)
+        if running.worker is not None:
+            log.warning("%s does not stop; its worker is killed", running.assignment.attempt)
+            self._pool.kill(worker)
 
     async def _beat(self) -> None:
-        """Keep the leases of what is running alive."""
+        """Keep the leases of what is running alive. What is to stop, the assignments tell."""
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             if not self._running:
@@ -177,25 +272,12 @@ class Runner:
                 attempts=[runner_service_pb2.AttemptBeat(attempt=name) for name in self._running],
             )
             try:
-                response = await self._call(self._stub.HeartbeatAttempts, request)
+                await self._call(self._stub.HeartbeatAttempts, request)
             except PalaestraError as error:
                 log.warning("heartbeat failed: %s", error)
-                continue
-            for name in response.stop:
-                # Why it is to stop, the assignments tell; they come at least every second.
-                if name in self._running and self._running[name].cancelled:
-                    asyncio.ensure_future(self._stop(self._running[name]))
 
     async def _call(self, method: Any, request: Any) -> Any:
         try:
             return await method(request, timeout=CALL_TIMEOUT_S, metadata=self._metadata)
         except grpc.RpcError as error:
             raise from_rpc(error) from None
-
-
-def _failed(
-    request: runner_service_pb2.FinishAttemptRequest, reason: str, message: str
-) -> runner_service_pb2.FinishAttemptRequest:
-    request.outcome = job_pb2.ATTEMPT_STATE_FAILED
-    request.failure.CopyFrom(job_pb2.Failure(reason=reason, message=message, retryable=True))
-    return request

@@ -1,6 +1,6 @@
 """Settings of the runner process, read once in `__main__` and passed on as a value."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -23,7 +23,7 @@ class Settings:
 
     runner: str
     scheduler: str
-    token: str
+    token: str = field(repr=False)
     objects: Path
     spool: Path
     sim_slots: int = 2

@@ -1,12 +1,11 @@
 """Opens the leased sim slots for a task."""
 
+from runner.attempt import Attempt
+from runner.errors import AttemptError
 from sim import catalog
 from sim.errors import SimError, UnknownRobot, UnknownTask
 from sim.slot import SimSlot
 from sim.tasks import find_task
-
-from runner.attempt import Attempt
-from runner.errors import AttemptError
 
 
 def find_robot(attempt: Attempt, robot_model: str) -> catalog.Entry:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from palaestra.v1 import job_pb2
-from sim.slot import SimSlot
 
+from palaestra.v1 import job_pb2
 from runner.attempt import Attempt
 from runner.errors import AttemptError
 from runner.policy import STD_MIN, LinearPolicy
 from runner.slots import open_slot
+from sim.slot import SimSlot
 
 Array = npt.NDArray[np.float64]
 
@@ -91,7 +91,8 @@ def train(attempt: Attempt) -> job_pb2.JobResult:
     )
     statistics = Statistics.empty(slot.obs_size)
     policy = LinearPolicy.zero(spec.task, spec.robot_model, slot.obs_size, slot.action_size)
-    first, curve, before = 0, [], None
+    first, before = 0, None
+    curve: list[float] = []
     if attempt.assignment.HasField("checkpoint"):
         first, curve, before, policy, statistics = _from_checkpoint(attempt.fetch(attempt.assignment.checkpoint))
         attempt.log(f"goes on after iteration {first} of an earlier attempt")
@@ -107,7 +108,10 @@ def train(attempt: Attempt) -> job_pb2.JobResult:
         )
         policy = LinearPolicy(spec.task, spec.robot_model, weights, statistics.mean.copy(), statistics.std)
         curve.append(judged(attempt, judge, policy))
-        attempt.log(f"iteration {iteration + 1}/{iterations}: return {curve[-1]:.3f}, best trial {max(plus.max(), minus.max()):.3f}")
+        attempt.log(
+            f"iteration {iteration + 1}/{iterations}: return {curve[-1]:.3f}, "
+            f"best trial {max(plus.max(), minus.max()):.3f}"
+        )
         attempt.progress((iteration + 1) / iterations, f"return {curve[-1]:.2f} (before {before:.2f})")
         attempt.save_checkpoint(_checkpoint(iteration + 1, curve, before, policy, statistics))
     after = curve[-1] if curve else before

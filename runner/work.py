@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from palaestra.v1 import job_pb2
-
 from runner.attempt import Attempt
 from runner.collect import collect
 from runner.errors import AttemptError

@@ -11,13 +11,12 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 from palaestra.v1 import job_pb2, runner_service_pb2
-from store.errors import StoreFull
-
 from runner.attempt import Attempt
 from runner.errors import AttemptError, Stopped
 from runner.link import Link
 from runner.settings import Settings
 from runner.work import carry_out
+from store.errors import StoreFull
 
 NICENESS = 10
 
@@ -28,20 +27,30 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._link = Link(settings.scheduler, settings.token)
+        self._lock = threading.Lock()
+        self._attempt = ""
+        self._cancelled = ""
         self._stop = threading.Event()
 
     def ready(self) -> bool:
         """Answer once the process is up and everything heavy is imported."""
         return True
 
-    def cancel(self) -> None:
-        """Ask the running attempt to stop."""
-        self._stop.set()
+    def cancel(self, attempt: str) -> None:
+        """Ask an attempt to stop: the running one, or the next, should this call overtake `run`."""
+        with self._lock:
+            self._cancelled = attempt
+            if attempt == self._attempt:
+                self._stop.set()
 
     def run(self, assignment: bytes, instance: str) -> bytes:
         """Carry out an attempt; return the FinishAttemptRequest that tells how it ended."""
-        self._stop.clear()
         message = runner_service_pb2.Assignment.FromString(assignment)
+        with self._lock:
+            self._attempt = message.attempt
+            self._stop.clear()
+            if self._cancelled == message.attempt:
+                self._stop.set()
         request = runner_service_pb2.FinishAttemptRequest(attempt=message.attempt, instance=instance)
         attempt = Attempt(message, instance, self._settings, self._link, self._stop)
         try:

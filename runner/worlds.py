@@ -1,22 +1,21 @@
 """Records worlds of a sim slot as episodes, one file each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import mujoco
 import numpy as np
 import numpy.typing as npt
-from sim.slot import POLICY_PERIOD_S, SimSlot
-from store import ACTION, BASE_POSE, EFFORT, STATE, VELOCITY, EpisodeRecorder, Outcome, Status
 
 from runner.attempt import Attempt
-
+from sim.slot import POLICY_PERIOD_S, SimSlot
+from store import EpisodeRecorder, Outcome, Status
 
 
 class WorldRecorder:
     """Takes one row of every recorded world per policy step."""
 
-    def __init__(self, attempt: Attempt, slot: SimSlot, recorders: list[tuple[int, EpisodeRecorder]]) -> None:
+    def __init__(self, attempt: Attempt, slot: SimSlot, recorders: list[tuple[int, int, EpisodeRecorder]]) -> None:
         self._attempt = attempt
         self._slot = slot
         self._recorders = recorders
@@ -31,15 +30,14 @@ class WorldRecorder:
         q, dq, tau, q_ref = self._slot.joint_state()
         pose = self._slot.base_pose()
         time_s = self._steps * POLICY_PERIOD_S
-        for world, (_, recorder) in enumerate(self._recorders):
+        for world, _, recorder in self._recorders:
             if not self._ended[world]:
-                block = {STATE: q, VELOCITY: dq, EFFORT: tau, ACTION: q_ref, BASE_POSE: pose}
-                recorder.extend([time_s], {name: np.asarray(values)[world : world + 1] for name, values in block.items()})
+                recorder.append(time_s, q[world], dq[world], tau[world], q_ref[world], pose[world])
         self._ended = self._slot.terminated | self._slot.truncated
 
     def seal(self, success: npt.NDArray[np.bool_], returns: npt.NDArray[np.float64]) -> None:
         """Seal and catalogue all recorded worlds."""
-        for world, (index, recorder) in enumerate(self._recorders):
+        for world, index, recorder in self._recorders:
             cause = "" if success[world] else self._slot.failures.get(world, "the task's criterion was not met")
             status = Status.SUCCESS if success[world] else Status.FAILURE
             outcome = Outcome(status, cause, float(returns[world]))
@@ -47,11 +45,13 @@ class WorldRecorder:
 
 
 @contextmanager
-def record_worlds(attempt: Attempt, slot: SimSlot, count: int, *, task: str, seed: int) -> Iterator[WorldRecorder]:
-    """Record the first `count` worlds of a slot; what is not sealed inside is forgotten."""
+def record_worlds(
+    attempt: Attempt, slot: SimSlot, worlds: Iterable[int], *, task: str, seed: int
+) -> Iterator[WorldRecorder]:
+    """Record some worlds of a slot, by their place in it; what is not sealed inside is forgotten."""
     with ExitStack() as stack:
         recorders = []
-        for world in range(count):
+        for world in worlds:
             index = attempt.next_index()
             recorder = attempt.recorder(
                 index,
@@ -73,5 +73,5 @@ def record_worlds(attempt: Attempt, slot: SimSlot, count: int, *, task: str, see
                 world=int(slot.world_numbers[world]),
                 scenario=slot.task.scenario,
             )
-            recorders.append((index, stack.enter_context(recorder)))
+            recorders.append((world, index, stack.enter_context(recorder)))
         yield WorldRecorder(attempt, slot, recorders)

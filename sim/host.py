@@ -38,6 +38,7 @@ class Config:
         state: Folder that outlives the process; `<host>.address` tells there, as JSON, what is served where.
         listen: Address to serve drives on; port 0 takes a free one.
         period_s: Control period.
+        watchdog_s: A driven unit that hears no target for this long stops; None keeps what its robot model says.
         menagerie_root: A MuJoCo Menagerie checkout, if there is one.
     """
 
@@ -48,6 +49,7 @@ class Config:
     state: Path
     listen: str
     period_s: float
+    watchdog_s: float | None
     menagerie_root: Path | None
 
 
@@ -98,6 +100,7 @@ def serve(config: Config) -> None:
         state_folder=config.state,
         listen=config.listen,
         period_s=config.period_s,
+        watchdog_s=config.watchdog_s,
     )
     emulated = emulated_units(twins, period_s=config.period_s, menagerie_root=config.menagerie_root)
     units = [
@@ -137,6 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--state", type=Path, required=True, help="folder that outlives the process")
     parser.add_argument("--listen", default="127.0.0.1:0", help="address to serve drives on (a free port)")
     parser.add_argument("--period-s", type=float, default=0.002, help="control period (0.002)")
+    parser.add_argument("--watchdog-s", type=float, help="a unit without targets for this long stops (its model's own)")
     given = parser.parse_args(arguments)
     root = os.environ.get("MENAGERIE_ROOT")
     config = Config(**vars(given), menagerie_root=Path(root) if root else None)

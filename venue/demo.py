@@ -1,4 +1,4 @@
-"""The demo: three competing vendors share one venue; one robot breaks, one job is cancelled, all the others end well."""
+"""The demo: three vendors share one venue; one robot breaks, one job is cancelled, all the others end well."""
 
 import signal
 import threading
@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from palaestra import Client
-from palaestra.errors import PalaestraError
-from palaestra.v1 import job_pb2, venue_service_pb2
 from rich.console import Console
 from rich.live import Live
 
+from palaestra import Client
+from palaestra.errors import PalaestraError
+from palaestra.v1 import job_pb2, venue_service_pb2
 from venue.outcome import Outcome, judge, seconds_between
 from venue.plan import DemoJob, NotEnoughRobots, plan
 from venue.profile import Profile
@@ -54,7 +54,9 @@ def run(profile: Profile, data: Path, report: Path, *, keep: bool) -> int:
             console.print(f"  console    {supervisor.api_url}  (tokens in {supervisor.data / 'tokens'}; Ctrl-C ends)")
             interrupt.wait()
         else:
-            console.print(f"  console    `make up` starts this venue again, with all of this in it, at {supervisor.api_url}")
+            console.print(
+                f"  console    `make up` starts this venue again, with all of this in it, at {supervisor.api_url}"
+            )
         return 1 if outcome.problems else 0
     except (VenueError, NotEnoughRobots, PalaestraError) as error:
         console.print(f"[red]error:[/red] {error}")

@@ -4,8 +4,8 @@ import time
 from dataclasses import dataclass, field, replace
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from palaestra.v1 import job_pb2, venue_pb2, venue_service_pb2
 
+from palaestra.v1 import job_pb2, venue_pb2, venue_service_pb2
 from venue.plan import DemoJob
 
 CANCEL_MAX_S = 2.0
@@ -37,8 +37,8 @@ def judge(outcome: Outcome) -> Outcome:
         elif job.state != wanted:
             state = job_pb2.JobState.Name(job.state)
             problems.append(f"{planned.key} is {state}: {job.failure.message or 'no failure given'}")
-        elif planned.gets_fault and len(job.attempts) < 2:
-            problems.append(f"{planned.key} was to lose a robot and be tried again, but was not")
+        elif planned.gets_fault:
+            problems += _judge_fault(planned.key, job, outcome.faulted_unit)
         elif job.WhichOneof("work") == "train" and job.result.return_after <= job.result.return_before:
             problems.append(
                 f"{planned.key} did not learn: return {job.result.return_before:.3f} before, "
@@ -51,6 +51,24 @@ def judge(outcome: Outcome) -> Outcome:
     elif outcome.cancel_took_s > CANCEL_MAX_S:
         problems.append(f"the cancel took {outcome.cancel_took_s:.1f} s, at most {CANCEL_MAX_S:.0f} s are promised")
     return replace(outcome, problems=problems)
+
+
+def _judge_fault(key: str, job: job_pb2.Job, faulted_unit: str) -> list[str]:
+    """Say what is wrong with how a job came through the fault of one of its units."""
+    unit = faulted_unit.rpartition("/")[2]
+    attempts = in_order(job)
+    struck = [attempt for attempt in attempts if attempt.failure.reason == "UNIT_FAULT" and unit in attempt.resources]
+    if not struck:
+        found = ", ".join(attempt.failure.reason or "none" for attempt in attempts)
+        return [f"{key} was to lose {unit or 'a robot'} by a fault; its attempts failed by: {found}"]
+    if unit in attempts[-1].resources:
+        return [f"{key} ended on {unit}, the unit that broke"]
+    return []
+
+
+def in_order(job: job_pb2.Job) -> list[job_pb2.Attempt]:
+    """Return the job's attempts, the first one first."""
+    return sorted(job.attempts, key=lambda attempt: attempt.number)
 
 
 def seconds_between(start: Timestamp, end: Timestamp | None) -> float:

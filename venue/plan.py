@@ -50,34 +50,127 @@ def plan(units: Iterable[venue_pb2.Unit], vendors: tuple[str, ...]) -> list[Demo
     reacher = "franka_panda" if arm == "franka_panda" else "own_arm"
     bench = jobs.cell(scenario="bench-assembly")
     return [
-        DemoJob("pair-wave", one, jobs.collect(
-            display_name="two humanoids wave at the bench", motion="wave", episodes=2, episode_s=4.0, cell=bench,
-            units=[jobs.unit(robot_model=pair, count=2)], task="wave to a colleague", duration_s=120)),
-        DemoJob("arm-reach", two, jobs.collect(
-            display_name="an arm reaches around the bench", motion="reach_around", episodes=2, episode_s=4.0, cell=bench,
-            units=[jobs.unit(robot_class="arm")], task="reach around the bench", duration_s=120)),
-        DemoJob("dogs-trot", three, jobs.collect(
-            display_name="two quadrupeds trot", motion="trot_in_place", episodes=3, episode_s=4.0,
-            units=[jobs.unit(robot_class="quadruped", count=2)], task="trot in place", duration_s=120), gets_fault=True),
-        DemoJob("walk", three, jobs.train(
-            "walk", walker, sim_slots=1, iterations=10, directions=16, display_name="learn to walk", duration_s=300)),
-        DemoJob("reach", two, jobs.train(
-            "reach", reacher, sim_slots=1, iterations=10, directions=16, display_name="learn to reach", duration_s=300)),
-        DemoJob("squat", two, jobs.collect(
-            display_name="a humanoid of the same model squats", motion="squat", episodes=2, episode_s=4.0,
-            units=[jobs.unit(robot_model=pair)], task="squat", duration_s=120)),
-        DemoJob("long-sway", three, jobs.collect(
-            display_name="a long recording, cancelled on the way", motion="sway", episodes=20, episode_s=10.0,
-            units=[jobs.unit(robot_class="humanoid")], task="sway", duration_s=300), gets_cancelled=True),
-        DemoJob("worlds", one, jobs.collect(
-            display_name="four simulated humanoids sway", motion="sway", episodes=2, episode_s=4.0, sim_slots=1,
-            robot_model=pair, worlds=4, task="sway", duration_s=120)),
-        DemoJob("walk-eval", three, jobs.evaluate(
-            "walk", walker, sim_slots=1, episodes=32, display_name="does it walk?", duration_s=120, seed=7), after="walk"),
-        DemoJob("reach-eval", two, jobs.evaluate(
-            "reach", reacher, sim_slots=1, episodes=32, display_name="does it reach?", duration_s=120, seed=7),
-            after="reach"),
-    ]  # fmt: skip
+        DemoJob(
+            "pair-wave",
+            one,
+            jobs.collect(
+                display_name="two humanoids wave at the bench",
+                motion="wave",
+                episodes=2,
+                episode_s=4.0,
+                cell=bench,
+                units=[jobs.unit(robot_model=pair, count=2)],
+                task="wave to a colleague",
+                duration_s=120,
+            ),
+        ),
+        DemoJob(
+            "arm-reach",
+            two,
+            jobs.collect(
+                display_name="an arm reaches round the bench",
+                motion="reach_around",
+                episodes=2,
+                episode_s=4.0,
+                cell=bench,
+                units=[jobs.unit(robot_class="arm")],
+                task="reach around the bench",
+                duration_s=120,
+            ),
+        ),
+        DemoJob(
+            "dogs-trot",
+            three,
+            jobs.collect(
+                display_name="two quadrupeds trot",
+                motion="trot_in_place",
+                episodes=3,
+                episode_s=4.0,
+                units=[jobs.unit(robot_class="quadruped", count=2)],
+                task="trot in place",
+                duration_s=120,
+            ),
+            gets_fault=True,
+        ),
+        DemoJob(
+            "walk",
+            three,
+            jobs.train(
+                "walk", walker, sim_slots=1, iterations=10, directions=16, display_name="learn to walk", duration_s=300
+            ),
+        ),
+        DemoJob(
+            "reach",
+            two,
+            jobs.train(
+                "reach",
+                reacher,
+                sim_slots=1,
+                iterations=10,
+                directions=16,
+                display_name="learn to reach",
+                duration_s=300,
+            ),
+        ),
+        DemoJob(
+            "squat",
+            two,
+            jobs.collect(
+                display_name="a humanoid of the same model squats",
+                motion="squat",
+                episodes=2,
+                episode_s=4.0,
+                units=[jobs.unit(robot_model=pair)],
+                task="squat",
+                duration_s=120,
+            ),
+        ),
+        DemoJob(
+            "long-sway",
+            three,
+            jobs.collect(
+                display_name="a long recording, cancelled on the way",
+                motion="sway",
+                episodes=20,
+                episode_s=10.0,
+                units=[jobs.unit(robot_class="humanoid")],
+                task="sway",
+                duration_s=300,
+            ),
+            gets_cancelled=True,
+        ),
+        DemoJob(
+            "worlds",
+            one,
+            jobs.collect(
+                display_name="four simulated humanoids sway",
+                motion="sway",
+                episodes=2,
+                episode_s=4.0,
+                sim_slots=1,
+                robot_model=pair,
+                worlds=4,
+                task="sway",
+                duration_s=120,
+            ),
+        ),
+        DemoJob(
+            "walk-eval",
+            three,
+            jobs.evaluate(
+                "walk", walker, sim_slots=1, episodes=32, display_name="does it walk?", duration_s=120, seed=7
+            ),
+            after="walk",
+        ),
+        DemoJob(
+            "reach-eval",
+            two,
+            jobs.evaluate(
+                "reach", reacher, sim_slots=1, episodes=32, display_name="does it reach?", duration_s=120, seed=7
+            ),
+            after="reach",
+        ),
+    ]
 
 
 def _model_with(units: list[venue_pb2.Unit], robot_class: str, count: int) -> str:
@@ -86,7 +179,9 @@ def _model_with(units: list[venue_pb2.Unit], robot_class: str, count: int) -> st
     for unit in units:
         if unit.robot_class == robot_class:
             found[unit.robot_model] = found.get(unit.robot_model, 0) + 1
-    enough = sorted((model for model, number in found.items() if number >= count), key=lambda m: (m.startswith("own_"), m))
+    enough = sorted(
+        (model for model, number in found.items() if number >= count), key=lambda m: (m.startswith("own_"), m)
+    )
     if not enough:
         raise NotEnoughRobots(f"the demo needs {count} units of one {robot_class} model; there are {found}")
     return enough[0]

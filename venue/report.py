@@ -6,9 +6,9 @@ import io
 from pathlib import Path
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from palaestra.v1 import job_pb2, venue_pb2
 
-from venue.outcome import Outcome
+from palaestra.v1 import job_pb2, venue_pb2
+from venue.outcome import Outcome, in_order
 from venue.table import figures
 
 COLOURS = ("#3b6ea5", "#c8743a", "#4f8f5b", "#8a5fa8", "#a8893a")
@@ -36,25 +36,41 @@ def draw(outcome: Outcome) -> bytes:
     figure = Figure(figsize=(12, 7.5), layout="constrained")
     gantt, curves = figure.subplots(2, 1, height_ratios=(3, 2))
     shown = [planned for planned in outcome.planned if planned.key in outcome.jobs]
-    zero_s = min(_seconds(outcome.jobs[planned.key].create_time) for planned in shown)
+    zero_s = min((_seconds(job.create_time) for job in outcome.jobs.values()), default=0.0)
+    last_s = max((_seconds(attempt.end_time) for job in outcome.jobs.values() for attempt in job.attempts), default=0.0)
+    end_of_all_s = max(last_s - zero_s, 1.0)
     for row, planned in enumerate(shown):
         job = outcome.jobs[planned.key]
-        attempts = sorted(job.attempts, key=lambda attempt: attempt.number)
         begin_s = _seconds(job.create_time) - zero_s
-        for attempt in attempts:
-            start_s = _seconds(attempt.start_time or attempt.grant_time) - zero_s
-            end_s = _seconds(attempt.end_time) - zero_s
+        for attempt in in_order(job):
+            granted = attempt.start_time if attempt.HasField("start_time") else attempt.grant_time
+            start_s = _seconds(granted) - zero_s
+            # One that has not ended, because the demo was interrupted, reaches to the end of the picture.
+            end_s = _seconds(attempt.end_time) - zero_s if attempt.HasField("end_time") else end_of_all_s
             gantt.barh(row, start_s - begin_s, left=begin_s, height=0.5, color=WAIT)
             failed = attempt.state in (job_pb2.ATTEMPT_STATE_FAILED, job_pb2.ATTEMPT_STATE_LOST)
-            edge = LOST if failed else colour[planned.vendor]
-            gantt.barh(row, end_s - start_s, left=start_s, height=0.5, color=colour[planned.vendor], edgecolor=edge,
-                       hatch="///" if failed else None, linewidth=1.5)  # fmt: skip
-            gantt.text(end_s + 0.3, row, " ".join(attempt.resources), va="center", fontsize=8, color="#444")
+            gantt.barh(
+                row,
+                end_s - start_s,
+                left=start_s,
+                height=0.5,
+                color=colour[planned.vendor],
+                edgecolor=LOST if failed else colour[planned.vendor],
+                hatch="///" if failed else None,
+                linewidth=1.5,
+            )
             begin_s = end_s
+        if job.state == job_pb2.JOB_STATE_CANCELLED:
+            gantt.plot(begin_s, row, marker="x", color=LOST, markersize=8, markeredgewidth=2)
+        held = " → ".join(" ".join(attempt.resources) for attempt in in_order(job))
+        gantt.text(begin_s + 0.01 * end_of_all_s, row, held, va="center", fontsize=8, color="#444")
     gantt.set_yticks(range(len(shown)), [f"{planned.key} ({planned.vendor})" for planned in shown])
     gantt.invert_yaxis()
     gantt.set_xlabel("time since the first submission [s]")
-    gantt.set_title("grey: waiting; coloured: running, by vendor; hatched: ended by a fault and tried again", fontsize=10)
+    gantt.set_title(
+        "grey: waiting; coloured: running, by vendor; hatched: ended by a fault and tried again; ×: cancelled",
+        fontsize=10,
+    )
     gantt.spines[["top", "right"]].set_visible(False)
     for planned in shown:
         result = outcome.jobs[planned.key].result
@@ -81,7 +97,19 @@ def _page(outcome: Outcome, picture: str) -> str:
             state = job_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_").lower()
             values = [planned.key, planned.vendor, job.display_name, state, *figures(job)]
             rows.append("<tr>" + "".join(f"<td>{text(value)}</td>" for value in values) + "</tr>")
-    head = ("job", "vendor", "what", "state", "tries", "wait s", "run s", "episodes", "return before", "after", "success")
+    head = (
+        "job",
+        "vendor",
+        "what",
+        "state",
+        "tries",
+        "wait s",
+        "run s",
+        "episodes",
+        "return before",
+        "after",
+        "success",
+    )
     usage = "".join(
         f"<tr><td>{text(u.vendor.removeprefix('vendors/'))}</td><td>{u.unit_s:.1f}</td><td>{u.sim_slot_s:.1f}</td>"
         f"<td>{u.cell_s:.1f}</td><td>{u.episodes}</td></tr>"

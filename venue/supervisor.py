@@ -2,29 +2,33 @@
 
 import fcntl
 import json
-import logging
 import os
+import shutil
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import grpc
-from palaestra.v1 import venue_pb2, venue_service_pb2, venue_service_pb2_grpc
 
+from palaestra.v1 import venue_pb2, venue_service_pb2, venue_service_pb2_grpc
 from venue.login import write_logins
 from venue.process import Process
-from venue.profile import Profile
+from venue.profile import Host, Profile
 
-log = logging.getLogger(__name__)
-
-READY_S = 90.0
+READY_S = 120.0
+# A process that was started again so often before it was ready is not going to be.
+TRIES_MAX = 3
 WATCH_PERIOD_S = 0.1
 # Together under ten seconds: first those who use the scheduler, then the scheduler.
 STOP_USERS_S = 5.0
 STOP_SCHEDULER_S = 4.0
+RAY_PREFIX = "pal-ray-"
+# Ray appends about 60 bytes to the folder's path.
+RAY_ROOT_MAX = 30
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 Say = Callable[[str], None]
@@ -50,16 +54,21 @@ class Supervisor:
         self.profile = profile
         self.data = data.resolve()
         self._say = say
-        self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = _lock(self.data / "venue.lock")
-        self._logs = self.data / "logs"
-        self._logs.mkdir(exist_ok=True)
+        try:
+            self.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = _lock(self.data / "venue.lock")
+            self._logs = self.data / "logs"
+            self._logs.mkdir(exist_ok=True)
+            self._ray_folder = None if profile.ray_address else _ray_folder(self.data / "ray.folder")
+        except OSError as error:
+            raise VenueError(f"{self.data} cannot be used: {error}") from error
         self.scheduler_address = f"127.0.0.1:{profile.scheduler_port or _free_port()}"
-        api_port = profile.api_port or _free_port()
-        self.api_url = f"http://127.0.0.1:{api_port}"
-        self._scheduler = self._process("scheduler", ["--venue", str(profile.path), "--data", str(self.data),
-                                                      "--listen", self.scheduler_address])  # fmt: skip
-        self._users = [*(self._host(host) for host in profile.hosts), self._runner(), self._api(api_port)]
+        self._api_port = profile.api_port or _free_port()
+        self.api_url = f"http://127.0.0.1:{self._api_port}"
+        self._scheduler = self._process(
+            "scheduler", ["--venue", str(profile.path), "--data", str(self.data), "--listen", self.scheduler_address]
+        )
+        self._users = [*(self._host(host) for host in profile.hosts), self._runner(), self._api()]
         self._interrupt = interrupt or threading.Event()
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
@@ -79,22 +88,28 @@ class Supervisor:
 
     def start(self) -> None:
         """Start everything and wait until the venue can work. Raises VenueError."""
+        for port, what in (
+            (int(self.scheduler_address.rpartition(":")[2]), "scheduler"),
+            (self._api_port, "api"),
+        ):
+            _check_free(port, f"[ports] {what} in {self.profile.path}")
         self._say("starting the scheduler")
         self._scheduler.start()
+        self._watcher.start()
         self._await("the scheduler", lambda: self._venue() is not None, self._scheduler)
         write_logins(self.data, self.profile.vendors, self.scheduler_address, self.api_url)
         for process in self._users:
             self._say(f"starting {process.name}")
             process.start()
-        self._watcher.start()
-        hosts = [self.process(f"host-{host}") for host in self.profile.hosts]
+        hosts = [self.process(f"host-{host.id}") for host in self.profile.hosts]
         self._await("the unit hosts", self._hosts_connected, *hosts)
         self._await("the runner and its Ray", self._runner_connected, self.process("runner"))
-        api = self.process("api")
-        self._await("the console", lambda: _answers(self.api_url), api)
+        self._await("the console", lambda: _answers(self._api_port), self.process("api"))
 
     def stop(self) -> None:
-        """Stop everything, the scheduler last. Returns within ten seconds."""
+        """Stop everything, the scheduler last. Returns within ten seconds; a second call does nothing."""
+        if self._stopping.is_set():
+            return
         self._stopping.set()
         if self._watcher.is_alive():
             self._watcher.join()
@@ -105,6 +120,8 @@ class Supervisor:
             process.wait(deadline_s)
         self._scheduler.terminate()
         self._scheduler.wait(time.monotonic() + STOP_SCHEDULER_S)
+        if self._ray_folder is not None:
+            shutil.rmtree(self._ray_folder, ignore_errors=True)
         os.close(self._lock)
 
     def _watch(self) -> None:
@@ -115,14 +132,15 @@ class Supervisor:
 
     def _await(self, what: str, ready: Callable[[], bool], *processes: Process) -> None:
         deadline_s = time.monotonic() + READY_S
-        while not ready():
+        while True:
+            failed = next((process for process in processes if _hopeless(process)), None)
+            if failed is not None or time.monotonic() > deadline_s:
+                process = failed or processes[0]
+                raise VenueError(f"{what} did not start; the end of {process.log_path}:\n{process.tail()}")
+            if ready() and all(process.pid is not None for process in processes):
+                return
             if self._interrupt.wait(0.1):
                 raise VenueError("stopped while starting")
-            # Exit code 2 is a refusal (bad file, port in use); starting again would not help.
-            refused = next((process for process in processes if process.exit_code == 2), None)
-            if refused is not None or time.monotonic() > deadline_s:
-                process = refused or processes[0]
-                raise VenueError(f"{what} did not start; the end of {process.log_path}:\n{process.tail()}")
 
     def _venue(self) -> venue_pb2.Venue | None:
         token = self.data / "tokens" / "operator.token"
@@ -132,15 +150,15 @@ class Supervisor:
             stub = venue_service_pb2_grpc.VenueServiceStub(channel)
             metadata = (("authorization", f"Bearer {self.token('operator')}"),)
             try:
-                return stub.GetVenue(
-                    venue_service_pb2.GetVenueRequest(name="venues/-"), timeout=2.0, metadata=metadata
-                )
+                request = venue_service_pb2.GetVenueRequest(name="venues/-")
+                venue: venue_pb2.Venue = stub.GetVenue(request, timeout=2.0, metadata=metadata)
             except grpc.RpcError:
                 return None
+            return venue
 
     def _hosts_connected(self) -> bool:
         """Whether the scheduler sees all units that the hosts serve; each host leaves their number once it serves."""
-        files = [self.data / "hosts" / f"{host}.address" for host in self.profile.hosts]
+        files = [self.data / "hosts" / f"{host.id}.address" for host in self.profile.hosts]
         if not all(file.exists() for file in files):
             return False
         served = sum(json.loads(file.read_text())["units"] for file in files)
@@ -152,7 +170,8 @@ class Supervisor:
                 units = stub.ListUnits(request, timeout=2.0, metadata=metadata).units
             except grpc.RpcError:
                 return False
-        return sum(unit.state != venue_pb2.UNIT_STATE_OFFLINE for unit in units) >= served
+        online: int = sum(unit.state != venue_pb2.UNIT_STATE_OFFLINE for unit in units)
+        return online >= int(served)
 
     def _runner_connected(self) -> bool:
         venue = self._venue()
@@ -162,41 +181,84 @@ class Supervisor:
         command = [sys.executable, "-m", "venue.child", str(os.getpid()), module, *arguments]
         return Process(name or module, command, self._logs)
 
-    def _host(self, host: str) -> Process:
-        (self.data / "hosts").mkdir(exist_ok=True)
-        (self.data / "hosts" / f"{host}.address").unlink(missing_ok=True)
+    def _host(self, host: Host) -> Process:
+        state = self.data / "hosts"
+        state.mkdir(exist_ok=True)
+        (state / f"{host.id}.address").unlink(missing_ok=True)
         arguments = [
-            "--venue", str(self.profile.path), "--host", host, "--scheduler", self.scheduler_address,
-            "--token-file", str(self.data / "tokens" / "host.token"), "--state", str(self.data / "hosts"),
-        ]  # fmt: skip
-        return self._process("sim.host", arguments, name=f"host-{host}")
+            *("--venue", str(self.profile.path)),
+            *("--host", host.id),
+            *("--scheduler", self.scheduler_address),
+            *("--token-file", str(self.data / "tokens" / "host.token")),
+            *("--state", str(state)),
+        ]
+        if host.watchdog_s is not None:
+            arguments += ["--watchdog-s", str(host.watchdog_s)]
+        return self._process("sim.host", arguments, name=f"host-{host.id}")
 
     def _runner(self) -> Process:
         profile = self.profile
         arguments = [
-            "--scheduler", self.scheduler_address, "--token-file", str(self.data / "tokens" / "runner.token"),
-            "--store", str(self.data / "store"), "--sim-slots", str(profile.sim_slots),
-            "--warm-workers", str(profile.warm_workers), "--ray-cpus", str(profile.ray_cpus),
-            "--ray-address", profile.ray_address,
-        ]  # fmt: skip
+            *("--scheduler", self.scheduler_address),
+            *("--token-file", str(self.data / "tokens" / "runner.token")),
+            *("--store", str(self.data / "store")),
+            *("--sim-slots", str(profile.sim_slots)),
+            *("--warm-workers", str(profile.warm_workers)),
+            *("--ray-cpus", str(profile.ray_cpus)),
+            *("--ray-address", profile.ray_address),
+        ]
+        if self._ray_folder is not None:
+            arguments += ["--ray-folder", str(self._ray_folder)]
         return self._process("runner", arguments)
 
-    def _api(self, port: int) -> Process:
+    def _api(self) -> Process:
         arguments = [
-            "--listen", f"127.0.0.1:{port}", "--scheduler", self.scheduler_address,
-            "--objects", str(self.data / "store" / "objects"),
-            "--console", str(REPOSITORY / "api" / "static" / "console"),
-        ]  # fmt: skip
+            *("--listen", f"127.0.0.1:{self._api_port}"),
+            *("--scheduler", self.scheduler_address),
+            *("--objects", str(self.data / "store" / "objects")),
+            *("--console", str(REPOSITORY / "api" / "static" / "console")),
+        ]
         return self._process("api", arguments)
 
 
-def _answers(url: str) -> bool:
-    host, port = url.removeprefix("http://").split(":")
+def _hopeless(process: Process) -> bool:
+    """Whether a process that is being started will not come up: exit code 2 is a refusal, the rest a series."""
+    return process.last_exit_code == 2 or process.restarts >= TRIES_MAX
+
+
+def _answers(port: int) -> bool:
     try:
-        with socket.create_connection((host, int(port)), timeout=1.0):
+        with socket.create_connection(("127.0.0.1", port), timeout=1.0):
             return True
     except OSError:
         return False
+
+
+def _check_free(port: int, setting: str) -> None:
+    """Raise VenueError if somebody listens on the port already."""
+    with socket.socket() as probe:
+        # As servers do: a connection of before that is still being forgotten is no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise VenueError(f"port {port}, {setting}, cannot be used: {error.strerror}") from error
+
+
+def _ray_folder(note: Path) -> Path:
+    """Return a new folder for Ray's files, removing the one that a killed venue has left.
+
+    Ray keeps sockets there, whose paths have room for 107 bytes, so it cannot be a part of the data folder. Its name is
+    random, so that nobody can make it before us; the data folder's note says which it is.
+    """
+    if note.exists():
+        former = Path(note.read_text(encoding="utf-8").strip())
+        if former.name.startswith(RAY_PREFIX):
+            shutil.rmtree(former, ignore_errors=True)
+    root = tempfile.gettempdir()
+    folder = Path(tempfile.mkdtemp(prefix=RAY_PREFIX, dir=root if len(root) <= RAY_ROOT_MAX else "/tmp"))
+    note.write_text(f"{folder}\n", encoding="utf-8")
+    return folder
 
 
 def _free_port() -> int:

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from palaestra.v1 import job_pb2
 from rich.table import Table
 
-from venue.outcome import Outcome, ran_s, waited_s
+from palaestra.v1 import job_pb2
+from venue.outcome import Outcome, in_order, ran_s, waited_s
 from venue.plan import DemoJob
 
 COLOURS = {
@@ -37,7 +37,7 @@ def live_table(planned: Sequence[DemoJob], jobs: Mapping[str, job_pb2.Job]) -> T
             table.add_row(item.key, item.vendor, "[dim]waits for its policy[/dim]", "", "")
             continue
         active = job.state in (job_pb2.JOB_STATE_GRANTED, job_pb2.JOB_STATE_RUNNING) and job.attempts
-        holds = ", ".join(job.attempts[0].resources) if active else ""
+        holds = ", ".join(in_order(job)[-1].resources) if active else ""
         done = job.progress.fraction
         bar = "█" * round(10 * done) + "░" * (10 - round(10 * done))
         table.add_row(item.key, item.vendor, state_text(job), holds, f"{bar} {job.progress.message}")
@@ -66,7 +66,9 @@ def figures(job: job_pb2.Job) -> list[str]:
     after = f"{result.return_after:.2f}" if result.HasField("return_after") else ""
     success = ""
     if result.trials:
-        success = f"{result.success_rate:.0%} [{result.success_low:.0%}, {result.success_high:.0%}]".replace("[", "(").replace("]", ")")
+        success = f"{result.success_rate:.0%} [{result.success_low:.0%}, {result.success_high:.0%}]".replace(
+            "[", "("
+        ).replace("]", ")")
     return [
         str(len(job.attempts)),
         f"{waited_s(job):.1f}",
