@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
@@ -233,22 +234,25 @@ class LiveServer:
 
     def run(self, command: Command[T]) -> T:
         """Run a command beside the server's own."""
-        return asyncio.run_coroutine_threadsafe(self.core.run(command), self._loop).result(PATIENCE_S)
+        return self.act(self.core.run(command))
 
-    def raw(
-        self, method: str, data: bytes, who: str | None = "operator", timeout_s: float | None = PATIENCE_S
-    ) -> bytes:
-        """Send bytes to a unary method; return the bytes that come back. Raises grpc.RpcError."""
-        metadata = self.metadata(who) if who is not None else None
-        call = self.channel.unary_unary(f"/{method}")
-        answer: bytes = call(data, timeout=timeout_s, metadata=metadata)
-        return answer
+    def act(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something on the server's own loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S)
+
+    def until(self, look: Callable[[], T], holds: Callable[[T], bool]) -> T:
+        """Look until it holds; return what was seen."""
+        give_up_s = time.monotonic() + PATIENCE_S
+        while not holds(found := look()):
+            assert time.monotonic() < give_up_s, f"never: {found}"
+            time.sleep(0.01)
+        return found
 
 
-def error_of(call: Callable[[], object]) -> PalaestraError:
+def error_of(call: Callable[..., object], *arguments: Any) -> PalaestraError:
     """Return what a call is refused with, as the SDK reads it; its details must be ours."""
     with pytest.raises(grpc.RpcError) as caught:
-        call()
+        call(*arguments)
     keys = [key for key, _ in caught.value.trailing_metadata() or ()]
     assert "grpc-status-details-bin" in keys, f"no reason came with {caught.value}"
     return from_rpc(caught.value)

@@ -1,0 +1,335 @@
+"""Hosts, runners and watchers as peers of the real server."""
+
+import contextlib
+import hashlib
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from palaestra.v1 import (
+    host_service_pb2,
+    host_service_pb2_grpc,
+    job_pb2,
+    job_service_pb2,
+    job_service_pb2_grpc,
+    runner_service_pb2,
+    runner_service_pb2_grpc,
+    venue_pb2,
+    venue_service_pb2,
+    venue_service_pb2_grpc,
+)
+from tests.scheduler.site import PATIENCE_S, LiveServer, error_of, job
+
+ARM = "venues/hall/units/arm-1"
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[LiveServer]:
+    with LiveServer(tmp_path) as server:
+        yield server
+
+
+class Peer:
+    """One stream to the server, its answers collected by a thread."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.answers: list[Any] = []
+        self.error: grpc.RpcError | None = None
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        try:
+            for answer in self._stream:
+                self.answers.append(answer)
+        except grpc.RpcError as error:
+            self.error = error
+
+    @property
+    def last(self) -> Any:
+        return self.answers[-1] if self.answers else None
+
+    def cut(self) -> None:
+        self._stream.cancel()
+        self._thread.join(PATIENCE_S)
+
+    def ended(self) -> bool:
+        return not self._thread.is_alive()
+
+
+class Host(Peer):
+    """A unit host that says what the test says."""
+
+    def __init__(self, live: LiveServer, host: str = "h", instance: str = "i1", units: tuple[str, ...] = (ARM,)) -> None:
+        self._say: queue.Queue[Any] = queue.Queue()
+        declared = [
+            host_service_pb2.UnitDeclaration(unit=unit, robot_model="own_arm", joint_count=3, emulated=True, serial="s-1")
+            for unit in units
+        ]
+        hello = host_service_pb2.HostHello(host=host, instance=instance, address="127.0.0.1:1", units=declared)
+        self._say.put(host_service_pb2.ConnectRequest(hello=hello))
+        stub = host_service_pb2_grpc.HostServiceStub(live.channel)  # type: ignore[no-untyped-call]
+        super().__init__(stub.Connect(iter(self._say.get, None), metadata=live.metadata("host")))
+
+    def beat(self, done: tuple[int, ...] = (), **status: Any) -> None:
+        units = [host_service_pb2.UnitStatus(unit=ARM, **status)]
+        self._say.put(host_service_pb2.ConnectRequest(beat=host_service_pb2.HostBeat(units=units, orders_done=done)))
+
+    def cut(self) -> None:
+        self._say.put(None)
+        super().cut()
+
+
+def runner(live: LiveServer, instance: str = "r/one") -> Peer:
+    stub = runner_service_pb2_grpc.RunnerServiceStub(live.channel)  # type: ignore[no-untyped-call]
+    request = runner_service_pb2.WatchAssignmentsRequest(runner="r", instance=instance, sim_slots=2, motions=["sway"])
+    return Peer(stub.WatchAssignments(request, metadata=live.metadata("runner")))
+
+
+def runners(live: LiveServer) -> Callable[[str, Any], Any]:
+    stub = runner_service_pb2_grpc.RunnerServiceStub(live.channel)  # type: ignore[no-untyped-call]
+    return lambda method, request: getattr(stub, method)(request, timeout=PATIENCE_S, metadata=live.metadata("runner"))
+
+
+def jobs(live: LiveServer) -> Callable[[str, Any], Any]:
+    stub = job_service_pb2_grpc.JobServiceStub(live.channel)  # type: ignore[no-untyped-call]
+    return lambda method, request: getattr(stub, method)(request, timeout=PATIENCE_S, metadata=live.metadata("vendor-acme"))
+
+
+def venue(live: LiveServer) -> Callable[[str, Any], Any]:
+    stub = venue_service_pb2_grpc.VenueServiceStub(live.channel)  # type: ignore[no-untyped-call]
+    return lambda method, request: getattr(stub, method)(request, timeout=PATIENCE_S, metadata=live.metadata("operator"))
+
+
+def submit(live: LiveServer, body: job_pb2.Job) -> str:
+    request = job_service_pb2.SubmitJobRequest(parent="vendors/acme", job=body)
+    return str(jobs(live)("SubmitJob", request).name)
+
+
+def unit(live: LiveServer) -> venue_pb2.Unit:
+    found: venue_pb2.Unit = venue(live)("GetUnit", venue_service_pb2.GetUnitRequest(name=ARM))
+    return found
+
+
+@contextlib.contextmanager
+def connected(*peers: Peer) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for peer in peers:
+            peer.cut()
+
+
+def test_a_grant_reaches_host_and_runner_and_its_end_takes_it_away(live: LiveServer) -> None:
+    host, worker = Host(live), runner(live)
+    with connected(host, worker):
+        name = live.until(lambda: submit(live, job(1)), bool)
+        live.until(lambda: host.last, lambda last: last and last.grants)
+        (assignment,) = live.until(lambda: worker.last, lambda last: last and last.assignments).assignments
+        (grant,) = host.last.grants
+        assert (grant.unit, grant.lease, grant.epoch) == (ARM, assignment.lease.name, 1)
+        assert 0 < grant.ttl_s <= 10.0
+        assert grant.token_sha256 == sha256(assignment.lease_token)
+        assert [(end.unit, end.address, end.epoch) for end in assignment.endpoints] == [(ARM, "127.0.0.1:1", 1)]
+        call = runners(live)
+        call("StartAttempt", runner_service_pb2.StartAttemptRequest(attempt=assignment.attempt, instance="r/one"))
+        end = runner_service_pb2.FinishAttemptRequest(attempt=assignment.attempt, instance="r/one", outcome=3)  # type: ignore[arg-type]
+        call("FinishAttempt", end)
+        live.until(lambda: host.last, lambda last: not last.grants)
+        live.until(lambda: worker.last, lambda last: not last.assignments)
+        assert unit(live).state == venue_pb2.UNIT_STATE_UNCERTAIN
+        host.beat(safe_epoch=1, battery=0.5)
+        live.until(lambda: unit(live), lambda seen: seen.state == venue_pb2.UNIT_STATE_IDLE)
+        assert unit(live).battery == 0.5
+        assert unit(live).HasField("seen_time")
+        assert jobs(live)("GetJob", job_service_pb2.GetJobRequest(name=name)).state == job_pb2.JOB_STATE_SUCCEEDED
+
+
+def sha256(text: str) -> bytes:
+
+
+    return hashlib.sha256(text.encode()).digest()
+
+
+def test_an_order_comes_until_it_is_reported_as_done(live: LiveServer) -> None:
+    host = Host(live)
+    with connected(host):
+        live.until(lambda: host.answers, bool)
+        venue(live)("StopUnit", venue_service_pb2.StopUnitRequest(name=ARM))
+        (order,) = live.until(lambda: host.last, lambda last: last.orders).orders
+        assert (order.unit, order.WhichOneof("action")) == (ARM, "protective_stop")
+        seen = len(host.answers)
+        live.until(lambda: host.answers, lambda answers: len(answers) > seen + 1)
+        assert [each.order for each in host.last.orders] == [order.order]
+    again = Host(live, instance="i2")
+    with connected(again):
+        live.until(lambda: again.last, lambda last: last and last.orders)
+        again.beat(done=(order.order,))
+        live.until(lambda: again.last, lambda last: not last.orders)
+
+
+def test_a_host_that_comes_back_before_its_cut_was_noticed_keeps_its_units(live: LiveServer) -> None:
+    """The old stream's end must not take the units of the new one offline."""
+    old = Host(live)
+    live.until(lambda: old.answers, bool)
+    new = Host(live)
+    with connected(new):
+        live.until(lambda: new.answers, bool)
+        live.until(old.ended, bool)
+        old.cut()
+        seen = len(new.answers)
+        live.until(lambda: new.answers, lambda answers: len(answers) > seen + 1)
+        assert unit(live).state == venue_pb2.UNIT_STATE_IDLE
+    live.until(lambda: unit(live), lambda seen: seen.state == venue_pb2.UNIT_STATE_OFFLINE)
+
+
+def test_a_unit_of_a_live_host_another_model_and_another_serial_are_refused(live: LiveServer) -> None:
+    first = Host(live)
+    with connected(first):
+        live.until(lambda: first.answers, bool)
+        rival = Host(live, host="other")
+        live.until(rival.ended, bool)
+        for changed in ({"robot_model": "own_humanoid"}, {"serial": "s-2"}):
+            declared = {"unit": ARM, "robot_model": "own_arm", "joint_count": 3, "serial": "s-1"} | changed
+            hello = {"host": "h", "instance": "i9", "address": "x", "units": [declared]}
+            stub = host_service_pb2_grpc.HostServiceStub(live.channel)  # type: ignore[no-untyped-call]
+            request = host_service_pb2.ConnectRequest(hello=hello)  # type: ignore[arg-type]
+            stream = stub.Connect(iter([request]), metadata=live.metadata("host"))
+            assert error_of(next, stream).reason == "HOST_CONFLICT"
+        assert rival.error is not None
+        assert unit(live).state == venue_pb2.UNIT_STATE_IDLE, "the first host still has it"
+    moved = Host(live, host="other")
+    with connected(moved):
+        live.until(lambda: moved.answers, bool)
+        live.until(lambda: unit(live), lambda seen: seen.state == venue_pb2.UNIT_STATE_IDLE)
+
+
+def test_a_unit_that_moved_to_a_new_process_is_not_granted_to_the_old_one(live: LiveServer) -> None:
+    """The old process's stream may be open still; what it says of the unit counts no more."""
+    old, worker = Host(live), runner(live)
+    live.until(lambda: old.answers, bool)
+    new = Host(live, instance="i2")
+    with connected(old, new, worker):
+        live.until(lambda: new.answers, bool)
+        submit(live, job(1))
+        live.until(lambda: new.last, lambda last: last.grants)
+        seen = len(old.answers)
+        live.until(lambda: old.answers, lambda answers: len(answers) > seen + 1)
+        assert not any(answer.grants for answer in old.answers)
+        old.beat(motion=host_service_pb2.MOTION_STATE_LATCHED, fault="a ghost's")
+        new.beat(motion=host_service_pb2.MOTION_STATE_DRIVEN, battery=0.25)
+        live.until(lambda: unit(live), lambda found: found.battery == 0.25)
+        assert unit(live).fault == ""
+
+
+def test_a_runner_that_comes_back_before_its_cut_was_noticed_goes_on_working(live: LiveServer) -> None:
+    old = runner(live)
+    live.until(lambda: old.answers, bool)
+    new = runner(live)
+    with connected(new):
+        live.until(old.ended, bool)
+        name = live.until(lambda: submit(live, job(0, 1)), bool)
+        live.until(lambda: new.last, lambda last: last and last.assignments)
+        assert venue(live)("GetVenue", venue_service_pb2.GetVenueRequest(name="venues/-")).runner_count == 1
+        get = job_service_pb2.GetJobRequest(name=name)
+        assert jobs(live)("GetJob", get).state == job_pb2.JOB_STATE_GRANTED
+
+
+def test_events_are_watched_without_gap_or_repeat_over_any_number_of_cuts(live: LiveServer) -> None:
+    """A watcher that is cut after each answer and resumes sees what one that was never cut sees."""
+    stub = venue_service_pb2_grpc.VenueServiceStub(live.channel)  # type: ignore[no-untyped-call]
+    metadata = live.metadata("operator")
+    steady = Peer(stub.WatchEvents(venue_service_pb2.WatchEventsRequest(), metadata=metadata))
+    pieces: list[int] = []
+    sequence = 0
+    with connected(steady):
+        for _ in range(12):
+            requests = [job_service_pb2.SubmitJobRequest(parent="vendors/acme", job=job()) for _ in range(3)]
+            requests[2].job.claim.units[0].count = 99
+            batch = job_service_pb2.BatchSubmitJobsRequest(parent="vendors/acme", requests=requests)
+            jobs(live)("BatchSubmitJobs", batch)
+            batch.atomic = True
+            assert error_of(jobs(live), "BatchSubmitJobs", batch).reason == "IMPOSSIBLE_CLAIM"
+            stream = stub.WatchEvents(venue_service_pb2.WatchEventsRequest(after_sequence=sequence), metadata=metadata)
+            answer = next(stream)
+            stream.cancel()
+            pieces += [event.sequence for event in answer.events]
+            sequence = answer.sequence
+        last = live.core.hub.sequence
+        live.until(lambda: steady.answers, lambda answers: answers[-1].sequence >= last)
+    whole = [event.sequence for answer in steady.answers for event in answer.events]
+
+    assert pieces == [each for each in whole if each <= sequence]
+    assert whole == list(range(1, last + 1))
+    assert all(event.job.sequence == event.sequence for answer in steady.answers for event in answer.events if event.job.name)
+
+
+def test_events_that_are_gone_or_not_yet_there_are_too_old(live: LiveServer) -> None:
+    for _ in range(5):
+        submit(live, job())
+    live.run(lambda tx: tx.db.execute("DELETE FROM event WHERE seq <= 2").fetchone())
+    stub = venue_service_pb2_grpc.VenueServiceStub(live.channel)  # type: ignore[no-untyped-call]
+
+    def watch(after: int) -> Any:
+        request = venue_service_pb2.WatchEventsRequest(after_sequence=after)
+        stream = stub.WatchEvents(request, metadata=live.metadata("operator"))
+        try:
+            return next(stream)
+        finally:
+            stream.cancel()
+
+    assert error_of(watch, 1).reason == "EVENTS_TOO_OLD"
+    assert error_of(watch, 99).reason == "EVENTS_TOO_OLD"
+    assert [event.sequence for event in watch(2).events] == [3, 4, 5]
+
+
+def test_a_callers_lost_patience_stops_nothing_but_its_call(live: LiveServer) -> None:
+    """Calls whose deadline passes while the writer is busy are given up, and the next is served."""
+    busy, free = threading.Event(), threading.Event()
+
+    def block(tx: Any) -> None:
+        busy.set()
+        assert free.wait(PATIENCE_S)
+
+    waiting = threading.Thread(target=live.run, args=(block,))
+    waiting.start()
+    assert busy.wait(PATIENCE_S)
+    stub = job_service_pb2_grpc.JobServiceStub(live.channel)  # type: ignore[no-untyped-call]
+    request = job_service_pb2.SubmitJobRequest(parent="vendors/acme", job=job())
+    for _ in range(3):
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.SubmitJob(request, timeout=0.3, metadata=live.metadata("vendor-acme"))
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    free.set()
+    waiting.join(PATIENCE_S)
+
+    assert submit(live, job())
+
+
+def test_a_server_that_stops_sends_its_watchers_away_with_a_reason(tmp_path: Path) -> None:
+    with LiveServer(tmp_path) as live:
+        stub = venue_service_pb2_grpc.VenueServiceStub(live.channel)  # type: ignore[no-untyped-call]
+        request = venue_service_pb2.WatchEventsRequest()
+        watcher = Peer(stub.WatchEvents(request, metadata=live.metadata("operator")))
+        host = Host(live)
+        live.until(lambda: watcher.answers and host.answers, bool)
+        live.act(drain(live))
+        live.until(lambda: watcher.ended() and host.ended(), bool)
+        for peer in (watcher, host):
+            assert peer.error is not None
+            assert error_of(reraise, peer.error).reason == "SHUTTING_DOWN"
+        host.cut()
+
+
+async def drain(live: LiveServer) -> None:
+    live.core.drain()
+
+
+def reraise(error: grpc.RpcError) -> None:
+    raise error
