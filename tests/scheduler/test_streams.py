@@ -66,13 +66,10 @@ class Peer:
 class Host(Peer):
     """A unit host that says what the test says."""
 
-    def __init__(self, live: LiveServer, host: str = "h", instance: str = "i1", units: tuple[str, ...] = (ARM,)) -> None:
+    def __init__(self, live: LiveServer, host: str = "h", instance: str = "i1") -> None:
         self._say: queue.Queue[Any] = queue.Queue()
-        declared = [
-            host_service_pb2.UnitDeclaration(unit=unit, robot_model="own_arm", joint_count=3, emulated=True, serial="s-1")
-            for unit in units
-        ]
-        hello = host_service_pb2.HostHello(host=host, instance=instance, address="127.0.0.1:1", units=declared)
+        declared = host_service_pb2.UnitDeclaration(unit=ARM, robot_model="own_arm", joint_count=3, serial="s-1")
+        hello = host_service_pb2.HostHello(host=host, instance=instance, address="127.0.0.1:1", units=[declared])
         self._say.put(host_service_pb2.ConnectRequest(hello=hello))
         stub = host_service_pb2_grpc.HostServiceStub(live.channel)  # type: ignore[no-untyped-call]
         super().__init__(stub.Connect(iter(self._say.get, None), metadata=live.metadata("host")))
@@ -99,12 +96,14 @@ def runners(live: LiveServer) -> Callable[[str, Any], Any]:
 
 def jobs(live: LiveServer) -> Callable[[str, Any], Any]:
     stub = job_service_pb2_grpc.JobServiceStub(live.channel)  # type: ignore[no-untyped-call]
-    return lambda method, request: getattr(stub, method)(request, timeout=PATIENCE_S, metadata=live.metadata("vendor-acme"))
+    metadata = live.metadata("vendor-acme")
+    return lambda method, request: getattr(stub, method)(request, timeout=PATIENCE_S, metadata=metadata)
 
 
 def venue(live: LiveServer) -> Callable[[str, Any], Any]:
     stub = venue_service_pb2_grpc.VenueServiceStub(live.channel)  # type: ignore[no-untyped-call]
-    return lambda method, request: getattr(stub, method)(request, timeout=PATIENCE_S, metadata=live.metadata("operator"))
+    metadata = live.metadata("operator")
+    return lambda method, request: getattr(stub, method)(request, timeout=PATIENCE_S, metadata=metadata)
 
 
 def submit(live: LiveServer, body: job_pb2.Job) -> str:
@@ -202,6 +201,7 @@ def test_a_unit_of_a_live_host_another_model_and_another_serial_are_refused(live
             request = host_service_pb2.ConnectRequest(hello=hello)  # type: ignore[arg-type]
             stream = stub.Connect(iter([request]), metadata=live.metadata("host"))
             assert error_of(next, stream).reason == "HOST_CONFLICT"
+        rival.cut()
         assert rival.error is not None
         assert unit(live).state == venue_pb2.UNIT_STATE_IDLE, "the first host still has it"
     moved = Host(live, host="other")
@@ -263,11 +263,12 @@ def test_events_are_watched_without_gap_or_repeat_over_any_number_of_cuts(live: 
             sequence = answer.sequence
         last = live.core.hub.sequence
         live.until(lambda: steady.answers, lambda answers: answers[-1].sequence >= last)
-    whole = [event.sequence for answer in steady.answers for event in answer.events]
+    events = [event for answer in steady.answers for event in answer.events]
+    whole = [event.sequence for event in events]
 
     assert pieces == [each for each in whole if each <= sequence]
     assert whole == list(range(1, last + 1))
-    assert all(event.job.sequence == event.sequence for answer in steady.answers for event in answer.events if event.job.name)
+    assert all(event.job.sequence == event.sequence for event in events if event.job.name)
 
 
 def test_events_that_are_gone_or_not_yet_there_are_too_old(live: LiveServer) -> None:
