@@ -48,18 +48,21 @@ $(STAMPS)/venv:
 
 # Build tools first, so that our own packages build without fetching anything of their own.
 $(STAMPS)/server: $(STAMPS)/venv requirements/server.lock pyproject.toml client/pyproject.toml setup.py controller/kernel.c controller/kernel_step.h
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/server.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e client -e .
-	$(BIN)/python -m controller build || echo "no compiled kernel: the control core runs on NumPy, slower and bit for bit the same"
+	@echo "installing what the rooms need into $(VENV) (about 400 MB; a minute or two)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/server.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e client -e .
+	@$(BIN)/python -m controller build || echo "no compiled kernel: the control core runs on NumPy, slower and bit for bit the same"
 	@touch $@
 
 $(STAMPS)/robots: $(STAMPS)/server requirements/robots.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/robots.lock \
+	@echo "installing the real robot models (180 MB)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/robots.lock \
 	  || echo "the real robot models could not be installed: own models only"
 	@touch $@
 
 $(STAMPS)/test: $(STAMPS)/server requirements/test.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.lock
+	@echo "installing what the tests need"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.lock
 	@touch $@
 
 # Node builds the console. Where there is none, it comes from a Python wheel; without either, /ui/lite serves.
