@@ -67,6 +67,8 @@ class Settings:
     # After this wait, what fits the longest waiting job is kept for it.
     hold_after_s: float = 30.0
     queued_jobs_max: int = 20_000
+    # Watchers that fall further behind must list again. About 1 kB each on the disk.
+    events_kept: int = 500_000
 
     @classmethod
     def load(cls, path: Path) -> "Settings":
@@ -98,15 +100,22 @@ def settings_of(tables: Mapping[str, Any], source: str) -> Settings:
         _distinct([thing.id for thing in things], source, what)
     if not venue.vendors:
         raise BadConfiguration(f"{source}: a venue needs at least one [[vendor]]")
-    own = {"lease_ttl_s": 10.0, "hold_after_s": 30.0, "queued_jobs_max": 20_000}
+    own = {"lease_ttl_s": 10.0, "hold_after_s": 30.0, "queued_jobs_max": 20_000, "events_kept": 500_000}
     table = _table(tables, "scheduler", source)
     unknown = sorted(set(table) - set(own))
     if unknown:
         raise BadConfiguration(f"{source}: [scheduler] has no {unknown[0]}; it has {', '.join(own)}")
     values = {key: _positive(table.get(key, default), source, f"[scheduler] {key}") for key, default in own.items()}
-    if values["queued_jobs_max"] != int(values["queued_jobs_max"]):
-        raise BadConfiguration(f"{source}: [scheduler] queued_jobs_max is {values['queued_jobs_max']}, must be whole")
-    return Settings(venue, values["lease_ttl_s"], values["hold_after_s"], int(values["queued_jobs_max"]))
+    for key in ("queued_jobs_max", "events_kept"):
+        if values[key] != int(values[key]):
+            raise BadConfiguration(f"{source}: [scheduler] {key} is {values[key]}, must be whole")
+    return Settings(
+        venue,
+        lease_ttl_s=values["lease_ttl_s"],
+        hold_after_s=values["hold_after_s"],
+        queued_jobs_max=int(values["queued_jobs_max"]),
+        events_kept=int(values["events_kept"]),
+    )
 
 
 def _vendor(table: Mapping[str, Any], source: str) -> Vendor:

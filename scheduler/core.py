@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from scheduler import database
+from scheduler import database, events
 from scheduler.clock import Clock
 from scheduler.commands import ending, fleet, granting, inventory
 from scheduler.commands.submitting import Catalogue, Limits
@@ -128,6 +128,7 @@ class Core:
             await asyncio.sleep(SWEEP_PERIOD_S)
             try:
                 await self.run(ending.sweep())
+                await self.run(lambda tx: events.forget_old(tx, self.settings.events_kept))
             except Exception:
                 log.exception("sweep failed")
 

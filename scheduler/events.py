@@ -4,6 +4,15 @@ from palaestra.v1 import episode_pb2, event_pb2, job_pb2
 from scheduler import resources
 from scheduler.writer import Transaction
 
+FORGET_MAX = 1000
+
+
+def forget_old(tx: Transaction, kept: int) -> None:
+    """Delete the oldest events beyond the last `kept`, a bounded number at a time."""
+    oldest, latest = tx.db.execute("SELECT min(seq), max(seq) FROM event").fetchone()
+    if latest is not None and oldest <= latest - kept:
+        tx.db.execute("DELETE FROM event WHERE seq <= ?", (min(latest - kept, oldest + FORGET_MAX),))
+
 
 def job_changed(tx: Transaction, job_id: int, kind: str, message: str) -> None:
     """Bump the job's version and append its event."""

@@ -119,19 +119,20 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
     ) -> AsyncIterator[venue_service_pb2.WatchEventsResponse]:
         core, reader = self._core, caller()
         sequence = request.after_sequence
-        oldest = core.read.execute("SELECT coalesce(min(seq), 1) FROM event").fetchone()[0]
-        if sequence + 1 < oldest or sequence > core.hub.sequence:
-            raise PalaestraError(
-                "EVENTS_TOO_OLD", f"events after {sequence} cannot be given; kept are {oldest} to {core.hub.sequence}"
-            )
         while True:
             upto = core.hub.sequence
+            # Looked at each time: a slow reader may be overtaken on the way, and must not miss events unknowingly.
+            oldest = core.read.execute("SELECT coalesce(min(seq), 1) FROM event").fetchone()[0]
+            if sequence + 1 < oldest or sequence > upto:
+                raise PalaestraError(
+                    "EVENTS_TOO_OLD", f"events after {sequence} cannot be given; kept are {oldest} to {upto}"
+                )
             mine = "1" if reader.role is Role.OPERATOR else "(vendor IS NULL OR vendor = :vendor)"
             rows = core.read.execute(
                 f"SELECT * FROM event WHERE seq > :after AND seq <= :upto AND {mine} ORDER BY seq LIMIT :block",
                 {"after": sequence, "upto": upto, "vendor": reader.vendor, "block": EVENT_BLOCK},
             ).fetchall()
-            sequence = rows[-1]["seq"] if len(rows) == EVENT_BLOCK else max(upto, sequence)
+            sequence = rows[-1]["seq"] if len(rows) == EVENT_BLOCK else upto
             yield venue_service_pb2.WatchEventsResponse(
                 events=[resources.event(row, reader) for row in rows],
                 sequence=sequence,

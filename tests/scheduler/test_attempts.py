@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2
+from scheduler import events
 from scheduler.commands import ending, granting, inventory, running
 from scheduler.commands.ending import BACKOFF_FIRST_S, CANCEL_GRACE_S, LOST_MAX, STOP_MARGIN_S
 from scheduler.lifecycle import LeaseState
@@ -185,10 +186,11 @@ def test_what_the_venue_broke_is_not_counted_against_the_job(tmp_path: Path) -> 
     async def scene(site: Site) -> None:
         await site.connect(units=[])
         body = await site.submit(job(0, 1, max_attempts=1))
+        await site.settle()
         for _ in range(LOST_MAX):
-            assert site.get(body.name).state == QUEUED
-            await site.sweep(40.0)
+            assert site.get(body.name).state == GRANTED
             await site.finish(await site.start(body), FAILED, failure=FAULT)
+            await site.sweep(40.0)
         row = site.row("SELECT * FROM job")
         assert (row["failed_count"], row["lost_count"], row["attempt_count"]) == (0, LOST_MAX - 1, LOST_MAX)
         assert site.get(body.name).state == job_pb2.JOB_STATE_FAILED
@@ -415,6 +417,20 @@ def test_a_restarted_scheduler_gives_leases_a_full_time_to_live(tmp_path: Path) 
         site.clock.pass_s(540.0)
         await site.run(inventory.recover(TTL_S))
         assert lease(site)["expire_ns"] == lease(site)["end_by_ns"]
+
+    play(tmp_path, scene)
+
+
+def test_no_more_events_are_kept_than_was_set(tmp_path: Path) -> None:
+    """The oldest go, and numbers go on growing."""
+
+    async def scene(site: Site) -> None:
+        for _ in range(30):
+            await site.submit(job())
+        await site.run(lambda tx: events.forget_old(tx, 10))
+        assert [row["seq"] for row in site.rows("SELECT seq FROM event")] == list(range(21, 31))
+        await site.run(lambda tx: events.forget_old(tx, 10))
+        assert (await site.submit(job())).sequence == 31
 
     play(tmp_path, scene)
 

@@ -1,5 +1,6 @@
 """The one writer: group commit, neighbours, full disks, bounded queues, callers that give up."""
 
+import queue
 import sqlite3
 import threading
 import time
@@ -82,16 +83,16 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 def test_an_answer_comes_only_after_the_commit(desk: Desk) -> None:
     """Whoever has an answer finds its effect with another connection."""
-    seen: list[list[int]] = []
+    seen: queue.Queue[list[int]] = queue.Queue()
     release = desk.hold()
     futures = [desk.writer.submit(insert(n)) for n in range(5)]
     for future in futures:
-        future.add_done_callback(lambda _: seen.append(desk.numbers()))
+        future.add_done_callback(lambda _: seen.put(desk.numbers()))
     assert not any(future.done() for future in futures)
     release()
 
     assert [future.result(PATIENCE_S) for future in futures] == [0, 1, 2, 3, 4]
-    assert seen == [[0, 1, 2, 3, 4]] * 5, "one commit for all"
+    assert [seen.get(timeout=PATIENCE_S) for _ in futures] == [[0, 1, 2, 3, 4]] * 5, "one commit for all"
 
 
 def test_a_refused_command_leaves_no_trace_and_does_not_spoil_its_neighbours(desk: Desk) -> None:
