@@ -50,6 +50,8 @@ def main() -> int:
         menagerie_root=Path(root) if root else None,
     )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Ray's default of 15 would have whoever sends targets to robots wait for everybody else.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     if folder is not None:
         # Ray's own would be a world-readable file in the home folder.
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)

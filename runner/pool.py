@@ -47,15 +47,12 @@ class Pool:
         self._actor: Any = ray.remote(**options)(Worker)
         self._idle: list[Any] = []
         self._busy: set[Any] = set()
-        self._refill: set[asyncio.Task[None]] = set()
+        self._refill: asyncio.Task[None] | None = None
 
     async def warm(self) -> None:
-        """Have the configured number of idle workers ready. Raises NoWorker if there is none afterwards."""
-        self._fill()
-        if self._refill:
-            await asyncio.wait(set(self._refill))
-        if self._settings.warm_workers and not self._idle:
-            raise NoWorker("Ray starts no worker; see its log")
+        """Have the configured number of idle workers ready. Raises NoWorker."""
+        missing = self._settings.warm_workers - len(self._idle)
+        self._idle += await asyncio.gather(*(self._started() for _ in range(missing)))
 
     async def take(self) -> Any:
         """Return a worker that is ready; the pool refills itself behind it. Raises NoWorker."""
@@ -98,24 +95,19 @@ class Pool:
         ray.kill(worker, no_restart=True)
 
     def _fill(self) -> None:
-        """Start as many workers behind the caller as are missing.
-
-        Busy ones count: they come back. Starting another for each one taken would cost a start and an end per attempt.
-        """
-        missing = self._settings.warm_workers - len(self._idle) - len(self._busy) - len(self._refill)
-        for _ in range(missing):
-            task = asyncio.create_task(self._add())
-            self._refill.add(task)
-            task.add_done_callback(self._refill.discard)
+        """Start the workers that are missing behind the caller."""
+        if self._refill is None or self._refill.done():
+            self._refill = asyncio.create_task(self._add())
 
     async def _add(self) -> None:
-        try:
-            worker = await self._started()
-        except NoWorker as error:
-            # Whoever needs one next finds out for himself.
-            log.warning("%s", error)
-            return
-        self.give_back(worker)
+        # One after the other: they compete for the cores with the attempts that the others have just begun.
+        while len(self._idle) < self._settings.warm_workers:
+            try:
+                self.give_back(await self._started())
+            except NoWorker as error:
+                # Whoever needs one next finds out for himself.
+                log.warning("%s", error)
+                return
 
     async def _started(self) -> Any:
         worker = self._actor.remote(self._settings)
