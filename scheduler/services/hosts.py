@@ -30,23 +30,20 @@ class HostService(host_service_pb2_grpc.HostServiceServicer):
             raise PalaestraError("INVALID_FIELD", f"message: {problem}", metadata={"field": "message", "rule": problem})
         hello = first.hello
         connection = _Connection(core, hello)
-        before = core.hosts.get(connection.key)
         # Known as live before it is registered, so that of two hosts that come at once with one unit the second loses.
         core.hosts[connection.key] = connection
         try:
             await core.run(fleet.hello(hello, core.venue, core.hosts))
-        except BaseException:
-            connection.forget(before)
-            raise
-        reader = asyncio.create_task(connection.read(requests))
-        try:
-            async for response in connection.responses(reader):
-                yield response
+            reader = asyncio.create_task(connection.read(requests))
+            try:
+                async for response in connection.responses(reader):
+                    yield response
+            finally:
+                reader.cancel()
         finally:
-            reader.cancel()
             # A host that comes back after a cut may be here before we notice the cut: then its units are not gone.
             if connection.newest:
-                connection.forget(None)
+                del core.hosts[connection.key]
                 await core.run(fleet.offline(hello.host, hello.instance))
 
 
@@ -65,15 +62,6 @@ class _Connection:
     def newest(self) -> bool:
         """Whether no later stream of the same host process took this one's place."""
         return self._core.hosts.get(self.key) is self
-
-    def forget(self, before: object) -> None:
-        """Give the place back to the stream that had it before, if this one still has it."""
-        if not self.newest:
-            return
-        if before is None:
-            del self._core.hosts[self.key]
-        else:
-            self._core.hosts[self.key] = before
 
     async def read(self, requests: AsyncIterator[host_service_pb2.ConnectRequest]) -> None:
         """Write down what changes from beat to beat. Ends when the host closes."""
