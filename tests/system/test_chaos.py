@@ -1,0 +1,104 @@
+"""kill -9 of everything in turn, while jobs run: no acknowledged job is lost, no unit is granted twice."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from palaestra import jobs
+from palaestra.v1 import episode_pb2, job_pb2
+from tests.system.hall import PATIENCE_S, Hall, is_running
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
+
+
+def test_a_killed_worker_s_job_is_tried_again(hall: Hall) -> None:
+    job = hall.acme.submit(jobs.train("reach", "own_arm", iterations=200, directions=4))
+    hall.until(hall.acme, job.name, lambda found: found.progress.fraction > 0.0)
+    os.kill(working_pid(hall), signal.SIGKILL)
+    again = hall.until(hall.acme, job.name, lambda found: is_running(found) and len(found.attempts) == 2)
+    goes_on = hall.until(hall.acme, job.name, lambda found: found.progress.fraction > again.progress.fraction)
+    hall.acme.cancel(job.name)
+
+    assert {attempt.failure.reason for attempt in goes_on.attempts} == {"RUNNER_LOST", ""}
+    assert any("goes on after iteration" in line.text for line in hall.acme.log(job.name))
+    assert hall.acme.wait(job.name, PATIENCE_S).state == job_pb2.JOB_STATE_CANCELLED
+
+
+@pytest.mark.parametrize("victim", ["scheduler", "runner", "host-one", "api"])
+def test_no_job_is_lost_and_nothing_granted_twice_when_it_is_killed(hall: Hall, victim: str) -> None:
+    """Jobs of two vendors for arms, dogs, slots and the cell are submitted around the kill; all of them end well."""
+    arm, dog = jobs.unit(robot_class="arm"), jobs.unit(robot_class="quadruped")
+    bench = jobs.cell(scenario="bench-assembly")
+    submitted = [
+        (client, client.submit(job).name)
+        for client in (hall.acme, hall.bolt)
+        for job in (
+            jobs.collect(motion="reach_around", episodes=2, episode_s=1.5, units=[arm], cell=bench),
+            jobs.collect(motion="trot_in_place", episodes=2, episode_s=1.5, units=[dog]),
+            jobs.train("reach", "own_arm", iterations=3, directions=4),
+        )
+    ]
+    running(hall, submitted, 3)
+    process = hall.process(victim)
+    killed = process.pid
+    assert killed is not None
+    os.kill(killed, signal.SIGKILL)
+    # Also in the middle of it a vendor gets its job in: the client waits for the scheduler.
+    late = hall.acme.submit(jobs.collect(motion="reach_around", episodes=1, episode_s=1.0, units=[arm]))
+    submitted.append((hall.acme, late.name))
+
+    for client, name in submitted:
+        ended = client.wait(name, PATIENCE_S)
+        assert ended.state == job_pb2.JOB_STATE_SUCCEEDED, str(ended)
+        if ended.HasField("collect"):
+            good = [e for e in client.episodes(name) if e.outcome == episode_pb2.EPISODE_OUTCOME_SUCCESS]
+            assert len(good) >= ended.collect.episodes
+    assert process.pid not in (None, killed)
+    check_grants(hall)
+    check_episodes(hall)
+
+
+def running(hall: Hall, submitted: list, wanted: int) -> None:  # type: ignore[type-arg]
+    """Wait until so many of the jobs run."""
+    give_up_s = time.monotonic() + PATIENCE_S
+    while sum(is_running(client.job(name)) for client, name in submitted) < wanted:
+        assert time.monotonic() < give_up_s, "the jobs do not start"
+        time.sleep(0.05)
+
+
+def check_grants(hall: Hall) -> None:
+    """No unit was ever in two open leases, and its epochs only rose."""
+    rows = hall.read("SELECT unit, epoch, grant_ns, free_ns FROM lease_unit ORDER BY unit, epoch")
+    assert rows
+    for before, after in zip(rows, rows[1:], strict=False):
+        if before["unit"] == after["unit"]:
+            assert before["epoch"] < after["epoch"]
+            assert before["free_ns"] is not None
+            assert before["free_ns"] <= after["grant_ns"]
+
+
+def check_episodes(hall: Hall) -> None:
+    """Each (attempt, index) is in the catalogue once, and its bytes are in the store."""
+    twice = hall.read("SELECT job_id, attempt, number FROM episode GROUP BY 1, 2, 3 HAVING count(*) > 1")
+    assert not [tuple(row) for row in twice]
+    objects = hall.supervisor.data / "store" / "objects"
+    for (body,) in hall.read("SELECT body FROM episode"):
+        sha256 = episode_pb2.Episode.FromString(body).content.sha256
+        assert list(objects.rglob(f"*{sha256}*")), f"{sha256} is not in the store"
+
+
+def working_pid(hall: Hall) -> int:
+    """Return the worker process of the runner's session that has used most time: the one that trains."""
+    from venue.process import session_members
+
+    runner = hall.process("runner").pid
+    assert runner is not None
+    used = {}
+    for pid in session_members(runner):
+        with open(f"/proc/{pid}/stat") as stat, open(f"/proc/{pid}/cmdline") as line:
+            fields = stat.read().rpartition(")")[2].split()
+            if "ray::" in line.read():
+                used[pid] = int(fields[11]) + int(fields[12])
+    return max(used, key=lambda pid: used[pid])
