@@ -1,6 +1,6 @@
 """From a vendor's submit call to the first torque of a robot, and durable submissions per second.
 
-`first_torque_ms_*`: a whole venue on loopback, one idle emulated arm, jobs one after the other; the time from before the
+`first_torque_ms_*`: a whole venue on loopback, one idle emulated arm, jobs one by one; the time from before the
 submit call to the first non-zero torque that the control loop puts out. `unary_per_s`: one scheduler, 32 concurrent
 callers, every job on the disk before it is acknowledged. Peers in the same run: a gRPC server whose handler does
 nothing, and single commits of one row to SQLite with synchronous=FULL.
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+
 from palaestra import AsyncClient, Client, jobs
 from palaestra.v1 import job_pb2, venue_pb2
 from venue.profile import Profile

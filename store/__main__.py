@@ -31,24 +31,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m store", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    inspect = commands.add_parser(
-        "inspect", help="print header, outcome and size of a sealed episode as JSON"
-    )
+    inspect = commands.add_parser("inspect", help="print header, outcome and size of a sealed episode as JSON")
     inspect.add_argument("file", type=Path, help="a sealed episode, i.e. an object")
     inspect.set_defaults(run=_inspect)
 
-    verify = commands.add_parser(
-        "verify", help="read every object and check its hash; names the damaged ones"
-    )
+    verify = commands.add_parser("verify", help="read every object and check its hash; names the damaged ones")
     verify.add_argument("root", type=Path, help="folder of the object store")
     verify.set_defaults(run=_verify)
 
     export = commands.add_parser(
         "export", help="write episodes as a LeRobot v3.0 data set, one folder per body if bodies are mixed"
     )
-    export.add_argument(
-        "--objects", type=Path, required=True, metavar="ROOT", help="folder of the object store"
-    )
+    export.add_argument("--objects", type=Path, required=True, metavar="ROOT", help="folder of the object store")
     export.add_argument(
         "--sha",
         action="append",
@@ -62,9 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 
     plot = commands.add_parser("plot", help="draw positions, velocities and efforts of an episode")
     plot.add_argument("file", type=Path, help="a sealed episode, i.e. an object")
-    plot.add_argument(
-        "out", type=Path, metavar="OUT.png", help="image to write; the suffix chooses the format"
-    )
+    plot.add_argument("out", type=Path, metavar="OUT.png", help="image to write; the suffix chooses the format")
     plot.set_defaults(run=_plot)
 
     clean = commands.add_parser("clean", help="remove what killed recorders left in a spool folder")

@@ -59,8 +59,7 @@ class FeatureStats:
             mean=mean,
             std=np.sqrt((weights * variances).sum(axis=0)),
             quantiles={
-                name: (weights * np.stack([part.quantiles[name] for part in parts])).sum(axis=0)
-                for name in QUANTILES
+                name: (weights * np.stack([part.quantiles[name] for part in parts])).sum(axis=0) for name in QUANTILES
             },
         )
 

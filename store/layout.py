@@ -56,6 +56,4 @@ def check_block(
             continue
         row, column = (int(i) for i in np.argwhere(~np.isfinite(values))[0])
         names = BASE_POSE_NAMES if signal == BASE_POSE else header.joint_names
-        raise InvalidEpisode(
-            f"{signal}: row {first_row + row}: {names[column]} is {values[row, column]}, not finite"
-        )
+        raise InvalidEpisode(f"{signal}: row {first_row + row}: {names[column]} is {values[row, column]}, not finite")

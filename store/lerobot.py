@@ -145,9 +145,7 @@ def _body(header: EpisodeHeader) -> tuple[str, tuple[str, ...]]:
     return header.robot_model, header.joint_names
 
 
-def _folder_name(
-    robot_model: str, joint_names: tuple[str, ...], bodies: Sequence[tuple[str, tuple[str, ...]]]
-) -> str:
+def _folder_name(robot_model: str, joint_names: tuple[str, ...], bodies: Sequence[tuple[str, tuple[str, ...]]]) -> str:
     """Return a safe folder name for a body; a hash tells apart bodies whose names would be the same."""
     names = [_slug(model) for model, _ in bodies]
     slug = _slug(robot_model)
@@ -405,9 +403,7 @@ def _write_tasks(path: Path, tasks: list[str]) -> None:
         "pandas_version": "2.0.0",
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(
-        table.replace_schema_metadata({"pandas": json.dumps(described)}), path, compression="snappy"
-    )
+    pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(described)}), path, compression="snappy")
 
 
 def _write_episodes(path: Path, rows: list[dict[str, Any]], features: dict[str, dict[str, Any]]) -> None:

@@ -138,8 +138,7 @@ def _check_claims(path: Path, parquet: Any, header: EpisodeHeader, max_values: i
     rows = metadata.num_rows
     if rows < 1 or rows * header.row_values > max_values:
         raise BrokenEpisode(
-            f"{path.name}: claims {rows} rows of {header.row_values} values; "
-            f"1 row to {max_values} values are decoded"
+            f"{path.name}: claims {rows} rows of {header.row_values} values; 1 row to {max_values} values are decoded"
         )
     found, wanted = parquet.schema_arrow.remove_metadata(), schema_of(header)
     if not found.equals(wanted):

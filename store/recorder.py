@@ -70,8 +70,7 @@ class EpisodeRecorder:
         self._max_rows = MAX_VALUES // header.row_values
         self._time_s = np.empty(self._block_rows)
         self._signals = {
-            signal: np.empty((self._block_rows, header.width(signal)), np.float32)
-            for signal in header.signals
+            signal: np.empty((self._block_rows, header.width(signal)), np.float32) for signal in header.signals
         }
         # `append` is called at the rate of the robot: no lookups by name there.
         self._state, self._velocity = self._signals[STATE], self._signals[VELOCITY]
@@ -294,7 +293,5 @@ def write_sealed(table: Any, path: Path) -> None:
 def _put(block: np.ndarray, row: int, values: Values, signal: str, recorder: EpisodeRecorder) -> None:
     # numpy would spread a single value over the row: the shape is checked first.
     if np.shape(values) != block.shape[1:]:
-        raise recorder._fail(
-            InvalidEpisode(f"{signal}: shape {np.shape(values)} instead of {block.shape[1:]}")
-        )
+        raise recorder._fail(InvalidEpisode(f"{signal}: shape {np.shape(values)} instead of {block.shape[1:]}"))
     block[row] = values

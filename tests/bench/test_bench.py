@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from bench.__main__ import BENCHES
 
 ROOT = Path(__file__).parents[2]

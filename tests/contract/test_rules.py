@@ -3,6 +3,7 @@
 import re
 
 from google.protobuf.descriptor import FieldDescriptor
+
 from palaestra.errors import REASONS
 from palaestra.v1 import (
     episode_service_pb2,

@@ -28,9 +28,7 @@ Signals = dict[str, np.ndarray]
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker of the tests that need a LeRobot installation."""
-    config.addinivalue_line(
-        "markers", "lerobot: reads our export with the real LeRobot, where it is installed"
-    )
+    config.addinivalue_line("markers", "lerobot: reads our export with the real LeRobot, where it is installed")
 
 
 def build_header(joints: int = 3, *, base_pose: bool = False, **changes: Any) -> EpisodeHeader:

@@ -168,9 +168,7 @@ def read_data(root: Path, info: dict[str, Any], episodes: list[dict[str, Any]]) 
     return {name: np.array(table[name].to_pylist()) for name in table.column_names}
 
 
-def check_indices(
-    columns: dict[str, np.ndarray], episodes: list[dict[str, Any]], tasks: list[str], fps: int
-) -> None:
+def check_indices(columns: dict[str, np.ndarray], episodes: list[dict[str, Any]], tasks: list[str], fps: int) -> None:
     """Check that episodes follow each other without holes and that each row knows its place."""
     end = 0
     for row in episodes:
@@ -251,9 +249,7 @@ def test_a_slower_view_is_resampled_and_says_how(house: Any, tmp_path: Path) -> 
         straight = np.interp(at_s, episode.time_s, episode.signals["observation.state"][:, joint])
         assert np.allclose(read.columns["observation.state"][:, joint], straight, atol=1e-6)
     held = np.floor(at_s * 500 + 1e-6).astype(int)
-    assert np.array_equal(
-        read.columns["action"].astype(np.float32), episode.signals["action"][np.minimum(held, 1000)]
-    )
+    assert np.array_equal(read.columns["action"].astype(np.float32), episode.signals["action"][np.minimum(held, 1000)])
     assert read.sidecar["resampling"]["observation.state"] == "linear"
     assert read.sidecar["resampling"]["action"] == "hold"
     (provenance,) = read.sidecar["episodes"]
@@ -320,9 +316,7 @@ def test_the_same_episodes_give_the_same_bytes(house: Any, tmp_path: Path) -> No
     assert tree(tmp_path / "a") != tree(tmp_path / "c")
 
 
-def test_bodies_are_not_mixed_in_one_data_set_but_a_job_is_split(
-    house: Any, make_header: Any, tmp_path: Path
-) -> None:
+def test_bodies_are_not_mixed_in_one_data_set_but_a_job_is_split(house: Any, make_header: Any, tmp_path: Path) -> None:
     """Two models, and one of them with another set of joints: three data sets, each strictly right."""
     headers = [
         make_header(robot_model="maker/robotModels/A1"),
@@ -333,9 +327,7 @@ def test_bodies_are_not_mixed_in_one_data_set_but_a_job_is_split(
     digests = [house.seal(header, seed=i).sha256 for i, header in enumerate(headers)]
     seen: list[tuple[int, int]] = []
 
-    with pytest.raises(
-        ExportRefused, match=r"'maker/robotModels/B2' with 4 joints .* 'maker/robotModels/A1'"
-    ):
+    with pytest.raises(ExportRefused, match=r"'maker/robotModels/B2' with 4 joints .* 'maker/robotModels/A1'"):
         export_lerobot(house.objects, digests, tmp_path / "one", 100)
     datasets = export_job(
         house.objects, digests, tmp_path / "job", 100, progress=lambda done, total: seen.append((done, total))
@@ -362,9 +354,7 @@ def test_a_job_with_one_body_is_one_data_set(house: Any, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["../../evil", "..", "/", "", "\x00", "a" * 300, "机器人"])
-def test_a_robot_model_never_names_a_folder_outside(
-    house: Any, make_header: Any, tmp_path: Path, name: str
-) -> None:
+def test_a_robot_model_never_names_a_folder_outside(house: Any, make_header: Any, tmp_path: Path, name: str) -> None:
     """Whatever the header says, the folders lie inside the target."""
     model = name if name.strip() and "\x00" not in name and len(name) < 256 else f"{name[:10]!r}"
     digests = [house.seal(make_header(robot_model=m)).sha256 for m in (model, "other")]
@@ -382,9 +372,7 @@ def test_a_rate_that_is_none_is_refused(house: Any, tmp_path: Path, fps: Any) ->
         export_lerobot(house.objects, [house.seal().sha256], tmp_path / "out", fps)
 
 
-def test_what_cannot_be_exported_is_named_and_leaves_nothing(
-    house: Any, make_header: Any, tmp_path: Path
-) -> None:
+def test_what_cannot_be_exported_is_named_and_leaves_nothing(house: Any, make_header: Any, tmp_path: Path) -> None:
     """None, doubled, missing, ill-formed names, damaged bytes, other units, too many steps."""
     good = house.seal()
     damaged = house.seal(seed=1)
@@ -446,9 +434,7 @@ def test_a_target_that_somebody_takes_meanwhile_is_left_alone(house: Any, tmp_pa
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["note"]
 
 
-def test_the_target_appears_only_when_it_is_whole(
-    house: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_target_appears_only_when_it_is_whole(house: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While episodes are written there is no target; a disk full at the last flush leaves none."""
     digests = [house.seal(seed=seed).sha256 for seed in range(3)]
     seen = []

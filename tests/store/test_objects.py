@@ -27,9 +27,7 @@ BAD_NAMES = [
 class ObjectStoreContract:
     """What every object store does; a new one inherits these tests and gives the fixture `objects`."""
 
-    def test_what_was_put_can_be_opened_verified_and_listed(
-        self, objects: ObjectStore, tmp_path: Path
-    ) -> None:
+    def test_what_was_put_can_be_opened_verified_and_listed(self, objects: ObjectStore, tmp_path: Path) -> None:
         """One file in, the same bytes out, under their hash."""
         source = tmp_path / "source"
         source.write_bytes(b"bytes" * 1000)
@@ -110,9 +108,7 @@ class TestLocalObjects(ObjectStoreContract):
         assert {path.stat().st_mode & 0o777 for path in paths if path.is_dir()} == {0o700}
         assert {path.stat().st_mode & 0o777 for path in paths if path.is_file()} == {0o600}
 
-    def test_altered_bytes_are_found_and_putting_again_heals(
-        self, objects: LocalObjects, tmp_path: Path
-    ) -> None:
+    def test_altered_bytes_are_found_and_putting_again_heals(self, objects: LocalObjects, tmp_path: Path) -> None:
         """One byte differs: the object is broken, until the true bytes come again."""
         (tmp_path / "source").write_bytes(b"true bytes")
         stored = objects.put_file(tmp_path / "source")
@@ -146,9 +142,7 @@ class TestLocalObjects(ObjectStoreContract):
 
         assert calls == ["fsync file", "rename", "fsync folder"]
 
-    def test_a_source_on_another_file_system_is_copied_first(
-        self, objects: LocalObjects, tmp_path: Path
-    ) -> None:
+    def test_a_source_on_another_file_system_is_copied_first(self, objects: LocalObjects, tmp_path: Path) -> None:
         """The move ends the same way, and the working folder is empty afterwards."""
         other = Path("/dev/shm")
         if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:

@@ -148,18 +148,14 @@ LIES: dict[str, tuple[Lie, str]] = {
     "clock going back": (lambda t, h: t.slice(0, 100).take(list(range(99, -1, -1))), "time_s: row 1"),
     "no rows": (lambda t, h: t.slice(0, 0), "claims 0 rows"),
     "signals that the header does not declare": (
-        lambda t, h: with_words(
-            t, header=type(h)(**{**vars(h), "units": joint_units(base_pose=True)}).to_json()
-        ),
+        lambda t, h: with_words(t, header=type(h)(**{**vars(h), "units": joint_units(base_pose=True)}).to_json()),
         "columns",
     ),
 }
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_lying_file_is_broken_and_the_lie_is_named(
-    sealed: Path, tmp_path: Path, make_header: Any, lie: str
-) -> None:
+def test_a_lying_file_is_broken_and_the_lie_is_named(sealed: Path, tmp_path: Path, make_header: Any, lie: str) -> None:
     """Well-formed Parquet that is not the episode it says it is."""
     change, words = LIES[lie]
     write_sealed(change(pq.read_table(sealed), make_header()), tmp_path / "liar")

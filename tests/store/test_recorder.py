@@ -137,9 +137,7 @@ def test_a_number_too_big_for_the_file_is_refused(house: Any, make_header: Any, 
 
 
 @pytest.mark.parametrize("block_bytes", [1000, 1 << 20])
-@pytest.mark.parametrize(
-    ("row", "value"), [(50, 0.49), (51, 0.5), (51, 0.2), (50, -1.0), (18, np.nan), (0, np.inf)]
-)
+@pytest.mark.parametrize(("row", "value"), [(50, 0.49), (51, 0.5), (51, 0.2), (50, -1.0), (18, np.nan), (0, np.inf)])
 def test_a_clock_that_does_not_run_forward_is_refused(
     house: Any, make_header: Any, make_rows: Any, block_bytes: int, row: int, value: float
 ) -> None:
