@@ -37,6 +37,10 @@ RETURN_S = 0.6
 OPEN_PATIENCE_S = 5.0
 OPEN_PAUSE_S = 0.02
 OPEN_ANSWER_S = 5.0
+# A host that was not heard of for so long has not heard us either.
+DEAF_S = 0.08
+# By as much targets may be late and be made up for.
+SLIP_S = 0.01
 CLOSE_S = 2.0
 CLOSE_FAILED_S = 0.3
 NOT_YET = frozenset({"LEASE_NOT_ACTIVE", "SHUTTING_DOWN", "UNIT_BUSY"})
@@ -155,8 +159,6 @@ class _Take:
             if self._over or block.rows == 0:
                 return
             times = np.array(block.time_s)
-            if self._start_s is None:
-                self._start_s = float(times[0])
             signals = {
                 STATE: _rows(block.position_rad, block.rows),
                 VELOCITY: _rows(block.velocity_rad_s, block.rows),
@@ -165,7 +167,13 @@ class _Take:
             }
             if BASE_POSE in self._recorder.header.signals:
                 signals[BASE_POSE] = _rows(block.base_pose, block.rows)
-            self._recorder.extend(times - self._start_s, signals)
+            # A broken sensor's rows are no data, and must not cost those before them.
+            good = np.all([np.isfinite(values).all(axis=1) for values in signals.values()], axis=0)
+            if not good.any():
+                return
+            if self._start_s is None:
+                self._start_s = float(times[good][0])
+            self._recorder.extend(times[good] - self._start_s, {name: values[good] for name, values in signals.items()})
 
     def settle(self) -> None:
         """Wait until the last row is in; from then on none is added."""
@@ -187,6 +195,8 @@ class UnitDrive:
         # Written by the drive's thread, read by the reader's; replacing a reference needs no lock.
         self._take: _Take | None = None
         self._sequence = 0
+        # When the host last sent samples; it does every 20 ms.
+        self._heard_s = 0.0
         self._last = np.zeros(0)
         self._refusals: set[str] = set()
         # Whether the unit tells where its base is; known from its first samples.
@@ -269,14 +279,21 @@ class UnitDrive:
     def _steps(self, count: int) -> Iterator[int]:
         """Yield 0 to count - 1 at policy rate, by an absolute schedule.
 
-        Steps that are past already are left out: sent late and all at once they would make the robot jump.
+        The schedule slips when we are late, or when the host is: targets that were left out, or that a host which stood
+        still gets all at once, would make the robot jump, and its control core stops it for that.
         """
-        start_s = time.monotonic()
-        step = 0
-        while step < count:
+        due_s = time.monotonic()
+        for step in range(count):
             yield step
-            step = max(step + 1, int((time.monotonic() - start_s) * POLICY_HZ))
-            self._attempt.wait(start_s + step / POLICY_HZ - time.monotonic())
+            while not self._is_heard():
+                # The same target again: the host's watchdog is to see us as soon as the host sees anything.
+                self._send(self._last)
+                self._attempt.wait(1.0 / POLICY_HZ)
+            due_s = max(due_s + 1.0 / POLICY_HZ, time.monotonic() - SLIP_S)
+            self._attempt.wait(due_s - time.monotonic())
+
+    def _is_heard(self) -> bool:
+        return time.monotonic() - self._heard_s < DEAF_S
 
     def _send(self, target: Array) -> None:
         if self._ended is not None:
@@ -318,6 +335,7 @@ class UnitDrive:
             raise PalaestraError(first.ended.reason or "LEASE_NOT_ACTIVE", first.ended.message)
         self.opened = first.opened
         self._last = np.array(self.opened.position_rad)
+        self._heard_s = time.monotonic()
 
     def _read(self) -> None:
         """Take what the host sends until the stream ends."""
@@ -325,6 +343,7 @@ class UnitDrive:
             for response in self._responses:
                 kind = response.WhichOneof("message")
                 if kind == "samples":
+                    self._heard_s = time.monotonic()
                     self.has_base_pose = self.has_base_pose or len(response.samples.base_pose) > 0
                     if (take := self._take) is not None:
                         take.add(response.samples)
