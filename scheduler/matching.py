@@ -20,9 +20,7 @@ def matches(request: UnitRequest, unit: Unit) -> bool:
 def cell_matches(request: CellRequest, cell: Cell) -> bool:
     """Whether every set field of the request is the cell's."""
     return (
-        request.cell in ("", cell.cell)
-        and request.scenario in ("", cell.scenario)
-        and request.level in (0, cell.level)
+        request.cell in ("", cell.cell) and request.scenario in ("", cell.scenario) and request.level in (0, cell.level)
     )
 
 

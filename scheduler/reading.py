@@ -60,6 +60,4 @@ def page(
         conditions.append((f"{alias}.id < ?", int(page.after)))
     clause = " AND ".join(text for text, _ in conditions) or "1"
     values = [value for _, value in conditions]
-    return db.execute(
-        f"{select} WHERE {clause} ORDER BY {alias}.id DESC LIMIT ?", (*values, page.size + 1)
-    ).fetchall()
+    return db.execute(f"{select} WHERE {clause} ORDER BY {alias}.id DESC LIMIT ?", (*values, page.size + 1)).fetchall()

@@ -159,9 +159,7 @@ def cancel(vendor: str, uid: str, etag: str) -> Command[None]:
             return
         ended_ns = tx.now_ns if after.ended else None
         tx.db.execute("UPDATE job SET state = ?, end_ns = ? WHERE id = ?", (after, ended_ns, job["id"]))
-        tx.db.execute(
-            "UPDATE attempt SET cancel_ns = ? WHERE job_id = ? AND state IN (1, 2)", (tx.now_ns, job["id"])
-        )
+        tx.db.execute("UPDATE attempt SET cancel_ns = ? WHERE job_id = ? AND state IN (1, 2)", (tx.now_ns, job["id"]))
         events.job_changed(tx, job["id"], f"job.{after.name.lower()}", "")
         tx.wants_cycle = True
 

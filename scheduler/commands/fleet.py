@@ -130,9 +130,7 @@ def _apply_status(tx: Transaction, row: sqlite3.Row, status: host_service_pb2.Un
         events.unit_changed(tx, unit, kind, status.fault)
         tx.wants_cycle = True
     if safe_epoch > row["safe_epoch"]:
-        holder = tx.db.execute(
-            "SELECT lease_id FROM lease_unit WHERE unit = ? AND free_ns IS NULL", (unit,)
-        ).fetchone()
+        holder = tx.db.execute("SELECT lease_id FROM lease_unit WHERE unit = ? AND free_ns IS NULL", (unit,)).fetchone()
         if holder is not None:
             free_rested_units(tx, holder["lease_id"])
         else:

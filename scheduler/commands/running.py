@@ -127,9 +127,7 @@ def catalogue(request: runner_service_pb2.CatalogueEpisodeRequest) -> Command[ep
     def command(tx: Transaction) -> episode_pb2.Episode:
         row = find(tx, request.attempt)
         key = (row["job_id"], row["number"], request.episode.index)
-        earlier = tx.db.execute(
-            "SELECT * FROM episode WHERE job_id = ? AND attempt = ? AND number = ?", key
-        ).fetchone()
+        earlier = tx.db.execute("SELECT * FROM episode WHERE job_id = ? AND attempt = ? AND number = ?", key).fetchone()
         if earlier is not None:
             return resources.episode(earlier)
         row = _owned(tx, request.attempt, request.instance)

@@ -81,9 +81,7 @@ class _Checks:
         self._limits = limits
         self._inventory = State(tx.now_ns, snapshot.units(tx.db), snapshot.slots(tx.db), snapshot.cells(tx.db))
         self._problems: dict[Claim, tuple[str, str] | None] = {}
-        self._queued = tx.db.execute(
-            "SELECT count(*) FROM job WHERE vendor = ? AND state = 1", (vendor,)
-        ).fetchone()[0]
+        self._queued = tx.db.execute("SELECT count(*) FROM job WHERE vendor = ? AND state = 1", (vendor,)).fetchone()[0]
 
     def depth(self) -> None:
         """Raise QUEUE_FULL if the vendor has as many waiting jobs as it may."""
@@ -117,9 +115,7 @@ def _checks(tx: Transaction, vendor: str, catalogue: Catalogue, limits: Limits) 
     return found
 
 
-def _submit(
-    tx: Transaction, vendor: str, request: job_service_pb2.SubmitJobRequest, checks: _Checks
-) -> job_pb2.Job:
+def _submit(tx: Transaction, vendor: str, request: job_service_pb2.SubmitJobRequest, checks: _Checks) -> job_pb2.Job:
     spec = _spec(request.job)
     body = spec.SerializeToString(deterministic=True)
     if len(body) > SPEC_BYTES_MAX:

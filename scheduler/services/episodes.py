@@ -12,9 +12,7 @@ class EpisodeService(episode_service_pb2_grpc.EpisodeServiceServicer):
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    async def GetEpisode(
-        self, request: episode_service_pb2.GetEpisodeRequest, context: Any
-    ) -> episode_pb2.Episode:
+    async def GetEpisode(self, request: episode_service_pb2.GetEpisodeRequest, context: Any) -> episode_pb2.Episode:
         return resources.episode(reading.find(self._core.read, "episode", caller(), request.name))
 
     async def ListEpisodes(

@@ -25,9 +25,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
 
     async def SubmitJob(self, request: job_service_pb2.SubmitJobRequest, context: Any) -> job_pb2.Job:
         vendor = self._own_vendor(request.parent)
-        return await self._core.run(
-            submitting.submit(vendor, request, self._core.catalogue, self._core.limits)
-        )
+        return await self._core.run(submitting.submit(vendor, request, self._core.catalogue, self._core.limits))
 
     async def BatchSubmitJobs(
         self, request: job_service_pb2.BatchSubmitJobsRequest, context: Any
@@ -36,9 +34,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         for item in request.requests:
             if item.parent and item.parent != request.parent:
                 raise PalaestraError("NOT_FOUND", f"{item.parent} not found")
-        return await self._core.run(
-            submitting.submit_batch(vendor, request, self._core.catalogue, self._core.limits)
-        )
+        return await self._core.run(submitting.submit_batch(vendor, request, self._core.catalogue, self._core.limits))
 
     async def GetJob(self, request: job_service_pb2.GetJobRequest, context: Any) -> job_pb2.Job:
         return self._job(request.name)

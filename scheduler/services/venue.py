@@ -141,9 +141,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
             if len(rows) < EVENT_BLOCK:
                 await core.hub.after(sequence, BOOKMARK_PERIOD_S)
 
-    async def InjectUnitFault(
-        self, request: venue_service_pb2.InjectUnitFaultRequest, context: Any
-    ) -> venue_pb2.Unit:
+    async def InjectUnitFault(self, request: venue_service_pb2.InjectUnitFaultRequest, context: Any) -> venue_pb2.Unit:
         if request.kind not in venue_service_pb2.FaultKind.values():
             problem = f"is {request.kind}, no kind of fault"
             raise PalaestraError("INVALID_FIELD", f"kind: {problem}", metadata={"field": "kind", "rule": problem})

@@ -256,5 +256,3 @@ def error_of(call: Callable[..., object], *arguments: Any) -> PalaestraError:
     keys = [key for key, _ in caught.value.trailing_metadata() or ()]
     assert "grpc-status-details-bin" in keys, f"no reason came with {caught.value}"
     return from_rpc(caught.value)
-
-

@@ -220,9 +220,7 @@ def test_a_job_that_waits_for_a_broken_unit_holds_nothing_back() -> None:
     assert decisions.held_for is None
 
 
-def want(
-    number: int, vendor: str, *, units: int = 0, slots: int = 0, priority: int = 0, age_s: float = 0.0
-) -> Job:
+def want(number: int, vendor: str, *, units: int = 0, slots: int = 0, priority: int = 0, age_s: float = 0.0) -> Job:
     requests = (UnitRequest(count=units),) if units else ()
     return Job(number, vendor, Claim(requests, slots), priority, int(1e12 - age_s * 1e9))
 

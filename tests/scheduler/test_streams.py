@@ -152,7 +152,6 @@ def test_a_grant_reaches_host_and_runner_and_its_end_takes_it_away(live: LiveSer
 
 def sha256(text: str) -> bytes:
 
-
     return hashlib.sha256(text.encode()).digest()
 
 
