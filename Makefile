@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.palaestra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint fmt gen bench clean
+.PHONY: help setup demo up test lint fmt cover gen bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -31,6 +31,10 @@ lint: setup $(STAMPS)/test  ## format, lint, types, room borders, contract
 fmt: $(STAMPS)/test  ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+cover: setup $(STAMPS)/test $(STAMPS)/robots  ## run all tests and show what they do not reach
+	$(BIN)/python -m coverage run -m pytest $(PYTEST)
+	$(BIN)/python -m coverage report --skip-covered
 
 gen: $(STAMPS)/test  ## generate the stubs from proto/
 	$(BIN)/python proto/generate.py

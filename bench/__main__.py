@@ -1,4 +1,4 @@
-"""`python -m bench NAME [--json]`, `python -m bench all`, `python -m bench --list`."""
+"""`python -m bench NAME [--json]`, `python -m bench all [--readme]`, `python -m bench --list`."""
 
 import argparse
 import importlib
@@ -6,6 +6,7 @@ import json
 import sys
 
 from bench.machine import machine, versions
+from bench.readme import write_figures
 
 # Name to module; each has a docstring whose first line says what it measures, and `run() -> dict`.
 BENCHES = {
@@ -18,6 +19,7 @@ def main() -> int:
     parser.add_argument("name", nargs="?", help="a measurement, or all")
     parser.add_argument("--list", action="store_true", help="name the measurements")
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
+    parser.add_argument("--readme", action="store_true", help="write the figures into the README's table")
     arguments = parser.parse_args()
     if arguments.list or not arguments.name:
         for name, module in BENCHES.items():
@@ -26,13 +28,17 @@ def main() -> int:
     if arguments.name != "all" and arguments.name not in BENCHES:
         print(f"error: no measurement {arguments.name!r}; there are {', '.join(BENCHES)}", file=sys.stderr)
         return 2
+    results = {}
     for name in BENCHES if arguments.name == "all" else [arguments.name]:
         result = {"name": name, "machine": machine(), "versions": versions()}
         result |= importlib.import_module(BENCHES[name]).run()
+        results[name] = result
         if arguments.json:
             print(json.dumps(result))
         else:
             print(json.dumps(result, indent=2))
+    if arguments.readme:
+        write_figures(results)
     return 0
 
 

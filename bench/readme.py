@@ -1,0 +1,38 @@
+"""Writes measured figures into the README, between two marks, so that no figure there is typed by hand."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+README = Path(__file__).parent.parent / "README.md"
+BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
+
+# Measurement, figure, what it is, unit.
+ROWS = (
+    ("submit", "first_torque_ms_p50", "submit call to first torque of an idle robot, median", "ms"),
+    ("submit", "first_torque_ms_p95", "the same, 95th percentile", "ms"),
+    ("submit", "unary_per_s", "durable submissions, one job a call, 32 callers", "/s"),
+    ("submit", "batch100_jobs_per_s", "durable submissions, 100 jobs a call", "jobs/s"),
+    ("submit", "ratio_to_empty_handler", "durable submissions over calls of an empty gRPC handler, same run", ""),
+)
+
+
+def write_figures(results: Mapping[str, Mapping[str, Any]]) -> None:
+    """Replace what stands between the marks by a table of the results' figures."""
+    text = README.read_text()
+    table = f"{BEGIN}\n{_table(results)}\n{END}"
+    README.write_text(re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: table, text, flags=re.DOTALL))
+
+
+def _table(results: Mapping[str, Mapping[str, Any]]) -> str:
+    lines = ["| what | figure |", "|---|---|"]
+    for name, key, what, unit in ROWS:
+        if name in results:
+            lines.append(f"| {what} | {results[name][key]:,} {unit} |".replace(" |", " |"))
+    some = next(iter(results.values()))["machine"]
+    lines.append("")
+    lines.append(
+        f"{some['processor']}, {some['cores']} cores, load {some['load_1min']} at the start, Python {some['python']}."
+    )
+    return "\n".join(lines)
