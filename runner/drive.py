@@ -31,8 +31,10 @@ from store.errors import StoreFull
 Array = npt.NDArray[np.float64]
 POLICY_HZ = 50.0
 SAMPLE_HZ = 100.0
-# Time to glide back to home between two episodes; not recorded.
+# Shortest time to glide back to home between two episodes, and the share of a joint's speed limit that it may take; not
+# recorded.
 RETURN_S = 0.6
+GLIDE_SPEED_SHARE = 0.4
 # A host may hear of a grant later than we do.
 OPEN_PATIENCE_S = 5.0
 OPEN_PAUSE_S = 0.02
@@ -57,13 +59,15 @@ def collect_on_units(attempt: Attempt, episodes: int, duration_s: float) -> int:
     tally = Tally.of(attempt)
     recorded = attempt.assignment.episode_count - tally.aborted
     todo = shares(len(endpoints) * episodes - recorded, len(endpoints))
-    motions = {endpoint.robot_model: _motion(attempt, endpoint.robot_model) for endpoint in endpoints}
+    models = {endpoint.robot_model for endpoint in endpoints}
+    motions = {model: _motion(attempt, model) for model in models}
+    speeds = {model: _speed_limits(attempt, model) for model in models}
     gang = Gang(attempt, tally, sum(todo))
 
     def run(number: int) -> int:
         endpoint = endpoints[number]
         try:
-            with UnitDrive(attempt, endpoint, gang) as drive:
+            with UnitDrive(attempt, endpoint, gang, speeds[endpoint.robot_model]) as drive:
                 drive.glide_home()
                 for _ in range(todo[number]):
                     _record(attempt, gang, drive, motions[endpoint.robot_model], duration_s)
@@ -77,6 +81,15 @@ def collect_on_units(attempt: Attempt, episodes: int, duration_s: float) -> int:
         first_torques = [torque for torque in pool.map(run, range(len(endpoints))) if torque]
     gang.close()
     return min(first_torques, default=0)
+
+
+def glide_steps(way_rad: Array, dq_max_rad_s: Array) -> int:
+    """Return in how many policy steps joints go a way along x²(3 - 2x), no faster than a share of their limits.
+
+    The steepest part of that path is 1.5 times as fast as its mean. Both arguments have shape (n,).
+    """
+    needed_s = float(np.max(1.5 * np.abs(way_rad) / (GLIDE_SPEED_SHARE * dq_max_rad_s), initial=0.0))
+    return round(max(needed_s, RETURN_S) * POLICY_HZ)
 
 
 def shares(total: int, parts: int) -> list[int]:
@@ -94,6 +107,14 @@ def _motion(attempt: Attempt, robot_model: str) -> FittedMotion:
         return find_motion(spec.motion).fit(entry)
     except SimError as error:
         raise AttemptError("UNKNOWN_WORK", str(error), retryable=False) from error
+
+
+def _speed_limits(attempt: Attempt, robot_model: str) -> Array:
+    try:
+        spec = find_robot(attempt, robot_model).robot_spec()
+    except SimError as error:
+        raise AttemptError("UNKNOWN_WORK", str(error), retryable=False) from error
+    return np.array([joint.dq_max_rad_s for joint in spec.joints])
 
 
 def _record(attempt: Attempt, gang: Gang, drive: "UnitDrive", motion: FittedMotion, duration_s: float) -> None:
@@ -184,9 +205,12 @@ class _Take:
 class UnitDrive:
     """One unit under our lease, open for as long as the context."""
 
-    def __init__(self, attempt: Attempt, endpoint: runner_service_pb2.UnitEndpoint, gang: Gang) -> None:
+    def __init__(
+        self, attempt: Attempt, endpoint: runner_service_pb2.UnitEndpoint, gang: Gang, dq_max_rad_s: Array
+    ) -> None:
         self.endpoint = endpoint
         self._gang = gang
+        self._dq_max_rad_s = dq_max_rad_s
         self.first_torque_ns = 0
         self._attempt = attempt
         self._requests: queue.SimpleQueue[unit_host_service_pb2.DriveRequest | None] = queue.SimpleQueue()
@@ -264,11 +288,10 @@ class UnitDrive:
     def glide_home(self) -> None:
         """Bring the joints back to home by a smooth path."""
         start, home = self._last, np.array(self.opened.home_rad)
-        count = round(RETURN_S * POLICY_HZ)
+        count = glide_steps(home - start, self._dq_max_rad_s)
         for step in self._steps(count):
             x = (step + 1) / count
             self._send(start + x * x * (3.0 - 2.0 * x) * (home - start))
-        self._send(home)
 
     def hold_until(self, ready: Callable[[], bool]) -> None:
         """Repeat the last target until something is ready."""

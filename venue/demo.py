@@ -8,24 +8,24 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 
 from palaestra import Client
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2, venue_service_pb2
-from venue.outcome import Outcome, judge, seconds_between
+from venue.outcome import Outcome, in_order, judge, seconds_between
 from venue.plan import DemoJob, NotEnoughRobots, plan
 from venue.profile import Profile
 from venue.report import write_report
 from venue.supervisor import Supervisor, VenueError
-from venue.table import live_table, summary_table
+from venue.table import ENDED, live_table, summary_table
 
 # The whole of it takes under three minutes; past this something is wrong.
-PATIENCE_S = 240.0
-FAULT_AFTER_S = 2.0
-CANCEL_AFTER_S = 4.0
+PATIENCE_S = 300.0
+# In the middle of an episode, so that what was cut short can be seen in the catalogue.
+FAULT_AFTER_S = 3.0
+CANCEL_AFTER_S = 6.0
 POLL_S = 0.25
-
-ENDED = frozenset({job_pb2.JOB_STATE_SUCCEEDED, job_pb2.JOB_STATE_FAILED, job_pb2.JOB_STATE_CANCELLED})
 
 
 def run(profile: Profile, data: Path, report: Path, *, keep: bool) -> int:
@@ -39,7 +39,7 @@ def run(profile: Profile, data: Path, report: Path, *, keep: bool) -> int:
         signal.signal(number, lambda *_: interrupt.set())
     started_s = time.monotonic()
     console.rule(f"[bold]{profile.name}")
-    supervisor = Supervisor(profile, data, say=lambda text: console.print(f"  {text}"), interrupt=interrupt)
+    supervisor = Supervisor(profile, data, say=lambda text: console.print(f"  {escape(text)}"), interrupt=interrupt)
     try:
         supervisor.start()
         console.print(f"  ready after {time.monotonic() - started_s:.0f} s; console at {supervisor.api_url}\n")
@@ -47,7 +47,7 @@ def run(profile: Profile, data: Path, report: Path, *, keep: bool) -> int:
         path = write_report(outcome, report)
         console.print(summary_table(outcome))
         for problem in outcome.problems:
-            console.print(f"[red]not as it should be:[/red] {problem}")
+            console.print(f"[red]not as it should be:[/red] {escape(problem)}")
         console.print(f"\n  report     {path}")
         console.print(f"  took       {time.monotonic() - started_s:.0f} s")
         if keep:
@@ -59,7 +59,7 @@ def run(profile: Profile, data: Path, report: Path, *, keep: bool) -> int:
             )
         return 1 if outcome.problems else 0
     except (VenueError, NotEnoughRobots, PalaestraError) as error:
-        console.print(f"[red]error:[/red] {error}")
+        console.print(f"[red]error:[/red] {escape(str(error))}")
         return 2
     finally:
         console.print("  stopping")
@@ -152,9 +152,9 @@ class _Demo:
             job = self._jobs.get(planned.key)
             if job is None or job.state not in (job_pb2.JOB_STATE_RUNNING, job_pb2.JOB_STATE_CANCELLED):
                 continue
-            running_s = seconds_between(job.attempts[0].start_time, None) if job.attempts else 0.0
+            running_s = seconds_between(in_order(job)[-1].start_time, None) if job.attempts else 0.0
             if planned.gets_fault and not self._faulted and running_s > FAULT_AFTER_S:
-                self._faulted = f"{self._venue.name}/units/{job.attempts[0].resources[0]}"
+                self._faulted = f"{self._venue.name}/units/{in_order(job)[-1].resources[0]}"
                 kind = venue_service_pb2.FAULT_KIND_ENCODER_DROPOUT
                 self._operator.inject_fault(self._faulted, kind)
                 self._say(f"an encoder of {self._faulted} fails while {planned.key} uses it")
@@ -180,11 +180,11 @@ class _Demo:
             if job is not None and last.get(planned.key) != job.state:
                 last[planned.key] = job.state
                 state = job_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_").lower()
-                held = f" with {', '.join(job.attempts[0].resources)}" if job.attempts and job.state in (2, 3) else ""
+                held = f" with {', '.join(in_order(job)[-1].resources)}" if job.attempts and job.state in (2, 3) else ""
                 self._console.print(f"  {planned.key}: {state}{held}")
 
     def _say(self, text: str) -> None:
-        self._console.print(f"  [yellow]{text}[/yellow]")
+        self._console.print(f"  [yellow]{escape(text)}[/yellow]")
 
 
 class _Quiet:

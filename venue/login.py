@@ -12,9 +12,8 @@ def write_logins(data: Path, vendors: Iterable[str], scheduler: str, api_url: st
     folder.mkdir(exist_ok=True, mode=0o700)
     _write(folder / "operator.toml", data / "tokens" / "operator.token", scheduler, api_url, "operator", "")
     for vendor in vendors:
-        _write(
-            folder / f"{vendor}.toml", data / "tokens" / f"vendor-{vendor}.token", scheduler, api_url, "vendor", vendor
-        )
+        token = data / "tokens" / f"vendor-{vendor}.token"
+        _write(folder / f"{vendor}.toml", token, scheduler, api_url, "vendor", f"vendors/{vendor}")
 
 
 def _write(path: Path, token: Path, scheduler: str, api_url: str, role: str, vendor: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from rich.markup import escape
 from rich.table import Table
 
 from palaestra.v1 import job_pb2
@@ -19,6 +20,9 @@ COLOURS = {
 }
 
 
+ENDED = frozenset({job_pb2.JOB_STATE_SUCCEEDED, job_pb2.JOB_STATE_FAILED, job_pb2.JOB_STATE_CANCELLED})
+
+
 def state_text(job: job_pb2.Job) -> str:
     """Return the job's state as coloured text."""
     name = job_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_").lower()
@@ -28,7 +32,10 @@ def state_text(job: job_pb2.Job) -> str:
 
 def live_table(planned: Sequence[DemoJob], jobs: Mapping[str, job_pb2.Job]) -> Table:
     """Return what is going on now."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
+    ended = sum(job.state in ENDED for job in jobs.values())
+    at_work = sum(job.state not in ENDED and job.state != job_pb2.JOB_STATE_QUEUED for job in jobs.values())
+    title = f"{at_work} at work, {len(jobs) - at_work - ended} waiting, {ended} of {len(planned)} ended"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="dim")
     for column in ("job", "vendor", "state", "holds", "progress"):
         table.add_column(column)
     for item in planned:
@@ -40,7 +47,7 @@ def live_table(planned: Sequence[DemoJob], jobs: Mapping[str, job_pb2.Job]) -> T
         holds = ", ".join(in_order(job)[-1].resources) if active else ""
         done = job.progress.fraction
         bar = "█" * round(10 * done) + "░" * (10 - round(10 * done))
-        table.add_row(item.key, item.vendor, state_text(job), holds, f"{bar} {job.progress.message}")
+        table.add_row(item.key, item.vendor, state_text(job), escape(holds), f"{bar} {escape(job.progress.message)}")
     return table
 
 
@@ -55,7 +62,7 @@ def summary_table(outcome: Outcome) -> Table:
         job = outcome.jobs.get(item.key)
         if job is None:
             continue
-        table.add_row(item.key, item.vendor, job.display_name, state_text(job), *figures(job))
+        table.add_row(item.key, item.vendor, escape(job.display_name), state_text(job), *figures(job))
     return table
 
 

@@ -13,7 +13,7 @@ from palaestra import jobs
 from palaestra.v1 import episode_pb2
 from runner.attempt import Attempt
 from runner.collect import collect
-from runner.drive import SAMPLE_HZ, shares
+from runner.drive import POLICY_HZ, SAMPLE_HZ, UnitDrive, glide_steps, shares
 from runner.errors import AttemptError, Stopped
 from store import ACTION, STATE, read_episode
 from tests.runner.desk import Desk, attempt_at
@@ -55,6 +55,16 @@ def test_shares_are_as_equal_as_possible_and_lose_nothing() -> None:
     assert shares(7, 3) == [3, 2, 2]
     assert shares(2, 3) == [1, 1, 0]
     assert shares(-1, 2) == [0, 0]
+
+
+def test_a_glide_is_slower_than_the_joints_limits_however_long_the_way() -> None:
+    for way_rad in (0.0, 0.3, -3.0):
+        steps = glide_steps(np.array([way_rad, 0.1]), np.array([2.0, 10.0]))
+        x = np.arange(steps + 1) / steps
+        speed_rad_s = np.abs(np.diff(x * x * (3.0 - 2.0 * x) * way_rad)) * POLICY_HZ
+
+        assert speed_rad_s.max() <= 0.41 * 2.0
+        assert steps >= 0.6 * POLICY_HZ
 
 
 def test_units_of_one_claim_are_recorded_together(hall: Floor, desk: Desk, tmp_path: Path) -> None:
@@ -165,8 +175,6 @@ def test_a_slow_disk_does_not_stop_the_targets(
 
     sent: list[None] = []
     gaps: list[float] = []
-    from runner.drive import UnitDrive
-
     send = UnitDrive._send
     last_s: list[float] = []
 

@@ -146,8 +146,8 @@ def test_a_job_s_episodes_are_exported_as_a_lerobot_data_set(hall: Hall, tmp_pat
     assert (info["codebase_version"], info["total_episodes"]) == ("v3.0", 2)
     tables = [parquet.read_table(path) for path in tmp_path.rglob("data/chunk-*/*.parquet")]
     frames = sum(table.num_rows for table in tables)
-    recorded = sum(episode.rows for episode in hall.acme.episodes(job.name))
     assert info["total_frames"] == frames
-    # At the rate of the recording; the last frame of an episode may fall short of a whole period.
-    assert recorded - 2 <= frames <= recorded
+    # A frame each 10 ms from the first row to the last.
+    wanted = sum(round(episode.duration_s * 100) + 1 for episode in hall.acme.episodes(job.name))
+    assert abs(frames - wanted) <= 2
     assert {row for table in tables for row in table["episode_index"].to_pylist()} == {0, 1}

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from palaestra import Client
-from palaestra.v1 import venue_service_pb2, venue_service_pb2_grpc
+from palaestra.v1 import venue_pb2, venue_service_pb2, venue_service_pb2_grpc
 from tests.system.hall import VENUE, Hall, open_hall
 from venue.process import session_members
 from venue.profile import Profile
@@ -54,7 +54,7 @@ def test_two_schedulers_on_one_machine_do_not_disturb_each_other(hall: Hall, tmp
         address = (tmp_path / "scheduler.address").read_text().strip()
         token = (tmp_path / "tokens" / "operator.token").read_text().strip()
         with Client(address, token) as client:
-            assert [unit.state for unit in client.units()].count(1) == 0
+            assert {unit.state for unit in client.units()} == {venue_pb2.UNIT_STATE_OFFLINE}
             assert client.venue().runner_count == 0
         assert hall.operator.venue().runner_count == 1
         for there, wrong in ((address, hall.supervisor.token("operator")), (hall.supervisor.scheduler_address, token)):
