@@ -39,8 +39,11 @@ GLIDE_SPEED_SHARE = 0.4
 OPEN_PATIENCE_S = 5.0
 OPEN_PAUSE_S = 0.02
 OPEN_ANSWER_S = 5.0
-# A host that was not heard of for so long has not heard us either.
-DEAF_S = 0.08
+# Targets are before what the robot has told of by a block of samples and the way here: up to AHEAD_S is normal; at
+# AHEAD_MAX_S the motion stands.
+AHEAD_S = 0.08
+AHEAD_MAX_S = 0.2
+SILENCE_S = 10.0
 # By as much targets may be late and be made up for.
 SLIP_S = 0.01
 CLOSE_S = 2.0
@@ -83,13 +86,18 @@ def collect_on_units(attempt: Attempt, episodes: int, duration_s: float) -> int:
     return min(first_torques, default=0)
 
 
-def glide_steps(way_rad: Array, dq_max_rad_s: Array) -> int:
-    """Return in how many policy steps joints go a way along x²(3 - 2x), no faster than a share of their limits.
+def glide_time_s(way_rad: Array, dq_max_rad_s: Array) -> float:
+    """Return in which time joints go a way along x²(3 - 2x), no faster than a share of their limits.
 
     The steepest part of that path is 1.5 times as fast as its mean. Both arguments have shape (n,).
     """
     needed_s = float(np.max(1.5 * np.abs(way_rad) / (GLIDE_SPEED_SHARE * dq_max_rad_s), initial=0.0))
-    return round(max(needed_s, RETURN_S) * POLICY_HZ)
+    return max(needed_s, RETURN_S)
+
+
+def pace(ahead_s: float) -> float:
+    """Return how fast a motion goes on, 0 to 1, whose targets are `ahead_s` before what the robot has told of."""
+    return min(max((AHEAD_MAX_S - ahead_s) / (AHEAD_MAX_S - AHEAD_S), 0.0), 1.0)
 
 
 def shares(total: int, parts: int) -> list[int]:
@@ -219,8 +227,9 @@ class UnitDrive:
         # Written by the drive's thread, read by the reader's; replacing a reference needs no lock.
         self._take: _Take | None = None
         self._sequence = 0
-        # When the host last sent samples; it does every 20 ms.
+        # When the host last sent samples, which it does every 20 ms, and what the robot's clock was then.
         self._heard_s = 0.0
+        self._robot_s = 0.0
         self._last = np.zeros(0)
         self._refusals: set[str] = set()
         # Whether the unit tells where its base is; known from its first samples.
@@ -282,16 +291,17 @@ class UnitDrive:
 
     def follow(self, motion: FittedMotion, duration_s: float) -> None:
         """Send the motion's targets for a time. Raises AttemptError if the drive ends, Stopped."""
-        for step in self._steps(round(duration_s * POLICY_HZ)):
-            self._send(motion.targets(step / POLICY_HZ))
+        for time_s in self._times(duration_s):
+            self._send(motion.targets(time_s))
 
     def glide_home(self) -> None:
         """Bring the joints back to home by a smooth path."""
         start, home = self._last, np.array(self.opened.home_rad)
-        count = glide_steps(home - start, self._dq_max_rad_s)
-        for step in self._steps(count):
-            x = (step + 1) / count
+        duration_s = glide_time_s(home - start, self._dq_max_rad_s)
+        for time_s in self._times(duration_s):
+            x = time_s / duration_s
             self._send(start + x * x * (3.0 - 2.0 * x) * (home - start))
+        self._send(home)
 
     def hold_until(self, ready: Callable[[], bool]) -> None:
         """Repeat the last target until something is ready."""
@@ -299,24 +309,25 @@ class UnitDrive:
             self._send(self._last)
             self._attempt.wait(1.0 / POLICY_HZ)
 
-    def _steps(self, count: int) -> Iterator[int]:
-        """Yield 0 to count - 1 at policy rate, by an absolute schedule.
+    def _times(self, duration_s: float) -> Iterator[float]:
+        """Yield times from 0 to `duration_s` at policy rate, by an absolute schedule and at the robot's pace.
 
-        The schedule slips when we are late, or when the host is: targets that were left out, or that a host which stood
-        still gets all at once, would make the robot jump, and its control core stops it for that.
+        Time passes more slowly where the robot cannot follow, as when its host, short of a processor, skips ticks:
+        targets that run ahead of it, or that come late and all at once, would make it jump, and the control core stops
+        it for that.
+
+        Raises:
+            AttemptError: UNIT_FAULT, the unit was silent for too long.
         """
-        due_s = time.monotonic()
-        for step in range(count):
-            yield step
-            while not self._is_heard():
-                # The same target again: the host's watchdog is to see us as soon as the host sees anything.
-                self._send(self._last)
-                self._attempt.wait(1.0 / POLICY_HZ)
+        begin_s = self._robot_s
+        time_s, due_s = 0.0, time.monotonic()
+        while time_s < duration_s:
+            yield time_s
             due_s = max(due_s + 1.0 / POLICY_HZ, time.monotonic() - SLIP_S)
             self._attempt.wait(due_s - time.monotonic())
-
-    def _is_heard(self) -> bool:
-        return time.monotonic() - self._heard_s < DEAF_S
+            if time.monotonic() - self._heard_s > SILENCE_S:
+                raise AttemptError("UNIT_FAULT", f"{self.endpoint.unit} sends no samples", retryable=True)
+            time_s += pace(time_s - (self._robot_s - begin_s)) / POLICY_HZ
 
     def _send(self, target: Array) -> None:
         if self._ended is not None:
@@ -360,13 +371,19 @@ class UnitDrive:
         self._last = np.array(self.opened.position_rad)
         self._heard_s = time.monotonic()
 
+    def _hear(self, block: unit_host_service_pb2.SampleBlock) -> None:
+        """Note the robot's time: that of its loop, less the ticks that the loop skipped."""
+        if block.rows:
+            self._heard_s = time.monotonic()
+            self._robot_s = block.time_s[-1] - block.missed_ticks * self.opened.control_period_s
+
     def _read(self) -> None:
         """Take what the host sends until the stream ends."""
         try:
             for response in self._responses:
                 kind = response.WhichOneof("message")
                 if kind == "samples":
-                    self._heard_s = time.monotonic()
+                    self._hear(response.samples)
                     self.has_base_pose = self.has_base_pose or len(response.samples.base_pose) > 0
                     if (take := self._take) is not None:
                         take.add(response.samples)
