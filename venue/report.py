@@ -124,6 +124,7 @@ def _page(outcome: Outcome, picture: str) -> str:
 <style>
 body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem auto; padding: 0 1rem; color: #1d2329 }}
 table {{ border-collapse: collapse; width: 100%; font-size: 13px }} td, th {{ padding: .35rem .6rem; text-align: left;
+font-variant-numeric: tabular-nums;
 border-bottom: 1px solid #e3e6ea }} img {{ width: 100% }} h1 {{ font-weight: 600 }} .bad {{ color: #b3261e }}
 </style></head><body>
 <h1>{text(outcome.venue.display_name)}</h1>
