@@ -48,7 +48,7 @@ def once_recording(attempt: Attempt, act: Callable[[], None], *, after_s: float 
         threading.Timer(after_s, act).start()
         return recorder(*arguments, **fields)
 
-    attempt.recorder = opening  # type: ignore[assignment]
+    attempt.recorder = opening  # type: ignore[method-assign]
 
 
 def test_shares_are_as_equal_as_possible_and_lose_nothing() -> None:

@@ -63,7 +63,7 @@ def test_the_pause_before_a_restart_grows_and_is_short_again_after_a_steady_time
 ) -> None:
     """Time is an argument here: the child ends at once each time."""
     now_s = 1000.0
-    monkeypatch.setattr(module.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr("venue.process.time.monotonic", lambda: now_s)
     child = python(tmp_path, "raise SystemExit(7)")
     child.start()
     pauses = []
@@ -76,6 +76,7 @@ def test_the_pause_before_a_restart_grows_and_is_short_again_after_a_steady_time
         pauses.append(now_s - begin_s)
     assert pauses == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0, 10.0], abs=0.1)
     assert child.last_exit_code == 7
+    assert child._child is not None
     child._child.wait(PATIENCE_S)
     now_s += module.STEADY_S + 1.0
     begin_s = now_s
