@@ -90,9 +90,7 @@ def catalogue(settings: Settings) -> runner_service_pb2.WatchAssignmentsRequest:
 
 async def _serve(settings: Settings) -> None:
     # Heavy to import; a wrong argument is answered before.
-    import ray
-
-    from runner.pool import Pool, start_ray
+    from runner.pool import Pool, start_ray, stop_ray
     from runner.service import Runner
     from store.spool import clean_spool
 
@@ -109,7 +107,7 @@ async def _serve(settings: Settings) -> None:
         logging.info("runner %s is ready", runner.instance)
         await runner.run()
     finally:
-        ray.shutdown()
+        stop_ray()
 
 
 if __name__ == "__main__":

@@ -37,6 +37,11 @@ def start_ray(settings: Settings) -> None:
     )
 
 
+def stop_ray() -> None:
+    """Leave the cluster; one that was started here ends."""
+    ray.shutdown()
+
+
 class Pool:
     """Idle workers in hand, new ones on demand. Leases bound how many run, so the pool itself does not."""
 
