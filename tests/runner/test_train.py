@@ -21,6 +21,12 @@ BLOCKS = st.lists(
 JOB = jobs.train("reach", "own_arm", iterations=3, directions=2, seed=5)
 
 
+@pytest.fixture(autouse=True)
+def _few_worlds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enough worlds to tell curves apart, and no more."""
+    monkeypatch.setattr("runner.train.JUDGE_WORLDS", 2)
+
+
 @given(BLOCKS)
 def test_statistics_of_batches_are_those_of_all_of_it(blocks: list[np.ndarray]) -> None:
     seen = Statistics.empty(3)
