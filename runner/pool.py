@@ -79,6 +79,8 @@ class Pool:
         try:
             data: bytes = await worker.run.remote(assignment, instance)
         except RayError as error:
+            self._busy.discard(worker)
+            self._fill()
             raise WorkerLost(_first_line(error)) from error
         return data
 
@@ -100,13 +102,16 @@ class Pool:
         ray.kill(worker, no_restart=True)
 
     def _fill(self) -> None:
-        """Start the workers that are missing behind the caller."""
+        """Start the workers that are missing behind the caller.
+
+        Busy ones count: they come back. Starting another for each one taken would cost a start and an end per attempt.
+        """
         if self._refill is None or self._refill.done():
             self._refill = asyncio.create_task(self._add())
 
     async def _add(self) -> None:
         # One after the other: they compete for the cores with the attempts that the others have just begun.
-        while len(self._idle) < self._settings.warm_workers:
+        while len(self._idle) + len(self._busy) < self._settings.warm_workers:
             try:
                 self.give_back(await self._started())
             except NoWorker as error:
