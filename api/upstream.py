@@ -24,6 +24,8 @@ _OPTIONS = [
     # A scheduler that comes back is found again within a second.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    # A page of large jobs is more than gRPC's default of 4 MiB.
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
 ]
 # What may stand in a metadata value; anything else would fail inside gRPC, before the scheduler's check.
 _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")

@@ -18,7 +18,7 @@ import grpc.aio
 from controller import grants
 from controller.drive import MESSAGE_MAX_B, STREAMS_MAX, DriveService
 from controller.epochs import EpochFile
-from controller.errors import CommandError, HostError
+from controller.errors import ControllerError, HostError
 from controller.grants import Change, Grant, Offer
 from controller.injection import InjectedFault
 from controller.loop import WallClock
@@ -201,6 +201,7 @@ class UnitHost:
                 kept = {unit: grant for unit, grant in change.held.items() if unit not in change.raised}
                 change = replace(change, held=kept)
             self._apply(change)
+            await self._end_unheard({e.unit: e.epoch for e in response.ended})
         for order in sorted(response.orders, key=lambda order: order.order):
             if order.order > self._order:
                 self._order = order.order
@@ -209,6 +210,20 @@ class UnitHost:
         if done - self._orders_done:
             self._notify()
         self._orders_done = done
+
+    async def _end_unheard(self, ended: Mapping[str, int]) -> None:
+        """Make epochs that the scheduler has ended impossible here, also those that never reached this host."""
+        unheard = {u: e for u, e in ended.items() if u in self.station.units and e > self.highest(u)}
+        if not unheard:
+            return
+        try:
+            await asyncio.to_thread(self._epochs.raise_to, unheard)
+        except OSError as error:
+            # Not confirmed, so not granted again either; the scheduler asks once more in a second.
+            log.error("epochs are not on disk, their end is not confirmed: %s", error)
+            return
+        self._end_epochs(unheard)
+        self._notify()
 
     def _base_pose(self, unit: str) -> list[float] | None:
         pose = self.station.base_pose(unit)
@@ -257,7 +272,7 @@ class UnitHost:
                 return
             await asyncio.wrap_future(answer)
             log.info("order %d carried out: %s %s", order.order, action, order.unit)
-        except CommandError as error:
+        except ControllerError as error:
             log.warning("order %d refused: %s", order.order, error)
         self._notify()
 

@@ -84,9 +84,9 @@ class Core:
         self._draining = True
         self.hub.close()
 
-    async def run(self, command: Command[T]) -> T:
-        """Run a command; when this returns, its effects are on the disk."""
-        return await asyncio.wrap_future(self._writer.submit(command))
+    async def run(self, command: Command[T], *, urgent: bool = False) -> T:
+        """Run a command; when this returns, its effects are on the disk. urgent: see `Writer.submit`."""
+        return await asyncio.wrap_future(self._writer.submit(command, urgent=urgent))
 
     @property
     def venue(self) -> str:
@@ -127,7 +127,7 @@ class Core:
         while True:
             await asyncio.sleep(SWEEP_PERIOD_S)
             try:
-                await self.run(ending.sweep())
+                await self.run(ending.sweep(), urgent=True)
                 await self.run(lambda tx: events.forget_old(tx, self.settings.events_kept))
             except Exception:
                 log.exception("sweep failed")

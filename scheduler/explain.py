@@ -58,7 +58,9 @@ def explain(job: Job, state: State, held_for: int | None) -> Explanation:
         reasons.append(Reason("EARLIER_JOBS", "what it needs is being kept for a job that has waited longest"))
     ahead = _ahead(job, state)
     if not reasons and ahead:
-        reasons.append(Reason("VENDOR_SHARE", f"{ahead} jobs come first by fair share and age"))
+        reasons.append(Reason("EARLIER_JOBS", f"{ahead} jobs of the same vendor come first by priority and age"))
+    if not reasons and _others_first(job, state):
+        reasons.append(Reason("VENDOR_SHARE", "others come first by fair share and age"))
     summary = reasons[0].message if reasons else "nothing holds it back; it starts with the next decision"
     return Explanation(summary, ahead, tuple(reasons))
 
@@ -113,7 +115,13 @@ def _cell(job: Job, state: State) -> list[Reason]:
 
 
 def _ahead(job: Job, state: State) -> int:
-    """Return how many waiting jobs are considered before this one."""
+    """Return how many waiting jobs of the same vendor are considered before this one."""
+    # The job itself may not be among them: in a back-off, or further back than deciding looks.
+    return in_order([job, *(o for o in state.jobs if o.vendor == job.vendor and o.job != job.job)]).index(job)
+
+
+def _others_first(job: Job, state: State) -> bool:
+    """Whether jobs of other vendors are considered before this vendor's: whose share is smaller, or older at a tie."""
     totals = (len(state.units), len(state.slots), len(state.cells))
     vendors = {vendor.vendor: vendor for vendor in state.vendors}
 
@@ -121,13 +129,9 @@ def _ahead(job: Job, state: State) -> int:
         vendor = vendors[name]
         return dominant_share(vendor, vendor.held_units, vendor.held_slots, vendor.held_cells, totals)
 
-    # The job itself may not be among them: in a back-off, or further back than deciding looks.
-    own = in_order([job, *(other for other in state.jobs if other.vendor == job.vendor and other.job != job.job)])
-    before = own.index(job)
     mine = share(job.vendor)
-    for name in {other.vendor for other in state.jobs} - {job.vendor}:
-        if share(name) < mine:
-            before += sum(other.vendor == name for other in state.jobs)
-        elif share(name) == mine:
-            before += sum(other.vendor == name and other.create_ns < job.create_ns for other in state.jobs)
-    return before
+    return any(
+        share(other.vendor) < mine or (share(other.vendor) == mine and other.create_ns < job.create_ns)
+        for other in state.jobs
+        if other.vendor != job.vendor
+    )

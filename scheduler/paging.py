@@ -11,6 +11,8 @@ from palaestra.errors import PalaestraError
 SIZE_DEFAULT = 50
 SIZE_MAX = 1000
 _MAC_BYTES = 12
+# Keys are padded to a multiple of this, so that the length of a token tells nothing about a number in it.
+_PAD_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Pager:
             return Page(None, size)
         try:
             sealed = base64.b64decode(token, altchars=b"-_", validate=True)
-            last = sealed[_MAC_BYTES:].decode()
+            last = self._veil(sealed[:_MAC_BYTES], sealed[_MAC_BYTES:]).rstrip(b"\0").decode()
         except ValueError:
             raise PalaestraError("PAGE_TOKEN_INVALID", "the page token is not one of ours") from None
         if not hmac.compare_digest(sealed[:_MAC_BYTES], self._mac(last, scope)):
@@ -43,7 +45,18 @@ class Pager:
 
     def token(self, last: str | int, scope: Sequence[str]) -> str:
         """Return the token of the page after the row with key `last`."""
-        return base64.urlsafe_b64encode(self._mac(str(last), scope) + str(last).encode()).decode()
+        mac = self._mac(str(last), scope)
+        key = str(last).encode()
+        padded = key.ljust(-(-len(key) // _PAD_BYTES) * _PAD_BYTES, b"\0")
+        return base64.urlsafe_b64encode(mac + self._veil(mac, padded)).decode()
+
+    def _veil(self, mac: bytes, data: bytes) -> bytes:
+        """Cover or uncover data with a stream that belongs to the MAC: row ids would tell how many jobs others have."""
+        blocks = range(-(-len(data) // _PAD_BYTES))
+        stream = b"".join(
+            hmac.new(self._secret, b"veil\0%d\0" % block + mac, hashlib.sha256).digest() for block in blocks
+        )
+        return bytes(a ^ b for a, b in zip(data, stream, strict=False))
 
     def _mac(self, last: str, scope: Sequence[str]) -> bytes:
         text = "\0".join([last, *scope]).encode()

@@ -93,7 +93,8 @@ class Writer:
         self._cycle = cycle
         self._committed = committed
         self._broken = broken
-        self._queue: queue.Queue[_Entry | None] = queue.Queue(maxsize=depth_max)
+        self._queue: queue.Queue[_Entry | None] = queue.Queue()
+        self._depth_max = depth_max
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
@@ -106,18 +107,18 @@ class Writer:
         self._queue.put(None)
         self._thread.join()
 
-    def submit(self, command: Command[T]) -> "Future[T]":
+    def submit(self, command: Command[T], *, urgent: bool = False) -> "Future[T]":
         """Queue a command. A command whose future is cancelled before its turn is not run.
 
+        urgent: our own book-keeping, such as a host that is gone; a flood of calls must not turn it away.
         The future fails with what the command raised, or DISK_FULL. Raises QUEUE_FULL, SHUTTING_DOWN after `stop`.
         """
         if self._stopped:
             raise PalaestraError("SHUTTING_DOWN", "the scheduler is stopping", retry_after_s=1.0)
+        if not urgent and self._queue.qsize() >= self._depth_max:
+            raise PalaestraError("QUEUE_FULL", "the scheduler's write queue is full", retry_after_s=0.2)
         entry = _Entry(command)
-        try:
-            self._queue.put_nowait(entry)
-        except queue.Full:
-            raise PalaestraError("QUEUE_FULL", "the scheduler's write queue is full", retry_after_s=0.2) from None
+        self._queue.put(entry)
         return entry.future
 
     def _run(self) -> None:
@@ -231,11 +232,11 @@ class Writer:
         full = _code(error) == sqlite3.SQLITE_FULL
         log.error("commit failed: %s", error)
         for entry in batch:
-            problem = "disk is full" if full else "database failed"
-            refusal = PalaestraError(
-                "DISK_FULL" if full else "INTERNAL",
-                f"the scheduler's {problem}; nothing was stored",
-                retry_after_s=5.0 if full else None,
+            # A full disk is known to have taken nothing; after any other failure only reading it again will tell.
+            refusal = (
+                PalaestraError("DISK_FULL", "the scheduler's disk is full; nothing was stored", retry_after_s=5.0)
+                if full
+                else PalaestraError("INTERNAL", "the scheduler's database failed; whether this was stored is not known")
             )
             entry.future.set_exception(refusal)
         if not full:

@@ -75,7 +75,7 @@ def _job_step(job: sqlite3.Row, step: Step, failure: job_pb2.Failure | None) -> 
 
 
 def _end_lease(tx: Transaction, lease_id: int, step: Step) -> None:
-    """Free slots and cell at once; units follow when their hosts confirm that they rest."""
+    """Free slots at once; units follow when their hosts confirm that they rest, and the cell with the last of them."""
     db = tx.db
     row = db.execute("SELECT state FROM lease WHERE id = ?", (lease_id,)).fetchone()
     db.execute("UPDATE lease SET state = ? WHERE id = ?", (advance_lease(LeaseState(row["state"]), step), lease_id))
@@ -83,10 +83,6 @@ def _end_lease(tx: Transaction, lease_id: int, step: Step) -> None:
     db.execute("UPDATE lease_slot SET free_ns = ? WHERE lease_id = ? AND free_ns IS NULL", (tx.now_ns, lease_id))
     for (slot,) in slots:
         events.slot_changed(tx, slot, "sim_slot.freed")
-    cell = db.execute("SELECT cell FROM lease_cell WHERE lease_id = ? AND free_ns IS NULL", (lease_id,)).fetchone()
-    db.execute("UPDATE lease_cell SET free_ns = ? WHERE lease_id = ? AND free_ns IS NULL", (tx.now_ns, lease_id))
-    if cell is not None:
-        events.cell_changed(tx, cell["cell"], "cell.freed")
     events.lease_changed(tx, lease_id, "lease.ending")
     for (unit,) in db.execute("SELECT unit FROM lease_unit WHERE lease_id = ?", (lease_id,)).fetchall():
         events.unit_changed(tx, unit, "unit.releasing", "")
@@ -115,6 +111,12 @@ def free_rested_units(tx: Transaction, lease_id: int) -> None:
         events.unit_changed(tx, unit, "unit.freed", "")
         tx.wants_cycle = True
     if len(rested) == len(held):
+        # The cell goes with the last robot: nobody else's job may start beside one that still moves.
+        cell = db.execute("SELECT cell FROM lease_cell WHERE lease_id = ? AND free_ns IS NULL", (lease_id,)).fetchone()
+        if cell is not None:
+            db.execute("UPDATE lease_cell SET free_ns = ? WHERE lease_id = ?", (tx.now_ns, lease_id))
+            events.cell_changed(tx, cell["cell"], "cell.freed")
+            tx.wants_cycle = True
         db.execute(
             "UPDATE lease SET state = ?, end_ns = ? WHERE id = ?",
             (advance_lease(state, Step.REST), tx.now_ns, lease_id),

@@ -11,6 +11,11 @@ from scheduler.commands.ending import free_rested_units
 from scheduler.writer import Command, Transaction
 
 
+# A stop is right at any time; everything else is for a unit that is there.
+KEPT_ORDERS = frozenset({"protective_stop"})
+OPEN_ORDERS_MAX = 16
+
+
 def hello(message: host_service_pb2.HostHello, venue: str, live: Container[str]) -> Command[None]:
     """Return the command that registers a host and its units.
 
@@ -75,9 +80,18 @@ def offline(host: str, instance: str) -> Command[None]:
         ).fetchall()
         for (unit,) in rows:
             tx.db.execute("UPDATE unit SET online = 0 WHERE id = ?", (unit,))
+            _drop_orders(tx, unit)
             events.unit_changed(tx, unit, "unit.offline", "its host is not connected")
 
     return command
+
+
+def _drop_orders(tx: Transaction, unit: str) -> None:
+    """Forget orders that were meant for the moment: a reset must not clear a fault that came later."""
+    tx.db.execute(
+        "UPDATE unit_order SET done_ns = ? WHERE unit = ? AND done_ns IS NULL AND action NOT IN ('protective_stop')",
+        (tx.now_ns, unit),
+    )
 
 
 def all_offline() -> Command[None]:
@@ -139,7 +153,11 @@ def _apply_status(tx: Transaction, row: sqlite3.Row, status: host_service_pb2.Un
 
 
 def order(unit: str, body: host_service_pb2.UnitOrder, etag: str, *, emulated_only: bool = False) -> Command[None]:
-    """Return the command that queues an order for a unit's host. Raises NOT_FOUND, ETAG_MISMATCH, UNIT_FAULT."""
+    """Return the command that queues an order for a unit's host.
+
+    Raises NOT_FOUND, ETAG_MISMATCH, ROLE_DENIED for a fault into a real unit, UNIT_OFFLINE, QUEUE_FULL.
+    """
+    action = body.WhichOneof("action") or ""
 
     def command(tx: Transaction) -> None:
         row = tx.db.execute("SELECT * FROM unit WHERE id = ?", (unit,)).fetchone()
@@ -149,7 +167,16 @@ def order(unit: str, body: host_service_pb2.UnitOrder, etag: str, *, emulated_on
             raise PalaestraError("ETAG_MISMATCH", f"unit {unit} has etag {row['version']}, not {etag}")
         if emulated_only and not row["emulated"]:
             raise PalaestraError("ROLE_DENIED", f"unit {unit} is real; faults are put into emulated units only")
-        tx.db.execute("INSERT INTO unit_order (unit, body) VALUES (?, ?)", (unit, body.SerializeToString()))
-        events.unit_changed(tx, unit, "unit.ordered", body.WhichOneof("action") or "")
+        if not row["online"] and action not in KEPT_ORDERS:
+            raise PalaestraError("UNIT_OFFLINE", f"unit {unit} is offline; it cannot carry out {action} now")
+        waiting = tx.db.execute(
+            "SELECT count(*) FROM unit_order WHERE unit = ? AND done_ns IS NULL", (unit,)
+        ).fetchone()[0]
+        if waiting >= OPEN_ORDERS_MAX:
+            raise PalaestraError("QUEUE_FULL", f"{waiting} orders wait for unit {unit}", retry_after_s=1.0)
+        tx.db.execute(
+            "INSERT INTO unit_order (unit, action, body) VALUES (?, ?, ?)", (unit, action, body.SerializeToString())
+        )
+        events.unit_changed(tx, unit, "unit.ordered", action)
 
     return command

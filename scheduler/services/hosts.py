@@ -44,7 +44,7 @@ class HostService(host_service_pb2_grpc.HostServiceServicer):
             # A host that comes back after a cut may be here before we notice the cut: then its units are not gone.
             if connection.newest:
                 del core.hosts[connection.key]
-                await core.run(fleet.offline(hello.host, hello.instance))
+                await core.run(fleet.offline(hello.host, hello.instance), urgent=True)
 
 
 class _Connection:
@@ -73,7 +73,8 @@ class _Connection:
             changed = [status for status in request.beat.units if self._is_news(status)]
             done = list(request.beat.orders_done)
             if changed or done:
-                await self._core.run(fleet.status_changed(self._host, self._instance, changed, done))
+                command = fleet.status_changed(self._host, self._instance, changed, done)
+                await self._core.run(command, urgent=True)
 
     def _is_news(self, status: host_service_pb2.UnitStatus) -> bool:
         """Whether anything that the database keeps is different from the last beat."""
@@ -90,17 +91,19 @@ class _Connection:
     async def responses(self, reader: "asyncio.Task[None]") -> AsyncIterator[host_service_pb2.ConnectResponse]:
         """Yield the full set of grants whenever it changes and at least every second."""
         core = self._core
-        granted: list[tuple[str, str, int]] | None = None
-        ordered: list[int] = []
+        said: object = None
         sent_s = 0.0
         loop = asyncio.get_running_loop()
         while not reader.done() and self.newest:
             seen = core.hub.sequence
             response = self._grants()
-            now = [(grant.unit, grant.lease, grant.epoch) for grant in response.grants]
-            orders = [order.order for order in response.orders]
-            if now != granted or orders != ordered or loop.time() - sent_s >= REFRESH_S:
-                granted, ordered, sent_s = now, orders, loop.time()
+            now = (
+                [(grant.unit, grant.lease, grant.epoch) for grant in response.grants],
+                [order.order for order in response.orders],
+                [(ended.unit, ended.epoch) for ended in response.ended],
+            )
+            if now != said or loop.time() - sent_s >= REFRESH_S:
+                said, sent_s = now, loop.time()
                 yield response
             await core.hub.after(seen, REFRESH_S - (loop.time() - sent_s))
         if reader.done():
@@ -137,6 +140,16 @@ class _Connection:
             """,
             (self._host, self._instance),
         ).fetchall()
+        unconfirmed = core.read.execute(
+            """
+            SELECT u.id, u.epoch FROM unit u WHERE u.host = ? AND u.host_instance = ? AND u.safe_epoch < u.epoch
+              AND NOT EXISTS (SELECT 1 FROM lease_unit lu JOIN lease l ON l.id = lu.lease_id
+                WHERE lu.unit = u.id AND lu.free_ns IS NULL AND l.state IN (1, 2)) ORDER BY u.id
+            """,
+            (self._host, self._instance),
+        ).fetchall()
+        for row in unconfirmed:
+            response.ended.add(unit=names.unit(core.venue, row["id"]), epoch=row["epoch"])
         for row in orders:
             order = host_service_pb2.UnitOrder.FromString(row["body"])
             order.order = row["id"]

@@ -1,5 +1,6 @@
 """VenueService: what the venue has and does; and the operators' few levers."""
 
+import sqlite3
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,6 +15,8 @@ from scheduler.identity import Role
 from scheduler.state import State
 
 EVENT_BLOCK = 200
+# An event holds a whole job; blocks stay far below what a client with default options takes in one message.
+EVENT_BLOCK_BYTES = 1024 * 1024
 BOOKMARK_PERIOD_S = 5.0
 
 
@@ -106,13 +109,16 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
     ) -> venue_service_pb2.ListUsageResponse:
         core = self._core
         vendor = reading.vendor_scope(core.read, caller(), request.parent)
-        usages = {usage.vendor: usage for usage in self._usage()}
+        usages = self._usage()
+        if vendor is not None:
+            # No total for a vendor: what it did not use itself would be its rivals' business.
+            own = [usage for usage in usages if usage.vendor == names.vendor(vendor)]
+            return venue_service_pb2.ListUsageResponse(usage=own)
         total = venue_service_pb2.VendorUsage()
-        for usage in usages.values():
+        for usage in usages:
             for field in ("unit_s", "sim_slot_s", "cell_s", "episodes", "jobs"):
                 setattr(total, field, getattr(total, field) + getattr(usage, field))
-        shown = [usage for name, usage in usages.items() if vendor is None or name == names.vendor(vendor)]
-        return venue_service_pb2.ListUsageResponse(usage=shown, total=total)
+        return venue_service_pb2.ListUsageResponse(usage=usages, total=total)
 
     async def WatchEvents(
         self, request: venue_service_pb2.WatchEventsRequest, context: Any
@@ -132,13 +138,15 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
                 f"SELECT * FROM event WHERE seq > :after AND seq <= :upto AND {mine} ORDER BY seq LIMIT :block",
                 {"after": sequence, "upto": upto, "vendor": reader.vendor, "block": EVENT_BLOCK},
             ).fetchall()
-            sequence = rows[-1]["seq"] if len(rows) == EVENT_BLOCK else upto
+            block = _fitting(rows)
+            full = len(rows) == EVENT_BLOCK or len(block) < len(rows)
+            sequence = block[-1]["seq"] if full else upto
             yield venue_service_pb2.WatchEventsResponse(
-                events=[resources.event(row, reader) for row in rows],
+                events=[resources.event(row, reader) for row in block],
                 sequence=sequence,
                 time=resources.timestamp(core.clock.now_ns()),
             )
-            if len(rows) < EVENT_BLOCK:
+            if not full:
                 await core.hub.after(sequence, BOOKMARK_PERIOD_S)
 
     async def InjectUnitFault(self, request: venue_service_pb2.InjectUnitFaultRequest, context: Any) -> venue_pb2.Unit:
@@ -234,3 +242,13 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
             (now_ns, vendor),
         ).fetchone()
         return float(used_ns) / 1e9
+
+
+def _fitting(rows: list[sqlite3.Row]) -> list[sqlite3.Row]:
+    """Return the first rows whose bodies fit into one block, at least one."""
+    size = 0
+    for count, row in enumerate(rows):
+        size += len(row["body"])
+        if size > EVENT_BLOCK_BYTES and count:
+            return rows[:count]
+    return rows

@@ -32,6 +32,7 @@ class FakeScheduler(services.HostServiceServicer):
     def __init__(self) -> None:
         self.grants: dict[str, pb.UnitGrant] = {}
         self.orders: list[pb.UnitOrder] = []
+        self.ended: list[pb.EndedEpoch] = []
         self.hellos: list[pb.HostHello] = []
         self.beats: list[pb.HostBeat] = []
         self.tokens: list[str] = []
@@ -57,7 +58,9 @@ class FakeScheduler(services.HostServiceServicer):
         try:
             while not reading.done():
                 if not self.silent:
-                    await context.write(pb.ConnectResponse(grants=list(self.grants.values()), orders=self.orders))
+                    await context.write(
+                        pb.ConnectResponse(grants=list(self.grants.values()), orders=self.orders, ended=self.ended)
+                    )
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.2):
                         await self._push.wait()

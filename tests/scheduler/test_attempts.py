@@ -61,7 +61,7 @@ def test_a_grant_is_units_slots_and_cell_at_once_with_higher_epochs(tmp_path: Pa
     play(tmp_path, scene)
 
 
-def test_an_orderly_end_frees_slots_at_once_and_units_when_their_host_says_they_rest(tmp_path: Path) -> None:
+def test_an_orderly_end_frees_slots_at_once_and_units_and_cell_when_their_host_says_they_rest(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         body = await granted(site, units=1, sim_slots=2, cell="assembly")
         attempt = await site.start(body)
@@ -71,10 +71,11 @@ def test_an_orderly_end_frees_slots_at_once_and_units_when_their_host_says_they_
         assert LeaseState(lease(site)["state"]) is LeaseState.RELEASING
         assert held(site) == ["arm-1"]
         assert site.rows("SELECT 1 FROM lease_slot WHERE free_ns IS NULL") == []
-        assert site.rows("SELECT 1 FROM lease_cell WHERE free_ns IS NULL") == []
         await site.status("arm-1", safe_epoch=0)
         assert held(site) == ["arm-1"], "that was the epoch before"
+        assert len(site.rows("SELECT 1 FROM lease_cell WHERE free_ns IS NULL")) == 1, "a robot still moves in it"
         await site.status("arm-1", safe_epoch=1)
+        assert site.rows("SELECT 1 FROM lease_cell WHERE free_ns IS NULL") == []
         assert held(site) == []
         assert LeaseState(lease(site)["state"]) is LeaseState.RELEASED
 
@@ -361,7 +362,7 @@ def test_use_is_accounted_from_grant_to_freedom(tmp_path: Path) -> None:
         site.clock.pass_s(2.0)
         await site.status("arm-2", safe_epoch=1)
         usage = site.row("SELECT * FROM usage")
-        assert (usage["vendor"], usage["unit_ms"], usage["slot_ms"], usage["cell_ms"]) == ("acme", 14_000, 5_000, 5_000)
+        assert (usage["vendor"], usage["unit_ms"], usage["slot_ms"], usage["cell_ms"]) == ("acme", 14_000, 5_000, 8_000)
 
     play(tmp_path, scene)
 

@@ -78,16 +78,16 @@ def test_what_is_kept_for_an_earlier_job_is_said_without_saying_whose() -> None:
     assert "nemesis" not in repr(explanation)
 
 
-def test_jobs_ahead_are_those_considered_before() -> None:
-    """Own jobs of higher priority, and those of a vendor with a smaller share."""
+def test_jobs_ahead_are_the_vendors_own() -> None:
+    """Own jobs of higher priority count; how many a rival has waiting is nobody's business."""
     own = [Job(n, "acme", arms(1), priority=1, create_ns=n) for n in range(3)]
     last = Job(9, "acme", arms(1), create_ns=9)
     theirs = [Job(n, "nemesis", arms(1), create_ns=n) for n in (4, 20)]
     state = replace(ARMS, jobs=(*own, last, *theirs))
     served = replace(state, vendors=(Vendor("acme", held_units=1), Vendor("nemesis")))
 
-    assert explain(last, state, None).jobs_ahead == 3 + 1
-    assert explain(last, served, None).jobs_ahead == 3 + 2
+    assert explain(last, state, None).jobs_ahead == 3
+    assert explain(last, served, None).jobs_ahead == 3
     assert explain(own[0], state, None).jobs_ahead == 0
 
 
@@ -137,3 +137,16 @@ def test_a_claim_is_impossible_if_an_idle_and_healthy_venue_could_not_serve_it()
     assert impossible(arms(4), ARMS) == "the claim asks for 4 x unit of model own_arm, the venue has 3"
     assert impossible(both, ARMS) == "the venue has no distinct units for all requests of the claim together"
     assert impossible(Claim(sim_slots=3), ARMS) == "the claim asks for 3 sim slots, the venue has 2"
+
+
+def test_that_others_come_first_is_said_without_saying_how_many() -> None:
+    """However many jobs the rival has, the words are the same."""
+    mine = Job(9, "acme", arms(1), create_ns=9)
+
+    def words(rivals: int) -> str:
+        theirs = tuple(Job(n, "nemesis", arms(1), create_ns=n) for n in range(rivals))
+        return repr(explain(mine, replace(ARMS, jobs=(mine, *theirs)), None))
+
+    assert "VENDOR_SHARE" in words(1)
+    assert words(1) == words(7)
+    assert "VENDOR_SHARE" not in words(0)

@@ -333,3 +333,63 @@ async def drain(live: LiveServer) -> None:
 
 def reraise(error: grpc.RpcError) -> None:
     raise error
+
+
+def test_a_unit_whose_host_never_heard_of_its_grant_is_free_again_when_the_host_says_so(live: LiveServer) -> None:
+    """The host dies between grant and message. Its successor is told which epochs are over, and confirms them."""
+    worker = runner(live)
+    with connected(worker):
+        deaf = Host(live, instance="i1")
+        live.until(lambda: deaf.answers, bool)
+        deaf.beat(safe_epoch=0)
+        name = submit(live, job(1))
+        (assignment,) = live.until(lambda: worker.last, lambda last: last and last.assignments).assignments
+        deaf.cut()
+        jobs(live)("CancelJob", job_service_pb2.CancelJobRequest(name=name))
+        live.until(lambda: worker.last, lambda last: not last.assignments)
+        assert assignment.endpoints[0].epoch == 1
+        again = Host(live, instance="i2")
+        with connected(again):
+            (ended,) = live.until(lambda: again.last, lambda last: last and last.ended).ended
+            assert (ended.unit, ended.epoch) == (ARM, 1)
+            assert unit(live).state == venue_pb2.UNIT_STATE_UNCERTAIN
+            again.beat(safe_epoch=1)
+            live.until(lambda: unit(live), lambda seen: seen.state == venue_pb2.UNIT_STATE_IDLE)
+            live.until(lambda: again.last, lambda last: not last.ended)
+
+
+def test_orders_that_were_meant_for_the_moment_do_not_wait_for_an_offline_unit(live: LiveServer) -> None:
+    """A reset could clear a fault that came later; a stop is right at any time."""
+    host = Host(live)
+    live.until(lambda: host.answers, bool)
+    venue(live)("ResetUnit", venue_service_pb2.ResetUnitRequest(name=ARM))
+    host.cut()
+    live.until(lambda: unit(live), lambda seen: seen.state == venue_pb2.UNIT_STATE_OFFLINE)
+    refused = error_of(venue(live), "ResetUnit", venue_service_pb2.ResetUnitRequest(name=ARM))
+    assert refused.reason == "UNIT_OFFLINE"
+    venue(live)("StopUnit", venue_service_pb2.StopUnitRequest(name=ARM))
+    again = Host(live, instance="i2")
+    with connected(again):
+        orders = live.until(lambda: again.last, lambda last: last and last.orders).orders
+        assert [order.WhichOneof("action") for order in orders] == ["protective_stop"]
+
+
+def test_a_block_of_events_stays_far_below_what_a_client_takes_in_one_message(live: LiveServer) -> None:
+    """Two hundred large jobs of one vendor must not stop the operator's stream."""
+    big = job(1, labels={"k" * 100 + str(n): "v" * 120 for n in range(32)})
+    big.collect.task = "t" * 500
+    request = job_service_pb2.SubmitJobRequest(parent="vendors/acme", job=big)
+    batch = job_service_pb2.BatchSubmitJobsRequest(parent="vendors/acme", requests=[request] * 400)
+    host = Host(live)
+    with connected(host):
+        live.until(lambda: host.answers, bool)
+        jobs(live)("BatchSubmitJobs", batch)
+        stub = venue_service_pb2_grpc.VenueServiceStub(live.channel)  # type: ignore[no-untyped-call]
+        stream = stub.WatchEvents(venue_service_pb2.WatchEventsRequest(), metadata=live.metadata("operator"))
+        watcher = Peer(stream)
+        with connected(watcher):
+            live.until(
+                lambda: sum(e.kind == "job.submitted" for answer in watcher.answers for e in answer.events),
+                lambda seen: seen == 400,
+            )
+            assert max(answer.ByteSize() for answer in watcher.answers) < 2 * 1024 * 1024

@@ -116,7 +116,10 @@ REFUSED = {
     "too many units": (job(4), "IMPOSSIBLE_CLAIM", "4 x"),
     "too many slots": (job(0, 3), "IMPOSSIBLE_CLAIM", "3 sim slots"),
     "no such motion": (job(collect={"motion": "fly"}), "UNKNOWN_WORK", "'fly'"),
-    "no such policy": (job(collect={"policy_job": "vendors/acme/jobs/none"}), "POLICY_NOT_READY", "jobs/none"),
+    "no such policy": (
+        job(0, 1, collect={"policy_job": "vendors/acme/jobs/none", "robot_model": "own_arm"}),
+        "POLICY_NOT_READY", "jobs/none"),
+    "a policy on units": (job(collect={"policy_job": "vendors/acme/jobs/none"}), "INVALID_FIELD", "worlds only"),
     "too big": (job(labels={"x" * 70_000: "y"}), "MESSAGE_TOO_LARGE", "65536"),
 }  # fmt: skip
 
@@ -146,7 +149,7 @@ def test_a_policy_is_a_succeeded_training_of_the_same_vendor(tmp_path: Path) -> 
             )
         )
         await site.settle()
-        use = job(collect={"policy_job": training.name})
+        use = job(0, 1, collect={"policy_job": training.name, "robot_model": "own_arm"})
         assert (await refusal(site.submit(use))).reason == "POLICY_NOT_READY"
         await site.finish(await site.start(training), SUCCEEDED, result=job_pb2.JobResult(policy=POLICY))
         assert (await site.submit(use)).name

@@ -102,12 +102,22 @@ class UnitStatus(_message.Message):
     def __init__(self, unit: _Optional[str] = ..., epoch: _Optional[int] = ..., motion: _Optional[_Union[MotionState, str]] = ..., fault: _Optional[str] = ..., safe_epoch: _Optional[int] = ..., battery: _Optional[float] = ..., first_torque_unix_ns: _Optional[int] = ..., offset: _Optional[_Union[_venue_pb2.FloorPose, _Mapping]] = ...) -> None: ...
 
 class ConnectResponse(_message.Message):
-    __slots__ = ("grants", "orders")
+    __slots__ = ("grants", "orders", "ended")
     GRANTS_FIELD_NUMBER: _ClassVar[int]
     ORDERS_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
     grants: _containers.RepeatedCompositeFieldContainer[UnitGrant]
     orders: _containers.RepeatedCompositeFieldContainer[UnitOrder]
-    def __init__(self, grants: _Optional[_Iterable[_Union[UnitGrant, _Mapping]]] = ..., orders: _Optional[_Iterable[_Union[UnitOrder, _Mapping]]] = ...) -> None: ...
+    ended: _containers.RepeatedCompositeFieldContainer[EndedEpoch]
+    def __init__(self, grants: _Optional[_Iterable[_Union[UnitGrant, _Mapping]]] = ..., orders: _Optional[_Iterable[_Union[UnitOrder, _Mapping]]] = ..., ended: _Optional[_Iterable[_Union[EndedEpoch, _Mapping]]] = ...) -> None: ...
+
+class EndedEpoch(_message.Message):
+    __slots__ = ("unit", "epoch")
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    unit: str
+    epoch: int
+    def __init__(self, unit: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class UnitGrant(_message.Message):
     __slots__ = ("unit", "lease", "epoch", "token_sha256", "ttl_s")
