@@ -55,6 +55,7 @@ def main() -> int:
     if folder is not None:
         # Ray's own would be a world-readable file in the home folder.
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        os.environ["RAY_AUTH_MODE"] = "token"
     try:
         asyncio.run(_serve(settings))
     except RunnerError as error:

@@ -1,13 +1,10 @@
 """One attempt in a worker: what it may do with the rest of the venue, and nothing else."""
 
 import math
-import os
 import platform
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -17,6 +14,7 @@ from runner.errors import AttemptError, Stopped
 from runner.link import Link
 from runner.settings import Settings
 from store import EpisodeHeader, EpisodeRecorder, LocalObjects, Outcome, SealedEpisode, Status, joint_units
+from store.spool import Claim
 
 PROGRESS_PERIOD_S = 0.5
 LEVELS = {1: "L1", 2: "L2", 3: "L3", 4: "L4"}
@@ -184,11 +182,9 @@ class Attempt:
 
     def keep(self, data: bytes, media_type: str) -> job_pb2.Artifact:
         """Store bytes by their hash."""
-        self.settings.spool.mkdir(parents=True, exist_ok=True)
-        handle, path = tempfile.mkstemp(dir=self.settings.spool)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        stored = self.objects.put_file(Path(path), move=True)
+        with Claim(self.settings.spool) as claim:
+            claim.extra.write_bytes(data)
+            stored = self.objects.put_file(claim.extra, move=True)
         return job_pb2.Artifact(sha256=stored.sha256, size_bytes=stored.size_bytes, media_type=media_type)
 
     def fetch(self, artifact: job_pb2.Artifact) -> bytes:

@@ -34,6 +34,8 @@ def start_ray(settings: Settings) -> None:
         log_to_driver=False,
         logging_level=logging.WARNING,
         _temp_dir=str(settings.ray_folder) if settings.ray_folder else None,
+        # Whoever reaches Ray runs code: nobody from outside this machine may.
+        _node_ip_address="127.0.0.1",
     )
 
 

@@ -69,7 +69,12 @@ class Runner:
         self._failure: Exception | None = None
         self._channel = grpc.aio.insecure_channel(
             settings.scheduler,
-            options=[("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1000)],
+            options=[
+                ("grpc.initial_reconnect_backoff_ms", 100),
+                ("grpc.max_reconnect_backoff_ms", 1000),
+                # All assignments come in one message, each with its job.
+                ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+            ],
         )
         self._stub = runner_service_pb2_grpc.RunnerServiceStub(self._channel)
         self._metadata = (("authorization", f"Bearer {settings.token}"),)

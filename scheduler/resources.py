@@ -1,4 +1,4 @@
-"""Turns rows into the contract's resources, complete, as an operator may see them; `visible` takes away the rest."""
+"""Turns rows into the contract's resources, complete, as an operator may see them; `redact` takes away the rest."""
 
 import json
 import sqlite3

@@ -28,6 +28,11 @@ class DemoJob:
     gets_cancelled: bool = False
 
 
+# Real models that the demo's tasks are known to be learnt with.
+WALKERS = frozenset({"unitree_go1"})
+REACHERS = frozenset({"franka_panda"})
+
+
 class NotEnoughRobots(Exception):
     """The venue has not the robots that the demo needs."""
 
@@ -46,8 +51,11 @@ def plan(units: Iterable[venue_pb2.Unit], vendors: tuple[str, ...]) -> list[Demo
     pair = _model_with(online, "humanoid", 2)
     dogs = _model_with(online, "quadruped", 2)
     arm = _model_with(online, "arm", 1)
-    walker = "unitree_go1" if dogs == "unitree_go1" else "own_quadruped"
-    reacher = "franka_panda" if arm == "franka_panda" else "own_arm"
+    walker = dogs if dogs in WALKERS else "own_quadruped"
+    reacher = arm if arm in REACHERS else "own_arm"
+    lone = _other_model(online, "humanoid", pair)
+    simulated = _other_model(online, "humanoid", pair, lone)
+    real_dogs = {"model": "real"} if dogs in WALKERS else {}
     bench = jobs.cell(scenario="bench-assembly")
     return [
         DemoJob(
@@ -73,7 +81,7 @@ def plan(units: Iterable[venue_pb2.Unit], vendors: tuple[str, ...]) -> list[Demo
                 episodes=2,
                 episode_s=4.0,
                 cell=bench,
-                units=[jobs.unit(robot_class="arm")],
+                units=[jobs.unit(robot_model=arm)],
                 task="reach around the bench",
                 duration_s=120,
             ),
@@ -86,7 +94,8 @@ def plan(units: Iterable[venue_pb2.Unit], vendors: tuple[str, ...]) -> list[Demo
                 motion="trot_in_place",
                 episodes=3,
                 episode_s=4.0,
-                units=[jobs.unit(robot_class="quadruped", count=2)],
+                # By class and label: when one of them breaks, another of any maker takes its place.
+                units=[jobs.unit(robot_class="quadruped", labels=real_dogs, count=2)],
                 task="trot in place",
                 duration_s=120,
             ),
@@ -133,7 +142,7 @@ def plan(units: Iterable[venue_pb2.Unit], vendors: tuple[str, ...]) -> list[Demo
                 motion="sway",
                 episodes=20,
                 episode_s=10.0,
-                units=[jobs.unit(robot_class="humanoid")],
+                units=[jobs.unit(robot_model=lone)],
                 task="sway",
                 duration_s=300,
             ),
@@ -148,7 +157,7 @@ def plan(units: Iterable[venue_pb2.Unit], vendors: tuple[str, ...]) -> list[Demo
                 episodes=2,
                 episode_s=4.0,
                 sim_slots=1,
-                robot_model=pair,
+                robot_model=simulated,
                 worlds=4,
                 task="sway",
                 duration_s=120,
@@ -171,6 +180,12 @@ def plan(units: Iterable[venue_pb2.Unit], vendors: tuple[str, ...]) -> list[Demo
             after="reach",
         ),
     ]
+
+
+def _other_model(units: list[venue_pb2.Unit], robot_class: str, *taken: str) -> str:
+    """Return a model of a class besides those taken, a real one if there is; a taken one if there is no other."""
+    models = {unit.robot_model for unit in units if unit.robot_class == robot_class}
+    return min(models - set(taken) or models, key=lambda model: (model.startswith("own_"), model))
 
 
 def _model_with(units: list[venue_pb2.Unit], robot_class: str, count: int) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -14,7 +15,7 @@ RESTART_FIRST_S = 0.2
 RESTART_MAX_S = 10.0
 # A child that lived this long starts with the shortest pause again.
 STEADY_S = 20.0
-# Twice the lines that anybody scrolls through; then the file starts anew.
+# A log file starts anew at this size; the one before is kept beside it.
 LOG_BYTES_MAX = 20 * 1024 * 1024
 
 
@@ -60,7 +61,10 @@ class Process:
 
     def watch(self) -> bool:
         """Start the child again if it has ended and its pause is over. Returns whether it was started."""
-        if self._child is None or self.pid is not None:
+        if self._child is None:
+            return False
+        if self.pid is not None:
+            self._trim_log()
             return False
         now_s = time.monotonic()
         if self._due_s is None:
@@ -94,6 +98,12 @@ class Process:
             self._child.kill()
             self._child.wait()
         kill_session(self._child.pid)
+
+    def _trim_log(self) -> None:
+        """Begin the log anew when it is long. The child appends, so that it goes on at the new end."""
+        if self.log_path.stat().st_size > LOG_BYTES_MAX:
+            shutil.copyfile(self.log_path, self.log_path.with_suffix(".log.1"))
+            os.truncate(self.log_path, 0)
 
     def tail(self, lines: int = 15) -> str:
         """Return the last lines of the log."""

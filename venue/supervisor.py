@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import logging
 import os
 import shutil
 import socket
@@ -18,6 +19,8 @@ from palaestra.v1 import venue_pb2, venue_service_pb2, venue_service_pb2_grpc
 from venue.login import write_logins
 from venue.process import Process
 from venue.profile import Host, Profile
+
+log = logging.getLogger(__name__)
 
 READY_S = 120.0
 # A process that was started again so often before it was ready is not going to be.
@@ -127,8 +130,12 @@ class Supervisor:
     def _watch(self) -> None:
         while not self._stopping.wait(WATCH_PERIOD_S):
             for process in self.processes:
-                if process.watch():
-                    self._say(f"{process.name} ended and was started again")
+                try:
+                    if process.watch():
+                        self._say(f"{process.name} ended and was started again")
+                except OSError:
+                    # The terminal that we speak to is gone, or the disk is full: neither may end the watch.
+                    log.exception("watching %s", process.name)
 
     def _await(self, what: str, ready: Callable[[], bool], *processes: Process) -> None:
         deadline_s = time.monotonic() + READY_S
@@ -216,6 +223,7 @@ class Supervisor:
             *("--listen", f"127.0.0.1:{self._api_port}"),
             *("--scheduler", self.scheduler_address),
             *("--objects", str(self.data / "store" / "objects")),
+            *("--token-file", str(self.data / "tokens" / "operator.token")),
             *("--console", str(REPOSITORY / "api" / "static" / "console")),
         ]
         return self._process("api", arguments)

@@ -10,7 +10,6 @@ from scheduler import events, names
 from scheduler.commands.ending import free_rested_units
 from scheduler.writer import Command, Transaction
 
-
 # A stop is right at any time; everything else is for a unit that is there.
 KEPT_ORDERS = frozenset({"protective_stop"})
 OPEN_ORDERS_MAX = 16
