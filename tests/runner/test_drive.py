@@ -99,7 +99,7 @@ def test_units_of_one_claim_are_recorded_together(hall: Floor, desk: Desk, tmp_p
         assert len(episode.time_s) == entry.rows
         # As long as the motion, less what was on its way when it ended; a busy machine may stretch it.
         assert 0.5 * 0.5 * SAMPLE_HZ < entry.rows < 4 * 0.5 * SAMPLE_HZ
-        # A sample is a tick: one that had to be skipped moves its sample to the next, and the one after is on time again.
+        # A sample is a tick: a skipped one moves its sample to the next, and the one after is on time again.
         steps = np.round(np.diff(episode.time_s) / PERIOD_S)
         assert np.allclose(steps * PERIOD_S, np.diff(episode.time_s), atol=1e-9)
         assert np.median(steps) * PERIOD_S == pytest.approx(1.0 / SAMPLE_HZ)
