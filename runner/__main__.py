@@ -56,6 +56,9 @@ def main() -> int:
         # Ray's own would be a world-readable file in the home folder.
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
         os.environ["RAY_AUTH_MODE"] = "token"
+        # Makes Ray listen on loopback alone; without it, it looks for an address that others can reach, also when it is
+        # told 127.0.0.1 (ray._private.services.get_node_ip_address, Ray 2.60).
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     try:
         asyncio.run(_serve(settings))
     except RunnerError as error:

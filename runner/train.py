@@ -83,7 +83,10 @@ def update(weights: Array, directions: Array, plus: Array, minus: Array, *, top:
 
 
 def train(attempt: Attempt) -> job_pb2.JobResult:
-    """Carry out a TrainSpec; the result holds the return curve and the policy."""
+    """Carry out a TrainSpec; the result holds the return curve and the policy that was judged best on the way.
+
+    It was chosen by the judge's worlds, so its return there flatters it a little; evaluation uses other worlds.
+    """
     spec = attempt.job.train
     iterations = spec.iterations or ITERATIONS
     directions = spec.directions or DIRECTIONS
@@ -93,15 +96,16 @@ def train(attempt: Attempt) -> job_pb2.JobResult:
     )
     statistics = Statistics.empty(slot.obs_size)
     policy = LinearPolicy.zero(spec.task, spec.robot_model, slot.obs_size, slot.action_size)
-    first, before = 0, None
+    best = policy
+    before = None
     curve: list[float] = []
     if attempt.assignment.HasField("checkpoint"):
-        first, curve, before, policy, statistics = _from_checkpoint(attempt.fetch(attempt.assignment.checkpoint))
-        attempt.log(f"goes on after iteration {first} of an earlier attempt")
+        curve, before, policy, best, statistics = _from_checkpoint(attempt.fetch(attempt.assignment.checkpoint))
+        attempt.log(f"goes on after iteration {len(curve)} of an earlier attempt")
     if before is None:
         before = judged(attempt, judge, policy)
         attempt.log(f"return before training {before:.3f} over {JUDGE_WORLDS} worlds")
-    for iteration in range(first, iterations):
+    for iteration in range(len(curve), iterations):
         rng = np.random.Generator(np.random.Philox(key=[spec.seed % 2**64, iteration]))
         noise = rng.standard_normal((directions, *policy.weights.shape))
         plus, minus = _trials(attempt, slot, policy, noise, iteration, statistics)
@@ -110,15 +114,18 @@ def train(attempt: Attempt) -> job_pb2.JobResult:
         )
         policy = LinearPolicy(spec.task, spec.robot_model, weights, statistics.mean.copy(), statistics.std)
         curve.append(judged(attempt, judge, policy))
+        if curve[-1] == max(curve):
+            best = policy
         attempt.log(
             f"iteration {iteration + 1}/{iterations}: return {curve[-1]:.3f}, "
             f"best trial {max(plus.max(), minus.max()):.3f}"
         )
         attempt.progress((iteration + 1) / iterations, f"return {curve[-1]:.2f} (before {before:.2f})")
-        attempt.save_checkpoint(_checkpoint(iteration + 1, curve, before, policy, statistics))
-    after = curve[-1] if curve else before
-    artifact = attempt.keep(policy.to_json(), "application/json")
-    return job_pb2.JobResult(return_before=before, return_after=after, return_curve=curve, policy=artifact)
+        attempt.save_checkpoint(_checkpoint(curve, before, policy, best, statistics))
+    artifact = attempt.keep(best.to_json(), "application/json")
+    return job_pb2.JobResult(
+        return_before=before, return_after=max(curve, default=before), return_curve=curve, policy=artifact
+    )
 
 
 def judged(attempt: Attempt, slot: SimSlot, policy: LinearPolicy) -> float:
@@ -157,13 +164,13 @@ def _trials(
     return total[:count], total[count:]
 
 
-def _checkpoint(iteration: int, curve: list[float], before: float, policy: LinearPolicy, seen: Statistics) -> bytes:
+def _checkpoint(curve: list[float], before: float, policy: LinearPolicy, best: LinearPolicy, seen: Statistics) -> bytes:
     table = {
         "kind": "augmented-random-search",
-        "iteration": iteration,
         "curve": curve,
         "before": before,
         "policy": base64.b64encode(policy.to_json()).decode(),
+        "best": base64.b64encode(best.to_json()).decode(),
         "count": seen.count,
         "mean": seen.mean.tolist(),
         "square": seen.square.tolist(),
@@ -171,11 +178,11 @@ def _checkpoint(iteration: int, curve: list[float], before: float, policy: Linea
     return json.dumps(table).encode()
 
 
-def _from_checkpoint(data: bytes) -> tuple[int, list[float], float, LinearPolicy, Statistics]:
+def _from_checkpoint(data: bytes) -> tuple[list[float], float, LinearPolicy, LinearPolicy, Statistics]:
     try:
         table = json.loads(data)
         statistics = Statistics(float(table["count"]), np.array(table["mean"]), np.array(table["square"]))
-        policy = LinearPolicy.from_json(base64.b64decode(table["policy"]))
-        return int(table["iteration"]), [float(v) for v in table["curve"]], float(table["before"]), policy, statistics
+        policy, best = (LinearPolicy.from_json(base64.b64decode(table[key])) for key in ("policy", "best"))
+        return [float(v) for v in table["curve"]], float(table["before"]), policy, best, statistics
     except (ValueError, KeyError, TypeError) as error:
         raise AttemptError("WORK_FAILED", f"the checkpoint cannot be read: {error}", retryable=False) from error

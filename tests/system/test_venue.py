@@ -1,5 +1,7 @@
 """A venue as a whole: how it starts beside another, how it stops, what it leaves."""
 
+import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -132,4 +134,32 @@ def children_of(parent: int) -> list[int]:
             continue
         if int(fields[1]) == parent:
             found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="looks into Linux's table of sockets")
+def test_every_process_of_a_venue_ray_and_all_listens_on_loopback_alone(hall: Hall) -> None:
+    """Whoever reaches Ray runs code, so nobody from outside the machine may."""
+    sessions = [process.pid for process in hall.supervisor.processes if process.pid is not None]
+    members = {member for session in sessions for member in session_members(session)}
+
+    assert len(members) > len(sessions), "Ray's processes belong to the runner's session"
+    assert open_to_others(members) == []
+
+
+def open_to_others(processes: set[int]) -> list[str]:
+    """Return listening sockets of these processes whose address is not loopback, as "pid address"."""
+    found = []
+    for process in processes:
+        inodes = set()
+        for link in Path(f"/proc/{process}/fd").glob("*"):
+            with contextlib.suppress(OSError):
+                inodes.add(os.readlink(link).removeprefix("socket:[").removesuffix("]"))
+        for table, loopback in (("tcp", "0100007F"), ("tcp6", "00000000000000000000000001000000")):
+            for line in Path(f"/proc/{process}/net/{table}").read_text().splitlines()[1:]:
+                fields = line.split()
+                address, listening, inode = fields[1], fields[3] == "0A", fields[9]
+                mapped = "0000000000000000FFFF00000100007F"
+                if listening and inode in inodes and address.split(":")[0] not in (loopback, mapped):
+                    found.append(f"{process} {address}")
     return found
