@@ -60,9 +60,8 @@ $(STAMPS)/server: $(STAMPS)/venv requirements/server.lock pyproject.toml client/
 
 $(STAMPS)/robots: $(STAMPS)/server requirements/robots.lock
 	@echo "installing the real robot models (180 MB)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/robots.lock \
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/robots.lock && touch $@ \
 	  || echo "the real robot models could not be installed: own models only"
-	@touch $@
 
 $(STAMPS)/test: $(STAMPS)/server requirements/test.lock
 	@echo "installing what the tests need"
@@ -71,5 +70,4 @@ $(STAMPS)/test: $(STAMPS)/server requirements/test.lock
 
 # Node builds the console. Where there is none, it comes from a Python wheel; without either, /ui/lite serves.
 $(STAMPS)/console: $(STAMPS)/server console/package.json console/package-lock.json console/build.sh $(shell find console/src console/*.ts console/*.html -type f 2>/dev/null)
-	@sh console/build.sh $(BIN) || echo "the console could not be built: the pages at /ui/lite are there without it"
-	@touch $@
+	@sh console/build.sh $(BIN) && touch $@ || echo "the console could not be built: the pages at /ui/lite are there without it"
