@@ -44,11 +44,12 @@ async def _serve(venue: Path, data: Path, listen: str) -> int:
     server = Server(core, credentials, listen)
     await core.start()
     await server.start()
-    write_address(data, server.address)
-    logging.info("scheduler of venue %s listens on %s", core.venue, server.address)
+    # Before the address is known, for whoever waits for it may want to stop us at once.
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    write_address(data, server.address)
+    logging.info("scheduler of venue %s listens on %s", core.venue, server.address)
     await stopping.wait()
     logging.info("stopping")
     await server.stop(STOP_GRACE_S)
