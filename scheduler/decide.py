@@ -11,7 +11,7 @@ first one, so that a large gang starts when the leases that it waits for end. Wh
 says. The same code decides in a venue and in a replay.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -45,12 +45,16 @@ class _Plan:
         self._profile = Profile(state.now_ns, self._kinds.free(), self._kinds.ends)
         # Free counts only shrink within a decision, so a claim that failed once fails for the rest of it.
         self._hopeless: set[Claim] = set()
-        self.grants: list[Grant] = []
-        self.reservations: list[Reservation] = []
+        self._grants: list[Grant] = []
+        self._reservations: list[Reservation] = []
 
     @property
     def full(self) -> bool:
-        return len(self.reservations) >= self._config.reservations
+        """Whether as many jobs as may hold a reservation do."""
+        return len(self._reservations) >= self._config.reservations
+
+    def decisions(self) -> Decisions:
+        return Decisions(tuple(self._grants), tuple(self._reservations))
 
     def possible(self, claim: Claim) -> bool:
         """Whether the claim could start if only the running leases ended."""
@@ -68,19 +72,18 @@ class _Plan:
             return None
         self._profile.take(entries, self._now_ns, self._now_ns + duration_ns)
         grant = self._kinds.grant(job, entries)
-        self.grants.append(grant)
+        self._grants.append(grant)
         return grant
 
-    def reserve(self, job: Job) -> bool:
-        """Plan the job's start; return whether there is one."""
+    def reserve(self, job: Job) -> None:
+        """Plan the job's start, if it can ever start with what is in order."""
         duration_ns = _duration_ns(job.claim)
         planned = self._profile.earliest(self._kinds.need(job.claim), duration_ns)
         if planned is None:
-            return False
+            return
         start_ns, entries = planned
         self._profile.take(entries, start_ns, start_ns + duration_ns)
-        self.reservations.append(Reservation(job.job, start_ns))
-        return True
+        self._reservations.append(Reservation(job.job, start_ns))
 
 
 def decide(state: State, config: Config) -> Decisions:
@@ -92,36 +95,44 @@ def decide(state: State, config: Config) -> Decisions:
         return Decisions()
     plan = _Plan(state, config)
     shares = _shares(state, config)
-    elders: set[int] = set()
+    totals = (len(state.units), len(state.slots) + state.unnamed.count, len(state.cells))
 
-    for job in _elders(state, config, plan):
-        elders.add(job.job)
+    def started(job: Job) -> bool:
         grant = plan.start(job)
         if grant is not None:
             shares[_queue_of(job, config)].take(grant)
-        elif plan.reserve(job) and config.backfill is Backfill.NONE:
-            return Decisions(tuple(plan.grants), tuple(plan.reservations))
+        return grant is not None
 
-    totals = (len(state.units), len(state.slots) + state.unnamed.count, len(state.cells))
-    shortest_first = False
+    eldest = _eldest(state, config, plan)
+    # What has been looked at out of turn.
+    seen: set[int] = set()
+    if eldest is not None:
+        seen.add(eldest.job)
+        if not started(eldest):
+            plan.reserve(eldest)
+            if config.backfill is Backfill.NONE:
+                return plan.decisions()
+
+    passing = False
     while candidates := [share for share in shares.values() if share.queue]:
-        if plan.full and config.backfill is Backfill.SHORTEST and not shortest_first:
-            shortest_first = True
-            for share in candidates:
-                share.queue.sort(key=_by_length, reverse=True)
+        if plan.full and not passing:
+            passing = True
+            for job in _due(candidates, state, config):
+                if job.job not in seen and not started(job):
+                    plan.reserve(job)
+                seen.add(job.job)
+            if config.backfill is Backfill.SHORTEST:
+                for share in candidates:
+                    share.queue.sort(key=_by_length, reverse=True)
         share = candidates[0] if len(candidates) == 1 else min(candidates, key=lambda s: _turn(s, totals))
         job = share.queue.pop()
-        if job.job in elders:
+        if job.job in seen or started(job):
             continue
-        grant = plan.start(job)
-        if grant is not None:
-            share.take(grant)
-            continue
-        if not plan.full and state.now_ns - job.create_ns >= config.hold_after_s * 1e9:
-            plan.reserve(job)
         if config.backfill is Backfill.NONE and plan.possible(job.claim):
             break
-    return Decisions(tuple(plan.grants), tuple(plan.reservations))
+        if not plan.full and _age_ns(job, state) >= config.hold_after_s * 1e9:
+            plan.reserve(job)
+    return plan.decisions()
 
 
 def dominant_share(vendor: Vendor, units: int, slots: int, cells: int, totals: tuple[int, int, int]) -> float:
@@ -140,6 +151,10 @@ _by_age = attrgetter("create_ns", "job")
 
 def _by_length(job: Job) -> tuple[int, float, int, int]:
     return -job.priority, job.claim.duration_s, job.create_ns, job.job
+
+
+def _age_ns(job: Job, state: State) -> int:
+    return state.now_ns - job.create_ns
 
 
 def _duration_ns(claim: Claim) -> int:
@@ -171,17 +186,29 @@ def _turn(share: _Share, totals: tuple[int, int, int]) -> tuple[float, float, in
     return mine, share.vendor.used_share_s / share.vendor.weight, job.create_ns, job.job
 
 
-def _elders(state: State, config: Config, plan: _Plan) -> Iterator[Job]:
-    """Yield the oldest job that has waited too long and would start if only leases ended, and all beyond the bound.
+def _eldest(state: State, config: Config, plan: _Plan) -> Job | None:
+    """Return the oldest job that has waited too long and would start if only the running leases ended.
 
     What waits for a broken or absent unit is passed over: nobody knows when that ends, and until then the whole venue
     would be kept waiting with it.
     """
-    first = True
     for job in sorted(state.jobs, key=_by_age):
-        age_ns = state.now_ns - job.create_ns
-        if age_ns < config.hold_after_s * 1e9 or (not first and age_ns < config.age_max_s * 1e9):
-            return
+        if _age_ns(job, state) < config.hold_after_s * 1e9:
+            return None
         if plan.possible(job.claim):
-            first = False
-            yield job
+            return job
+    return None
+
+
+def _due(shares: Sequence[_Share], state: State, config: Config) -> list[Job]:
+    """Return the waiting jobs that would end after the bound of flow time even if they started now, the oldest first.
+
+    What has not waited `hold_after_s` is not among them: a long claim alone is no reason.
+    """
+    hold_after_ns, flow_max_ns = config.hold_after_s * 1e9, config.flow_max_s * 1e9
+
+    def due(job: Job) -> bool:
+        age_ns = _age_ns(job, state)
+        return age_ns >= hold_after_ns and age_ns + _duration_ns(job.claim) >= flow_max_ns
+
+    return sorted((job for share in shares for job in share.queue if due(job)), key=_by_age)

@@ -191,12 +191,13 @@ class Config:
     """How to decide; the defaults are a venue's.
 
     A blocked job holds a reservation once it has waited `hold_after_s`, up to `reservations` of them: 1 is EASY
-    backfilling (Lifka 1995), ALL is conservative backfilling (Mu'alem and Feitelson 2001). Jobs that have waited
-    `age_max_s` go before all others, the oldest first, and each holds one whatever their number.
+    backfilling (Lifka 1995), ALL is conservative backfilling (Mu'alem and Feitelson 2001). Whatever their number, a
+    blocked job holds one if it would end more than `flow_max_s` after its submission even if it started now: letting
+    the shortest pass costs the others no more than that.
     """
 
     hold_after_s: float = 30.0
-    reservations: int = 8
+    reservations: int = 1
     backfill: Backfill = Backfill.SHORTEST
-    age_max_s: float = 86_400.0
+    flow_max_s: float = 80 * 3600.0
     order: Order = Order.FAIR

@@ -98,12 +98,19 @@ def test_the_shortest_overtakes_first() -> None:
     assert starts(decide(state, SHORTEST)) == [2]
 
 
-def test_beyond_the_bound_of_age_nobody_is_delayed() -> None:
-    """The second blocked job is delayed under EASY until it has waited for so long."""
+def test_what_would_end_beyond_the_bound_of_flow_time_is_not_delayed() -> None:
+    """The second blocked job, of 100 s, has waited 50 s: it holds a reservation too if the bound is 150 s."""
     state = cluster((80, 100), (95, 100), (10, 1000), busy=((100 * S, 90),), now_s=50.0)
 
-    assert starts(decide(state, replace(SHORTEST, age_max_s=51.0))) == [2]
-    assert starts(decide(state, replace(SHORTEST, age_max_s=40.0))) == []
+    assert starts(decide(state, replace(SHORTEST, flow_max_s=151.0))) == [2]
+    assert starts(decide(state, replace(SHORTEST, flow_max_s=149.0))) == []
+
+
+def test_to_ask_for_long_is_no_reason_for_a_reservation_before_having_waited() -> None:
+    state = cluster((80, 100), (95, 1000), (10, 1000), busy=((100 * S, 90),), now_s=50.0)
+    young = replace(state, jobs=(state.jobs[0], *(replace(job, create_ns=40 * S) for job in state.jobs[1:])))
+
+    assert starts(decide(young, replace(SHORTEST, hold_after_s=30.0, flow_max_s=500.0))) == [2]
 
 
 def test_fair_share_decides_who_overtakes_and_within_a_vendor_the_shortest() -> None:
