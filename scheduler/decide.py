@@ -114,7 +114,8 @@ def decide(state: State, config: Config) -> Decisions:
                 return plan.decisions()
 
     passing = False
-    while candidates := [share for share in shares.values() if share.queue]:
+    candidates = list(shares.values())
+    while candidates := [share for share in candidates if share.queue]:
         if plan.full and not passing:
             passing = True
             for job in _due(candidates, state, config):

@@ -5,6 +5,7 @@ claim starts.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from scheduler.matching import Entry, Part, cell_matches, matches
 from scheduler.profile import Need
@@ -38,6 +39,8 @@ class Kinds:
 
     def need(self, claim: Claim) -> Need:
         """Return the claim in counts by kind: its unit requests in order, then slots, then the cell."""
+        if not claim.units and claim.cell is None:
+            return _slots_alone(claim.sim_slots)
         known = self._needs.get(claim)
         if known is None:
             parts = [
@@ -118,3 +121,9 @@ class Kinds:
     def _ending(self, kind: int, end_ns: int | None, now_ns: int, count: int = 1) -> None:
         soon_ns = now_ns + ANY_MOMENT_NS
         self.ends.append((soon_ns if end_ns is None or end_ns < soon_ns else end_ns, kind, count))
+
+
+@lru_cache(maxsize=4096)
+def _slots_alone(count: int) -> Need:
+    """Slots are the same kind in every venue, and all that the jobs of a log ask for."""
+    return Need.of((Part((SLOTS,), count),))

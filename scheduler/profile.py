@@ -85,8 +85,8 @@ class Profile:
 
     def _from(self, need: Need, first: int, end_ns: int) -> tuple[tuple[Entry, ...] | None, int]:
         """Return what to take from step `first` to `end_ns`, or None and the next step worth a look as a start."""
-        if need.entries is not None and len(need.demand) == 1:
-            return self._of_one_kind(need, first, end_ns)
+        if need.entries is not None:
+            return self._without_choice(need, first, end_ns)
         least: list[int] = []
         entries: tuple[Entry, ...] | None = None
         for step in range(first, len(self._times_ns)):
@@ -102,13 +102,15 @@ class Profile:
                     return None, (step if need.within(free) is None else first) + 1
         return entries, first
 
-    def _of_one_kind(self, need: Need, first: int, end_ns: int) -> tuple[tuple[Entry, ...] | None, int]:
+    def _without_choice(self, need: Need, first: int, end_ns: int) -> tuple[tuple[Entry, ...] | None, int]:
         """Do as `_from` by plain comparison: all that a replayed log needs."""
-        (kind, count), times_ns, frees = need.demand[0], self._times_ns, self._free
+        times_ns, frees, demand = self._times_ns, self._free, need.demand
         step = first
         while True:
-            if frees[step][kind] < count:
-                return None, step + 1
+            free = frees[step]
+            for kind, count in demand:
+                if free[kind] < count:
+                    return None, step + 1
             step += 1
             if step == len(times_ns) or times_ns[step] >= end_ns:
                 return need.entries, first

@@ -168,6 +168,42 @@ def test_the_earliest_start_is_the_first_moment_from_which_there_is_enough_for_t
     assert (profile.now(need, length) is not None) == (0 in fitting)
 
 
+kinds = st.lists(st.integers(0, 2), min_size=1, max_size=3, unique=True).map(tuple)
+parts = st.lists(st.builds(Part, kinds, st.integers(1, 3)), min_size=1, max_size=3)
+vectors = st.tuples(*[st.integers(0, 3)] * 3)
+
+
+@given(vectors, st.lists(st.tuples(st.integers(1, 30), st.integers(0, 2), st.integers(1, 3)), max_size=6), parts, parts,
+       st.integers(1, 20), st.integers(1, 20))  # fmt: skip
+def test_a_claim_with_a_choice_is_planned_as_early_as_counting_every_second_would(
+    free: tuple[int, ...],
+    ends: list[tuple[int, int, int]],
+    other: list[Part],
+    wanted: list[Part],
+    cut: int,
+    length: int,
+) -> None:
+    """Another claim is planned before; then each start is tried against the least that its seconds leave."""
+    profile = Profile(0, free, ends)
+    table = [
+        [free[k] + sum(n for end, kind, n in ends if kind == k and end <= t) for k in range(3)] for t in range(120)
+    ]
+    earlier = profile.earliest(Need.of(other), cut)
+    if earlier is not None:
+        profile.take(earlier[1], earlier[0], earlier[0] + cut)
+        for entry in earlier[1]:
+            for second in range(earlier[0], earlier[0] + cut):
+                table[second][entry.kind] -= entry.amount
+    need = Need.of(wanted)
+
+    def fits_from(start: int) -> bool:
+        return need.within([min(column) for column in zip(*table[start : start + length], strict=True)]) is not None
+
+    found = profile.earliest(need, length)
+    assert min(min(row) for row in table) >= 0
+    assert (found[0] if found else None) == next((t for t in range(90) if fits_from(t)), None)
+
+
 MODELS = ("a", "b", "c")
 requests = st.builds(
     UnitRequest, count=st.integers(1, 3), robot_model=st.sampled_from(("", *MODELS)), maker=st.sampled_from(("", "m"))
