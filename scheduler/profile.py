@@ -49,6 +49,8 @@ class Profile:
         present = list(free)
         self._times_ns = [now_ns]
         self._free = [present]
+        # As long as nothing is planned for later, free counts never fall again.
+        self._rises = True
         for end_ns, kind, count in sorted(ends):
             if end_ns > self._times_ns[-1]:
                 present = present.copy()
@@ -62,6 +64,8 @@ class Profile:
 
     def now(self, need: Need, duration_ns: int) -> tuple[Entry, ...] | None:
         """Return what to take now and keep for the duration without delaying anything planned, or None."""
+        if self._rises:
+            return need.within(self._free[0])
         entries, _ = self._from(need, 0, self._times_ns[0] + duration_ns)
         return entries
 
@@ -78,6 +82,7 @@ class Profile:
 
     def take(self, entries: Iterable[Entry], start_ns: int, end_ns: int) -> None:
         """Cut entries out of the time from start to end."""
+        self._rises = self._rises and start_ns == self._times_ns[0]
         first, last = self._cut(start_ns), self._cut(end_ns)
         for free in self._free[first:last]:
             for entry in entries:

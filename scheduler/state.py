@@ -153,7 +153,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A blocked job and when it will start at the latest, if no lease overruns and nothing breaks."""
+    """A blocked job and its planned start: later only if a lease overruns, a unit fails or a job comes first."""
 
     job: int
     start_ns: int
@@ -192,8 +192,8 @@ class Config:
 
     A blocked job holds a reservation once it has waited `hold_after_s`, up to `reservations` of them: 1 is EASY
     backfilling (Lifka 1995), ALL is conservative backfilling (Mu'alem and Feitelson 2001). Whatever their number, a
-    blocked job holds one if it would end more than `flow_max_s` after its submission even if it started now: letting
-    the shortest pass costs the others no more than that.
+    blocked job holds one if it would end more than `flow_max_s` after its submission even if it started now:
+    from then on nobody passes it at its cost.
     """
 
     hold_after_s: float = 30.0
