@@ -1,4 +1,7 @@
-"""`python -m scheduler --venue FILE --data FOLDER`: run the scheduler of one venue."""
+"""`python -m scheduler --venue FILE --data FOLDER`: run the scheduler of one venue.
+
+`python -m scheduler replay TRACE` replays a log of jobs instead; see its --help.
+"""
 
 import argparse
 import asyncio
@@ -13,12 +16,15 @@ from scheduler.configuration import BadConfiguration, Settings
 from scheduler.core import Core
 from scheduler.database import DatabaseInUse, SchemaMismatch
 from scheduler.identity import Credentials
+from scheduler.replay import command as replay
 from scheduler.server import PortInUse, Server, write_address
 
 STOP_GRACE_S = 3.0
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["replay"]:
+        return replay.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m scheduler", description=__doc__)
     parser.add_argument("--venue", type=Path, required=True, help="the venue file, such as configs/venues/demo.toml")
     parser.add_argument("--data", type=Path, required=True, help="folder of the database and the tokens")
@@ -44,11 +50,12 @@ async def _serve(venue: Path, data: Path, listen: str) -> int:
     server = Server(core, credentials, listen)
     await core.start()
     await server.start()
-    write_address(data, server.address)
-    logging.info("scheduler of venue %s listens on %s", core.venue, server.address)
+    # Before the address is known, for whoever waits for it may want to stop us at once.
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    write_address(data, server.address)
+    logging.info("scheduler of venue %s listens on %s", core.venue, server.address)
     await stopping.wait()
     logging.info("stopping")
     await server.stop(STOP_GRACE_S)

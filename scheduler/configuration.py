@@ -64,7 +64,7 @@ class Settings:
     venue: Venue
     # How long a lease lives without a heartbeat. Long enough to outlive a restart of the scheduler.
     lease_ttl_s: float = 10.0
-    # After this wait, what fits the longest waiting job is kept for it.
+    # After this wait, a blocked job's start is planned, and nothing may start that would delay it.
     hold_after_s: float = 30.0
     queued_jobs_max: int = 20_000
     # Watchers that fall further behind must list again. About 1 kB each on the disk.

@@ -57,7 +57,7 @@ class Core:
         self.hosts: dict[str, object] = {}
         # When each unit was last heard of.
         self.seen_ns: dict[str, int] = {}
-        self._config = Config(hold_after_s=settings.hold_after_s)
+        self.config = Config(hold_after_s=settings.hold_after_s)
         self._writer = Writer(
             db, now_ns=self.clock.now_ns, cycle=self._cycle, committed=self.hub.committed, broken=_broken
         )
@@ -117,7 +117,7 @@ class Core:
 
     def _cycle(self, tx: Transaction) -> None:
         ready = bool(self.runners) and not self._draining
-        granting.cycle(self._config, lease_ttl_s=self.settings.lease_ttl_s, runner_ready=ready)(tx)
+        granting.cycle(self.config, lease_ttl_s=self.settings.lease_ttl_s, runner_ready=ready)(tx)
 
     def _last_sequence(self) -> int:
         found: int = self.read.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0]

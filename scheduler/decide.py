@@ -4,63 +4,25 @@ Between vendors: weighted dominant-resource fairness (Ghodsi et al., NSDI 2011):
 largest share of any one resource is smallest may start its best job. Past use breaks ties, then the age of the job.
 Within a vendor: priority, then age. A claim is granted whole or not at all.
 
-A job that cannot start does not stop smaller ones behind it, until it has waited `hold_after_s`; from then on the free
-units, slots and the cell that it could use are kept for the one job that has waited longest (of those that could start
-at all with what is in order), so that a large gang starts after the running leases end at the latest.
+Over time: the planned ends of what runs tell when a blocked job can start. The first blocked jobs hold such planned
+starts as reservations, and from then on a job starts only if it delays none of them: it ends before, or uses only what
+they leave. The job that has waited longest of all (of those that could start at all with what is in order) holds the
+first one, so that a large gang starts when the leases that it waits for end. What may hold one and how many, `Config`
+says. The same code decides in a venue and in a replay.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
-from scheduler.matching import cell_matches, choose, matches
-from scheduler.state import Cell, Claim, Config, Decisions, Grant, Job, SimSlot, State, Unit, Vendor
-
-
-@dataclass
-class _Pool:
-    """What is left to give within one decision."""
-
-    units: list[Unit]
-    slots: list[SimSlot]
-    cells: list[Cell]
-
-    def fit(self, claim: Claim) -> tuple[tuple[str, ...], tuple[str, ...], str | None] | None:
-        """Return names for the whole claim, or None."""
-        if claim.sim_slots > len(self.slots):
-            return None
-        cell = None
-        if claim.cell is not None:
-            request = claim.cell
-            cell = next((c.cell for c in self.cells if cell_matches(request, c)), None)
-            if cell is None:
-                return None
-        units = choose(claim.units, self.units)
-        if units is None:
-            return None
-        return units, tuple(slot.slot for slot in self.slots[: claim.sim_slots]), cell
-
-    def take(self, grant: Grant) -> None:
-        self.units = [unit for unit in self.units if unit.unit not in grant.units]
-        self.slots = [slot for slot in self.slots if slot.slot not in grant.slots]
-        self.cells = [cell for cell in self.cells if cell.cell != grant.cell]
-
-    def hold_back(self, claim: Claim) -> None:
-        """Keep from everybody else what the claim could use: as much as it needs, or all there is if that is less."""
-        enough = choose(claim.units, self.units)
-        if enough is None:
-            self.units = [unit for unit in self.units if not any(matches(request, unit) for request in claim.units)]
-        else:
-            self.units = [unit for unit in self.units if unit.unit not in enough]
-        self.slots = self.slots[claim.sim_slots :]
-        if claim.cell is not None:
-            request = claim.cell
-            kept = next((cell for cell in self.cells if cell_matches(request, cell)), None)
-            self.cells = [cell for cell in self.cells if cell is not kept]
+from scheduler.kinds import Kinds
+from scheduler.profile import Profile
+from scheduler.state import Backfill, Claim, Config, Decisions, Grant, Job, Order, Reservation, State, Vendor
 
 
 @dataclass
 class _Share:
-    """A vendor's holdings while deciding."""
+    """A vendor's holdings while deciding, and its jobs, the best one last."""
 
     vendor: Vendor
     units: int
@@ -70,50 +32,108 @@ class _Share:
 
     def take(self, grant: Grant) -> None:
         self.units += len(grant.units)
-        self.slots += len(grant.slots)
+        self.slots += len(grant.slots) + grant.unnamed
         self.cells += grant.cell is not None
 
 
+class _Plan:
+    """What is given and planned so far within one decision."""
+
+    def __init__(self, state: State, config: Config) -> None:
+        self._now_ns, self._config = state.now_ns, config
+        self._kinds = Kinds(state)
+        self._profile = Profile(state.now_ns, self._kinds.free(), self._kinds.ends)
+        # Free counts only shrink within a decision, so a claim that failed once fails for the rest of it.
+        self._hopeless: set[Claim] = set()
+        self._grants: list[Grant] = []
+        self._reservations: list[Reservation] = []
+
+    @property
+    def full(self) -> bool:
+        """Whether as many jobs as may hold a reservation do."""
+        return len(self._reservations) >= self._config.reservations
+
+    def decisions(self) -> Decisions:
+        return Decisions(tuple(self._grants), tuple(self._reservations))
+
+    def possible(self, claim: Claim) -> bool:
+        """Whether the claim could start if only the running leases ended."""
+        return self._profile.ever(self._kinds.need(claim))
+
+    def start(self, job: Job) -> Grant | None:
+        """Start the job if that delays no reservation."""
+        claim = job.claim
+        if claim in self._hopeless:
+            return None
+        duration_ns = _duration_ns(claim)
+        entries = self._profile.now(self._kinds.need(claim), duration_ns)
+        if entries is None:
+            self._hopeless.add(claim)
+            return None
+        self._profile.take(entries, self._now_ns, self._now_ns + duration_ns)
+        grant = self._kinds.grant(job, entries)
+        self._grants.append(grant)
+        return grant
+
+    def reserve(self, job: Job) -> None:
+        """Plan the job's start, if it can ever start with what is in order."""
+        duration_ns = _duration_ns(job.claim)
+        planned = self._profile.earliest(self._kinds.need(job.claim), duration_ns)
+        if planned is None:
+            return
+        start_ns, entries = planned
+        self._profile.take(entries, start_ns, start_ns + duration_ns)
+        self._reservations.append(Reservation(job.job, start_ns))
+
+
 def decide(state: State, config: Config) -> Decisions:
-    """Return the grants to make now, in order. Every unit, slot and cell occurs in at most one of them."""
-    if not state.runner_ready:
+    """Return the grants to make now, in order, and the starts planned for blocked jobs.
+
+    Every unit, slot and cell occurs in at most one grant.
+    """
+    if not state.runner_ready or not state.jobs:
         return Decisions()
-    pool = _Pool(
-        [unit for unit in sorted(state.units, key=lambda u: u.unit) if unit.free and unit.usable],
-        [slot for slot in sorted(state.slots, key=lambda s: s.slot) if slot.free],
-        [cell for cell in sorted(state.cells, key=lambda c: c.cell) if cell.free],
-    )
-    totals = (len(state.units), len(state.slots), len(state.cells))
-    shares = _shares(state)
-    grants: list[Grant] = []
+    plan = _Plan(state, config)
+    shares = _shares(state, config)
+    totals = (len(state.units), len(state.slots) + state.unnamed.count, len(state.cells))
 
-    held = _longest_waiting(state, config)
-    if held is not None:
-        grant = _try(held, pool)
-        if grant is None:
-            pool.hold_back(held.claim)
-        else:
-            _apply(grant, held, pool, shares, grants)
+    def started(job: Job) -> bool:
+        grant = plan.start(job)
+        if grant is not None:
+            shares[_queue_of(job, config)].take(grant)
+        return grant is not None
 
-    # Resources only shrink from here on, so a claim that failed once fails for the rest of this decision.
-    hopeless: set[Claim] = set()
-    while True:
-        candidates = [share for share in shares.values() if share.queue]
-        if not candidates:
-            break
-        share = min(candidates, key=lambda s: (dominant_share(s.vendor, s.units, s.slots, s.cells, totals),
-                                               s.vendor.used_share_s / s.vendor.weight,
-                                               s.queue[0].create_ns, s.queue[0].job))  # fmt: skip
-        job = share.queue.pop(0)
-        if job.claim in hopeless or job is held:
+    eldest = _eldest(state, config, plan)
+    # What has been looked at out of turn.
+    seen: set[int] = set()
+    if eldest is not None:
+        seen.add(eldest.job)
+        if not started(eldest):
+            plan.reserve(eldest)
+            if config.backfill is Backfill.NONE:
+                return plan.decisions()
+
+    passing = False
+    candidates = list(shares.values())
+    while candidates := [share for share in candidates if share.queue]:
+        if plan.full and not passing:
+            passing = True
+            for job in _due(candidates, state, config):
+                if job.job not in seen and not started(job):
+                    plan.reserve(job)
+                seen.add(job.job)
+            if config.backfill is Backfill.SHORTEST:
+                for share in candidates:
+                    share.queue.sort(key=_by_length, reverse=True)
+        share = candidates[0] if len(candidates) == 1 else min(candidates, key=lambda s: _turn(s, totals))
+        job = share.queue.pop()
+        if job.job in seen or started(job):
             continue
-        grant = _try(job, pool)
-        if grant is None:
-            hopeless.add(job.claim)
-        else:
-            _apply(grant, job, pool, shares, grants)
-    still_held = held.job if held is not None and all(grant.job != held.job for grant in grants) else None
-    return Decisions(tuple(grants), still_held)
+        if config.backfill is Backfill.NONE and plan.possible(job.claim):
+            break
+        if not plan.full and _age_ns(job, state) >= config.hold_after_s * 1e9:
+            plan.reserve(job)
+    return plan.decisions()
 
 
 def dominant_share(vendor: Vendor, units: int, slots: int, cells: int, totals: tuple[int, int, int]) -> float:
@@ -127,7 +147,29 @@ def in_order(jobs: Sequence[Job]) -> list[Job]:
     return sorted(jobs, key=lambda job: (-job.priority, job.create_ns, job.job))
 
 
-def _shares(state: State) -> dict[str, _Share]:
+_by_age = attrgetter("create_ns", "job")
+
+
+def _by_length(job: Job) -> tuple[int, float, int, int]:
+    return -job.priority, job.claim.duration_s, job.create_ns, job.job
+
+
+def _age_ns(job: Job, state: State) -> int:
+    return state.now_ns - job.create_ns
+
+
+def _duration_ns(claim: Claim) -> int:
+    return int(claim.duration_s * 1e9)
+
+
+def _queue_of(job: Job, config: Config) -> str:
+    return job.vendor if config.order is Order.FAIR else ""
+
+
+def _shares(state: State, config: Config) -> dict[str, _Share]:
+    """Return the queues by vendor, or all as one where only the time of submission counts."""
+    if config.order is Order.SUBMIT:
+        return {"": _Share(Vendor(""), 0, 0, 0, sorted(state.jobs, key=_by_age, reverse=True))}
     shares = {
         vendor.vendor: _Share(vendor, vendor.held_units, vendor.held_slots, vendor.held_cells)
         for vendor in sorted(state.vendors, key=lambda v: v.vendor)
@@ -135,40 +177,39 @@ def _shares(state: State) -> dict[str, _Share]:
     for job in state.jobs:
         shares[job.vendor].queue.append(job)
     for share in shares.values():
-        share.queue = in_order(share.queue)
+        share.queue = in_order(share.queue)[::-1]
     return shares
 
 
-def _longest_waiting(state: State, config: Config) -> Job | None:
+def _turn(share: _Share, totals: tuple[int, int, int]) -> tuple[float, float, int, int]:
+    job = share.queue[-1]
+    mine = dominant_share(share.vendor, share.units, share.slots, share.cells, totals)
+    return mine, share.vendor.used_share_s / share.vendor.weight, job.create_ns, job.job
+
+
+def _eldest(state: State, config: Config, plan: _Plan) -> Job | None:
     """Return the oldest job that has waited too long and would start if only the running leases ended.
 
     What waits for a broken or absent unit is passed over: nobody knows when that ends, and until then the whole venue
     would be kept waiting with it.
     """
-    usable = [unit for unit in state.units if unit.usable]
-    hopeless: set[Claim] = set()
-    for job in sorted(state.jobs, key=lambda job: (job.create_ns, job.job)):
-        if state.now_ns - job.create_ns < config.hold_after_s * 1e9:
+    for job in sorted(state.jobs, key=_by_age):
+        if _age_ns(job, state) < config.hold_after_s * 1e9:
             return None
-        claim, cell = job.claim, job.claim.cell
-        if claim in hopeless:
-            continue
-        if (
-            claim.sim_slots <= len(state.slots)
-            and (cell is None or any(cell_matches(cell, other) for other in state.cells))
-            and choose(claim.units, usable) is not None
-        ):
+        if plan.possible(job.claim):
             return job
-        hopeless.add(claim)
     return None
 
 
-def _try(job: Job, pool: _Pool) -> Grant | None:
-    found = pool.fit(job.claim)
-    return None if found is None else Grant(job.job, job.vendor, *found)
+def _due(shares: Sequence[_Share], state: State, config: Config) -> list[Job]:
+    """Return the waiting jobs that would end after the bound of flow time even if they started now, the oldest first.
 
+    What has not waited `hold_after_s` is not among them: a long claim alone is no reason.
+    """
+    hold_after_ns, flow_max_ns = config.hold_after_s * 1e9, config.flow_max_s * 1e9
 
-def _apply(grant: Grant, job: Job, pool: _Pool, shares: dict[str, _Share], grants: list[Grant]) -> None:
-    pool.take(grant)
-    shares[job.vendor].take(grant)
-    grants.append(grant)
+    def due(job: Job) -> bool:
+        age_ns = _age_ns(job, state)
+        return age_ns >= hold_after_ns and age_ns + _duration_ns(job.claim) >= flow_max_ns
+
+    return sorted((job for share in shares for job in share.queue if due(job)), key=_by_age)

@@ -1,5 +1,6 @@
 """Why a job waits, and whether a claim is possible at all: pure functions that never name another vendor."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from scheduler.decide import dominant_share, in_order
@@ -49,13 +50,13 @@ def impossible(claim: Claim, state: State) -> str | None:
     return None
 
 
-def explain(job: Job, state: State, held_for: int | None) -> Explanation:
-    """Say why a waiting job has not started."""
+def explain(job: Job, state: State, reserved: Collection[int]) -> Explanation:
+    """Say why a waiting job has not started, given the blocked jobs whose starts are planned."""
     reasons = [*_units(job, state), *_slots(job, state), *_cell(job, state)]
     if not state.runner_ready:
         reasons.insert(0, Reason("RUNNER", "no runner is connected to the venue", fix="it restarts by itself; wait"))
-    if held_for is not None and held_for != job.job and not reasons:
-        reasons.append(Reason("EARLIER_JOBS", "what it needs is being kept for a job that has waited longest"))
+    if not reasons and any(other != job.job for other in reserved):
+        reasons.append(Reason("EARLIER_JOBS", "what it needs is planned for jobs that come first, before it would end"))
     ahead = _ahead(job, state)
     if not reasons and ahead:
         reasons.append(Reason("EARLIER_JOBS", f"{ahead} jobs of the same vendor come first by priority and age"))

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from scheduler.state import Cell, CellRequest, Unit, UnitRequest
 
@@ -76,3 +77,77 @@ def _shift(unit: str, came_from: dict[str, int], chosen: dict[int, str], holder:
         if set_free is None:
             return
         unit = set_free
+
+
+class Part(NamedTuple):
+    """So many things of any of these kinds."""
+
+    kinds: tuple[int, ...]
+    amount: int
+
+
+class Entry(NamedTuple):
+    """So many things of one kind for one part, told by its place among the parts."""
+
+    part: int
+    kind: int
+    amount: int
+
+
+def allocate(parts: Sequence[Part], free: Sequence[int]) -> tuple[Entry, ...] | None:
+    """Return what each part takes of each kind out of the `free` counts by kind, or None if they do not suffice.
+
+    `choose` in counts: a maximum flow by shortest augmenting paths (Edmonds and Karp 1972). Kinds are tried in the
+    order of the part, so the same input gives the same entries.
+    """
+    left = {kind: free[kind] for part in parts for kind in part.kinds}
+    given: dict[tuple[int, int], int] = {}
+    # Few choices first: less to undo.
+    for index in sorted(range(len(parts)), key=lambda index: (len(parts[index].kinds), index)):
+        wanted = parts[index].amount
+        while wanted:
+            moved = _move(index, wanted, parts, left, given)
+            if not moved:
+                return None
+            wanted -= moved
+    return tuple(Entry(part, kind, count) for (part, kind), count in sorted(given.items()) if count)
+
+
+def _move(
+    index: int, wanted: int, parts: Sequence[Part], left: dict[int, int], given: dict[tuple[int, int], int]
+) -> int:
+    """Give a part up to `wanted` things, other parts changing kinds where needed; return how many it got."""
+    reached_by: dict[int, int] = {}
+    robbed_of: dict[int, int] = {}
+    open_parts = deque([index])
+    while open_parts:
+        part = open_parts.popleft()
+        for kind in parts[part].kinds:
+            if kind in reached_by:
+                continue
+            reached_by[kind] = part
+            if left[kind] > 0:
+                return _shift_counts(index, kind, wanted, reached_by, robbed_of, left, given)
+            for (other, held), count in sorted(given.items()):
+                if held == kind and count and other != index and other not in robbed_of:
+                    robbed_of[other] = kind
+                    open_parts.append(other)
+    return 0
+
+
+def _shift_counts(
+    index: int, last: int, wanted: int, reached_by: dict[int, int], robbed_of: dict[int, int],
+    left: dict[int, int], given: dict[tuple[int, int], int],
+) -> int:  # fmt: skip
+    """Move as much as the narrowest place of the chain that ends with the kind `last` allows."""
+    chain = [(reached_by[last], last)]
+    while chain[-1][0] != index:
+        kind = robbed_of[chain[-1][0]]
+        chain.append((reached_by[kind], kind))
+    amount = min(wanted, left[last], *(given[part, robbed_of[part]] for part, _ in chain[:-1]))
+    left[last] -= amount
+    for part, kind in chain:
+        given[part, kind] = given.get((part, kind), 0) + amount
+        if part != index:
+            given[part, robbed_of[part]] -= amount
+    return amount

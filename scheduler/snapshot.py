@@ -64,8 +64,9 @@ def units(db: sqlite3.Connection) -> tuple[Unit, ...]:
     """Return all units, with whether each is free and usable."""
     rows = db.execute(
         """
-        SELECT u.*, lu.lease_id FROM unit u
+        SELECT u.*, lu.lease_id, l.end_by_ns FROM unit u
         LEFT JOIN lease_unit lu ON lu.unit = u.id AND lu.free_ns IS NULL
+        LEFT JOIN lease l ON l.id = lu.lease_id
         """
     )
     return tuple(
@@ -77,6 +78,7 @@ def units(db: sqlite3.Connection) -> tuple[Unit, ...]:
             labels=json.loads(row["labels"]),
             free=row["lease_id"] is None,
             usable=bool(row["online"]) and not row["latched"] and not row["fault"] and _at_rest_or_leased(row),
+            end_ns=row["end_by_ns"],
         )
         for row in rows
     )
@@ -90,20 +92,27 @@ def _at_rest_or_leased(row: sqlite3.Row) -> bool:
 def slots(db: sqlite3.Connection) -> tuple[SimSlot, ...]:
     """Return all sim slots."""
     rows = db.execute(
-        "SELECT s.id, ls.lease_id FROM sim_slot s LEFT JOIN lease_slot ls ON ls.slot = s.id AND ls.free_ns IS NULL"
+        """
+        SELECT s.id, ls.lease_id, l.end_by_ns FROM sim_slot s
+        LEFT JOIN lease_slot ls ON ls.slot = s.id AND ls.free_ns IS NULL
+        LEFT JOIN lease l ON l.id = ls.lease_id
+        """
     )
-    return tuple(SimSlot(row["id"], row["lease_id"] is None) for row in rows)
+    return tuple(SimSlot(row["id"], row["lease_id"] is None, row["end_by_ns"]) for row in rows)
 
 
 def cells(db: sqlite3.Connection) -> tuple[Cell, ...]:
     """Return all cells."""
     rows = db.execute(
         """
-        SELECT c.id, c.scenario, c.level, lc.lease_id FROM cell c
+        SELECT c.id, c.scenario, c.level, lc.lease_id, l.end_by_ns FROM cell c
         LEFT JOIN lease_cell lc ON lc.cell = c.id AND lc.free_ns IS NULL
+        LEFT JOIN lease l ON l.id = lc.lease_id
         """
     )
-    return tuple(Cell(row["id"], row["scenario"], row["level"], row["lease_id"] is None) for row in rows)
+    return tuple(
+        Cell(row["id"], row["scenario"], row["level"], row["lease_id"] is None, row["end_by_ns"]) for row in rows
+    )
 
 
 def vendors(db: sqlite3.Connection) -> tuple[Vendor, ...]:

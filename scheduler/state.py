@@ -1,7 +1,9 @@
 """What deciding looks at and what it answers: plain values, no database, no clock."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A unit as deciding sees it. `free`: idle, healthy, connected, and its last lease is surely over."""
+    """A unit as deciding sees it. `free`: idle, healthy, connected, and its last lease is surely over.
+
+    `end_ns`, here and below: the planned end of the lease that holds it, None where nobody knows.
+    """
 
     unit: str
     robot_model: str
@@ -69,6 +74,7 @@ class Unit:
     free: bool = True
     # Fit for work when idle; a unit with a latched fault or without host is not.
     usable: bool = True
+    end_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +83,22 @@ class Cell:
     scenario: str = ""
     level: int = 0
     free: bool = True
+    end_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SimSlot:
     slot: str
     free: bool = True
+    end_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unnamed:
+    """Sim slots told by number alone, such as the processors of a replayed log: (end_ns, count) of those in use."""
+
+    count: int = 0
+    busy: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,30 +134,70 @@ class State:
     cells: tuple[Cell, ...] = ()
     vendors: tuple[Vendor, ...] = ()
     jobs: tuple[Job, ...] = ()
+    unnamed: Unnamed = Unnamed()
     # Somebody who can carry out an attempt is connected.
     runner_ready: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Everything that a job asked for, by name."""
+    """Everything that a job asked for, by name; slots without names by number."""
 
     job: int
     vendor: str
     units: tuple[str, ...]
     slots: tuple[str, ...]
     cell: str | None
+    unnamed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A blocked job and its planned start: later only if a lease overruns, a unit fails or a job comes first."""
+
+    job: int
+    start_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
     grants: tuple[Grant, ...] = ()
-    # The job that free resources are being held back for, if one has waited too long.
-    held_for: int | None = None
+    # In the order in which they were planned: nothing that starts now delays any of them.
+    reservations: tuple[Reservation, ...] = ()
+
+
+class Order(Enum):
+    """Whose job is considered first: the vendor's with the smallest share, or simply the one submitted first."""
+
+    FAIR = "fair"
+    SUBMIT = "submit"
+
+
+class Backfill(Enum):
+    """Which jobs may start before a blocked one that came first."""
+
+    NONE = "none"
+    # Those that delay no reservation, in the order of the queue ...
+    QUEUE = "queue"
+    # ... or the shortest first (within a vendor).
+    SHORTEST = "shortest"
+
+
+ALL = sys.maxsize
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """How to decide. After `hold_after_s` of waiting, what fits the longest waiting job is kept for it."""
+    """How to decide; the defaults are a venue's.
+
+    A blocked job holds a reservation once it has waited `hold_after_s`, up to `reservations` of them: 1 is EASY
+    backfilling (Lifka 1995), ALL is conservative backfilling (Mu'alem and Feitelson 2001). Whatever their number, a
+    blocked job holds one if it would end more than `flow_max_s` after its submission even if it started now:
+    from then on nobody passes it at its cost.
+    """
 
     hold_after_s: float = 30.0
+    reservations: int = 1
+    backfill: Backfill = Backfill.SHORTEST
+    flow_max_s: float = 80 * 3600.0
+    order: Order = Order.FAIR

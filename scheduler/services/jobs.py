@@ -13,7 +13,6 @@ from scheduler.explain import explain
 from scheduler.guard import caller
 from scheduler.identity import Role
 from scheduler.lifecycle import JobState
-from scheduler.state import Config
 
 LOG_BLOCK = 500
 WATCH_POLL_S = 5.0
@@ -73,8 +72,8 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
             return response
         now_ns = core.clock.now_ns()
         state = snapshot.load(core.read, now_ns, runner_ready=bool(core.runners))
-        held_for = decide(state, Config(core.settings.hold_after_s)).held_for
-        explanation = explain(snapshot.job_of(row), state, held_for)
+        reserved = [reservation.job for reservation in decide(state, core.config).reservations]
+        explanation = explain(snapshot.job_of(row), state, reserved)
         response.summary = explanation.summary
         response.jobs_ahead = explanation.jobs_ahead
         for reason in explanation.reasons:

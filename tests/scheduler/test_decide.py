@@ -9,7 +9,20 @@ from hypothesis import strategies as st
 
 from scheduler.decide import decide
 from scheduler.matching import cell_matches, choose, matches
-from scheduler.state import Cell, CellRequest, Claim, Config, Decisions, Job, SimSlot, State, Unit, UnitRequest, Vendor
+from scheduler.state import (
+    Cell,
+    CellRequest,
+    Claim,
+    Config,
+    Decisions,
+    Job,
+    Reservation,
+    SimSlot,
+    State,
+    Unit,
+    UnitRequest,
+    Vendor,
+)
 
 MODELS = ("a", "b")
 VENDORS = ("x", "y", "z")
@@ -21,6 +34,7 @@ claims = st.builds(
     units=st.lists(unit_requests, max_size=2).map(tuple),
     sim_slots=st.integers(0, 3),
     cell=st.none() | st.builds(CellRequest, scenario=st.sampled_from(("", "s", "t"))),
+    duration_s=st.sampled_from((10.0, 40.0, 90.0)),
 ).filter(lambda claim: bool(claim.units or claim.sim_slots))
 
 
@@ -29,6 +43,7 @@ def venues(draw: Any, age_max_s: int = 25) -> State:
     """Return a venue with some of everything; ages up to 25 s are too young for anything to be held back."""
     flag, mostly = st.booleans(), st.sampled_from((True, True, False))
     now_ns = 1_000_000_000_000
+    ends = st.none() | st.integers(-10, 100).map(lambda s: now_ns + s * 1_000_000_000)
     jobs = [
         Job(number, draw(st.sampled_from(VENDORS)), draw(claims), draw(st.integers(-1, 1)),
             now_ns - draw(st.integers(0, age_max_s)) * 1_000_000_000)
@@ -37,11 +52,13 @@ def venues(draw: Any, age_max_s: int = 25) -> State:
     return State(
         now_ns=now_ns,
         units=tuple(
-            Unit(f"u-{n}", draw(st.sampled_from(MODELS)), free=draw(flag), usable=draw(mostly))
+            Unit(f"u-{n}", draw(st.sampled_from(MODELS)), free=draw(flag), usable=draw(mostly), end_ns=draw(ends))
             for n in range(draw(st.integers(0, 6)))
         ),
-        slots=tuple(SimSlot(f"s-{n}", draw(flag)) for n in range(draw(st.integers(0, 4)))),
-        cells=tuple(Cell(f"c-{n}", draw(st.sampled_from(("s", "t"))), free=draw(flag)) for n in range(2)),
+        slots=tuple(SimSlot(f"s-{n}", draw(flag), draw(ends)) for n in range(draw(st.integers(0, 4)))),
+        cells=tuple(
+            Cell(f"c-{n}", draw(st.sampled_from(("s", "t"))), free=draw(flag), end_ns=draw(ends)) for n in range(2)
+        ),
         vendors=tuple(Vendor(name, draw(st.sampled_from((1.0, 2.0))), draw(st.integers(0, 2))) for name in VENDORS),
         jobs=tuple(jobs),
     )
@@ -108,27 +125,31 @@ def test_nothing_that_still_fits_is_left_waiting(state: State) -> None:
     decisions = decide(state, CONFIG)
     granted = {grant.job for grant in decisions.grants}
 
-    assert decisions.held_for is None
+    assert not decisions.reservations
     assert not any(fits(job.claim, state, decisions) for job in state.jobs if job.job not in granted)
 
 
 @given(venues(age_max_s=60))
 @settings(max_examples=200)
-def test_what_is_held_back_is_for_a_job_that_could_start_once_leases_end(state: State) -> None:
-    held_for = decide(state, CONFIG).held_for
-    if held_for is None:
-        return
-    job = next(job for job in state.jobs if job.job == held_for)
-    all_ended = replace(
+def test_the_job_that_waited_longest_starts_or_holds_the_first_reservation(state: State) -> None:
+    """Of the jobs that could start once all leases end; and then it does start."""
+    ended = replace(
         state,
         units=tuple(replace(unit, free=True) for unit in state.units),
         slots=tuple(replace(slot, free=True) for slot in state.slots),
         cells=tuple(replace(cell, free=True) for cell in state.cells),
     )
+    possible = [job for job in state.jobs if fits(job.claim, ended, Decisions())]
+    longest = min(possible, key=lambda job: (job.create_ns, job.job), default=None)
+    if longest is None or state.now_ns - longest.create_ns < CONFIG.hold_after_s * 1e9:
+        return
+    decisions = decide(state, CONFIG)
 
-    assert state.now_ns - job.create_ns >= CONFIG.hold_after_s * 1e9
-    assert not fits(job.claim, state, Decisions())
-    assert held_for in {grant.job for grant in decide(all_ended, CONFIG).grants}
+    if fits(longest.claim, state, Decisions()):
+        assert decisions.grants[0].job == longest.job
+    else:
+        assert decisions.reservations[0].job == longest.job
+    assert decide(ended, CONFIG).grants[0].job == longest.job
 
 
 def test_without_a_runner_nothing_is_granted() -> None:
@@ -187,11 +208,11 @@ def test_a_large_gang_that_waited_long_is_held_for_and_starts() -> None:
     small = [want(n, "B", units=1, age_s=1.0) for n in range(1, 9)]
     for free in (1, 2):
         decisions = decide(venue(units=3, free=free, jobs=[gang, *small], vendors="AB"), CONFIG)
-        assert decisions == Decisions((), held_for=0)
+        assert decisions == Decisions((), (Reservation(0, int(1e12) + 1), *decisions.reservations[1:]))
     started = decide(venue(units=3, jobs=[gang, *small], vendors="AB"), CONFIG)
 
     assert [grant.job for grant in started.grants] == [0]
-    assert started.held_for is None
+    assert not started.reservations
 
 
 def test_a_gang_that_has_not_waited_long_stops_nobody() -> None:
@@ -207,7 +228,7 @@ def test_no_more_is_held_back_than_the_waiting_job_needs() -> None:
     decisions = decide(venue(units=3, slots=1, jobs=jobs, vendors="AB", slots_leased=1), CONFIG)
 
     assert [len(grant.units) for grant in decisions.grants] == [1, 1]
-    assert decisions.held_for == 0
+    assert [reservation.job for reservation in decisions.reservations] == [0]
 
 
 def test_a_job_that_waits_for_a_broken_unit_holds_nothing_back() -> None:
@@ -217,7 +238,7 @@ def test_a_job_that_waits_for_a_broken_unit_holds_nothing_back() -> None:
     decisions = decide(broken, CONFIG)
 
     assert [grant.job for grant in decisions.grants] == [1]
-    assert decisions.held_for is None
+    assert not decisions.reservations
 
 
 def want(number: int, vendor: str, *, units: int = 0, slots: int = 0, priority: int = 0, age_s: float = 0.0) -> Job:

@@ -33,7 +33,7 @@ def arms(count: int) -> Claim:
 
 
 def test_units_are_counted_as_asked_for_matching_and_free() -> None:
-    (reason,) = explain(of(arms(2)), ARMS, None).reasons
+    (reason,) = explain(of(arms(2)), ARMS, ()).reasons
 
     assert (reason.constraint, reason.requested, reason.matching, reason.free) == ("UNITS", 2, 3, 1)
     assert reason.message == "2 x unit of model own_arm: 1 of 3 matching units free, 1 out of order"
@@ -42,7 +42,7 @@ def test_units_are_counted_as_asked_for_matching_and_free() -> None:
 
 def test_another_model_of_the_class_is_suggested_if_it_is_free() -> None:
     busy = replace(ARMS, units=(*ARMS.units[1:3], *ARMS.units[3:]))
-    (reason,) = explain(of(arms(1)), busy, None).reasons
+    (reason,) = explain(of(arms(1)), busy, ()).reasons
 
     assert reason.fix == "free now in the same class: panda"
 
@@ -52,27 +52,27 @@ def test_requests_that_want_the_same_unit_are_said_to_compete() -> None:
     one_arm = replace(ARMS, units=(ARMS.units[0], ARMS.units[4]))
     both = Claim((UnitRequest(unit="arm-1"), UnitRequest(robot_model="own_arm")))
 
-    assert [reason.constraint for reason in explain(of(claim), ARMS, None).reasons] == ["UNITS"]
-    assert explain(of(both), one_arm, None).reasons[0].message == "its requests compete for the same free units"
+    assert [reason.constraint for reason in explain(of(claim), ARMS, ()).reasons] == ["UNITS"]
+    assert explain(of(both), one_arm, ()).reasons[0].message == "its requests compete for the same free units"
 
 
 def test_slots_and_cells_are_counted() -> None:
     claim = Claim(sim_slots=2, cell=CellRequest(scenario="assembly"))
-    slots, cell = explain(of(claim), ARMS, None).reasons
+    slots, cell = explain(of(claim), ARMS, ()).reasons
 
     assert (slots.constraint, slots.requested, slots.matching, slots.free) == ("SIM_SLOTS", 2, 2, 1)
     assert (cell.constraint, cell.requested, cell.matching, cell.free) == ("CELL", 1, 1, 0)
 
 
 def test_an_absent_runner_is_the_first_reason() -> None:
-    reasons = explain(of(arms(2)), replace(ARMS, runner_ready=False), None).reasons
+    reasons = explain(of(arms(2)), replace(ARMS, runner_ready=False), ()).reasons
 
     assert [reason.constraint for reason in reasons] == ["RUNNER", "UNITS"]
 
 
 def test_what_is_kept_for_an_earlier_job_is_said_without_saying_whose() -> None:
     earlier = replace(ARMS, jobs=(Job(0, "nemesis", arms(3)), of(arms(1))))
-    explanation = explain(of(arms(1)), earlier, held_for=0)
+    explanation = explain(of(arms(1)), earlier, reserved=[0])
 
     assert [reason.constraint for reason in explanation.reasons] == ["EARLIER_JOBS"]
     assert "nemesis" not in repr(explanation)
@@ -86,16 +86,16 @@ def test_jobs_ahead_are_the_vendors_own() -> None:
     state = replace(ARMS, jobs=(*own, last, *theirs))
     served = replace(state, vendors=(Vendor("acme", held_units=1), Vendor("nemesis")))
 
-    assert explain(last, state, None).jobs_ahead == 3
-    assert explain(last, served, None).jobs_ahead == 3
-    assert explain(own[0], state, None).jobs_ahead == 0
+    assert explain(last, state, ()).jobs_ahead == 3
+    assert explain(last, served, ()).jobs_ahead == 3
+    assert explain(own[0], state, ()).jobs_ahead == 0
 
 
 def test_a_job_further_back_than_deciding_looks_is_not_said_to_be_next() -> None:
     unseen = Job(99, "acme", arms(1), create_ns=99)
     state = replace(ARMS, jobs=tuple(Job(n, "acme", arms(1), create_ns=n) for n in range(5)))
 
-    assert explain(unseen, state, None).jobs_ahead == 5
+    assert explain(unseen, state, ()).jobs_ahead == 5
 
 
 @given(venues())
@@ -105,7 +105,7 @@ def test_a_job_without_any_reason_is_one_that_starts(state: State) -> None:
         alone = replace(state, jobs=(job,))
         granted = bool(decide(alone, Config()).grants)
 
-        assert granted == (not explain(job, alone, None).reasons)
+        assert granted == (not explain(job, alone, ()).reasons)
 
 
 @given(venues())
@@ -116,8 +116,9 @@ def test_no_explanation_names_another_vendor(state: State) -> None:
         jobs=tuple(replace(job, vendor=names[job.vendor]) for job in state.jobs),
         vendors=tuple(replace(vendor, vendor=names[vendor.vendor]) for vendor in state.vendors),
     )
+    reserved = [reservation.job for reservation in decide(named, Config(0.001)).reservations]
     for job in named.jobs:
-        assert "vendor-" not in repr(explain(job, named, decide(named, Config(0.001)).held_for))
+        assert "vendor-" not in repr(explain(job, named, reserved))
 
 
 def test_what_no_unit_of_the_venue_is_cannot_be_selected() -> None:
@@ -145,7 +146,7 @@ def test_that_others_come_first_is_said_without_saying_how_many() -> None:
 
     def words(rivals: int) -> str:
         theirs = tuple(Job(n, "nemesis", arms(1), create_ns=n) for n in range(rivals))
-        return repr(explain(mine, replace(ARMS, jobs=(mine, *theirs)), None))
+        return repr(explain(mine, replace(ARMS, jobs=(mine, *theirs)), ()))
 
     assert "VENDOR_SHARE" in words(1)
     assert words(1) == words(7)
