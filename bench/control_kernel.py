@@ -124,8 +124,8 @@ def _differing_bits(ticks: int = 1000) -> int:
                     getattr(cohort, name)[:] = value
                 cohort.submit()
                 cohort.step()
-            a, b = (np.ascontiguousarray(cohort.tau).view(bits) for cohort in twins)
-            differing += sum(int(x).bit_count() for x in np.ravel(a ^ b))
+            torques: list[Any] = [np.ascontiguousarray(cohort.tau).view(bits) for cohort in twins]
+            differing += int(np.bitwise_count(torques[0] ^ torques[1]).sum())
             differing += int((twins[0].fault != twins[1].fault).sum())
     return differing
 
@@ -189,8 +189,7 @@ def _numba_call(numba: Any, columns: dict[str, Any], arrays: list[Any]) -> Call:
         PARAMETERS.index(name) for name in ("q_min", "q_max", "dq_max", "tau_max", "tau_slope", "v_noload", "tau_step")
     )
 
-    @numba.njit
-    def law(
+    def loop(
         p: Any, q_refs: Any, dq_refs: Any, tau_ffs: Any, kps: Any, kds: Any, qs: Any, dqs: Any, lasts: Any, out: Any
     ) -> None:
         zero = np.float32(0)
@@ -208,6 +207,7 @@ def _numba_call(numba: Any, columns: dict[str, Any], arrays: list[Any]) -> Call:
                 tau = zero if q > hi and tau > zero else tau
                 out[j, n] = zero if q < lo and tau < zero else tau
 
+    law = numba.njit(loop)
     out = np.empty_like(arrays[0])
 
     def call() -> object:

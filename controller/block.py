@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from controller.actuator import ActuatorPhysics
+from controller.physics import Physics
 from controller.spec import JointSpec, RobotSpec
 
 LANES = 16
@@ -53,9 +55,17 @@ class Block:
         stop_ticks, slow_ticks: Ticks spent braking, and of these the last ones at rest, (P,).
         unit_fault: Sticky `Fault` bits per unit: its joints' and its own, (P,).
         parameters: `PARAMETERS` of each joint, (J, len(PARAMETERS)).
+        physics: What actuators with physics need besides, or None.
     """
 
-    def __init__(self, spec: RobotSpec, units: int, period_s: float, dtype: npt.DTypeLike) -> None:
+    def __init__(
+        self,
+        spec: RobotSpec,
+        units: int,
+        period_s: float,
+        dtype: npt.DTypeLike,
+        physics: ActuatorPhysics | None = None,
+    ) -> None:
         self.dtype = np.dtype(dtype)
         self.joints = len(spec.joints)
         self.units = units
@@ -82,6 +92,7 @@ class Block:
         self.parameters: Real = np.array(
             [_parameters(joint, spec, period_s) for joint in spec.joints], dtype=self.dtype
         )
+        self.physics = None if physics is None else Physics(physics, spec, period_s, self.lanes, self.dtype)
 
 
 def _lanes(units: int) -> int:

@@ -25,6 +25,15 @@
 #define CLONES
 #endif
 
+/* Mirrors controller/kernel.py:_Physics and controller/physics.py:Physics. */
+struct physics {
+    const void *tau_external, *supply;
+    void *tau_joint, *q_motor, *winding, *casing, *ring;
+    uint32_t *cursor;
+    const void *parameters;
+    uint32_t slots;
+};
+
 /* Mirrors controller/kernel.py:_Context and controller/block.py:Block. */
 struct context {
     const void *staged_q_ref, *staged_dq_ref, *staged_tau_ff, *staged_kp, *staged_kd;
@@ -33,6 +42,7 @@ struct context {
     void *tau;
     const void *parameters;
     uint32_t *fault, *fresh, *age, *state, *stop_request, *stop_ticks, *slow_ticks, *unit_fault;
+    const struct physics *physics; /* null: ideal actuators */
     uint32_t next_state[6]; /* per event: the states after each state, four bits each */
     uint32_t is_double, joints, lanes, watchdog_ticks, dwell_ticks, timeout_ticks;
 };
@@ -57,6 +67,16 @@ enum { ARM, COMMAND, STOP_1, STOP_0, HALT, RESET, EVENTS };
 
 /* controller/block.py: PARAMETERS. */
 enum { Q_MIN, Q_MAX, DQ_MAX, DQ_TRIP, DQ_SLOW, TAU_MAX, TAU_SLOPE, V_NOLOAD, TAU_STEP, KD_STOP, PARAMETERS };
+
+/* controller/physics.py: PHYSICS_PARAMETERS. */
+enum {
+    HALF_BACKLASH, DERATE_LIMIT, DERATE_SLOPE,
+    VISCOUS, COULOMB, STRIBECK, INVERSE_SPEED, EXPONENT,
+    LOAD_MOTOR, LOAD_EXTERNAL, LOAD_MOTOR_STRIBECK, LOAD_EXTERNAL_STRIBECK,
+    QUAD_MOTOR, QUAD_EXTERNAL, INERTIA_RATE,
+    HEAT, COPPER, AMBIENT, WINDING_GAIN, CASE_GAIN, AMBIENT_GAIN,
+    PHYSICS_PARAMETERS
+};
 
 /* Lanes are worked on in tiles whose rows stay in the nearest caches between the passes. */
 enum { TILE = 1024, LANES = 16 };
@@ -166,12 +186,20 @@ INLINE void brake(const struct context *c, size_t begin, size_t size, const uint
 #define TAKE take_f32
 #define JUDGE judge_f32
 #define MOVING moving_f32
+#define WIDE 0
 #define PD pd_f32
+#define REAL_OF real_of_f32
+#define BITS_OF bits_of_f32
+#define EXP2 exp2_f32
+#define LOG2 log2_f32
+#define DELAY delay_f32
+#define RUB rub_f32
 #define KEEP keep_f32
 #define CLAMP clamp_f32
 #define LAW law_f32
 #define TICK tick_f32
 #define STEP step_f32
+#include "kernel_physics.h"
 #include "kernel_step.h"
 #undef REAL
 #undef MASK
@@ -181,6 +209,13 @@ INLINE void brake(const struct context *c, size_t begin, size_t size, const uint
 #undef JUDGE
 #undef MOVING
 #undef PD
+#undef WIDE
+#undef REAL_OF
+#undef BITS_OF
+#undef EXP2
+#undef LOG2
+#undef DELAY
+#undef RUB
 #undef KEEP
 #undef ALL
 #undef CLAMP
@@ -196,12 +231,20 @@ INLINE void brake(const struct context *c, size_t begin, size_t size, const uint
 #define TAKE take_f64
 #define JUDGE judge_f64
 #define MOVING moving_f64
+#define WIDE 1
 #define PD pd_f64
+#define REAL_OF real_of_f64
+#define BITS_OF bits_of_f64
+#define EXP2 exp2_f64
+#define LOG2 log2_f64
+#define DELAY delay_f64
+#define RUB rub_f64
 #define KEEP keep_f64
 #define CLAMP clamp_f64
 #define LAW law_f64
 #define TICK tick_f64
 #define STEP step_f64
+#include "kernel_physics.h"
 #include "kernel_step.h"
 
 EXPORT void palaestra_step(const struct floor *floor)

@@ -21,7 +21,7 @@ from controller.safety import NEXT_STATE, Event, State
 
 log = logging.getLogger(__name__)
 
-SOURCES = ("kernel.c", "kernel_step.h")
+SOURCES = ("kernel.c", "kernel_step.h", "kernel_physics.h")
 
 _REAL_ARRAYS = (
     "staged_q_ref", "staged_dq_ref", "staged_tau_ff", "staged_kp", "staged_kd",
@@ -34,11 +34,23 @@ _NEXT_PACKED = [sum(int(NEXT_STATE[state, event]) << 4 * state for state in Stat
 _COUNTS = ("is_double", "joints", "lanes", "watchdog_ticks", "dwell_ticks", "timeout_ticks")
 
 
+_PHYSICS_ARRAYS = (
+    "tau_external", "supply", "tau_joint", "q_motor", "winding", "case", "ring", "cursor", "parameters",
+)  # fmt: skip
+
+
+class _Physics(ctypes.Structure):
+    """Mirror of `struct physics` in kernel.c."""
+
+    _fields_ = (*((name, ctypes.c_void_p) for name in _PHYSICS_ARRAYS), ("slots", ctypes.c_uint32))
+
+
 class _Context(ctypes.Structure):
     """Mirror of `struct context` in kernel.c."""
 
     _fields_ = [
         *((name, ctypes.c_void_p) for name in _REAL_ARRAYS + _BIT_ARRAYS),
+        ("physics", ctypes.c_void_p),
         ("next_state", ctypes.c_uint32 * len(Event)),
         *((name, ctypes.c_uint32) for name in _COUNTS),
     ]
@@ -78,7 +90,13 @@ def bind(blocks: Sequence[Block], handle: ctypes.CDLL | None = None) -> Callable
     handle = handle or loaded().handle
     assert handle is not None, "bind() without a library: ask backend() first"
     contexts = (_Context * len(blocks))()
-    for context, block in zip(contexts, blocks, strict=True):
+    physics = (_Physics * len(blocks))()
+    for context, extended, block in zip(contexts, physics, blocks, strict=True):
+        if block.physics is not None:
+            for name in _PHYSICS_ARRAYS:
+                setattr(extended, name, getattr(block.physics, name).ctypes.data)
+            extended.slots = block.physics.slots
+            context.physics = ctypes.addressof(extended)
         for name in _REAL_ARRAYS + _BIT_ARRAYS:
             array = getattr(block, name)
             assert array.flags.c_contiguous, name
@@ -91,7 +109,7 @@ def bind(blocks: Sequence[Block], handle: ctypes.CDLL | None = None) -> Callable
         context.dwell_ticks = block.dwell_ticks
         context.timeout_ticks = block.timeout_ticks
     floor = _Floor(ctypes.addressof(contexts), len(blocks))
-    floor.keep = (contexts, tuple(blocks))
+    floor.keep = (contexts, physics, tuple(blocks))
     # A partial is called without a Python frame: that matters for one robot's tick of under a microsecond.
     return partial(handle.palaestra_step, ctypes.byref(floor))
 

@@ -122,27 +122,44 @@ INLINE REAL CLAMP(REAL x, REAL lower, REAL upper)
 }
 
 /* 4 to 9. The law and its limits. `all_run` is a constant of the call: true where every unit runs, which
- * leaves the selects by state out. */
-INLINE void LAW(const struct context *c, size_t begin, size_t size, const MASK *run, const MASK *powered, int all_run)
+ * leaves the selects by state out. `physics` is a constant too: null for ideal actuators. */
+INLINE void LAW(const struct context *c, size_t begin, size_t size, const MASK *run, const MASK *powered, int all_run,
+    const struct physics *physics)
 {
+    const REAL *commands[5] = {c->held_q_ref, c->held_dq_ref, c->held_tau_ff, c->held_kp, c->held_kd};
+    if (physics && physics->slots)
+        for (size_t k = 0; k < 5; k++)
+            commands[k] = (const REAL *)physics->ring
+                + ((*physics->cursor + 1) % physics->slots * 5 + k) * c->joints * c->lanes;
     for (size_t j = 0; j < c->joints; j++) {
         const size_t at = j * c->lanes + begin;
-        const REAL *held_q_ref = (const REAL *)c->held_q_ref + at;
-        const REAL *held_dq_ref = (const REAL *)c->held_dq_ref + at;
-        const REAL *held_tau_ff = (const REAL *)c->held_tau_ff + at;
-        const REAL *held_kp = (const REAL *)c->held_kp + at, *held_kd = (const REAL *)c->held_kd + at;
+        const REAL *held_q_ref = commands[0] + at, *held_dq_ref = commands[1] + at;
+        const REAL *held_tau_ff = commands[2] + at, *held_kp = commands[3] + at, *held_kd = commands[4] + at;
+        const REAL *supply = physics ? (const REAL *)physics->supply + begin : 0;
+        const REAL *winding = physics ? (const REAL *)physics->winding + at : 0;
+        const REAL *x = physics ? (const REAL *)physics->parameters + j * PHYSICS_PARAMETERS : 0;
+        REAL *q_motor = physics ? (REAL *)physics->q_motor + at : 0;
         const REAL *measured_q = (const REAL *)c->q + at, *measured_dq = (const REAL *)c->dq + at;
         REAL *tau_last = (REAL *)c->tau + at;
         const REAL *p = (const REAL *)c->parameters + j * PARAMETERS;
-        const REAL q_min = p[Q_MIN], q_max = p[Q_MAX], dq_max = p[DQ_MAX], tau_max = p[TAU_MAX];
-        const REAL slope = p[TAU_SLOPE], v_noload = p[V_NOLOAD], tau_step = p[TAU_STEP], kd_stop = p[KD_STOP];
+        const REAL q_min = p[Q_MIN], q_max = p[Q_MAX], dq_max = p[DQ_MAX], tau_most = p[TAU_MAX];
+        const REAL slope = p[TAU_SLOPE], v_nominal = p[V_NOLOAD], tau_step = p[TAU_STEP], kd_stop = p[KD_STOP];
+        const REAL half = physics ? x[HALF_BACKLASH] : 0;
+        const REAL limit = physics ? x[DERATE_LIMIT] : 0, derate = physics ? x[DERATE_SLOPE] : 0;
         MASK odd = 0;
         LANE_LOOP
         for (size_t n = 0; n < size; n++) {
             const MASK runs = all_run ? ALL : run[n], has_power = all_run ? ALL : powered[n];
             const REAL q = measured_q[n], dq = measured_dq[n], last = tau_last[n];
             const REAL q_ref = CLAMP(held_q_ref[n], q_min, q_max), dq_ref = CLAMP(held_dq_ref[n], -dq_max, dq_max);
-            REAL tau = PD(q_ref, dq_ref, held_tau_ff[n], held_kp[n], held_kd[n], kd_stop, q, dq, runs);
+            REAL tau_max = tau_most, v_noload = v_nominal, q_law = q;
+            if (physics) {
+                q_law = CLAMP(q_motor[n], q - half, q + half);
+                q_motor[n] = q_law;
+                tau_max = tau_most * CLAMP((limit - winding[n]) * derate, 0, 1);
+                v_noload = v_nominal * supply[n];
+            }
+            REAL tau = PD(q_ref, dq_ref, held_tau_ff[n], held_kp[n], held_kd[n], kd_stop, q_law, dq, runs);
             const MASK nan = tau != tau ? ALL : 0, above = q > q_max ? ALL : 0, below = q < q_min ? ALL : 0;
             tau = KEEP(~nan, tau);
             tau = CLAMP(tau, last - tau_step, last + tau_step);
@@ -161,7 +178,8 @@ INLINE void LAW(const struct context *c, size_t begin, size_t size, const MASK *
                 const REAL q = measured_q[n], dq = measured_dq[n];
                 const REAL q_ref = CLAMP(held_q_ref[n], q_min, q_max);
                 const REAL dq_ref = CLAMP(held_dq_ref[n], -dq_max, dq_max);
-                const REAL tau = PD(q_ref, dq_ref, held_tau_ff[n], held_kp[n], held_kd[n], kd_stop, q, dq, runs);
+                const REAL q_law = physics ? q_motor[n] : q;
+                const REAL tau = PD(q_ref, dq_ref, held_tau_ff[n], held_kp[n], held_kd[n], kd_stop, q_law, dq, runs);
                 const uint32_t flags = (q > q_max ? POSITION_LIMIT : 0) | (q < q_min ? POSITION_LIMIT : 0)
                     | (tau != tau ? TORQUE_NOT_FINITE : 0);
                 bits[n] = has_power ? flags : 0;
@@ -190,16 +208,23 @@ INLINE void TICK(const struct context *c, size_t begin, size_t size)
         MOVING(c, begin, size, moving);
         brake(c, begin, size, moving);
     }
-    if (found.not_running) {
+    if (found.not_running | (c->physics != 0)) {
         MASK run[TILE], powered[TILE];
         LANE_LOOP
         for (size_t n = 0; n < size; n++) {
             run[n] = states[n] == RUN ? ALL : 0;
             powered[n] = (states[n] == RUN) | (states[n] == STOPPING) ? ALL : 0;
         }
-        LAW(c, begin, size, run, powered, 0);
+        if (!c->physics) {
+            LAW(c, begin, size, run, powered, 0, 0);
+        } else {
+            if (c->physics->slots)
+                DELAY(c, begin, size, run);
+            LAW(c, begin, size, run, powered, 0, c->physics);
+            RUB(c, begin, size);
+        }
     } else {
-        LAW(c, begin, size, 0, 0, 1);
+        LAW(c, begin, size, 0, 0, 1, 0);
     }
 }
 
@@ -213,4 +238,6 @@ CLONES static void STEP(const struct context *c)
         else
             TICK(c, begin, size);
     }
+    if (c->physics && c->physics->slots)
+        *c->physics->cursor = (*c->physics->cursor + 1) % c->physics->slots;
 }
