@@ -29,8 +29,8 @@ INLINE REAL REAL_OF(MASK bits)
 INLINE REAL EXP2(REAL y)
 {
     const REAL magic = (REAL)1.5 * POWER;
-    y = y > 126 ? 126 : y;
-    y = y < -126 ? -126 : y;
+    y = y > 80 ? 80 : y;
+    y = y < -80 ? -80 : y;
     const REAL rounded = y + magic, f = y - (rounded - magic);
     REAL p;
 #if WIDE
@@ -119,13 +119,31 @@ INLINE void RUB(const struct context *c, size_t begin, size_t size)
         const REAL quad_m = p[QUAD_MOTOR], quad_e = p[QUAD_EXTERNAL];
         const REAL heat = p[HEAT], copper = p[COPPER], ambient = p[AMBIENT];
         const REAL winding_gain = p[WINDING_GAIN], case_gain = p[CASE_GAIN], ambient_gain = p[AMBIENT_GAIN];
+        /* Short loops: in one long loop each lane would wait for the whole chain of its polynomials. */
+        REAL rests[TILE];
+        const int slips = (stribeck != 0) | (rest_m != 0) | (rest_e != 0) | (quad_m != 0) | (quad_e != 0);
+        if (slips) {
+            LANE_LOOP
+            for (size_t n = 0; n < size; n++) {
+                const REAL dq = REAL_OF(BITS_OF(dqs[n]) & (ABS(dqs[n]) <= REAL_MAX ? ALL : 0));
+                rests[n] = exponent * LOG2(ABS(dq) * inverse_speed);
+            }
+            LANE_LOOP
+            for (size_t n = 0; n < size; n++)
+                rests[n] = (REAL)-1.4426950408889634 * EXP2(rests[n]);
+            LANE_LOOP
+            for (size_t n = 0; n < size; n++)
+                rests[n] = EXP2(rests[n]);
+        } else {
+            for (size_t n = 0; n < size; n++)
+                rests[n] = 0;
+        }
         LANE_LOOP
         for (size_t n = 0; n < size; n++) {
-            const REAL tau = taus[n], winding = windings[n], casing = cases[n];
+            const REAL tau = taus[n];
             const REAL dq = REAL_OF(BITS_OF(dqs[n]) & (ABS(dqs[n]) <= REAL_MAX ? ALL : 0));
             const REAL external = REAL_OF(BITS_OF(externals[n]) & (ABS(externals[n]) <= REAL_MAX ? ALL : 0));
-            const REAL speed = ABS(dq);
-            const REAL rest = EXP2((REAL)-1.4426950408889634 * EXP2(exponent * LOG2(speed * inverse_speed)));
+            const REAL speed = ABS(dq), rest = rests[n];
             const REAL load = ABS(load_m * tau - load_e * external);
             const REAL load_rest = ABS(rest_m * tau - rest_e * external);
             const MASK opposed = ((tau > 0 ? ALL : 0) & (external < 0 ? ALL : 0))
@@ -141,7 +159,10 @@ INLINE void RUB(const struct context *c, size_t begin, size_t size)
             stopping = stopping < -budget ? -budget : stopping;
             const REAL joint = tau - stopping;
             tau_joint[n] = REAL_OF(BITS_OF(joint) & (ABS(joint) <= REAL_MAX ? ALL : 0));
-
+        }
+        LANE_LOOP
+        for (size_t n = 0; n < size; n++) {
+            const REAL tau = taus[n], winding = windings[n], casing = cases[n];
             const REAL losses = heat * tau * tau * (1 + copper * (winding - ambient));
             const REAL flow = winding - casing;
             windings[n] = winding + losses - winding_gain * flow;
