@@ -12,7 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from controller import Cohort, JointSpec, RobotSpec, backend
+from controller import (
+    ActuatorPhysics,
+    Cohort,
+    Friction,
+    JointPhysics,
+    JointSpec,
+    RobotSpec,
+    Thermal,
+    backend,
+)
 from controller.block import PARAMETERS
 
 PERIOD_S = 0.002
@@ -97,8 +106,25 @@ def run() -> dict[str, object]:
         "peers": _peers(),
     }
     if backend() == "compiled":
-        result |= {"stream_fraction": _stream_fraction(), "differing_bits": _differing_bits()}
+        result |= {
+            "full_physics_per_s": _full_physics_per_s(),
+            "stream_fraction": _stream_fraction(),
+            "differing_bits": _differing_bits(),
+        }
     return result
+
+
+def _full_physics_per_s() -> int:
+    """Return joint updates per second with every term of friction, play and heat, in cache."""
+    friction = Friction(
+        viscous_nms_rad=0.05, coulomb_nm=0.1, stribeck_nm=0.1, stribeck_speed_rad_s=1.7, stribeck_exponent=1.14,
+        load_motor=0.2, load_external=0.02, load_motor_stribeck=0.2, load_external_stribeck=0.1,
+        quad_motor_per_nm=0.01, quad_external_per_nm=1e-4,
+    )  # fmt: skip
+    thermal = Thermal(tau_rated_nm=20.0, winding_share=0.3, winding_s=13.0, case_s=500.0)
+    joint = JointPhysics(inertia_kg_m2=0.03, backlash_rad=0.01, friction=friction, thermal=thermal)
+    cohort = running(IN_CACHE_UNITS, physics=ActuatorPhysics(default=joint))
+    return round(cohort.q.size / take_turns({"step": cohort.step}, rounds=41)["step"])
 
 
 def _stream_fraction() -> float:

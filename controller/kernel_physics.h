@@ -84,21 +84,25 @@ INLINE REAL LOG2(REAL x)
     return whole + s * p;
 }
 
-/* Store the commands in force in this tick's slot. The law then reads the oldest slot. */
-INLINE void DELAY(const struct context *c, size_t begin, size_t size, const MASK *run)
+/* Store the commands in force in this tick's slot; the law then reads the oldest slot. A unit that does not run
+ * loses the gains and torques of all slots. */
+INLINE void DELAY(const struct context *c, size_t begin, size_t size, const MASK *run, int all_run)
 {
     const struct physics *x = c->physics;
     const REAL *held[5] = {c->held_q_ref, c->held_dq_ref, c->held_tau_ff, c->held_kp, c->held_kd};
-    for (size_t k = 0; k < 5; k++) {
+    for (size_t k = 0; k < 5; k++)
         for (size_t j = 0; j < c->joints; j++) {
             const size_t at = j * c->lanes + begin;
-            const REAL *now = held[k] + at;
-            REAL *kept = (REAL *)x->ring + (*x->cursor * 5 + k) * c->joints * c->lanes + at;
+            memcpy((REAL *)x->ring + (*x->cursor * 5 + k) * c->joints * c->lanes + at, held[k] + at,
+                size * sizeof(REAL));
+        }
+    for (size_t slot = 0; !all_run && slot < x->slots; slot++)
+        for (size_t row = 2 * c->joints; row < 5 * c->joints; row++) {
+            REAL *kept = (REAL *)x->ring + (slot * 5 * c->joints + row) * c->lanes + begin;
             LANE_LOOP
             for (size_t n = 0; n < size; n++)
-                kept[n] = REAL_OF(BITS_OF(now[n]) & (run[n] | (k < 2 ? ALL : 0)));
+                kept[n] = REAL_OF(BITS_OF(kept[n]) & run[n]);
         }
-    }
 }
 
 /* Friction and heat. */

@@ -219,7 +219,7 @@ INLINE void TICK(const struct context *c, size_t begin, size_t size)
             LAW(c, begin, size, run, powered, 0, 0);
         } else {
             if (c->physics->slots)
-                DELAY(c, begin, size, run);
+                DELAY(c, begin, size, run, !found.not_running);
             LAW(c, begin, size, run, powered, 0, c->physics);
             RUB(c, begin, size);
         }

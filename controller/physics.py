@@ -132,13 +132,15 @@ def _parameters(joint: JointPhysics, period_s: float) -> tuple[float, ...]:
 def delay(x: Physics, held: tuple[Real, ...], run: npt.NDArray[np.bool_]) -> tuple[Real, ...]:
     """Store the commands in force and return those of `slots - 1` ticks ago.
 
-    A unit that does not run stores no gains and no torque: what it was told before a stop never acts after it.
+    A unit that does not run loses the gains and torques of all slots: what it was told before a stop never
+    acts after it, however soon it runs again.
     """
     if not x.slots:
         return held
     now, oldest = int(x.cursor[0]), (int(x.cursor[0]) + 1) % x.slots
     for index, values in enumerate(held):
-        x.ring[now, index] = values if index < 2 else np.where(run, values, values.dtype.type(0))
+        x.ring[now, index] = values
+    x.ring[:, 2:, :, ~run] = 0
     x.cursor[0] = oldest
     return tuple(x.ring[oldest])
 
@@ -175,8 +177,8 @@ def friction_budget(x: Physics, tau: Real, tau_external: Real, dq: Real) -> Real
     return always + rest * (x.column("stribeck") + load_rest + quad)
 
 
-def rub_and_heat(x: Physics, tau: Real, dq: Real) -> None:
-    """Write `tau_joint` and advance the temperatures."""
+def rub(x: Physics, tau: Real, dq: Real) -> None:
+    """Write `tau_joint`: what friction leaves of the motor torque `tau` [N m], (J, P)."""
     zero = tau.dtype.type(0)
     largest = np.finfo(tau.dtype).max
     dq = np.where(np.abs(dq) <= largest, dq, zero)
@@ -188,6 +190,9 @@ def rub_and_heat(x: Physics, tau: Real, dq: Real) -> None:
     joint = tau - stopping
     x.tau_joint[:] = np.where(np.abs(joint) <= largest, joint, zero)
 
+
+def heat(x: Physics, tau: Real) -> None:
+    """Advance the temperatures by a tick under the motor torque `tau` [N m], (J, P)."""
     losses = x.column("heat") * tau * tau * (1 + x.column("copper") * (x.winding - x.column("ambient")))
     flow = x.winding - x.case
     x.winding[:] = x.winding + losses - x.column("winding_gain") * flow
@@ -204,21 +209,27 @@ def exp2(y: Real) -> Real:
     f = y - (rounded - y.dtype.type(magic))
     p = _horner(f, EXP2 if wide else EXP2[:7])
     # The low bits of `rounded` are the whole part; added to the exponent they multiply by its power.
-    exponent: Any = rounded.view(bits) << bits(shift)
-    return (p.view(bits) + exponent).view(y.dtype)
+    integers: Any = rounded.view(bits)
+    power: Real = (p.view(bits) + (integers << bits(shift))).view(y.dtype)
+    return power
 
 
 def log2(x: Real) -> Real:
     """Return the logarithm of x >= 0 to base 2; that of zero is about -127 or -1023."""
     wide = x.dtype == np.float64
     real, bits, shift, bias = (x.dtype.type, np.uint64, 52, 1023) if wide else (x.dtype.type, np.uint32, 23, 127)
-    one, root = (np.array(v, x.dtype).view(bits) for v in (1.0, math.sqrt(0.5)))
-    magic = np.array(2.0**shift, x.dtype).view(bits)
+    one, root = _pattern(1.0, x.dtype), _pattern(math.sqrt(0.5), x.dtype)
+    magic = _pattern(2.0**shift, x.dtype)
     moved: Any = x.view(bits) + (one - root)
-    whole = ((moved >> bits(shift)) | magic).view(x.dtype) - real(2.0**shift + bias)
-    m = ((moved & bits(2**shift - 1)) + root).view(x.dtype)
-    s = (m - real(1)) / (m + real(1))
+    whole: Real = ((moved >> bits(shift)) | magic).view(x.dtype) - real(2.0**shift + bias)
+    m: Real = ((moved & bits(2**shift - 1)) + root).view(x.dtype)
+    s: Real = (m - real(1)) / (m + real(1))
     return whole + s * _horner(s * s, LOG2 if wide else LOG2[:4])
+
+
+def _pattern(value: float, dtype: np.dtype[Any]) -> Any:
+    """Return the bits of `value` as an unsigned integer of the same width."""
+    return np.array(value, dtype).view(np.uint64 if dtype == np.float64 else np.uint32)
 
 
 def _horner(x: Real, coefficients: tuple[float, ...]) -> Real:

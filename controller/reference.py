@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from controller.block import PARAMETERS, Bits, Block, Real
-from controller.physics import delay, derating, drag_motor_side, rub_and_heat
+from controller.physics import delay, derating, drag_motor_side, heat, rub
 from controller.safety import NEXT_STATE, STOP_0_FAULTS, STOP_1_FAULTS, Event, Fault, State
 
 Mask = npt.NDArray[np.bool_]
@@ -62,7 +62,8 @@ def step(block: Block) -> None:
         _advance_units(block, seen | rejected, moving)
         _law(block)
         if block.physics is not None:
-            rub_and_heat(block.physics, block.tau, block.dq)
+            rub(block.physics, block.tau, block.dq)
+            heat(block.physics, block.tau)
 
 
 def _take_commands(b: Block) -> Bits:
@@ -123,7 +124,7 @@ def _law(b: Block) -> None:
     q_min, q_max = _parameter(b, "q_min"), _parameter(b, "q_max")
     dq_max, tau_max, tau_step = _parameter(b, "dq_max"), _parameter(b, "tau_max"), _parameter(b, "tau_step")
     slope, v_noload = _parameter(b, "tau_slope"), _parameter(b, "v_noload")
-    command = (b.held_q_ref, b.held_dq_ref, b.held_tau_ff, b.held_kp, b.held_kd)
+    command: tuple[Real, ...] = (b.held_q_ref, b.held_dq_ref, b.held_tau_ff, b.held_kp, b.held_kd)
     q = b.q
     if b.physics is not None:
         command = delay(b.physics, command, run)
