@@ -24,7 +24,7 @@ def run() -> dict[str, object]:
         updates = sum(cohort.q.size for cohort in cohorts)
         by_models[models] = take_turns({"step": Floor(cohorts).step}, rounds=31)["step"] / updates
     per_joint_ns = {units: seconds / (units * JOINTS) * 1e9 for units, seconds in by_units.items()}
-    _draw(by_units, per_joint_ns)
+    _draw(by_units, per_joint_ns, {models: seconds * 1e9 for models, seconds in by_models.items()})
     return {
         "backend": backend(),
         "tick_us": {str(units): round(seconds * 1e6, 2) for units, seconds in by_units.items()},
@@ -34,20 +34,23 @@ def run() -> dict[str, object]:
     }
 
 
-def _draw(tick_s: dict[int, float], per_joint_ns: dict[int, float]) -> None:
+def _draw(tick_s: dict[int, float], per_joint_ns: dict[int, float], by_models_ns: dict[int, float]) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    figure, (left, right, last) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
     left.loglog(list(tick_s), [seconds * 1e6 for seconds in tick_s.values()], "o-", color="#1f6f8b")
     left.set(title=f"one tick of a floor, {JOINTS} joints a unit", xlabel="units", ylabel="time [µs]")
     right.semilogx(list(per_joint_ns), list(per_joint_ns.values()), "o-", color="#c0562f")
     right.set(
         title=f"cost per joint ({backend()}, one core)", xlabel="units", ylabel="time per joint [ns]", yscale="log"
     )
-    for axes in (left, right):
+    last.semilogx(list(by_models_ns), list(by_models_ns.values()), "o-", color="#5b7f3a")
+    last.set(title=f"{UNITS_OF_MIX} units split among models", xlabel="models", ylabel="time per joint [ns]")
+    last.set_ylim(bottom=0.0)
+    for axes in (left, right, last):
         axes.grid(alpha=0.3, which="both")
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(PICTURE, dpi=110)
