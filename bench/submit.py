@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-
 from palaestra import AsyncClient, Client, jobs
 from palaestra.v1 import job_pb2, venue_pb2
 from venue.profile import Profile

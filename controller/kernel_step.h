@@ -156,8 +156,11 @@ INLINE void LAW(const struct context *c, size_t begin, size_t size, const MASK *
             if (physics) {
                 q_law = CLAMP(q_motor[n], q - half, q + half);
                 q_motor[n] = q_law;
-                tau_max = tau_most * CLAMP((limit - winding[n]) * derate, 0, 1);
-                v_noload = v_nominal * supply[n];
+                /* Written so that a temperature or voltage that is no number leaves no torque. */
+                REAL share = (limit - winding[n]) * derate;
+                share = share > 1 ? 1 : share;
+                tau_max = tau_most * KEEP(share > 0 ? ALL : 0, share);
+                v_noload = v_nominal * KEEP((supply[n] >= 0) & (supply[n] <= REAL_MAX) ? ALL : 0, supply[n]);
             }
             REAL tau = PD(q_ref, dq_ref, held_tau_ff[n], held_kp[n], held_kd[n], kd_stop, q_law, dq, runs);
             const MASK nan = tau != tau ? ALL : 0, above = q > q_max ? ALL : 0, below = q < q_min ? ALL : 0;

@@ -155,10 +155,16 @@ def drag_motor_side(x: Physics, q: Real) -> Real:
 
 
 def derating(x: Physics) -> Real:
-    """Return the share of the torque limit that the windings' temperature leaves, 0 to 1."""
+    """Return the share of the torque limit that the windings' temperature leaves, 0 to 1; 0 for NaN."""
     share = (x.column("derate_limit") - x.winding) * x.column("derate_slope")
     share = np.where(share > 1, share.dtype.type(1), share)
-    return np.where(share < 0, share.dtype.type(0), share)
+    return np.where(share > 0, share, share.dtype.type(0))
+
+
+def usable_supply(x: Physics) -> Real:
+    """Return the supply ratio, 0 where it is negative or no number: no driving torque then."""
+    usable = (x.supply >= 0) & (x.supply <= np.finfo(x.supply.dtype).max)
+    return np.where(usable, x.supply, x.supply.dtype.type(0))
 
 
 def friction_budget(x: Physics, tau: Real, tau_external: Real, dq: Real) -> Real:

@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from controller.block import PARAMETERS, Bits, Block, Real
-from controller.physics import delay, derating, drag_motor_side, heat, rub
+from controller.physics import delay, derating, drag_motor_side, heat, rub, usable_supply
 from controller.safety import NEXT_STATE, STOP_0_FAULTS, STOP_1_FAULTS, Event, Fault, State
 
 Mask = npt.NDArray[np.bool_]
@@ -130,7 +130,7 @@ def _law(b: Block) -> None:
         command = delay(b.physics, command, run)
         q = drag_motor_side(b.physics, b.q)
         tau_max = tau_max * derating(b.physics)
-        v_noload = v_noload * b.physics.supply
+        v_noload = v_noload * usable_supply(b.physics)
 
     q_ref = _clamp(command[0], q_min, q_max)
     dq_ref = np.where(run, _clamp(command[1], -dq_max, dq_max), zero)

@@ -217,6 +217,22 @@ def test_a_lower_supply_voltage_lowers_the_speed_and_not_the_torque(backend: str
     assert most(24.0) == pytest.approx([30.0, 0.0], abs=1e-4)
 
 
+@pytest.mark.parametrize("bad", [math.nan, -math.inf, math.inf])
+def test_a_voltage_or_temperature_that_is_no_number_leaves_no_driving_torque(backend: str, bad: float) -> None:
+    spec = RobotSpec(robot_model="one", joints=(joint(tau_rate_nm_s=1e9),))
+    made = ActuatorPhysics(default=JointPhysics(thermal=THERMAL))
+    cohort = running(spec, 2, physics=made, backend=backend)
+    cohort.supply[0] = bad
+    cohort.winding_c[0, 1] = abs(bad)
+    cohort.dq[:] = 1.0
+    cohort.tau_ff[:] = 1e6
+    cohort.submit()
+    cohort.step()
+
+    assert cohort.tau[0, 0] <= 0.0
+    assert cohort.tau[0, 1] == 0.0
+
+
 def test_play_hides_small_movements_from_the_law(backend: str) -> None:
     """Inside a gap of 0.2 rad nothing is seen; beyond it the motor side is dragged, and lags when turned."""
     made = ActuatorPhysics(default=JointPhysics(backlash_rad=0.2))
