@@ -11,7 +11,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCES = ("controller/kernel.c", "controller/kernel_step.h")
+SOURCES = ("controller/kernel.c", "controller/kernel_step.h", "controller/kernel_physics.h")
 
 
 class BuildKernel(build_ext):

@@ -5,6 +5,14 @@ tick does is specified in `controller/reference.py` (NumPy) and runs as `control
 it bit for bit. `controller/loop.py` calls it on time, `controller/driver.py` is the line to the robot.
 """
 
+from controller.actuator import (
+    ActuatorPhysics,
+    Friction,
+    JointPhysics,
+    Thermal,
+    load_actuator,
+    reflected_inertia_kg_m2,
+)
 from controller.cohort import Cohort, Floor
 from controller.driver import Capabilities, Driver, Identity, Restarting, Sticking
 from controller.errors import (
@@ -21,6 +29,7 @@ from controller.safety import Event, Fault, State
 from controller.spec import JointSpec, RobotSpec
 
 __all__ = [
+    "ActuatorPhysics",
     "Capabilities",
     "Cohort",
     "CommandError",
@@ -30,7 +39,9 @@ __all__ = [
     "Event",
     "Fault",
     "Floor",
+    "Friction",
     "Identity",
+    "JointPhysics",
     "JointSpec",
     "KernelUnavailableError",
     "Restarting",
@@ -40,6 +51,9 @@ __all__ = [
     "StateError",
     "Sticking",
     "StopHeldError",
+    "Thermal",
     "backend",
     "backend_reason",
+    "load_actuator",
+    "reflected_inertia_kg_m2",
 ]

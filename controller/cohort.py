@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from controller import kernel, reference
+from controller.actuator import ActuatorPhysics
 from controller.block import Bits, Block, Real
 from controller.errors import CommandError, KernelUnavailableError, StopHeldError
 from controller.safety import Event, Fault, State, advance
@@ -45,6 +46,10 @@ class Cohort:
         age_ticks: Ticks since the last complete command, shape (N,), read-only.
         state: `State` per unit, shape (N,), read-only.
         backend: "compiled" or "numpy".
+        tau_joint: Motor torque less friction [N m], shape (J, N), read-only; `tau` without physics.
+        tau_external: Load on the joints [N m], shape (J, N), yours to write; only with physics.
+        supply: Supply voltage over the nominal one, shape (N,), yours to write; only with physics.
+        winding_c: Temperature of the windings [degrees Celsius], shape (J, N); only with physics.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class Cohort:
         *,
         dtype: npt.DTypeLike = np.float32,
         backend: Backend | None = None,
+        physics: ActuatorPhysics | None = None,
     ) -> None:
         """Make a cohort in which every unit is in INIT, with the default gains and zero everything else.
 
@@ -64,8 +70,10 @@ class Cohort:
             period_s: Time between two steps, > 0. It does not change.
             dtype: float32 or float64.
             backend: None takes the compiled kernel where there is one.
+            physics: Friction, play, heat and delay of the actuators; None for ideal ones.
 
         Raises:
+            SpecError: `physics` names a joint that the model does not have.
             CommandError: `units`, `period_s` or `dtype` is none of these.
             KernelUnavailableError: the compiled kernel was asked for and cannot be used.
         """
@@ -79,7 +87,7 @@ class Cohort:
         self.units = units
         self.period_s = period_s
         self.backend: Backend = backend if backend is not None else kernel.backend()
-        self.block = block = Block(spec, units, period_s, dtype)
+        self.block = block = Block(spec, units, period_s, dtype, physics)
         block.staged_kp[:] = np.array([[joint.kp_nm_rad] for joint in spec.joints])
         block.staged_kd[:] = np.array([[joint.kd_nms_rad] for joint in spec.joints])
         self.q_ref, self.dq_ref = self._view(block.staged_q_ref), self._view(block.staged_dq_ref)
@@ -87,6 +95,12 @@ class Cohort:
         self.kp, self.kd = self._view(block.staged_kp), self._view(block.staged_kd)
         self.q, self.dq = self._view(block.q), self._view(block.dq)
         self.tau: Real = self._view(block.tau, writeable=False)
+        self.tau_joint: Real = self.tau
+        if block.physics is not None:
+            self.tau_joint = self._view(block.physics.tau_joint, writeable=False)
+            self.tau_external: Real = self._view(block.physics.tau_external)
+            self.supply: Real = self._view(block.physics.supply)
+            self.winding_c: Real = self._view(block.physics.winding)
         self.fault: Bits = self._view(block.fault, writeable=False)
         self.unit_fault: Bits = self._view(block.unit_fault, writeable=False)
         self.age_ticks: Bits = self._view(block.age, writeable=False)

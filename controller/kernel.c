@@ -5,6 +5,7 @@
  */
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #ifndef KERNEL_DIGEST
 #error "KERNEL_DIGEST, the digest of the sources, must be defined: build with setup.py"
@@ -16,12 +17,22 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-/* One library for every x86-64: the loader picks the widest vectors. musl has no ifunc, hence __GLIBC__. */
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+/* One library for every x86-64: the loader picks the widest vectors. musl has no ifunc, hence __GLIBC__.
+ * ONE_ISA leaves the choice to -march: tests build each instruction set alone that way. */
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && !defined(ONE_ISA)
 #define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define CLONES
 #endif
+
+/* Mirrors controller/kernel.py:_Physics and controller/physics.py:Physics. */
+struct physics {
+    const void *tau_external, *supply;
+    void *tau_joint, *q_motor, *winding, *casing, *ring;
+    uint32_t *cursor;
+    const void *parameters;
+    uint32_t slots;
+};
 
 /* Mirrors controller/kernel.py:_Context and controller/block.py:Block. */
 struct context {
@@ -31,8 +42,14 @@ struct context {
     void *tau;
     const void *parameters;
     uint32_t *fault, *fresh, *age, *state, *stop_request, *stop_ticks, *slow_ticks, *unit_fault;
-    const uint32_t *next_state;
+    const struct physics *physics; /* null: ideal actuators */
+    uint32_t next_state[6]; /* per event: the states after each state, four bits each */
     uint32_t is_double, joints, lanes, watchdog_ticks, dwell_ticks, timeout_ticks;
+};
+
+struct floor {
+    const struct context *contexts;
+    size_t count;
 };
 
 /* controller/safety.py: State, Event, Fault. */
@@ -51,32 +68,193 @@ enum { ARM, COMMAND, STOP_1, STOP_0, HALT, RESET, EVENTS };
 /* controller/block.py: PARAMETERS. */
 enum { Q_MIN, Q_MAX, DQ_MAX, DQ_TRIP, DQ_SLOW, TAU_MAX, TAU_SLOPE, V_NOLOAD, TAU_STEP, KD_STOP, PARAMETERS };
 
-/* Lanes are worked on in tiles whose rows stay in the second-level cache between the passes. */
-enum { TILE = 256, LANES = 16 };
+/* controller/physics.py: PHYSICS_PARAMETERS. */
+enum {
+    HALF_BACKLASH, DERATE_LIMIT, DERATE_SLOPE,
+    VISCOUS, COULOMB, STRIBECK, INVERSE_SPEED, EXPONENT,
+    LOAD_MOTOR, LOAD_EXTERNAL, LOAD_MOTOR_STRIBECK, LOAD_EXTERNAL_STRIBECK,
+    QUAD_MOTOR, QUAD_EXTERNAL, INERTIA_RATE,
+    HEAT, COPPER, AMBIENT, WINDING_GAIN, CASE_GAIN, AMBIENT_GAIN,
+    PHYSICS_PARAMETERS
+};
+
+/* Lanes are worked on in tiles whose rows stay in the nearest caches between the passes. */
+enum { TILE = 1024, LANES = 16 };
+
+/* The rows of a block never overlap: told to GCC by name, since it does not trust many `restrict`s at once. */
+#if defined(__clang__)
+#define LANE_LOOP _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define LANE_LOOP _Pragma("GCC ivdep") _Pragma("GCC unroll 1")
+#else
+#define LANE_LOOP
+#endif
+
+/* Whatever a clone calls must be inlined into it: a function of its own would be of one instruction set. */
+#if defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline))
+#else
+#define INLINE static inline
+#endif
+
+/* Add `bits` to the sticky faults of a row and to those of its units. */
+INLINE void latch(uint32_t *fault, uint32_t *unit, const uint32_t *bits, size_t size)
+{
+    LANE_LOOP
+    for (size_t n = 0; n < size; n++) {
+        fault[n] |= bits[n];
+        unit[n] |= bits[n];
+    }
+}
+
+/* The state after `state`. The table of one event fits a register, four bits a state: a shift vectorises
+ * where a look-up in memory does not. */
+INLINE uint32_t after(uint32_t next, uint32_t state)
+{
+    return next >> (4 * state) & 15;
+}
+
+/* 3. Per unit: age, watchdog, stops, life cycle. `brake` does the rest where a unit brakes. */
+struct found {
+    uint32_t stopping, not_running;
+};
+
+INLINE struct found advance(const struct context *c, size_t begin, size_t size)
+{
+    uint32_t *fresh = c->fresh + begin, *ages = c->age + begin, *states = c->state + begin;
+    uint32_t *requests = c->stop_request + begin, *unit_fault = c->unit_fault + begin;
+    uint32_t *stop_ticks = c->stop_ticks + begin, *slow_ticks = c->slow_ticks + begin;
+    const uint32_t on_command = c->next_state[COMMAND], on_stop_1 = c->next_state[STOP_1];
+    const uint32_t on_stop_0 = c->next_state[STOP_0], watchdog_ticks = c->watchdog_ticks;
+    uint32_t any_stopping = 0, any_not_running = 0;
+
+    LANE_LOOP
+    for (size_t n = 0; n < size; n++) {
+        const uint32_t request = requests[n], stops = stop_ticks[n], rests = slow_ticks[n];
+        const int complete = fresh[n] != 0;
+        uint32_t state = states[n], age = ages[n];
+        const uint32_t commanded = after(on_command, state);
+        state = complete ? commanded : state;
+        const uint32_t older = age + 1;
+        age = age == UINT32_MAX ? age : older;
+        age = complete ? 0 : age;
+
+        uint32_t bits = unit_fault[n];
+        const uint32_t late = age > watchdog_ticks ? WATCHDOG : 0;
+        bits |= state == RUN ? late : 0;
+        bits |= request != 0 ? STOP_REQUESTED : 0;
+        const uint32_t braked = after(on_stop_1, state);
+        state = ((bits & STOP_1_FAULTS) | (request & 2)) != 0 ? braked : state;
+        const uint32_t stopped = after(on_stop_0, state);
+        state = ((bits & STOP_0_FAULTS) | (request & 1)) != 0 ? stopped : state;
+
+        const uint32_t stopping = state == STOPPING ? 1 : 0;
+        states[n] = state;
+        ages[n] = age;
+        unit_fault[n] = bits;
+        stop_ticks[n] = stopping ? stops + 1 : 0;
+        slow_ticks[n] = stopping ? rests : 0;
+        fresh[n] = 0;
+        requests[n] = 0;
+        any_stopping |= stopping;
+        any_not_running |= state ^ RUN;
+    }
+    return (struct found){any_stopping, any_not_running};
+}
+
+INLINE void brake(const struct context *c, size_t begin, size_t size, const uint32_t *moving)
+{
+    uint32_t *states = c->state + begin;
+    uint32_t *stop_ticks = c->stop_ticks + begin, *slow_ticks = c->slow_ticks + begin;
+    const uint32_t on_halt = c->next_state[HALT], dwell_ticks = c->dwell_ticks, timeout_ticks = c->timeout_ticks;
+
+    LANE_LOOP
+    for (size_t n = 0; n < size; n++) {
+        const uint32_t state = states[n], halted = after(on_halt, state), slow = slow_ticks[n] + 1;
+        const uint32_t rests = (state == STOPPING) & (moving[n] == 0) ? slow : 0;
+        const int ends = (rests >= dwell_ticks) | (stop_ticks[n] > timeout_ticks);
+        slow_ticks[n] = rests;
+        states[n] = (state == STOPPING) & ends ? halted : state;
+    }
+}
 
 #define REAL float
+#define MASK uint32_t
+#define ALL UINT32_MAX
 #define REAL_MAX 0x1.fffffep+127f
 #define ABS __builtin_fabsf
+#define TAKE take_f32
+#define JUDGE judge_f32
+#define MOVING moving_f32
+#define WIDE 0
+#define PD pd_f32
+#define REAL_OF real_of_f32
+#define BITS_OF bits_of_f32
+#define EXP2 exp2_f32
+#define LOG2 log2_f32
+#define DELAY delay_f32
+#define RUB rub_f32
+#define KEEP keep_f32
+#define CLAMP clamp_f32
+#define LAW law_f32
+#define TICK tick_f32
 #define STEP step_f32
+#include "kernel_physics.h"
 #include "kernel_step.h"
 #undef REAL
+#undef MASK
 #undef REAL_MAX
 #undef ABS
+#undef TAKE
+#undef JUDGE
+#undef MOVING
+#undef PD
+#undef WIDE
+#undef REAL_OF
+#undef BITS_OF
+#undef EXP2
+#undef LOG2
+#undef DELAY
+#undef RUB
+#undef KEEP
+#undef ALL
+#undef CLAMP
+#undef LAW
+#undef TICK
 #undef STEP
 
 #define REAL double
+#define MASK uint64_t
+#define ALL UINT64_MAX
 #define REAL_MAX 0x1.fffffffffffffp+1023
 #define ABS __builtin_fabs
+#define TAKE take_f64
+#define JUDGE judge_f64
+#define MOVING moving_f64
+#define WIDE 1
+#define PD pd_f64
+#define REAL_OF real_of_f64
+#define BITS_OF bits_of_f64
+#define EXP2 exp2_f64
+#define LOG2 log2_f64
+#define DELAY delay_f64
+#define RUB rub_f64
+#define KEEP keep_f64
+#define CLAMP clamp_f64
+#define LAW law_f64
+#define TICK tick_f64
 #define STEP step_f64
+#include "kernel_physics.h"
 #include "kernel_step.h"
 
-EXPORT void palaestra_step(const struct context *contexts, size_t count)
+EXPORT void palaestra_step(const struct floor *floor)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (contexts[i].is_double)
-            step_f64(&contexts[i]);
+    for (size_t i = 0; i < floor->count; i++) {
+        const struct context *c = &floor->contexts[i];
+        if (c->is_double)
+            step_f64(c);
         else
-            step_f32(&contexts[i]);
+            step_f32(c);
     }
 }
 

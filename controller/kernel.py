@@ -9,7 +9,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Literal
@@ -17,19 +17,32 @@ from typing import Literal
 import numpy as np
 
 from controller.block import PARAMETERS, Block
+from controller.safety import NEXT_STATE, Event, State
 
 log = logging.getLogger(__name__)
 
-SOURCES = ("kernel.c", "kernel_step.h")
+SOURCES = ("kernel.c", "kernel_step.h", "kernel_physics.h")
 
 _REAL_ARRAYS = (
     "staged_q_ref", "staged_dq_ref", "staged_tau_ff", "staged_kp", "staged_kd",
     "held_q_ref", "held_dq_ref", "held_tau_ff", "held_kp", "held_kd", "q", "dq", "tau", "parameters",
 )  # fmt: skip
 _BIT_ARRAYS = (
-    "fault", "fresh", "age", "state", "stop_request", "stop_ticks", "slow_ticks", "unit_fault", "next_state",
+    "fault", "fresh", "age", "state", "stop_request", "stop_ticks", "slow_ticks", "unit_fault",
 )  # fmt: skip
+_NEXT_PACKED = [sum(int(NEXT_STATE[state, event]) << 4 * state for state in State) for event in Event]
 _COUNTS = ("is_double", "joints", "lanes", "watchdog_ticks", "dwell_ticks", "timeout_ticks")
+
+
+_PHYSICS_ARRAYS = (
+    "tau_external", "supply", "tau_joint", "q_motor", "winding", "case", "ring", "cursor", "parameters",
+)  # fmt: skip
+
+
+class _Physics(ctypes.Structure):
+    """Mirror of `struct physics` in kernel.c."""
+
+    _fields_ = (*((name, ctypes.c_void_p) for name in _PHYSICS_ARRAYS), ("slots", ctypes.c_uint32))
 
 
 class _Context(ctypes.Structure):
@@ -37,8 +50,17 @@ class _Context(ctypes.Structure):
 
     _fields_ = [
         *((name, ctypes.c_void_p) for name in _REAL_ARRAYS + _BIT_ARRAYS),
+        ("physics", ctypes.c_void_p),
+        ("next_state", ctypes.c_uint32 * len(Event)),
         *((name, ctypes.c_uint32) for name in _COUNTS),
     ]
+
+
+class _Floor(ctypes.Structure):
+    """Mirror of `struct floor` in kernel.c; `keep` holds what the addresses point into."""
+
+    _fields_ = (("contexts", ctypes.c_void_p), ("count", ctypes.c_size_t))
+    keep: object
 
 
 @dataclass(frozen=True)
@@ -59,40 +81,37 @@ def backend_reason() -> str:
     return loaded().reason
 
 
-def bind(blocks: Sequence[Block]) -> Callable[[], None]:
+def bind(blocks: Sequence[Block], handle: ctypes.CDLL | None = None) -> Callable[[], None]:
     """Return a call without arguments that advances `blocks` by one tick in the compiled kernel.
 
     The addresses are taken once, here: the blocks' arrays must not be replaced afterwards, and nothing is
-    checked any more per tick. The blocks live as long as the call does.
+    checked any more per tick. The blocks live as long as the call does. `handle` is another build's library.
     """
-    handle = loaded().handle
+    handle = handle or loaded().handle
     assert handle is not None, "bind() without a library: ask backend() first"
     contexts = (_Context * len(blocks))()
-    for context, block in zip(contexts, blocks, strict=True):
+    physics = (_Physics * len(blocks))()
+    for context, extended, block in zip(contexts, physics, blocks, strict=True):
+        if block.physics is not None:
+            for name in _PHYSICS_ARRAYS:
+                setattr(extended, name, getattr(block.physics, name).ctypes.data)
+            extended.slots = block.physics.slots
+            context.physics = ctypes.addressof(extended)
         for name in _REAL_ARRAYS + _BIT_ARRAYS:
             array = getattr(block, name)
             assert array.flags.c_contiguous, name
             setattr(context, name, array.ctypes.data)
         assert block.parameters.shape[1] == len(PARAMETERS)
+        context.next_state[:] = _NEXT_PACKED
         context.is_double = int(block.dtype == np.float64)
         context.joints, context.lanes = block.joints, block.lanes
         context.watchdog_ticks = block.watchdog_ticks
         context.dwell_ticks = block.dwell_ticks
         context.timeout_ticks = block.timeout_ticks
-    call = handle.palaestra_step
-    first, count = ctypes.c_void_p(ctypes.addressof(contexts)), ctypes.c_size_t(len(blocks))
-
-    # Default arguments are local to the call, which is what makes one robot's tick cost about a microsecond;
-    # they also keep the memory alive for as long as the call is.
-    def step(
-        call: Callable[..., None] = call,
-        first: ctypes.c_void_p = first,
-        count: ctypes.c_size_t = count,
-        keep: object = (contexts, tuple(blocks)),
-    ) -> None:
-        call(first, count)
-
-    return step
+    floor = _Floor(ctypes.addressof(contexts), len(blocks))
+    floor.keep = (contexts, physics, tuple(blocks))
+    # A partial is called without a Python frame: that matters for one robot's tick of under a microsecond.
+    return partial(handle.palaestra_step, ctypes.byref(floor))
 
 
 def source_digest(folder: Path) -> str | None:

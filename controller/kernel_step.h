@@ -1,173 +1,246 @@
-/* The step for one element type. Included once per type by kernel.c, which defines REAL, REAL_MAX, ABS, STEP.
+/* The step for one element type. Included once per type by kernel.c, which defines REAL, MASK (the unsigned
+ * integer as wide as REAL), REAL_MAX, ABS, STEP and the names of the passes.
  *
  * Every conditional in a lane loop is a select of values that are both computed, so that the compiler can
- * turn the loop into vectors; `x > hi ? hi : x` has one meaning for NaN and signed zeros everywhere.
+ * turn the loop into vectors; `x > hi ? hi : x` has one meaning for NaN and signed zeros everywhere. Faults
+ * are rare: a row is first asked whether it has any, and only then are fault bits read and written.
  */
 
-CLONES static void STEP(const struct context *c)
+/* 1. Take over waiting commands. Most ticks have none: commands are ten times slower than ticks.
+ * `fresh` stays set only where the whole command was good. */
+INLINE void TAKE(const struct context *c, size_t begin, size_t size)
 {
-    const size_t joints = c->joints, lanes = c->lanes;
-
-    for (size_t begin = 0; begin < lanes; begin += TILE) {
-        /* A tile has a whole number of vectors: the inner loops need no remainder. */
-        const size_t size = (lanes - begin < TILE ? lanes - begin : TILE) / LANES * LANES;
-        uint32_t seen[TILE], moving[TILE], powered[TILE], run[TILE];
-        uint32_t any_fresh = 0;
-
+    uint32_t *fresh = c->fresh + begin, rejected[TILE], any_rejected = 0;
+    LANE_LOOP
+    for (size_t n = 0; n < size; n++)
+        rejected[n] = 0;
+    for (size_t j = 0; j < c->joints; j++) {
+        const size_t at = j * c->lanes + begin;
+        const REAL *q_ref = (const REAL *)c->staged_q_ref + at, *dq_ref = (const REAL *)c->staged_dq_ref + at;
+        const REAL *tau_ff = (const REAL *)c->staged_tau_ff + at;
+        const REAL *kp = (const REAL *)c->staged_kp + at, *kd = (const REAL *)c->staged_kd + at;
+        REAL *held_q_ref = (REAL *)c->held_q_ref + at, *held_dq_ref = (REAL *)c->held_dq_ref + at;
+        REAL *held_tau_ff = (REAL *)c->held_tau_ff + at;
+        REAL *held_kp = (REAL *)c->held_kp + at, *held_kd = (REAL *)c->held_kd + at;
+        uint32_t bits[TILE], any = 0;
+        LANE_LOOP
         for (size_t n = 0; n < size; n++) {
-            const uint32_t state = c->state[begin + n];
-            seen[n] = 0;
-            moving[n] = 0;
-            powered[n] = (state == RUN) | (state == STOPPING) ? UINT32_MAX : 0;
-            any_fresh |= c->fresh[begin + n];
+            const int good = (kp[n] >= 0) & (kd[n] >= 0) & (ABS(q_ref[n]) <= REAL_MAX)
+                & (ABS(dq_ref[n]) <= REAL_MAX) & (ABS(tau_ff[n]) <= REAL_MAX) & (kp[n] <= REAL_MAX)
+                & (kd[n] <= REAL_MAX);
+            const int waits = fresh[n] != 0, take = waits & good;
+            bits[n] = waits & !good ? COMMAND_REJECTED : 0;
+            any |= bits[n];
+            const REAL old_q_ref = held_q_ref[n], old_dq_ref = held_dq_ref[n], old_tau_ff = held_tau_ff[n];
+            const REAL old_kp = held_kp[n], old_kd = held_kd[n];
+            held_q_ref[n] = take ? q_ref[n] : old_q_ref;
+            held_dq_ref[n] = take ? dq_ref[n] : old_dq_ref;
+            held_tau_ff[n] = take ? tau_ff[n] : old_tau_ff;
+            held_kp[n] = take ? kp[n] : old_kp;
+            held_kd[n] = take ? kd[n] : old_kd;
         }
-
-        /* 1. Take over waiting commands. Most ticks have none: commands are ten times slower than ticks. */
-        for (size_t j = 0; any_fresh && j < joints; j++) {
-            const size_t at = j * lanes + begin;
-            const REAL *restrict q_ref = (const REAL *)c->staged_q_ref + at;
-            const REAL *restrict dq_ref = (const REAL *)c->staged_dq_ref + at;
-            const REAL *restrict tau_ff = (const REAL *)c->staged_tau_ff + at;
-            const REAL *restrict kp = (const REAL *)c->staged_kp + at;
-            const REAL *restrict kd = (const REAL *)c->staged_kd + at;
-            REAL *restrict held_q_ref = (REAL *)c->held_q_ref + at;
-            REAL *restrict held_dq_ref = (REAL *)c->held_dq_ref + at;
-            REAL *restrict held_tau_ff = (REAL *)c->held_tau_ff + at;
-            REAL *restrict held_kp = (REAL *)c->held_kp + at;
-            REAL *restrict held_kd = (REAL *)c->held_kd + at;
-            uint32_t *restrict fault = c->fault + at;
-            const uint32_t *restrict fresh = c->fresh + begin;
-            for (size_t n = 0; n < size; n++) {
-                const int good = (kp[n] >= 0) & (kd[n] >= 0) & (ABS(q_ref[n]) <= REAL_MAX)
-                    & (ABS(dq_ref[n]) <= REAL_MAX) & (ABS(tau_ff[n]) <= REAL_MAX) & (ABS(kp[n]) <= REAL_MAX)
-                    & (ABS(kd[n]) <= REAL_MAX);
-                const int waits = fresh[n] != 0;
-                const int take = waits & good;
-                const uint32_t rejected = (waits & !good) ? COMMAND_REJECTED : 0;
-                held_q_ref[n] = take ? q_ref[n] : held_q_ref[n];
-                held_dq_ref[n] = take ? dq_ref[n] : held_dq_ref[n];
-                held_tau_ff[n] = take ? tau_ff[n] : held_tau_ff[n];
-                held_kp[n] = take ? kp[n] : held_kp[n];
-                held_kd[n] = take ? kd[n] : held_kd[n];
-                fault[n] |= rejected;
-                seen[n] |= rejected;
-            }
+        if (any) {
+            latch(c->fault + at, rejected, bits, size);
+            any_rejected = 1;
         }
+    }
+    if (any_rejected) {
+        uint32_t *unit_fault = c->unit_fault + begin;
+        LANE_LOOP
+        for (size_t n = 0; n < size; n++) {
+            unit_fault[n] |= rejected[n];
+            fresh[n] = rejected[n] ? 0 : fresh[n];
+        }
+    }
+}
 
-        /* 2. Judge the sensors. */
-        for (size_t j = 0; j < joints; j++) {
-            const size_t at = j * lanes + begin;
-            const REAL *restrict p = (const REAL *)c->parameters + j * PARAMETERS;
-            const REAL *restrict q = (const REAL *)c->q + at;
-            const REAL *restrict dq = (const REAL *)c->dq + at;
-            uint32_t *restrict fault = c->fault + at;
-            const REAL trip = p[DQ_TRIP], slow = p[DQ_SLOW];
+/* 2. Judge the sensors. */
+INLINE void JUDGE(const struct context *c, size_t begin, size_t size)
+{
+    for (size_t j = 0; j < c->joints; j++) {
+        const size_t at = j * c->lanes + begin;
+        const REAL *q = (const REAL *)c->q + at, *dq = (const REAL *)c->dq + at;
+        const REAL trip = ((const REAL *)c->parameters)[j * PARAMETERS + DQ_TRIP];
+        const REAL bound = trip < REAL_MAX ? trip : REAL_MAX;
+        MASK sound = ALL;
+        LANE_LOOP
+        for (size_t n = 0; n < size; n++) {
+            sound &= ABS(q[n]) <= REAL_MAX ? ALL : 0;
+            sound &= ABS(dq[n]) <= bound ? ALL : 0;
+        }
+        if (!sound) {
+            const uint32_t *states = c->state + begin;
+            uint32_t bits[TILE];
+            LANE_LOOP
             for (size_t n = 0; n < size; n++) {
                 const REAL speed = ABS(dq[n]);
                 const int finite = (ABS(q[n]) <= REAL_MAX) & (speed <= REAL_MAX);
-                const uint32_t bits
-                    = (finite ? 0 : SENSOR_NOT_FINITE) | ((speed > trip ? OVER_SPEED : 0) & powered[n]);
-                fault[n] |= bits;
-                seen[n] |= bits;
-                moving[n] |= speed > slow ? 1 : 0;
+                const int powered = (states[n] == RUN) | (states[n] == STOPPING);
+                bits[n] = (finite ? 0 : SENSOR_NOT_FINITE) | ((speed > trip) & powered ? OVER_SPEED : 0);
             }
+            latch(c->fault + at, c->unit_fault + begin, bits, size);
         }
-
-        /* 3. Per unit: age, watchdog, stops, life cycle. */
-        for (size_t n = 0; n < size; n++) {
-            const size_t u = begin + n;
-            const uint32_t *next = c->next_state;
-            uint32_t state = c->state[u];
-            uint32_t age = c->age[u];
-            const uint32_t request = c->stop_request[u];
-            if (c->fresh[u] != 0 && (seen[n] & COMMAND_REJECTED) == 0) {
-                state = next[state * EVENTS + COMMAND];
-                age = 0;
-            } else if (age < UINT32_MAX) {
-                age++;
-            }
-            uint32_t bits = c->unit_fault[u] | seen[n];
-            bits |= state == RUN && age > c->watchdog_ticks ? WATCHDOG : 0;
-            bits |= request != 0 ? STOP_REQUESTED : 0;
-            if ((bits & STOP_1_FAULTS) || (request & 2))
-                state = next[state * EVENTS + STOP_1];
-            if ((bits & STOP_0_FAULTS) || (request & 1))
-                state = next[state * EVENTS + STOP_0];
-            const int stopping = state == STOPPING;
-            const uint32_t stop_ticks = stopping ? c->stop_ticks[u] + 1 : 0;
-            const uint32_t slow_ticks = stopping && !moving[n] ? c->slow_ticks[u] + 1 : 0;
-            if (stopping && (slow_ticks >= c->dwell_ticks || stop_ticks > c->timeout_ticks))
-                state = next[state * EVENTS + HALT];
-            c->state[u] = state;
-            c->age[u] = age;
-            c->unit_fault[u] = bits;
-            c->stop_ticks[u] = stop_ticks;
-            c->slow_ticks[u] = slow_ticks;
-            c->fresh[u] = 0;
-            c->stop_request[u] = 0;
-            run[n] = state == RUN;
-            powered[n] = (state == RUN) | (state == STOPPING);
-            seen[n] = 0;
-        }
-
-        /* 4 to 9. The law and its limits. */
-        for (size_t j = 0; j < joints; j++) {
-            const size_t at = j * lanes + begin;
-            const REAL *restrict p = (const REAL *)c->parameters + j * PARAMETERS;
-            const REAL *restrict held_q_ref = (const REAL *)c->held_q_ref + at;
-            const REAL *restrict held_dq_ref = (const REAL *)c->held_dq_ref + at;
-            const REAL *restrict held_tau_ff = (const REAL *)c->held_tau_ff + at;
-            const REAL *restrict held_kp = (const REAL *)c->held_kp + at;
-            const REAL *restrict held_kd = (const REAL *)c->held_kd + at;
-            const REAL *restrict q = (const REAL *)c->q + at;
-            const REAL *restrict dq = (const REAL *)c->dq + at;
-            REAL *restrict tau_last = (REAL *)c->tau + at;
-            uint32_t *restrict fault = c->fault + at;
-            const REAL q_min = p[Q_MIN], q_max = p[Q_MAX], dq_max = p[DQ_MAX], tau_max = p[TAU_MAX];
-            const REAL slope = p[TAU_SLOPE], v_noload = p[V_NOLOAD], tau_step = p[TAU_STEP], kd_stop = p[KD_STOP];
-            const REAL zero = 0;
-            for (size_t n = 0; n < size; n++) {
-                const int runs = run[n] != 0, has_power = powered[n] != 0;
-                REAL q_ref = held_q_ref[n];
-                q_ref = q_ref > q_max ? q_max : q_ref;
-                q_ref = q_ref < q_min ? q_min : q_ref;
-                REAL dq_ref = held_dq_ref[n];
-                dq_ref = dq_ref > dq_max ? dq_max : dq_ref;
-                dq_ref = dq_ref < -dq_max ? -dq_max : dq_ref;
-                dq_ref = runs ? dq_ref : zero;
-                const REAL kp = runs ? held_kp[n] : zero;
-                const REAL kd = runs ? held_kd[n] : kd_stop;
-                const REAL tau_ff = runs ? held_tau_ff[n] : zero;
-
-                REAL tau = kp * (q_ref - q[n]) + kd * (dq_ref - dq[n]) + tau_ff;
-                const int overflow = has_power & (tau != tau);
-                tau = overflow ? zero : tau;
-
-                const REAL rise = tau_last[n] + tau_step, fall = tau_last[n] - tau_step;
-                tau = tau > rise ? rise : tau;
-                tau = tau < fall ? fall : tau;
-
-                REAL upper = slope * (v_noload - dq[n]);
-                upper = upper > tau_max ? tau_max : upper;
-                upper = upper < -tau_max ? -tau_max : upper;
-                REAL lower = slope * (-v_noload - dq[n]);
-                lower = lower > tau_max ? tau_max : lower;
-                lower = lower < -tau_max ? -tau_max : lower;
-                tau = tau > upper ? upper : tau;
-                tau = tau < lower ? lower : tau;
-
-                const int above = q[n] > q_max, below = q[n] < q_min;
-                tau = (above & (tau > 0)) ? zero : tau;
-                tau = (below & (tau < 0)) ? zero : tau;
-                tau_last[n] = (has_power & !overflow) ? tau : zero;
-
-                const uint32_t bits = ((has_power & (above | below)) ? POSITION_LIMIT : 0)
-                    | (overflow ? TORQUE_NOT_FINITE : 0);
-                fault[n] |= bits;
-                seen[n] |= bits;
-            }
-        }
-        for (size_t n = 0; n < size; n++)
-            c->unit_fault[begin + n] |= seen[n];
     }
+}
+
+INLINE void MOVING(const struct context *c, size_t begin, size_t size, uint32_t *moving)
+{
+    for (size_t n = 0; n < size; n++)
+        moving[n] = 0;
+    for (size_t j = 0; j < c->joints; j++) {
+        const REAL *dq = (const REAL *)c->dq + j * c->lanes + begin;
+        const REAL slow = ((const REAL *)c->parameters)[j * PARAMETERS + DQ_SLOW];
+        LANE_LOOP
+        for (size_t n = 0; n < size; n++)
+            moving[n] |= ABS(dq[n]) > slow ? 1 : 0;
+    }
+}
+
+/* Masks are all ones or all zeros. Joined as integers they stay masks: as conditions the compiler would
+ * spread them over several selects. */
+INLINE REAL KEEP(MASK mask, REAL x)
+{
+    MASK bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits &= mask;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* 5. The law, for one joint whose `q_ref` is clamped. `runs` is all zeros for a braking one. */
+INLINE REAL PD(REAL q_ref, REAL dq_ref, REAL tau_ff, REAL kp, REAL kd, REAL kd_stop, REAL q, REAL dq, MASK runs)
+{
+    dq_ref = KEEP(runs, dq_ref);
+    kd = runs ? kd : kd_stop;
+    return KEEP(runs, kp) * (q_ref - q) + kd * (dq_ref - dq) + KEEP(runs, tau_ff);
+}
+
+INLINE REAL CLAMP(REAL x, REAL lower, REAL upper)
+{
+    x = x > upper ? upper : x;
+    return x < lower ? lower : x;
+}
+
+/* 4 to 9. The law and its limits. `all_run` is a constant of the call: true where every unit runs, which
+ * leaves the selects by state out. `physics` is a constant too: null for ideal actuators. */
+INLINE void LAW(const struct context *c, size_t begin, size_t size, const MASK *run, const MASK *powered, int all_run,
+    const struct physics *physics)
+{
+    const REAL *commands[5] = {c->held_q_ref, c->held_dq_ref, c->held_tau_ff, c->held_kp, c->held_kd};
+    if (physics && physics->slots)
+        for (size_t k = 0; k < 5; k++)
+            commands[k] = (const REAL *)physics->ring
+                + ((*physics->cursor + 1) % physics->slots * 5 + k) * c->joints * c->lanes;
+    for (size_t j = 0; j < c->joints; j++) {
+        const size_t at = j * c->lanes + begin;
+        const REAL *held_q_ref = commands[0] + at, *held_dq_ref = commands[1] + at;
+        const REAL *held_tau_ff = commands[2] + at, *held_kp = commands[3] + at, *held_kd = commands[4] + at;
+        const REAL *supply = physics ? (const REAL *)physics->supply + begin : 0;
+        const REAL *winding = physics ? (const REAL *)physics->winding + at : 0;
+        const REAL *x = physics ? (const REAL *)physics->parameters + j * PHYSICS_PARAMETERS : 0;
+        REAL *q_motor = physics ? (REAL *)physics->q_motor + at : 0;
+        const REAL *measured_q = (const REAL *)c->q + at, *measured_dq = (const REAL *)c->dq + at;
+        REAL *tau_last = (REAL *)c->tau + at;
+        const REAL *p = (const REAL *)c->parameters + j * PARAMETERS;
+        const REAL q_min = p[Q_MIN], q_max = p[Q_MAX], dq_max = p[DQ_MAX], tau_most = p[TAU_MAX];
+        const REAL slope = p[TAU_SLOPE], v_nominal = p[V_NOLOAD], tau_step = p[TAU_STEP], kd_stop = p[KD_STOP];
+        const REAL half = physics ? x[HALF_BACKLASH] : 0;
+        const REAL limit = physics ? x[DERATE_LIMIT] : 0, derate = physics ? x[DERATE_SLOPE] : 0;
+        MASK odd = 0;
+        LANE_LOOP
+        for (size_t n = 0; n < size; n++) {
+            const MASK runs = all_run ? ALL : run[n], has_power = all_run ? ALL : powered[n];
+            const REAL q = measured_q[n], dq = measured_dq[n], last = tau_last[n];
+            const REAL q_ref = CLAMP(held_q_ref[n], q_min, q_max), dq_ref = CLAMP(held_dq_ref[n], -dq_max, dq_max);
+            REAL tau_max = tau_most, v_noload = v_nominal, q_law = q;
+            if (physics) {
+                q_law = CLAMP(q_motor[n], q - half, q + half);
+                q_motor[n] = q_law;
+                /* Written so that a temperature or voltage that is no number leaves no torque. */
+                REAL share = (limit - winding[n]) * derate;
+                share = share > 1 ? 1 : share;
+                tau_max = tau_most * KEEP(share > 0 ? ALL : 0, share);
+                v_noload = v_nominal * KEEP((supply[n] >= 0) & (supply[n] <= REAL_MAX) ? ALL : 0, supply[n]);
+            }
+            REAL tau = PD(q_ref, dq_ref, held_tau_ff[n], held_kp[n], held_kd[n], kd_stop, q_law, dq, runs);
+            const MASK nan = tau != tau ? ALL : 0, above = q > q_max ? ALL : 0, below = q < q_min ? ALL : 0;
+            tau = KEEP(~nan, tau);
+            tau = CLAMP(tau, last - tau_step, last + tau_step);
+            const REAL upper = CLAMP(slope * (v_noload - dq), -tau_max, tau_max);
+            const REAL lower = CLAMP(slope * (-v_noload - dq), -tau_max, tau_max);
+            tau = CLAMP(tau, lower, upper);
+            const MASK outward = (above & (tau > 0 ? ALL : 0)) | (below & (tau < 0 ? ALL : 0));
+            tau_last[n] = KEEP(has_power & ~(outward | nan), tau);
+            odd |= above | below | nan;
+        }
+        if (odd) {
+            uint32_t bits[TILE];
+            LANE_LOOP
+            for (size_t n = 0; n < size; n++) {
+                const MASK runs = all_run ? ALL : run[n], has_power = all_run ? ALL : powered[n];
+                const REAL q = measured_q[n], dq = measured_dq[n];
+                const REAL q_ref = CLAMP(held_q_ref[n], q_min, q_max);
+                const REAL dq_ref = CLAMP(held_dq_ref[n], -dq_max, dq_max);
+                const REAL q_law = physics ? q_motor[n] : q;
+                const REAL tau = PD(q_ref, dq_ref, held_tau_ff[n], held_kp[n], held_kd[n], kd_stop, q_law, dq, runs);
+                const uint32_t flags = (q > q_max ? POSITION_LIMIT : 0) | (q < q_min ? POSITION_LIMIT : 0)
+                    | (tau != tau ? TORQUE_NOT_FINITE : 0);
+                bits[n] = has_power ? flags : 0;
+            }
+            latch(c->fault + at, c->unit_fault + begin, bits, size);
+        }
+    }
+}
+
+/* A tile has a whole number of vectors: the inner loops need no remainder. */
+INLINE void TICK(const struct context *c, size_t begin, size_t size)
+{
+    const uint32_t *states = c->state + begin, *fresh = c->fresh + begin;
+    uint32_t any_fresh = 0;
+    struct found found;
+
+    LANE_LOOP
+    for (size_t n = 0; n < size; n++)
+        any_fresh |= fresh[n];
+    if (any_fresh)
+        TAKE(c, begin, size);
+    JUDGE(c, begin, size);
+    found = advance(c, begin, size);
+    if (found.stopping) {
+        uint32_t moving[TILE];
+        MOVING(c, begin, size, moving);
+        brake(c, begin, size, moving);
+    }
+    if (found.not_running | (c->physics != 0)) {
+        MASK run[TILE], powered[TILE];
+        LANE_LOOP
+        for (size_t n = 0; n < size; n++) {
+            run[n] = states[n] == RUN ? ALL : 0;
+            powered[n] = (states[n] == RUN) | (states[n] == STOPPING) ? ALL : 0;
+        }
+        if (!c->physics) {
+            LAW(c, begin, size, run, powered, 0, 0);
+        } else {
+            if (c->physics->slots)
+                DELAY(c, begin, size, run, !found.not_running);
+            LAW(c, begin, size, run, powered, 0, c->physics);
+            RUB(c, begin, size);
+        }
+    } else {
+        LAW(c, begin, size, 0, 0, 1, 0);
+    }
+}
+
+CLONES static void STEP(const struct context *c)
+{
+    for (size_t begin = 0; begin < c->lanes; begin += TILE) {
+        const size_t left = c->lanes - begin, size = (left < TILE ? left : TILE) / LANES * LANES;
+        /* A constant size unrolls the loops: for one robot their overhead is most of the tick. */
+        if (size == LANES)
+            TICK(c, begin, LANES);
+        else
+            TICK(c, begin, size);
+    }
+    if (c->physics && c->physics->slots)
+        *c->physics->cursor = (*c->physics->cursor + 1) % c->physics->slots;
 }

@@ -17,6 +17,11 @@ Order of operations, fixed:
 8. directional block: outside the position range no torque that drives further out;
 9. state: no torque unless the unit runs or brakes.
 
+A cohort with `ActuatorPhysics` (formulas in `controller/physics.py`) also does this: before 4 it delays the
+commands and drags the motor side of the gear, whose position the law then reads; in 7 the torque limit is
+derated by temperature and $v_{noload}$ scaled with the supply voltage at an unchanged slope, as a DC motor's
+is; after 9 friction is taken off what moves the joint, and the losses heat winding and case.
+
 The envelope is that of a DC motor (Isaac Lab, `DCMotor`): full braking torque, falling driving torque, and
 beyond the no-load speed braking only. Comparisons are written as `where(x > hi, hi, x)` and never as minimum
 or maximum, whose treatment of NaN and of signed zeros differs between NumPy, C and instruction sets.
@@ -26,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from controller.block import PARAMETERS, Bits, Block, Real
+from controller.physics import delay, derating, drag_motor_side, heat, rub, usable_supply
 from controller.safety import NEXT_STATE, STOP_0_FAULTS, STOP_1_FAULTS, Event, Fault, State
 
 Mask = npt.NDArray[np.bool_]
@@ -55,6 +61,9 @@ def step(block: Block) -> None:
         seen, moving = _judge_sensors(block)
         _advance_units(block, seen | rejected, moving)
         _law(block)
+        if block.physics is not None:
+            rub(block.physics, block.tau, block.dq)
+            heat(block.physics, block.tau)
 
 
 def _take_commands(b: Block) -> Bits:
@@ -115,14 +124,21 @@ def _law(b: Block) -> None:
     q_min, q_max = _parameter(b, "q_min"), _parameter(b, "q_max")
     dq_max, tau_max, tau_step = _parameter(b, "dq_max"), _parameter(b, "tau_max"), _parameter(b, "tau_step")
     slope, v_noload = _parameter(b, "tau_slope"), _parameter(b, "v_noload")
+    command: tuple[Real, ...] = (b.held_q_ref, b.held_dq_ref, b.held_tau_ff, b.held_kp, b.held_kd)
+    q = b.q
+    if b.physics is not None:
+        command = delay(b.physics, command, run)
+        q = drag_motor_side(b.physics, b.q)
+        tau_max = tau_max * derating(b.physics)
+        v_noload = v_noload * usable_supply(b.physics)
 
-    q_ref = _clamp(b.held_q_ref, q_min, q_max)
-    dq_ref = np.where(run, _clamp(b.held_dq_ref, -dq_max, dq_max), zero)
-    kp = np.where(run, b.held_kp, zero)
-    kd = np.where(run, b.held_kd, _parameter(b, "kd_stop"))
-    tau_ff = np.where(run, b.held_tau_ff, zero)
+    q_ref = _clamp(command[0], q_min, q_max)
+    dq_ref = np.where(run, _clamp(command[1], -dq_max, dq_max), zero)
+    tau_ff = np.where(run, command[2], zero)
+    kp = np.where(run, command[3], zero)
+    kd = np.where(run, command[4], _parameter(b, "kd_stop"))
 
-    tau = kp * (q_ref - b.q) + kd * (dq_ref - b.dq) + tau_ff
+    tau = kp * (q_ref - q) + kd * (dq_ref - b.dq) + tau_ff
     overflow = powered & np.isnan(tau)
     tau = np.where(overflow, zero, tau)
 

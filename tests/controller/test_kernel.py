@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 import controller
 from controller import Cohort, KernelUnavailableError, kernel
 from controller.block import Block
-from tests.controller.robots import PERIOD_S, joint, keep_commanding, robot, running, same_bits
+from tests.controller.builds import ISA_FEATURES, SCALAR_FLAGS, build, isa_flags
+from tests.controller.robots import PERIOD_S, joint, robot, running, same_bits
 
 compiled_only = pytest.mark.skipif(controller.backend() != "compiled", reason=controller.backend_reason())
 
@@ -43,10 +44,26 @@ def differing(a: Block, b: Block) -> list[str]:
 
 @compiled_only
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("joints", "units"), [(1, 1), (29, 1), (5, 33), (12, 300)])
+@pytest.mark.parametrize(("joints", "units"), [(1, 1), (29, 1), (5, 33), (12, 300), (2, 1100)])
 def test_both_forms_agree_in_every_bit_of_every_array(joints: int, units: int, dtype: type) -> None:
     """Random ticks with strange values sprinkled in; units are reset and armed again on the way."""
-    compiled, plain = twins(joints, units, dtype)
+    assert_agreement(*twins(joints, units, dtype))
+
+
+@compiled_only
+@pytest.mark.parametrize("isa", sorted(ISA_FEATURES))
+def test_every_instruction_set_agrees_with_the_reference(isa: str, tmp_path: Path) -> None:
+    """The clones of the shipped library, each built alone. Those this processor lacks are skipped."""
+    handle = build(tmp_path, *isa_flags(isa))
+    for dtype in (np.float32, np.float64):
+        compiled, plain = twins(7, 50, dtype)
+        compiled.step = kernel.bind([compiled.block], handle)
+        assert_agreement(compiled, plain)
+
+
+def assert_agreement(compiled: Cohort, plain: Cohort) -> None:
+    """Step both with the same numbers and compare all their memory after each tick."""
+    joints, units = len(compiled.spec.joints), compiled.units
     random = np.random.default_rng(joints * 1000 + units)
     visited: set[int] = set()
     for tick in range(120):
@@ -105,19 +122,25 @@ def test_both_forms_agree_on_any_numbers(data: st.DataObject, wide: bool) -> Non
 
 
 @compiled_only
-def test_the_compiled_form_is_much_faster() -> None:
-    """At 256 units of 29 joints; guards vectorisation."""
-
-    def best_s(backend: str) -> float:
-        cohort = running(robot(29), 256, backend=backend)
-        times_s = []
-        for _ in range(8):
+def test_the_compiled_form_is_much_faster_than_numpy_and_than_a_scalar_build(tmp_path: Path) -> None:
+    """At 256 units of 29 joints, taking turns. The same sources without vectors guard against a loop that
+    silently stopped to vectorise: the shipped build is 5 to 8 times faster with AVX2."""
+    scalar = build(tmp_path, *SCALAR_FLAGS)
+    cohorts = {name: running(robot(29), 256, backend=name) for name in ("compiled", "numpy")}
+    cohorts["scalar"] = running(robot(29), 256)
+    cohorts["scalar"].step = kernel.bind([cohorts["scalar"].block], scalar)
+    times_s: dict[str, list[float]] = {name: [] for name in cohorts}
+    for _ in range(12):
+        for name, cohort in cohorts.items():
+            cohort.submit()
+            cohort.step()
             start_s = time.perf_counter()
-            keep_commanding(cohort, 3)
-            times_s.append(time.perf_counter() - start_s)
-        return min(times_s)
+            cohort.step()
+            times_s[name].append(time.perf_counter() - start_s)
+    best_s = {name: min(times) for name, times in times_s.items()}
 
-    assert best_s("numpy") > 3.0 * best_s("compiled")
+    assert best_s["numpy"] > 4.0 * best_s["compiled"]
+    assert best_s["scalar"] > 2.0 * best_s["compiled"]
 
 
 def test_without_a_library_numpy_takes_over_and_says_so_once(no_library: str, caplog: pytest.LogCaptureFixture) -> None:
