@@ -15,6 +15,10 @@ ROWS = (
     ("submit", "unary_per_s", "durable submissions, one job a call, 32 callers", "/s"),
     ("submit", "batch100_jobs_per_s", "durable submissions, 100 jobs a call", "jobs/s"),
     ("submit", "ratio_to_empty_handler", "durable submissions over calls of an empty gRPC handler, same run", ""),
+    ("control-kernel", "joint_updates_per_s", "joint updates of the control kernel, one core", "/s"),
+    ("control-kernel", "ratio_to_numpy", "the same over its NumPy reference", ""),
+    ("control-kernel", "differing_bits", "bits in which the two differ", ""),
+    ("control-tick", "tick_us", "one tick of one 29-joint robot", "µs"),
 )
 
 
@@ -29,7 +33,7 @@ def _table(results: Mapping[str, Mapping[str, Any]]) -> str:
     lines = ["| what | figure |", "|---|---|"]
     for name, key, what, unit in ROWS:
         if name in results:
-            lines.append(f"| {what} | {results[name][key]:,} {unit} |".replace(" |", " |"))
+            lines.append(f"| {what} | {f'{results[name][key]:,} {unit}'.rstrip()} |")
     some = next(iter(results.values()))["machine"]
     lines.append("")
     lines.append(
