@@ -19,12 +19,12 @@ import numpy.typing as npt
 from palaestra.errors import PalaestraError, from_rpc
 from palaestra.v1 import runner_service_pb2, unit_host_service_pb2, unit_host_service_pb2_grpc
 from runner.attempt import Attempt
+from runner.course import Course, Seen, course_of
 from runner.errors import AttemptError
 from runner.gang import Gang
 from runner.slots import find_robot
 from runner.tally import Tally
 from sim.errors import SimError
-from sim.motion import FittedMotion, find_motion
 from store import ACTION, BASE_POSE, EFFORT, STATE, VELOCITY, EpisodeRecorder, Outcome, Status
 from store.errors import StoreFull
 
@@ -63,17 +63,18 @@ def collect_on_units(attempt: Attempt, episodes: int, duration_s: float) -> int:
     recorded = attempt.assignment.episode_count - tally.aborted
     todo = shares(len(endpoints) * episodes - recorded, len(endpoints))
     models = {endpoint.robot_model for endpoint in endpoints}
-    motions = {model: _motion(attempt, model) for model in models}
     speeds = {model: _speed_limits(attempt, model) for model in models}
     gang = Gang(attempt, tally, sum(todo))
 
     def run(number: int) -> int:
         endpoint = endpoints[number]
         try:
+            course = course_of(attempt, endpoint.robot_model, number)
             with UnitDrive(attempt, endpoint, gang, speeds[endpoint.robot_model]) as drive:
                 drive.glide_home()
-                for _ in range(todo[number]):
-                    _record(attempt, gang, drive, motions[endpoint.robot_model], duration_s)
+                for episode in range(todo[number]):
+                    course.begin(episode)
+                    _record(attempt, gang, drive, course, duration_s)
                     drive.glide_home()
             return drive.first_torque_ns
         except Exception as error:
@@ -106,17 +107,6 @@ def shares(total: int, parts: int) -> list[int]:
     return [total // parts + (index < total % parts) for index in range(parts)]
 
 
-def _motion(attempt: Attempt, robot_model: str) -> FittedMotion:
-    spec = attempt.job.collect
-    if not spec.motion:
-        raise AttemptError("UNKNOWN_WORK", "policies drive worlds; units are driven by motions so far", retryable=False)
-    entry = find_robot(attempt, robot_model)
-    try:
-        return find_motion(spec.motion).fit(entry)
-    except SimError as error:
-        raise AttemptError("UNKNOWN_WORK", str(error), retryable=False) from error
-
-
 def _speed_limits(attempt: Attempt, robot_model: str) -> Array:
     try:
         spec = find_robot(attempt, robot_model).robot_spec()
@@ -125,7 +115,7 @@ def _speed_limits(attempt: Attempt, robot_model: str) -> Array:
     return np.array([joint.dq_max_rad_s for joint in spec.joints])
 
 
-def _record(attempt: Attempt, gang: Gang, drive: "UnitDrive", motion: FittedMotion, duration_s: float) -> None:
+def _record(attempt: Attempt, gang: Gang, drive: "UnitDrive", course: Course, duration_s: float) -> None:
     """Drive and record one episode; leave it to the gang to seal it."""
     index = attempt.next_index()
     spec = attempt.job.collect
@@ -137,7 +127,7 @@ def _record(attempt: Attempt, gang: Gang, drive: "UnitDrive", motion: FittedMoti
             robot_model=opened.robot_model,
             maker=drive.endpoint.maker or "unknown",
             joint_names=list(opened.joint_names),
-            task=spec.task or f"{spec.motion} by {opened.robot_model}",
+            task=spec.task or f"{course.title} by {opened.robot_model}",
             seed=spec.seed,
             control_rate_hz=1.0 / opened.control_period_s,
             sample_rate_hz=SAMPLE_HZ,
@@ -157,7 +147,7 @@ def _record(attempt: Attempt, gang: Gang, drive: "UnitDrive", motion: FittedMoti
     settle = drive.record_to(recorder)
     outcome = Outcome(Status.SUCCESS)
     try:
-        drive.follow(motion, duration_s)
+        drive.follow(course, duration_s)
     except Exception as error:
         gang.fail(error)
         outcome = Outcome(Status.ABORTED, gang.cause()[:500])
@@ -231,6 +221,7 @@ class UnitDrive:
         self._heard_s = 0.0
         self._robot_s = 0.0
         self._last = np.zeros(0)
+        self._seen = Seen(0.0, np.zeros(0), np.zeros(0), None)
         self._refusals: set[str] = set()
         # Whether the unit tells where its base is; known from its first samples.
         self.has_base_pose = False
@@ -289,10 +280,10 @@ class UnitDrive:
         self._take = take
         return (lambda: None) if take is None else take.settle
 
-    def follow(self, motion: FittedMotion, duration_s: float) -> None:
-        """Send the motion's targets for a time. Raises AttemptError if the drive ends, Stopped."""
+    def follow(self, course: Course, duration_s: float) -> None:
+        """Send a course's targets for a time. Raises AttemptError if the drive ends, Stopped."""
         for time_s in self._times(duration_s):
-            self._send(motion.targets(time_s))
+            self._send(course.target(time_s, self._seen, self._last))
 
     def glide_home(self) -> None:
         """Bring the joints back to home by a smooth path."""
@@ -376,6 +367,11 @@ class UnitDrive:
         if block.rows:
             self._heard_s = time.monotonic()
             self._robot_s = block.time_s[-1] - block.missed_ticks * self.opened.control_period_s
+            joints = len(self.opened.joint_names)
+            pose = np.array(block.base_pose[-7:]) if block.base_pose else None
+            q, dq = np.array(block.position_rad[-joints:]), np.array(block.velocity_rad_s[-joints:])
+            if np.isfinite(q).all() and np.isfinite(dq).all():
+                self._seen = Seen(self._robot_s, q, dq, pose)
 
     def _read(self) -> None:
         """Take what the host sends until the stream ends."""

@@ -190,8 +190,6 @@ def _admit(db: sqlite3.Connection, vendor: str, spec: job_pb2.Job, checks: _Chec
         raise _invalid("job.collect.source", "one of motion, policy_job must be set")
     if kind == "collect" and not claim.units and not spec.collect.robot_model:
         raise _invalid("job.collect.robot_model", "is required when the claim has no units")
-    if kind == "collect" and claim.units and spec.collect.policy_job:
-        raise _invalid("job.collect.policy_job", "drives worlds only; units are driven by motions so far")
     checks.claim(claim)
     _known_work(spec, checks.catalogue)
     _policy_ready(db, vendor, spec)

@@ -119,7 +119,8 @@ REFUSED = {
     "no such policy": (
         job(0, 1, collect={"policy_job": "vendors/acme/jobs/none", "robot_model": "own_arm"}),
         "POLICY_NOT_READY", "jobs/none"),
-    "a policy on units": (job(collect={"policy_job": "vendors/acme/jobs/none"}), "INVALID_FIELD", "worlds only"),
+    "no such policy for units": (
+        job(collect={"policy_job": "vendors/acme/jobs/none"}), "POLICY_NOT_READY", "jobs/none"),
     "too big": (job(labels={"x" * 70_000: "y"}), "MESSAGE_TOO_LARGE", "65536"),
 }  # fmt: skip
 

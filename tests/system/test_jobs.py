@@ -11,13 +11,14 @@ import zipfile
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 
 from palaestra import jobs
 from palaestra.errors import PalaestraError
 from palaestra.v1 import episode_pb2, job_pb2, venue_service_pb2
-from store import LocalObjects, read_episode
+from store import ACTION, LocalObjects, read_episode
 from tests.system.hall import PATIENCE_S, Hall, is_running, succeeded
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
@@ -58,6 +59,22 @@ def test_what_was_trained_is_evaluated(hall: Hall) -> None:
     assert judged.result.success_low <= judged.result.success_rate <= judged.result.success_high
     assert judged.episode_count == 4
     assert any("iteration 2/2" in line.text for line in hall.acme.log(training.name))
+
+
+def test_what_was_trained_drives_a_unit(hall: Hall, data: Path) -> None:
+    """The policy sees through the unit's own sensors; the unit goes where it wants, and the episode tells."""
+    training = hall.acme.submit(jobs.train("reach", "own_arm", iterations=1, directions=4))
+    succeeded(hall.acme.wait(training.name, PATIENCE_S))
+    arm = jobs.unit(robot_model="own_arm")
+    job = hall.acme.submit(jobs.collect(policy_job=training.name, units=[arm], episodes=1, episode_s=1.5))
+    succeeded(hall.acme.wait(job.name, PATIENCE_S))
+
+    (entry,) = (episode for episode in hall.acme.episodes(job.name) if episode.outcome == 1)
+    episode = read_episode(LocalObjects(data / "store" / "objects").path_of(entry.content.sha256))
+    assert entry.unit
+    assert entry.task == "reach by own_arm"
+    # After one iteration it wants little, but a robot that merely held home would be asked for nothing at all.
+    assert np.ptp(episode.signals[ACTION], axis=0).max() > 1e-4
 
 
 def test_a_cancel_frees_everything_in_two_seconds(hall: Hall) -> None:
