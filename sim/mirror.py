@@ -96,7 +96,3 @@ class Mirror:
         goal = base + self._scale_rad * np.clip(action[0], -1.0, 1.0)
         np.add(self._view.steps, 1, out=self._view.steps)
         return np.asarray(last_rad + np.clip(goal - last_rad, -self._step_rad, self._step_rad))
-
-    def succeeded(self) -> bool:
-        """Whether the episode would count as a success if it ended with the state that was last observed."""
-        return bool(self._run.succeeded()[0])
