@@ -184,7 +184,7 @@ def _shares(state: State, config: Config) -> dict[str, _Share]:
 def _turn(share: _Share, totals: tuple[int, int, int]) -> tuple[float, float, int, int]:
     job = share.queue[-1]
     mine = dominant_share(share.vendor, share.units, share.slots, share.cells, totals)
-    return mine, share.vendor.used_share_s / share.vendor.weight, job.create_ns, job.job
+    return mine, share.vendor.used_share / share.vendor.weight, job.create_ns, job.job
 
 
 def _eldest(state: State, config: Config, plan: _Plan) -> Job | None:

@@ -1,5 +1,6 @@
 """What deciding looks at and what it answers: plain values, no database, no clock."""
 
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from enum import Enum
 
 @dataclass(frozen=True, slots=True)
 class UnitRequest:
-    """`count` units that match every set field."""
+    """`count` units that match every set field; up to `count_max` of them if that is more, as many as can be had."""
 
     count: int = 1
     robot_class: str = ""
@@ -16,6 +17,12 @@ class UnitRequest:
     robot_model: str = ""
     unit: str = ""
     labels: tuple[tuple[str, str], ...] = ()
+    count_max: int = 0
+    joints_min: int = 0
+    payload_min_kg: float = 0.0
+    end_effector: str = ""
+    sensors: tuple[str, ...] = ()
+    firmware: str = ""
 
     def describe(self) -> str:
         """Return the request in words, such as "2 x humanoid by Unitree"."""
@@ -26,8 +33,18 @@ class UnitRequest:
             words.append(f"of model {self.robot_model}")
         if self.unit:
             words.append(f"named {self.unit}")
+        if self.joints_min:
+            words.append(f"with at least {self.joints_min} joints")
+        if self.payload_min_kg:
+            words.append(f"for a payload of {self.payload_min_kg:g} kg")
+        if self.end_effector:
+            words.append(f"with end effector {self.end_effector}")
+        words += [f"with sensor {sensor}" for sensor in self.sensors]
+        if self.firmware:
+            words.append(f"with firmware {self.firmware}")
         words += [f"with {key}={value}" for key, value in self.labels]
-        return f"{self.count} x {' '.join(words)}"
+        count = f"{self.count} to {self.count_max}" if self.count_max > self.count else str(self.count)
+        return f"{count} x {' '.join(words)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +66,29 @@ class CellRequest:
         return " ".join(words)
 
 
+class Placement(Enum):
+    """Where the units of a claim may stand: anywhere, all in one zone, or each in a zone of its own."""
+
+    ANYWHERE = "anywhere"
+    TOGETHER = "together"
+    APART = "apart"
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """All that a job needs at one time."""
+    """All that a job needs at one time, or, as a whole, one of the `alternatives`, in order of preference.
+
+    Alternatives have no alternatives of their own. `seats` are operators who watch or teleoperate.
+    """
 
     units: tuple[UnitRequest, ...] = ()
     sim_slots: int = 0
     cell: CellRequest | None = None
     duration_s: float = 60.0
+    seats: int = 0
+    chargers: int = 0
+    placement: Placement = Placement.ANYWHERE
+    alternatives: tuple["Claim", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +107,22 @@ class Unit:
     # Fit for work when idle; a unit with a latched fault or without host is not.
     usable: bool = True
     end_ns: int | None = None
+    joint_count: int = 0
+    payload_kg: float = 0.0
+    end_effector: str = ""
+    sensors: tuple[str, ...] = ()
+    firmware: str = ""
+    zone: str = ""
+    # It cools down until then, or is on the charger.
+    ready_ns: int = 0
+    # How long it could work if it began now: its charge, the time until its calibration expires.
+    good_for_s: float = math.inf
+    # When `good_for_s` will no longer bind, None if somebody must see to it first.
+    renewed_ns: int | None = None
+    # Hours it has worked: among like units the least worn goes first.
+    wear_h: float = 0.0
+    # What its last job fitted, flashed and calibrated it for.
+    setup: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +132,7 @@ class Cell:
     level: int = 0
     free: bool = True
     end_ns: int | None = None
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +144,51 @@ class SimSlot:
 
 @dataclass(frozen=True, slots=True)
 class Unnamed:
-    """Sim slots told by number alone, such as the processors of a replayed log: (end_ns, count) of those in use."""
+    """Like things told by number alone (seats, chargers, a log's processors): (end_ns, count) of those in use."""
 
     count: int = 0
     busy: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
+class Amounts:
+    """So many units, sim slots and cells; infinite where nothing is said."""
+
+    units: float = math.inf
+    slots: float = math.inf
+    cells: float = math.inf
+
+    def holds(self, units: int, slots: int, cells: int) -> bool:
+        """Whether that many are within these amounts."""
+        return units <= self.units and slots <= self.slots and cells <= self.cells
+
+
+NOTHING = Amounts(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Vendor:
-    """A vendor's weight and what it holds now and has used before, each as a dominant share of the venue."""
+    """A vendor, one of its projects ("vendor/project", with the vendor as `parent`), or a group of vendors.
+
+    What it holds now counts without its children. Only those that have no children own jobs.
+    """
 
     vendor: str
     weight: float = 1.0
     held_units: int = 0
     held_slots: int = 0
     held_cells: int = 0
-    used_share_s: float = 0.0
+    # Its dominant share in the past, averaged with a half-life: the same unit as its share now.
+    used_share: float = 0.0
+    parent: str = ""
+    # What it gets back by preemption if others have borrowed it ...
+    guarantee: Amounts = NOTHING
+    # ... and what it may hold at most, borrowed things included.
+    limit: Amounts = Amounts()
+    # Starts that it has left just now (a rate limit), and leases that it may hold at a time.
+    starts_left: float = math.inf
+    leases_max: float = math.inf
+    leases: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +200,61 @@ class Job:
     claim: Claim
     priority: int = 0
     create_ns: int = 0
+    # Orders the jobs of a vendor within a priority; those without one come last.
+    deadline_ns: int | None = None
+    # The booking that it starts in, and nowhere else.
+    booking: str = ""
+    # What it fits, flashes and calibrates its units for.
+    setup: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """A time in which nothing may run there: the units and cells of these names, or of these zones, or the venue."""
+
+    start_ns: int
+    end_ns: int
+    units: frozenset[str] = frozenset()
+    cells: frozenset[str] = frozenset()
+    zones: frozenset[str] = frozenset()
+    venue: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """A claim that a vendor holds in advance, from `start_ns` to `end_ns`; its jobs start in it.
+
+    What running jobs of the booking hold already is counted in `held`, by the place of the part in the claim: unit
+    requests in order, then slots, cell, seats, chargers.
+    """
+
+    booking: str
+    vendor: str
+    claim: Claim
+    start_ns: int
+    end_ns: int
+    held: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What runs, as far as preemption must know. `safe_ns`: since when nothing would be lost (start or checkpoint)."""
+
+    lease: int
+    job: int
+    vendor: str
+    start_ns: int
+    end_ns: int
+    units: tuple[str, ...] = ()
+    slots: int = 0
+    cell: str | None = None
+    seats: int = 0
+    chargers: int = 0
+    priority: int = 0
+    safe_ns: int = 0
+    booking: str = ""
+    # It is asked to end already.
+    ending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +270,15 @@ class State:
     unnamed: Unnamed = Unnamed()
     # Somebody who can carry out an attempt is connected.
     runner_ready: bool = True
+    seats: Unnamed = Unnamed()
+    chargers: Unnamed = Unnamed()
+    # Zones whose cells must not run at once.
+    exclusive_zones: frozenset[str] = frozenset()
+    closures: tuple[Closure, ...] = ()
+    bookings: tuple[Booking, ...] = ()
+    leases: tuple[Lease, ...] = ()
+    # When a lease was last preempted.
+    preempted_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +291,10 @@ class Grant:
     slots: tuple[str, ...]
     cell: str | None
     unnamed: int = 0
+    seats: int = 0
+    chargers: int = 0
+    # Which of the claim's alternatives it is: 0 is the claim itself.
+    alternative: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +305,31 @@ class Reservation:
     start_ns: int
 
 
+class Cause(Enum):
+    """What a preemption is for."""
+
+    GUARANTEE = "guarantee"
+    BOOKING = "booking"
+    SAFETY = "safety"
+
+
+@dataclass(frozen=True, slots=True)
+class Preemption:
+    """A lease to end after its grace, for the sake of `beneficiary`: a job, or 0 for a closure."""
+
+    lease: int
+    cause: Cause
+    beneficiary: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Decisions:
     grants: tuple[Grant, ...] = ()
     # In the order in which they were planned: nothing that starts now delays any of them.
     reservations: tuple[Reservation, ...] = ()
+    preemptions: tuple[Preemption, ...] = ()
+    # Idle units to put on a charger now.
+    charges: tuple[str, ...] = ()
 
 
 class Order(Enum):
@@ -201,3 +367,11 @@ class Config:
     backfill: Backfill = Backfill.SHORTEST
     flow_max_s: float = 80 * 3600.0
     order: Order = Order.FAIR
+    # Preemption: whether at all, after which wait of a guaranteed job, which leases are too young for it, and the least
+    # time between two rounds of it.
+    preempt: bool = True
+    preempt_after_s: float = 60.0
+    runtime_min_s: float = 120.0
+    preempt_period_s: float = 10.0
+    # An idle unit that could work less than this goes on a free charger.
+    charge_below_s: float = 1800.0

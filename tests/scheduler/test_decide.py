@@ -185,7 +185,7 @@ def test_what_a_vendor_holds_already_counts() -> None:
 
 def test_of_equal_vendors_the_one_that_used_less_before_goes_first() -> None:
     jobs = [want(1, "A", units=1), want(2, "B", units=1)]
-    state = replace(venue(units=1, jobs=jobs, vendors="AB"), vendors=(Vendor("A", used_share_s=9.0), Vendor("B")))
+    state = replace(venue(units=1, jobs=jobs, vendors="AB"), vendors=(Vendor("A", used_share=9.0), Vendor("B")))
 
     assert [grant.vendor for grant in decide(state, CONFIG).grants] == ["B"]
 

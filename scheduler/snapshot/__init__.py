@@ -1,0 +1,36 @@
+"""Reads the State that deciding looks at from the database."""
+
+import sqlite3
+
+from scheduler.snapshot.places import cells, slots, units
+from scheduler.snapshot.queue import claim_of, job_of, jobs
+from scheduler.snapshot.vendors import vendors
+from scheduler.state import State
+
+__all__ = ["anything_free", "cells", "claim_of", "job_of", "jobs", "load", "slots", "units", "vendors"]
+
+
+def load(db: sqlite3.Connection, now_ns: int, *, runner_ready: bool) -> State:
+    """Return the venue as of this transaction."""
+    return State(
+        now_ns=now_ns,
+        units=units(db),
+        slots=slots(db),
+        cells=cells(db),
+        vendors=vendors(db),
+        jobs=jobs(db, now_ns),
+        runner_ready=runner_ready,
+    )
+
+
+def anything_free(db: sqlite3.Connection) -> bool:
+    """Return whether a unit or a sim slot is free, without which no job can start: far cheaper than to `load`."""
+    found = db.execute(
+        """
+        SELECT EXISTS (SELECT 1 FROM sim_slot s WHERE NOT EXISTS
+            (SELECT 1 FROM lease_slot ls WHERE ls.slot = s.id AND ls.free_ns IS NULL))
+          OR EXISTS (SELECT 1 FROM unit u WHERE u.online AND NOT EXISTS
+            (SELECT 1 FROM lease_unit lu WHERE lu.unit = u.id AND lu.free_ns IS NULL))
+        """
+    ).fetchone()
+    return bool(found[0])
