@@ -131,11 +131,11 @@ def _seconds(value: Any, path: str) -> float:
 def _time(value: Any, path: str) -> datetime:
     try:
         time = datetime.fromisoformat(value) if isinstance(value, str) else value
-    except ValueError:
-        time = None
-    if not isinstance(time, datetime) or time.tzinfo is None:
-        raise _wrong(path, f"must be a time with its offset from UTC, such as 2026-12-01T18:00:00Z, not {value!r}")
-    return time.astimezone(UTC)
+        if isinstance(time, datetime) and time.tzinfo is not None:
+            return time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise _wrong(path, f"must be a time with its offset from UTC, such as 2026-12-01T18:00:00Z, not {value!r}")
 
 
 def _number(value: Any, path: str) -> float:
