@@ -45,10 +45,10 @@ def _in_claim(claim: claim_pb2.Claim, place: str) -> tuple[str, str] | None:
             return f"{path}.selector.unit", f"{unit} is already asked for in units[{named[unit]}]"
         if unit:
             named[unit] = index
-        sensors = request.selector.sensors
-        twice = sorted({sensor for sensor in sensors if sensors.count(sensor) > 1}) if len(sensors) > 1 else ()
-        if twice:
-            return f"{path}.selector.sensors", f"{twice[0]} is asked for twice"
+        sensors = list(request.selector.sensors)
+        twice = next((sensor for rank, sensor in enumerate(sensors) if sensor in sensors[:rank]), None)
+        if twice is not None:
+            return f"{path}.selector.sensors", f"{twice} is asked for twice"
     return None
 
 

@@ -151,7 +151,8 @@ def _submit(
         if earlier is not None:
             return _repeat(tx.db, earlier, digest, request.request_id)
     if before:
-        spec.after.extend(name for name in before if name not in spec.after)
+        own = set(spec.after)
+        spec.after.extend(name for name in dict.fromkeys(before) if name and name not in own)
         if len(spec.after) > AFTER_MAX:
             raise invalid(
                 "after_indices", f"with the job's own, {len(spec.after)} jobs come first, at most {AFTER_MAX}"
