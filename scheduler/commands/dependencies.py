@@ -61,6 +61,8 @@ def trains_policy(db: sqlite3.Connection, vendor: str, spec: job_pb2.Job) -> boo
 
 def link(tx: Transaction, job_id: int, before: Sequence[Open]) -> None:
     """Remember what a new job waits for; its row must hold their number as open_after."""
+    if not before:
+        return
     tx.db.executemany(
         "INSERT INTO job_after (job_id, before_id, uses_policy) VALUES (?, ?, ?)",
         [(job_id, each.job, each.uses_policy) for each in before],

@@ -64,6 +64,8 @@ def closed_gates(db: sqlite3.Connection, vendor: str, spec: job_pb2.Job) -> tupl
 
 def close(tx: Transaction, job_id: int, vendor: str, works: tuple[str, ...]) -> None:
     """Remember what a job waits for; its row must hold their number as open_gates."""
+    if not works:
+        return
     tx.db.executemany(
         "INSERT INTO sim_gate (job_id, vendor, work) VALUES (?, ?, ?)", [(job_id, vendor, work) for work in works]
     )
