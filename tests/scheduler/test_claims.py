@@ -1,19 +1,20 @@
 """Claims: what makes no sense is refused, what is asked for arrives whole, what is granted is kept and given back."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from palaestra import rules
+from palaestra import Client, jobs, names, rules
 from palaestra.errors import PalaestraError
 from palaestra.v1 import claim_pb2, job_pb2, job_service_pb2
-from scheduler import snapshot
-from scheduler.commands import granting
+from scheduler import resources, snapshot
+from scheduler.commands import running
 from scheduler.configuration import BadConfiguration, settings_of
 from scheduler.snapshot import claim_of
-from scheduler.state import Claim, Config, Decisions, Grant, Placement, State, UnitRequest, Unnamed
-from tests.scheduler.site import VENUE, Site, job, play, refusal
+from scheduler.state import Claim, Placement, UnitRequest, Unnamed
+from tests.scheduler.site import VENUE, LiveServer, Site, job, play, refusal
 
 SUCCEEDED = job_pb2.ATTEMPT_STATE_SUCCEEDED
 HALL = {"venue": {"id": "hall", "seats": 3, "chargers": 2}}
@@ -145,12 +146,12 @@ def test_jobs_of_a_priority_come_by_deadline_and_those_without_one_last(tmp_path
             "soon": job(deadline={"seconds": now_s + 100, "nanos": 7}),
             "urgent": job(priority=1),
         }
-        names = {(await site.submit(body)).name: key for key, body in bodies.items()}
-        uids = {row["id"]: names[f"vendors/acme/jobs/{row['uid']}"] for row in site.rows("SELECT id, uid FROM job")}
-        jobs = snapshot.jobs(site.core.read, site.clock.now_ns())
-        assert [uids[found.job] for found in jobs] == ["urgent", "soon", "late", "none"]
-        assert jobs[1].deadline_ns == (now_s + 100) * 1_000_000_000 + 7
-        assert jobs[3].deadline_ns is None
+        known = {(await site.submit(body)).name: key for key, body in bodies.items()}
+        uids = {row["id"]: known[f"vendors/acme/jobs/{row['uid']}"] for row in site.rows("SELECT id, uid FROM job")}
+        waiting = snapshot.jobs(site.core.read, site.clock.now_ns())
+        assert [uids[found.job] for found in waiting] == ["urgent", "soon", "late", "none"]
+        assert waiting[1].deadline_ns == (now_s + 100) * 1_000_000_000 + 7
+        assert waiting[3].deadline_ns is None
 
     play(tmp_path, scene)
 
@@ -165,57 +166,52 @@ def test_a_reservation_is_the_vendors_own_and_reaches_deciding(tmp_path: Path) -
     play(tmp_path, scene)
 
 
-def test_a_lease_holds_its_seats_and_chargers_until_its_units_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lease_holds_its_seats_and_chargers_until_its_units_rest(tmp_path: Path) -> None:
     """Of an alternative, with its own duration."""
-
-    def chosen(state: State, config: Config) -> Decisions:
-        grants = (Grant(job.job, job.vendor, ("arm-2",), (), None, 0, 2, 1, alternative=1) for job in state.jobs)
-        return Decisions(grants=tuple(grants))
-
-    monkeypatch.setattr(granting, "decide", chosen)
     body = asking(
         units=[{**ARM, "count": 3}],
         alternatives=[{"duration": {"seconds": 77}, "units": [ARM], "seats": 2, "chargers": 1}],
     )
 
+    def unnamed(site: Site) -> tuple[Unnamed, Unnamed]:
+        state = snapshot.load(site.core.read, site.clock.now_ns(), runner_ready=True)
+        return state.seats, state.chargers
+
     async def scene(site: Site) -> None:
         await site.connect()
-        idle = snapshot.load(site.core.read, site.clock.now_ns(), runner_ready=True)
-        assert (idle.seats, idle.chargers) == (Unnamed(3), Unnamed(2))
+        assert unnamed(site) == (Unnamed(3), Unnamed(2))
+        await site.submit(asking(units=[NAMED]), "rival")
+        await site.settle()
         submitted = await site.submit(body)
         await site.settle()
         end_ns = site.clock.now_ns() + 77 * 1_000_000_000
-        found = site.get(submitted.name)
-        assert list(found.attempts[0].resources) == ["arm-2", "2 seats", "1 charger"]
+        arm, *rest = site.get(submitted.name).attempts[0].resources
+        assert arm in ("arm-2", "arm-3")
+        assert rest == ["2 seats", "1 charger"]
+        in_use = (Unnamed(3, ((end_ns, 2),)), Unnamed(2, ((end_ns, 1),)))
         attempt = await site.start(submitted)
-        state = snapshot.load(site.core.read, site.clock.now_ns(), runner_ready=True)
-        assert (state.seats, state.chargers) == (Unnamed(3, ((end_ns, 2),)), Unnamed(2, ((end_ns, 1),)))
+        assert unnamed(site) == in_use
+        lease = site.row(f"{resources.LEASES} WHERE l.seats > 0")
+        assert (resources.lease(site.core.read, lease).seats, resources.lease(site.core.read, lease).chargers) == (2, 1)
         await site.finish(attempt, SUCCEEDED)
-        state = snapshot.load(site.core.read, site.clock.now_ns(), runner_ready=True)
-        assert state.seats.busy, "an operator leaves when the robot rests, not before"
-        epoch = site.row("SELECT epoch FROM unit WHERE id = 'arm-2'")["epoch"]
-        await site.status("arm-2", safe_epoch=epoch)
-        state = snapshot.load(site.core.read, site.clock.now_ns(), runner_ready=True)
-        assert (state.seats, state.chargers) == (Unnamed(3), Unnamed(2))
+        assert unnamed(site) == in_use, "an operator leaves when the robot rests, not before"
+        epoch = site.row("SELECT epoch FROM unit WHERE id = ?", arm)["epoch"]
+        await site.status(arm, safe_epoch=epoch)
+        assert unnamed(site) == (Unnamed(3), Unnamed(2))
 
     play(tmp_path, scene, **HALL)
 
 
-def test_a_moldable_claim_may_hold_fewer_units_than_its_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fewer(state: State, config: Config) -> Decisions:
-        return Decisions(tuple(Grant(job.job, job.vendor, ("arm-1", "arm-3"), (), None) for job in state.jobs))
-
-    monkeypatch.setattr(granting, "decide", fewer)
-
+def test_a_moldable_claim_may_hold_fewer_units_than_its_most(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         await site.connect()
+        await site.submit(asking(units=[NAMED]), "rival")
+        await site.settle()
         submitted = await site.submit(asking(units=[{**ARM, "count": 1, "count_max": 3}]))
         await site.settle()
+        assert sorted(site.get(submitted.name).attempts[0].resources) == ["arm-2", "arm-3"]
         await site.finish(await site.start(submitted), SUCCEEDED)
         assert site.get(submitted.name).state == job_pb2.JOB_STATE_SUCCEEDED
-        assert [row["unit"] for row in site.rows("SELECT unit FROM lease_unit ORDER BY unit")] == ["arm-1", "arm-3"]
 
     play(tmp_path, scene)
 
@@ -238,3 +234,24 @@ def test_a_claim_is_checked_against_the_whole_inventory(tmp_path: Path) -> None:
         assert inventory.jobs == ()
 
     play(tmp_path, scene, **HALL)
+
+
+def test_a_job_comes_back_over_the_wire_as_it_was_sent(tmp_path: Path) -> None:
+    with LiveServer(tmp_path, settings_of(VENUE | HALL, "test")) as live:
+        live.run(running.register_runner("r", "r/one", 2))
+        with Client(live.address, live.token("vendor-acme")) as client:
+            first = client.submit(jobs.collect(motion="sway", robot_model="own_arm"))
+            sent = jobs.collect(
+                motion="sway", units=[jobs.unit(name="arm-1"), jobs.unit(robot_model="own_arm", count=1, count_max=2)],
+                robot_model="own_arm", seats=1, chargers=1, placement="anywhere",
+                alternatives=[jobs.claim(sim_slots=1, duration_s=30)],
+                deadline=datetime.now(UTC) + timedelta(days=1), after=[first.name], sim_first=True,
+            )  # fmt: skip
+            found = client.job(client.submit(sent).name)
+            assert found.claim == names.complete(sent, client.identity()).claim
+            assert (found.deadline, list(found.after), found.sim_first) == (sent.deadline, [first.name], True)
+            constraints = [reason.constraint for reason in client.explain(found.name).reasons]
+            assert constraints[:2] == ["DEPENDENCY", "SIM_FIRST"]
+            with pytest.raises(PalaestraError) as caught:
+                client.submit(jobs.train("reach", "own_arm", deadline=datetime.now(UTC) - timedelta(days=1)))
+            assert (caught.value.reason, caught.value.metadata["field"]) == ("INVALID_FIELD", "job.deadline")
