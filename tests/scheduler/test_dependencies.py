@@ -1,10 +1,11 @@
 """Jobs that come after others: they wait for all of them, fail with any of them, and nothing waits for ever."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palaestra.v1 import job_pb2, job_service_pb2
@@ -325,3 +326,38 @@ def meets_a_cycle(after: list[list[int]], start: int) -> bool:
     for _ in after:
         reached = {number for index in reached for number in waits(index)}
     return bool(reached)
+
+
+PLANS = st.lists(st.tuples(st.booleans(), st.sets(st.integers(0, 5), max_size=3)), min_size=2, max_size=6)
+
+
+@given(PLANS)
+@settings(max_examples=12)
+def test_every_job_ends_as_its_own_work_and_all_before_it_say(plan: list[tuple[bool, set[int]]]) -> None:
+    """For each job: whether its work succeeds, and which of those before it come first."""
+    earlier = [[number for number in sorted(before) if number < index] for index, (_, before) in enumerate(plan)]
+    expected: list[bool] = []
+    for (works, _), before in zip(plan, earlier, strict=True):
+        expected.append(works and all(expected[number] for number in before))
+
+    async def scene(site: Site) -> None:
+        await site.connect()
+        bodies: list[job_pb2.Job] = []
+        for before in earlier:
+            bodies.append(await site.submit(job(0, 1, after=[bodies[number].name for number in before])))
+        started: list[int] = []
+        await site.settle()
+        while granted := [index for index, body in enumerate(bodies) if state(site, body) == "granted"]:
+            index = granted[-1]
+            assert all(expected[number] and number in started for number in earlier[index])
+            started.append(index)
+            if plan[index][0]:
+                await carry_out(site, bodies[index])
+            else:
+                broke = failure("WORK_FAILED", "broke", retryable=False)
+                await carry_out(site, bodies[index], FAILED, failure=broke)
+        assert [state(site, body) for body in bodies] == ["succeeded" if ends else "failed" for ends in expected]
+        nothing_is_left(site)
+
+    with tempfile.TemporaryDirectory() as folder:
+        play(Path(folder), scene)
