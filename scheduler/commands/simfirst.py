@@ -33,7 +33,7 @@ def apply(*, every_job: bool, success_min: float) -> Command[None]:
         tx.db.execute("UPDATE job SET open_gates = 0 WHERE open_gates > 0")
         for row in tx.db.execute("SELECT id, vendor, spec FROM job WHERE state IN (1, 2, 3)").fetchall():
             spec = job_pb2.Job.FromString(row["spec"])
-            if _is_gated(tx.db, spec):
+            if has_units(spec) and (spec.sim_first or every_job):
                 works = works_on_units(spec, _model_of(tx.db))
                 # It was accepted without naming models: all that it might be granted must have passed.
                 works = works_on_units(_with_models(tx, spec), _model_of(tx.db)) if works is None else works
@@ -45,13 +45,16 @@ def apply(*, every_job: bool, success_min: float) -> Command[None]:
     return command
 
 
-def closed_gates(db: sqlite3.Connection, vendor: str, spec: job_pb2.Job) -> tuple[str, ...]:
-    """Return the works that have yet to pass in simulation before a new job may reach units.
+def holds_for_every_job(db: sqlite3.Connection) -> bool:
+    """Whether jobs that do not ask for the gate pass it too."""
+    return bool(db.execute("SELECT sim_first FROM venue").fetchone()[0])
 
-    Raises INVALID_FIELD if the job must pass the gate and does not say which robot models it asks for.
+
+def closed_gates(db: sqlite3.Connection, vendor: str, spec: job_pb2.Job) -> tuple[str, ...]:
+    """Return the works that have yet to pass in simulation before a new job with units may reach them.
+
+    Raises INVALID_FIELD if the job does not say which robot models it asks for.
     """
-    if not _is_gated(db, spec):
-        return ()
     works = works_on_units(spec, _model_of(db))
     if works is None:
         who = "sim_first" if spec.sim_first else "this venue's rule that work passes in simulation first"
@@ -108,12 +111,6 @@ def _success_low(job: sqlite3.Row, spec: job_pb2.Job, result: job_pb2.JobResult 
         return success_low(result.successes, result.trials) if result is not None else 0.0
     successes = job["episode_success_count"]
     return success_low(successes, successes + job["episode_failure_count"])
-
-
-def _is_gated(db: sqlite3.Connection, spec: job_pb2.Job) -> bool:
-    if not has_units(spec):
-        return False
-    return spec.sim_first or bool(db.execute("SELECT sim_first FROM venue").fetchone()[0])
 
 
 def _success_min(db: sqlite3.Connection) -> float:

@@ -11,12 +11,11 @@ from palaestra.v1 import job_pb2, job_service_pb2
 from scheduler import events, names, resources, snapshot
 from scheduler.commands import dependencies, simfirst
 from scheduler.commands.dependencies import Open
-from scheduler.contradiction import contradiction
+from scheduler.contradiction import contradiction, has_units
 from scheduler.explain import impossible, unknown_selector
 from scheduler.lifecycle import JobState
 from scheduler.requestorder import RequestOrder
 from scheduler.snapshot.queue import NO_DEADLINE_NS
-from scheduler.state import Claim
 from scheduler.writer import Command, Transaction
 
 OUTPUT_FIELDS = (
@@ -93,7 +92,8 @@ class Checks:
         self.catalogue = catalogue
         self._limits = limits
         self._inventory = snapshot.inventory(tx.db, tx.now_ns)
-        self._problems: dict[Claim, tuple[str, str] | None] = {}
+        self._problems: dict[tuple[str | None, bool, bytes], PalaestraError | None] = {}
+        self.sim_first = simfirst.holds_for_every_job(tx.db)
         self._queued = tx.db.execute("SELECT count(*) FROM job WHERE vendor = ? AND state = 1", (vendor,)).fetchone()[0]
 
     def depth(self, more: int = 1) -> None:
@@ -110,17 +110,33 @@ class Checks:
         """Count a job more."""
         self._queued += 1
 
-    def claim(self, claim: Claim) -> None:
-        """Raise UNKNOWN_SELECTOR or IMPOSSIBLE_CLAIM for what this venue could never serve."""
-        if claim not in self._problems:
-            unknown = unknown_selector(claim, self._inventory)
-            never = None if unknown else impossible(claim, self._inventory)
-            self._problems[claim] = (
-                ("UNKNOWN_SELECTOR", unknown) if unknown else ("IMPOSSIBLE_CLAIM", never) if never else None
-            )
-        problem = self._problems[claim]
+    def claim(self, spec: job_pb2.Job) -> None:
+        """Raise INVALID_FIELD for a claim that contradicts itself or the work.
+
+        Raise UNKNOWN_SELECTOR or IMPOSSIBLE_CLAIM for one that this venue could never serve.
+        """
+        # Many jobs ask for the same: by its bytes, a claim is known again faster than it is read.
+        key = (
+            spec.WhichOneof("work"),
+            bool(spec.collect.robot_model),
+            spec.claim.SerializeToString(deterministic=True),
+        )
+        if key not in self._problems:
+            self._problems[key] = self._problem(spec)
+        problem = self._problems[key]
         if problem is not None:
-            raise PalaestraError(*problem)
+            raise PalaestraError(problem.reason, problem.message, metadata=problem.metadata)
+
+    def _problem(self, spec: job_pb2.Job) -> PalaestraError | None:
+        wrong = contradiction(spec)
+        if wrong is not None:
+            return invalid(*wrong)
+        claim = snapshot.claim_of(spec.claim)
+        unknown = unknown_selector(claim, self._inventory)
+        if unknown is not None:
+            return PalaestraError("UNKNOWN_SELECTOR", unknown)
+        never = impossible(claim, self._inventory)
+        return None if never is None else PalaestraError("IMPOSSIBLE_CLAIM", never)
 
 
 def checks_of(tx: Transaction, vendor: str, catalogue: Catalogue, limits: Limits) -> Checks:
@@ -261,18 +277,16 @@ def admit(tx: Transaction, vendor: str, spec: job_pb2.Job, checks: Checks) -> He
         raise invalid("job.work", "one of collect, train, evaluate must be set")
     if kind == "collect" and spec.collect.WhichOneof("source") is None:
         raise invalid("job.collect.source", "one of motion, policy_job must be set")
-    wrong = contradiction(spec)
-    if wrong is not None:
-        raise invalid(*wrong)
+    checks.claim(spec)
     if spec.HasField("deadline"):
         _deadline_ahead(spec, tx.now_ns)
     if spec.reservation and names.parts(spec.reservation)[0] != vendor:
         raise PalaestraError("NOT_FOUND", f"{spec.reservation} not found")
-    checks.claim(snapshot.claim_of(spec.claim))
     _known_work(spec, checks.catalogue)
     before = dependencies.waits_for(tx.db, vendor, spec)
     _policy_ready(tx.db, vendor, spec)
-    return Held(before, simfirst.closed_gates(tx.db, vendor, spec))
+    gated = spec.sim_first or checks.sim_first
+    return Held(before, simfirst.closed_gates(tx.db, vendor, spec) if gated and has_units(spec) else ())
 
 
 def _deadline_ahead(spec: job_pb2.Job, now_ns: int) -> None:
