@@ -214,7 +214,8 @@ class Floor:
             return option(_with(bare, (*units, *others), zone_of))
 
         if claim.placement is Placement.TOGETHER and claim.units:
-            zones = sorted({self.zone_of(kind) for fit in kinds for kind in fit})
+            # No zone at all: an option that finds nothing.
+            zones = sorted({self.zone_of(kind) for fit in kinds for kind in fit}) or [""]
             return [with_kinds([tuple(k for k in fit if self.zone_of(k) == zone) for fit in kinds]) for zone in zones]
         if claim.placement is Placement.APART and claim.units:
             return [with_kinds(kinds, {kind: self.zone_of(kind) for fit in kinds for kind in fit})]

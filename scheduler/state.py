@@ -376,6 +376,6 @@ class Config:
     preempt: bool = True
     preempt_after_s: float = 60.0
     runtime_min_s: float = 120.0
-    preempt_period_s: float = 10.0
+    preempt_period_s: float = 30.0
     # Jobs beyond `flow_max_s` that hold a reservation in one decision: the bound of its cost in an overloaded venue.
     due_max: int = 256
