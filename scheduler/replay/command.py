@@ -3,62 +3,81 @@
 import argparse
 import csv
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple, fields, replace
 from pathlib import Path
 
-from scheduler.replay.metrics import Metrics, measure
-from scheduler.replay.policy import POLICIES
-from scheduler.replay.simulate import simulate
+from scheduler.replay.metrics import Metrics, UserMetrics, measure, of_users
+from scheduler.replay.policy import POLICIES, VENUE
+from scheduler.replay.simulate import Observer, simulate
 from scheduler.replay.workload import BadTrace, Workload, read
+from scheduler.state import ALL, Config
 
 ROWS = (
     ("utilisation", "utilisation", ".4f"),
     ("mean wait [s]", "wait_mean_s", ",.0f"),
-    ("median wait [s]", "wait_p50_s", ",d"),
-    ("95 % wait at most [s]", "wait_p95_s", ",d"),
-    ("99 % wait at most [s]", "wait_p99_s", ",d"),
-    ("longest wait [s]", "wait_max_s", ",d"),
+    ("median wait [s]", "wait_p50_s", ",.0f"),
+    ("95 % wait at most [s]", "wait_p95_s", ",.0f"),
+    ("99 % wait at most [s]", "wait_p99_s", ",.0f"),
+    ("longest wait [s]", "wait_max_s", ",.0f"),
     ("mean bounded slowdown", "bounded_slowdown_mean", ",.2f"),
     ("worst bounded slowdown", "bounded_slowdown_max", ",.1f"),
     ("mean flow time [s]", "flow_mean_s", ",.0f"),
-    ("worst flow time [s]", "flow_max_s", ",d"),
+    ("worst flow time [s]", "flow_max_s", ",.0f"),
     ("Jain index of users", "jain_users", ".4f"),
 )
 PROGRESS_PERIOD_S = 1.0
 
 
+class BadOption(Exception):
+    """Options that make no sense together."""
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return the exit code: 0, or 2 for a log or an option that cannot be used."""
-    options = _options(arguments)
-    if options.waits is not None and len(options.policy) > 1:
-        print("error: --waits takes the waits of one policy, not of several", file=sys.stderr)
-        return 2
     try:
-        workload = read(options.trace, options.procs)
-        waits_s = {name: _simulate(workload, name) for name in dict.fromkeys(options.policy)}
-        metrics = {name: measure(workload, waits) for name, waits in waits_s.items()}
-        if options.waits is not None:
-            write_waits(options.waits, workload, waits_s[options.policy[0]])
-        if options.plot is not None:
-            from scheduler.replay.plot import draw  # a second to import, and seldom asked for
-
-            draw(options.plot, workload, waits_s, title=options.trace.name)
-    except (BadTrace, OSError) as error:
+        _compare(_options(arguments))
+    except (BadOption, BadTrace, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(as_json(workload, metrics) if options.json else as_table(workload, metrics))
     return 0
 
 
-def write_waits(path: Path, workload: Workload, waits_s: Sequence[int]) -> None:
+def _compare(options: argparse.Namespace) -> None:
+    workload = read(options.trace, options.procs)
+    if options.vendors == "user":
+        workload = workload.of_users()
+    configs = {name: _config(name, options) for name in dict.fromkeys(options.policy)}
+    waits_s = {name: simulate(workload, config, Progress(name)) for name, config in configs.items()}
+    metrics = {name: measure(workload, waits) for name, waits in waits_s.items()}
+    if options.waits is not None:
+        write_waits(options.waits, workload, waits_s[options.policy[0]])
+    if options.users is not None:
+        write_users(options.users, {name: of_users(workload, waits) for name, waits in waits_s.items()})
+    if options.plot is not None:
+        from scheduler.replay.plot import draw  # a second to import, and seldom asked for
+
+        draw(options.plot, workload, waits_s, title=options.trace.name)
+    print(as_json(workload, metrics) if options.json else as_table(workload, metrics))
+
+
+def write_waits(path: Path, workload: Workload, waits_s: Sequence[float]) -> None:
     """Write a table with job_id and wait_s, in the order of submission."""
     with path.open("w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(("job_id", "wait_s"))
         rows.writerows((job.job_id, wait_s) for job, wait_s in zip(workload.jobs, waits_s, strict=True))
+
+
+def write_users(path: Path, users: Mapping[str, Sequence[UserMetrics]]) -> None:
+    """Write a table of every user's figures under every policy, the one who used most first."""
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("policy", *(field.name for field in fields(UserMetrics))))
+        rows.writerows((name, *astuple(user)) for name, found in users.items() for user in found)
 
 
 def as_json(workload: Workload, metrics: Mapping[str, Metrics]) -> str:
@@ -71,22 +90,65 @@ def as_table(workload: Workload, metrics: Mapping[str, Metrics]) -> str:
     """Return the figures as text, one column for each policy."""
     head = f"{len(workload.jobs):,} jobs on {workload.procs:,} processors"
     if workload.dropped:
-        head += f" ({workload.dropped:,} without a usable size or time left out)"
+        head += f" ({workload.dropped:,} that could not be used left out)"
     lines = [head, f"{'':24}" + "".join(f"{name:>16}" for name in metrics)]
     for label, field, form in ROWS:
         lines.append(f"{label:24}" + "".join(f"{getattr(found, field):>16{form}}" for found in metrics.values()))
     return "\n".join(lines)
 
 
+class Progress(Observer):
+    """On a terminal, says how far a replay is."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._told_s = time.monotonic()
+
+    def progress(self, done: float) -> None:
+        now_s = time.monotonic()
+        if not sys.stderr.isatty() or (now_s - self._told_s < PROGRESS_PERIOD_S and done < 1):
+            return
+        self._told_s = now_s
+        text = f"\r{self._name}: {done:4.0%} of the jobs have ended" if done < 1 else "\r\x1b[K"
+        print(text, end="", file=sys.stderr, flush=True)
+
+
+def _config(policy: str, options: argparse.Namespace) -> Config:
+    """Return the policy, a venue's with what the options say otherwise."""
+    told = {name: getattr(options, name) for name in TUNABLE if getattr(options, name) is not None}
+    return replace(POLICIES[policy], **told) if policy == VENUE else POLICIES[policy]
+
+
+TUNABLE = ("reservations", "hold_after_s", "flow_max_s")
+
+
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m scheduler replay", description=__doc__)
     parser.add_argument("trace", type=Path, help="a log: SWF, or a CSV table; either may be gzipped")
-    parser.add_argument("--policy", nargs="+", choices=list(POLICIES), default=["default"], help="default: default")
+    parser.add_argument("--policy", nargs="+", choices=list(POLICIES), default=[VENUE], help=f"default: {VENUE}")
     parser.add_argument("--procs", type=_positive, help="processors of the machine; default: what the log tells")
+    parser.add_argument(
+        "--vendors",
+        choices=("user", "none"),
+        default="none",
+        help="user: each user of the log is a vendor of equal weight, whose past use fades; default: none",
+    )
     parser.add_argument("--waits", type=Path, metavar="OUT.csv", help="write every job's wait (one policy only)")
+    parser.add_argument("--users", type=Path, metavar="OUT.csv", help="write every user's figures")
     parser.add_argument("--json", action="store_true", help="print figures as JSON")
     parser.add_argument("--plot", type=Path, metavar="OUT.png", help="draw a comparison of the policies")
-    return parser.parse_args(arguments)
+    tuning = parser.add_argument_group(f"to tune the policy {VENUE}", "as in a venue file, [scheduler]")
+    tuning.add_argument("--reservations", type=_reservations, metavar="K", help="planned starts held; a number or all")
+    tuning.add_argument("--hold-after-s", type=_seconds, help="wait after which a job may hold one [s]")
+    tuning.add_argument(
+        "--flow-max-s", type=_seconds, help="time to its end beyond which a job holds one [s]; inf: never"
+    )
+    options = parser.parse_args(arguments)
+    if options.waits is not None and len(set(options.policy)) > 1:
+        raise BadOption("--waits takes the waits of one policy, not of several")
+    if VENUE not in options.policy and any(getattr(options, name) is not None for name in TUNABLE):
+        raise BadOption(f"what tunes the policy {VENUE} is of no use without it")
+    return options
 
 
 def _positive(text: str) -> int:
@@ -96,19 +158,12 @@ def _positive(text: str) -> int:
     return number
 
 
-def _simulate(workload: Workload, policy: str) -> tuple[int, ...]:
-    """Replay one policy; on a terminal, say how far it is."""
-    told_s = time.monotonic()
-    shown = False
+def _reservations(text: str) -> int:
+    return ALL if text == "all" else _positive(text)
 
-    def progress(done: float) -> None:
-        nonlocal told_s, shown
-        now_s = time.monotonic()
-        if sys.stderr.isatty() and now_s - told_s >= PROGRESS_PERIOD_S:
-            told_s, shown = now_s, True
-            print(f"\r{policy}: {done:4.0%} of the jobs have ended", end="", file=sys.stderr, flush=True)
 
-    waits_s = simulate(workload, POLICIES[policy], progress)
-    if shown:
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-    return waits_s
+def _seconds(text: str) -> float:
+    number = float(text)
+    if math.isnan(number) or number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is no length of time")
+    return number

@@ -13,7 +13,7 @@ from scheduler.replay.workload import Workload
 CLASSES_S = ((60, "< 1 min"), (600, "1-10 min"), (3600, "10-60 min"), (28_800, "1-8 h"), (float("inf"), "> 8 h"))
 
 
-def draw(path: Path, workload: Workload, waits_s: Mapping[str, Sequence[int]], *, title: str) -> None:
+def draw(path: Path, workload: Workload, waits_s: Mapping[str, Sequence[float]], *, title: str) -> None:
     """Draw how long jobs waited, and the mean bounded slowdown by length of job, for each policy."""
     figure = Figure(figsize=(11, 4.4), layout="constrained")
     FigureCanvasAgg(figure)
@@ -43,7 +43,7 @@ def draw(path: Path, workload: Workload, waits_s: Mapping[str, Sequence[int]], *
     figure.savefig(path, dpi=110, format="png")
 
 
-def _by_class(workload: Workload, waits_s: Sequence[int]) -> list[float]:
+def _by_class(workload: Workload, waits_s: Sequence[float]) -> list[float]:
     """Return the mean bounded slowdown of each class of run times, 1 where it has no job."""
     found: list[list[float]] = [[] for _ in CLASSES_S]
     for job, wait_s in zip(workload.jobs, waits_s, strict=True):
