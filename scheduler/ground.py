@@ -31,6 +31,8 @@ class Ground:
     def __init__(self, state: State, *, half_life_s: float | None = None) -> None:
         """Begin with a state. Past use fades with `half_life_s`; without it, it stays as it is told."""
         self.now_ns = state.now_ns
+        # What began in the last step.
+        self.begun: tuple[Lease, ...] = ()
         self._told = state
         self._half_life_ns = None if half_life_s is None else half_life_s * 1e9
         self._units = {unit.unit: unit for unit in state.units}
@@ -69,6 +71,17 @@ class Ground:
         """Return what runs."""
         return tuple(self._leases.values())
 
+    def changes(self) -> tuple[int, ...]:
+        """Return when something will change by itself: closures and bookings begin and end, units become ready."""
+        told = self._told
+        times_ns = {time_ns for closure in told.closures for time_ns in (closure.start_ns, closure.end_ns)}
+        times_ns |= {time_ns for booking in told.bookings for time_ns in (booking.start_ns, booking.end_ns)}
+        times_ns |= {time_ns for unit in told.units for time_ns in (unit.ready_ns, unit.renewed_ns or 0)}
+        times_ns |= {time_ns for loose in (self._loose_units, self._loose_cells) for time_ns in loose.values()}
+        for pairs in (self._loose_slots, self._loose_seats, self._loose_chargers):
+            times_ns |= {time_ns for time_ns, _ in pairs}
+        return tuple(sorted(time_ns for time_ns in times_ns if self.now_ns < time_ns < NEVER_NS))
+
     def slots_free(self, now_ns: int) -> int:
         """Return how many sim slots are free, those whose planned end has come among them."""
         leased = [(x.end_ns, x.slots) for x in self._leases.values()]
@@ -91,6 +104,18 @@ class Ground:
         if lease.cell is not None:
             self._cells[lease.cell] = replace(self._cells[lease.cell], free=True, end_ns=None)
         self._hold(lease, -1)
+
+    def runs(self, job: int) -> bool:
+        """Whether the job holds a lease."""
+        return job in self._leases
+
+    def preempt(self, lease: int) -> int:
+        """Note that a lease is asked to end, and return its job. Raises KeyError if there is none."""
+        for job, held in self._leases.items():
+            if held.lease == lease:
+                self._leases[job] = replace(held, ending=True)
+                return job
+        raise KeyError(lease)
 
     def state(self, now_ns: int) -> State:
         """Return what deciding would look at now."""
@@ -122,11 +147,10 @@ class Ground:
         """Decide, and let what is granted begin; preemptions are told, but the caller ends what they name."""
         self.now_ns = now_ns
         decisions = decide(self.state(now_ns), config)
-        for grant in decisions.grants:
-            self._start(grant)
+        self.begun = tuple(self._start(grant) for grant in decisions.grants)
         return decisions
 
-    def _start(self, grant: Grant) -> None:
+    def _start(self, grant: Grant) -> Lease:
         job = self._jobs.pop(grant.job)
         claim = claim_granted(job.claim, grant)
         end_ns = self.now_ns + round(claim.duration_s * 1e9)
@@ -135,7 +159,8 @@ class Ground:
         if grant.cell is not None:
             self._cells[grant.cell] = replace(self._cells[grant.cell], free=False, end_ns=end_ns)
         lease = Lease(
-            lease=job.job,
+            # Below zero, not to be taken for one of the state that this began with.
+            lease=-1 - job.job,
             job=job.job,
             vendor=job.vendor,
             start_ns=self.now_ns,
@@ -151,6 +176,7 @@ class Ground:
         )
         self._leases[job.job] = lease
         self._hold(lease, 1)
+        return lease
 
     def _hold(self, lease: Lease, sign: int) -> None:
         """Count a lease to its vendor, after what was used until now has been averaged in."""

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, fields, replace
 from pathlib import Path
 
+from scheduler.estimate import Effort
+from scheduler.replay.estimates import Estimator, score, table, write
 from scheduler.replay.metrics import Metrics, UserMetrics, measure, of_users
 from scheduler.replay.policy import POLICIES, VENUE
 from scheduler.replay.simulate import Observer, simulate
@@ -51,6 +53,9 @@ def _compare(options: argparse.Namespace) -> None:
     if options.vendors == "user":
         workload = workload.of_users()
     configs = {name: _config(name, options) for name in dict.fromkeys(options.policy)}
+    if options.estimates is not None:
+        _estimate(options, workload, configs[options.policy[0]])
+        return
     waits_s = {name: simulate(workload, config, Progress(name)) for name, config in configs.items()}
     metrics = {name: measure(workload, waits) for name, waits in waits_s.items()}
     if options.waits is not None:
@@ -62,6 +67,18 @@ def _compare(options: argparse.Namespace) -> None:
 
         draw(options.plot, workload, waits_s, title=options.trace.name)
     print(as_json(workload, metrics) if options.json else as_table(workload, metrics))
+
+
+def _estimate(options: argparse.Namespace, workload: Workload, config: Config) -> None:
+    estimator = Estimator(workload, config, sample=options.sample, effort=Effort(futures=options.futures))
+    waits_s = simulate(workload, config, estimator)
+    write(options.estimates, workload, estimator.told, waits_s)
+    scores = score(estimator.told, waits_s)
+    if options.plot is not None:
+        from scheduler.replay.plot import draw_reliability
+
+        draw_reliability(options.plot, scores, title=options.trace.name)
+    print(json.dumps([asdict(one) for one in scores], indent=2) if options.json else table(scores, estimator.told))
 
 
 def write_waits(path: Path, workload: Workload, waits_s: Sequence[float]) -> None:
@@ -136,7 +153,13 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--waits", type=Path, metavar="OUT.csv", help="write every job's wait (one policy only)")
     parser.add_argument("--users", type=Path, metavar="OUT.csv", help="write every user's figures")
     parser.add_argument("--json", action="store_true", help="print figures as JSON")
-    parser.add_argument("--plot", type=Path, metavar="OUT.png", help="draw a comparison of the policies")
+    parser.add_argument(
+        "--plot", type=Path, metavar="OUT.png", help="draw a comparison of the policies, or how reliable estimates are"
+    )
+    told = parser.add_argument_group("to judge estimates of starts (one policy only)")
+    told.add_argument("--estimates", type=Path, metavar="OUT.csv", help="write what jobs are told, and what came")
+    told.add_argument("--sample", type=_positive, default=1_000, help="how many jobs are told something; default: 1000")
+    told.add_argument("--futures", type=_positive, default=40, help="futures of each estimate; default: 40")
     tuning = parser.add_argument_group(f"to tune the policy {VENUE}", "as in a venue file, [scheduler]")
     tuning.add_argument("--reservations", type=_reservations, metavar="K", help="planned starts held; a number or all")
     tuning.add_argument("--hold-after-s", type=_seconds, help="wait after which a job may hold one [s]")
@@ -144,8 +167,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         "--flow-max-s", type=_seconds, help="time to its end beyond which a job holds one [s]; inf: never"
     )
     options = parser.parse_args(arguments)
-    if options.waits is not None and len(set(options.policy)) > 1:
-        raise BadOption("--waits takes the waits of one policy, not of several")
+    for name in ("waits", "estimates"):
+        if getattr(options, name) is not None and len(set(options.policy)) > 1:
+            raise BadOption(f"--{name} takes what one policy does, not several")
     if VENUE not in options.policy and any(getattr(options, name) is not None for name in TUNABLE):
         raise BadOption(f"what tunes the policy {VENUE} is of no use without it")
     return options
