@@ -12,10 +12,11 @@ from pathlib import Path
 
 from scheduler.estimate import Effort
 from scheduler.replay.estimates import Estimator, score, table, write
+from scheduler.replay.log import read
 from scheduler.replay.metrics import Metrics, UserMetrics, measure, of_users
 from scheduler.replay.policy import POLICIES, VENUE
 from scheduler.replay.simulate import Observer, simulate
-from scheduler.replay.workload import BadTrace, Workload, read
+from scheduler.replay.workload import BadTrace, Workload
 from scheduler.state import ALL, Config
 
 ROWS = (
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    workload = read(options.trace, options.procs)
+    workload = read(options.trace, options.procs, options.machines)
     if options.vendors == "user":
         workload = workload.of_users()
     configs = {name: _config(name, options) for name in dict.fromkeys(options.policy)}
@@ -144,6 +145,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("trace", type=Path, help="a log: SWF, or a CSV table; either may be gzipped")
     parser.add_argument("--policy", nargs="+", choices=list(POLICIES), default=[VENUE], help=f"default: {VENUE}")
     parser.add_argument("--procs", type=_positive, help="processors of the machine; default: what the log tells")
+    parser.add_argument("--machines", type=Path, help="the clusters of a log whose jobs ask for nodes")
     parser.add_argument(
         "--vendors",
         choices=("user", "none"),

@@ -14,9 +14,9 @@ from scheduler.estimate import FEWEST, Effort, Ratios, estimate, factor, stretch
 from scheduler.ground import Ground
 from scheduler.replay import command
 from scheduler.replay.estimates import P50, P90, Estimator, Told, score
+from scheduler.replay.log import read
 from scheduler.replay.policy import POLICIES
 from scheduler.replay.simulate import simulate
-from scheduler.replay.workload import read
 from scheduler.state import Claim, Config, Job, Lease, SimSlot, State, Unit, UnitRequest, Unnamed, Vendor
 
 S = 1_000_000_000

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.replay import command
+from scheduler.replay.log import read
 from scheduler.replay.metrics import bounded_slowdown, jain, measure, percentile
 from scheduler.replay.policy import POLICIES
 from scheduler.replay.simulate import simulate
-from scheduler.replay.workload import BadTrace, TraceJob, Workload, read
+from scheduler.replay.workload import BadTrace, TraceJob, Workload
 from scheduler.state import Backfill
 
 ROOT = Path(__file__).parents[2]
