@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scheduler.decide import decide
 from scheduler.state import Backfill, Claim, Config, Decisions, Grant, Job, State, Unit, UnitRequest, Vendor
 from scheduler.token import BadBytes, pack, pack_decisions, token_of, unpack
+from tests.scheduler.deciding import decide
 
 finite = st.floats(allow_nan=False)
 leaf_claims = st.builds(Claim, alternatives=st.just(()), duration_s=finite)
