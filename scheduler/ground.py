@@ -218,6 +218,11 @@ class Ground:
         return replace(vendor, used_share=share + (vendor.used_share - share) * kept)
 
 
+def decide_on(state: State, config: Config) -> Decisions:
+    """Return what is decided on a state at its moment."""
+    return decide(Standing.of(state), state.now_ns, config)
+
+
 def claim_granted(claim: Claim, grant: Grant) -> Claim:
     """Return the claim itself, or the alternative of it that was granted."""
     return claim.alternatives[grant.alternative - 1] if grant.alternative else claim

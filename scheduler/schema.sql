@@ -128,3 +128,10 @@ CREATE TABLE log (
   job_id INTEGER NOT NULL REFERENCES job, line INTEGER NOT NULL, attempt INTEGER NOT NULL, time_ns INTEGER NOT NULL,
   text TEXT NOT NULL, PRIMARY KEY (job_id, line)
 ) STRICT, WITHOUT ROWID;
+
+-- The latest decisions that granted something: on what they were made and what they were, as packed bytes, compressed.
+CREATE TABLE decision (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, token TEXT NOT NULL, time_ns INTEGER NOT NULL,
+  state BLOB NOT NULL, decisions BLOB NOT NULL
+) STRICT;
+CREATE INDEX decision_by_token ON decision (token);

@@ -8,9 +8,11 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from scheduler.estimate import Effort
+from scheduler.replay import database
 from scheduler.replay.estimates import Estimator, score, table, write
 from scheduler.replay.log import read
 from scheduler.replay.metrics import Metrics, UserMetrics, measure, of_users
@@ -33,6 +35,8 @@ ROWS = (
     ("Jain index of users", "jain_users", ".4f"),
 )
 PROGRESS_PERIOD_S = 1.0
+# What happened in the venue whose past is replayed.
+RECORDED = "recorded"
 
 
 class BadOption(Exception):
@@ -40,24 +44,31 @@ class BadOption(Exception):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command; return the exit code: 0, or 2 for a log or an option that cannot be used."""
+    """Run the command; return the exit code: 0; 1: a decision is another one now; 2: a log or option of no use."""
     try:
-        _compare(_options(arguments))
+        return _replay(_options(arguments))
     except (BadOption, BadTrace, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
-def _compare(options: argparse.Namespace) -> None:
-    workload = read(options.trace, options.procs, options.machines)
+def _replay(options: argparse.Namespace) -> int:
+    if options.decision is not None:
+        return _decide_again(options)
+    if database.is_database(options.trace):
+        workload = database.read(options.trace)
+    else:
+        workload = read(options.trace, options.procs, options.machines)
     if options.vendors == "user":
         workload = workload.of_users()
     configs = {name: _config(name, options) for name in dict.fromkeys(options.policy)}
     if options.estimates is not None:
         _estimate(options, workload, configs[options.policy[0]])
-        return
+        return 0
     waits_s = {name: simulate(workload, config, Progress(name)) for name, config in configs.items()}
+    recorded_s = [job.recorded_wait_s for job in workload.jobs if job.recorded_wait_s is not None]
+    if len(recorded_s) == len(workload.jobs):
+        waits_s = {RECORDED: tuple(recorded_s), **waits_s}
     metrics = {name: measure(workload, waits) for name, waits in waits_s.items()}
     if options.waits is not None:
         write_waits(options.waits, workload, waits_s[options.policy[0]])
@@ -68,6 +79,31 @@ def _compare(options: argparse.Namespace) -> None:
 
         draw(options.plot, workload, waits_s, title=options.trace.name)
     print(as_json(workload, metrics) if options.json else as_table(workload, metrics))
+    return 0
+
+
+def _decide_again(options: argparse.Namespace) -> int:
+    """Make a recorded decision once more; tell what it was made on and whether it is the same."""
+    again = database.decide_again(options.trace, options.decision)
+    state = again.state
+    found = json.loads(again.decisions)
+    told = {
+        "token": again.recorded.token,
+        "time": datetime.fromtimestamp(again.recorded.time_ns / 1e9, UTC).isoformat(),
+        "jobs": len(state.jobs),
+        "units": len(state.units),
+        "sim_slots": len(state.slots) + state.unnamed.count,
+        "vendors": len(state.vendors),
+        "grants": len(found[0]),
+        "planned_starts": len(found[1]),
+        "bytes_of_the_state": len(again.recorded.state),
+        "same_to_the_byte": again.same,
+    }
+    if options.json:
+        print(json.dumps(told | {"decisions": found, "recorded": json.loads(again.recorded.decisions)}, indent=2))
+    else:
+        print("\n".join(f"{name.replace('_', ' '):20} {value}" for name, value in told.items()))
+    return 0 if again.same else 1
 
 
 def _estimate(options: argparse.Namespace, workload: Workload, config: Config) -> None:
@@ -142,7 +178,7 @@ TUNABLE = ("reservations", "hold_after_s", "flow_max_s")
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m scheduler replay", description=__doc__)
-    parser.add_argument("trace", type=Path, help="a log: SWF, or a CSV table; either may be gzipped")
+    parser.add_argument("trace", type=Path, help="a log: SWF or a CSV table, also gzipped, or a venue's database")
     parser.add_argument("--policy", nargs="+", choices=list(POLICIES), default=[VENUE], help=f"default: {VENUE}")
     parser.add_argument("--procs", type=_positive, help="processors of the machine; default: what the log tells")
     parser.add_argument("--machines", type=Path, help="the clusters of a log whose jobs ask for nodes")
@@ -152,6 +188,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         default="none",
         help="user: each user of the log is a vendor of equal weight, whose past use fades; default: none",
     )
+    parser.add_argument("--decision", metavar="TOKEN", help="make a decision of a venue's database once more")
     parser.add_argument("--waits", type=Path, metavar="OUT.csv", help="write every job's wait (one policy only)")
     parser.add_argument("--users", type=Path, metavar="OUT.csv", help="write every user's figures")
     parser.add_argument("--json", action="store_true", help="print figures as JSON")

@@ -29,6 +29,8 @@ class TraceJob:
     claim: Claim | None = None
     vendor: str = OWNER
     priority: int = 0
+    # What it really waited, if that is to be compared.
+    recorded_wait_s: float | None = None
 
     def waiting(self, index: int) -> Job:
         """Return it as a job that waits, by its place in the workload."""
