@@ -45,6 +45,8 @@ class Ground:
         self._told = replace(state, slots=(), unnamed=Unnamed(self._slots, tuple(slots_busy)))
         self._standing = Standing.of(self._told)
         self._leases = {lease.job: lease for lease in state.leases}
+        # How many jobs of each vendor wait.
+        self._waiting = Counter(job.vendor for job in state.jobs)
         self._half_life_ns = None if half_life_s is None else half_life_s * 1e9
         self._vendors = {vendor.vendor: vendor for vendor in state.vendors}
         self._used_ns = dict.fromkeys(self._vendors, state.now_ns)
@@ -100,6 +102,7 @@ class Ground:
         """Let a job wait; its vendor is made known with weight 1 if it is not yet."""
         self.now_ns = now_ns
         self._standing.submit(job)
+        self._waiting[job.vendor] += 1
         if job.vendor not in self._vendors:
             self._vendors[job.vendor] = Vendor(job.vendor)
             self._used_ns[job.vendor] = now_ns
@@ -166,6 +169,7 @@ class Ground:
         )
         self._leases[job.job] = lease
         self._standing.start(grant, lease)
+        self._waiting[job.vendor] -= 1
         self._hold(lease, 1)
         return lease
 
@@ -205,7 +209,7 @@ class Ground:
         """Return the vendors that have anything here now, for a log may know hundreds; a tree of them as a whole."""
         names = set(self._vendors)
         if not self._tree:
-            names = {*self._standing.queue.shapes_of, *(lease.vendor for lease in self._leases.values())}
+            names = {*+self._waiting, *(lease.vendor for lease in self._leases.values())}
             names |= {booking.vendor for booking in self._told.bookings}
         return tuple(self._faded(self._vendors[name], now_ns) for name in sorted(names))
 
