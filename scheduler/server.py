@@ -9,6 +9,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from palaestra.v1 import (
     episode_service_pb2_grpc,
     host_service_pb2_grpc,
+    job_array_service_pb2_grpc,
     job_service_pb2_grpc,
     runner_service_pb2_grpc,
     venue_service_pb2_grpc,
@@ -16,6 +17,7 @@ from palaestra.v1 import (
 from scheduler.core import Core
 from scheduler.guard import MESSAGE_BYTES_MAX, Guard
 from scheduler.identity import Credentials
+from scheduler.services.arrays import JobArrayService
 from scheduler.services.episodes import EpisodeService
 from scheduler.services.hosts import HostService
 from scheduler.services.jobs import JobService
@@ -45,6 +47,7 @@ class Server:
         self._core = core
         self._server = grpc.aio.server(interceptors=[Guard(credentials)], options=OPTIONS)
         job_service_pb2_grpc.add_JobServiceServicer_to_server(JobService(core), self._server)
+        job_array_service_pb2_grpc.add_JobArrayServiceServicer_to_server(JobArrayService(core), self._server)
         venue_service_pb2_grpc.add_VenueServiceServicer_to_server(VenueService(core), self._server)
         episode_service_pb2_grpc.add_EpisodeServiceServicer_to_server(EpisodeService(core), self._server)
         runner_service_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerService(core), self._server)

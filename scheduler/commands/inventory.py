@@ -21,11 +21,11 @@ def apply(venue: Venue) -> Command[None]:
             raise BadConfiguration(f"[venue] id is {venue.id!r}, the database is that of venue {other['id']!r}")
         db.execute(
             """
-            INSERT INTO venue (id, display_name, width_m, depth_m) VALUES (?, ?, ?, ?)
+            INSERT INTO venue (id, display_name, width_m, depth_m, seats, chargers) VALUES (?, ?, ?, ?, ?, ?)
             ON CONFLICT (id) DO UPDATE SET display_name = excluded.display_name, width_m = excluded.width_m,
-              depth_m = excluded.depth_m
+              depth_m = excluded.depth_m, seats = excluded.seats, chargers = excluded.chargers
             """,
-            (venue.id, venue.name, venue.width_m, venue.depth_m),
+            (venue.id, venue.name, venue.width_m, venue.depth_m, venue.seats, venue.chargers),
         )
         for vendor in venue.vendors:
             db.execute(

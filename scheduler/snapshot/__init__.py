@@ -2,12 +2,15 @@
 
 import sqlite3
 
-from scheduler.snapshot.places import cells, slots, units
+from scheduler.snapshot.places import cells, chargers, seats, slots, units
 from scheduler.snapshot.queue import claim_of, job_of, jobs
 from scheduler.snapshot.vendors import vendors
 from scheduler.state import State
 
-__all__ = ["anything_free", "cells", "claim_of", "job_of", "jobs", "load", "slots", "units", "vendors"]
+__all__ = [
+    "anything_free", "cells", "chargers", "claim_of", "inventory", "job_of", "jobs", "load", "seats", "slots", "units",
+    "vendors",
+]  # fmt: skip
 
 
 def load(db: sqlite3.Connection, now_ns: int, *, runner_ready: bool) -> State:
@@ -20,7 +23,14 @@ def load(db: sqlite3.Connection, now_ns: int, *, runner_ready: bool) -> State:
         vendors=vendors(db),
         jobs=jobs(db, now_ns),
         runner_ready=runner_ready,
+        seats=seats(db),
+        chargers=chargers(db),
     )
+
+
+def inventory(db: sqlite3.Connection, now_ns: int) -> State:
+    """Return the venue without its vendors and jobs: what a claim could ever be met from."""
+    return State(now_ns, units=units(db), slots=slots(db), cells=cells(db), seats=seats(db), chargers=chargers(db))
 
 
 def anything_free(db: sqlite3.Connection) -> bool:
