@@ -198,11 +198,9 @@ def test_a_file_of_machines_that_makes_no_sense_is_refused(tmp_path: Path, text:
 ONE_NODE = ("1:ppn=8", "1:ppn=1:cl_big#excl", "1:ppn=3:big2.x.org", "1:ppn=1:^cl_big", "1:ppn=2#excl",
             "1:nodecpus2:^small1", "1:ppn=5", "1:ppn=8:^big1")  # fmt: skip
 NODES = ("2:ppn=2:cl_small", "3:ppn=4", "1:ppn=1+2:ppn=2", "3:ppn=8", "2:ppn=8:^big2", "7:ppn=1")
-# Deciding does not know grouped placements yet.
-grouped = pytest.mark.xfail(reason="deciding does not group units by request", strict=True)
 
 
-@pytest.mark.parametrize("requests", [ONE_NODE, pytest.param((*ONE_NODE, *NODES), marks=grouped)])
+@pytest.mark.parametrize("requests", [ONE_NODE, (*ONE_NODE, *NODES)])
 def test_jobs_that_ask_for_nodes_run_where_they_may(tmp_path: Path, requests: Sequence[str]) -> None:
     """By hand: whole nodes, a node to itself, a node by name and its negation; chunks each on a node of its own."""
     lines = [line(n, n, 20 + n, 1, text, 60) for n, text in enumerate(requests)]
@@ -214,7 +212,6 @@ def test_jobs_that_ask_for_nodes_run_where_they_may(tmp_path: Path, requests: Se
         assert broken(rows, placed, SIZES) == []
 
 
-@grouped
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("policy", ["easy", "default"])
