@@ -67,11 +67,15 @@ class CellRequest:
 
 
 class Placement(Enum):
-    """Where the units of a claim may stand: anywhere, all in one zone, or each in a zone of its own."""
+    """Where the units of a claim may stand: anywhere, all in one zone, or each in a zone of its own.
+
+    Grouped: those of each request in one zone, no two requests in the same.
+    """
 
     ANYWHERE = "anywhere"
     TOGETHER = "together"
     APART = "apart"
+    GROUPED = "grouped"
 
 
 @dataclass(frozen=True, slots=True)
