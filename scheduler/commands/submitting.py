@@ -181,6 +181,8 @@ def _admit(db: sqlite3.Connection, vendor: str, spec: job_pb2.Job, checks: _Chec
     kind = spec.WhichOneof("work")
     if kind is None:
         raise _invalid("job.work", "one of collect, train, evaluate must be set")
+    if kind == "check":
+        raise _invalid("job.work", "a check is the venue's own work; units are checked when it is due")
     claim = snapshot.claim_of(spec.claim)
     if not claim.units and not claim.sim_slots:
         raise _invalid("job.claim", "needs units or sim slots")

@@ -2,19 +2,19 @@
 
 import sqlite3
 
-from scheduler.snapshot.places import cells, slots, units
+from scheduler.snapshot.places import cells, charging, slots, units
 from scheduler.snapshot.queue import claim_of, job_of, jobs
 from scheduler.snapshot.vendors import vendors
 from scheduler.state import State
 
-__all__ = ["anything_free", "cells", "claim_of", "job_of", "jobs", "load", "slots", "units", "vendors"]
+__all__ = ["anything_free", "cells", "charging", "claim_of", "job_of", "jobs", "load", "slots", "units", "vendors"]
 
 
 def load(db: sqlite3.Connection, now_ns: int, *, runner_ready: bool) -> State:
     """Return the venue as of this transaction."""
     return State(
         now_ns=now_ns,
-        units=units(db),
+        units=units(db, now_ns),
         slots=slots(db),
         cells=cells(db),
         vendors=vendors(db),

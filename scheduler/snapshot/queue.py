@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from palaestra.v1 import claim_pb2, job_pb2
 from scheduler import names
+from scheduler.body import setup_of
 from scheduler.lifecycle import JobState
 from scheduler.state import CellRequest, Claim, Job, UnitRequest
 
@@ -50,13 +51,15 @@ def jobs(db: sqlite3.Connection, now_ns: int) -> tuple[Job, ...]:
 
 def job_of(row: sqlite3.Row) -> Job:
     """Return the waiting job of a row with id, vendor, priority, create_ns and spec."""
-    return Job(row["id"], row["vendor"], _claim_in(row["spec"]), row["priority"], row["create_ns"])
+    claim, setup = _wanted(row["spec"], row["vendor"])
+    return Job(row["id"], row["vendor"], claim, row["priority"], row["create_ns"], setup=setup)
 
 
 @lru_cache(maxsize=4096)
-def _claim_in(spec: bytes) -> Claim:
+def _wanted(spec: bytes, vendor: str) -> tuple[Claim, str]:
     """Claims never change, and many jobs ask for the same: parse each once."""
-    return claim_of(job_pb2.Job.FromString(spec).claim)
+    job = job_pb2.Job.FromString(spec)
+    return claim_of(job.claim), setup_of(job, vendor)
 
 
 assert JobState.QUEUED.value == 1, "the SQL above and the partial index of the schema say state = 1"

@@ -42,6 +42,8 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_WORK_FAILED: _ClassVar[ErrorReason]
     ERROR_REASON_RUNNER_LOST: _ClassVar[ErrorReason]
     ERROR_REASON_UNIT_OFFLINE: _ClassVar[ErrorReason]
+    ERROR_REASON_CHECK_FAILED: _ClassVar[ErrorReason]
+    ERROR_REASON_HEALTH_STEP_REFUSED: _ClassVar[ErrorReason]
     ERROR_REASON_DISK_FULL: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_FIELD: ErrorReason
@@ -78,4 +80,6 @@ ERROR_REASON_JOB_CANCELLED: ErrorReason
 ERROR_REASON_WORK_FAILED: ErrorReason
 ERROR_REASON_RUNNER_LOST: ErrorReason
 ERROR_REASON_UNIT_OFFLINE: ErrorReason
+ERROR_REASON_CHECK_FAILED: ErrorReason
+ERROR_REASON_HEALTH_STEP_REFUSED: ErrorReason
 ERROR_REASON_DISK_FULL: ErrorReason
