@@ -72,7 +72,8 @@ def felt(tx: Transaction, row: sqlite3.Row, status: host_service_pb2.UnitStatus)
 
 
 def _step(charge: float | None) -> int | None:
-    return None if charge is None else int(charge / BATTERY_STEP)
+    # Rounded first, so that 95 % counts as 19 steps and not as 18.999...
+    return None if charge is None else int(round(charge / BATTERY_STEP, 6))
 
 
 def _fault(tx: Transaction, unit: str, fault: str) -> None:

@@ -21,7 +21,7 @@ def set_health(venue: str, request: fleet_service_pb2.SetUnitHealthRequest) -> C
     Raises NOT_FOUND, ETAG_MISMATCH, INVALID_FIELD for a state that nobody can order, HEALTH_STEP_REFUSED,
     REQUEST_ID_REUSED.
     """
-    happening = ORDERED.get(Health(request.health)) if request.health in set(Health) else None
+    happening = {health.value: happening for health, happening in ORDERED.items()}.get(request.health)
 
     def command(tx: Transaction) -> None:
         if happening is None:

@@ -14,6 +14,7 @@ from palaestra.errors import PalaestraError
 from palaestra.v1 import (
     episode_pb2,
     episode_service_pb2,
+    fleet_service_pb2,
     host_service_pb2,
     job_pb2,
     job_service_pb2,
@@ -52,6 +53,8 @@ ALLOWED: dict[str, set[str]] = {
     "VenueService/InjectUnitFault": {"operator"},
     "VenueService/ResetUnit": {"operator"},
     "VenueService/StopUnit": {"operator"},
+    "FleetService/SetUnitHealth": {"operator"},
+    "FleetService/CalibrateUnit": {"operator"},
     "RunnerService/WatchAssignments": {"runner"},
     "RunnerService/StartAttempt": {"runner"},
     "RunnerService/HeartbeatAttempts": {"runner"},
@@ -62,7 +65,14 @@ ALLOWED: dict[str, set[str]] = {
     "HostService/Connect": {"host"},
 }
 TOKENS = {"vendor": "vendor-acme", "operator": "operator", "host": "host", "runner": "runner"}
-FILES = (job_service_pb2, episode_service_pb2, venue_service_pb2, runner_service_pb2, host_service_pb2)
+FILES = (
+    job_service_pb2,
+    episode_service_pb2,
+    venue_service_pb2,
+    fleet_service_pb2,
+    runner_service_pb2,
+    host_service_pb2,
+)
 METHODS: dict[str, MethodDescriptor] = {
     f"{service.name}/{method.name}": method
     for file in FILES
