@@ -106,8 +106,7 @@ def test_a_job_whose_robot_breaks_is_tried_again_on_another(hall: Hall) -> None:
     finally:
         hall.operator.reset_unit(broken)
     # The venue itself tries it out before anybody gets it again.
-    mended = hall.until(hall.operator, broken, is_good)
-    assert mended.body_state.HasField("check_time")
+    assert hall.checked(broken).body_state.HasField("check_time")
 
     first, second = sorted(ended.attempts, key=lambda attempt: attempt.number)
     assert (first.failure.reason, list(first.resources)) == ("UNIT_FAULT", [broken])
