@@ -154,6 +154,7 @@ CREATE TABLE body (
   jobs_unchecked INTEGER NOT NULL DEFAULT 0,
   work_unchecked_ms INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX body_check ON body (check_after_ns) WHERE check_after_ns > 0;
 CREATE TRIGGER body_of_unit AFTER INSERT ON unit BEGIN INSERT INTO body (unit) VALUES (new.id); END;
 
 CREATE TABLE unit_fault (unit TEXT NOT NULL REFERENCES unit, time_ns INTEGER NOT NULL, fault TEXT NOT NULL) STRICT;

@@ -33,7 +33,9 @@ def happen(tx: Transaction, unit: str, happening: Happening, cause: str) -> Heal
     before = Health(row["health"])
     now = after(before, happening)
     if now is not before:
-        tx.db.execute("UPDATE body SET health = ?, health_cause = ? WHERE unit = ?", (now, cause[:500], unit))
+        tx.db.execute(
+            "UPDATE body SET health = ?, health_cause = ?, check_after_ns = 0 WHERE unit = ?", (now, cause[:500], unit)
+        )
         events.unit_changed(tx, unit, f"unit.{now.name.lower()}", cause)
         tx.wants_cycle = True
     return now
@@ -149,6 +151,18 @@ def _checked(tx: Transaction, unit: str, step: Step, failure: job_pb2.Failure | 
     )
     if failure is not None and failure.reason == "CHECK_FAILED":
         happen(tx, unit, Happening.CHECK_FAILED, failure.message)
+
+
+def check_waited(tx: Transaction) -> bool:
+    """Return whether a unit has waited out the pause before its next check; nothing else would wake a quiet venue."""
+    row = tx.db.execute(
+        """
+        SELECT 1 FROM body b JOIN unit u ON u.id = b.unit
+        WHERE b.check_after_ns BETWEEN 1 AND ? AND u.online AND NOT u.latched LIMIT 1
+        """,
+        (tx.now_ns,),
+    ).fetchone()
+    return row is not None
 
 
 def charge(tx: Transaction, unit: str) -> None:

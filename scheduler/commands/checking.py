@@ -94,4 +94,5 @@ def _start(tx: Transaction, unit: str, care: Care, lease_ttl_s: float) -> None:
     job = cursor.lastrowid
     assert job is not None
     events.job_changed(tx, job, "job.submitted", "")
+    tx.db.execute("UPDATE body SET check_after_ns = 0 WHERE unit = ?", (unit,))
     granting.grant(tx, Grant(job, VENUE_VENDOR, (unit,), (), None), float(duration_s), lease_ttl_s)

@@ -192,7 +192,7 @@ def sweep() -> Command[None]:
             free_rested_units(tx, lease_id)
         # Jobs that wait out a back-off become due without any other event.
         due = tx.db.execute("SELECT 1 FROM job WHERE state = 1 LIMIT 1").fetchone()
-        tx.wants_cycle = tx.wants_cycle or due is not None
+        tx.wants_cycle = tx.wants_cycle or due is not None or bodies.check_waited(tx)
 
     return command
 

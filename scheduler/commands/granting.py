@@ -7,6 +7,7 @@ from scheduler import events, snapshot
 from scheduler.commands import bodies
 from scheduler.decide import decide
 from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_job
+from scheduler.standing import Standing
 from scheduler.state import Config, Grant
 from scheduler.writer import Command, Transaction
 
@@ -19,7 +20,7 @@ def cycle(config: Config, *, lease_ttl_s: float, runner_ready: bool) -> Command[
             return
         state = snapshot.load(tx.db, tx.now_ns, runner_ready=runner_ready)
         claims = {job.job: job.claim for job in state.jobs}
-        decisions = decide(state, config)
+        decisions = decide(Standing.of(state), tx.now_ns, config)
         for decided in decisions.grants:
             grant(tx, decided, claims[decided.job].duration_s, lease_ttl_s)
         for unit in decisions.charges:

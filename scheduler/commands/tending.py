@@ -31,11 +31,10 @@ def set_health(venue: str, request: fleet_service_pb2.SetUnitHealthRequest) -> C
         if _seen(tx, request, request.request_id):
             return
         _match(row, request.etag)
-        if happen(tx, row["id"], happening, request.cause or "an operator's word") is Health.SUSPECT:
-            # Who brings a unit back wants it checked now, whatever came of the last check.
-            tx.db.execute("UPDATE body SET check_after_ns = 0 WHERE unit = ?", (row["id"],))
-            # And what it broke before has been seen to.
+        if happen(tx, row["id"], happening, request.cause or "an operator's word") in (Health.SUSPECT, Health.GOOD):
+            # Who brings a unit back has seen to what broke before, and wants it checked now.
             tx.db.execute("DELETE FROM unit_fault WHERE unit = ?", (row["id"],))
+            tx.db.execute("UPDATE body SET check_after_ns = 0 WHERE unit = ?", (row["id"],))
             tx.wants_cycle = True
 
     return command

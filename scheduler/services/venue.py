@@ -9,10 +9,10 @@ from palaestra.v1 import host_service_pb2, venue_pb2, venue_service_pb2, venue_s
 from scheduler import names, reading, resources, snapshot
 from scheduler.commands import fleet
 from scheduler.core import Core
-from scheduler.decide import dominant_share
 from scheduler.guard import caller
 from scheduler.identity import Role
 from scheduler.state import State
+from scheduler.turns import dominant_share
 
 EVENT_BLOCK = 200
 # An event holds a whole job; blocks stay far below what a client with default options takes in one message.
@@ -220,8 +220,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
                     cell_s=row["cell_ms"] / 1000 + running[2],
                     episodes=row["episodes"],
                     jobs=row["jobs"],
-                    dominant_share=vendor.weight
-                    * dominant_share(vendor, vendor.held_units, vendor.held_slots, vendor.held_cells, totals),
+                    dominant_share=dominant_share(vendor.held_units, vendor.held_slots, vendor.held_cells, totals),
                 )
             )
         return usages

@@ -114,7 +114,10 @@ def test_a_check_that_comes_to_no_end_says_nothing_and_is_done_again_after_a_pau
         assert [row["state"] for row in ended] == [job_pb2.JOB_STATE_FAILED], "it is not tried again as the same job"
         await site.sweep(after_s=9.0)
         assert len(site.rows("SELECT 1 FROM lease")) == 1
-        await site.sweep(after_s=2.0)
+        site.clock.pass_s(2.0)
+        wanted: list[bool] = []
+        await site.run(lambda tx: wanted.append(bodies.check_waited(tx)))
+        assert wanted == [True], "no job waits here that would have the venue decide again"
         await site.passes_check("arm-1")
         assert shown(site).health == GOOD
 
