@@ -115,6 +115,8 @@ def renewed_ns(condition: Condition, reserve: float, now_ns: int, *, chargers: b
     time.
     """
     ready = max(now_ns, ready_ns(condition, now_ns))
+    if condition.battery is None and condition.calibrated_ns is None:
+        return ready
     charge_bound_s = _charge_s(condition, reserve)
     if condition.calibrated_ns is not None and (condition.calibrated_ns - ready) / 1e9 <= charge_bound_s:
         return None

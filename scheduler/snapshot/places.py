@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from functools import lru_cache
 from typing import Any
 
 from scheduler import body
@@ -19,7 +20,10 @@ def units(db: sqlite3.Connection, now_ns: int | None = None) -> tuple[Unit, ...]
     care = care_of(db)
     rows = db.execute(
         """
-        SELECT u.*, b.*, lu.lease_id, l.end_by_ns,
+        SELECT u.id, u.robot_model, u.robot_class, u.maker, u.labels, u.joint_count, u.online, u.latched, u.fault,
+          u.epoch, u.safe_epoch, u.battery, b.payload_kg, b.end_effector, b.sensors, b.firmware, b.capacity_wh,
+          b.work_power_w, b.charge_power_w, b.plugged, b.cool_ns, b.calibrated_ns, b.wear_ms, b.setup, b.health,
+          lu.lease_id, l.end_by_ns,
           EXISTS (SELECT 1 FROM unit_order o WHERE o.unit = u.id AND o.action = 'charge' AND o.done_ns IS NULL) AS sent
         FROM unit u JOIN body b ON b.unit = u.id
         LEFT JOIN lease_unit lu ON lu.unit = u.id AND lu.free_ns IS NULL
@@ -34,7 +38,7 @@ def units(db: sqlite3.Connection, now_ns: int | None = None) -> tuple[Unit, ...]
             robot_model=row["robot_model"],
             robot_class=row["robot_class"],
             maker=row["maker"],
-            labels=json.loads(row["labels"]),
+            labels=_parsed(row["labels"]),
             free=row["lease_id"] is None,
             usable=bool(row["online"])
             and not row["latched"]
@@ -45,7 +49,7 @@ def units(db: sqlite3.Connection, now_ns: int | None = None) -> tuple[Unit, ...]
             joint_count=row["joint_count"],
             payload_kg=row["payload_kg"],
             end_effector=row["end_effector"],
-            sensors=tuple(json.loads(row["sensors"])),
+            sensors=tuple(_parsed(row["sensors"])),
             firmware=row["firmware"],
             wear_h=row["wear_ms"] / 3_600_000,
             setup=row["setup"],
@@ -60,19 +64,27 @@ def _at_rest_or_leased(row: sqlite3.Row) -> bool:
     return row["lease_id"] is not None or row["safe_epoch"] >= row["epoch"]
 
 
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Any:
+    """Many units say the same of themselves: parse each text once. Nobody may change what comes out."""
+    return json.loads(text)
+
+
 def condition_of(row: sqlite3.Row) -> Condition:
     """Return the condition of a unit's body, from a row of unit and body with `sent` and `end_by_ns`."""
-    battery = None
-    if row["capacity_wh"] is not None:
-        battery = Battery(row["capacity_wh"], row["work_power_w"], row["charge_power_w"])
     return Condition(
-        battery=battery,
+        battery=_battery(row["capacity_wh"], row["work_power_w"], row["charge_power_w"]),
         charge=row["battery"],
         charging=bool(row["plugged"] or row["sent"]),
         cool_ns=row["cool_ns"],
         calibrated_ns=row["calibrated_ns"],
         lease_end_ns=row["end_by_ns"],
     )
+
+
+@lru_cache(maxsize=4096)
+def _battery(capacity_wh: float | None, work_power_w: float, charge_power_w: float) -> Battery | None:
+    return None if capacity_wh is None else Battery(capacity_wh, work_power_w, charge_power_w)
 
 
 def _times(row: sqlite3.Row, care: Care, now_ns: int | None) -> dict[str, Any]:

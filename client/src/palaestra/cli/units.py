@@ -134,7 +134,8 @@ def _report(unit: "Unit", *, as_json: bool) -> None:
     if as_json:
         print_json(unit)
     else:
-        print_line(f"{unit.name}: {_state(unit)}, {_health(unit)}{f' ({unit.fault})' if unit.fault else ''}")
+        words = ", ".join(filter(None, (_state(unit), _health(unit))))
+        print_line(f"{unit.name}: {words}{f' ({unit.fault})' if unit.fault else ''}")
 
 
 def _state(unit: "Unit") -> str:
@@ -146,7 +147,7 @@ def _state(unit: "Unit") -> str:
 def _health(unit: "Unit") -> str:
     from palaestra.v1.venue_pb2 import UnitHealth
 
-    return UnitHealth.Name(unit.health).removeprefix("UNIT_HEALTH_").lower()
+    return UnitHealth.Name(unit.health).removeprefix("UNIT_HEALTH_").lower() if unit.health else ""
 
 
 def _battery(unit: "Unit") -> str:
