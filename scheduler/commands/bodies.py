@@ -59,9 +59,11 @@ def declared(tx: Transaction, unit: str, message: body_pb2.Body, *, restarted: b
 def felt(tx: Transaction, row: sqlite3.Row, status: host_service_pb2.UnitStatus) -> None:
     """Take from a beat what concerns the body. row: the unit as it was before the beat."""
     unit = row["id"]
-    if status.fault and status.fault != row["fault"] and status.fault != PROTECTIVE_STOP:
+    was, now = (fault not in ("", PROTECTIVE_STOP) for fault in (row["fault"], status.fault))
+    # A fault that is told in more words, or in other ones, is the same fault until it is reset.
+    if now and not was:
         _fault(tx, unit, status.fault)
-    elif row["fault"] and not status.fault and row["fault"] != PROTECTIVE_STOP:
+    elif was and not now:
         happen(tx, unit, Happening.RESET, "")
     plugged = tx.db.execute("SELECT plugged FROM body WHERE unit = ?", (unit,)).fetchone()["plugged"]
     if status.charging != bool(plugged):

@@ -170,6 +170,7 @@ def test_too_many_faults_in_a_day_make_a_unit_bad(tmp_path: Path) -> None:
         for count in range(3):
             assert shown(site).health == (GOOD if count else UNKNOWN)
             await site.status("arm-1", motion=4, fault=f"OVER_SPEED {count}")
+            await site.status("arm-1", motion=4, fault=f"OVER_SPEED {count}; WATCHDOG")
             await site.status("arm-1", motion=1)
             if count < 2:
                 await site.passes_check("arm-1")
