@@ -35,6 +35,8 @@ class Accounts:
     holdings: dict[str, Holding] = field(default_factory=dict)
     # Names with a finite limit somewhere: all others need not be looked at for it.
     limited: set[str] = field(default_factory=set)
+    # Ranks between brothers, as far as they have been asked for.
+    _ranks: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, vendors: Iterable[Vendor]) -> "Accounts":
@@ -55,6 +57,31 @@ class Accounts:
         """Add what a lease holds to its account and all above it."""
         for link in self.chains[name]:
             self.holdings[link].add(amounts, leases)
+            self._ranks.pop(link, None)
+
+    def rank(self, name: str, totals: tuple[int, int, int]) -> tuple[int, float]:
+        """Return the place of an account among its brothers, `totals` being what the venue has.
+
+        Those below what they are guaranteed come first; then the smaller weighted share.
+        """
+        known = self._ranks.get(name)
+        if known is None:
+            known = self._ranks[name] = rank(self.vendors[name], self.holdings[name], totals)
+        return known
+
+
+def rank(vendor: Vendor, held: Holding, totals: tuple[int, int, int]) -> tuple[int, float]:
+    """Return an account's place among its brothers if it holds so much."""
+    guarantee = vendor.guarantee
+    below = held.units < guarantee.units or held.slots < guarantee.slots or held.cells < guarantee.cells
+    share = dominant_share(held.units, held.slots, held.cells, totals) + vendor.used_share
+    return int(not below), share / vendor.weight
+
+
+def dominant_share(units: int, slots: int, cells: int, totals: tuple[int, int, int]) -> float:
+    """Return the largest of the shares of units, slots and cells."""
+    of_units, of_slots, of_cells = totals
+    return max(units / (of_units or 1), slots / (of_slots or 1), cells / (of_cells or 1))
 
 
 def _chain(name: str, vendors: Mapping[str, Vendor]) -> tuple[str, ...]:

@@ -105,8 +105,8 @@ class _Decision:
             turn = turns.next()
             if turn is None:
                 return
-            vendor, shape, job_id = turn
-            job = self._queue.jobs[job_id]
+            vendor, shape = turn.vendor, turn.shape
+            job = self._queue.jobs[turn.job]
             if shape in self._open:
                 if self._started(job, shape):
                     turns.skip(vendor, shape)

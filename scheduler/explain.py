@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from scheduler.account import dominant_share
 from scheduler.matching import cell_matches, choose, matches
 from scheduler.queue import turn
 from scheduler.state import Claim, Job, State
-from scheduler.turns import dominant_share
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,8 @@ class Floor:
     def hold(self, kind: int, name: str, end_ns: int | None) -> None:
         """Take a free name away until `end_ns`, a cell together with its exclusive zone."""
         names = self.free[kind]
-        del names[bisect_left(names, (self._wear_h(kind, name), name))]
+        # Names are given out from the front.
+        del names[0 if names[0][1] == name else bisect_left(names, (self._wear_h(kind, name), name))]
         self.busy[kind][name] = end_ns
         if kind in self.special:
             self.special[kind].pop(name, None)

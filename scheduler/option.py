@@ -32,6 +32,11 @@ class Option:
     overlaps: bool = False
 
     @property
+    def plain(self) -> bool:
+        """Whether the parts can be served one by one, whatever the order."""
+        return not self.overlaps and self.zone_of is None and not self.token_of
+
+    @property
     def kinds(self) -> frozenset[int]:
         """Every kind that it could take something of, tokens included."""
         found = {kind for part in self.parts for kind in part.kinds}

@@ -8,6 +8,7 @@ back those that turn out not to be needed. Young leases are left alone, and roun
 """
 
 from collections.abc import Iterable
+from itertools import islice
 
 from scheduler.account import Accounts, Holding
 from scheduler.option import CHARGERS, SEATS, SLOTS, Option
@@ -15,6 +16,9 @@ from scheduler.plan import Plan
 from scheduler.standing import Standing
 from scheduler.state import Amounts, Booking, Cause, Config, Job, Lease, Preemption
 from scheduler.turns import AgeTurns, FairTurns
+
+# Jobs for which victims are sought in one decision: each takes a look at every lease.
+TRIED = 4
 
 
 def preemptions(
@@ -33,7 +37,7 @@ def preemptions(
             found += [Preemption(lease, Cause.BOOKING, waiting[0][-1]) for lease in victims if lease not in chosen]
     if found or isinstance(turns, AgeTurns):
         return tuple(found)
-    for job, option in _guaranteed(standing, plan, turns, now_ns, config):
+    for job, option in islice(_guaranteed(standing, plan, turns, now_ns, config), TRIED):
         victims = _victims(option, standing, plan, now_ns, config, accounts=standing.accounts, turns=turns, job=job)
         if victims:
             return tuple(Preemption(lease, Cause.GUARANTEE, job.job) for lease in victims)
@@ -57,17 +61,16 @@ def _guaranteed(
     """Yield the jobs that have waited long enough for what their accounts are guaranteed, the oldest first."""
     accounts, queue = standing.accounts, standing.queue
     candidates: list[tuple[int, int, int]] = []
-    for name, vendor in accounts.vendors.items():
-        if not _promises(vendor.guarantee):
+    for leaf, heads in queue.heads_of.items():
+        if not any(_short_of_guarantee(accounts, turns, link) for link in accounts.chains[leaf]):
             continue
-        for leaf, shapes in queue.shapes_of.items():
-            if name in accounts.chains[leaf]:
-                for shape in shapes:
-                    for key in queue.shapes[shape].of_vendor[leaf]:
-                        if key[-1] not in plan.granted:
-                            candidates.append((key[-2], key[-1], shape))
-                            break
-    for create_ns, job_id, shape in sorted(set(candidates)):
+        for key, shape in heads:
+            if key[-1] in plan.granted:
+                left = (later for later in queue.shapes[shape].of_vendor[leaf] if later[-1] not in plan.granted)
+                key = next(left, ())
+            if key:
+                candidates.append((key[-2], key[-1], shape))
+    for create_ns, job_id, shape in sorted(candidates):
         if now_ns - create_ns < config.preempt_after_s * 1e9:
             return
         job = queue.jobs[job_id]
@@ -75,6 +78,11 @@ def _guaranteed(
             if plan.profile.possible(option) and _inside_guarantee(accounts, turns, job.vendor, option.amounts):
                 yield job, option
                 break
+
+
+def _short_of_guarantee(accounts: Accounts, turns: FairTurns, name: str) -> bool:
+    guarantee, held = accounts.vendors[name].guarantee, turns.holding(name)
+    return held.units < guarantee.units or held.slots < guarantee.slots or held.cells < guarantee.cells
 
 
 def _promises(guarantee: Amounts) -> bool:

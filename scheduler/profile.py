@@ -46,6 +46,9 @@ class Profile:
                     return None
             return option.entries
 
+        if not self.specials and option.plain:
+            return self._start_plainly(option, end_ns)
+
         def count(kind: int) -> int:
             have = self.free[kind]
             if have > 0 and self._drop_ns[kind] < end_ns:
@@ -55,6 +58,25 @@ class Profile:
             return have
 
         return option.within(count, self._order)
+
+    def _start_plainly(self, option: Option, end_ns: int) -> tuple[Entry, ...] | None:
+        """Do as `start` where no two parts compete: the bulk of all claims."""
+        free, drop_ns = self.free, self._drop_ns
+        entries: list[Entry] = []
+        for place, part in enumerate(option.parts):
+            wanted = part.amount
+            for kind in self._order(part):
+                have = free[kind]
+                if have > 0 and drop_ns[kind] < end_ns:
+                    have = min(have, self._least(kind, self.now_ns, end_ns))
+                if have > 0:
+                    entries.append(Entry(place, kind, min(have, wanted)))
+                    wanted -= have
+                    if wanted <= 0:
+                        break
+            if wanted > 0:
+                return None
+        return tuple(entries)
 
     def at(self, option: Option, start_ns: int, end_ns: int | None = None) -> tuple[Entry, ...] | None:
         """Return what to take from start to end (default: for the option's duration), or None."""
@@ -104,8 +126,17 @@ class Profile:
 
     def take(self, entries: Iterable[Entry], start_ns: int, end_ns: int) -> None:
         """Cut entries out of the time from start to end."""
-        for entry in entries:
-            self._cut(entry.kind, entry.amount, start_ns, end_ns)
+        if start_ns > self.now_ns:
+            for entry in entries:
+                self._cut(entry.kind, entry.amount, start_ns, end_ns)
+            return
+        free, lines, started = self.free, self._lines, self._started
+        for _, kind, amount in entries:
+            if kind in lines:
+                self._cut(kind, amount, start_ns, end_ns)
+            else:
+                free[kind] -= amount
+                started.setdefault(kind, []).append((end_ns, amount))
 
     def give_back(self, entries: Iterable[Entry], start_ns: int, end_ns: int) -> None:
         """Undo a `take`."""

@@ -10,6 +10,7 @@ from scheduler.line import NEVER_NS
 from scheduler.state import Claim, Job
 
 Key = tuple[int, ...]
+Heads = list[tuple[Key, int]]
 # Front places of a run that may stand empty before it is packed.
 SLACK = 4096
 
@@ -40,9 +41,8 @@ class Run:
             insort(self._keys, key, lo=self._first)
 
     def remove(self, key: Key) -> None:
-        place = bisect_left(self._keys, key, lo=self._first)
-        if place > self._first:
-            del self._keys[place]
+        if self._keys[self._first] != key:
+            del self._keys[bisect_left(self._keys, key, lo=self._first)]
             return
         self._first += 1
         if self._first >= SLACK and self._first * 2 >= len(self._keys):
@@ -69,12 +69,14 @@ class Queue:
     def __init__(self) -> None:
         self.jobs: dict[int, Job] = {}
         self.shapes: dict[int, Shape] = {}
-        # Which shapes each vendor has jobs of.
-        self.shapes_of: dict[str, set[int]] = {}
+        # The first job of each shape that a vendor has jobs of, by vendor: in its own order, and shortest first.
+        self.heads_of: dict[str, Heads] = {}
+        self.short_heads_of: dict[str, Heads] = {}
         self.booked: dict[str, Run] = {}
         # Names of units and cells that claims ask for by name, with how many shapes do.
         self.named: dict[str, int] = {}
         self._index_of: dict[Claim, int] = {}
+        self._shape_of: dict[int, Shape] = {}
         self._next_index = 0
 
     def __len__(self) -> int:
@@ -94,13 +96,18 @@ class Queue:
             self._next_index += 1
             self.shapes[index] = Shape(index, job.claim)
             self._name(job.claim, 1)
-        shape = self.shapes[index]
+        shape = self._shape_of[job.job] = self.shapes[index]
         shape.by_age.add((job.create_ns, job.job))
         run = shape.of_vendor.get(job.vendor)
         if run is None:
             run = shape.of_vendor[job.vendor] = Run()
-            self.shapes_of.setdefault(job.vendor, set()).add(index)
-        run.add(turn(job))
+            self.heads_of.setdefault(job.vendor, [])
+            self.short_heads_of.setdefault(job.vendor, [])
+        key = turn(job)
+        before = run[0] if run else None
+        run.add(key)
+        if before is None or key < before:
+            self._change_head(job.vendor, shape, before, key)
         return shape if new else None
 
     def remove(self, job_id: int) -> Shape | None:
@@ -113,20 +120,31 @@ class Queue:
                 del self.booked[job.booking]
             self._name(job.claim, -1)
             return None
-        shape = self.shapes[self._index_of[job.claim]]
+        shape = self._shape_of.pop(job_id)
         shape.by_age.remove((job.create_ns, job.job))
         run = shape.of_vendor[job.vendor]
-        run.remove(turn(job))
+        key = turn(job)
+        was_first = run[0] == key
+        run.remove(key)
+        if was_first:
+            self._change_head(job.vendor, shape, key, run[0] if run else None)
         if not run:
             del shape.of_vendor[job.vendor]
-            self.shapes_of[job.vendor].discard(shape.index)
-            if not self.shapes_of[job.vendor]:
-                del self.shapes_of[job.vendor]
+            if not self.heads_of[job.vendor]:
+                del self.heads_of[job.vendor], self.short_heads_of[job.vendor]
         if shape.by_age:
             return None
         del self.shapes[shape.index], self._index_of[job.claim]
         self._name(job.claim, -1)
         return shape
+
+    def _change_head(self, vendor: str, shape: Shape, before: Key | None, after: Key | None) -> None:
+        for heads, shortest in ((self.heads_of[vendor], False), (self.short_heads_of[vendor], True)):
+            if before is not None:
+                old = shorter_first(before, shape.duration_ns) if shortest else before
+                del heads[bisect_left(heads, (old, shape.index))]
+            if after is not None:
+                insort(heads, (shorter_first(after, shape.duration_ns) if shortest else after, shape.index))
 
     def _name(self, claim: Claim, step: int) -> None:
         for one in (claim, *claim.alternatives):
@@ -137,6 +155,11 @@ class Queue:
                 self.named[name] = self.named.get(name, 0) + step
                 if not self.named[name]:
                     del self.named[name]
+
+
+def shorter_first(key: Key, duration_ns: int) -> Key:
+    """Return the place of a job where, within a priority, the shorter one comes first."""
+    return key[0], duration_ns, *key[1:]
 
 
 def turn(job: Job) -> Key:

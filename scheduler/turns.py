@@ -8,13 +8,22 @@ do not. Ties go to the older job.
 
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush, heapreplace
+from typing import NamedTuple
 
-from scheduler.account import Accounts, Holding
-from scheduler.queue import Key, Queue
-from scheduler.state import Amounts
+from scheduler.account import Accounts, Holding, rank
+from scheduler.queue import Heads, Key, Queue, shorter_first
 
 Entry = tuple[int, float, int, int, str]
 ROOT = ""
+
+
+class Turn(NamedTuple):
+    """Whose turn it is, with which job."""
+
+    vendor: str
+    shape: int
+    create_ns: int
+    job: int
 
 
 class FairTurns:
@@ -31,13 +40,18 @@ class FairTurns:
         self._barred: set[str] = set()
         self._shortest = False
         self._also: set[int] = set()
-        self._heads: dict[str, list[tuple[Key, int]]] = {}
-        self._branches: dict[str, list[Entry]] = {}
-        self._restart()
+        # How far each vendor's heads have been looked at, and those that come again.
+        self._cursors: dict[str, int] = {}
+        self._later: dict[str, Heads] = {}
+        self._branches: dict[str, list[Entry]] | None = None
 
-    def next(self) -> tuple[str, int, int] | None:
-        """Return vendor, shape and job whose turn it is, or None if none is left."""
-        return self._best(ROOT)
+    def next(self) -> Turn | None:
+        """Return the next turn, or None if nobody is left."""
+        if not self._open and not self._also:
+            return None
+        if self._branches is None:
+            self._branches = self._planted()
+        return self._best(ROOT, self._branches)
 
     def skip(self, vendor: str, shape: int) -> None:
         """Pass over the job whose turn it is."""
@@ -87,17 +101,21 @@ class FairTurns:
     def look_also_at(self, shapes: Iterable[int]) -> None:
         """Let jobs of these shapes have their turn although they cannot start: they may be planned."""
         self._also = set(shapes)
-        self._restart()
+        self._start_again()
 
     def shortest_first(self, shortest: bool) -> None:
         """From now on only what may still start has its turn: within a vendor and priority the shortest job first."""
         self._shortest = shortest
         self._also = set()
-        self._restart()
+        self._start_again()
 
-    def _restart(self) -> None:
-        self._heads.clear()
-        self._branches = {}
+    def _start_again(self) -> None:
+        self._cursors.clear()
+        self._later.clear()
+        self._branches = None
+
+    def _planted(self) -> dict[str, list[Entry]]:
+        """Return the branches of the tree with their children, each at least as far in front as it belongs."""
         looked_at = self._open | self._also if self._also else self._open
         vendors: set[str] = set()
         shapes = self._queue.shapes
@@ -107,57 +125,71 @@ class FairTurns:
         for vendor in vendors:
             for link in self._accounts.chains[vendor]:
                 members.setdefault(self._accounts.vendors[link].parent, set()).add(link)
+        branches: dict[str, list[Entry]] = {}
         for parent, children in members.items():
             # A job's age is looked up only when the share alone does not decide.
-            self._branches[parent] = [(*self._rank(child), -1, -1, child) for child in children]
-            heapify(self._branches[parent])
+            branches[parent] = [(*self._rank(child), -1, -1, child) for child in children]
+            heapify(branches[parent])
+        return branches
 
-    def _best(self, parent: str) -> tuple[str, int, int] | None:
-        branch = self._branches.get(parent, [])
+    def _best(self, parent: str, branches: dict[str, list[Entry]]) -> Turn | None:
+        branch = branches.get(parent, [])
         while branch:
             present = branch[0]
             name = present[-1]
-            found = self._best(name) if name in self._branches else self._head(name)
+            found = self._best(name, branches) if name in branches else self._head(name)
             if found is None:
                 heappop(branch)
                 continue
-            _, _, job = found
-            true = (*self._rank(name), self._queue.jobs[job].create_ns, job, name)
+            true = (*self._rank(name), found.create_ns, found.job, name)
             if true == present:
                 return found
             heapreplace(branch, true)
+            if branch[0] is true:
+                return found
         return None
 
     def _rank(self, name: str) -> tuple[int, float]:
-        vendor, held = self._accounts.vendors[name], self.holding(name)
-        share = dominant_share(held.units, held.slots, held.cells, self._totals) + vendor.used_share
-        return int(not _below(held, vendor.guarantee)), share / vendor.weight
+        held = self._holdings.get(name)
+        if held is None:
+            return self._accounts.rank(name, self._totals)
+        return rank(self._accounts.vendors[name], held, self._totals)
 
-    def _head(self, vendor: str) -> tuple[str, int, int] | None:
+    def _head(self, vendor: str) -> Turn | None:
         """Return the vendor's first job of a shape that is looked at."""
         if vendor in self._barred:
             return None
-        heads = self._heads.get(vendor)
-        if heads is None:
-            heads = self._heads[vendor] = self._first_heads(vendor)
-        while heads:
-            key, shape = heads[0]
-            if shape in self._open or shape in self._also:
-                present = self._key(vendor, shape)
-                if present == key:
-                    return vendor, shape, key[-1]
-                if present is not None:
-                    heapreplace(heads, (present, shape))
-                    continue
-            heappop(heads)
-        return None
-
-    def _first_heads(self, vendor: str) -> list[tuple[Key, int]]:
-        shapes = self._queue.shapes_of[vendor]
-        looked_at = (shapes & self._open) | (shapes & self._also)
-        heads = [(key, shape) for shape in looked_at if (key := self._key(vendor, shape)) is not None]
-        heapify(heads)
-        return heads
+        heads = (self._queue.short_heads_of if self._shortest else self._queue.heads_of)[vendor]
+        cursor, end = self._cursors.get(vendor, 0), len(heads)
+        open_shapes, also = self._open, self._also
+        while cursor < end:
+            key, shape = heads[cursor]
+            if shape in open_shapes or shape in also:
+                if (vendor, shape) not in self._places and key[-1] not in self._seen:
+                    break
+                # Looked at before: its next job has another place in the order.
+                later = self._key(vendor, shape)
+                if later is not None:
+                    heappush(self._later.setdefault(vendor, []), (later, shape))
+            cursor += 1
+        self._cursors[vendor] = cursor
+        best = heads[cursor] if cursor < end else None
+        waiting = self._later.get(vendor)
+        while waiting:
+            key, shape = waiting[0]
+            if best is not None and best[0] < key:
+                break
+            present = self._key(vendor, shape) if shape in open_shapes or shape in also else None
+            if present == key:
+                best = waiting[0]
+                break
+            heappop(waiting)
+            if present is not None:
+                heappush(waiting, (present, shape))
+        if best is None:
+            return None
+        key, shape = best
+        return Turn(vendor, shape, key[-2], key[-1])
 
     def _key(self, vendor: str, shape: int) -> Key | None:
         """Return the key of the vendor's next job of a shape."""
@@ -168,9 +200,7 @@ class FairTurns:
             key = run[place]
             if key[-1] not in self._seen:
                 self._places[where] = place
-                if self._shortest:
-                    return key[0], self._queue.shapes[shape].duration_ns, *key[1:]
-                return key
+                return shorter_first(key, self._queue.shapes[shape].duration_ns) if self._shortest else key
             place += 1
         return None
 
@@ -187,7 +217,7 @@ class AgeTurns:
         self._heads: list[tuple[Key, int]] = []
         self._restart()
 
-    def next(self) -> tuple[str, int, int] | None:
+    def next(self) -> Turn | None:
         """As in `FairTurns`, and so the others."""
         heads = self._heads
         while heads:
@@ -195,7 +225,7 @@ class AgeTurns:
             if shape in self._open or shape in self._also:
                 present = self._key(shape)
                 if present == key:
-                    return self._queue.jobs[key[-1]].vendor, shape, key[-1]
+                    return Turn(self._queue.jobs[key[-1]].vendor, shape, key[-2], key[-1])
                 if present is not None:
                     heapreplace(heads, (present, shape))
                     continue
@@ -245,14 +275,3 @@ class AgeTurns:
                 return (self._queue.shapes[shape].duration_ns, *key) if self._shortest else key
             place += 1
         return None
-
-
-def dominant_share(units: int, slots: int, cells: int, totals: tuple[int, int, int]) -> float:
-    """Return the largest of the shares of units, slots and cells."""
-    pairs = zip((units, slots, cells), totals, strict=True)
-    return max((held / total for held, total in pairs if total), default=0.0)
-
-
-def _below(held: Holding, guarantee: Amounts) -> bool:
-    """Whether an account holds less than it is guaranteed of something."""
-    return held.units < guarantee.units or held.slots < guarantee.slots or held.cells < guarantee.cells

@@ -7,12 +7,12 @@ from typing import Any
 from palaestra.errors import PalaestraError
 from palaestra.v1 import host_service_pb2, venue_pb2, venue_service_pb2, venue_service_pb2_grpc
 from scheduler import names, reading, resources, snapshot
+from scheduler.account import dominant_share
 from scheduler.commands import fleet
 from scheduler.core import Core
 from scheduler.guard import caller
 from scheduler.identity import Role
 from scheduler.state import State
-from scheduler.turns import dominant_share
 
 EVENT_BLOCK = 200
 # An event holds a whole job; blocks stay far below what a client with default options takes in one message.
