@@ -12,10 +12,11 @@ from scheduler.health import Health, serves
 from scheduler.state import Cell, SimSlot, Unit
 
 
-def units(db: sqlite3.Connection, now_ns: int | None = None) -> tuple[Unit, ...]:
+def units(db: sqlite3.Connection, now_ns: int | None = None, *, chargers: bool = False) -> tuple[Unit, ...]:
     """Return the units that have not been given up, with whether each is free and usable.
 
     now_ns: None leaves out what depends on time: when a unit will be ready, and how long it could work.
+    chargers: whether the venue has any, so that a battery fills again without somebody's doing.
     """
     care = care_of(db)
     rows = db.execute(
@@ -53,7 +54,7 @@ def units(db: sqlite3.Connection, now_ns: int | None = None) -> tuple[Unit, ...]
             firmware=row["firmware"],
             wear_h=row["wear_ms"] / 3_600_000,
             setup=row["setup"],
-            **_times(row, care, now_ns),
+            **_times(row, care, now_ns, chargers),
         )
         for row in rows
     )
@@ -87,14 +88,14 @@ def _battery(capacity_wh: float | None, work_power_w: float, charge_power_w: flo
     return None if capacity_wh is None else Battery(capacity_wh, work_power_w, charge_power_w)
 
 
-def _times(row: sqlite3.Row, care: Care, now_ns: int | None) -> dict[str, Any]:
+def _times(row: sqlite3.Row, care: Care, now_ns: int | None, chargers: bool) -> dict[str, Any]:
     if now_ns is None:
         return {}
     condition = condition_of(row)
     return {
         "ready_ns": body.ready_ns(condition, now_ns),
         "good_for_s": body.good_for_s(condition, care.reserve, now_ns),
-        "renewed_ns": body.renewed_ns(condition, care.reserve, now_ns, chargers=True),
+        "renewed_ns": body.renewed_ns(condition, care.reserve, now_ns, chargers=chargers),
     }
 
 

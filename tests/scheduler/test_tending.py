@@ -38,7 +38,7 @@ def shown(site: Site, unit: str = "arm-1") -> venue_pb2.Unit:
 
 def decided(site: Site, unit: str = "arm-1") -> Unit:
     """Return the unit as deciding sees it now."""
-    return {u.unit: u for u in snapshot.units(site.core.read, site.clock.now_ns())}[unit]
+    return {u.unit: u for u in snapshot.units(site.core.read, site.clock.now_ns(), chargers=True)}[unit]
 
 
 async def ordered(site: Site, health: Any, unit: str = "arm-1", **fields: Any) -> None:
