@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from palaestra.v1 import (
     episode_pb2,
     episode_service_pb2,
+    fleet_service_pb2,
     job_array_pb2,
     job_array_service_pb2,
     job_pb2,
@@ -48,6 +49,7 @@ class Binding:
 
 
 _V = venue_service_pb2
+_F = fleet_service_pb2
 _J = job_service_pb2
 _A = job_array_service_pb2
 _E = episode_service_pb2
@@ -73,6 +75,10 @@ BINDINGS: tuple[Binding, ...] = (
             "Clear a unit's latched fault; never starts motion", _UNIT, headers=_IF_MATCH),
     Binding("POST", "/v1/units/{unit}:fault", "VenueService.InjectUnitFault", _V.InjectUnitFaultRequest, venue_pb2.Unit,
             "Put a fault into an emulated unit", _UNIT, body="*"),
+    Binding("POST", "/v1/units/{unit}:setHealth", "FleetService.SetUnitHealth", _F.SetUnitHealthRequest, venue_pb2.Unit,
+            "Take a unit out of service, or bring it back", _UNIT, body="*", headers={**_IF_MATCH, **_KEY}),
+    Binding("POST", "/v1/units/{unit}:calibrate", "FleetService.CalibrateUnit", _F.CalibrateUnitRequest, venue_pb2.Unit,
+            "Write down until when a unit's calibration is good", _UNIT, body="*", headers={**_IF_MATCH, **_KEY}),
     Binding("GET", "/v1/units/{unit}", "VenueService.GetUnit", _V.GetUnitRequest, venue_pb2.Unit,
             "One robot", _UNIT),
     Binding("GET", "/v1/cells", "VenueService.ListCells", _V.ListCellsRequest, _V.ListCellsResponse,

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from palaestra.errors import PalaestraError, Unreachable, from_rpc
 from palaestra.v1 import (
     episode_service_pb2_grpc,
+    fleet_service_pb2_grpc,
     job_array_service_pb2_grpc,
     job_service_pb2_grpc,
     venue_pb2,
@@ -46,6 +47,7 @@ class Upstream:
         self._stubs: dict[str, Any] = {
             "VenueService": stub(venue_service_pb2_grpc.VenueServiceStub),
             "JobService": stub(job_service_pb2_grpc.JobServiceStub),
+            "FleetService": stub(fleet_service_pb2_grpc.FleetServiceStub),
             "JobArrayService": stub(job_array_service_pb2_grpc.JobArrayServiceStub),
             "EpisodeService": stub(episode_service_pb2_grpc.EpisodeServiceStub),
         }

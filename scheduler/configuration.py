@@ -4,9 +4,12 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from scheduler.care import Care
+from scheduler.health import VENUE_VENDOR
 
 COUNT_MAX = 100_000
 
@@ -46,6 +49,9 @@ class Unit:
     y_m: float = 0.0
     yaw_rad: float = 0.0
     labels: Mapping[str, str] = field(default_factory=dict)
+    # Its own rules for resting after work, None for those of the venue.
+    rest_fraction: float | None = None
+    rest_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ class Venue:
     vendors: tuple[Vendor, ...] = ()
     cells: tuple[Cell, ...] = ()
     units: tuple[Unit, ...] = ()
+    care: Care = field(default_factory=Care)
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,7 @@ def settings_of(tables: Mapping[str, Any], source: str) -> Settings:
         vendors=tuple(_vendor(table, source) for table in _tables(tables, "vendor", source)),
         cells=tuple(_cell(table, source) for table in _tables(tables, "cell", source)),
         units=tuple(_unit(table, source) for table in _tables(tables, "unit", source)),
+        care=_care(_table(tables, "bodies", source), source),
     )
     for what, things in (("vendor", venue.vendors), ("cell", venue.cells), ("unit", venue.units)):
         _distinct([thing.id for thing in things], source, what)
@@ -134,8 +142,41 @@ def settings_of(tables: Mapping[str, Any], source: str) -> Settings:
     )
 
 
+def _care(table: Mapping[str, Any], source: str) -> Care:
+    """Return the rules of a [bodies] table."""
+    known = asdict(Care())
+    unknown = sorted(set(table) - set(known))
+    if unknown:
+        raise BadConfiguration(f"{source}: [bodies] has no {unknown[0]}; it has {', '.join(known)}")
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        what = f"[bodies] {key}"
+        if isinstance(known[key], bool):
+            if not isinstance(value, bool):
+                raise BadConfiguration(f"{source}: {what} is {value!r}, must be true or false")
+            values[key] = value
+        elif isinstance(known[key], int):
+            if type(value) is not int or value < 0:
+                raise BadConfiguration(f"{source}: {what} is {value!r}, must be a whole number, 0 or more")
+            values[key] = value
+        else:
+            values[key] = _not_negative(value, source, what)
+    care = Care(**values)
+    if care.reserve >= 1.0:
+        raise BadConfiguration(f"{source}: [bodies] reserve is {care.reserve:g}, must be below 1")
+    if care.charge_below > 1.0:
+        raise BadConfiguration(f"{source}: [bodies] charge_below is {care.charge_below:g}, must be at most 1")
+    if care.faults_max < 1:
+        raise BadConfiguration(f"{source}: [bodies] faults_max is {care.faults_max}, must be 1 or more")
+    if care.check_duration_s < 1.0:
+        raise BadConfiguration(f"{source}: [bodies] check_duration_s is {care.check_duration_s:g}, must be 1 or more")
+    return care
+
+
 def _vendor(table: Mapping[str, Any], source: str) -> Vendor:
     name = _id(table, source, "vendor")
+    if name == VENUE_VENDOR:
+        raise BadConfiguration(f"{source}: no vendor may be called {name}; that name is the venue's own")
     weight = _positive(table.get("weight", 1.0), source, f"vendor {name}: weight")
     return Vendor(name, _text(table, "name", name, source, f"vendor {name}"), weight)
 
@@ -167,7 +208,10 @@ def _unit(table: Mapping[str, Any], source: str) -> Unit:
     labels = _table(table, "labels", source)
     for key in labels:
         _text(labels, key, "", source, f"{what}: labels")
-    return Unit(name, robot, labels=labels, **_pose(table, source, what))
+    rest = {
+        key: _not_negative(table[key], source, f"{what}: {key}") for key in ("rest_fraction", "rest_s") if key in table
+    }
+    return Unit(name, robot, labels=labels, **_pose(table, source, what), **rest)
 
 
 def _pose(table: Mapping[str, Any], source: str, what: str) -> dict[str, float]:
@@ -236,6 +280,13 @@ def _choice(value: Any, source: str, what: str) -> bool:
     if not isinstance(value, bool):
         raise BadConfiguration(f"{source}: {what} is {value!r}, must be true or false")
     return value
+
+
+def _not_negative(value: Any, source: str, what: str) -> float:
+    number = _finite(value, source, what)
+    if number < 0:
+        raise BadConfiguration(f"{source}: {what} is {value!r}, must not be negative")
+    return number
 
 
 def _distinct(ids: list[str], source: str, what: str) -> None:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from scheduler import database, events
 from scheduler.clock import Clock
-from scheduler.commands import ending, fleet, granting, inventory, simfirst
+from scheduler.commands import checking, ending, fleet, granting, inventory, simfirst
 from scheduler.commands.submitting import Catalogue, Limits
 from scheduler.configuration import Settings
 from scheduler.hub import Hub
@@ -119,6 +119,7 @@ class Core:
 
     def _cycle(self, tx: Transaction) -> None:
         ready = bool(self.runners) and not self._draining
+        checking.cycle(lease_ttl_s=self.settings.lease_ttl_s, runner_ready=ready)(tx)
         granting.cycle(self.config, lease_ttl_s=self.settings.lease_ttl_s, runner_ready=ready)(tx)
 
     def _last_sequence(self) -> int:

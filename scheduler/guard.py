@@ -36,6 +36,7 @@ ROLES: Mapping[str, frozenset[Role]] = {
     "palaestra.v1.VenueService/InjectUnitFault": frozenset({Role.OPERATOR}),
     "palaestra.v1.VenueService/ResetUnit": frozenset({Role.OPERATOR}),
     "palaestra.v1.VenueService/StopUnit": frozenset({Role.OPERATOR}),
+    "palaestra.v1.FleetService": frozenset({Role.OPERATOR}),
     "palaestra.v1.HostService": frozenset({Role.HOST}),
     "palaestra.v1.RunnerService": frozenset({Role.RUNNER}),
 }

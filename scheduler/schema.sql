@@ -173,3 +173,37 @@ CREATE TABLE sim_gate (
   PRIMARY KEY (job_id, work)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX sim_gate_by_work ON sim_gate (vendor, work);
+
+-- Robots as bodies: what each can do, how it is, and how far it is to be trusted. One row for each unit, made with it.
+CREATE TABLE body (
+  unit TEXT PRIMARY KEY REFERENCES unit,
+  payload_kg REAL NOT NULL DEFAULT 0,
+  end_effector TEXT NOT NULL DEFAULT '',
+  sensors TEXT NOT NULL DEFAULT '[]',
+  firmware TEXT NOT NULL DEFAULT '',
+  -- NULL: no battery.
+  capacity_wh REAL, work_power_w REAL, charge_power_w REAL,
+  -- On a charger by its host's word; when it was last sent to one.
+  plugged INTEGER NOT NULL DEFAULT 0,
+  charge_try_ns INTEGER NOT NULL DEFAULT 0,
+  -- It cools down until then. Rules of its own instead of the venue's, where set.
+  cool_ns INTEGER NOT NULL DEFAULT 0, rest_fraction REAL, rest_s REAL,
+  calibrated_ns INTEGER,
+  wear_ms INTEGER NOT NULL DEFAULT 0,
+  setup TEXT NOT NULL DEFAULT '',
+  health INTEGER NOT NULL DEFAULT 2,
+  health_cause TEXT NOT NULL DEFAULT '',
+  -- Last passed check; no check before; jobs and work since.
+  check_ns INTEGER,
+  check_after_ns INTEGER NOT NULL DEFAULT 0,
+  jobs_unchecked INTEGER NOT NULL DEFAULT 0,
+  work_unchecked_ms INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX body_check ON body (check_after_ns) WHERE check_after_ns > 0;
+CREATE TRIGGER body_of_unit AFTER INSERT ON unit BEGIN INSERT INTO body (unit) VALUES (new.id); END;
+
+CREATE TABLE unit_fault (unit TEXT NOT NULL REFERENCES unit, time_ns INTEGER NOT NULL, fault TEXT NOT NULL) STRICT;
+CREATE INDEX unit_fault_by_time ON unit_fault (unit, time_ns);
+
+-- Operators' requests that carried an id, so that a repeat changes nothing.
+CREATE TABLE fleet_request (request_id TEXT PRIMARY KEY, sha256 BLOB NOT NULL, time_ns INTEGER NOT NULL) STRICT;

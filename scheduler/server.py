@@ -8,6 +8,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from palaestra.v1 import (
     episode_service_pb2_grpc,
+    fleet_service_pb2_grpc,
     host_service_pb2_grpc,
     job_array_service_pb2_grpc,
     job_service_pb2_grpc,
@@ -19,6 +20,7 @@ from scheduler.guard import MESSAGE_BYTES_MAX, Guard
 from scheduler.identity import Credentials
 from scheduler.services.arrays import JobArrayService
 from scheduler.services.episodes import EpisodeService
+from scheduler.services.fleet import FleetService
 from scheduler.services.hosts import HostService
 from scheduler.services.jobs import JobService
 from scheduler.services.runners import RunnerService
@@ -51,6 +53,7 @@ class Server:
         venue_service_pb2_grpc.add_VenueServiceServicer_to_server(VenueService(core), self._server)
         episode_service_pb2_grpc.add_EpisodeServiceServicer_to_server(EpisodeService(core), self._server)
         runner_service_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerService(core), self._server)
+        fleet_service_pb2_grpc.add_FleetServiceServicer_to_server(FleetService(core), self._server)
         host_service_pb2_grpc.add_HostServiceServicer_to_server(HostService(core), self._server)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

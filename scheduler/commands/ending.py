@@ -5,7 +5,8 @@ import sqlite3
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2
 from scheduler import events
-from scheduler.commands import dependencies, simfirst
+from scheduler.commands import bodies, dependencies, simfirst
+from scheduler.health import VENUE_VENDOR
 from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_attempt, advance_job, advance_lease
 from scheduler.writer import Command, Transaction
 
@@ -65,6 +66,7 @@ def end_attempt(
         simfirst.job_succeeded(tx, job, attempt["lease_id"], result)
     if after.ended:
         dependencies.job_ended(tx, job["id"])
+    bodies.work_ended(tx, attempt, job["vendor"], step, failure)
     tx.wants_cycle = True
 
 
@@ -72,6 +74,9 @@ def _job_step(job: sqlite3.Row, step: Step, failure: job_pb2.Failure | None) -> 
     """Say what the end of an attempt means for its job."""
     if step in (Step.SUCCEED, Step.CANCELLED):
         return step
+    if job["vendor"] == VENUE_VENDOR:
+        # A check that came to no end is followed by a new one, not by another attempt.
+        return Step.FAIL
     if step is Step.LOSE or (failure is not None and failure.reason in VENUE_REASONS):
         return Step.RETRY if job["lost_count"] + 1 < LOST_MAX else Step.FAIL
     max_attempts = job_pb2.Job.FromString(job["spec"]).max_attempts or DEFAULT_MAX_ATTEMPTS
@@ -113,6 +118,7 @@ def free_rested_units(tx: Transaction, lease_id: int) -> None:
     rested = [row["unit"] for row in held if sure_by_time or row["safe_epoch"] >= row["epoch"]]
     for unit in rested:
         db.execute("UPDATE lease_unit SET free_ns = ? WHERE lease_id = ? AND unit = ?", (tx.now_ns, lease_id, unit))
+        bodies.rested(tx, lease_id, unit)
         events.unit_changed(tx, unit, "unit.freed", "")
         tx.wants_cycle = True
     if len(rested) == len(held):
@@ -199,7 +205,7 @@ def sweep() -> Command[None]:
         due = tx.db.execute(
             "SELECT 1 FROM job WHERE state = 1 AND open_after = 0 AND open_gates = 0 LIMIT 1"
         ).fetchone()
-        tx.wants_cycle = tx.wants_cycle or due is not None
+        tx.wants_cycle = tx.wants_cycle or due is not None or bodies.check_waited(tx)
 
     return command
 

@@ -4,6 +4,7 @@ import json
 
 from palaestra import ids
 from scheduler import events, snapshot
+from scheduler.commands import bodies
 from scheduler.decide import decide
 from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_job
 from scheduler.standing import Standing
@@ -19,8 +20,11 @@ def cycle(config: Config, *, lease_ttl_s: float, runner_ready: bool) -> Command[
             return
         state = snapshot.load(tx.db, tx.now_ns, runner_ready=runner_ready)
         claims = {job.job: job.claim for job in state.jobs}
-        for grant in decide(Standing.of(state), tx.now_ns, config).grants:
-            _grant(tx, grant, _chosen(claims[grant.job], grant).duration_s, lease_ttl_s)
+        decisions = decide(Standing.of(state), tx.now_ns, config)
+        for decided in decisions.grants:
+            grant(tx, decided, _chosen(claims[decided.job], decided).duration_s, lease_ttl_s)
+        for unit in decisions.charges:
+            bodies.charge(tx, unit)
 
     return command
 
@@ -30,7 +34,8 @@ def _chosen(claim: Claim, grant: Grant) -> Claim:
     return claim.alternatives[grant.alternative - 1] if grant.alternative else claim
 
 
-def _grant(tx: Transaction, grant: Grant, duration_s: float, lease_ttl_s: float) -> None:
+def grant(tx: Transaction, grant: Grant, duration_s: float, lease_ttl_s: float) -> None:
+    """Write down what a waiting job is granted: lease, attempt, a new epoch for each unit."""
     db, now_ns = tx.db, tx.now_ns
     job = db.execute("SELECT state, attempt_count, grant_ns FROM job WHERE id = ?", (grant.job,)).fetchone()
     number = job["attempt_count"] + 1

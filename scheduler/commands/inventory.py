@@ -3,7 +3,9 @@
 import json
 
 from scheduler import events
+from scheduler.commands import bodies
 from scheduler.configuration import BadConfiguration, Venue
+from scheduler.health import VENUE_VENDOR
 from scheduler.writer import Command, Transaction
 
 
@@ -27,6 +29,8 @@ def apply(venue: Venue) -> Command[None]:
             """,
             (venue.id, venue.name, venue.width_m, venue.depth_m, venue.seats, venue.chargers),
         )
+        bodies.keep_care(tx, venue.care)
+        db.execute("INSERT OR IGNORE INTO vendor (id, display_name, weight) VALUES (?, '', 1.0)", (VENUE_VENDOR,))
         for vendor in venue.vendors:
             db.execute(
                 """
@@ -53,6 +57,10 @@ def apply(venue: Venue) -> Command[None]:
                   y_m = excluded.y_m, yaw_rad = excluded.yaw_rad, labels = excluded.labels
                 """,
                 (unit.id, unit.robot_model, unit.x_m, unit.y_m, unit.yaw_rad, json.dumps(dict(unit.labels))),
+            )
+            db.execute(
+                "UPDATE body SET rest_fraction = ?, rest_s = ? WHERE unit = ?",
+                (unit.rest_fraction, unit.rest_s, unit.id),
             )
 
     return command

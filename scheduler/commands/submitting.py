@@ -275,6 +275,8 @@ def admit(tx: Transaction, vendor: str, spec: job_pb2.Job, checks: Checks) -> He
     kind = spec.WhichOneof("work")
     if kind is None:
         raise invalid("job.work", "one of collect, train, evaluate must be set")
+    if kind == "check":
+        raise invalid("job.work", "a check is the venue's own work; units are checked when it is due")
     if kind == "collect" and spec.collect.WhichOneof("source") is None:
         raise invalid("job.collect.source", "one of motion, policy_job must be set")
     checks.claim(spec)

@@ -172,13 +172,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
         return self._unit(name)
 
     def _unit(self, name: str) -> venue_pb2.Unit:
-        owner, unit = names.parts(name)
-        row = self._core.read.execute(f"{resources.UNITS} WHERE u.id = ?", (unit,)).fetchone()
-        if row is None or owner != self._core.venue:
-            raise PalaestraError("NOT_FOUND", f"{name} not found")
-        message = resources.unit(self._core.venue, row, self._core.seen_ns.get(unit))
-        resources.redact(message, caller())
-        return message
+        return unit_of(self._core, name)
 
     def _inventory(
         self,
@@ -241,6 +235,17 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
             (now_ns, vendor),
         ).fetchone()
         return float(used_ns) / 1e9
+
+
+def unit_of(core: Core, name: str) -> venue_pb2.Unit:
+    """Return a unit as the caller may see it. Raises NOT_FOUND."""
+    owner, unit = names.parts(name)
+    row = core.read.execute(f"{resources.UNITS} WHERE u.id = ?", (unit,)).fetchone()
+    if row is None or owner != core.venue:
+        raise PalaestraError("NOT_FOUND", f"{name} not found")
+    message = resources.unit(core.venue, row, core.seen_ns.get(unit))
+    resources.redact(message, caller())
+    return message
 
 
 def _fitting(rows: list[sqlite3.Row]) -> list[sqlite3.Row]:

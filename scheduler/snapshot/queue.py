@@ -5,6 +5,8 @@ from functools import lru_cache
 
 from palaestra.v1 import claim_pb2, job_pb2
 from scheduler import names
+from scheduler.body import setup_of
+from scheduler.health import VENUE_VENDOR
 from scheduler.lifecycle import JobState
 from scheduler.state import CellRequest, Claim, Job, Placement, UnitRequest
 
@@ -60,7 +62,7 @@ def jobs(db: sqlite3.Connection, now_ns: int) -> tuple[Job, ...]:
     Left out are those that wait for other jobs, for a pass in simulation, or out a back-off.
     """
     jobs = []
-    for (vendor,) in db.execute("SELECT id FROM vendor").fetchall():
+    for (vendor,) in db.execute("SELECT id FROM vendor WHERE id != ?", (VENUE_VENDOR,)).fetchall():
         rows = db.execute(
             """
             SELECT id, vendor, priority, deadline_ns, create_ns, spec FROM job
@@ -75,16 +77,17 @@ def jobs(db: sqlite3.Connection, now_ns: int) -> tuple[Job, ...]:
 
 def job_of(row: sqlite3.Row) -> Job:
     """Return the waiting job of a row with id, vendor, priority, deadline_ns, create_ns and spec."""
-    claim, booking = _wishes(row["spec"])
+    claim, booking, setup = _wishes(row["spec"], row["vendor"])
     deadline_ns = None if row["deadline_ns"] == NO_DEADLINE_NS else row["deadline_ns"]
-    return Job(row["id"], row["vendor"], claim, row["priority"], row["create_ns"], deadline_ns, booking)
+    return Job(row["id"], row["vendor"], claim, row["priority"], row["create_ns"], deadline_ns, booking, setup)
 
 
 @lru_cache(maxsize=4096)
-def _wishes(spec: bytes) -> tuple[Claim, str]:
-    """Return claim and booking of a job. They never change, and many jobs ask for the same: parse each once."""
+def _wishes(spec: bytes, vendor: str) -> tuple[Claim, str, str]:
+    """Return claim, booking and setup of a job. They never change, and many jobs ask for the same: parse each once."""
     job = job_pb2.Job.FromString(spec)
-    return claim_of(job.claim), names.parts(job.reservation)[1] if job.reservation else ""
+    booking = names.parts(job.reservation)[1] if job.reservation else ""
+    return claim_of(job.claim), booking, setup_of(job, vendor)
 
 
 assert JobState.QUEUED.value == 1, "the SQL above and the partial index of the schema say state = 1"

@@ -2,6 +2,7 @@
 
 import sqlite3
 
+from scheduler.health import VENUE_VENDOR
 from scheduler.state import Vendor
 
 
@@ -17,8 +18,9 @@ def vendors(db: sqlite3.Connection) -> tuple[Vendor, ...]:
           (SELECT count(*) FROM lease_cell lc JOIN lease l ON l.id = lc.lease_id
             WHERE l.vendor = v.id AND lc.free_ns IS NULL) AS cells,
           coalesce(u.unit_ms, 0) AS unit_ms, coalesce(u.slot_ms, 0) AS slot_ms, coalesce(u.cell_ms, 0) AS cell_ms
-        FROM vendor v LEFT JOIN usage u ON u.vendor = v.id
-        """
+        FROM vendor v LEFT JOIN usage u ON u.vendor = v.id WHERE v.id != ?
+        """,
+        (VENUE_VENDOR,),
     ).fetchall()
     totals = db.execute(
         "SELECT (SELECT count(*) FROM unit), (SELECT count(*) FROM sim_slot), (SELECT count(*) FROM cell)"

@@ -23,7 +23,7 @@ from palaestra.v1.event_pb2 import Event
 from palaestra.v1.job_array_pb2 import JobArray
 from palaestra.v1.job_pb2 import Job, JobState
 from palaestra.v1.job_service_pb2 import BatchSubmitResult, ExplainJobResponse, LogLine
-from palaestra.v1.venue_pb2 import Cell, Lease, SimSlot, Unit, Venue
+from palaestra.v1.venue_pb2 import Cell, Lease, SimSlot, Unit, UnitHealth, Venue
 from palaestra.v1.venue_service_pb2 import (
     FaultKind,
     GetIdentityResponse,
@@ -276,6 +276,26 @@ class AsyncClient:
     async def stop_unit(self, unit: str) -> Unit:
         """Ask a unit for a protective stop, which is not a safety-rated emergency stop. Operators only."""
         return await self._send(calls.stop_unit(await self._unit_name(unit)))
+
+    async def set_unit_health(
+        self, unit: str, health: UnitHealth, *, cause: str = "", etag: str = "", request_id: str | None = None
+    ) -> Unit:
+        """Take a unit out of service (MAINTENANCE, RETIRED, BAD), or bring it back (SUSPECT: a check follows; GOOD).
+
+        Operators only. `request_id` makes a repeat harmless; without one, each call has its own.
+        """
+        name = await self._unit_name(unit)
+        return await self._send(calls.set_unit_health(name, health, cause, etag, request_id or new_request_id()))
+
+    async def calibrate_unit(
+        self, unit: str, expire_s: float | None, *, etag: str = "", request_id: str | None = None
+    ) -> Unit:
+        """Write down until when a unit's calibration is good [s since the epoch]; None if it needs none.
+
+        Operators only. `request_id` as in `set_unit_health`.
+        """
+        name = await self._unit_name(unit)
+        return await self._send(calls.calibrate_unit(name, expire_s, etag, request_id or new_request_id()))
 
     async def _send(self, call: Call[R]) -> R:
         """Carry out a unary call within the deadline, waiting for a full queue if there is time."""

@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 
 from palaestra.v1.episode_pb2 import Episode
 from palaestra.v1.episode_service_pb2 import GetEpisodeRequest, ListEpisodesRequest, ListEpisodesResponse
+from palaestra.v1.fleet_service_pb2 import CalibrateUnitRequest, SetUnitHealthRequest
 from palaestra.v1.job_array_pb2 import JobArray
 from palaestra.v1.job_array_service_pb2 import CancelJobArrayRequest, GetJobArrayRequest, SubmitJobArrayRequest
 from palaestra.v1.job_pb2 import Job, JobState
@@ -25,7 +26,7 @@ from palaestra.v1.job_service_pb2 import (
     SubmitJobRequest,
     WatchJobRequest,
 )
-from palaestra.v1.venue_pb2 import Cell, Lease, SimSlot, Unit, Venue
+from palaestra.v1.venue_pb2 import Cell, Lease, SimSlot, Unit, UnitHealth, Venue
 from palaestra.v1.venue_service_pb2 import (
     FaultKind,
     GetIdentityRequest,
@@ -156,6 +157,20 @@ def stop_unit(name: str) -> Call[Unit]:
     return _venue("StopUnit", StopUnitRequest(name=name), Unit)
 
 
+def set_unit_health(name: str, health: UnitHealth, cause: str, etag: str, request_id: str) -> Call[Unit]:
+    """Take a unit out of service, or bring it back."""
+    request = SetUnitHealthRequest(name=name, health=health, cause=cause, etag=etag, request_id=request_id)
+    return _fleet("SetUnitHealth", request, Unit)
+
+
+def calibrate_unit(name: str, expire_s: float | None, etag: str, request_id: str) -> Call[Unit]:
+    """Write down until when a unit's calibration is good."""
+    request = CalibrateUnitRequest(name=name, etag=etag, request_id=request_id)
+    if expire_s is not None:
+        request.expire_time.FromNanoseconds(int(expire_s * 1e9))
+    return _fleet("CalibrateUnit", request, Unit)
+
+
 def submit(parent: str, job: Job, request_id: str, *, validate_only: bool) -> Call[Job]:
     """Submit one job."""
     request = SubmitJobRequest(parent=parent, job=job, request_id=request_id, validate_only=validate_only)
@@ -249,6 +264,10 @@ def _array(method: str, request: Message, response: type[R]) -> Call[R]:
 
 def _venue(method: str, request: Message, response: type[R]) -> Call[R]:
     return Call(f"/palaestra.v1.VenueService/{method}", request, response)
+
+
+def _fleet(method: str, request: Message, response: type[R]) -> Call[R]:
+    return Call(f"/palaestra.v1.FleetService/{method}", request, response)
 
 
 def _episode(method: str, request: Message, response: type[R]) -> Call[R]:

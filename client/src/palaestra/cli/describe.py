@@ -27,6 +27,8 @@ def work(job: Job) -> str:
             return f"train {job.train.task} with {job.train.robot_model}"
         case "evaluate":
             return f"evaluate {job.evaluate.task} with {job.evaluate.robot_model}"
+        case "check":
+            return "check a unit's health"
     return ""
 
 
