@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from scheduler import database, events
 from scheduler.clock import Clock
-from scheduler.commands import ending, fleet, granting, inventory
+from scheduler.commands import accounting, ending, fleet, granting, inventory
 from scheduler.commands.submitting import Catalogue, Limits
 from scheduler.configuration import Settings
 from scheduler.hub import Hub
@@ -67,6 +67,7 @@ class Core:
         """Start writing; bring configuration and state of an earlier life together."""
         self._writer.start()
         await self.run(inventory.apply(self.settings.venue))
+        await self.run(accounting.adopt(self.settings.usage_half_life_s))
         await self.run(fleet.all_offline())
         await self.run(inventory.recover(self.settings.lease_ttl_s))
         self._sweeper = asyncio.create_task(self._sweep())
@@ -117,7 +118,12 @@ class Core:
 
     def _cycle(self, tx: Transaction) -> None:
         ready = bool(self.runners) and not self._draining
-        granting.cycle(self.config, lease_ttl_s=self.settings.lease_ttl_s, runner_ready=ready)(tx)
+        granting.cycle(
+            self.config,
+            lease_ttl_s=self.settings.lease_ttl_s,
+            runner_ready=ready,
+            preempt_grace_s=self.settings.preempt_grace_s,
+        )(tx)
 
     def _last_sequence(self) -> int:
         found: int = self.read.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0]

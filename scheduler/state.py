@@ -164,6 +164,7 @@ class Amounts:
 
 
 NOTHING = Amounts(0, 0, 0)
+EVERYTHING = Amounts()
 
 
 @dataclass(frozen=True, slots=True)

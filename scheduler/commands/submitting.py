@@ -12,6 +12,7 @@ from scheduler import events, names, resources, snapshot
 from scheduler.explain import impossible, unknown_selector
 from scheduler.lifecycle import JobState
 from scheduler.state import Claim, State
+from scheduler.tree import beyond_limit
 from scheduler.writer import Command, Transaction
 
 OUTPUT_FIELDS = (
@@ -81,6 +82,8 @@ class _Checks:
         self._limits = limits
         self._inventory = State(tx.now_ns, snapshot.units(tx.db), snapshot.slots(tx.db), snapshot.cells(tx.db))
         self._problems: dict[Claim, tuple[str, str] | None] = {}
+        self._parties = {party.vendor: party for party in snapshot.tree(tx.db)}
+        self._leaves = snapshot.leaves(tx.db, vendor)
         self._queued = tx.db.execute("SELECT count(*) FROM job WHERE vendor = ? AND state = 1", (vendor,)).fetchone()[0]
 
     def depth(self) -> None:
@@ -89,6 +92,20 @@ class _Checks:
             raise PalaestraError(
                 "QUEUE_FULL", f"{self._queued} jobs of this vendor are waiting, the most allowed", retry_after_s=5.0
             )
+
+    def leaf(self, project: str) -> str:
+        """Return whose share a job counts against. Raises INVALID_FIELD for what is no project of the vendor."""
+        found = self._leaves.get(project)
+        if found is None:
+            known = ", ".join(sorted(name for name in self._leaves if name)) or "it has none"
+            raise _invalid("job.project", f"{project!r} is no project of this vendor; projects: {known}")
+        return found
+
+    def quota(self, claim: Claim, project: str) -> None:
+        """Raise QUOTA_EXCEEDED for a claim that would be over a limit even if it were the only one."""
+        problem = beyond_limit(claim, self.leaf(project), self._parties)
+        if problem is not None:
+            raise PalaestraError("QUOTA_EXCEEDED", problem)
 
     def accepted(self) -> None:
         """Count a job more."""
@@ -166,10 +183,21 @@ def _insert(
     spec.sequence = events.job_submitted(tx, spec, vendor)
     tx.db.execute(
         """
-        INSERT INTO job (uid, vendor, request_id, request_sha256, state, priority, spec, create_ns, event_seq)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+        INSERT INTO job (uid, vendor, leaf, request_id, request_sha256, state, priority, spec, create_ns, event_seq)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
-        (uid, vendor, request_id, digest, JobState.QUEUED, spec.priority, body, tx.now_ns, spec.sequence),
+        (
+            uid,
+            vendor,
+            checks.leaf(spec.project),
+            request_id,
+            digest,
+            JobState.QUEUED,
+            spec.priority,
+            body,
+            tx.now_ns,
+            spec.sequence,
+        ),
     )
     checks.accepted()
     tx.wants_cycle = True
@@ -191,6 +219,7 @@ def _admit(db: sqlite3.Connection, vendor: str, spec: job_pb2.Job, checks: _Chec
     if kind == "collect" and not claim.units and not spec.collect.robot_model:
         raise _invalid("job.collect.robot_model", "is required when the claim has no units")
     checks.claim(claim)
+    checks.quota(claim, spec.project)
     _known_work(spec, checks.catalogue)
     _policy_ready(db, vendor, spec)
 

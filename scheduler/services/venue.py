@@ -203,7 +203,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
 
     def _usage(self) -> list[venue_service_pb2.VendorUsage]:
         db, now_ns = self._core.read, self._core.clock.now_ns()
-        state = State(now_ns, snapshot.units(db), snapshot.slots(db), snapshot.cells(db), snapshot.vendors(db))
+        state = State(now_ns, snapshot.units(db), snapshot.slots(db), snapshot.cells(db), snapshot.vendors(db, now_ns))
         totals = (len(state.units), len(state.slots), len(state.cells))
         usages = []
         for vendor in state.vendors:

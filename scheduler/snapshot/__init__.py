@@ -2,12 +2,27 @@
 
 import sqlite3
 
+from scheduler.snapshot.leases import leases, may_preempt, preempted_ns
 from scheduler.snapshot.places import cells, slots, units
 from scheduler.snapshot.queue import claim_of, job_of, jobs
-from scheduler.snapshot.vendors import vendors
+from scheduler.snapshot.vendors import leaves, tree, vendors
 from scheduler.state import State
 
-__all__ = ["anything_free", "cells", "claim_of", "job_of", "jobs", "load", "slots", "units", "vendors"]
+__all__ = [
+    "anything_free",
+    "cells",
+    "claim_of",
+    "job_of",
+    "jobs",
+    "leases",
+    "leaves",
+    "load",
+    "may_preempt",
+    "slots",
+    "tree",
+    "units",
+    "vendors",
+]
 
 
 def load(db: sqlite3.Connection, now_ns: int, *, runner_ready: bool) -> State:
@@ -17,9 +32,11 @@ def load(db: sqlite3.Connection, now_ns: int, *, runner_ready: bool) -> State:
         units=units(db),
         slots=slots(db),
         cells=cells(db),
-        vendors=vendors(db),
+        vendors=vendors(db, now_ns),
         jobs=jobs(db, now_ns),
         runner_ready=runner_ready,
+        leases=leases(db),
+        preempted_ns=preempted_ns(db),
     )
 
 

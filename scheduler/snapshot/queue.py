@@ -8,7 +8,7 @@ from scheduler import names
 from scheduler.lifecycle import JobState
 from scheduler.state import CellRequest, Claim, Job, UnitRequest
 
-# Jobs per vendor that one decision looks at; the others wait for their turn unseen.
+# Jobs per vendor or project that one decision looks at; the others wait for their turn unseen.
 LOOK_AHEAD = 256
 
 
@@ -34,23 +34,23 @@ def claim_of(message: claim_pb2.Claim) -> Claim:
 
 
 def jobs(db: sqlite3.Connection, now_ns: int) -> tuple[Job, ...]:
-    """Return the waiting jobs of every vendor, as far as deciding looks."""
+    """Return the waiting jobs of every vendor and project, as far as deciding looks."""
     jobs = []
-    for (vendor,) in db.execute("SELECT id FROM vendor").fetchall():
+    for leaf, vendor in db.execute("SELECT id, vendor FROM party WHERE leaf = 1").fetchall():
         rows = db.execute(
             """
-            SELECT id, vendor, priority, create_ns, spec FROM job
-            WHERE vendor = ? AND state = 1 AND not_before_ns <= ? ORDER BY priority DESC, id LIMIT ?
+            SELECT id, leaf, priority, create_ns, spec FROM job
+            WHERE vendor = ? AND leaf = ? AND state = 1 AND not_before_ns <= ? ORDER BY priority DESC, id LIMIT ?
             """,
-            (vendor, now_ns, LOOK_AHEAD),
+            (vendor, leaf, now_ns, LOOK_AHEAD),
         )
         jobs += [job_of(row) for row in rows]
     return tuple(jobs)
 
 
 def job_of(row: sqlite3.Row) -> Job:
-    """Return the waiting job of a row with id, vendor, priority, create_ns and spec."""
-    return Job(row["id"], row["vendor"], _claim_in(row["spec"]), row["priority"], row["create_ns"])
+    """Return the waiting job of a row with id, leaf, priority, create_ns and spec."""
+    return Job(row["id"], row["leaf"], _claim_in(row["spec"]), row["priority"], row["create_ns"])
 
 
 @lru_cache(maxsize=4096)

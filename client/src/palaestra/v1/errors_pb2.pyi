@@ -43,6 +43,8 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_RUNNER_LOST: _ClassVar[ErrorReason]
     ERROR_REASON_UNIT_OFFLINE: _ClassVar[ErrorReason]
     ERROR_REASON_DISK_FULL: _ClassVar[ErrorReason]
+    ERROR_REASON_QUOTA_EXCEEDED: _ClassVar[ErrorReason]
+    ERROR_REASON_PREEMPTED: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_FIELD: ErrorReason
 ERROR_REASON_MALFORMED_MESSAGE: ErrorReason
@@ -79,3 +81,5 @@ ERROR_REASON_WORK_FAILED: ErrorReason
 ERROR_REASON_RUNNER_LOST: ErrorReason
 ERROR_REASON_UNIT_OFFLINE: ErrorReason
 ERROR_REASON_DISK_FULL: ErrorReason
+ERROR_REASON_QUOTA_EXCEEDED: ErrorReason
+ERROR_REASON_PREEMPTED: ErrorReason
