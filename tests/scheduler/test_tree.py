@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from palaestra.v1 import job_pb2
 from scheduler import snapshot
-from scheduler.commands import inventory
+from scheduler.commands import ending, inventory
 from scheduler.configuration import BadConfiguration, settings_of
 from scheduler.state import Amounts, CellRequest, Claim, UnitRequest, Vendor
 from scheduler.tree import beyond_limit, path, problem
@@ -205,16 +206,18 @@ def test_projects_may_come_and_go_while_jobs_wait_and_run(tmp_path: Path) -> Non
         state = snapshot.load(site.core.read, site.clock.now_ns(), runner_ready=True)
         assert [found.vendor for found in state.jobs] == ["acme/-"]
         assert {v.vendor: v.held_units for v in state.vendors if v.held_units} == {"acme/-": 2}
-        in_project = await site.submit(job(project="legs"))
+        in_project = await site.submit(job(2, project="legs"))
         await site.run(inventory.apply(settings_of(VENUE, "test").venue))
         state = snapshot.load(site.core.read, site.clock.now_ns(), runner_ready=True)
         assert sorted(found.vendor for found in state.jobs) == ["acme/-", "acme/legs"]
         assert {vendor.vendor for vendor in state.vendors} >= {"acme", "acme/-", "acme/legs"}
         assert all(vendor.guarantee == Amounts(0, 0, 0) for vendor in state.vendors)
         assert (await refusal(site.submit(job(project="legs")))).reason == "INVALID_FIELD"
-        await site.submit(job())
+        await site.run(ending.cancel("acme", plain[1].name.split("/")[3], ""))
+        await site.finish(await site.start(plain[0]), job_pb2.ATTEMPT_STATE_SUCCEEDED)
+        for unit in ("arm-1", "arm-2"):
+            await site.status(unit, safe_epoch=1)
         await site.settle()
         assert site.get(in_project.name).attempts, "it runs though its project is no more"
-        assert site.get(plain[0].name).attempts
 
     play(tmp_path, scene)
