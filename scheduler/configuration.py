@@ -143,6 +143,8 @@ class Settings:
     usage_half_life_s: float = HALF_LIFE_S
     # How long what must make room for others may take to end in good order.
     preempt_grace_s: float = 10.0
+    # How often target shares are computed from measured speeds; 0: never (`scheduler.targets`).
+    targets_period_s: float = 0.0
 
     @classmethod
     def load(cls, path: Path) -> "Settings":
@@ -186,10 +188,15 @@ def settings_of(tables: Mapping[str, Any], source: str) -> Settings:
         "preempt_grace_s": 10.0,
     }
     table = _table(tables, "scheduler", source)
-    unknown = sorted(set(table) - set(own))
+    unknown = sorted(set(table) - set(own) - {"targets_period_s"})
     if unknown:
-        raise BadConfiguration(f"{source}: [scheduler] has no {unknown[0]}; it has {', '.join(own)}")
+        raise BadConfiguration(
+            f"{source}: [scheduler] has no {unknown[0]}; it has {', '.join([*own, 'targets_period_s'])}"
+        )
     values = {key: _positive(table.get(key, default), source, f"[scheduler] {key}") for key, default in own.items()}
+    targets_period_s = _finite(table.get("targets_period_s", 0.0), source, "[scheduler] targets_period_s")
+    if targets_period_s < 0:
+        raise BadConfiguration(f"{source}: [scheduler] targets_period_s is {targets_period_s:g}, must be 0 or more")
     for key in ("queued_jobs_max", "events_kept"):
         if values[key] != int(values[key]):
             raise BadConfiguration(f"{source}: [scheduler] {key} is {values[key]}, must be whole")
@@ -201,6 +208,7 @@ def settings_of(tables: Mapping[str, Any], source: str) -> Settings:
         events_kept=int(values["events_kept"]),
         usage_half_life_s=values["usage_half_life_s"],
         preempt_grace_s=values["preempt_grace_s"],
+        targets_period_s=targets_period_s,
     )
 
 

@@ -176,3 +176,8 @@ CREATE TABLE usage_hour (
 CREATE TABLE used_mean (
   leaf TEXT PRIMARY KEY, time_ns INTEGER NOT NULL, unit REAL NOT NULL, slot REAL NOT NULL, cell REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- By what the slow loop multiplies the weight of a leaf, and since when.
+CREATE TABLE target (
+  leaf TEXT PRIMARY KEY, factor REAL NOT NULL CHECK (factor > 0), time_ns INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -22,7 +22,7 @@ def leaves(db: sqlite3.Connection, vendor: str) -> dict[str, str]:
 
 
 def vendors(db: sqlite3.Connection, now_ns: int) -> tuple[Vendor, ...]:
-    """Return the whole tree with what each leaf holds now and has used before.
+    """Return the whole tree with what each leaf holds now and has used before, weights times the targets' factors.
 
     What is left of a vendor's rate of starts stands at its own node, whether it has projects or not.
     """
@@ -30,13 +30,16 @@ def vendors(db: sqlite3.Connection, now_ns: int) -> tuple[Vendor, ...]:
         "SELECT (SELECT count(*) FROM unit), (SELECT count(*) FROM sim_slot), (SELECT count(*) FROM cell)"
     ).fetchone()
     leases = dict(db.execute("SELECT leaf, count(*) FROM lease WHERE state IN (1, 2, 3, 5) GROUP BY 1").fetchall())
+    factors = dict(db.execute("SELECT leaf, factor FROM target").fetchall())
     used, nothing = uses(db, now_ns), Use()
 
     def filled(row: sqlite3.Row) -> Vendor:
         use = used.get(row["id"], nothing)
         shares = [mean / total for mean, total in zip(use.means, totals, strict=True) if total]
+        party = _party(row)
         return replace(
-            _party(row),
+            party,
+            weight=party.weight * factors.get(party.vendor, 1.0),
             held_units=use.held[0],
             held_slots=use.held[1],
             held_cells=use.held[2],
