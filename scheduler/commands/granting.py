@@ -7,6 +7,7 @@ from scheduler import events, snapshot
 from scheduler.commands import preempting
 from scheduler.decide import decide
 from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_job
+from scheduler.standing import Standing
 from scheduler.state import Config, Grant
 from scheduler.writer import Command, Transaction
 
@@ -24,7 +25,7 @@ def cycle(
             return
         state = snapshot.load(tx.db, tx.now_ns, runner_ready=runner_ready)
         claims = {job.job: job.claim for job in state.jobs}
-        decisions = decide(state, config)
+        decisions = decide(Standing.of(state), tx.now_ns, config)
         for grant in decisions.grants:
             _grant(tx, grant, claims[grant.job].duration_s, lease_ttl_s)
         for preemption in decisions.preemptions:

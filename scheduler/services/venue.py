@@ -7,6 +7,7 @@ from typing import Any
 from palaestra.errors import PalaestraError
 from palaestra.v1 import host_service_pb2, venue_pb2, venue_service_pb2, venue_service_pb2_grpc
 from scheduler import books, names, reading, resources, snapshot, tree
+from scheduler.account import dominant_share
 from scheduler.commands import fleet
 from scheduler.core import Core
 from scheduler.guard import caller
@@ -220,9 +221,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
             ).fetchone()
             running = [self._running_s(vendor, table, now_ns) for table in ("unit", "slot", "cell")]
             parts = [party for party in state.vendors if tree.vendor_of(party.vendor) == vendor]
-            held = [
-                sum(counts) for counts in zip(*((p.held_units, p.held_slots, p.held_cells) for p in parts), strict=True)
-            ]
+            units, slots, cells = (sum(getattr(part, f"held_{field}") for part in parts) for field in tree.FIELDS)
             usages.append(
                 venue_service_pb2.VendorUsage(
                     vendor=names.vendor(vendor),
@@ -231,9 +230,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
                     cell_s=row["cell_ms"] / 1000 + running[2],
                     episodes=row["episodes"],
                     jobs=row["jobs"],
-                    dominant_share=max(
-                        (have / total for have, total in zip(held, totals, strict=True) if total), default=0.0
-                    ),
+                    dominant_share=dominant_share(units, slots, cells, totals),
                 )
             )
         return usages

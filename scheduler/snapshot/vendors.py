@@ -2,6 +2,7 @@
 
 import math
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import replace
 
 from scheduler.snapshot.use import Use, uses
@@ -22,7 +23,7 @@ def leaves(db: sqlite3.Connection, vendor: str) -> dict[str, str]:
 
 
 def vendors(db: sqlite3.Connection, now_ns: int) -> tuple[Vendor, ...]:
-    """Return the whole tree with what each leaf holds now and has used before, weights times the targets' factors.
+    """Return the whole tree with what each leaf holds now and each node has used, weights times the targets' factors.
 
     What is left of a vendor's rate of starts stands at its own node, whether it has projects or not.
     """
@@ -33,9 +34,12 @@ def vendors(db: sqlite3.Connection, now_ns: int) -> tuple[Vendor, ...]:
     factors = dict(db.execute("SELECT leaf, factor FROM target").fetchall())
     used, nothing = uses(db, now_ns), Use()
 
+    rows = db.execute("SELECT * FROM party").fetchall()
+    means = _with_children(rows, used)
+
     def filled(row: sqlite3.Row) -> Vendor:
         use = used.get(row["id"], nothing)
-        shares = [mean / total for mean, total in zip(use.means, totals, strict=True) if total]
+        shares = [mean / total for mean, total in zip(means[row["id"]], totals, strict=True) if total]
         party = _party(row)
         return replace(
             party,
@@ -48,7 +52,19 @@ def vendors(db: sqlite3.Connection, now_ns: int) -> tuple[Vendor, ...]:
             starts_left=_starts_left(db, row, now_ns),
         )
 
-    return tuple(filled(row) for row in db.execute("SELECT * FROM party").fetchall())
+    return tuple(filled(row) for row in rows)
+
+
+def _with_children(rows: list[sqlite3.Row], used: Mapping[str, Use]) -> dict[str, list[float]]:
+    """Return the means of every node, what its children used included: brothers are ranked by it at every level."""
+    parents = {row["id"]: row["parent"] for row in rows}
+    means = {name: [0.0, 0.0, 0.0] for name in parents}
+    for leaf, use in used.items():
+        name = leaf
+        while name in parents:
+            means[name] = [mean + more for mean, more in zip(means[name], use.means, strict=True)]
+            name = parents[name]
+    return means
 
 
 def _party(row: sqlite3.Row) -> Vendor:

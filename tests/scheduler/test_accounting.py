@@ -62,6 +62,23 @@ def test_what_runs_counts_as_it_will_when_it_has_ended(tmp_path: Path) -> None:
     play(tmp_path, scene)
 
 
+def test_past_use_counts_for_the_vendor_and_its_group_too(tmp_path: Path) -> None:
+    async def scene(site: Site) -> None:
+        await site.connect()
+        for fields, vendor in (({"project": "legs"}, "acme"), ({}, "acme"), ({}, "rival")):
+            await site.submit(job(1, **fields), vendor=vendor)
+        await site.settle()
+        site.clock.pass_s(HALF_LIFE_S)
+        # Each holds a third of the units, for one half-life.
+        expected = {"acme/legs": 1, "acme/-": 1, "acme": 2, "rival": 1, "labs": 3, "third": 0}
+        assert {name: used_share(site, name) for name in expected} == pytest.approx(
+            {name: count / 6 for name, count in expected.items()}
+        )
+
+    vendors = [{"id": "acme", "parent": "labs"}, {"id": "rival", "parent": "labs"}, {"id": "third"}]
+    play(tmp_path, scene, group=[{"id": "labs"}], vendor=vendors, project=[{"id": "legs", "vendor": "acme"}])
+
+
 def test_every_use_is_an_entry_and_falls_into_its_hours(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         await site.connect()

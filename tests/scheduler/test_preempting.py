@@ -8,7 +8,8 @@ from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2
 from scheduler import snapshot
 from scheduler.commands import ending, granting, preempting, running
 from scheduler.services.runners import RunnerService
-from scheduler.state import Cause, Config, Decisions, Preemption, State
+from scheduler.standing import Standing
+from scheduler.state import Cause, Config, Decisions, Preemption
 from tests.scheduler.site import Site, job, play, refusal
 
 QUEUED, GRANTED, RUNNING, CANCELLED = (
@@ -222,11 +223,11 @@ def test_making_room_again_and_again_ends_no_job(tmp_path: Path) -> None:
 
 def test_the_cycle_carries_out_what_deciding_asks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene(site: Site) -> None:
-        seen: list[State] = []
+        seen: list[Standing] = []
 
-        def decide(state: State, config: Config) -> Decisions:
-            seen.append(state)
-            asked = [lease for lease in state.leases if not lease.ending]
+        def decide(standing: Standing, now_ns: int, config: Config) -> Decisions:
+            seen.append(standing)
+            asked = [lease for lease in standing.leases.values() if not lease.ending]
             return Decisions(preemptions=tuple(Preemption(lease.lease, Cause.GUARANTEE) for lease in asked))
 
         body, attempt = await under_way(site, units=3, slots=2)
@@ -235,12 +236,12 @@ def test_the_cycle_carries_out_what_deciding_asks_for(tmp_path: Path, monkeypatc
         start_ns = site.row("SELECT grant_ns FROM lease")[0]
         monkeypatch.setattr(granting, "decide", decide)
         await site.settle()
-        (lease,) = seen[-1].leases
+        (lease,) = seen[-1].leases.values()
         assert (lease.units, lease.slots, lease.vendor) == (("arm-1", "arm-2", "arm-3"), 2, "acme")
         assert (lease.start_ns, lease.safe_ns) == (start_ns, start_ns + 2_000_000_000)
         assert site.row("SELECT preempt_ns FROM attempt")[0] == site.clock.now_ns()
         await site.settle()
-        assert seen[-1].leases[0].ending
+        assert seen[-1].leases[1].ending
         assert seen[-1].preempted_ns == site.clock.now_ns()
         assert await site.beat(attempt) == [attempt]
         assert site.get(body.name).state == RUNNING
@@ -250,11 +251,46 @@ def test_the_cycle_carries_out_what_deciding_asks_for(tmp_path: Path, monkeypatc
     play(tmp_path, scene, vendor=vendors)
 
 
+def test_a_guarantee_is_honoured_and_who_made_room_goes_on_afterwards(tmp_path: Path) -> None:
+    """From the decision to the refund: rival has borrowed everything, acme comes for the unit that it is guaranteed."""
+
+    async def scene(site: Site) -> None:
+        await site.connect()
+        borrowed = [await site.submit(job(1), vendor="rival") for _ in range(3)]
+        await site.settle()
+        attempts = {body.name: await site.start(body) for body in borrowed}
+        due = await site.submit(job(1))
+        asked: list[str] = []
+        for _ in range(20):
+            site.clock.pass_s(9.0)
+            asked = await site.beat(*attempts.values())
+            if asked:
+                break
+            await site.sweep()
+        assert len(asked) == 1
+        (loser,) = (body for body in borrowed if attempts[body.name] in asked)
+        await site.finish(asked[0], job_pb2.ATTEMPT_STATE_CANCELLED)
+        (unit,) = (row["unit"] for row in site.rows("SELECT unit FROM lease_unit x JOIN lease l ON l.id = x.lease_id "
+                                                    "WHERE l.state = 3 AND x.free_ns IS NULL"))  # fmt: skip
+        await site.status(unit, safe_epoch=1)
+        await site.settle()
+        assert site.get(due.name).state == GRANTED
+        assert site.get(loser.name).state == QUEUED
+        assert refunds(site)["unit"] > 0
+        await site.finish(await site.start(due), job_pb2.ATTEMPT_STATE_SUCCEEDED)
+        await site.status(unit, safe_epoch=2)
+        await site.settle()
+        assert site.get(loser.name).state == GRANTED
+
+    vendors = [{"id": "acme", "guarantee": {"units": 1}}, {"id": "rival"}, {"id": "third"}]
+    play(tmp_path, scene, vendor=vendors)
+
+
 def test_a_full_venue_without_guarantees_is_not_decided_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene(site: Site) -> None:
         await under_way(site, units=3, slots=2)
         assert not snapshot.may_preempt(site.core.read, Config())
-        monkeypatch.setattr(granting, "decide", lambda state, config: pytest.fail("decided"))
+        monkeypatch.setattr(granting, "decide", lambda *_: pytest.fail("decided"))
         await site.settle()
 
     play(tmp_path, scene)
