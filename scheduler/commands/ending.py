@@ -15,6 +15,8 @@ LOST_MAX = 20
 VENUE_REASONS = frozenset({"RUNNER_LOST", "UNIT_FAULT", "STALE_EPOCH", "LEASE_NOT_ACTIVE", "SHUTTING_DOWN"})
 # The end of an attempt that was asked to make room (`commands.preempting`).
 PREEMPTED = "PREEMPTED"
+# By its age it would be the first to get the room that it made: so it lets others go first until its units rest.
+YIELD_S = 5.0
 BACKOFF_FIRST_S = 0.25
 BACKOFF_MAX_S = 30.0
 # How long a cancelled attempt may take to stop by itself before its lease is taken away.
@@ -44,10 +46,10 @@ def end_attempt(
     job_step = _job_step(job, step, failure)
     after = advance_job(JobState(job["state"]), job_step)
     venue_fault = _venue_fault(step, failure)
-    # Who made room for others neither did wrong nor met with a fault: it waits for its turn, not longer.
+    # Who made room for others neither did wrong nor met with a fault: it only must not take back at once what it left.
     made_room = failure is not None and failure.reason == PREEMPTED
     backoff_s = min(BACKOFF_FIRST_S * 2 ** (job["failed_count"] + job["lost_count"]), BACKOFF_MAX_S)
-    backoff_s = 0.0 if made_room else backoff_s
+    backoff_s = YIELD_S if made_room else backoff_s
     db.execute(
         """
         UPDATE job SET state = ?, failed_count = failed_count + ?, lost_count = lost_count + ?, not_before_ns = ?,

@@ -55,7 +55,7 @@ def test_who_makes_room_in_time_waits_again_unharmed(tmp_path: Path) -> None:
         assert found.attempts[0].state == job_pb2.ATTEMPT_STATE_FAILED
         row = site.row("SELECT * FROM job")
         assert (row["failed_count"], row["lost_count"]) == (0, 0)
-        assert row["not_before_ns"] <= site.clock.now_ns(), "no back-off"
+        assert row["not_before_ns"] == site.clock.now_ns() + ending.YIELD_S * 1e9, "the same pause each time"
         await site.finish(attempt, job_pb2.ATTEMPT_STATE_CANCELLED)
         assert site.get(body.name).state == QUEUED, "a repeat changes nothing"
 
@@ -108,7 +108,7 @@ def test_what_was_done_since_the_checkpoint_is_given_back(tmp_path: Path) -> Non
         used = site.row("SELECT sum(amount_ms) FROM ledger WHERE entry = 'use'")[0]
         assert used == 16_000
         await site.runner()
-        await site.settle()
+        await site.sweep(ending.YIELD_S)
         (assignment,) = RunnerService(site.core)._assignments("r/one")
         assert assignment.checkpoint == checkpoint, "it goes on from there"
         assert not assignment.cancel_requested
@@ -215,6 +215,7 @@ def test_making_room_again_and_again_ends_no_job(tmp_path: Path) -> None:
             await site.start(body)
             assert await preempt(site, lease=lease)
             await site.sweep(GRACE_S + 1.0)
+            await site.sweep(ending.YIELD_S)
         assert len(site.rows("SELECT * FROM attempt WHERE refund = 'PREEMPTED'")) == 30
         assert site.get(body.name).state in (QUEUED, GRANTED)
 
@@ -279,6 +280,8 @@ def test_a_guarantee_is_honoured_and_who_made_room_goes_on_afterwards(tmp_path: 
         assert refunds(site)["unit"] > 0
         await site.finish(await site.start(due), job_pb2.ATTEMPT_STATE_SUCCEEDED)
         await site.status(unit, safe_epoch=2)
+        site.clock.pass_s(ending.YIELD_S)
+        await site.beat(*attempts.values())
         await site.settle()
         assert site.get(loser.name).state == GRANTED
 
