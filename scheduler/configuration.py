@@ -4,12 +4,16 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from scheduler import state, tree
 from scheduler.care import Care
+from scheduler.decay import HALF_LIFE_S
 from scheduler.health import VENUE_VENDOR
+from scheduler.state import EVERYTHING, NOTHING, Amounts
+from scheduler.tree import FIELDS, REST
 
 COUNT_MAX = 100_000
 
@@ -19,10 +23,50 @@ class BadConfiguration(Exception):
 
 
 @dataclass(frozen=True)
+class Group:
+    """Vendors, or groups of them, that share what they are due. `parent`: a group."""
+
+    id: str
+    parent: str = ""
+    weight: float = 1.0
+    guarantee: Amounts = NOTHING
+    limit: Amounts = EVERYTHING
+
+
+@dataclass(frozen=True)
 class Vendor:
+    """`starts_per_hour` and `leases_max`: None for no limit."""
+
     id: str
     name: str = ""
     weight: float = 1.0
+    parent: str = ""
+    guarantee: Amounts = NOTHING
+    limit: Amounts = EVERYTHING
+    starts_per_hour: int | None = None
+    leases_max: int | None = None
+
+
+@dataclass(frozen=True)
+class Project:
+    """A part of a vendor's work with a share of its own."""
+
+    id: str
+    vendor: str
+    weight: float = 1.0
+    guarantee: Amounts = NOTHING
+    limit: Amounts = EVERYTHING
+
+
+@dataclass(frozen=True)
+class Party:
+    """A node of the tree; of a leaf, which owns jobs, `vendor` and `project` say whose. A group has no vendor."""
+
+    node: state.Vendor
+    vendor: str = ""
+    project: str = ""
+    leaf: bool = False
+    starts_per_hour: int | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +111,31 @@ class Venue:
     cells: tuple[Cell, ...] = ()
     units: tuple[Unit, ...] = ()
     care: Care = field(default_factory=Care)
+    groups: tuple[Group, ...] = ()
+    projects: tuple[Project, ...] = ()
+
+    @property
+    def parties(self) -> tuple[Party, ...]:
+        """The tree between whose nodes the venue is shared."""
+        divided = {project.vendor for project in self.projects}
+        found = [Party(_node(group.id, group.parent, group)) for group in self.groups]
+        for vendor in self.vendors:
+            node = replace(_node(vendor.id, vendor.parent, vendor), leases_max=_or_infinite(vendor.leases_max))
+            found.append(Party(node, vendor.id, leaf=vendor.id not in divided, starts_per_hour=vendor.starts_per_hour))
+            if vendor.id in divided:
+                found.append(Party(state.Vendor(f"{vendor.id}/{REST}", parent=vendor.id), vendor.id, leaf=True))
+        for project in self.projects:
+            node = _node(f"{project.vendor}/{project.id}", project.vendor, project)
+            found.append(Party(node, project.vendor, project.id, leaf=True))
+        return tuple(found)
+
+
+def _node(name: str, parent: str, share: Group | Vendor | Project) -> state.Vendor:
+    return state.Vendor(name, share.weight, parent=parent, guarantee=share.guarantee, limit=share.limit)
+
+
+def _or_infinite(value: int | None) -> float:
+    return math.inf if value is None else value
 
 
 @dataclass(frozen=True)
@@ -85,6 +154,12 @@ class Settings:
     sim_first: bool = False
     # What counts as passed: the lower end of the 95 % interval of the success rate.
     sim_first_success_min: float = 0.5
+    # After so long past use counts half; see `scheduler.decay`.
+    usage_half_life_s: float = HALF_LIFE_S
+    # How long what must make room for others may take to end in good order.
+    preempt_grace_s: float = 10.0
+    # How often target shares are computed from measured speeds; 0: never (`scheduler.targets`).
+    targets_period_s: float = 0.0
 
     @classmethod
     def load(cls, path: Path) -> "Settings":
@@ -114,18 +189,31 @@ def settings_of(tables: Mapping[str, Any], source: str) -> Settings:
         cells=tuple(_cell(table, source) for table in _tables(tables, "cell", source)),
         units=tuple(_unit(table, source) for table in _tables(tables, "unit", source)),
         care=_care(_table(tables, "bodies", source), source),
+        groups=tuple(_group(table, source) for table in _tables(tables, "group", source)),
+        projects=tuple(_project(table, source) for table in _tables(tables, "project", source)),
     )
     for what, things in (("vendor", venue.vendors), ("cell", venue.cells), ("unit", venue.units)):
         _distinct([thing.id for thing in things], source, what)
     if not venue.vendors:
         raise BadConfiguration(f"{source}: a venue needs at least one [[vendor]]")
-    own = {"lease_ttl_s": 10.0, "hold_after_s": 30.0, "queued_jobs_max": 20_000, "events_kept": 500_000}
+    _check_tree(venue, tables, source)
+    own = {
+        "lease_ttl_s": 10.0,
+        "hold_after_s": 30.0,
+        "queued_jobs_max": 20_000,
+        "events_kept": 500_000,
+        "usage_half_life_s": HALF_LIFE_S,
+        "preempt_grace_s": 10.0,
+    }
     table = _table(tables, "scheduler", source)
-    known = [*own, "sim_first", "sim_first_success_min"]
+    known = [*own, "sim_first", "sim_first_success_min", "targets_period_s"]
     unknown = sorted(set(table) - set(known))
     if unknown:
         raise BadConfiguration(f"{source}: [scheduler] has no {unknown[0]}; it has {', '.join(known)}")
     values = {key: _positive(table.get(key, default), source, f"[scheduler] {key}") for key, default in own.items()}
+    targets_period_s = _finite(table.get("targets_period_s", 0.0), source, "[scheduler] targets_period_s")
+    if targets_period_s < 0:
+        raise BadConfiguration(f"{source}: [scheduler] targets_period_s is {targets_period_s:g}, must be 0 or more")
     for key in ("queued_jobs_max", "events_kept"):
         if values[key] != int(values[key]):
             raise BadConfiguration(f"{source}: [scheduler] {key} is {values[key]}, must be whole")
@@ -136,9 +224,12 @@ def settings_of(tables: Mapping[str, Any], source: str) -> Settings:
         queued_jobs_max=int(values["queued_jobs_max"]),
         events_kept=int(values["events_kept"]),
         sim_first=_choice(table.get("sim_first", False), source, "[scheduler] sim_first"),
-        sim_first_success_min=_share(
+        sim_first_success_min=_fraction(
             table.get("sim_first_success_min", 0.5), source, "[scheduler] sim_first_success_min"
         ),
+        usage_half_life_s=values["usage_half_life_s"],
+        preempt_grace_s=values["preempt_grace_s"],
+        targets_period_s=targets_period_s,
     )
 
 
@@ -177,8 +268,69 @@ def _vendor(table: Mapping[str, Any], source: str) -> Vendor:
     name = _id(table, source, "vendor")
     if name == VENUE_VENDOR:
         raise BadConfiguration(f"{source}: no vendor may be called {name}; that name is the venue's own")
-    weight = _positive(table.get("weight", 1.0), source, f"vendor {name}: weight")
-    return Vendor(name, _text(table, "name", name, source, f"vendor {name}"), weight)
+    what = f"vendor {name}"
+    return Vendor(
+        name,
+        _text(table, "name", name, source, what),
+        parent=_text(table, "parent", "", source, what),
+        starts_per_hour=_whole(table["starts_per_hour"], source, f"{what}: starts_per_hour")
+        if "starts_per_hour" in table
+        else None,
+        leases_max=_whole(table["leases_max"], source, f"{what}: leases_max") if "leases_max" in table else None,
+        **_share(table, source, what),
+    )
+
+
+def _group(table: Mapping[str, Any], source: str) -> Group:
+    name = _id(table, source, "group")
+    what = f"group {name}"
+    return Group(name, _text(table, "parent", "", source, what), **_share(table, source, what))
+
+
+def _project(table: Mapping[str, Any], source: str) -> Project:
+    name = _id(table, source, "project")
+    what = f"project {name}"
+    if name == REST:
+        raise BadConfiguration(f"{source}: {what}: {REST!r} stands for what a vendor does outside of its projects")
+    return Project(name, _text(table, "vendor", "", source, what), **_share(table, source, what))
+
+
+def _share(table: Mapping[str, Any], source: str, what: str) -> dict[str, Any]:
+    return {
+        "weight": _positive(table.get("weight", 1.0), source, f"{what}: weight"),
+        "guarantee": _amounts(table, "guarantee", NOTHING, source, what),
+        "limit": _amounts(table, "limit", EVERYTHING, source, what),
+    }
+
+
+def _amounts(table: Mapping[str, Any], key: str, default: Amounts, source: str, what: str) -> Amounts:
+    """Return a table such as { units = 4, cells = 1 }; what it leaves out is as in the default."""
+    found = _table(table, key, source)
+    for name, amount in found.items():
+        if name not in FIELDS:
+            raise BadConfiguration(f"{source}: {what}: {key} has no {name}; it has {', '.join(FIELDS)}")
+        _whole(amount, source, f"{what}: {key} {name}", least=0)
+    return Amounts(*(float(found.get(name, getattr(default, name))) for name in FIELDS))
+
+
+def _check_tree(venue: Venue, tables: Mapping[str, Any], source: str) -> None:
+    """Raise BadConfiguration for a tree of groups, vendors and projects that cannot be."""
+    inner: tuple[Group | Vendor, ...] = (*venue.groups, *venue.vendors)
+    _distinct([each.id for each in inner], source, "group or vendor")
+    _distinct([f"{each.vendor}/{each.id}" for each in venue.projects], source, "project")
+    vendors, groups = {each.id for each in venue.vendors}, {each.id for each in venue.groups}
+    for project in venue.projects:
+        if project.vendor not in vendors:
+            raise BadConfiguration(f"{source}: project {project.id}: {project.vendor!r} is no vendor")
+    for each in inner:
+        if each.parent and each.parent not in groups:
+            raise BadConfiguration(f"{source}: {each.id}: parent {each.parent!r} is no group")
+    # Units may come with their hosts and slots with the runner: a file that names none says nothing of their number.
+    slots = _table(tables, "runner", source).get("sim_slots", math.inf)
+    there = Amounts(len(venue.units) or math.inf, slots, len(venue.cells))
+    wrong = tree.problem([party.node for party in venue.parties], there)
+    if wrong is not None:
+        raise BadConfiguration(f"{source}: {wrong}")
 
 
 def _cell(table: Mapping[str, Any], source: str) -> Cell:
@@ -269,7 +421,7 @@ def _count(value: Any, source: str, what: str) -> int:
     return value
 
 
-def _share(value: Any, source: str, what: str) -> float:
+def _fraction(value: Any, source: str, what: str) -> float:
     number = _finite(value, source, what)
     if not 0 <= number <= 1:
         raise BadConfiguration(f"{source}: {what} is {value!r}, must be from 0 to 1")
@@ -287,6 +439,12 @@ def _not_negative(value: Any, source: str, what: str) -> float:
     if number < 0:
         raise BadConfiguration(f"{source}: {what} is {value!r}, must not be negative")
     return number
+
+
+def _whole(value: Any, source: str, what: str, *, least: int = 1) -> int:
+    if type(value) is not int or value < least:
+        raise BadConfiguration(f"{source}: {what} is {value!r}, must be a whole number of at least {least}")
+    return value
 
 
 def _distinct(ids: list[str], source: str, what: str) -> None:

@@ -13,12 +13,13 @@ from typing import TypeVar
 
 from scheduler import database, events
 from scheduler.clock import Clock
-from scheduler.commands import checking, ending, fleet, granting, inventory, simfirst
+from scheduler.commands import accounting, checking, ending, fleet, granting, inventory, simfirst, targeting
 from scheduler.commands.submitting import Catalogue, Limits
 from scheduler.configuration import Settings
 from scheduler.hub import Hub
 from scheduler.paging import Pager
 from scheduler.state import Config
+from scheduler.targets import loop as targets
 from scheduler.writer import Command, Transaction, Writer
 
 log = logging.getLogger(__name__)
@@ -62,21 +63,32 @@ class Core:
             db, now_ns=self.clock.now_ns, cycle=self._cycle, committed=self.hub.committed, broken=_broken
         )
         self._sweeper: asyncio.Task[None] | None = None
+        self._path = path
+        self._targets: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start writing; bring configuration and state of an earlier life together."""
         self._writer.start()
         await self.run(inventory.apply(self.settings.venue))
+        await self.run(accounting.adopt(self.settings.usage_half_life_s))
         await self.run(fleet.all_offline())
         await self.run(inventory.recover(self.settings.lease_ttl_s))
         gate = simfirst.apply(every_job=self.settings.sim_first, success_min=self.settings.sim_first_success_min)
         await self.run(gate)
         self._sweeper = asyncio.create_task(self._sweep())
+        if self.settings.targets_period_s:
+            self._targets = asyncio.create_task(targets.run(self._path, self.settings.targets_period_s, self.run))
+        else:
+            await self.run(targeting.put({}))
 
     async def stop(self) -> None:
         """Finish what was accepted and close everything."""
         if self._sweeper is not None:
             self._sweeper.cancel()
+        if self._targets is not None:
+            self._targets.cancel()
+            # Its process ends with it.
+            await asyncio.gather(self._targets, return_exceptions=True)
         await asyncio.to_thread(self._writer.stop)
         self.read.close()
         self._lock.release()
@@ -120,7 +132,12 @@ class Core:
     def _cycle(self, tx: Transaction) -> None:
         ready = bool(self.runners) and not self._draining
         checking.cycle(lease_ttl_s=self.settings.lease_ttl_s, runner_ready=ready)(tx)
-        granting.cycle(self.config, lease_ttl_s=self.settings.lease_ttl_s, runner_ready=ready)(tx)
+        granting.cycle(
+            self.config,
+            lease_ttl_s=self.settings.lease_ttl_s,
+            runner_ready=ready,
+            preempt_grace_s=self.settings.preempt_grace_s,
+        )(tx)
 
     def _last_sequence(self) -> int:
         found: int = self.read.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0]

@@ -52,6 +52,8 @@ CREATE TABLE job (
   id INTEGER PRIMARY KEY,
   uid TEXT NOT NULL UNIQUE,
   vendor TEXT NOT NULL REFERENCES vendor,
+  -- Whose share it counts against: the vendor, or one of its projects (table party).
+  leaf TEXT NOT NULL,
   request_id TEXT, request_sha256 BLOB,
   state INTEGER NOT NULL,
   priority INTEGER NOT NULL,
@@ -76,7 +78,7 @@ CREATE TABLE job (
   array_uid TEXT, array_index INTEGER NOT NULL DEFAULT 0,
   UNIQUE (vendor, request_id)
 ) STRICT;
-CREATE INDEX job_queue ON job (vendor, priority DESC, deadline_ns, id)
+CREATE INDEX job_queue ON job (vendor, leaf, priority DESC, deadline_ns, id)
   WHERE state = 1 AND open_after = 0 AND open_gates = 0;
 CREATE INDEX job_depth ON job (vendor) WHERE state = 1;
 CREATE INDEX job_by_array ON job (array_uid) WHERE array_uid IS NOT NULL;
@@ -87,13 +89,20 @@ CREATE TABLE attempt (
   job_id INTEGER NOT NULL REFERENCES job, number INTEGER NOT NULL, state INTEGER NOT NULL,
   lease_id INTEGER NOT NULL, instance TEXT NOT NULL DEFAULT '',
   grant_ns INTEGER NOT NULL, start_ns INTEGER, end_ns INTEGER, cancel_ns INTEGER,
+  -- Asked to end for somebody else's sake, and by when it must have.
+  preempt_ns INTEGER, stop_by_ns INTEGER,
+  -- Since when nothing would be lost: the last checkpoint or sealed episode. NULL: since the grant.
+  safe_ns INTEGER,
+  -- The reason for which its vendor gets back what it used since then. NULL: none.
+  refund TEXT,
   failure BLOB, resources TEXT NOT NULL,
   PRIMARY KEY (job_id, number)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX attempt_active ON attempt (state) WHERE state IN (1, 2);
+CREATE INDEX attempt_preempted ON attempt (preempt_ns) WHERE preempt_ns IS NOT NULL;
 
 CREATE TABLE lease (
-  id INTEGER PRIMARY KEY, uid TEXT NOT NULL UNIQUE, vendor TEXT NOT NULL REFERENCES vendor,
+  id INTEGER PRIMARY KEY, uid TEXT NOT NULL UNIQUE, vendor TEXT NOT NULL REFERENCES vendor, leaf TEXT NOT NULL,
   job_id INTEGER NOT NULL, attempt INTEGER NOT NULL, state INTEGER NOT NULL,
   cell TEXT, grant_ns INTEGER NOT NULL, expire_ns INTEGER NOT NULL, end_by_ns INTEGER NOT NULL, end_ns INTEGER,
   seats INTEGER NOT NULL DEFAULT 0, chargers INTEGER NOT NULL DEFAULT 0,
@@ -101,6 +110,7 @@ CREATE TABLE lease (
 ) STRICT;
 CREATE INDEX lease_open ON lease (state) WHERE state IN (1, 2, 3, 5);
 CREATE INDEX lease_by_vendor ON lease (vendor, id);
+CREATE INDEX lease_starts ON lease (vendor, grant_ns);
 
 CREATE TABLE lease_unit (
   lease_id INTEGER NOT NULL REFERENCES lease, unit TEXT NOT NULL REFERENCES unit, epoch INTEGER NOT NULL,
@@ -207,3 +217,46 @@ CREATE INDEX unit_fault_by_time ON unit_fault (unit, time_ns);
 
 -- Operators' requests that carried an id, so that a repeat changes nothing.
 CREATE TABLE fleet_request (request_id TEXT PRIMARY KEY, sha256 BLOB NOT NULL, time_ns INTEGER NOT NULL) STRICT;
+
+-- Shares. The tree of groups, vendors and projects as the venue file has it. Of the leaves, which own jobs, `vendor` and
+-- `project` say whose they are; a vendor that has projects has a leaf "vendor/-" for the rest. NULL: no limit.
+CREATE TABLE party (
+  id TEXT PRIMARY KEY, parent TEXT NOT NULL DEFAULT '',
+  vendor TEXT REFERENCES vendor, project TEXT NOT NULL DEFAULT '', leaf INTEGER NOT NULL,
+  weight REAL NOT NULL CHECK (weight > 0),
+  guarantee_units INTEGER NOT NULL DEFAULT 0, guarantee_slots INTEGER NOT NULL DEFAULT 0,
+  guarantee_cells INTEGER NOT NULL DEFAULT 0,
+  limit_units INTEGER, limit_slots INTEGER, limit_cells INTEGER, starts_per_hour INTEGER, leases_max INTEGER,
+  configured INTEGER NOT NULL DEFAULT 1
+) STRICT;
+CREATE UNIQUE INDEX one_leaf_per_project ON party (vendor, project) WHERE leaf = 1;
+
+-- The books: what each lease used, once it has ended, and what of that was given back. Never changed, only added to.
+CREATE TABLE ledger (
+  id INTEGER PRIMARY KEY, lease_id INTEGER NOT NULL REFERENCES lease, vendor TEXT NOT NULL REFERENCES vendor,
+  leaf TEXT NOT NULL, time_ns INTEGER NOT NULL,
+  entry TEXT NOT NULL CHECK (entry IN ('use', 'refund')),
+  -- Of a refund: the error reason that it is for.
+  cause TEXT NOT NULL CHECK ((cause != '') = (entry = 'refund')),
+  resource TEXT NOT NULL CHECK (resource IN ('unit', 'slot', 'cell')),
+  robot_class TEXT NOT NULL, amount_ms INTEGER NOT NULL CHECK (amount_ms > 0)
+) STRICT;
+CREATE INDEX ledger_by_lease ON ledger (lease_id);
+
+-- The same by the hour (since the epoch) in which it was used: what months and past use are computed from.
+CREATE TABLE usage_hour (
+  vendor TEXT NOT NULL REFERENCES vendor, leaf TEXT NOT NULL, hour INTEGER NOT NULL, resource TEXT NOT NULL,
+  robot_class TEXT NOT NULL, used_ms INTEGER NOT NULL, refund_ms INTEGER NOT NULL,
+  PRIMARY KEY (vendor, hour, leaf, resource, robot_class),
+  CHECK (refund_ms BETWEEN 0 AND used_ms)
+) STRICT, WITHOUT ROWID;
+
+-- The decayed mean of what a leaf's ended leases held, as of `time_ns`: `usage_hour`, folded with meta 'half_life_s'.
+CREATE TABLE used_mean (
+  leaf TEXT PRIMARY KEY, time_ns INTEGER NOT NULL, unit REAL NOT NULL, slot REAL NOT NULL, cell REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- By what the slow loop multiplies the weight of a leaf, and since when.
+CREATE TABLE target (
+  leaf TEXT PRIMARY KEY, factor REAL NOT NULL CHECK (factor > 0), time_ns INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -88,8 +88,11 @@ def _start(tx: Transaction, unit: str, care: Care, lease_ttl_s: float) -> None:
     uid = ids.new_id()
     body = spec.SerializeToString(deterministic=True)
     cursor = tx.db.execute(
-        "INSERT INTO job (uid, vendor, request_sha256, state, priority, spec, create_ns) VALUES (?, ?, ?, ?, 0, ?, ?)",
-        (uid, VENUE_VENDOR, hashlib.sha256(body).digest(), JobState.QUEUED, body, tx.now_ns),
+        """
+        INSERT INTO job (uid, vendor, leaf, request_sha256, state, priority, spec, create_ns)
+        VALUES (?, ?, ?, ?, ?, 0, ?, ?)
+        """,
+        (uid, VENUE_VENDOR, VENUE_VENDOR, hashlib.sha256(body).digest(), JobState.QUEUED, body, tx.now_ns),
     )
     job = cursor.lastrowid
     assert job is not None

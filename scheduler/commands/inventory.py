@@ -1,11 +1,14 @@
 """Brings the venue's configuration into the database, and a restarted scheduler back to its senses."""
 
 import json
+import math
+from dataclasses import replace
 
-from scheduler import events
+from scheduler import events, state
 from scheduler.commands import bodies
-from scheduler.configuration import BadConfiguration, Venue
+from scheduler.configuration import BadConfiguration, Party, Venue
 from scheduler.health import VENUE_VENDOR
+from scheduler.tree import FIELDS, REST
 from scheduler.writer import Command, Transaction
 
 
@@ -39,6 +42,7 @@ def apply(venue: Venue) -> Command[None]:
                 """,
                 (vendor.id, vendor.name, vendor.weight),
             )
+        _apply_tree(tx, venue)
         for cell in venue.cells:
             db.execute(
                 """
@@ -64,6 +68,46 @@ def apply(venue: Venue) -> Command[None]:
             )
 
     return command
+
+
+def _apply_tree(tx: Transaction, venue: Venue) -> None:
+    """Make the tree that of the configuration; who is no longer in it, but has a history, stays without privileges."""
+    db = tx.db
+    db.execute("DELETE FROM party WHERE vendor IS NULL")
+    db.execute(
+        """
+        UPDATE party SET configured = 0, parent = CASE WHEN project = '' AND id = vendor THEN '' ELSE parent END,
+          guarantee_units = 0, guarantee_slots = 0, guarantee_cells = 0
+        """
+    )
+    # A vendor that has, or once had, projects owns its other jobs through a leaf beside them.
+    divided = {row["vendor"] for row in db.execute("SELECT DISTINCT vendor FROM party WHERE id != vendor")}
+    for party in venue.parties:
+        node = party.node
+        rest = party.vendor in divided and node.vendor == party.vendor
+        _put_party(tx, replace(party, leaf=party.leaf and not rest))
+        if rest and party.leaf:
+            _put_party(tx, Party(state.Vendor(f"{node.vendor}/{REST}", parent=node.vendor), party.vendor, leaf=True))
+    for vendor, leaf in db.execute("SELECT vendor, id FROM party WHERE leaf = 1 AND project = ''").fetchall():
+        if leaf != vendor:
+            db.execute("UPDATE job SET leaf = ? WHERE vendor = ? AND leaf = ? AND state < 5", (leaf, vendor, vendor))
+            db.execute("UPDATE lease SET leaf = ? WHERE leaf = ? AND state IN (1, 2, 3, 5)", (leaf, vendor))
+            db.execute("UPDATE OR IGNORE used_mean SET leaf = ? WHERE leaf = ?", (leaf, vendor))
+
+
+def _put_party(tx: Transaction, party: Party) -> None:
+    node = party.node
+    amounts = [int(getattr(node.guarantee, field)) for field in FIELDS]
+    limits = [_or_none(getattr(node.limit, field)) for field in FIELDS]
+    tx.db.execute(
+        "INSERT OR REPLACE INTO party VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
+        (node.vendor, node.parent, party.vendor or None, party.project, int(party.leaf), node.weight, *amounts,
+         *limits, party.starts_per_hour, _or_none(node.leases_max)),
+    )  # fmt: skip
+
+
+def _or_none(value: float) -> int | None:
+    return None if math.isinf(value) else int(value)
 
 
 def recover(lease_ttl_s: float) -> Command[None]:

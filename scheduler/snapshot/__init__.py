@@ -2,14 +2,15 @@
 
 import sqlite3
 
+from scheduler.snapshot.leases import leases, may_preempt, preempted_ns
 from scheduler.snapshot.places import cells, chargers, charging, seats, slots, units
 from scheduler.snapshot.queue import claim_of, job_of, jobs
-from scheduler.snapshot.vendors import vendors
+from scheduler.snapshot.vendors import leaves, tree, vendors
 from scheduler.state import State
 
 __all__ = [
-    "anything_free", "cells", "chargers", "charging", "claim_of", "inventory", "job_of", "jobs", "load", "seats",
-    "slots", "units", "vendors",
+    "anything_free", "cells", "chargers", "charging", "claim_of", "inventory", "job_of", "jobs", "leases", "leaves",
+    "load", "may_preempt", "seats", "slots", "tree", "units", "vendors",
 ]  # fmt: skip
 
 
@@ -21,11 +22,13 @@ def load(db: sqlite3.Connection, now_ns: int, *, runner_ready: bool) -> State:
         units=units(db, now_ns, chargers=places_to_charge.count > 0),
         slots=slots(db),
         cells=cells(db),
-        vendors=vendors(db),
+        vendors=vendors(db, now_ns),
         jobs=jobs(db, now_ns),
         runner_ready=runner_ready,
         seats=seats(db),
         chargers=places_to_charge,
+        leases=leases(db),
+        preempted_ns=preempted_ns(db),
     )
 
 

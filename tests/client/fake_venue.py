@@ -20,6 +20,7 @@ from palaestra.v1 import (
     job_pb2,
     job_service_pb2,
     job_service_pb2_grpc,
+    usage_pb2,
     venue_pb2,
     venue_service_pb2,
     venue_service_pb2_grpc,
@@ -333,7 +334,9 @@ class _Venues(venue_service_pb2_grpc.VenueServiceServicer):
     def ListUsage(self, request: Any, context: Any) -> Any:
         self._venue.enter("ListUsage", request, context)
         usage = venue_service_pb2.VendorUsage(vendor="vendors/acme", unit_s=90.0, jobs=2, dominant_share=0.25)
-        return venue_service_pb2.ListUsageResponse(usage=[usage], total=usage)
+        line = usage_pb2.UsageLine(robot_class="arm", used_s=7200.0, refund_s=600.0, net_s=6600.0)
+        month = usage_pb2.MonthlyUsage(vendor="vendors/acme", month=request.month or "2026-11", units=[line])
+        return venue_service_pb2.ListUsageResponse(usage=[usage], total=usage, months=[month])
 
     def WatchEvents(self, request: Any, context: Any) -> Iterator[Any]:
         self._venue.enter("WatchEvents", request, context)

@@ -132,6 +132,7 @@ def test_every_command_prints_something_for_people(
         ("cells",): "L1 fixed",
         ("venue",): "Test ground",
         ("usage",): "1 min 30 s",
+        ("usage", "--month", "2026-11"): "units: arm",
         ("episodes",): "own_arm",
         ("events",): "job.changed",
     }

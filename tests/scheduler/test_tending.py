@@ -131,7 +131,7 @@ def test_checks_are_nobodys_business_but_the_operators(tmp_path: Path) -> None:
         await site.settle()
         names = {row["vendor"] for row in site.rows("SELECT DISTINCT vendor FROM lease")}
         assert names == {"venue"}
-        assert "venue" not in {vendor.vendor for vendor in snapshot.vendors(site.core.read)}
+        assert "venue" not in {vendor.vendor for vendor in snapshot.vendors(site.core.read, site.clock.now_ns())}
         events = site.rows("SELECT vendor, kind FROM event WHERE kind LIKE 'job.%' OR kind LIKE 'lease.%'")
         assert {row["vendor"] for row in events} == {"venue"}, "a vendor reads only its own and those of nobody"
         check = job(check=job_pb2.CheckSpec())

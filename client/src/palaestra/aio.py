@@ -127,9 +127,12 @@ class AsyncClient:
         """Return one lease, by its full name."""
         return await self._send(calls.lease(name))
 
-    async def usage(self) -> ListUsageResponse:
-        """Return what the vendor used, and the nameless total; operators see every vendor."""
-        return await self._send(calls.usage(await self._parent()))
+    async def usage(self, *, month: str = "") -> ListUsageResponse:
+        """Return what the vendor used, by robot class in a month such as "2026-11"; operators see every vendor.
+
+        month: In UTC; the present one if empty.
+        """
+        return await self._send(calls.usage(await self._parent(), month))
 
     async def submit(self, job: Job, *, request_id: str | None = None, validate_only: bool = False) -> Job:
         """Submit a job and return it with its name; it is durable then.

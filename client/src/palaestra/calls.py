@@ -132,9 +132,9 @@ def lease(name: str) -> Call[Lease]:
     return _venue("GetLease", GetLeaseRequest(name=name), Lease)
 
 
-def usage(parent: str) -> Call[ListUsageResponse]:
+def usage(parent: str, month: str) -> Call[ListUsageResponse]:
     """What a vendor, or all, have used."""
-    return _venue("ListUsage", ListUsageRequest(parent=parent), ListUsageResponse)
+    return _venue("ListUsage", ListUsageRequest(parent=parent, month=month), ListUsageResponse)
 
 
 def watch_events(after_sequence: int) -> Call[WatchEventsResponse]:
