@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from scheduler.state import Vendor
+from scheduler.state import Amounts, Vendor
 
 
 @dataclass(slots=True)
@@ -35,6 +35,8 @@ class Accounts:
     holdings: dict[str, Holding] = field(default_factory=dict)
     # Names with a finite limit somewhere: all others need not be looked at for it.
     limited: set[str] = field(default_factory=set)
+    # Names with a guarantee of their own or above them.
+    guaranteed: set[str] = field(default_factory=set)
     # Ranks between brothers, as far as they have been asked for.
     _ranks: dict[str, tuple[int, float]] = field(default_factory=dict)
 
@@ -48,6 +50,8 @@ class Accounts:
             accounts.holdings[name] = Holding()
             if any(_is_limited(accounts.vendors[link]) for link in accounts.chains[name]):
                 accounts.limited.add(name)
+            if any(promises(accounts.vendors[link].guarantee) for link in accounts.chains[name]):
+                accounts.guaranteed.add(name)
         for vendor in accounts.vendors.values():
             amounts = (vendor.held_units, vendor.held_slots, vendor.held_cells)
             accounts.hold(vendor.vendor, amounts, vendor.leases)
@@ -76,6 +80,11 @@ def rank(vendor: Vendor, held: Holding, totals: tuple[int, int, int]) -> tuple[i
     below = held.units < guarantee.units or held.slots < guarantee.slots or held.cells < guarantee.cells
     share = dominant_share(held.units, held.slots, held.cells, totals) + vendor.used_share
     return int(not below), share / vendor.weight
+
+
+def promises(guarantee: Amounts) -> bool:
+    """Whether anything is guaranteed."""
+    return guarantee.units > 0 or guarantee.slots > 0 or guarantee.cells > 0
 
 
 def dominant_share(units: int, slots: int, cells: int, totals: tuple[int, int, int]) -> float:

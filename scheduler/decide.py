@@ -20,7 +20,7 @@ from functools import partial
 from itertools import islice
 
 from scheduler.plan import Plan
-from scheduler.preempt import preemptions
+from scheduler.preempt import guaranteed, preemptions
 from scheduler.standing import Standing
 from scheduler.state import Backfill, Config, Decisions, Job, Order
 from scheduler.turns import AgeTurns, FairTurns
@@ -66,6 +66,7 @@ class _Decision:
 
     def made(self) -> Decisions:
         self._start_booked()
+        self._hold_for_the_guaranteed()
         if self._hold_for_the_eldest():
             self._serve_by_turns()
         if self._config.preempt:
@@ -86,6 +87,21 @@ class _Decision:
                 if amounts is not None:
                     self._turns.take(job.vendor, amounts)
 
+    def _hold_for_the_guaranteed(self) -> None:
+        """Start or plan the oldest job of an account that has less than it is guaranteed, before anybody's else.
+
+        Otherwise what was preempted would take back at once, by its age, the room that it has just made.
+        """
+        if not self._config.preempt or isinstance(self._turns, AgeTurns):
+            return
+        latest_ns = self._now_ns - int(self._hold_after_ns)
+        found = next(iter(guaranteed(self._standing, self._plan, self._turns, latest_ns)), None)
+        if found is not None:
+            job, shape, _ = found
+            self._turns.hide(job.job)
+            if not self._started(job, shape):
+                self._plan.reserve(job, shape)
+
     def _hold_for_the_eldest(self) -> bool:
         """Start or plan the job that has waited too long for longest; return whether others may start after that."""
         eldest = self._eldest()
@@ -93,6 +109,8 @@ class _Decision:
             return True
         job, shape = eldest
         self._turns.hide(job.job)
+        if job.job in self._plan.granted or any(job.job == held.job for held in self._plan.reservations):
+            return True
         if self._started(job, shape):
             return True
         self._plan.reserve(job, shape)

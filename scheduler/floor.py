@@ -214,9 +214,13 @@ class Floor:
             return option(_with(bare, (*units, *others), zone_of))
 
         if claim.placement is Placement.TOGETHER and claim.units:
-            zones = sorted({self.zone_of(kind) for fit in kinds for kind in fit})
+            # No zone at all: an option that finds nothing.
+            zones = sorted({self.zone_of(kind) for fit in kinds for kind in fit}) or [""]
             return [with_kinds([tuple(k for k in fit if self.zone_of(k) == zone) for fit in kinds]) for zone in zones]
         if claim.placement is Placement.APART and claim.units:
+            return [with_kinds(kinds, {kind: self.zone_of(kind) for fit in kinds for kind in fit})]
+        if claim.placement is Placement.GROUPED and claim.units:
+            bare = replace(bare, grouped=True)
             return [with_kinds(kinds, {kind: self.zone_of(kind) for fit in kinds for kind in fit})]
         return [with_kinds(kinds)]
 
@@ -299,6 +303,4 @@ def _signature(unit: Unit, named: frozenset[str]) -> tuple[object, ...]:
 
 
 def _with(bare: Option, parts: tuple[Part, ...], zone_of: dict[int, str] | None) -> Option:
-    return Option(
-        parts, bare.unit_parts, bare.duration_ns, bare.alternative, bare.growth, zone_of, bare.token_of, bare.amounts
-    )
+    return replace(bare, parts=parts, zone_of=zone_of)

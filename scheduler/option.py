@@ -20,8 +20,9 @@ class Option:
     alternative: int = 0
     # How many more each unit part may take (moldable claims).
     growth: tuple[int, ...] = ()
-    # The zone of each kind, if every unit must stand in another one.
+    # The zone of each kind, if every unit must stand in another one, or, `grouped`, the units of every part.
     zone_of: Mapping[int, str] | None = None
+    grouped: bool = False
     # Exclusive zones: the token to take together with a kind of cells.
     token_of: Mapping[int, int] | None = None
     # Units, slots and cells, as quotas count them.
@@ -122,23 +123,36 @@ class Option:
         return (*entries, *tokens)
 
     def _apart(self, free: Callable[[int], int], order: Callable[[Part], Sequence[int]]) -> tuple[Entry, ...] | None:
-        """Give every unit a zone of its own: a matching of units to zones (Kuhn 1955), then the rest as usual."""
+        """Give every unit or group a zone of its own: a matching to zones (Kuhn 1955), then the rest as usual."""
         zone_of = self.zone_of
         assert zone_of is not None
-        wanted = [place for place in range(self.unit_parts) for _ in range(self.parts[place].amount)]
-        kind_in: dict[tuple[int, str], int] = {}
+        size = [part.amount if self.grouped else 1 for part in self.parts]
+        wanted = [p for p in range(self.unit_parts) for _ in range(self.parts[p].amount // size[p] if size[p] else 0)]
+        kinds_in: dict[tuple[int, str], list[int]] = {}
         zones: list[list[str]] = []
         for place in range(self.unit_parts):
+            there: dict[str, int] = {}
             for kind in order(self.parts[place]):
                 if free(kind) > 0:
-                    kind_in.setdefault((place, zone_of[kind]), kind)
-            zones.append(sorted({zone for other, zone in kind_in if other == place}))
+                    zone = zone_of[kind]
+                    kinds_in.setdefault((place, zone), []).append(kind)
+                    there[zone] = there.get(zone, 0) + free(kind)
+            zones.append(sorted(zone for zone, count in there.items() if count >= size[place]))
         holder: dict[str, int] = {}
         for unit in range(len(wanted)):
             if not _settle(unit, wanted, zones, holder):
                 return None
-        entries = [Entry(wanted[unit], kind_in[wanted[unit], zone], 1) for zone, unit in holder.items()]
-        rest = option(replace(self, parts=self.parts[self.unit_parts :], unit_parts=0, zone_of=None))
+        entries = []
+        for zone, unit in holder.items():
+            place = wanted[unit]
+            left = size[place]
+            for kind in kinds_in[place, zone]:
+                taken = min(left, free(kind))
+                left -= taken
+                entries.append(Entry(place, kind, taken))
+                if not left:
+                    break
+        rest = option(replace(self, parts=self.parts[self.unit_parts :], unit_parts=0, zone_of=None, grouped=False))
         others = rest.within(free, order)
         if others is None:
             return None

@@ -10,7 +10,7 @@ back those that turn out not to be needed. Young leases are left alone, and roun
 from collections.abc import Iterable
 from itertools import islice
 
-from scheduler.account import Accounts, Holding
+from scheduler.account import Accounts, Holding, promises
 from scheduler.option import CHARGERS, SEATS, SLOTS, Option
 from scheduler.plan import Plan
 from scheduler.standing import Standing
@@ -37,7 +37,8 @@ def preemptions(
             found += [Preemption(lease, Cause.BOOKING, waiting[0][-1]) for lease in victims if lease not in chosen]
     if found or isinstance(turns, AgeTurns):
         return tuple(found)
-    for job, option in islice(_guaranteed(standing, plan, turns, now_ns, config), TRIED):
+    latest_ns = now_ns - int(config.preempt_after_s * 1e9)
+    for job, _, option in islice(guaranteed(standing, plan, turns, latest_ns), TRIED):
         victims = _victims(option, standing, plan, now_ns, config, accounts=standing.accounts, turns=turns, job=job)
         if victims:
             return tuple(Preemption(lease, Cause.GUARANTEE, job.job) for lease in victims)
@@ -55,28 +56,25 @@ def _for_safety(standing: Standing, plan: Plan, now_ns: int) -> Iterable[Preempt
                 yield Preemption(lease.lease, Cause.SAFETY)
 
 
-def _guaranteed(
-    standing: Standing, plan: Plan, turns: FairTurns, now_ns: int, config: Config
-) -> Iterable[tuple[Job, Option]]:
-    """Yield the jobs that have waited long enough for what their accounts are guaranteed, the oldest first."""
+def guaranteed(standing: Standing, plan: Plan, turns: FairTurns, latest_ns: int) -> Iterable[tuple[Job, int, Option]]:
+    """Yield the waiting jobs from before `latest_ns` that would not take their accounts beyond what these are
+    guaranteed, the oldest first: with their shapes and the way to meet them."""
     accounts, queue = standing.accounts, standing.queue
     candidates: list[tuple[int, int, int]] = []
-    for leaf, heads in queue.heads_of.items():
+    for leaf in accounts.guaranteed & queue.heads_of.keys():
         if not any(_short_of_guarantee(accounts, turns, link) for link in accounts.chains[leaf]):
             continue
-        for key, shape in heads:
+        for key, shape in queue.heads_of[leaf]:
             if key[-1] in plan.granted:
                 left = (later for later in queue.shapes[shape].of_vendor[leaf] if later[-1] not in plan.granted)
                 key = next(left, ())
-            if key:
+            if key and key[-2] <= latest_ns:
                 candidates.append((key[-2], key[-1], shape))
-    for create_ns, job_id, shape in sorted(candidates):
-        if now_ns - create_ns < config.preempt_after_s * 1e9:
-            return
+    for _, job_id, shape in sorted(candidates):
         job = queue.jobs[job_id]
         for option in plan.options(shape):
             if plan.profile.possible(option) and _inside_guarantee(accounts, turns, job.vendor, option.amounts):
-                yield job, option
+                yield job, shape, option
                 break
 
 
@@ -85,14 +83,10 @@ def _short_of_guarantee(accounts: Accounts, turns: FairTurns, name: str) -> bool
     return held.units < guarantee.units or held.slots < guarantee.slots or held.cells < guarantee.cells
 
 
-def _promises(guarantee: Amounts) -> bool:
-    return guarantee.units > 0 or guarantee.slots > 0 or guarantee.cells > 0
-
-
 def _inside_guarantee(accounts: Accounts, turns: FairTurns, leaf: str, amounts: tuple[int, int, int]) -> bool:
     """Whether some account above the job stays within its guarantee in everything that the job takes."""
     return any(
-        _promises(accounts.vendors[link].guarantee)
+        promises(accounts.vendors[link].guarantee)
         and _within(turns.holding(link), amounts, accounts.vendors[link].guarantee)
         for link in accounts.chains[leaf]
     )

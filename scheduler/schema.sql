@@ -154,6 +154,13 @@ CREATE TABLE log (
   text TEXT NOT NULL, PRIMARY KEY (job_id, line)
 ) STRICT, WITHOUT ROWID;
 
+-- The latest decisions that granted something: on what they were made and what they were, as packed bytes, compressed.
+CREATE TABLE decision (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, token TEXT NOT NULL, time_ns INTEGER NOT NULL,
+  state BLOB NOT NULL, decisions BLOB NOT NULL
+) STRICT;
+CREATE INDEX decision_by_token ON decision (token);
+
 -- Like jobs submitted together; the jobs name it.
 CREATE TABLE job_array (
   id INTEGER PRIMARY KEY, uid TEXT NOT NULL UNIQUE, vendor TEXT NOT NULL REFERENCES vendor,

@@ -67,11 +67,15 @@ class CellRequest:
 
 
 class Placement(Enum):
-    """Where the units of a claim may stand: anywhere, all in one zone, or each in a zone of its own."""
+    """Where the units of a claim may stand: anywhere, all in one zone, or each in a zone of its own.
+
+    Grouped: those of each request in one zone, no two requests in the same.
+    """
 
     ANYWHERE = "anywhere"
     TOGETHER = "together"
     APART = "apart"
+    GROUPED = "grouped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,6 +381,6 @@ class Config:
     preempt: bool = True
     preempt_after_s: float = 60.0
     runtime_min_s: float = 120.0
-    preempt_period_s: float = 10.0
+    preempt_period_s: float = 30.0
     # Jobs beyond `flow_max_s` that hold a reservation in one decision: the bound of its cost in an overloaded venue.
     due_max: int = 256

@@ -22,18 +22,30 @@ class Metrics:
     jobs: int
     utilisation: float
     wait_mean_s: float
-    wait_p50_s: int
-    wait_p95_s: int
-    wait_p99_s: int
-    wait_max_s: int
+    wait_p50_s: float
+    wait_p95_s: float
+    wait_p99_s: float
+    wait_max_s: float
     bounded_slowdown_mean: float
     bounded_slowdown_max: float
     flow_mean_s: float
-    flow_max_s: int
+    flow_max_s: float
     jain_users: float
 
 
-def measure(workload: Workload, waits_s: Sequence[int]) -> Metrics:
+@dataclass(frozen=True, slots=True)
+class UserMetrics:
+    """Figures of one user's jobs. `used_proc_s`: their sizes times run times."""
+
+    user: str
+    jobs: int
+    used_proc_s: float
+    wait_mean_s: float
+    wait_max_s: float
+    bounded_slowdown_mean: float
+
+
+def measure(workload: Workload, waits_s: Sequence[float]) -> Metrics:
     """Return the figures of the workload's jobs with these waits [s], in the same order."""
     jobs = workload.jobs
     pairs = list(zip(jobs, waits_s, strict=True))
@@ -61,7 +73,26 @@ def measure(workload: Workload, waits_s: Sequence[int]) -> Metrics:
     )
 
 
-def bounded_slowdown(job: TraceJob, wait_s: int) -> float:
+def of_users(workload: Workload, waits_s: Sequence[float]) -> list[UserMetrics]:
+    """Return the figures of each user of the log, the one who used most first."""
+    of_user: defaultdict[str, list[tuple[TraceJob, float]]] = defaultdict(list)
+    for job, wait_s in zip(workload.jobs, waits_s, strict=True):
+        of_user[job.user].append((job, wait_s))
+    found = [
+        UserMetrics(
+            user=user,
+            jobs=len(pairs),
+            used_proc_s=sum(job.run_s * job.procs for job, _ in pairs),
+            wait_mean_s=sum(wait_s for _, wait_s in pairs) / len(pairs),
+            wait_max_s=max(wait_s for _, wait_s in pairs),
+            bounded_slowdown_mean=sum(bounded_slowdown(job, wait_s) for job, wait_s in pairs) / len(pairs),
+        )
+        for user, pairs in of_user.items()
+    ]
+    return sorted(found, key=lambda one: (-one.used_proc_s, one.user))
+
+
+def bounded_slowdown(job: TraceJob, wait_s: float) -> float:
     """Return how many times longer than its run a job took, runs under 10 s taken as 10 s; at least 1."""
     return max(1.0, (wait_s + job.run_s) / max(RUN_FLOOR_S, job.run_s))
 
@@ -72,6 +103,6 @@ def jain(values: Sequence[float]) -> float:
     return sum(values) ** 2 / (len(values) * squares) if squares else 1.0
 
 
-def percentile(ordered: Sequence[int], percent: int) -> int:
+def percentile(ordered: Sequence[float], percent: int) -> float:
     """Return the smallest of the ordered values that at least so many percent do not exceed (nearest rank)."""
     return ordered[max(0, ceil(percent / 100 * len(ordered)) - 1)]

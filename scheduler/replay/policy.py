@@ -6,11 +6,12 @@ from types import MappingProxyType
 
 from scheduler.state import ALL, Backfill, Config, Order
 
+VENUE = "default"
 POLICIES: Mapping[str, Config] = MappingProxyType(
     {
         "fcfs": Config(0.0, 1, Backfill.NONE, math.inf, Order.SUBMIT),
         "easy": Config(0.0, 1, Backfill.QUEUE, math.inf, Order.SUBMIT),
         "conservative": Config(0.0, ALL, Backfill.QUEUE, math.inf, Order.SUBMIT),
-        "default": Config(),
+        VENUE: Config(),
     }
 )

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.replay import command
+from scheduler.replay.log import read
 from scheduler.replay.metrics import bounded_slowdown, jain, measure, percentile
 from scheduler.replay.policy import POLICIES
 from scheduler.replay.simulate import simulate
-from scheduler.replay.workload import BadTrace, TraceJob, Workload, read
+from scheduler.replay.workload import BadTrace, TraceJob, Workload
 from scheduler.state import Backfill
 
 ROOT = Path(__file__).parents[2]
@@ -202,6 +203,56 @@ def test_the_command_compares_writes_waits_and_draws(tmp_path: Path, capsys: pyt
     assert told["policies"]["easy"]["wait_max_s"] == 99
     assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
     assert command.main([*both, "--waits", str(tmp_path / "waits.csv")]) == 2
+
+
+def test_users_as_vendors_take_turns_and_a_log_alone_does_not() -> None:
+    """One user floods, another comes last with one job: with a queue of its own it is next."""
+    rows = [*(TraceJob(n, 0, 10, 8, 10, "flood") for n in range(5)), TraceJob(5, 1, 10, 8, 10, "late")]
+    config = replace(POLICIES["default"], hold_after_s=1e6)
+    workload = Workload(8, tuple(rows))
+
+    assert simulate(workload, config)[5] == 49
+    assert simulate(workload.of_users(), config)[5] == 9
+
+
+def test_past_use_counts_among_users_and_fades() -> None:
+    """Both users hold nothing when the machine becomes free: the one that used it until just now is second."""
+    rows = [TraceJob(1, 0, 1000, 8, 1000, "a"), TraceJob(2, 1000, 10, 8, 10, "x")]
+    rows += [TraceJob(3, 1001, 10, 8, 10, "a"), TraceJob(4, 1001, 10, 8, 10, "b")]
+    config = replace(POLICIES["default"], hold_after_s=1e6)
+    workload = Workload(8, tuple(rows)).of_users()
+
+    assert simulate(workload, config) == (0, 0, 19, 9)
+
+
+def test_no_processor_is_used_twice_with_fifty_users_as_vendors() -> None:
+    rows = tuple(TraceJob(n, n // 3, 5 + n % 40, 1 + n % 8, 60, f"u{n % 50}") for n in range(300))
+    waits_s = simulate(Workload(8, rows).of_users(), POLICIES["default"])
+    spans = [(r.submit_s + w, r.submit_s + w + r.run_s, r.procs) for r, w in zip(rows, waits_s, strict=True)]
+
+    assert all(sum(procs for start, end, procs in spans if start <= now < end) <= 8 for now, _, _ in spans)
+
+
+def test_the_command_tells_users_and_tunes_the_default_policy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "log.csv"
+    log.write_text("job_id,submit_s,run_s,procs,requested_s,user\n7,0,100,6,100,a\n8,1,50,8,50,b\n9,2,300,2,300,a\n")
+    waits, users = tmp_path / "waits.csv", tmp_path / "users.csv"
+    run = [str(log), "--procs", "8", "--waits", str(waits), "--vendors", "user", "--users", str(users)]
+
+    # Held at once, the start of job 8 lets job 9 not pass; held late, it does.
+    assert command.main([*run, "--hold-after-s", "0"]) == 0
+    assert waits.read_text() == "job_id,wait_s\n7,0\n8,99\n9,148\n"
+    assert users.read_text().splitlines()[1] == "default,a,2,1200,74.0,148,1.2466666666666666"
+    assert command.main([*run, "--hold-after-s", "1000"]) == 0
+    assert waits.read_text() == "job_id,wait_s\n7,0\n8,301\n9,0\n"
+    capsys.readouterr()
+    assert command.main([str(log), "--policy", "easy", "--flow-max-s", "5"]) == 2
+    assert "default" in capsys.readouterr().err
+    for bad in (["--reservations", "0"], ["--hold-after-s", "-1"], ["--flow-max-s", "nan"], ["--reservations", "x"]):
+        with pytest.raises(SystemExit):
+            command.main([str(log), *bad])
 
 
 def test_a_missing_log_ends_with_a_sentence_and_code_two(tmp_path: Path) -> None:

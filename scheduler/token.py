@@ -1,0 +1,191 @@
+"""A moment of deciding as bytes, and its token: with both, any decision can be made again and compared.
+
+Canonical: equal states have equal bytes, and the bytes give the state back. The token is the SHA-256 of the bytes. The
+fields of the contract (`state.py`) go by place, so bytes carry a digest of its classes and their fields, and those of
+another version of the scheduler, which might decide otherwise anyway, are refused.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from enum import Enum
+from functools import cache
+from operator import attrgetter
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from scheduler.state import Claim, Config, Decisions, State
+
+Encode = Callable[[Any], Any]
+
+
+class BadBytes(Exception):
+    """Bytes that are no state of this version of the scheduler."""
+
+
+def pack(state: State, config: Config) -> bytes:
+    """Return what was decided on as bytes."""
+    claims = _Claims()
+    told = _encoder(State, claims)(state)
+    return _dump([_shape(), claims.rows, told, _encoder(Config, claims)(config)])
+
+
+def unpack(data: bytes) -> tuple[State, Config]:
+    """Return what was packed. Raises BadBytes."""
+    try:
+        shape, rows, state, config = json.loads(data)
+        if shape != _shape():
+            raise BadBytes("written by another version of the scheduler")
+        claims: list[Claim] = []
+        for row in rows:
+            claims.append(_decoder(Claim, claims, root=True)(row))
+        return _decoder(State, claims)(state), _decoder(Config, claims)(config)
+    except (ValueError, TypeError, LookupError, UnicodeDecodeError) as error:
+        raise BadBytes(f"no state: {error}") from error
+
+
+def token_of(data: bytes) -> str:
+    """Return the token of packed bytes: 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def pack_decisions(decisions: Decisions) -> bytes:
+    """Return decisions as bytes: equal ones, and only those, have equal bytes."""
+    return _dump(_encoder(Decisions, _Claims())(decisions))
+
+
+class _Claims:
+    """The distinct claims of a state, told once: alternatives before the claim that has them."""
+
+    def __init__(self) -> None:
+        self.rows: list[Any] = []
+        self._places: dict[Claim, int] = {}
+        # Many jobs share one object, and that is quicker to see than that two are equal.
+        self._of_object: dict[int, int] = {}
+
+    def place(self, claim: Claim) -> int:
+        found = self._of_object.get(id(claim))
+        if found is None:
+            found = self._places.get(claim)
+            if found is None:
+                row = _encoder(Claim, self, root=True)(claim)
+                found = self._places[claim] = len(self.rows)
+                self.rows.append(row)
+            self._of_object[id(claim)] = found
+        return found
+
+
+def _dump(told: Any) -> bytes:
+    return json.dumps(told, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+@cache
+def _shape() -> str:
+    """Return a digest of the contract: every class that a state reaches, its fields and their defaults."""
+    seen: dict[str, list[str]] = {}
+
+    def look(kind: Any) -> None:
+        for part in get_args(kind):
+            look(part)
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            seen[kind.__name__] = [repr(member.value) for member in kind]
+        elif is_dataclass(kind) and kind.__name__ not in seen:  # type: ignore[union-attr]
+            hints = get_type_hints(kind)
+            names = [(field.name, hints[field.name], field.default) for field in fields(kind)]
+            seen[kind.__name__] = [  # type: ignore[union-attr]
+                f"{name}:{hint!r}={'' if default is MISSING else repr(default)}" for name, hint, default in names
+            ]
+            for _, hint, _ in names:
+                look(hint)
+
+    for kind in (State, Config, Decisions):
+        look(kind)
+    return hashlib.sha256(repr(sorted(seen.items())).encode()).hexdigest()[:16]
+
+
+def _encoder(kind: Any, claims: _Claims, *, root: bool = False) -> Encode:
+    """Return what turns a value of this type into JSON's types. root: a claim itself, not its place among `claims`."""
+    if kind is Claim and not root:
+        return claims.place
+    if is_dataclass(kind):
+        hints = get_type_hints(kind)
+        names = [field.name for field in fields(kind)]
+        get = attrgetter(*names)
+        # Most fields are JSON's own types: only the others are touched one by one.
+        special = [
+            (n, encode) for n, name in enumerate(names) if (encode := _encoder(hints[name], claims)) is not plain
+        ]
+
+        def rows(value: Any) -> list[Any]:
+            row = list(get(value)) if len(names) > 1 else [get(value)]
+            for n, encode in special:
+                row[n] = encode(row[n])
+            return row
+
+        return rows
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        (inner,) = (_encoder(part, claims) for part in parts if part is not type(None))
+        return plain if inner is plain else lambda value: None if value is None else inner(value)
+    if origin is tuple:
+        inners = [_encoder(part, claims) for part in parts if part is not Ellipsis]
+        if all(inner is plain for inner in inners):
+            return plain
+        if parts[-1] is Ellipsis:
+            return lambda value: [inners[0](item) for item in value]
+        return lambda value: [inner(item) for inner, item in zip(inners, value, strict=True)]
+    if origin is frozenset:
+        return sorted
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return lambda value: sorted(value.items())
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return lambda value: value.value
+    if kind is float:
+        # Equal numbers, equal bytes: 60 and 60.0 are the same length of time, 0.0 and -0.0 the same share.
+        return lambda value: float(value) + 0.0
+    if kind in (int, str, bool):
+        return plain
+    raise TypeError(f"{kind} has no bytes")
+
+
+def _decoder(kind: Any, claims: list[Claim], *, root: bool = False) -> Encode:
+    if kind is Claim and not root:
+        return claims.__getitem__
+    if is_dataclass(kind):
+        hints = get_type_hints(kind)
+        decoders = [_decoder(hints[field.name], claims) for field in fields(kind)]
+        make: Any = kind
+        return lambda row: make(*(decode(part) for decode, part in zip(decoders, row, strict=True)))
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        (inner,) = (_decoder(part, claims) for part in parts if part is not type(None))
+        return lambda value: None if value is None else inner(value)
+    if origin is tuple:
+        inners = [_decoder(part, claims) for part in parts if part is not Ellipsis]
+        if parts[-1] is Ellipsis:
+            return lambda value: tuple(inners[0](item) for item in value)
+        return lambda value: tuple(inner(item) for inner, item in zip(inners, value, strict=True))
+    if origin is frozenset:
+        return frozenset
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return dict
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind
+    return _exactly(kind)
+
+
+def _exactly(kind: type) -> Encode:
+    def check(value: Any) -> Any:
+        if type(value) is not kind:
+            raise TypeError(f"{value!r} is no {kind.__name__}")
+        if value != value:
+            raise ValueError("not a number")
+        return value
+
+    return check
+
+
+def plain(value: Any) -> Any:
+    """Return what JSON takes as it is."""
+    return value
