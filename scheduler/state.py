@@ -218,6 +218,8 @@ class Closure:
     cells: frozenset[str] = frozenset()
     zones: frozenset[str] = frozenset()
     venue: bool = False
+    # What runs there when it begins is ended, with its grace, for safety.
+    stop_running: bool = False
 
 
 @dataclass(frozen=True, slots=True)

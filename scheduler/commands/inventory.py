@@ -3,6 +3,7 @@
 import json
 
 from scheduler import events
+from scheduler.commands import timetable
 from scheduler.configuration import BadConfiguration, Venue
 from scheduler.writer import Command, Transaction
 
@@ -21,11 +22,11 @@ def apply(venue: Venue) -> Command[None]:
             raise BadConfiguration(f"[venue] id is {venue.id!r}, the database is that of venue {other['id']!r}")
         db.execute(
             """
-            INSERT INTO venue (id, display_name, width_m, depth_m) VALUES (?, ?, ?, ?)
+            INSERT INTO venue (id, display_name, width_m, depth_m, time_zone) VALUES (?, ?, ?, ?, ?)
             ON CONFLICT (id) DO UPDATE SET display_name = excluded.display_name, width_m = excluded.width_m,
-              depth_m = excluded.depth_m
+              depth_m = excluded.depth_m, time_zone = excluded.time_zone
             """,
-            (venue.id, venue.name, venue.width_m, venue.depth_m),
+            (venue.id, venue.name, venue.width_m, venue.depth_m, venue.time_zone),
         )
         for vendor in venue.vendors:
             db.execute(
@@ -39,21 +40,22 @@ def apply(venue: Venue) -> Command[None]:
             db.execute(
                 """
                 INSERT OR REPLACE INTO cell
-                  (id, display_name, scenario, sector, level, x_m, y_m, yaw_rad, width_m, depth_m)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                  (id, display_name, scenario, sector, level, x_m, y_m, yaw_rad, width_m, depth_m, zone)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
                 (cell.id, cell.name, cell.scenario, cell.sector, cell.level, cell.x_m, cell.y_m, cell.yaw_rad,
-                 cell.width_m, cell.depth_m),
+                 cell.width_m, cell.depth_m, cell.zone),
             )  # fmt: skip
         for unit in venue.units:
             db.execute(
                 """
-                INSERT INTO unit (id, robot_model, x_m, y_m, yaw_rad, labels) VALUES (?, ?, ?, ?, ?, ?)
+                INSERT INTO unit (id, robot_model, x_m, y_m, yaw_rad, labels, zone) VALUES (?, ?, ?, ?, ?, ?, ?)
                 ON CONFLICT (id) DO UPDATE SET robot_model = excluded.robot_model, x_m = excluded.x_m,
-                  y_m = excluded.y_m, yaw_rad = excluded.yaw_rad, labels = excluded.labels
+                  y_m = excluded.y_m, yaw_rad = excluded.yaw_rad, labels = excluded.labels, zone = excluded.zone
                 """,
-                (unit.id, unit.robot_model, unit.x_m, unit.y_m, unit.yaw_rad, json.dumps(dict(unit.labels))),
+                (unit.id, unit.robot_model, unit.x_m, unit.y_m, unit.yaw_rad, json.dumps(dict(unit.labels)), unit.zone),
             )
+        timetable.replace(tx, venue.zones, venue.windows)
 
     return command
 

@@ -2,12 +2,16 @@
 
 import sqlite3
 
+from scheduler.snapshot.closures import bookings, closures, exclusive_zones
 from scheduler.snapshot.places import cells, slots, units
 from scheduler.snapshot.queue import claim_of, job_of, jobs
 from scheduler.snapshot.vendors import vendors
 from scheduler.state import State
 
-__all__ = ["anything_free", "cells", "claim_of", "job_of", "jobs", "load", "slots", "units", "vendors"]
+__all__ = [
+    "anything_free", "bookings", "cells", "claim_of", "closures", "exclusive_zones", "job_of", "jobs", "load", "slots",
+    "units", "vendors",
+]  # fmt: skip
 
 
 def load(db: sqlite3.Connection, now_ns: int, *, runner_ready: bool) -> State:
@@ -20,6 +24,9 @@ def load(db: sqlite3.Connection, now_ns: int, *, runner_ready: bool) -> State:
         vendors=vendors(db),
         jobs=jobs(db, now_ns),
         runner_ready=runner_ready,
+        exclusive_zones=exclusive_zones(db),
+        closures=closures(db, now_ns),
+        bookings=bookings(db, now_ns),
     )
 
 

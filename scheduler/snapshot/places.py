@@ -25,6 +25,7 @@ def units(db: sqlite3.Connection) -> tuple[Unit, ...]:
             free=row["lease_id"] is None,
             usable=bool(row["online"]) and not row["latched"] and not row["fault"] and _at_rest_or_leased(row),
             end_ns=row["end_by_ns"],
+            zone=row["zone"],
         )
         for row in rows
     )
@@ -51,11 +52,12 @@ def cells(db: sqlite3.Connection) -> tuple[Cell, ...]:
     """Return all cells."""
     rows = db.execute(
         """
-        SELECT c.id, c.scenario, c.level, lc.lease_id, l.end_by_ns FROM cell c
+        SELECT c.id, c.scenario, c.level, c.zone, lc.lease_id, l.end_by_ns FROM cell c
         LEFT JOIN lease_cell lc ON lc.cell = c.id AND lc.free_ns IS NULL
         LEFT JOIN lease l ON l.id = lc.lease_id
         """
     )
     return tuple(
-        Cell(row["id"], row["scenario"], row["level"], row["lease_id"] is None, row["end_by_ns"]) for row in rows
+        Cell(row["id"], row["scenario"], row["level"], row["lease_id"] is None, row["end_by_ns"], row["zone"])
+        for row in rows
     )
