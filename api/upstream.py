@@ -11,8 +11,10 @@ from google.protobuf.message import Message
 
 from palaestra.errors import PalaestraError, Unreachable, from_rpc
 from palaestra.v1 import (
+    calendar_service_pb2_grpc,
     episode_service_pb2_grpc,
     job_service_pb2_grpc,
+    reservation_service_pb2_grpc,
     venue_pb2,
     venue_service_pb2,
     venue_service_pb2_grpc,
@@ -46,6 +48,8 @@ class Upstream:
             "VenueService": stub(venue_service_pb2_grpc.VenueServiceStub),
             "JobService": stub(job_service_pb2_grpc.JobServiceStub),
             "EpisodeService": stub(episode_service_pb2_grpc.EpisodeServiceStub),
+            "CalendarService": stub(calendar_service_pb2_grpc.CalendarServiceStub),
+            "ReservationService": stub(reservation_service_pb2_grpc.ReservationServiceStub),
         }
 
     async def call(self, rpc: str, request: Message, *, token: str) -> Any:

@@ -15,8 +15,9 @@ from palaestra.v1 import (
     venue_service_pb2,
 )
 
-# Mutations that carry request ids, so that a repeat is the same request; and the stop and the return of a
-# reservation, which are the same done twice and must not be lost. The other operators' calls are not repeated: a reset could clear a newer fault.
+# Mutations that carry request ids, so that a repeat is the same request; and the stop and the return of a reservation,
+# which are the same done twice and must not be lost. The other operators' calls are not repeated: a reset could clear a
+# newer fault.
 _REPEATABLE = frozenset(
     {
         "SubmitJob", "BatchSubmitJobs", "CancelJob", "StopUnit", "CreateReservation", "CancelReservation",

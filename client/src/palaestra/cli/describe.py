@@ -6,7 +6,7 @@ from typing import Any
 
 from palaestra.cli.text import curve, seconds
 from palaestra.names import last
-from palaestra.v1.claim_pb2 import CellRequest, EnvironmentLevel, UnitRequest
+from palaestra.v1.claim_pb2 import CellRequest, Claim, EnvironmentLevel, UnitRequest
 from palaestra.v1.event_pb2 import Event
 from palaestra.v1.job_pb2 import AttemptState, Failure, Job, JobState
 
@@ -31,13 +31,17 @@ def work(job: Job) -> str:
 
 def claim(job: Job) -> str:
     """Return what the job asks for."""
-    parts = [_units(request) for request in job.claim.units]
-    if job.claim.sim_slots:
-        parts.append(f"{job.claim.sim_slots} sim slot{'s' if job.claim.sim_slots > 1 else ''}")
-    if job.claim.HasField("cell"):
-        parts.append(_cell(job.claim.cell))
-    longest = seconds(job.claim.duration.ToTimedelta().total_seconds())
-    return f"{', '.join(parts) or 'nothing'} for at most {longest}"
+    return f"{asked(job.claim)} for at most {seconds(job.claim.duration.ToTimedelta().total_seconds())}"
+
+
+def asked(claim: Claim) -> str:
+    """Return what a claim asks for."""
+    parts = [_units(request) for request in claim.units]
+    if claim.sim_slots:
+        parts.append(f"{claim.sim_slots} sim slot{'s' if claim.sim_slots > 1 else ''}")
+    if claim.HasField("cell"):
+        parts.append(_cell(claim.cell))
+    return ", ".join(parts) or "nothing"
 
 
 def progress(job: Job) -> str:

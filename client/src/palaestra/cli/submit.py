@@ -107,7 +107,7 @@ def collect(
         episodes=episodes,
         episode_s=episode_s,
         task=task,
-        units=[_unit(text) for text in unit or ()],
+        units=[unit_request(text) for text in unit or ()],
         sim_slots=sim_slots,
         robot_model=model,
         worlds=worlds,
@@ -207,7 +207,7 @@ def _send(job: "Job", *, dry_run: bool, wait: bool, profile: str | None, as_json
         follow.require_success(accepted)
 
 
-def _unit(text: str) -> "UnitRequest":
+def unit_request(text: str) -> "UnitRequest":
     """Return the units asked for in words such as "2*class=arm,maker=Unitree"."""
     from palaestra import jobs
 
