@@ -7,7 +7,7 @@ orders; what no order can keep is refused. What is accepted can surely be kept; 
 longer search could have kept.
 """
 
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -35,7 +35,9 @@ def fits(booking: Booking, others: Sequence[Booking], closures: Sequence[Closure
     for closure in closures:
         if closure.venue and _overlap(booking, closure):
             return f"the venue is closed {_period(max(booking.start_ns, closure.start_ns), closure.end_ns)}"
-    beside = _reached(booking, others)
+    others = [other for other in others if other.booking != booking.booking]
+    beside = next(group for group in _groups([*others, booking]) if booking in group)
+    beside.remove(booking)
     for what, wanted, total in (
         ("sim slots", _slots, len(state.slots) + state.unnamed.count),
         ("operators' seats", _seats, state.seats.count),
@@ -50,10 +52,9 @@ def fits(booking: Booking, others: Sequence[Booking], closures: Sequence[Closure
         return "what it asks for is closed at that time, or is not there in that number"
     # What cannot be kept even without this one is lost already; nothing else may be lost for its sake.
     kept = _kept(beside, desk)
-    together = _kept([*beside, booking], desk, {*kept, booking.booking})
-    if together.keys() >= {*kept, booking.booking}:
-        return None
     beside = [other for other in beside if other.booking in kept]
+    if len(_kept([*beside, booking], desk)) > len(beside):
+        return None
     return _shortage(booking, beside, desk)
 
 
@@ -119,16 +120,13 @@ def held_by_part(claim: Claim, units: Sequence[Unit], slots: int, cells: int) ->
     counts = [0] * len(claim.units)
     asked = [request.count for request in claim.units]
     options = [tuple(i for i, request in enumerate(claim.units) if matches(request, unit)) for unit in units]
-    entries = allocate([Part(option, 1) for option in options if option], asked) if asked else None
-    if entries is not None:
-        for entry in entries:
-            counts[entry.kind] += entry.amount
-    else:
-        # More than the claim has room for, left from a job that overruns: each to its first request with room.
-        for option in options:
-            index = next((i for i in option if counts[i] < asked[i]), None)
-            if index is not None:
-                counts[index] += 1
+    parts: list[Part] = []
+    for option in options:
+        # One that finds no more room, because a job overruns, counts nowhere.
+        if option and allocate([*parts, Part(option, 1)], asked) is not None:
+            parts.append(Part(option, 1))
+    for entry in allocate(parts, asked) or ():
+        counts[entry.kind] += entry.amount
     return (*counts, min(slots, claim.sim_slots), min(cells, int(claim.cell is not None)), 0, 0)
 
 
@@ -244,19 +242,39 @@ class _Desk:
         return known
 
 
-def _kept(bookings: Sequence[Booking], desk: _Desk, wanted: Set[str] = frozenset()) -> dict[str, Plan]:
-    """Return the plans of the order that keeps most, or of the first that keeps all that are wanted.
+def _kept(bookings: Sequence[Booking], desk: _Desk) -> dict[str, Plan]:
+    """Return the plans of what can be kept, of each group in the order that keeps most of it.
 
-    The orders depend on nothing but the bookings, so what was accepted by one is kept by it from then on.
+    Groups and orders depend on nothing but the bookings, so what was accepted is kept by the same order from then on.
     """
-    best: dict[str, Plan] = {}
-    for key in (None, desk.choices, _begin, _length):
-        planned = desk.plan(bookings if key is None else sorted(bookings, key=key))
-        if len(planned) == len(bookings) or (wanted and planned.keys() >= wanted):
-            return planned
-        if len(planned) > len(best):
-            best = planned
-    return best
+    kept: dict[str, Plan] = {}
+    for group in _groups(bookings):
+        tries = (
+            desk.plan(group if key is None else sorted(group, key=key)) for key in (None, desk.choices, _begin, _length)
+        )
+        best: dict[str, Plan] = {}
+        for planned in tries:
+            if len(planned) > len(best):
+                best = planned
+            if len(best) == len(group):
+                break
+        kept |= best
+    return kept
+
+
+def _groups(bookings: Sequence[Booking]) -> list[list[Booking]]:
+    """Return the bookings in groups that do not overlap each other, in their own order within a group."""
+    group_of: dict[str, int] = {}
+    group, end_ns = -1, 0
+    for one in sorted(bookings, key=_begin):
+        if group < 0 or one.start_ns >= end_ns:
+            group, end_ns = group + 1, one.end_ns
+        group_of[one.booking] = group
+        end_ns = max(end_ns, one.end_ns)
+    found: list[list[Booking]] = [[] for _ in range(group + 1)]
+    for one in bookings:
+        found[group_of[one.booking]].append(one)
+    return found
 
 
 def _begin(booking: Booking) -> tuple[int, int, str]:
@@ -265,21 +283,6 @@ def _begin(booking: Booking) -> tuple[int, int, str]:
 
 def _length(booking: Booking) -> tuple[int, str]:
     return booking.start_ns - booking.end_ns, booking.booking
-
-
-def _reached(booking: Booking, others: Sequence[Booking]) -> list[Booking]:
-    """Return the others that overlap the booking, directly or through each other, in their own order."""
-    reached = [booking]
-    left = [other for other in others if other.booking != booking.booking]
-    near: list[Booking] = []
-    while reached:
-        present = reached.pop()
-        joined = [other for other in left if _overlap(present, other)]
-        left = [other for other in left if not _overlap(present, other)]
-        reached += joined
-        near += joined
-    chosen = {other.booking for other in near}
-    return [other for other in others if other.booking in chosen]
 
 
 def _peak(booking: Booking, others: Sequence[Booking], wanted: Callable[[Claim], int]) -> tuple[int, int]:

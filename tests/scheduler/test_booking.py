@@ -9,7 +9,19 @@ from scheduler import booking as bookings
 from scheduler.booking import fits, held_by_part, over_limit, plans, within
 from scheduler.matching import cell_matches, matches
 from scheduler.state import (
-    Amounts, Booking, Cell, CellRequest, Claim, Closure, Placement, SimSlot, State, Unit, UnitRequest, Unnamed, Vendor,
+    Amounts,
+    Booking,
+    Cell,
+    CellRequest,
+    Claim,
+    Closure,
+    Placement,
+    SimSlot,
+    State,
+    Unit,
+    UnitRequest,
+    Unnamed,
+    Vendor,
 )  # fmt: skip
 
 S = 1_000_000_000
@@ -38,7 +50,10 @@ claims = st.builds(
     cell=st.sampled_from((None, None, CellRequest(scenario="x"), CellRequest(cell="c-3"), CellRequest(level=1))),
 )  # fmt: skip
 some_bookings = st.lists(
-    st.builds(lambda claim, start, length: booked(claim, start, start + length), claims, st.integers(0, 8), st.integers(1, 8)),
+    st.builds(
+        lambda claim, start, length: booked(claim, start, start + length),
+        claims, st.integers(0, 8), st.integers(1, 8),
+    ),
     max_size=4,
 ).map(lambda found: [Booking(f"b-{n}", "v", b.claim, b.start_ns, b.end_ns) for n, b in enumerate(found)])  # fmt: skip
 some_closures = st.lists(
@@ -229,13 +244,8 @@ def test_what_is_held_is_told_by_part_with_each_unit_counted_once() -> None:
     assert sum(held_by_part(claim, UNITS, 0, 0)[:2]) == 3
 
 
-def test_only_what_overlaps_directly_or_through_others_is_looked_at() -> None:
-    chain = [booked(model("a"), n * 5, n * 5 + 6, f"n-{n}") for n in range(4)]
-    far = booked(model("a"), 100, 110, "far")
+def test_only_what_overlaps_directly_or_through_others_is_planned_together() -> None:
+    chain = [booked(model("a"), n * 5, n * 5 + 6, f"n-{n}") for n in (2, 0, 1)]
+    far = booked(model("a"), 16, 20, "far")
 
-    assert [b.booking for b in bookings._reached(booked(model("a"), 0, 1), [*chain, far])] == [
-        "n-0",
-        "n-1",
-        "n-2",
-        "n-3",
-    ]
+    assert bookings._groups([far, *chain]) == [chain, [far]]
