@@ -69,8 +69,7 @@ class CalendarService(calendar_service_pb2_grpc.CalendarServiceServicer):
     ) -> calendar_service_pb2.ListClosedTimesResponse:
         core = self._core
         reading.venue_scope(core.venue, request.parent)
-        now_ns, days = core.clock.now_ns(), request.days or HORIZON_DAYS
-        found = [c for c in snapshot.closures(core.read, now_ns, days) if c.start_ns < now_ns + days * calendar.DAY_NS]
+        found = snapshot.closures(core.read, core.clock.now_ns(), request.days or HORIZON_DAYS)
         return calendar_service_pb2.ListClosedTimesResponse(
             closed_times=[self._closed(closure) for closure in found[:CLOSED_TIMES_MAX]],
             time_zone=time_zone(core.read).key,

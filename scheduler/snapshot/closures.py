@@ -32,16 +32,15 @@ def exclusive_zones(db: sqlite3.Connection) -> frozenset[str]:
 def closures(db: sqlite3.Connection, now_ns: int, days: int = HORIZON_DAYS) -> tuple[Closure, ...]:
     """Return what is closed now and will be within a number of days, by order of start.
 
-    What is closed at the end of that time is told as closed until then.
+    Nothing is known of the time after: what is closed then is told as closed until then, or a little longer.
     """
     zone = time_zone(db)
-    rows = db.execute(
-        "SELECT * FROM closure WHERE rrule = '' AND end_ns > ? AND start_ns < ?", (now_ns, now_ns + days * DAY_NS)
-    )
+    until_ns = now_ns + days * DAY_NS
+    rows = db.execute("SELECT * FROM closure WHERE rrule = '' AND end_ns > ? AND start_ns < ?", (now_ns, until_ns))
     found = [_once(row) for row in rows]
     # Rules are expanded from the start of the day, once a day: a cycle only leaves out what is over.
     known = calendar.upcoming(windows(db, zone), zone, now_ns // DAY_NS, days + 1)
-    found += [closure for closure in known if closure.end_ns > now_ns]
+    found += [closure for closure in known if closure.end_ns > now_ns and closure.start_ns < until_ns]
     return tuple(sorted(found, key=lambda closure: (closure.start_ns, closure.end_ns)))
 
 
