@@ -8,7 +8,7 @@ longer search could have kept.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from scheduler.matching import Part, allocate, cell_matches, choose, matches
@@ -50,6 +50,8 @@ def fits(booking: Booking, others: Sequence[Booking], closures: Sequence[Closure
     desk = _Desk(closures, state)
     if not desk.alone(booking):
         return "what it asks for is closed at that time, or is not there in that number"
+    if len(_kept([*beside, booking], desk)) == len(beside) + 1:
+        return None
     # What cannot be kept even without this one is lost already; nothing else may be lost for its sake.
     kept = _kept(beside, desk)
     beside = [other for other in beside if other.booking in kept]
@@ -135,7 +137,10 @@ class _Desk:
 
     def __init__(self, closures: Sequence[Closure], state: State) -> None:
         self._closures = closures
-        self._units = {unit.unit: unit for unit in sorted(state.units, key=lambda unit: unit.unit)}
+        self._alike: dict[object, list[Unit]] = {}
+        for unit in sorted(state.units, key=lambda unit: unit.unit):
+            self._alike.setdefault(_kind(unit), []).append(unit)
+        self._zones = sorted({unit.zone for unit in state.units if unit.zone})
         self._cells = sorted(state.cells, key=lambda cell: cell.cell)
         self._exclusive = state.exclusive_zones
         self._matching: dict[UnitRequest, list[Unit]] = {}
@@ -196,7 +201,7 @@ class _Desk:
         if claim.placement is Placement.APART:
             return self._apart(claim, free)
         if claim.placement is Placement.TOGETHER:
-            for zone in sorted({unit.zone for unit in self._units.values() if unit.zone}):
+            for zone in self._zones:
                 found = choose(claim.units, self._pool(claim, free, zone))
                 if found is not None:
                     return found
@@ -220,7 +225,7 @@ class _Desk:
     def _apart(self, claim: Claim, free: Callable[[Unit], bool]) -> tuple[str, ...] | None:
         """Match every wanted unit with a zone of its own (Kuhn 1955), then take a unit there."""
         wanted = [request for request in claim.units for _ in range(request.count)]
-        zones = sorted({unit.zone for unit in self._units.values() if unit.zone})
+        zones = self._zones
         if len(wanted) > len(zones):
             return None
         there = {
@@ -238,7 +243,15 @@ class _Desk:
     def _fitting(self, request: UnitRequest) -> list[Unit]:
         known = self._matching.get(request)
         if known is None:
-            known = self._matching[request] = [unit for unit in self._units.values() if matches(request, unit)]
+            # One of a kind stands for all, but for its name: there are far fewer kinds than units.
+            nameless = replace(request, unit="")
+            known = self._matching[request] = [
+                unit
+                for alike in self._alike.values()
+                if matches(nameless, alike[0])
+                for unit in alike
+                if request.unit in ("", unit.unit)
+            ]
         return known
 
 
@@ -313,6 +326,13 @@ def _same_cell(claim: Claim, held: Claim) -> bool:
     assert one is not None and other is not None
     pairs = ((one.cell, other.cell), (one.scenario, other.scenario), (one.level, other.level))
     return all(not a or not b or a == b for a, b in pairs)
+
+
+def _kind(unit: Unit) -> object:
+    """Return all that a request can ask of a unit, but its name."""
+    labels = tuple(sorted(unit.labels.items()))
+    makes = (unit.robot_class, unit.maker, unit.robot_model, unit.firmware, unit.end_effector, unit.sensors)
+    return makes, labels, unit.joint_count, unit.payload_kg
 
 
 def _overlap(one: Booking | Plan, other: Booking | Plan | Closure) -> bool:

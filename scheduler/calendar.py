@@ -106,7 +106,7 @@ def check(window: Window, zone: ZoneInfo) -> None:
         raise BadCalendar(f"it ends at {window.end}, not after its start at {window.start}")
     if window.end - window.start > DURATION_MAX:
         raise BadCalendar(f"it lasts longer than {DURATION_MAX.days} days")
-    if window.rrule and next(iter(_rule(window, zone)), None) is None:
+    if window.rrule and next(iter(_parsed(window.rrule, window.start, zone)), None) is None:
         raise BadCalendar(f"the rule {window.rrule!r} never occurs")
 
 
@@ -191,7 +191,7 @@ def _starts(window: Window, zone: ZoneInfo, first: datetime, last: datetime) -> 
             yield window.start
         return
     count = 0
-    for later in _rule(window, zone):
+    for later in _parsed(window.rrule, _near(window, first), zone):
         start = later.replace(year=later.year - _SHIFT_YEARS)
         if start > last or count >= OCCURRENCES_MAX:
             return
@@ -200,11 +200,18 @@ def _starts(window: Window, zone: ZoneInfo, first: datetime, last: datetime) -> 
             yield start
 
 
-def _rule(window: Window, zone: ZoneInfo) -> rrule:
-    return _parsed(window.rrule, window.start, zone)
+def _near(window: Window, first: datetime) -> datetime:
+    """Return a start from which the rule gives the same occurrences from `first` on, without all those before."""
+    parts = dict(part.split("=") for part in window.rrule.upper().removeprefix("RRULE:").split(";"))
+    step_days = {"DAILY": 1, "WEEKLY": 7}.get(parts["FREQ"], 0) * int(parts.get("INTERVAL", "1"))
+    if not step_days or "COUNT" in parts:
+        return window.start
+    # One period less, for a week that the rule begins on another day than the start.
+    periods = (first - window.start).days // step_days - 1
+    return window.start + timedelta(days=max(periods, 0) * step_days)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _parsed(text: str, start: datetime, zone: ZoneInfo) -> rrule:
     """Return the rule, 7,600 years later. Raises BadCalendar."""
     if len(text) > RULE_LENGTH_MAX:

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 SWEEP_PERIOD_S = 0.2
 # Looking through all reservations for what is out of order takes longer, and is less urgent.
-INSPECT_SWEEPS = 10
+INSPECT_SWEEPS = 25
 
 
 @dataclass(frozen=True, eq=False)

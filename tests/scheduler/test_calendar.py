@@ -174,6 +174,21 @@ def test_openings_and_what_they_leave_cover_all_time_and_never_overlap(
         assert covers(closed, instant_ns) != any(start <= instant_ns < end for start, end in opened)
 
 
+@given(
+    st.sampled_from(("FREQ=DAILY;INTERVAL=5", "FREQ=WEEKLY;INTERVAL=3;BYDAY=SU,MO,TH;WKST=SU", "FREQ=WEEKLY;INTERVAL=2",
+                     "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,SU;WKST=MO", "FREQ=DAILY;INTERVAL=2;BYMONTH=1,3;COUNT=300")),
+    st.integers(1, 28), st.integers(0, 900),
+)  # fmt: skip
+def test_late_occurrences_are_those_found_by_counting_from_the_start(rule: str, day: int, later: int) -> None:
+    """Looked at from late on, rules are not expanded from their start; looked at from before it, they are."""
+    shift = window(f"2026-01-{day:02d}T08:00", f"2026-01-{day:02d}T09:00", rule)
+    from_ns = at("2026-01-01") + later * DAY_NS
+    to_ns = from_ns + 30 * DAY_NS
+    everything = spans(shift, SHANGHAI, at("2025-12-01"), to_ns)
+
+    assert spans(shift, SHANGHAI, from_ns, to_ns) == [span for span in everything if span[1] > from_ns]
+
+
 @given(st.integers(0, 30), st.integers(1, 5))
 def test_what_is_remembered_by_the_day_is_what_is_computed_for_the_moment(day: int, days: int) -> None:
     shift = window("2026-03-02T08:00", "2026-03-02T18:00", WEEKDAYS, opens=True)
