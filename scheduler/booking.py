@@ -7,7 +7,7 @@ orders; what no order can keep is refused. What is accepted can surely be kept; 
 longer search could have kept.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -151,7 +151,7 @@ class _Desk:
 
     def choices(self, booking: Booking) -> tuple[int, int, str]:
         """Order bookings by how many units and cells they can choose from, the pickiest first."""
-        units = min((len(self._fitting(request)) - request.count for request in booking.claim.units), default=1 << 30)
+        units = min((sum(map(len, self._kinds(r))) - r.count for r in booking.claim.units), default=1 << 30)
         asked = booking.claim.cell
         cells = sum(cell_matches(asked, cell) for cell in self._cells) if asked is not None else 1 << 30
         return min(units, cells), booking.start_ns, booking.booking
@@ -231,7 +231,7 @@ class _Desk:
         there = {
             (request, zone): unit.unit
             for request in claim.units
-            for unit in reversed(self._fitting(request))
+            for unit in self._fitting(request)
             if (zone := unit.zone) and free(unit)
         }
         parts = [Part(tuple(i for i, zone in enumerate(zones) if (request, zone) in there), 1) for request in wanted]
@@ -240,18 +240,20 @@ class _Desk:
             return None
         return tuple(there[wanted[entry.part], zones[entry.kind]] for entry in entries)
 
-    def _fitting(self, request: UnitRequest) -> list[Unit]:
+    def _fitting(self, request: UnitRequest) -> Iterator[Unit]:
+        """Yield the units that match; the caller rarely wants them all."""
+        for alike in self._kinds(request):
+            yield from alike
+
+    def _kinds(self, request: UnitRequest) -> list[list[Unit]]:
         known = self._matching.get(request)
         if known is None:
             # One of a kind stands for all, but for its name: there are far fewer kinds than units.
             nameless = replace(request, unit="")
-            known = self._matching[request] = [
-                unit
-                for alike in self._alike.values()
-                if matches(nameless, alike[0])
-                for unit in alike
-                if request.unit in ("", unit.unit)
-            ]
+            known = [alike for alike in self._alike.values() if matches(nameless, alike[0])]
+            if request.unit:
+                known = [[unit for unit in alike if unit.unit == request.unit] for alike in known]
+            self._matching[request] = known
         return known
 
 

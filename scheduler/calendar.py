@@ -185,11 +185,12 @@ def local_time(unix_ns: int, zone: ZoneInfo) -> datetime:
 
 
 def _starts(window: Window, zone: ZoneInfo, first: datetime, last: datetime) -> Iterator[datetime]:
-    """Yield the local starts from `first` to `last`, a bounded number."""
+    """Yield the local starts from `first` to `last`, a bounded number. Raises BadCalendar for a rule that is none."""
     if not window.rrule:
         if first <= window.start <= last:
             yield window.start
         return
+    _parsed(window.rrule, window.start, zone)
     count = 0
     for later in _parsed(window.rrule, _near(window, first), zone):
         start = later.replace(year=later.year - _SHIFT_YEARS)
