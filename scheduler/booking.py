@@ -143,7 +143,7 @@ class _Desk:
         self._zones = sorted({unit.zone for unit in state.units if unit.zone})
         self._cells = sorted(state.cells, key=lambda cell: cell.cell)
         self._exclusive = state.exclusive_zones
-        self._matching: dict[UnitRequest, list[Unit]] = {}
+        self._matching: dict[UnitRequest, list[list[Unit]]] = {}
 
     def alone(self, booking: Booking) -> bool:
         """Whether the booking could be kept if it were the only one."""

@@ -1,215 +1,197 @@
-"""Who gets what now: a pure function of the state.
+"""Who gets what now: a pure function of the standing of a venue.
 
-Between vendors: weighted dominant-resource fairness (Ghodsi et al., NSDI 2011): again and again the vendor whose
-largest share of any one resource is smallest may start its best job. Past use breaks ties, then the age of the job.
-Within a vendor: priority, then age. A claim is granted whole or not at all.
+Between vendors: weighted dominant-resource fairness over what is held now and was used before (`scheduler.turns`).
+Within a vendor: priority, deadline, age. A claim is granted whole or not at all, as the first of its alternatives that
+can start.
 
-Over time: the planned ends of what runs tell when a blocked job can start. The first blocked jobs hold such planned
-starts as reservations, and from then on a job starts only if it delays none of them: it ends before, or uses only what
-they leave. The job that has waited longest of all (of those that could start at all with what is in order) holds the
-first one, so that a large gang starts when the leases that it waits for end. What may hold one and how many, `Config`
-says. The same code decides in a venue and in a replay.
+Over time: the planned ends of what runs, closures and bookings tell when a blocked job can start. The first blocked
+jobs hold such planned starts as reservations, and from then on a job starts only if it delays none of them: it ends
+before, or uses only what they leave. The job that has waited longest of all (of those that could start at all with what
+is in order) holds the first one, so that a large gang starts when the leases that it waits for end. What may hold one
+and how many, `Config` says. The same code decides in a venue, in a replay and in a what-if.
+
+The work of a decision grows with what it grants, with the number of shapes and with the number of kinds: neither with
+the length of the queue nor with the number of units.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from operator import attrgetter
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 
-from scheduler.kinds import Kinds
-from scheduler.profile import Profile
-from scheduler.state import Backfill, Claim, Config, Decisions, Grant, Job, Order, Reservation, State, Vendor
+from scheduler.plan import Plan
+from scheduler.preempt import preemptions
+from scheduler.standing import Standing
+from scheduler.state import Backfill, Config, Decisions, Job, Order
+from scheduler.turns import AgeTurns, FairTurns
 
-
-@dataclass
-class _Share:
-    """A vendor's holdings while deciding, and its jobs, the best one last."""
-
-    vendor: Vendor
-    units: int
-    slots: int
-    cells: int
-    queue: list[Job] = field(default_factory=list)
-
-    def take(self, grant: Grant) -> None:
-        self.units += len(grant.units)
-        self.slots += len(grant.slots) + grant.unnamed
-        self.cells += grant.cell is not None
+# Oldest jobs of a shape among which one is sought whose vendor is not at its limit.
+ELDEST_LOOKED_AT = 64
 
 
-class _Plan:
-    """What is given and planned so far within one decision."""
+def decide(standing: Standing, now_ns: int, config: Config) -> Decisions:
+    """Return what to grant now, in order, the starts planned for blocked jobs, and what else is to be done.
 
-    def __init__(self, state: State, config: Config) -> None:
-        self._now_ns, self._config = state.now_ns, config
-        self._kinds = Kinds(state)
-        self._profile = Profile(state.now_ns, self._kinds.free(), self._kinds.ends)
-        # Free counts only shrink within a decision, so a claim that failed once fails for the rest of it.
-        self._hopeless: set[Claim] = set()
-        self._grants: list[Grant] = []
-        self._reservations: list[Reservation] = []
+    Every unit, slot and cell occurs in at most one grant. The standing is not changed.
+    """
+    if not standing.runner_ready or not standing.queue:
+        return Plan(standing, now_ns).decisions() if _else_to_do(standing) else Decisions()
+    return _Decision(standing, now_ns, config).made()
+
+
+def _else_to_do(standing: Standing) -> bool:
+    return any(unit.wants_charge for units in standing.floor.special.values() for unit in units.values())
+
+
+class _Decision:
+    """One decision in the making."""
+
+    def __init__(self, standing: Standing, now_ns: int, config: Config) -> None:
+        self._standing, self._now_ns, self._config = standing, now_ns, config
+        self._queue = standing.queue
+        self._plan = Plan(standing, now_ns)
+        self._plan.close_and_book()
+        self._open = set(self._plan.outlook())
+        self._hold_after_ns = config.hold_after_s * 1e9
+        self._turns: FairTurns | AgeTurns = (
+            AgeTurns(self._queue, self._open)
+            if config.order is Order.SUBMIT
+            else FairTurns(standing.accounts, self._queue, standing.floor.size, self._open)
+        )
+
+    def made(self) -> Decisions:
+        self._start_booked()
+        if self._hold_for_the_eldest():
+            self._serve_by_turns()
+        if self._config.preempt:
+            self._plan.preemptions = preemptions(self._standing, self._plan, self._turns, self._now_ns, self._config)
+        return self._plan.decisions()
 
     @property
-    def full(self) -> bool:
+    def _full(self) -> bool:
         """Whether as many jobs as may hold a reservation do."""
-        return len(self._reservations) >= self._config.reservations
+        return len(self._plan.reservations) >= self._config.reservations
 
-    def decisions(self) -> Decisions:
-        return Decisions(tuple(self._grants), tuple(self._reservations))
+    def _start_booked(self) -> None:
+        """Start what was booked for now."""
+        for booking in self._plan.open_bookings():
+            for key in self._queue.booked.get(booking.booking, ()):
+                job = self._queue.jobs[key[-1]]
+                amounts = self._plan.start_booked(booking, job)
+                if amounts is not None:
+                    self._turns.take(job.vendor, amounts)
 
-    def possible(self, claim: Claim) -> bool:
-        """Whether the claim could start if only the running leases ended."""
-        return self._profile.ever(self._kinds.need(claim))
+    def _hold_for_the_eldest(self) -> bool:
+        """Start or plan the job that has waited too long for longest; return whether others may start after that."""
+        eldest = self._eldest()
+        if eldest is None:
+            return True
+        job, shape = eldest
+        self._turns.hide(job.job)
+        if self._started(job, shape):
+            return True
+        self._plan.reserve(job, shape)
+        return self._config.backfill is not Backfill.NONE
 
-    def start(self, job: Job) -> Grant | None:
-        """Start the job if that delays no reservation."""
-        claim = job.claim
-        if claim in self._hopeless:
-            return None
-        duration_ns = _duration_ns(claim)
-        entries = self._profile.now(self._kinds.need(claim), duration_ns)
-        if entries is None:
-            self._hopeless.add(claim)
-            return None
-        self._profile.take(entries, self._now_ns, self._now_ns + duration_ns)
-        grant = self._kinds.grant(job, entries)
-        self._grants.append(grant)
-        return grant
+    def _serve_by_turns(self) -> None:
+        config, turns = self._config, self._turns
+        passing = False
+        if not self._full:
+            turns.look_also_at(self._old_shapes())
+        while True:
+            if self._full and not passing:
+                passing = True
+                self._hold_for_the_due()
+                turns.shortest_first(config.backfill is Backfill.SHORTEST)
+            turn = turns.next()
+            if turn is None:
+                return
+            vendor, shape = turn.vendor, turn.shape
+            job = self._queue.jobs[turn.job]
+            if shape in self._open:
+                if self._started(job, shape):
+                    turns.skip(vendor, shape)
+                    continue
+                if shape in self._open:
+                    # Its vendor is at a limit: that is nobody else's matter, and not a reason to hold anything.
+                    turns.drop(vendor, shape)
+                    continue
+            if config.backfill is Backfill.NONE and self._plan.possible(shape):
+                return
+            if not passing and self._age_ns(job) >= self._hold_after_ns:
+                self._plan.reserve(job, shape)
+                turns.skip(vendor, shape)
+            else:
+                turns.drop(vendor, shape)
 
-    def reserve(self, job: Job) -> None:
-        """Plan the job's start, if it can ever start with what is in order."""
-        duration_ns = _duration_ns(job.claim)
-        planned = self._profile.earliest(self._kinds.need(job.claim), duration_ns)
-        if planned is None:
+    def _hold_for_the_due(self) -> None:
+        """Start or plan the jobs that would end after the bound of flow time even if they started now, oldest first."""
+        found = sorted(self._due())[: self._config.due_max]
+        for _, job_id, shape in found:
+            job = self._queue.jobs[job_id]
+            if job_id not in self._plan.granted and not self._started(job, shape):
+                self._plan.reserve(job, shape)
+            self._turns.hide(job_id)
+
+    def _due(self) -> Iterator[tuple[int, int, int]]:
+        """Yield age keys and shapes of what is due. A long claim alone is no reason: it must have waited too."""
+        if self._config.flow_max_s == float("inf"):
             return
-        start_ns, entries = planned
-        self._profile.take(entries, start_ns, start_ns + duration_ns)
-        self._reservations.append(Reservation(job.job, start_ns))
+        done = self._plan.granted | {reservation.job for reservation in self._plan.reservations}
+        for index, shape in self._queue.shapes.items():
+            latest_ns = self._now_ns - max(self._hold_after_ns, self._config.flow_max_s * 1e9 - shape.duration_ns)
+            found = 0
+            for create_ns, job in shape.by_age:
+                if create_ns > latest_ns or found == self._config.due_max:
+                    break
+                if job not in done:
+                    found += 1
+                    yield create_ns, job, index
 
+    def _eldest(self) -> tuple[Job, int] | None:
+        """Return the oldest job that has waited too long and would start if only the running leases ended.
 
-def decide(state: State, config: Config) -> Decisions:
-    """Return the grants to make now, in order, and the starts planned for blocked jobs.
+        What waits for a broken or absent unit, or is at its vendor's limit, is passed over: nobody knows when that
+        ends, and until then the whole venue would be kept waiting with it.
+        """
+        latest_ns = self._now_ns - self._hold_after_ns
+        heads: list[tuple[int, int, int]] = []
+        for index, shape in self._queue.shapes.items():
+            for create_ns, job_id in islice(shape.by_age, ELDEST_LOOKED_AT):
+                if create_ns > latest_ns:
+                    break
+                if self._allowed(self._queue.jobs[job_id], index):
+                    heads.append((create_ns, job_id, index))
+                    break
+        for _, job_id, index in sorted(heads):
+            if self._plan.possible(index):
+                return self._queue.jobs[job_id], index
+        return None
 
-    Every unit, slot and cell occurs in at most one grant.
-    """
-    if not state.runner_ready or not state.jobs:
-        return Decisions()
-    plan = _Plan(state, config)
-    shares = _shares(state, config)
-    totals = (len(state.units), len(state.slots) + state.unnamed.count, len(state.cells))
+    def _allowed(self, job: Job, shape: int) -> bool:
+        """Whether the vendor's limits leave room for the job in any way."""
+        if job.vendor not in self._standing.accounts.limited:
+            return True
+        return any(self._turns.allowed(job.vendor, option.amounts) for option in self._plan.options(shape))
 
-    def started(job: Job) -> bool:
-        grant = plan.start(job)
-        if grant is not None:
-            shares[_queue_of(job, config)].take(grant)
-        return grant is not None
+    def _old_shapes(self) -> list[int]:
+        """Return the shapes with a job that has waited long enough to be planned."""
+        latest_ns = self._now_ns - self._hold_after_ns
+        shapes = self._queue.shapes
+        return [index for index, shape in shapes.items() if shape.by_age[0][0] <= latest_ns]
 
-    eldest = _eldest(state, config, plan)
-    # What has been looked at out of turn.
-    seen: set[int] = set()
-    if eldest is not None:
-        seen.add(eldest.job)
-        if not started(eldest):
-            plan.reserve(eldest)
-            if config.backfill is Backfill.NONE:
-                return plan.decisions()
+    def _started(self, job: Job, shape: int) -> bool:
+        """Start the job if that delays nothing planned."""
+        if shape not in self._open:
+            return False
+        limited = job.vendor in self._standing.accounts.limited
+        allowed = partial(self._turns.allowed, job.vendor) if limited else None
+        amounts, everybody = self._plan.start(job, shape, allowed)
+        if amounts is None:
+            if everybody:
+                self._open.discard(shape)
+            return False
+        self._turns.take(job.vendor, amounts)
+        return True
 
-    passing = False
-    candidates = list(shares.values())
-    while candidates := [share for share in candidates if share.queue]:
-        if plan.full and not passing:
-            passing = True
-            for job in _due(candidates, state, config):
-                if job.job not in seen and not started(job):
-                    plan.reserve(job)
-                seen.add(job.job)
-            if config.backfill is Backfill.SHORTEST:
-                for share in candidates:
-                    share.queue.sort(key=_by_length, reverse=True)
-        share = candidates[0] if len(candidates) == 1 else min(candidates, key=lambda s: _turn(s, totals))
-        job = share.queue.pop()
-        if job.job in seen or started(job):
-            continue
-        if config.backfill is Backfill.NONE and plan.possible(job.claim):
-            break
-        if not plan.full and _age_ns(job, state) >= config.hold_after_s * 1e9:
-            plan.reserve(job)
-    return plan.decisions()
-
-
-def dominant_share(vendor: Vendor, units: int, slots: int, cells: int, totals: tuple[int, int, int]) -> float:
-    """Return the largest of the vendor's shares of units, slots and cells, divided by its weight."""
-    pairs = zip((units, slots, cells), totals, strict=True)
-    return max((held / total for held, total in pairs if total), default=0.0) / vendor.weight
-
-
-def in_order(jobs: Sequence[Job]) -> list[Job]:
-    """Return a vendor's jobs as they are considered: priority, then age."""
-    return sorted(jobs, key=lambda job: (-job.priority, job.create_ns, job.job))
-
-
-_by_age = attrgetter("create_ns", "job")
-
-
-def _by_length(job: Job) -> tuple[int, float, int, int]:
-    return -job.priority, job.claim.duration_s, job.create_ns, job.job
-
-
-def _age_ns(job: Job, state: State) -> int:
-    return state.now_ns - job.create_ns
-
-
-def _duration_ns(claim: Claim) -> int:
-    return int(claim.duration_s * 1e9)
-
-
-def _queue_of(job: Job, config: Config) -> str:
-    return job.vendor if config.order is Order.FAIR else ""
-
-
-def _shares(state: State, config: Config) -> dict[str, _Share]:
-    """Return the queues by vendor, or all as one where only the time of submission counts."""
-    if config.order is Order.SUBMIT:
-        return {"": _Share(Vendor(""), 0, 0, 0, sorted(state.jobs, key=_by_age, reverse=True))}
-    shares = {
-        vendor.vendor: _Share(vendor, vendor.held_units, vendor.held_slots, vendor.held_cells)
-        for vendor in sorted(state.vendors, key=lambda v: v.vendor)
-    }
-    for job in state.jobs:
-        shares[job.vendor].queue.append(job)
-    for share in shares.values():
-        share.queue = in_order(share.queue)[::-1]
-    return shares
-
-
-def _turn(share: _Share, totals: tuple[int, int, int]) -> tuple[float, float, int, int]:
-    job = share.queue[-1]
-    mine = dominant_share(share.vendor, share.units, share.slots, share.cells, totals)
-    return mine, share.vendor.used_share / share.vendor.weight, job.create_ns, job.job
-
-
-def _eldest(state: State, config: Config, plan: _Plan) -> Job | None:
-    """Return the oldest job that has waited too long and would start if only the running leases ended.
-
-    What waits for a broken or absent unit is passed over: nobody knows when that ends, and until then the whole venue
-    would be kept waiting with it.
-    """
-    for job in sorted(state.jobs, key=_by_age):
-        if _age_ns(job, state) < config.hold_after_s * 1e9:
-            return None
-        if plan.possible(job.claim):
-            return job
-    return None
-
-
-def _due(shares: Sequence[_Share], state: State, config: Config) -> list[Job]:
-    """Return the waiting jobs that would end after the bound of flow time even if they started now, the oldest first.
-
-    What has not waited `hold_after_s` is not among them: a long claim alone is no reason.
-    """
-    hold_after_ns, flow_max_ns = config.hold_after_s * 1e9, config.flow_max_s * 1e9
-
-    def due(job: Job) -> bool:
-        age_ns = _age_ns(job, state)
-        return age_ns >= hold_after_ns and age_ns + _duration_ns(job.claim) >= flow_max_ns
-
-    return sorted((job for share in shares for job in share.queue if due(job)), key=_by_age)
+    def _age_ns(self, job: Job) -> int:
+        return self._now_ns - job.create_ns

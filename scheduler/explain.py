@@ -3,8 +3,9 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from scheduler.decide import dominant_share, in_order
+from scheduler.account import dominant_share
 from scheduler.matching import cell_matches, choose, matches
+from scheduler.queue import turn
 from scheduler.state import Claim, Job, State
 
 
@@ -118,7 +119,7 @@ def _cell(job: Job, state: State) -> list[Reason]:
 def _ahead(job: Job, state: State) -> int:
     """Return how many waiting jobs of the same vendor are considered before this one."""
     # The job itself may not be among them: in a back-off, or further back than deciding looks.
-    return in_order([job, *(o for o in state.jobs if o.vendor == job.vendor and o.job != job.job)]).index(job)
+    return sum(turn(other) < turn(job) for other in state.jobs if other.vendor == job.vendor)
 
 
 def _others_first(job: Job, state: State) -> bool:
@@ -128,7 +129,7 @@ def _others_first(job: Job, state: State) -> bool:
 
     def share(name: str) -> float:
         vendor = vendors[name]
-        return dominant_share(vendor, vendor.held_units, vendor.held_slots, vendor.held_cells, totals)
+        return dominant_share(vendor.held_units, vendor.held_slots, vendor.held_cells, totals) / vendor.weight
 
     mine = share(job.vendor)
     return any(

@@ -1,7 +1,7 @@
 """Which units satisfy a list of requests, none counted twice."""
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from scheduler.state import Cell, CellRequest, Unit, UnitRequest
@@ -14,6 +14,11 @@ def matches(request: UnitRequest, unit: Unit) -> bool:
         and request.maker.casefold() in ("", unit.maker.casefold())
         and request.robot_model in ("", unit.robot_model)
         and request.unit in ("", unit.unit)
+        and request.joints_min <= unit.joint_count
+        and request.payload_min_kg <= unit.payload_kg
+        and request.end_effector in ("", unit.end_effector)
+        and request.firmware in ("", unit.firmware)
+        and all(sensor in unit.sensors for sensor in request.sensors)
         and all(unit.labels.get(key) == value for key, value in request.labels)
     )
 
@@ -94,7 +99,7 @@ class Entry(NamedTuple):
     amount: int
 
 
-def allocate(parts: Sequence[Part], free: Sequence[int]) -> tuple[Entry, ...] | None:
+def allocate(parts: Sequence[Part], free: Mapping[int, int] | Sequence[int]) -> tuple[Entry, ...] | None:
     """Return what each part takes of each kind out of the `free` counts by kind, or None if they do not suffice.
 
     `choose` in counts: a maximum flow by shortest augmenting paths (Edmonds and Karp 1972). Kinds are tried in the

@@ -1,129 +1,225 @@
-"""What will be free when: counts of each kind over the time to come, as far as the planned ends tell.
+"""What will be free when, while one decision is made: free counts by kind, and lines of those kinds that need one.
 
-A step function. It only rises by itself (running leases end); a planned or started claim cuts a piece out of it. A
-claim whose every part has one kind to choose from (as in a replayed log: processors) is planned by comparing numbers
-alone; one with a choice is planned by a flow (`matching.allocate`) over the minimum of the steps that it spans.
+Most kinds only become freer with time; for them the count of now is all that a job which starts now must know. A line
+is made for a kind when something is planned of it, or when an earliest start is sought.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-from scheduler.matching import Entry, Part, allocate
+from scheduler.floor import Floor, available_ns
+from scheduler.line import NEVER_NS, Line
+from scheduler.matching import Entry, Part
+from scheduler.option import Option
 
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """A claim in counts: its parts, and, where none of them has a choice, the entries and the demand by kind."""
-
-    parts: tuple[Part, ...]
-    entries: tuple[Entry, ...] | None
-    demand: tuple[tuple[int, int], ...] = ()
-
-    @classmethod
-    def of(cls, parts: Sequence[Part]) -> "Need":
-        """Return the need of the parts of a claim."""
-        if any(len(part.kinds) != 1 for part in parts):
-            return cls(tuple(parts), None)
-        demand: dict[int, int] = {}
-        for part in parts:
-            demand[part.kinds[0]] = demand.get(part.kinds[0], 0) + part.amount
-        entries = tuple(Entry(index, part.kinds[0], part.amount) for index, part in enumerate(parts))
-        return cls(tuple(parts), entries, tuple(demand.items()))
-
-    def within(self, free: Sequence[int]) -> tuple[Entry, ...] | None:
-        """Return which kinds to take out of the `free` counts by kind, or None if they do not suffice."""
-        if self.entries is None:
-            return allocate(self.parts, free)
-        for kind, count in self.demand:
-            if free[kind] < count:
-                return None
-        return self.entries
+# More than a venue has of anything: what a closure takes away.
+ALL_OF_IT = 1 << 40
 
 
 class Profile:
-    """Free counts by kind from `now_ns` on."""
+    """Free counts by kind from `now_ns` on. What it is told changes the profile alone, never the floor."""
 
-    def __init__(self, now_ns: int, free: Sequence[int], ends: Iterable[tuple[int, int, int]]) -> None:
-        """Start with the counts that are `free` now; each (end_ns, kind, count) of `ends` adds to them later."""
-        present = list(free)
-        self._times_ns = [now_ns]
-        self._free = [present]
-        # As long as nothing is planned for later, free counts never fall again.
-        self._rises = True
-        for end_ns, kind, count in sorted(ends):
-            if end_ns > self._times_ns[-1]:
-                present = present.copy()
-                self._times_ns.append(end_ns)
-                self._free.append(present)
-            present[kind] += count
+    def __init__(self, floor: Floor, now_ns: int) -> None:
+        self.floor = floor
+        self.now_ns = now_ns
+        self.free = floor.counts()
+        # When less of a kind is free than just before, for the first time.
+        self._drop_ns = [NEVER_NS] * len(self.free)
+        self._lines: dict[int, Line] = {}
+        self._started: dict[int, list[tuple[int, int]]] = {}
+        # Free units of limited use, by kind.
+        self.specials = {kind: dict(units) for kind, units in floor.special.items()}
+        self._cost: Sequence[int] = ()
+        self._ordered: dict[tuple[int, ...], Sequence[int]] = {}
 
-    def ever(self, need: Need) -> bool:
-        """Whether the need can be met once everything that is planned has ended."""
-        return need.within(self._free[-1]) is not None
+    def prefer(self, cost: Sequence[int]) -> None:
+        """Take, of the kinds that a part may choose from, those of the smallest cost first."""
+        self._cost = cost
+        self._ordered.clear()
 
-    def now(self, need: Need, duration_ns: int) -> tuple[Entry, ...] | None:
-        """Return what to take now and keep for the duration without delaying anything planned, or None."""
-        if self._rises:
-            return need.within(self._free[0])
-        entries, _ = self._from(need, 0, self._times_ns[0] + duration_ns)
-        return entries
+    def start(self, option: Option) -> tuple[Entry, ...] | None:
+        """Return what to take now, and keep for the option's duration, without delaying anything planned; or None."""
+        end_ns = self.now_ns + option.duration_ns
+        if option.entries is not None and not self.specials:
+            free, drop_ns = self.free, self._drop_ns
+            for kind, amount in option.demand:
+                if free[kind] < amount or (drop_ns[kind] < end_ns and self._least(kind, self.now_ns, end_ns) < amount):
+                    return None
+            return option.entries
 
-    def earliest(self, need: Need, duration_ns: int) -> tuple[int, tuple[Entry, ...]] | None:
+        if not self.specials and option.plain:
+            return self._start_plainly(option, end_ns)
+
+        def count(kind: int) -> int:
+            have = self.free[kind]
+            if have > 0 and self._drop_ns[kind] < end_ns:
+                have = min(have, self._least(kind, self.now_ns, end_ns))
+            if have > 0 and kind in self.specials:
+                have = min(have, self.free[kind] - self._short(kind, option.duration_ns, self.now_ns))
+            return have
+
+        return option.within(count, self._order)
+
+    def _start_plainly(self, option: Option, end_ns: int) -> tuple[Entry, ...] | None:
+        """Do as `start` where no two parts compete: the bulk of all claims."""
+        free, drop_ns = self.free, self._drop_ns
+        entries: list[Entry] = []
+        for place, part in enumerate(option.parts):
+            wanted = part.amount
+            for kind in self._order(part):
+                have = free[kind]
+                if have > 0 and drop_ns[kind] < end_ns:
+                    have = min(have, self._least(kind, self.now_ns, end_ns))
+                if have > 0:
+                    entries.append(Entry(place, kind, min(have, wanted)))
+                    wanted -= have
+                    if wanted <= 0:
+                        break
+            if wanted > 0:
+                return None
+        return tuple(entries)
+
+    def at(self, option: Option, start_ns: int, end_ns: int | None = None) -> tuple[Entry, ...] | None:
+        """Return what to take from start to end (default: for the option's duration), or None."""
+        until_ns = start_ns + option.duration_ns if end_ns is None else end_ns
+        return option.within(lambda kind: self._available(kind, option, start_ns, until_ns), self._order)
+
+    def earliest(self, option: Option) -> tuple[int, tuple[Entry, ...]] | None:
         """Return the earliest start (ns) for the whole duration, and what to take then; None if there never is one."""
-        step = 0
-        while step < len(self._times_ns):
-            start_ns = self._times_ns[step]
-            entries, resume = self._from(need, step, start_ns + duration_ns)
+        if option.entries is not None and not any(kind in self.specials for kind, _ in option.demand):
+            return self._earliest_without_choice(option)
+        sums = [0] * len(option.parts)
+        parts_of: dict[int, list[int]] = {}
+        for place, part in enumerate(option.parts):
+            for kind in part.kinds:
+                parts_of.setdefault(kind, []).append(place)
+        steps: list[tuple[int, int, int]] = []
+        for kind in option.kinds:
+            steps += [(time_ns, kind, free) for time_ns, free in self._line(kind).steps()]
+            for unit in self.specials.get(kind, {}).values():
+                time_ns = available_ns(unit, option.duration_ns)
+                if self.now_ns < time_ns < NEVER_NS:
+                    steps.append((time_ns, kind, self._line(kind).at(time_ns)))
+        steps.sort()
+        present: dict[int, int] = {}
+        for place, (time_ns, kind, free) in enumerate(steps):
+            value = max(free, 0)
+            for part_place in parts_of.get(kind, ()):
+                sums[part_place] += value - present.get(kind, 0)
+            present[kind] = value
+            if place + 1 < len(steps) and steps[place + 1][0] == time_ns:
+                continue
+            # Cheap to see that it is too early: some part alone finds too little.
+            if any(have < part.amount for have, part in zip(sums, option.parts, strict=True)):
+                continue
+            entries = self.at(option, time_ns)
             if entries is not None:
-                return start_ns, entries
-            step = resume
+                return time_ns, entries
         return None
+
+    def possible(self, option: Option) -> bool:
+        """Whether the option could start once everything that is planned has ended."""
+
+        def finally_free(kind: int) -> int:
+            return self.floor.capacity[kind] - self._short(kind, option.duration_ns, NEVER_NS - 1)
+
+        return option.within(finally_free, self._order) is not None
 
     def take(self, entries: Iterable[Entry], start_ns: int, end_ns: int) -> None:
         """Cut entries out of the time from start to end."""
-        self._rises = self._rises and start_ns == self._times_ns[0]
-        first, last = self._cut(start_ns), self._cut(end_ns)
-        for free in self._free[first:last]:
+        if start_ns > self.now_ns:
             for entry in entries:
-                free[entry.kind] -= entry.amount
+                self._cut(entry.kind, entry.amount, start_ns, end_ns)
+            return
+        free, lines, started = self.free, self._lines, self._started
+        for _, kind, amount in entries:
+            if kind in lines:
+                self._cut(kind, amount, start_ns, end_ns)
+            else:
+                free[kind] -= amount
+                started.setdefault(kind, []).append((end_ns, amount))
 
-    def _from(self, need: Need, first: int, end_ns: int) -> tuple[tuple[Entry, ...] | None, int]:
-        """Return what to take from step `first` to `end_ns`, or None and the next step worth a look as a start."""
-        if need.entries is not None:
-            return self._without_choice(need, first, end_ns)
-        least: list[int] = []
-        entries: tuple[Entry, ...] | None = None
-        for step in range(first, len(self._times_ns)):
-            if step > first and self._times_ns[step] >= end_ns:
-                break
-            free = self._free[step]
-            lower = free if step == first else [min(pair) for pair in zip(least, free, strict=True)]
-            if lower != least:
-                least = lower
-                entries = need.within(least)
-                if entries is None:
-                    # What this step alone cannot give, no start before its end will get.
-                    return None, (step if need.within(free) is None else first) + 1
-        return entries, first
+    def give_back(self, entries: Iterable[Entry], start_ns: int, end_ns: int) -> None:
+        """Undo a `take`."""
+        for entry in entries:
+            self._cut(entry.kind, -entry.amount, start_ns, end_ns)
 
-    def _without_choice(self, need: Need, first: int, end_ns: int) -> tuple[tuple[Entry, ...] | None, int]:
-        """Do as `_from` by plain comparison: all that a replayed log needs."""
-        times_ns, frees, demand = self._times_ns, self._free, need.demand
-        step = first
+    def close(self, kinds: Iterable[int], start_ns: int, end_ns: int) -> None:
+        """Take all of these kinds away from start to end."""
+        for kind in kinds:
+            self._cut(kind, ALL_OF_IT, start_ns, end_ns)
+
+    def forget_unit(self, kind: int, name: str) -> None:
+        """Note that a unit of limited use has been given away."""
+        if kind in self.specials:
+            self.specials[kind].pop(name, None)
+
+    def ready(self, kind: int, name: str, duration_ns: int) -> bool:
+        """Whether a free unit can do a job of that length now."""
+        unit = self.specials.get(kind, {}).get(name)
+        return unit is None or available_ns(unit, duration_ns) <= self.now_ns
+
+    def _cut(self, kind: int, amount: int, start_ns: int, end_ns: int) -> None:
+        if end_ns <= start_ns or end_ns <= self.now_ns:
+            return
+        line = self._lines.get(kind)
+        if start_ns <= self.now_ns:
+            self.free[kind] -= amount
+            if line is None:
+                self._started.setdefault(kind, []).append((end_ns, amount))
+            else:
+                line.take(amount, self.now_ns, end_ns)
+                # A line that rises everywhere does so still: what starts now only ends later.
+                if self._drop_ns[kind] != NEVER_NS and amount < 0:
+                    self._drop_ns[kind] = line.next_drop_ns()
+            return
+        line = self._line(kind)
+        line.take(amount, start_ns, end_ns)
+        if amount > 0:
+            self._drop_ns[kind] = min(self._drop_ns[kind], start_ns)
+        else:
+            self._drop_ns[kind] = line.next_drop_ns()
+
+    def _line(self, kind: int) -> Line:
+        line = self._lines.get(kind)
+        if line is None:
+            ends = self.floor.ends(kind, self.now_ns) + self._started.pop(kind, [])
+            line = self._lines[kind] = Line(self.now_ns, self.free[kind], ends)
+        return line
+
+    def _least(self, kind: int, start_ns: int, end_ns: int) -> int:
+        return self._line(kind).least(start_ns, end_ns)
+
+    def _available(self, kind: int, option: Option, start_ns: int, end_ns: int) -> int:
+        have = self._least(kind, start_ns, end_ns)
+        if have > 0 and kind in self.specials:
+            have -= self._short(kind, option.duration_ns, start_ns)
+        return have
+
+    def _short(self, kind: int, duration_ns: int, time_ns: int) -> int:
+        """Return how many idle units of a kind cannot do a job of that length yet at a time."""
+        special = self.specials.get(kind)
+        if not special:
+            return 0
+        return sum(available_ns(unit, duration_ns) > time_ns for unit in special.values())
+
+    def _order(self, part: Part) -> Sequence[int]:
+        kinds = part.kinds
+        if len(kinds) < 2 or not self._cost:
+            return kinds
+        known = self._ordered.get(kinds)
+        if known is None:
+            known = self._ordered[kinds] = sorted(kinds, key=self._cost.__getitem__)
+        return known
+
+    def _earliest_without_choice(self, option: Option) -> tuple[int, tuple[Entry, ...]] | None:
+        assert option.entries is not None
+        start_ns = self.now_ns
         while True:
-            free = frees[step]
-            for kind, count in demand:
-                if free[kind] < count:
-                    return None, step + 1
-            step += 1
-            if step == len(times_ns) or times_ns[step] >= end_ns:
-                return need.entries, first
-
-    def _cut(self, time_ns: int) -> int:
-        """Return the step that begins at the time, made if there is none."""
-        step = bisect_left(self._times_ns, time_ns)
-        if step == len(self._times_ns) or self._times_ns[step] != time_ns:
-            self._times_ns.insert(step, time_ns)
-            self._free.insert(step, self._free[step - 1].copy())
-        return step
+            before_ns = start_ns
+            for kind, amount in option.demand:
+                found_ns = self._line(kind).earliest(amount, option.duration_ns, start_ns)
+                if found_ns is None:
+                    return None
+                start_ns = found_ns
+            if start_ns == before_ns or len(option.demand) == 1:
+                return start_ns, option.entries

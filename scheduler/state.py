@@ -117,6 +117,8 @@ class Unit:
     ready_ns: int = 0
     # How long it could work if it began now: its charge, the time until its calibration expires.
     good_for_s: float = math.inf
+    # Its charge is so low that it goes on a charger when nobody needs it.
+    wants_charge: bool = False
     # When `good_for_s` will no longer bind, None if somebody must see to it first.
     renewed_ns: int | None = None
     # Hours it has worked: among like units the least worn goes first.
@@ -218,7 +220,7 @@ class Closure:
     cells: frozenset[str] = frozenset()
     zones: frozenset[str] = frozenset()
     venue: bool = False
-    # What runs there when it begins is ended, with its grace, for safety.
+    # What runs there is ended too, for safety; otherwise it may run out.
     stop_running: bool = False
 
 
@@ -375,5 +377,5 @@ class Config:
     preempt_after_s: float = 60.0
     runtime_min_s: float = 120.0
     preempt_period_s: float = 10.0
-    # An idle unit that could work less than this goes on a free charger.
-    charge_below_s: float = 1800.0
+    # Jobs beyond `flow_max_s` that hold a reservation in one decision: the bound of its cost in an overloaded venue.
+    due_max: int = 256

@@ -6,6 +6,7 @@ from palaestra import ids
 from scheduler import events, snapshot
 from scheduler.decide import decide
 from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_job
+from scheduler.standing import Standing
 from scheduler.state import Config, Grant
 from scheduler.writer import Command, Transaction
 
@@ -18,7 +19,7 @@ def cycle(config: Config, *, lease_ttl_s: float, runner_ready: bool) -> Command[
             return
         state = snapshot.load(tx.db, tx.now_ns, runner_ready=runner_ready)
         claims = {job.job: job.claim for job in state.jobs}
-        for grant in decide(state, config).grants:
+        for grant in decide(Standing.of(state), tx.now_ns, config).grants:
             _grant(tx, grant, claims[grant.job].duration_s, lease_ttl_s)
 
     return command

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from scheduler.decide import decide
+from scheduler.option import SLOTS
 from scheduler.replay.workload import TraceJob, Workload
+from scheduler.standing import Standing
 from scheduler.state import Claim, Config, Job, State, Unnamed, Vendor
 
 SECOND_NS = 1_000_000_000
@@ -31,7 +33,7 @@ def simulate(
 ) -> tuple[int, ...]:
     """Return the wait of each job of the workload [s], in its order. `progress` hears the share of ended jobs."""
     jobs = workload.jobs
-    queue: dict[int, Job] = {}
+    standing = Standing(State(0, vendors=(OWNER,), unnamed=Unnamed(workload.procs)))
     running: dict[int, _Running] = {}
     ends: list[tuple[int, int, int]] = []
     waits_s = [0] * len(jobs)
@@ -40,15 +42,10 @@ def simulate(
     def cycle(now_s: int) -> None:
         now_ns = now_s * SECOND_NS
         busy = [(run.planned_end_ns, run.job.procs) for run in running.values() if run.planned_end_ns > now_ns]
-        state = State(
-            now_ns,
-            vendors=(OWNER,),
-            jobs=tuple(queue.values()),
-            unnamed=Unnamed(workload.procs, tuple(busy)),
-        )
-        for grant in decide(state, config).grants:
+        standing.floor.set_pool(SLOTS, busy)
+        for grant in decide(standing, now_ns, config).grants:
             job = jobs[grant.job]
-            del queue[grant.job]
+            standing.withdraw(grant.job)
             waits_s[grant.job] = now_s - job.submit_s
             running[grant.job] = _Running(job, (now_s + job.requested_s) * SECOND_NS)
             heappush(ends, (now_s + job.run_s, job.job_id, grant.job))
@@ -61,7 +58,7 @@ def simulate(
         if submitted < len(jobs) and (not ends or jobs[submitted].submit_s <= ends[0][0]):
             job = jobs[submitted]
             claim = Claim(sim_slots=job.procs, duration_s=float(job.requested_s))
-            queue[submitted] = Job(submitted, OWNER.vendor, claim, create_ns=job.submit_s * SECOND_NS)
+            standing.submit(Job(submitted, OWNER.vendor, claim, create_ns=job.submit_s * SECOND_NS))
             submitted += 1
             if job.procs <= free_procs(job.submit_s):
                 cycle(job.submit_s)
@@ -69,9 +66,9 @@ def simulate(
             now_s, _, index = heappop(ends)
             del running[index]
             ended += 1
-            if queue:
+            if standing.queue:
                 cycle(now_s)
         if (submitted + ended) % PROGRESS_EVENTS == 0:
             progress(ended / len(jobs))
-    assert not queue, "every job fits the machine, so every job has run"
+    assert not standing.queue, "every job fits the machine, so every job has run"
     return tuple(waits_s)

@@ -13,6 +13,7 @@ from scheduler.explain import explain
 from scheduler.guard import caller
 from scheduler.identity import Role
 from scheduler.lifecycle import JobState
+from scheduler.standing import Standing
 
 LOG_BLOCK = 500
 WATCH_POLL_S = 5.0
@@ -72,7 +73,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
             return response
         now_ns = core.clock.now_ns()
         state = snapshot.load(core.read, now_ns, runner_ready=bool(core.runners))
-        reserved = [reservation.job for reservation in decide(state, core.config).reservations]
+        reserved = [reservation.job for reservation in decide(Standing.of(state), now_ns, core.config).reservations]
         explanation = explain(snapshot.job_of(row), state, reserved)
         response.summary = explanation.summary
         response.jobs_ahead = explanation.jobs_ahead

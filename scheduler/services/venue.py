@@ -7,9 +7,9 @@ from typing import Any
 from palaestra.errors import PalaestraError
 from palaestra.v1 import host_service_pb2, venue_pb2, venue_service_pb2, venue_service_pb2_grpc
 from scheduler import names, reading, resources, snapshot
+from scheduler.account import dominant_share
 from scheduler.commands import fleet
 from scheduler.core import Core
-from scheduler.decide import dominant_share
 from scheduler.guard import caller
 from scheduler.identity import Role
 from scheduler.state import State
@@ -226,8 +226,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
                     cell_s=row["cell_ms"] / 1000 + running[2],
                     episodes=row["episodes"],
                     jobs=row["jobs"],
-                    dominant_share=vendor.weight
-                    * dominant_share(vendor, vendor.held_units, vendor.held_slots, vendor.held_cells, totals),
+                    dominant_share=dominant_share(vendor.held_units, vendor.held_slots, vendor.held_cells, totals),
                 )
             )
         return usages

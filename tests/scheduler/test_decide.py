@@ -7,7 +7,6 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.decide import decide
 from scheduler.matching import cell_matches, choose, matches
 from scheduler.state import (
     Cell,
@@ -23,6 +22,7 @@ from scheduler.state import (
     UnitRequest,
     Vendor,
 )
+from tests.scheduler.deciding import decide
 
 MODELS = ("a", "b")
 VENDORS = ("x", "y", "z")

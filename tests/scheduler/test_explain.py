@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from hypothesis import given
 
-from scheduler.decide import decide
 from scheduler.explain import explain, impossible, unknown_selector
 from scheduler.state import Cell, CellRequest, Claim, Config, Job, SimSlot, State, Unit, UnitRequest, Vendor
+from tests.scheduler.deciding import decide
 from tests.scheduler.test_decide import venues
 
 ARMS = State(

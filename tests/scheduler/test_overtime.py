@@ -1,14 +1,16 @@
 """Planned starts: who may overtake a blocked job, and that nobody who does delays it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.decide import decide
-from scheduler.matching import Part, allocate, choose
-from scheduler.profile import Need, Profile
+from scheduler.floor import Floor
+from scheduler.matching import Entry, Part, allocate, choose
+from scheduler.option import Option, option
+from scheduler.profile import Profile
 from scheduler.state import (
     ALL,
     Backfill,
@@ -24,6 +26,7 @@ from scheduler.state import (
     Unnamed,
     Vendor,
 )
+from tests.scheduler.deciding import decide
 
 S = 1_000_000_000
 EASY = Config(0.0, 1, Backfill.QUEUE, math.inf, Order.SUBMIT)
@@ -148,24 +151,34 @@ def test_no_reservation_moves_when_what_was_granted_runs(
     assert again.reservations == first.reservations
 
 
+def pools(free: Sequence[int], ends: Sequence[tuple[int, int, int]]) -> Profile:
+    """Return the profile from 0 on of a venue with three pools, given what is free and (end, pool, count) in use."""
+    busy = [tuple((end, count) for end, kind, count in ends if kind == pool) for pool in range(3)]
+    told = [Unnamed(free[pool] + sum(count for _, count in busy[pool]), busy[pool]) for pool in range(3)]
+    return Profile(Floor((), (), (), told[0], told[1], told[2], frozenset(), frozenset()), 0)
+
+
+def counted(parts: Sequence[Part], length: int) -> Option:
+    return option(Option(tuple(parts), 0, length))
+
+
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(1, 9)), max_size=9), counts, st.integers(1, 60))
 def test_the_earliest_start_is_the_first_moment_from_which_there_is_enough_for_the_whole_time(
     ends: list[tuple[int, int]], wanted: int, length: int
 ) -> None:
     """Against a plain count second by second, with a piece cut out in between."""
-    profile = Profile(0, [10], [(end, 0, count) for end, count in ends])
-    need = Need.of([Part((0,), wanted)])
-    cut = Need.of([Part((0,), 4)])
-    profile.take(cut.entries or (), 7, 23)
+    profile = pools([10, 0, 0], [(end, 0, count) for end, count in ends])
+    need = counted([Part((0,), wanted)], length)
+    profile.take([Entry(0, 0, 4)], 7, 23)
 
     def free(time: int) -> int:
         return 10 + sum(count for end, count in ends if end <= time) - 4 * (7 <= time < 23)
 
     fitting = [t for t in range(80) if all(free(u) >= wanted for u in range(t, t + length))]
-    found = profile.earliest(need, length)
+    found = profile.earliest(need)
 
     assert (found[0] if found else None) == (fitting[0] if fitting else None)
-    assert (profile.now(need, length) is not None) == (0 in fitting)
+    assert (profile.start(need) is not None) == (0 in fitting)
 
 
 kinds = st.lists(st.integers(0, 2), min_size=1, max_size=3, unique=True).map(tuple)
@@ -184,22 +197,23 @@ def test_a_claim_with_a_choice_is_planned_as_early_as_counting_every_second_woul
     length: int,
 ) -> None:
     """Another claim is planned before; then each start is tried against the least that its seconds leave."""
-    profile = Profile(0, free, ends)
+    profile = pools(free, ends)
     table = [
         [free[k] + sum(n for end, kind, n in ends if kind == k and end <= t) for k in range(3)] for t in range(120)
     ]
-    earlier = profile.earliest(Need.of(other), cut)
+    earlier = profile.earliest(counted(other, cut))
     if earlier is not None:
         profile.take(earlier[1], earlier[0], earlier[0] + cut)
         for entry in earlier[1]:
             for second in range(earlier[0], earlier[0] + cut):
                 table[second][entry.kind] -= entry.amount
-    need = Need.of(wanted)
+    need = counted(wanted, length)
 
     def fits_from(start: int) -> bool:
-        return need.within([min(column) for column in zip(*table[start : start + length], strict=True)]) is not None
+        least = [min(column) for column in zip(*table[start : start + length], strict=True)]
+        return need.within(least.__getitem__, lambda part: part.kinds) is not None
 
-    found = profile.earliest(need, length)
+    found = profile.earliest(need)
     assert min(min(row) for row in table) >= 0
     assert (found[0] if found else None) == next((t for t in range(90) if fits_from(t)), None)
 

@@ -1,0 +1,104 @@
+"""The tree of vendors, their groups and projects, with what each holds."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from scheduler.state import Vendor
+
+
+@dataclass(slots=True)
+class Holding:
+    """Units, slots, cells and leases of one account, its children's included."""
+
+    units: int = 0
+    slots: int = 0
+    cells: int = 0
+    leases: int = 0
+
+    def add(self, amounts: tuple[int, int, int], leases: int) -> None:
+        units, slots, cells = amounts
+        self.units += units
+        self.slots += slots
+        self.cells += cells
+        self.leases += leases
+
+    def copy(self) -> "Holding":
+        return Holding(self.units, self.slots, self.cells, self.leases)
+
+
+@dataclass(slots=True)
+class Accounts:
+    """All accounts by name. `chains`: of each, itself and what stands above it, the root excluded."""
+
+    vendors: dict[str, Vendor] = field(default_factory=dict)
+    chains: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    holdings: dict[str, Holding] = field(default_factory=dict)
+    # Names with a finite limit somewhere: all others need not be looked at for it.
+    limited: set[str] = field(default_factory=set)
+    # Ranks between brothers, as far as they have been asked for.
+    _ranks: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, vendors: Iterable[Vendor]) -> "Accounts":
+        """Return the accounts of a tree. Raises ValueError for an unknown parent or a cycle."""
+        accounts = cls()
+        accounts.vendors = {vendor.vendor: vendor for vendor in vendors}
+        for name in accounts.vendors:
+            accounts.chains[name] = _chain(name, accounts.vendors)
+            accounts.holdings[name] = Holding()
+            if any(_is_limited(accounts.vendors[link]) for link in accounts.chains[name]):
+                accounts.limited.add(name)
+        for vendor in accounts.vendors.values():
+            amounts = (vendor.held_units, vendor.held_slots, vendor.held_cells)
+            accounts.hold(vendor.vendor, amounts, vendor.leases)
+        return accounts
+
+    def hold(self, name: str, amounts: tuple[int, int, int], leases: int = 1) -> None:
+        """Add what a lease holds to its account and all above it."""
+        for link in self.chains[name]:
+            self.holdings[link].add(amounts, leases)
+            self._ranks.pop(link, None)
+
+    def rank(self, name: str, totals: tuple[int, int, int]) -> tuple[int, float]:
+        """Return the place of an account among its brothers, `totals` being what the venue has.
+
+        Those below what they are guaranteed come first; then the smaller weighted share.
+        """
+        known = self._ranks.get(name)
+        if known is None:
+            known = self._ranks[name] = rank(self.vendors[name], self.holdings[name], totals)
+        return known
+
+
+def rank(vendor: Vendor, held: Holding, totals: tuple[int, int, int]) -> tuple[int, float]:
+    """Return an account's place among its brothers if it holds so much."""
+    guarantee = vendor.guarantee
+    below = held.units < guarantee.units or held.slots < guarantee.slots or held.cells < guarantee.cells
+    share = dominant_share(held.units, held.slots, held.cells, totals) + vendor.used_share
+    return int(not below), share / vendor.weight
+
+
+def dominant_share(units: int, slots: int, cells: int, totals: tuple[int, int, int]) -> float:
+    """Return the largest of the shares of units, slots and cells."""
+    of_units, of_slots, of_cells = totals
+    return max(units / (of_units or 1), slots / (of_slots or 1), cells / (of_cells or 1))
+
+
+def _chain(name: str, vendors: Mapping[str, Vendor]) -> tuple[str, ...]:
+    chain: list[str] = []
+    while name:
+        if name in chain:
+            raise ValueError(f"the accounts {' -> '.join([*chain, name])} are a cycle")
+        if name not in vendors:
+            raise ValueError(f"account {chain[-1] if chain else name!r} stands under {name!r}, which does not exist")
+        chain.append(name)
+        name = vendors[name].parent
+    return tuple(chain)
+
+
+def _is_limited(vendor: Vendor) -> bool:
+    infinite = float("inf")
+    return (
+        min(vendor.limit.units, vendor.limit.slots, vendor.limit.cells, vendor.starts_left, vendor.leases_max)
+        < infinite
+    )

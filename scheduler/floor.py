@@ -1,0 +1,304 @@
+"""What a venue has, by kind, and what of it is free.
+
+Units, cells and slots that no waiting claim can tell apart are one kind: planning works on counts by kind, so its cost
+does not grow with the number of units. Names are given out only when a claim starts.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from scheduler.line import NEVER_NS
+from scheduler.matching import Part, cell_matches, matches
+from scheduler.option import CHARGERS, SEATS, SLOTS, Option, option
+from scheduler.state import Cell, Claim, Closure, Placement, SimSlot, Unit, Unnamed
+
+
+class Floor:
+    """The kinds of a venue, their free names in the order in which they are given out, and when the others are free."""
+
+    def __init__(
+        self, units: Iterable[Unit], cells: Iterable[Cell], slots: Iterable[SimSlot], unnamed: Unnamed, seats: Unnamed,
+        chargers: Unnamed, exclusive_zones: frozenset[str], named: frozenset[str],
+    ) -> None:  # fmt: skip
+        """Units and cells that are `named` by a claim are a kind each, so that it can be told where they are."""
+        self.free: list[list[tuple[float, str]]] = [[], [], []]
+        self.busy: list[dict[str, int | None]] = [{}, {}, {}]
+        # Of slots, seats and chargers, what is told by number alone: free, and in use until when.
+        self.pool_free = [unnamed.count, seats.count, chargers.count]
+        self.pool_busy: list[list[tuple[int, int]]] = [[], [], []]
+        self.capacity = [unnamed.count, seats.count, chargers.count]
+        # Free units that rest, are charged or could not work for long, by kind.
+        self.special: dict[int, dict[str, Unit]] = {}
+        self.units: dict[str, Unit] = {}
+        self.cells: dict[str, Cell] = {}
+        self.kind_of: dict[str, int] = {}
+        self._unit_kinds: dict[int, Unit] = {}
+        self._cell_kinds: dict[int, Cell] = {}
+        self._token_of: dict[int, int] = {}
+        # What the kinds are, in order: floors of equal signatures have equal kinds.
+        self.signatures: list[object] = []
+        # A cell and a unit may have the same name.
+        self._cell_kind_of: dict[str, int] = {}
+        for pool, told in ((SLOTS, unnamed), (SEATS, seats), (CHARGERS, chargers)):
+            for end_ns, count in told.busy:
+                self.hold_pool(pool, end_ns, count)
+        for slot in sorted(slots, key=lambda slot: slot.slot):
+            self._add(SLOTS, slot.slot, 0.0, slot.free, slot.end_ns)
+        self._add_units(units, named)
+        self._add_cells(cells, exclusive_zones, named)
+
+    def contents(
+        self,
+    ) -> tuple[tuple[Unit, ...], tuple[Cell, ...], tuple[SimSlot, ...], Unnamed, Unnamed, Unnamed]:
+        """Return units, cells, slots, and the pools of slots, seats and chargers, as they are now."""
+        units = tuple(
+            replace(unit, free=unit.unit not in self.busy[self.kind_of[unit.unit]], end_ns=self._end_ns(unit.unit))
+            if unit.usable
+            else unit
+            for unit in self.units.values()
+        )
+        cells = tuple(
+            replace(cell, free=cell.cell not in busy, end_ns=busy.get(cell.cell))
+            for cell in self.cells.values()
+            for busy in [self.busy[self._cell_kind_of[cell.cell]]]
+        )
+        slots = [SimSlot(name) for _, name in self.free[SLOTS]]
+        slots += [SimSlot(name, False, end_ns) for name, end_ns in self.busy[SLOTS].items()]
+        named = len(self.free[SLOTS]) + len(self.busy[SLOTS])
+        pools = [
+            Unnamed(self.capacity[pool] - (named if pool == SLOTS else 0), tuple(self.pool_busy[pool]))
+            for pool in (SLOTS, SEATS, CHARGERS)
+        ]
+        return units, cells, tuple(slots), pools[0], pools[1], pools[2]
+
+    def counts(self) -> list[int]:
+        """Return what is free by kind, whatever it is good for."""
+        counts = [len(names) for names in self.free]
+        for pool, free in enumerate(self.pool_free):
+            counts[pool] += free
+        return counts
+
+    def ends(self, kind: int, now_ns: int) -> list[tuple[int, int]]:
+        """Return (end_ns, count) of what is in use.
+
+        What should have ended, or nobody knows when it will, may end at any moment: so it is not lent out until then.
+        """
+        soon_ns = now_ns + 1
+        ends = [(soon_ns if end_ns is None or end_ns < soon_ns else end_ns, 1) for end_ns in self.busy[kind].values()]
+        if kind < len(self.pool_busy):
+            ends += [(max(end_ns, soon_ns), count) for end_ns, count in self.pool_busy[kind]]
+        return ends
+
+    def is_cell(self, kind: int) -> bool:
+        """Whether the kind is one of cells."""
+        return kind in self._cell_kinds
+
+    def kinds_of_cell(self, cell: str) -> list[int]:
+        """Return the kind of a cell, and with it the token of its zone if that is exclusive."""
+        kind = self._cell_kind_of[cell]
+        token = self._token_of.get(kind)
+        return [kind] if token is None else [kind, token]
+
+    def zone_of(self, kind: int) -> str:
+        """Return the zone of a kind of units."""
+        return self._unit_kinds[kind].zone
+
+    def hold(self, kind: int, name: str, end_ns: int | None) -> None:
+        """Take a free name away until `end_ns`, a cell together with its exclusive zone."""
+        names = self.free[kind]
+        # Names are given out from the front.
+        del names[0 if names[0][1] == name else bisect_left(names, (self._wear_h(kind, name), name))]
+        self.busy[kind][name] = end_ns
+        if kind in self.special:
+            self.special[kind].pop(name, None)
+            if not self.special[kind]:
+                del self.special[kind]
+        token = self._token_of.get(kind)
+        # A zone may have become exclusive while two of its cells were in use.
+        if token is not None and self.free[token]:
+            self.hold(token, self.free[token][0][1], end_ns)
+
+    def release(self, kind: int, name: str) -> None:
+        """Give a name back."""
+        del self.busy[kind][name]
+        insort(self.free[kind], (self._wear_h(kind, name), name))
+        unit = self.units.get(name) if kind in self._unit_kinds else None
+        if unit is not None and _is_special(unit):
+            self.special.setdefault(kind, {})[name] = unit
+        token = self._token_of.get(kind)
+        if token is not None and not any(self.busy[other] for other, its in self._token_of.items() if its == token):
+            self.release(token, next(iter(self.busy[token])))
+
+    def hold_unit(self, name: str, end_ns: int | None) -> None:
+        """Take a unit away until `end_ns`."""
+        self.hold(self.kind_of[name], name, end_ns)
+
+    def release_unit(self, name: str) -> None:
+        """Give a unit back."""
+        self.release(self.kind_of[name], name)
+
+    def hold_cell(self, name: str, end_ns: int | None) -> None:
+        """Take a cell away until `end_ns`, and with it its exclusive zone."""
+        self.hold(self._cell_kind_of[name], name, end_ns)
+
+    def release_cell(self, name: str) -> None:
+        """Give a cell back."""
+        self.release(self._cell_kind_of[name], name)
+
+    def hold_pool(self, pool: int, end_ns: int, count: int) -> None:
+        """Take so many slots, seats or chargers away."""
+        self.pool_free[pool] -= count
+        insort(self.pool_busy[pool], (end_ns, count))
+
+    def set_pool(self, pool: int, busy: Iterable[tuple[int, int]]) -> None:
+        """Let exactly so many be in use until then."""
+        self.pool_free[pool] += sum(count for _, count in self.pool_busy[pool])
+        self.pool_busy[pool] = sorted(busy)
+        self.pool_free[pool] -= sum(count for _, count in self.pool_busy[pool])
+
+    def release_pool(self, pool: int, end_ns: int, count: int) -> None:
+        """Give so many of those that were taken until `end_ns` back."""
+        self.pool_free[pool] += count
+        held = self.pool_busy[pool]
+        del held[bisect_left(held, (end_ns, count))]
+
+    def options(self, claim: Claim) -> tuple[Option, ...]:
+        """Return the ways to meet a claim, the preferred first. None of them need be possible."""
+        found: list[Option] = []
+        for place, one in enumerate((claim, *claim.alternatives)):
+            found += self._options(one, place)
+        return tuple(found)
+
+    def closed_kinds(self, closure: Closure) -> frozenset[int]:
+        """Return the kinds that a closure takes away."""
+        if closure.venue:
+            return frozenset(range(len(self.free)))
+        names = [(self.kind_of, closure.units), (self._cell_kind_of, closure.cells)]
+        kinds = {kind_of[name] for kind_of, closed in names for name in closed if name in kind_of}
+        kinds |= {kind for kind, unit in self._unit_kinds.items() if unit.zone in closure.zones}
+        return frozenset(kinds | {kind for kind, cell in self._cell_kinds.items() if cell.zone in closure.zones})
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """Units, slots and cells that the venue has, in order or not."""
+        return len(self.units), self.capacity[SLOTS], len(self.cells)
+
+    def _options(self, claim: Claim, place: int) -> list[Option]:
+        kinds = [
+            tuple(kind for kind, unit in self._unit_kinds.items() if matches(request, unit)) for request in claim.units
+        ]
+        others: list[Part] = []
+        if claim.sim_slots:
+            others.append(Part((SLOTS,), claim.sim_slots))
+        if claim.cell is not None:
+            asked = claim.cell
+            others.append(Part(tuple(kind for kind, cell in self._cell_kinds.items() if cell_matches(asked, cell)), 1))
+        if claim.seats:
+            others.append(Part((SEATS,), claim.seats))
+        if claim.chargers:
+            others.append(Part((CHARGERS,), claim.chargers))
+        growth = tuple(max(0, request.count_max - request.count) for request in claim.units)
+        bare = Option(
+            (),
+            len(claim.units),
+            int(claim.duration_s * 1e9),
+            place,
+            growth if any(growth) else (),
+            token_of=self._token_of if claim.cell is not None and self._token_of else None,
+            amounts=(sum(r.count for r in claim.units), claim.sim_slots, int(claim.cell is not None)),
+        )
+
+        def with_kinds(chosen: Sequence[tuple[int, ...]], zone_of: dict[int, str] | None = None) -> Option:
+            units = [Part(fit, request.count) for fit, request in zip(chosen, claim.units, strict=True)]
+            return option(_with(bare, (*units, *others), zone_of))
+
+        if claim.placement is Placement.TOGETHER and claim.units:
+            zones = sorted({self.zone_of(kind) for fit in kinds for kind in fit})
+            return [with_kinds([tuple(k for k in fit if self.zone_of(k) == zone) for fit in kinds]) for zone in zones]
+        if claim.placement is Placement.APART and claim.units:
+            return [with_kinds(kinds, {kind: self.zone_of(kind) for fit in kinds for kind in fit})]
+        return [with_kinds(kinds)]
+
+    def _add_units(self, units: Iterable[Unit], named: frozenset[str]) -> None:
+        groups: dict[tuple[object, ...], list[Unit]] = {}
+        for unit in units:
+            self.units[unit.unit] = unit
+            if unit.usable:
+                groups.setdefault(_signature(unit, named), []).append(unit)
+        # Kinds in an order that depends on what there is alone, for ties are broken by it.
+        for signature in sorted(groups, key=repr):
+            kind = self._new_kind(signature)
+            self._unit_kinds[kind] = groups[signature][0]
+            for unit in sorted(groups[signature], key=lambda unit: (unit.wear_h, unit.unit)):
+                self.kind_of[unit.unit] = kind
+                self._add(kind, unit.unit, unit.wear_h, unit.free, unit.end_ns)
+                if unit.free and _is_special(unit):
+                    self.special.setdefault(kind, {})[unit.unit] = unit
+
+    def _add_cells(self, cells: Iterable[Cell], exclusive_zones: frozenset[str], named: frozenset[str]) -> None:
+        groups: dict[tuple[object, ...], list[Cell]] = {}
+        for cell in cells:
+            self.cells[cell.cell] = cell
+            own_name = cell.cell if cell.cell in named else ""
+            groups.setdefault((cell.scenario, cell.level, cell.zone, own_name), []).append(cell)
+        tokens: dict[str, int] = {}
+        for zone in sorted(exclusive_zones & {cell.zone for cell in self.cells.values()}):
+            tokens[zone] = self._new_kind(("exclusive zone", zone))
+            self._add(tokens[zone], zone, 0.0, True, None)
+        for signature in sorted(groups):
+            kind = self._new_kind(signature)
+            self._cell_kinds[kind] = groups[signature][0]
+            zone = groups[signature][0].zone
+            if zone in tokens:
+                self._token_of[kind] = tokens[zone]
+            for cell in sorted(groups[signature], key=lambda cell: cell.cell):
+                self._cell_kind_of[cell.cell] = kind
+                self._add(kind, cell.cell, 0.0, cell.free, cell.end_ns)
+                if not cell.free and zone in tokens and self.free[tokens[zone]]:
+                    self.hold(tokens[zone], zone, cell.end_ns)
+
+    def _new_kind(self, signature: object) -> int:
+        self.signatures.append(signature)
+        self.free.append([])
+        self.busy.append({})
+        self.capacity.append(0)
+        return len(self.free) - 1
+
+    def _add(self, kind: int, name: str, wear_h: float, free: bool, end_ns: int | None) -> None:
+        self.capacity[kind] += 1
+        if free:
+            insort(self.free[kind], (wear_h, name))
+        else:
+            self.busy[kind][name] = end_ns
+
+    def _end_ns(self, unit: str) -> int | None:
+        return self.busy[self.kind_of[unit]].get(unit)
+
+    def _wear_h(self, kind: int, name: str) -> float:
+        return self.units[name].wear_h if kind in self._unit_kinds else 0.0
+
+
+def available_ns(unit: Unit, duration_ns: int) -> int:
+    """Return from when an idle unit can do a job of that length; 0: it can now; NEVER_NS: somebody must see to it."""
+    if unit.good_for_s * 1e9 >= duration_ns:
+        return unit.ready_ns
+    return NEVER_NS if unit.renewed_ns is None else max(unit.ready_ns, unit.renewed_ns)
+
+
+def _is_special(unit: Unit) -> bool:
+    return unit.ready_ns > 0 or unit.good_for_s != float("inf")
+
+
+def _signature(unit: Unit, named: frozenset[str]) -> tuple[object, ...]:
+    return (
+        unit.robot_model, unit.robot_class, unit.maker, unit.zone, unit.joint_count, unit.payload_kg,
+        unit.end_effector, tuple(sorted(unit.sensors)), unit.firmware, tuple(sorted(unit.labels.items())),
+        unit.unit if unit.unit in named else "",
+    )  # fmt: skip
+
+
+def _with(bare: Option, parts: tuple[Part, ...], zone_of: dict[int, str] | None) -> Option:
+    return Option(
+        parts, bare.unit_parts, bare.duration_ns, bare.alternative, bare.growth, zone_of, bare.token_of, bare.amounts
+    )

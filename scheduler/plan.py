@@ -1,0 +1,240 @@
+"""What one decision has given and planned so far."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from scheduler.matching import Entry
+from scheduler.option import CHARGERS, SEATS, SLOTS, Option
+from scheduler.profile import Profile
+from scheduler.standing import Standing
+from scheduler.state import Booking, Decisions, Grant, Job, Preemption, Reservation
+
+Amounts = tuple[int, int, int]
+# Closures further away than this bind nobody: no claim is that long.
+HORIZON_NS = 8 * 86_400 * 1_000_000_000
+
+
+@dataclass(slots=True)
+class _Held:
+    """A booking with what it still holds."""
+
+    booking: Booking
+    entries: tuple[Entry, ...]
+
+
+class Plan:
+    """Grants and reservations in the making, over a profile of their own: the standing is not changed."""
+
+    def __init__(self, standing: Standing, now_ns: int) -> None:
+        self.now_ns = now_ns
+        self.standing = standing
+        self.floor = standing.floor
+        self.profile = Profile(self.floor, now_ns)
+        self.granted: set[int] = set()
+        self.reservations: list[Reservation] = []
+        self.preemptions: tuple[Preemption, ...] = ()
+        # Bookings whose time has come and that do not find what they need.
+        self.unserved: list[Booking] = []
+        self._grants: list[Grant] = []
+        self._feasible: dict[int, list[Option]] = {}
+        self._possible: dict[int, bool] = {}
+        self._names: dict[int, list[str]] = {}
+        self._held: dict[str, _Held] = {}
+
+    def decisions(self) -> Decisions:
+        return Decisions(tuple(self._grants), tuple(self.reservations), self.preemptions, self._charges())
+
+    def close_and_book(self) -> None:
+        """Cut closures and bookings out of the time to come."""
+        standing, now_ns = self.standing, self.now_ns
+        for closure in standing.closures:
+            if now_ns < closure.end_ns and closure.start_ns < now_ns + HORIZON_NS:
+                self.profile.close(self.floor.closed_kinds(closure), closure.start_ns, closure.end_ns)
+        for booking in sorted(standing.bookings, key=lambda b: (b.start_ns, b.booking)):
+            if booking.end_ns <= now_ns:
+                continue
+            start_ns = max(booking.start_ns, now_ns)
+            entries = self._entries_of(booking, start_ns)
+            if entries is not None:
+                self.profile.take(entries, start_ns, booking.end_ns)
+                self._held[booking.booking] = _Held(booking, entries)
+            elif booking.start_ns <= now_ns:
+                self.unserved.append(booking)
+
+    def outlook(self) -> Sequence[int]:
+        """Return the shapes that could start as far as free counts tell."""
+        outlook = self.standing.outlook
+        self._feasible = outlook.feasible(self.profile.free)
+        if self._feasible:
+            longing = outlook.longing(self.standing.queue.shapes)
+            self.profile.prefer([n // max(1, have) for n, have in zip(longing, self.floor.capacity, strict=True)])
+        return list(self._feasible)
+
+    def options(self, shape: int) -> tuple[Option, ...]:
+        """Return all options of a shape."""
+        return self.standing.outlook.options[shape]
+
+    def possible(self, shape: int) -> bool:
+        """Whether the shape could start if only the running leases ended."""
+        known = self._possible.get(shape)
+        if known is None:
+            known = self._possible[shape] = any(self.profile.possible(option) for option in self.options(shape))
+        return known
+
+    def start(
+        self, job: Job, shape: int, allowed: Callable[[Amounts], bool] | None = None
+    ) -> tuple[Amounts | None, bool]:
+        """Start the job if that delays nothing planned.
+
+        Returns what it then holds, or None, and whether the same is true of everybody's jobs of the shape.
+        """
+        everybody = True
+        for option in self._feasible.get(shape, ()):
+            if allowed is not None and not allowed(option.amounts):
+                everybody = False
+                continue
+            entries = self.profile.start(option)
+            if entries is None:
+                continue
+            if option.growth:
+                option, entries = self._grown(option, entries, allowed)
+            self._grant(job, option, entries)
+            return option.amounts, True
+        return None, everybody
+
+    def reserve(self, job: Job, shape: int) -> None:
+        """Plan the job's start, if it can ever start with what is in order; an earlier alternative is preferred."""
+        best: tuple[int, tuple[Entry, ...], Option] | None = None
+        for option in self.options(shape):
+            planned = self.profile.earliest(option)
+            if planned is not None and (best is None or planned[0] < best[0]):
+                best = (*planned, option)
+        if best is not None:
+            start_ns, entries, option = best
+            self.profile.take(entries, start_ns, start_ns + option.duration_ns)
+            self.reservations.append(Reservation(job.job, start_ns))
+
+    def open_bookings(self) -> list[Booking]:
+        """Return the bookings whose time it is, the earliest first."""
+        return [held.booking for held in self._held.values() if held.booking.start_ns <= self.now_ns]
+
+    def start_booked(self, booking: Booking, job: Job) -> Amounts | None:
+        """Start a job with what its booking holds, if that suffices until the job's end; return what it holds then."""
+        held = self._held[booking.booking]
+        amount_of: dict[int, int] = {}
+        for entry in held.entries:
+            amount_of[entry.kind] = amount_of.get(entry.kind, 0) + entry.amount
+        for option in self.floor.options(job.claim):
+            if self.now_ns + option.duration_ns > booking.end_ns:
+                continue
+            entries = option.within(lambda kind: amount_of.get(kind, 0), lambda part: part.kinds)
+            if entries is None or not all(
+                self._fit_for(entry.kind, entry.amount, option.duration_ns) for entry in entries
+            ):
+                continue
+            self.profile.give_back(held.entries, self.now_ns, booking.end_ns)
+            held.entries = _without(held.entries, entries)
+            self._grant(job, option, entries)
+            self.profile.take(held.entries, self.now_ns, booking.end_ns)
+            return option.amounts
+        return None
+
+    def _entries_of(self, booking: Booking, start_ns: int) -> tuple[Entry, ...] | None:
+        """Return what the booking still needs, in kinds; None if that is not to be had."""
+        for option in self.floor.options(booking.claim)[:1]:
+            entries = self.profile.at(option.reduced(booking.held), start_ns, booking.end_ns)
+            if entries is not None:
+                return entries
+        return None
+
+    def _fit_for(self, kind: int, amount: int, duration_ns: int) -> bool:
+        names = self._free_names(kind) if kind > CHARGERS else []
+        return kind <= CHARGERS or sum(self.profile.ready(kind, name, duration_ns) for name in names) >= amount
+
+    def _grown(
+        self, option: Option, entries: tuple[Entry, ...], allowed: Callable[[Amounts], bool] | None
+    ) -> tuple[Option, tuple[Entry, ...]]:
+        """Return the largest size of a moldable option that can start, by bisection: a larger one needs all of a
+        smaller one."""
+        low, high = 0, max(option.growth)
+        best = (option, entries)
+        while low < high:
+            step = (low + high + 1) // 2
+            larger = option.grown(step)
+            found = self.profile.start(larger) if allowed is None or allowed(larger.amounts) else None
+            if found is None:
+                high = step - 1
+            else:
+                low, best = step, (larger, found)
+        return best
+
+    def _grant(self, job: Job, option: Option, entries: tuple[Entry, ...]) -> None:
+        self.profile.take(entries, self.now_ns, self.now_ns + option.duration_ns)
+        units: list[str] = []
+        slots: list[str] = []
+        cell: str | None = None
+        count_of = {SLOTS: 0, SEATS: 0, CHARGERS: 0}
+        for entry in sorted(entries):
+            if entry.part < option.unit_parts:
+                units += self._take_units(entry.kind, entry.amount, option.duration_ns, job.setup)
+            elif entry.kind == SLOTS:
+                names = self._free_names(SLOTS)
+                slots += names[: entry.amount]
+                count_of[SLOTS] += entry.amount - len(slots)
+                del names[: entry.amount]
+            elif entry.kind in count_of:
+                count_of[entry.kind] += entry.amount
+            elif self.floor.is_cell(entry.kind):
+                cell = self._free_names(entry.kind).pop(0)
+        self.granted.add(job.job)
+        self._grants.append(
+            Grant(job.job, job.vendor, tuple(units), tuple(slots), cell, count_of[SLOTS], count_of[SEATS],
+                  count_of[CHARGERS], option.alternative)
+        )  # fmt: skip
+
+    def _take_units(self, kind: int, count: int, duration_ns: int, setup: str) -> list[str]:
+        """Give out units of a kind: those already set up for the job, then the least worn."""
+        names = self._free_names(kind)
+        if kind not in self.profile.specials and not setup:
+            taken = names[:count]
+            del names[:count]
+            return taken
+        units = self.floor.units
+        fit = [name for name in names if self.profile.ready(kind, name, duration_ns)]
+        if setup:
+            fit.sort(key=lambda name: units[name].setup != setup)
+        taken = fit[:count]
+        for name in taken:
+            names.remove(name)
+            self.profile.forget_unit(kind, name)
+        return taken
+
+    def _free_names(self, kind: int) -> list[str]:
+        names = self._names.get(kind)
+        if names is None:
+            names = self._names[kind] = [name for _, name in self.floor.free[kind]]
+        return names
+
+    def _charges(self) -> tuple[str, ...]:
+        """Return the idle units that need a charge, the emptiest first, as far as chargers are free now."""
+        hungry = [
+            (unit.good_for_s, unit.unit)
+            for kind, units in self.profile.specials.items()
+            for unit in units.values()
+            if unit.wants_charge and unit.ready_ns <= self.now_ns
+        ]
+        return tuple(name for _, name in sorted(hungry)[: max(0, self.profile.free[CHARGERS])])
+
+
+def _without(entries: Sequence[Entry], taken: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Return the entries less what is taken, kind by kind."""
+    gone: dict[int, int] = {}
+    for entry in taken:
+        gone[entry.kind] = gone.get(entry.kind, 0) + entry.amount
+    left = []
+    for entry in entries:
+        less = min(entry.amount, gone.get(entry.kind, 0))
+        gone[entry.kind] = gone.get(entry.kind, 0) - less
+        if entry.amount > less:
+            left.append(entry._replace(amount=entry.amount - less))
+    return tuple(left)

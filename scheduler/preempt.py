@@ -1,0 +1,195 @@
+"""Which leases to end early, and for whom: only to honour a guarantee, a booking, or safety.
+
+Guarantee: an account that holds less than it is guaranteed, with a job waiting that would not take it beyond, gets back
+what others have borrowed: leases of accounts that hold more than they are guaranteed, and only so many that these keep
+their own guarantee. So nobody can be preempted by the one that it has preempted. Victims are those whose end loses
+least: low priority first, then least work since the start or checkpoint, then the latest start; a second pass puts
+back those that turn out not to be needed. Young leases are left alone, and rounds keep a distance in time.
+"""
+
+from collections.abc import Iterable
+from itertools import islice
+
+from scheduler.account import Accounts, Holding
+from scheduler.option import CHARGERS, SEATS, SLOTS, Option
+from scheduler.plan import Plan
+from scheduler.standing import Standing
+from scheduler.state import Amounts, Booking, Cause, Config, Job, Lease, Preemption
+from scheduler.turns import AgeTurns, FairTurns
+
+# Jobs for which victims are sought in one decision: each takes a look at every lease.
+TRIED = 4
+
+
+def preemptions(
+    standing: Standing, plan: Plan, turns: FairTurns | AgeTurns, now_ns: int, config: Config
+) -> tuple[Preemption, ...]:
+    """Return the leases to end, after what the plan has granted and reserved."""
+    found = list(_for_safety(standing, plan, now_ns))
+    chosen = {preemption.lease for preemption in found}
+    if now_ns - standing.preempted_ns < config.preempt_period_s * 1e9:
+        return tuple(found)
+    for booking in plan.unserved:
+        waiting = standing.queue.booked.get(booking.booking)
+        if waiting and not found:
+            option = plan.floor.options(booking.claim)[0].reduced(booking.held)
+            victims = _victims(option, standing, plan, now_ns, config, booking=booking)
+            found += [Preemption(lease, Cause.BOOKING, waiting[0][-1]) for lease in victims if lease not in chosen]
+    if found or isinstance(turns, AgeTurns):
+        return tuple(found)
+    for job, option in islice(_guaranteed(standing, plan, turns, now_ns, config), TRIED):
+        victims = _victims(option, standing, plan, now_ns, config, accounts=standing.accounts, turns=turns, job=job)
+        if victims:
+            return tuple(Preemption(lease, Cause.GUARANTEE, job.job) for lease in victims)
+    return ()
+
+
+def _for_safety(standing: Standing, plan: Plan, now_ns: int) -> Iterable[Preemption]:
+    closed: set[int] = set()
+    for closure in standing.closures:
+        if closure.stop_running and closure.start_ns <= now_ns < closure.end_ns:
+            closed |= plan.floor.closed_kinds(closure)
+    if closed:
+        for lease in sorted(standing.leases.values(), key=lambda lease: lease.lease):
+            if not lease.ending and not closed.isdisjoint(_held_by(lease, plan)):
+                yield Preemption(lease.lease, Cause.SAFETY)
+
+
+def _guaranteed(
+    standing: Standing, plan: Plan, turns: FairTurns, now_ns: int, config: Config
+) -> Iterable[tuple[Job, Option]]:
+    """Yield the jobs that have waited long enough for what their accounts are guaranteed, the oldest first."""
+    accounts, queue = standing.accounts, standing.queue
+    candidates: list[tuple[int, int, int]] = []
+    for leaf, heads in queue.heads_of.items():
+        if not any(_short_of_guarantee(accounts, turns, link) for link in accounts.chains[leaf]):
+            continue
+        for key, shape in heads:
+            if key[-1] in plan.granted:
+                left = (later for later in queue.shapes[shape].of_vendor[leaf] if later[-1] not in plan.granted)
+                key = next(left, ())
+            if key:
+                candidates.append((key[-2], key[-1], shape))
+    for create_ns, job_id, shape in sorted(candidates):
+        if now_ns - create_ns < config.preempt_after_s * 1e9:
+            return
+        job = queue.jobs[job_id]
+        for option in plan.options(shape):
+            if plan.profile.possible(option) and _inside_guarantee(accounts, turns, job.vendor, option.amounts):
+                yield job, option
+                break
+
+
+def _short_of_guarantee(accounts: Accounts, turns: FairTurns, name: str) -> bool:
+    guarantee, held = accounts.vendors[name].guarantee, turns.holding(name)
+    return held.units < guarantee.units or held.slots < guarantee.slots or held.cells < guarantee.cells
+
+
+def _promises(guarantee: Amounts) -> bool:
+    return guarantee.units > 0 or guarantee.slots > 0 or guarantee.cells > 0
+
+
+def _inside_guarantee(accounts: Accounts, turns: FairTurns, leaf: str, amounts: tuple[int, int, int]) -> bool:
+    """Whether some account above the job stays within its guarantee in everything that the job takes."""
+    return any(
+        _promises(accounts.vendors[link].guarantee)
+        and _within(turns.holding(link), amounts, accounts.vendors[link].guarantee)
+        for link in accounts.chains[leaf]
+    )
+
+
+def _within(held: Holding, amounts: tuple[int, int, int], guarantee: Amounts) -> bool:
+    pairs = zip((held.units, held.slots, held.cells), amounts, (guarantee.units, guarantee.slots, guarantee.cells),
+                strict=True)  # fmt: skip
+    return all(more == 0 or have + more <= most for have, more, most in pairs)
+
+
+def _victims(
+    option: Option, standing: Standing, plan: Plan, now_ns: int, config: Config, *,
+    booking: Booking | None = None, accounts: Accounts | None = None, turns: FairTurns | None = None,
+    job: Job | None = None,
+) -> list[int]:  # fmt: skip
+    """Return the leases whose end lets the option start, or none if that is not to be had or on its way already."""
+    free = [max(0, n) for n in plan.profile.free]
+    leases = sorted(
+        standing.leases.values(),
+        key=lambda lease: (lease.priority, now_ns - lease.safe_ns, -lease.start_ns, lease.lease),
+    )
+    for lease in leases:
+        if lease.ending:
+            _add(free, lease, plan, 1)
+    if _fits(option, free):
+        return []
+    left = {name: holding.copy() for name, holding in accounts.holdings.items()} if accounts is not None else {}
+    victims: list[Lease] = []
+    for lease in leases:
+        young = now_ns - lease.start_ns < config.runtime_min_s * 1e9
+        if lease.ending or young or lease.booking or (booking is not None and lease.booking == booking.booking):
+            continue
+        if accounts is not None:
+            assert job is not None
+            if not _borrows(lease, accounts, left, job):
+                continue
+            for link in accounts.chains[lease.vendor]:
+                left[link].add(_negative(lease), -1)
+        _add(free, lease, plan, 1)
+        victims.append(lease)
+        if _fits(option, free):
+            return _needed(option, victims, free, plan)
+    return []
+
+
+def _needed(option: Option, victims: list[Lease], free: list[int], plan: Plan) -> list[int]:
+    """Put back those without which it fits too, the ones whose end would lose most first."""
+    kept = list(victims)
+    for lease in reversed(victims):
+        _add(free, lease, plan, -1)
+        if _fits(option, free):
+            kept.remove(lease)
+        else:
+            _add(free, lease, plan, 1)
+    return [lease.lease for lease in kept]
+
+
+def _borrows(lease: Lease, accounts: Accounts, left: dict[str, Holding], job: Job) -> bool:
+    """Whether every account that holds the lease, and not the job, would keep what it is guaranteed without it."""
+    units, slots, cells = _amounts(lease)
+    for link in accounts.chains[lease.vendor]:
+        if link in accounts.chains[job.vendor]:
+            continue
+        guarantee, held = accounts.vendors[link].guarantee, left[link]
+        if (
+            (units and held.units - units < guarantee.units)
+            or (slots and held.slots - slots < guarantee.slots)
+            or (cells and held.cells - cells < guarantee.cells)
+        ):
+            return False
+    return lease.vendor != job.vendor
+
+
+def _fits(option: Option, free: list[int]) -> bool:
+    return option.within(free.__getitem__, lambda part: part.kinds) is not None
+
+
+def _amounts(lease: Lease) -> tuple[int, int, int]:
+    return len(lease.units), lease.slots, int(lease.cell is not None)
+
+
+def _negative(lease: Lease) -> tuple[int, int, int]:
+    units, slots, cells = _amounts(lease)
+    return -units, -slots, -cells
+
+
+def _held_by(lease: Lease, plan: Plan) -> list[int]:
+    floor = plan.floor
+    kinds = [floor.kind_of[unit] for unit in lease.units if unit in floor.kind_of]
+    if lease.cell is not None and lease.cell in floor.cells:
+        kinds += floor.kinds_of_cell(lease.cell)
+    return kinds
+
+
+def _add(free: list[int], lease: Lease, plan: Plan, sign: int) -> None:
+    for kind in _held_by(lease, plan):
+        free[kind] += sign
+    for pool, count in ((SLOTS, lease.slots), (SEATS, lease.seats), (CHARGERS, lease.chargers)):
+        free[pool] += sign * count

@@ -1,0 +1,168 @@
+"""The waiting jobs, by shape: jobs with the same claim wait for the same things.
+
+A decision looks at shapes and at the first job of each, so its cost does not grow with the length of the queue.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+
+from scheduler.line import NEVER_NS
+from scheduler.state import Claim, Job
+
+Key = tuple[int, ...]
+Heads = list[tuple[Key, int]]
+# Front places of a run that may stand empty before it is packed.
+SLACK = 4096
+
+
+class Run:
+    """Sorted keys. Taking the first is cheap however many there are, and so is adding a last one."""
+
+    __slots__ = ("_first", "_keys")
+
+    def __init__(self) -> None:
+        self._keys: list[Key] = []
+        self._first = 0
+
+    def __len__(self) -> int:
+        return len(self._keys) - self._first
+
+    def __getitem__(self, place: int) -> Key:
+        return self._keys[self._first + place]
+
+    def __iter__(self) -> Iterator[Key]:
+        for place in range(self._first, len(self._keys)):
+            yield self._keys[place]
+
+    def add(self, key: Key) -> None:
+        if not self._keys or key > self._keys[-1]:
+            self._keys.append(key)
+        else:
+            insort(self._keys, key, lo=self._first)
+
+    def remove(self, key: Key) -> None:
+        if self._keys[self._first] != key:
+            del self._keys[bisect_left(self._keys, key, lo=self._first)]
+            return
+        self._first += 1
+        if self._first >= SLACK and self._first * 2 >= len(self._keys):
+            del self._keys[: self._first]
+            self._first = 0
+
+
+class Shape:
+    """Waiting jobs with the same claim: by age, and for each vendor in its own order."""
+
+    __slots__ = ("by_age", "claim", "duration_ns", "index", "of_vendor")
+
+    def __init__(self, index: int, claim: Claim) -> None:
+        self.index = index
+        self.claim = claim
+        self.duration_ns = int(claim.duration_s * 1e9)
+        self.by_age = Run()
+        self.of_vendor: dict[str, Run] = {}
+
+
+class Queue:
+    """All waiting jobs that may start anywhere, and apart from them those that start only in their booking."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[int, Job] = {}
+        self.shapes: dict[int, Shape] = {}
+        # The first job of each shape that a vendor has jobs of, by vendor: in its own order, and shortest first.
+        self.heads_of: dict[str, Heads] = {}
+        self.short_heads_of: dict[str, Heads] = {}
+        self.booked: dict[str, Run] = {}
+        # Names of units and cells that claims ask for by name, with how many shapes do.
+        self.named: dict[str, int] = {}
+        self._index_of: dict[Claim, int] = {}
+        self._shape_of: dict[int, Shape] = {}
+        self._next_index = 0
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def add(self, job: Job) -> Shape | None:
+        """Add a job; return its shape if that is new."""
+        self.jobs[job.job] = job
+        if job.booking:
+            self.booked.setdefault(job.booking, Run()).add(turn(job))
+            self._name(job.claim, 1)
+            return None
+        index = self._index_of.get(job.claim)
+        new = index is None
+        if index is None:
+            index = self._index_of[job.claim] = self._next_index
+            self._next_index += 1
+            self.shapes[index] = Shape(index, job.claim)
+            self._name(job.claim, 1)
+        shape = self._shape_of[job.job] = self.shapes[index]
+        shape.by_age.add((job.create_ns, job.job))
+        run = shape.of_vendor.get(job.vendor)
+        if run is None:
+            run = shape.of_vendor[job.vendor] = Run()
+            self.heads_of.setdefault(job.vendor, [])
+            self.short_heads_of.setdefault(job.vendor, [])
+        key = turn(job)
+        before = run[0] if run else None
+        run.add(key)
+        if before is None or key < before:
+            self._change_head(job.vendor, shape, before, key)
+        return shape if new else None
+
+    def remove(self, job_id: int) -> Shape | None:
+        """Take a job out; return its shape if that is gone with it."""
+        job = self.jobs.pop(job_id)
+        if job.booking:
+            run = self.booked[job.booking]
+            run.remove(turn(job))
+            if not run:
+                del self.booked[job.booking]
+            self._name(job.claim, -1)
+            return None
+        shape = self._shape_of.pop(job_id)
+        shape.by_age.remove((job.create_ns, job.job))
+        run = shape.of_vendor[job.vendor]
+        key = turn(job)
+        was_first = run[0] == key
+        run.remove(key)
+        if was_first:
+            self._change_head(job.vendor, shape, key, run[0] if run else None)
+        if not run:
+            del shape.of_vendor[job.vendor]
+            if not self.heads_of[job.vendor]:
+                del self.heads_of[job.vendor], self.short_heads_of[job.vendor]
+        if shape.by_age:
+            return None
+        del self.shapes[shape.index], self._index_of[job.claim]
+        self._name(job.claim, -1)
+        return shape
+
+    def _change_head(self, vendor: str, shape: Shape, before: Key | None, after: Key | None) -> None:
+        for heads, shortest in ((self.heads_of[vendor], False), (self.short_heads_of[vendor], True)):
+            if before is not None:
+                old = shorter_first(before, shape.duration_ns) if shortest else before
+                del heads[bisect_left(heads, (old, shape.index))]
+            if after is not None:
+                insort(heads, (shorter_first(after, shape.duration_ns) if shortest else after, shape.index))
+
+    def _name(self, claim: Claim, step: int) -> None:
+        for one in (claim, *claim.alternatives):
+            names = [request.unit for request in one.units if request.unit]
+            if one.cell is not None and one.cell.cell:
+                names.append(one.cell.cell)
+            for name in names:
+                self.named[name] = self.named.get(name, 0) + step
+                if not self.named[name]:
+                    del self.named[name]
+
+
+def shorter_first(key: Key, duration_ns: int) -> Key:
+    """Return the place of a job where, within a priority, the shorter one comes first."""
+    return key[0], duration_ns, *key[1:]
+
+
+def turn(job: Job) -> Key:
+    """Return the place of a job among its vendor's: priority, then deadline, then age. The job itself stands last."""
+    deadline_ns = NEVER_NS if job.deadline_ns is None else job.deadline_ns
+    return -job.priority, deadline_ns, job.create_ns, job.job

@@ -1,0 +1,125 @@
+"""The venue as deciding finds it: a state with everything indexed, kept up as things change.
+
+A `Standing` holds the same as a `State`, and two that hold the same decide the same, whatever happened before. What a
+change costs does not depend on how many jobs wait.
+"""
+
+from collections.abc import Iterable
+
+from scheduler.account import Accounts
+from scheduler.floor import Floor
+from scheduler.option import CHARGERS, SEATS, SLOTS
+from scheduler.outlook import Outlook
+from scheduler.queue import Queue
+from scheduler.state import Cell, Grant, Job, Lease, SimSlot, State, Unit, Unnamed
+
+
+class Standing:
+    """Queue, floor, accounts and leases of a venue."""
+
+    def __init__(self, state: State) -> None:
+        """Index a state. Raises ValueError if an account stands under an unknown one."""
+        self.queue = Queue()
+        for job in state.jobs:
+            self.queue.add(job)
+        self._named: frozenset[str] = frozenset()
+        self._floor = Floor((), (), (), Unnamed(), Unnamed(), Unnamed(), frozenset(), self._named)
+        self._outlook = Outlook(0)
+        self.look(state)
+
+    @classmethod
+    def of(cls, state: State) -> "Standing":
+        """Return the standing of a state. Raises ValueError if an account stands under an unknown one."""
+        return cls(state)
+
+    def look(self, state: State) -> None:
+        """Take everything but the waiting jobs over from a state."""
+        self.closures = state.closures
+        self.bookings = state.bookings
+        self.runner_ready = state.runner_ready
+        self.preempted_ns = state.preempted_ns
+        self.leases = {lease.lease: lease for lease in state.leases}
+        self.accounts = Accounts.of(state.vendors)
+        self._exclusive_zones = state.exclusive_zones
+        self._named = self._named_now()
+        self._lay(state.units, state.cells, state.slots, state.unnamed, state.seats, state.chargers)
+
+    @property
+    def floor(self) -> Floor:
+        """The kinds as the claims and closures of now need them."""
+        self._settle()
+        return self._floor
+
+    @property
+    def outlook(self) -> Outlook:
+        """The shapes of the queue in the kinds of the floor."""
+        self._settle()
+        return self._outlook
+
+    def submit(self, job: Job) -> None:
+        """Add a waiting job."""
+        shape = self.queue.add(job)
+        if shape is not None:
+            self._outlook.add(shape.index, self._floor.options(shape.claim))
+
+    def withdraw(self, job: int) -> None:
+        """Take a waiting job out."""
+        shape = self.queue.remove(job)
+        if shape is not None and shape.index in self._outlook.options:
+            self._outlook.remove(shape.index)
+
+    def start(self, grant: Grant, lease: Lease) -> None:
+        """Let a waiting job hold what it was granted."""
+        self.withdraw(grant.job)
+        floor = self._floor
+        for unit in lease.units:
+            floor.hold_unit(unit, lease.end_ns)
+        for slot in grant.slots:
+            floor.hold(SLOTS, slot, lease.end_ns)
+        if lease.cell is not None:
+            floor.hold_cell(lease.cell, lease.end_ns)
+        for pool, count in ((SLOTS, grant.unnamed), (SEATS, lease.seats), (CHARGERS, lease.chargers)):
+            if count:
+                floor.hold_pool(pool, lease.end_ns, count)
+        self.leases[lease.lease] = lease
+        self.accounts.hold(lease.vendor, (len(lease.units), lease.slots, int(lease.cell is not None)))
+
+    def end(self, lease_id: int, slots: Iterable[str] = (), unnamed: int = 0) -> None:
+        """Take back all that a lease holds; slots by name or number, as they were granted."""
+        lease = self.leases.pop(lease_id)
+        floor = self._floor
+        for unit in lease.units:
+            floor.release_unit(unit)
+        for slot in slots:
+            floor.release(SLOTS, slot)
+        if lease.cell is not None:
+            floor.release_cell(lease.cell)
+        for pool, count in ((SLOTS, unnamed), (SEATS, lease.seats), (CHARGERS, lease.chargers)):
+            if count:
+                floor.release_pool(pool, lease.end_ns, count)
+        amounts = (len(lease.units), lease.slots, int(lease.cell is not None))
+        self.accounts.hold(lease.vendor, tuple(-n for n in amounts), -1)  # type: ignore[arg-type]
+
+    def _lay(
+        self, units: Iterable[Unit], cells: Iterable[Cell], slots: Iterable[SimSlot],
+        unnamed: Unnamed, seats: Unnamed, chargers: Unnamed,
+    ) -> None:  # fmt: skip
+        """Sort everything into kinds, and the shapes again only if the kinds have changed."""
+        floor = Floor(units, cells, slots, unnamed, seats, chargers, self._exclusive_zones, self._named)
+        same = self._outlook.options and floor.signatures == self._floor.signatures
+        self._floor = floor
+        if not same:
+            self._outlook = Outlook(len(floor.capacity))
+            for index, shape in self.queue.shapes.items():
+                self._outlook.add(index, floor.options(shape.claim))
+
+    def _settle(self) -> None:
+        """Give what is named now, and was not before, a kind of its own, or take it away again."""
+        named = self._named_now()
+        if named != self._named:
+            self._named = named
+            self._lay(*self._floor.contents())
+
+    def _named_now(self) -> frozenset[str]:
+        closed = {name for closure in self.closures for name in (*closure.units, *closure.cells)}
+        return frozenset(self.queue.named) | closed
