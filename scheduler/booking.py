@@ -117,7 +117,7 @@ def compatible(one: UnitRequest, other: UnitRequest) -> bool:
 def held_by_part(claim: Claim, units: Sequence[Unit], slots: int, cells: int) -> tuple[int, ...]:
     """Return how much of each part of a claim is held: unit requests in order, then slots, cell, seats, chargers.
 
-    A unit counts for one request that it matches; one that matches none counts nowhere.
+    A part that the claim has not has no place. Who holds seats and chargers is not known: none. A unit counts for one request that it matches; one that matches none counts nowhere.
     """
     counts = [0] * len(claim.units)
     asked = [request.count for request in claim.units]
@@ -129,7 +129,8 @@ def held_by_part(claim: Claim, units: Sequence[Unit], slots: int, cells: int) ->
             parts.append(Part(option, 1))
     for entry in allocate(parts, asked) or ():
         counts[entry.kind] += entry.amount
-    return (*counts, min(slots, claim.sim_slots), min(cells, int(claim.cell is not None)), 0, 0)
+    rest = ((slots, claim.sim_slots), (cells, _cells(claim)), (0, claim.seats), (0, claim.chargers))
+    return (*counts, *(min(held, wanted) for held, wanted in rest if wanted))
 
 
 class _Desk:

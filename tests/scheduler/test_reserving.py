@@ -246,7 +246,7 @@ def test_a_reservation_with_a_job_is_kept_and_tells_what_its_jobs_hold(tmp_path:
         await site.settle()
         assert site.get(body.name).state == job_pb2.JOB_STATE_GRANTED
         (booking,) = snapshot.bookings(site.core.read, site.clock.now_ns())
-        assert booking.held == (1, 1, 0, 0, 0)
+        assert booking.held == (1, 1)
         await site.finish(await site.start(body), job_pb2.ATTEMPT_STATE_SUCCEEDED)
         await pass_time(site, 2 * HOUR_S)
         assert (stored(site, name).state, stored(site, name).job_count) == (ACTIVE, 1)
