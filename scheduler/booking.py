@@ -117,7 +117,8 @@ def compatible(one: UnitRequest, other: UnitRequest) -> bool:
 def held_by_part(claim: Claim, units: Sequence[Unit], slots: int, cells: int) -> tuple[int, ...]:
     """Return how much of each part of a claim is held: unit requests in order, then slots, cell, seats, chargers.
 
-    A part that the claim has not has no place. Who holds seats and chargers is not known: none. A unit counts for one request that it matches; one that matches none counts nowhere.
+    A part that the claim has not has no place. Who holds seats and chargers is not known: none. A unit counts for one
+    request that it matches; one that matches none counts nowhere.
     """
     counts = [0] * len(claim.units)
     asked = [request.count for request in claim.units]
