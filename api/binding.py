@@ -14,6 +14,8 @@ from palaestra.v1 import (
     calendar_service_pb2,
     episode_pb2,
     episode_service_pb2,
+    job_array_pb2,
+    job_array_service_pb2,
     job_pb2,
     job_service_pb2,
     reservation_pb2,
@@ -51,12 +53,14 @@ class Binding:
 
 _V = venue_service_pb2
 _J = job_service_pb2
+_A = job_array_service_pb2
 _E = episode_service_pb2
 _C = calendar_service_pb2
 _R = reservation_service_pb2
 _VENUE = {"parent": "venues/-"}
 _VENDOR = {"parent": "vendors/{vendor}"}
 _JOB = {"name": "vendors/{vendor}/jobs/{job}"}
+_ARRAY = {"name": "vendors/{vendor}/jobArrays/{array}"}
 _UNIT = {"name": "venues/{venue}/units/{unit}"}
 _CLOSURE = {"name": "venues/{venue}/closures/{closure}"}
 _RESERVATION = {"name": "vendors/{vendor}/reservations/{reservation}"}
@@ -99,6 +103,13 @@ BINDINGS: tuple[Binding, ...] = (
             _J.ExplainJobResponse, "Why a job waits, and what would help", _JOB),
     Binding("GET", "/v1/vendors/{vendor}/jobs/{job}", "JobService.GetJob", _J.GetJobRequest, job_pb2.Job,
             "One job", _JOB),
+    Binding("POST", "/v1/vendors/{vendor}/job-arrays", "JobArrayService.SubmitJobArray", _A.SubmitJobArrayRequest,
+            job_array_pb2.JobArray, "Submit up to 10,000 like jobs in one transaction", _VENDOR, "*", _KEY),
+    Binding("POST", "/v1/vendors/{vendor}/job-arrays/{array}:cancel", "JobArrayService.CancelJobArray",
+            _A.CancelJobArrayRequest, job_array_pb2.JobArray, "Ask for the end of every job of an array", _ARRAY,
+            headers=_KEY),
+    Binding("GET", "/v1/vendors/{vendor}/job-arrays/{array}", "JobArrayService.GetJobArray", _A.GetJobArrayRequest,
+            job_array_pb2.JobArray, "An array of jobs, with how many are in which state", _ARRAY),
     Binding("GET", "/v1/vendors/{vendor}/episodes", "EpisodeService.ListEpisodes", _E.ListEpisodesRequest,
             _E.ListEpisodesResponse, "Recorded runs, newest first", _VENDOR),
     Binding("GET", "/v1/vendors/{vendor}/episodes/{episode}", "EpisodeService.GetEpisode", _E.GetEpisodeRequest,

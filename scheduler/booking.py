@@ -114,11 +114,13 @@ def compatible(one: UnitRequest, other: UnitRequest) -> bool:
     return all(not a or not b or a == b for a, b in pairs)
 
 
-def held_by_part(claim: Claim, units: Sequence[Unit], slots: int, cells: int) -> tuple[int, ...]:
+def held_by_part(
+    claim: Claim, units: Sequence[Unit], *, slots: int = 0, cells: int = 0, seats: int = 0, chargers: int = 0
+) -> tuple[int, ...]:
     """Return how much of each part of a claim is held: unit requests in order, then slots, cell, seats, chargers.
 
-    A part that the claim has not has no place. Who holds seats and chargers is not known: none. A unit counts for one
-    request that it matches; one that matches none counts nowhere.
+    A part that the claim has not has no place. A unit counts for one request that it matches; one that matches none
+    counts nowhere.
     """
     counts = [0] * len(claim.units)
     asked = [request.count for request in claim.units]
@@ -130,7 +132,7 @@ def held_by_part(claim: Claim, units: Sequence[Unit], slots: int, cells: int) ->
             parts.append(Part(option, 1))
     for entry in allocate(parts, asked) or ():
         counts[entry.kind] += entry.amount
-    rest = ((slots, claim.sim_slots), (cells, _cells(claim)), (0, claim.seats), (0, claim.chargers))
+    rest = ((slots, claim.sim_slots), (cells, _cells(claim)), (seats, claim.seats), (chargers, claim.chargers))
     return (*counts, *(min(held, wanted) for held, wanted in rest if wanted))
 
 

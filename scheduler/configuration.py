@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from scheduler import calendar
 from scheduler.calendar import Scope, Window
 
+COUNT_MAX = 100_000
+
 
 class BadConfiguration(Exception):
     """A venue file that cannot be used; the message names file, table and field."""
@@ -67,6 +69,9 @@ class Venue:
     name: str = ""
     width_m: float = 20.0
     depth_m: float = 12.0
+    # Operators' seats and chargers, which have numbers and no names.
+    seats: int = 0
+    chargers: int = 0
     vendors: tuple[Vendor, ...] = ()
     cells: tuple[Cell, ...] = ()
     units: tuple[Unit, ...] = ()
@@ -94,6 +99,10 @@ class Settings:
     reservation_horizon_s: float = 30 * 86_400.0
     reservations_max: int = 200
     reservation_grace_s: float = 900.0
+    # Every job's work must have passed in simulation before it may reach units, whether the job asks for that or not.
+    sim_first: bool = False
+    # What counts as passed: the lower end of the 95 % interval of the success rate.
+    sim_first_success_min: float = 0.5
 
     @classmethod
     def load(cls, path: Path) -> "Settings":
@@ -117,6 +126,8 @@ def settings_of(tables: Mapping[str, Any], source: str) -> Settings:
         name=_text(floor, "name", name, source, "[venue]"),
         width_m=_positive(floor.get("width_m", 20.0), source, "[venue] width_m"),
         depth_m=_positive(floor.get("depth_m", 12.0), source, "[venue] depth_m"),
+        seats=_count(floor.get("seats", 0), source, "[venue] seats"),
+        chargers=_count(floor.get("chargers", 0), source, "[venue] chargers"),
         vendors=tuple(_vendor(table, source) for table in _tables(tables, "vendor", source)),
         cells=tuple(_cell(table, source) for table in _tables(tables, "cell", source)),
         units=tuple(_unit(table, source) for table in _tables(tables, "unit", source)),
@@ -139,9 +150,10 @@ def settings_of(tables: Mapping[str, Any], source: str) -> Settings:
         "reservation_grace_s": 900.0,
     }  # fmt: skip
     table = _table(tables, "scheduler", source)
-    unknown = sorted(set(table) - set(own))
+    known = [*own, "sim_first", "sim_first_success_min"]
+    unknown = sorted(set(table) - set(known))
     if unknown:
-        raise BadConfiguration(f"{source}: [scheduler] has no {unknown[0]}; it has {', '.join(own)}")
+        raise BadConfiguration(f"{source}: [scheduler] has no {unknown[0]}; it has {', '.join(known)}")
     values = {key: _positive(table.get(key, default), source, f"[scheduler] {key}") for key, default in own.items()}
     for key in ("queued_jobs_max", "events_kept", "reservations_max"):
         if values[key] != int(values[key]):
@@ -156,6 +168,10 @@ def settings_of(tables: Mapping[str, Any], source: str) -> Settings:
         reservation_horizon_s=values["reservation_horizon_s"],
         reservations_max=int(values["reservations_max"]),
         reservation_grace_s=values["reservation_grace_s"],
+        sim_first=_choice(table.get("sim_first", False), source, "[scheduler] sim_first"),
+        sim_first_success_min=_share(
+            table.get("sim_first_success_min", 0.5), source, "[scheduler] sim_first_success_min"
+        ),
     )
 
 
@@ -324,6 +340,25 @@ def _positive(value: Any, source: str, what: str) -> float:
     if number <= 0:
         raise BadConfiguration(f"{source}: {what} is {value!r}, must be positive")
     return number
+
+
+def _count(value: Any, source: str, what: str) -> int:
+    if type(value) is not int or not 0 <= value <= COUNT_MAX:
+        raise BadConfiguration(f"{source}: {what} is {value!r}, must be a whole number from 0 to {COUNT_MAX}")
+    return value
+
+
+def _share(value: Any, source: str, what: str) -> float:
+    number = _finite(value, source, what)
+    if not 0 <= number <= 1:
+        raise BadConfiguration(f"{source}: {what} is {value!r}, must be from 0 to 1")
+    return number
+
+
+def _choice(value: Any, source: str, what: str) -> bool:
+    if not isinstance(value, bool):
+        raise BadConfiguration(f"{source}: {what} is {value!r}, must be true or false")
+    return value
 
 
 def _distinct(ids: list[str], source: str, what: str) -> None:

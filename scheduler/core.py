@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from scheduler import database, events
 from scheduler.clock import Clock
-from scheduler.commands import ending, fleet, granting, inventory, reserving
+from scheduler.commands import ending, fleet, granting, inventory, reserving, simfirst
 from scheduler.commands.submitting import Catalogue, Limits
 from scheduler.configuration import Settings
 from scheduler.hub import Hub
@@ -78,6 +78,8 @@ class Core:
         await self.run(inventory.apply(self.settings.venue))
         await self.run(fleet.all_offline())
         await self.run(inventory.recover(self.settings.lease_ttl_s))
+        gate = simfirst.apply(every_job=self.settings.sim_first, success_min=self.settings.sim_first_success_min)
+        await self.run(gate)
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self) -> None:

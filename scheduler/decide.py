@@ -14,6 +14,7 @@ The work of a decision grows with what it grants, with the number of shapes and 
 the length of the queue nor with the number of units.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
@@ -26,6 +27,10 @@ from scheduler.turns import AgeTurns, FairTurns
 
 # Oldest jobs of a shape among which one is sought whose vendor is not at its limit.
 ELDEST_LOOKED_AT = 64
+# Greater than every job's number.
+MAX_JOB = 1 << 62
+# So many shapes that failed one after the other make it worth while to compare them all with what is left.
+FAILURES = 48
 
 
 def decide(standing: Standing, now_ns: int, config: Config) -> Decisions:
@@ -49,8 +54,9 @@ class _Decision:
         self._standing, self._now_ns, self._config = standing, now_ns, config
         self._queue = standing.queue
         self._plan = Plan(standing, now_ns)
-        self._plan.close_and_book()
+        self._plan.book()
         self._open = set(self._plan.outlook())
+        self._failures = 0
         self._hold_after_ns = config.hold_after_s * 1e9
         self._turns: FairTurns | AgeTurns = (
             AgeTurns(self._queue, self._open)
@@ -101,6 +107,7 @@ class _Decision:
             if self._full and not passing:
                 passing = True
                 self._hold_for_the_due()
+                self._compare_all()
                 turns.shortest_first(config.backfill is Backfill.SHORTEST)
             turn = turns.next()
             if turn is None:
@@ -136,9 +143,13 @@ class _Decision:
         """Yield age keys and shapes of what is due. A long claim alone is no reason: it must have waited too."""
         if self._config.flow_max_s == float("inf"):
             return
+        flow_max_ns = self._config.flow_max_s * 1e9
         done = self._plan.granted | {reservation.job for reservation in self._plan.reservations}
-        for index, shape in self._queue.shapes.items():
-            latest_ns = self._now_ns - max(self._hold_after_ns, self._config.flow_max_s * 1e9 - shape.duration_ns)
+        for first_ns, index in self._queue.first_due:
+            if first_ns > self._now_ns - flow_max_ns:
+                return
+            shape = self._queue.shapes[index]
+            latest_ns = self._now_ns - max(self._hold_after_ns, flow_max_ns - shape.duration_ns)
             found = 0
             for create_ns, job in shape.by_age:
                 if create_ns > latest_ns or found == self._config.due_max:
@@ -154,13 +165,20 @@ class _Decision:
         ends, and until then the whole venue would be kept waiting with it.
         """
         latest_ns = self._now_ns - self._hold_after_ns
-        heads: list[tuple[int, int, int]] = []
-        for index, shape in self._queue.shapes.items():
-            for create_ns, job_id in islice(shape.by_age, ELDEST_LOOKED_AT):
-                if create_ns > latest_ns:
+        limited = self._standing.accounts.limited
+        heads = []
+        for create_ns, job_id, index in self._queue.oldest:
+            if create_ns > latest_ns:
+                break
+            if not limited:
+                if self._plan.possible(index):
+                    return self._queue.jobs[job_id], index
+                continue
+            for older_ns, older in islice(self._queue.shapes[index].by_age, ELDEST_LOOKED_AT):
+                if older_ns > latest_ns:
                     break
-                if self._allowed(self._queue.jobs[job_id], index):
-                    heads.append((create_ns, job_id, index))
+                if self._allowed(self._queue.jobs[older], index):
+                    heads.append((older_ns, older, index))
                     break
         for _, job_id, index in sorted(heads):
             if self._plan.possible(index):
@@ -176,8 +194,8 @@ class _Decision:
     def _old_shapes(self) -> list[int]:
         """Return the shapes with a job that has waited long enough to be planned."""
         latest_ns = self._now_ns - self._hold_after_ns
-        shapes = self._queue.shapes
-        return [index for index, shape in shapes.items() if shape.by_age[0][0] <= latest_ns]
+        oldest = self._queue.oldest
+        return [index for _, _, index in oldest[: bisect_right(oldest, (latest_ns, MAX_JOB))]]
 
     def _started(self, job: Job, shape: int) -> bool:
         """Start the job if that delays nothing planned."""
@@ -189,9 +207,18 @@ class _Decision:
         if amounts is None:
             if everybody:
                 self._open.discard(shape)
+                self._failures += 1
+                if self._failures >= FAILURES:
+                    self._compare_all()
             return False
+        self._failures = 0
         self._turns.take(job.vendor, amounts)
         return True
+
+    def _compare_all(self) -> None:
+        """Close at once all shapes for which too little is left."""
+        self._failures = 0
+        self._open.intersection_update(self._plan.outlook())
 
     def _age_ns(self, job: Job) -> int:
         return self._now_ns - job.create_ns

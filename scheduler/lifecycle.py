@@ -81,6 +81,8 @@ class Step(Enum):
 JOB = {
     (JobState.QUEUED, Step.GRANT): JobState.GRANTED,
     (JobState.QUEUED, Step.CANCEL): JobState.CANCELLED,
+    # Without a try: what it waits for will never come.
+    (JobState.QUEUED, Step.FAIL): JobState.FAILED,
     (JobState.GRANTED, Step.START): JobState.RUNNING,
     (JobState.GRANTED, Step.CANCEL): JobState.CANCELLING,
     (JobState.GRANTED, Step.RETRY): JobState.QUEUED,

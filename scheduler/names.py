@@ -9,6 +9,10 @@ def job(vendor_id: str, uid: str) -> str:
     return f"vendors/{vendor_id}/jobs/{uid}"
 
 
+def job_array(vendor_id: str, uid: str) -> str:
+    return f"vendors/{vendor_id}/jobArrays/{uid}"
+
+
 def attempt(vendor_id: str, uid: str, number: int) -> str:
     return f"vendors/{vendor_id}/jobs/{uid}/attempts/{number}"
 

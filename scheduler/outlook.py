@@ -26,10 +26,14 @@ class Outlook:
     def __init__(self, kinds: int) -> None:
         self.options: dict[int, tuple[Option, ...]] = {}
         self._kinds = kinds
+        self._places: list[tuple[int, int]] = []
+        self._rows_of: dict[int, range] = {}
+        self._sets: Integers = np.zeros((SPARE_ROWS, 4), dtype=np.int64)
+        self._amounts: Integers = np.zeros((SPARE_ROWS, 4), dtype=np.int64)
+        self._durations_ns: Integers = np.zeros(SPARE_ROWS, dtype=np.int64)
         # Row 0 is the empty set, of which parts that an option lacks need nothing.
         self._set_of: dict[tuple[int, ...], int] = {(): 0}
         self._matrix: Integers = np.zeros((1, kinds), dtype=np.int64)
-        self._forget_rows()
 
     def add(self, shape: int, options: tuple[Option, ...]) -> None:
         """Add a shape."""
@@ -42,18 +46,25 @@ class Outlook:
             self._amounts[row] = IMPOSSIBLE
         del self.options[shape]
         if len(self._places) > 4 * len(self.options) + SPARE_ROWS and len(self._places) > 2 * self._live_rows():
-            self._forget_rows()
+            self._places.clear()
+            self._sets[:] = 0
+            self._amounts[:] = 0
             for other, options in self.options.items():
                 self._append(other, options)
 
-    def feasible(self, free: Sequence[int]) -> dict[int, list[Option]]:
-        """Return, by shape, the options whose every part by itself finds enough in the `free` counts by kind."""
+    def feasible(self, now_ns: int, levels: Sequence[tuple[int, Sequence[int]]]) -> dict[int, list[Option]]:
+        """Return, by shape, the options whose every part by itself finds enough in the free counts by kind.
+
+        Each of the levels (until_ns, counts) holds for what ends by then and not by the one before.
+        """
         used = len(self._places)
         if not used:
             return {}
-        counts = np.maximum(np.asarray(free, dtype=np.int64), 0)
-        available = self._full_matrix() @ counts
-        fits = (available[self._sets[:used]] >= self._amounts[:used]).all(axis=1)
+        counts = np.maximum(np.asarray([counts for _, counts in levels], dtype=np.int64), 0)
+        available = counts @ self._full_matrix().T
+        level = np.searchsorted([until_ns - now_ns for until_ns, _ in levels], self._durations_ns[:used])
+        level = np.minimum(level, len(levels) - 1)
+        fits = (available[level[:, None], self._sets[:used]] >= self._amounts[:used]).all(axis=1)
         found: dict[int, list[Option]] = {}
         for row in np.flatnonzero(fits).tolist():
             shape, place = self._places[row]
@@ -62,13 +73,14 @@ class Outlook:
 
     def longing(self, shapes: Mapping[int, Shape]) -> list[int]:
         """Return how much of each kind waiting jobs would take, spread evenly over what each could choose from."""
-        total = np.zeros(max(1, len(self._set_of)), dtype=np.int64)
-        for index, shape in shapes.items():
-            first = self._rows_of[index].start
-            waiting = len(shape.by_age)
-            for place, part in enumerate(self.options[index][0].parts):
-                if part.kinds:
-                    total[self._sets[first, place]] += waiting * part.amount * SCALE // len(part.kinds)
+        rows = np.fromiter((self._rows_of[index].start for index in shapes), dtype=np.int64, count=len(shapes))
+        waiting = np.fromiter((len(shape.by_age) for shape in shapes.values()), dtype=np.int64, count=len(shapes))
+        sets, amounts = self._sets[rows], self._amounts[rows]
+        choices = np.fromiter(map(len, self._set_of), dtype=np.int64, count=len(self._set_of))
+        # What nobody has is longed for in vain.
+        wanted = np.where(choices[sets] > 0, waiting[:, None] * amounts * SCALE // np.maximum(choices[sets], 1), 0)
+        total = np.zeros(len(self._set_of), dtype=np.int64)
+        np.add.at(total, sets.ravel(), wanted.ravel())
         demand: list[int] = (total @ self._full_matrix()).tolist()
         return demand
 
@@ -78,6 +90,7 @@ class Outlook:
         for place, option in enumerate(options):
             row = first + place
             self._places.append((shape, place))
+            self._durations_ns[row] = option.duration_ns
             for column, part in enumerate(option.parts):
                 self._sets[row, column] = self._set_of.setdefault(part.kinds, len(self._set_of))
                 # A part without kinds finds nothing, even where it has nothing to choose from.
@@ -93,12 +106,7 @@ class Outlook:
             grown = np.zeros(size, dtype=np.int64)
             grown[:have_rows, :have_width] = getattr(self, name)
             setattr(self, name, grown)
-
-    def _forget_rows(self) -> None:
-        self._places: list[tuple[int, int]] = []
-        self._rows_of: dict[int, range] = {}
-        self._sets: Integers = np.zeros((SPARE_ROWS, 4), dtype=np.int64)
-        self._amounts: Integers = np.zeros((SPARE_ROWS, 4), dtype=np.int64)
+        self._durations_ns = np.resize(self._durations_ns, size[0])
 
     def _live_rows(self) -> int:
         return sum(map(len, self.options.values()))

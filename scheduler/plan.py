@@ -1,6 +1,6 @@
 """What one decision has given and planned so far."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from scheduler.matching import Entry
@@ -10,8 +10,6 @@ from scheduler.standing import Standing
 from scheduler.state import Booking, Decisions, Grant, Job, Preemption, Reservation
 
 Amounts = tuple[int, int, int]
-# Closures further away than this bind nobody: no claim is that long.
-HORIZON_NS = 8 * 86_400 * 1_000_000_000
 
 
 @dataclass(slots=True)
@@ -29,7 +27,7 @@ class Plan:
         self.now_ns = now_ns
         self.standing = standing
         self.floor = standing.floor
-        self.profile = Profile(self.floor, now_ns)
+        self.profile = Profile(self.floor, now_ns, standing.closed)
         self.granted: set[int] = set()
         self.reservations: list[Reservation] = []
         self.preemptions: tuple[Preemption, ...] = ()
@@ -44,12 +42,9 @@ class Plan:
     def decisions(self) -> Decisions:
         return Decisions(tuple(self._grants), tuple(self.reservations), self.preemptions, self._charges())
 
-    def close_and_book(self) -> None:
-        """Cut closures and bookings out of the time to come."""
+    def book(self) -> None:
+        """Cut bookings out of the time to come."""
         standing, now_ns = self.standing, self.now_ns
-        for closure in standing.closures:
-            if now_ns < closure.end_ns and closure.start_ns < now_ns + HORIZON_NS:
-                self.profile.close(self.floor.closed_kinds(closure), closure.start_ns, closure.end_ns)
         for booking in sorted(standing.bookings, key=lambda b: (b.start_ns, b.booking)):
             if booking.end_ns <= now_ns:
                 continue
@@ -61,14 +56,14 @@ class Plan:
             elif booking.start_ns <= now_ns:
                 self.unserved.append(booking)
 
-    def outlook(self) -> Sequence[int]:
-        """Return the shapes that could start as far as free counts tell."""
+    def outlook(self) -> Mapping[int, list[Option]]:
+        """Return the shapes, with their options, that could start as far as counts alone tell."""
         outlook = self.standing.outlook
-        self._feasible = outlook.feasible(self.profile.free)
-        if self._feasible:
+        self._feasible = outlook.feasible(self.now_ns, self.profile.levels())
+        if self._feasible and not self.profile.prefers:
             longing = outlook.longing(self.standing.queue.shapes)
             self.profile.prefer([n // max(1, have) for n, have in zip(longing, self.floor.capacity, strict=True)])
-        return list(self._feasible)
+        return self._feasible
 
     def options(self, shape: int) -> tuple[Option, ...]:
         """Return all options of a shape."""
@@ -141,7 +136,7 @@ class Plan:
 
     def _entries_of(self, booking: Booking, start_ns: int) -> tuple[Entry, ...] | None:
         """Return what the booking still needs, in kinds; None if that is not to be had."""
-        for option in self.floor.options(booking.claim)[:1]:
+        for option in self.standing.booked_options(booking)[:1]:
             entries = self.profile.at(option.reduced(booking.held), start_ns, booking.end_ns)
             if entries is not None:
                 return entries

@@ -32,7 +32,7 @@ def preemptions(
     for booking in plan.unserved:
         waiting = standing.queue.booked.get(booking.booking)
         if waiting and not found:
-            option = plan.floor.options(booking.claim)[0].reduced(booking.held)
+            option = standing.booked_options(booking)[0].reduced(booking.held)
             victims = _victims(option, standing, plan, now_ns, config, booking=booking)
             found += [Preemption(lease, Cause.BOOKING, waiting[0][-1]) for lease in victims if lease not in chosen]
     if found or isinstance(turns, AgeTurns):

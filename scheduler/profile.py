@@ -4,7 +4,7 @@ Most kinds only become freer with time; for them the count of now is all that a 
 is made for a kind when something is planned of it, or when an earliest start is sought.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from scheduler.floor import Floor, available_ns
 from scheduler.line import NEVER_NS, Line
@@ -13,12 +13,14 @@ from scheduler.option import Option
 
 # More than a venue has of anything: what a closure takes away.
 ALL_OF_IT = 1 << 40
+LEVELS = 4
 
 
 class Profile:
     """Free counts by kind from `now_ns` on. What it is told changes the profile alone, never the floor."""
 
-    def __init__(self, floor: Floor, now_ns: int) -> None:
+    def __init__(self, floor: Floor, now_ns: int, closed: Mapping[int, Sequence[tuple[int, int]]]) -> None:
+        """`closed`: when each kind is closed, (start_ns, end_ns) in order."""
         self.floor = floor
         self.now_ns = now_ns
         self.free = floor.counts()
@@ -28,8 +30,38 @@ class Profile:
         self._started: dict[int, list[tuple[int, int]]] = {}
         # Free units of limited use, by kind.
         self.specials = {kind: dict(units) for kind, units in floor.special.items()}
+        self._closed = closed
+        for kind, times in closed.items():
+            for start_ns, end_ns in times:
+                if start_ns > now_ns:
+                    self._drop_ns[kind] = start_ns
+                    break
+                if end_ns > now_ns:
+                    self.free[kind] -= ALL_OF_IT
+                    self._started.setdefault(kind, []).append((end_ns, ALL_OF_IT))
         self._cost: Sequence[int] = ()
         self._ordered: dict[tuple[int, ...], Sequence[int]] = {}
+
+    @property
+    def prefers(self) -> bool:
+        """Whether it has been told which kinds to take first."""
+        return bool(self._cost)
+
+    def levels(self) -> list[tuple[int, list[int]]]:
+        """Return free counts by kind for jobs of growing length: each (until_ns, counts) holds for those that end by
+        then, as an upper bound.
+
+        Only the first few times at which something planned begins are told apart.
+        """
+        drops_ns = sorted({drop_ns for drop_ns in self._drop_ns if drop_ns < NEVER_NS})[:LEVELS]
+        levels = [(drops_ns[0] if drops_ns else NEVER_NS, self.free.copy())]
+        for place, drop_ns in enumerate(drops_ns):
+            counts = levels[-1][1].copy()
+            for kind, at_ns in enumerate(self._drop_ns):
+                if at_ns == drop_ns and counts[kind] > 0:
+                    counts[kind] = min(counts[kind], self._line(kind).at(drop_ns))
+            levels.append((drops_ns[place + 1] if place + 1 < len(drops_ns) else NEVER_NS, counts))
+        return levels
 
     def prefer(self, cost: Sequence[int]) -> None:
         """Take, of the kinds that a part may choose from, those of the smallest cost first."""
@@ -143,11 +175,6 @@ class Profile:
         for entry in entries:
             self._cut(entry.kind, -entry.amount, start_ns, end_ns)
 
-    def close(self, kinds: Iterable[int], start_ns: int, end_ns: int) -> None:
-        """Take all of these kinds away from start to end."""
-        for kind in kinds:
-            self._cut(kind, ALL_OF_IT, start_ns, end_ns)
-
     def forget_unit(self, kind: int, name: str) -> None:
         """Note that a unit of limited use has been given away."""
         if kind in self.specials:
@@ -184,6 +211,9 @@ class Profile:
         if line is None:
             ends = self.floor.ends(kind, self.now_ns) + self._started.pop(kind, [])
             line = self._lines[kind] = Line(self.now_ns, self.free[kind], ends)
+            for start_ns, end_ns in self._closed.get(kind, ()):
+                if start_ns > self.now_ns:
+                    line.take(ALL_OF_IT, start_ns, end_ns)
         return line
 
     def _least(self, kind: int, start_ns: int, end_ns: int) -> int:

@@ -73,6 +73,10 @@ class Queue:
         self.heads_of: dict[str, Heads] = {}
         self.short_heads_of: dict[str, Heads] = {}
         self.booked: dict[str, Run] = {}
+        # The oldest job of each shape as (create_ns, job, shape), the oldest first; and as (create_ns less duration,
+        # shape), by which they pass any bound of the time until they end.
+        self.oldest: list[Key] = []
+        self.first_due: list[Key] = []
         # Names of units and cells that claims ask for by name, with how many shapes do.
         self.named: dict[str, int] = {}
         self._index_of: dict[Claim, int] = {}
@@ -97,7 +101,11 @@ class Queue:
             self.shapes[index] = Shape(index, job.claim)
             self._name(job.claim, 1)
         shape = self._shape_of[job.job] = self.shapes[index]
-        shape.by_age.add((job.create_ns, job.job))
+        age = (job.create_ns, job.job)
+        oldest = shape.by_age[0] if shape.by_age else None
+        shape.by_age.add(age)
+        if oldest is None or age < oldest:
+            self._change_oldest(shape, oldest, age)
         run = shape.of_vendor.get(job.vendor)
         if run is None:
             run = shape.of_vendor[job.vendor] = Run()
@@ -121,7 +129,11 @@ class Queue:
             self._name(job.claim, -1)
             return None
         shape = self._shape_of.pop(job_id)
-        shape.by_age.remove((job.create_ns, job.job))
+        age = (job.create_ns, job.job)
+        was_oldest = shape.by_age[0] == age
+        shape.by_age.remove(age)
+        if was_oldest:
+            self._change_oldest(shape, age, shape.by_age[0] if shape.by_age else None)
         run = shape.of_vendor[job.vendor]
         key = turn(job)
         was_first = run[0] == key
@@ -137,6 +149,14 @@ class Queue:
         del self.shapes[shape.index], self._index_of[job.claim]
         self._name(job.claim, -1)
         return shape
+
+    def _change_oldest(self, shape: Shape, before: Key | None, after: Key | None) -> None:
+        if before is not None:
+            del self.oldest[bisect_left(self.oldest, (*before, shape.index))]
+            del self.first_due[bisect_left(self.first_due, (before[0] - shape.duration_ns, shape.index))]
+        if after is not None:
+            insort(self.oldest, (*after, shape.index))
+            insort(self.first_due, (after[0] - shape.duration_ns, shape.index))
 
     def _change_head(self, vendor: str, shape: Shape, before: Key | None, after: Key | None) -> None:
         for heads, shortest in ((self.heads_of[vendor], False), (self.short_heads_of[vendor], True)):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from palaestra.v1 import calendar_pb2, episode_pb2, event_pb2, job_pb2, reservation_pb2, venue_pb2
+from palaestra.v1 import calendar_pb2, episode_pb2, event_pb2, job_array_pb2, job_pb2, reservation_pb2, venue_pb2
 from scheduler import names
 from scheduler.identity import Identity
 from scheduler.lifecycle import LeaseState
@@ -35,6 +35,9 @@ def job(db: sqlite3.Connection, row: sqlite3.Row) -> job_pb2.Job:
     message.etag = str(row["version"])
     message.sequence = row["event_seq"]
     message.episode_count = row["episode_count"]
+    if row["array_uid"] is not None:
+        message.array = names.job_array(row["vendor"], row["array_uid"])
+        message.array_index = row["array_index"]
     for field in ("create", "grant", "start", "end"):
         value = timestamp(row[f"{field}_ns"])
         if value is not None:
@@ -54,6 +57,19 @@ def job(db: sqlite3.Connection, row: sqlite3.Row) -> job_pb2.Job:
     )
     message.attempts.extend(attempt(row["vendor"], row["uid"], found) for found in attempts)
     return message
+
+
+def job_array(db: sqlite3.Connection, row: sqlite3.Row) -> job_array_pb2.JobArray:
+    """Return the array of a row of table job_array, with how many of its jobs are in which state."""
+    counts = db.execute(
+        "SELECT state, count(*) AS count FROM job WHERE array_uid = ? GROUP BY state ORDER BY state", (row["uid"],)
+    )
+    return job_array_pb2.JobArray(
+        name=names.job_array(row["vendor"], row["uid"]),
+        size=row["size"],
+        create_time=timestamp(row["create_ns"]),
+        counts=[job_array_pb2.JobStateCount(state=found["state"], count=found["count"]) for found in counts],
+    )
 
 
 def attempt(vendor: str, job_uid: str, row: sqlite3.Row) -> job_pb2.Attempt:
@@ -95,6 +111,8 @@ def lease(db: sqlite3.Connection, row: sqlite3.Row) -> venue_pb2.Lease:
         expire_time=timestamp(row["expire_ns"]),
         end_by_time=timestamp(row["end_by_ns"]),
         end_time=timestamp(row["end_ns"]),
+        seats=row["seats"],
+        chargers=row["chargers"],
     )
 
 

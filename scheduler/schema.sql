@@ -5,6 +5,10 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT RO
 
 CREATE TABLE venue (
   id TEXT PRIMARY KEY, display_name TEXT NOT NULL, width_m REAL NOT NULL, depth_m REAL NOT NULL,
+  -- What has no names, by number.
+  seats INTEGER NOT NULL DEFAULT 0, chargers INTEGER NOT NULL DEFAULT 0,
+  -- Whether all work on units must have passed in simulation, and the least success rate that counts as passed.
+  sim_first INTEGER NOT NULL DEFAULT 0, sim_first_success_min REAL NOT NULL DEFAULT 0.5,
   time_zone TEXT NOT NULL DEFAULT 'UTC'
 ) STRICT;
 
@@ -62,13 +66,23 @@ CREATE TABLE job (
   failed_count INTEGER NOT NULL DEFAULT 0,
   lost_count INTEGER NOT NULL DEFAULT 0,
   episode_count INTEGER NOT NULL DEFAULT 0,
+  -- Of these, by outcome; the rest was cut short.
+  episode_success_count INTEGER NOT NULL DEFAULT 0, episode_failure_count INTEGER NOT NULL DEFAULT 0,
   log_lines INTEGER NOT NULL DEFAULT 0,
   progress BLOB, result BLOB, failure BLOB, checkpoint BLOB,
   version INTEGER NOT NULL DEFAULT 1,
   event_seq INTEGER NOT NULL DEFAULT 0,
+  -- The largest number stands for none, so that those come last.
+  deadline_ns INTEGER NOT NULL DEFAULT 9223372036854775807,
+  -- Jobs that it still waits for (rows of job_after), and works that have yet to pass in simulation (rows of sim_gate).
+  open_after INTEGER NOT NULL DEFAULT 0, open_gates INTEGER NOT NULL DEFAULT 0,
+  array_uid TEXT, array_index INTEGER NOT NULL DEFAULT 0,
   UNIQUE (vendor, request_id)
 ) STRICT;
-CREATE INDEX job_queue ON job (vendor, priority DESC, id) WHERE state = 1;
+CREATE INDEX job_queue ON job (vendor, priority DESC, deadline_ns, id)
+  WHERE state = 1 AND open_after = 0 AND open_gates = 0;
+CREATE INDEX job_depth ON job (vendor) WHERE state = 1;
+CREATE INDEX job_by_array ON job (array_uid) WHERE array_uid IS NOT NULL;
 CREATE INDEX job_by_vendor ON job (vendor, id);
 CREATE INDEX job_active ON job (state) WHERE state IN (2, 3, 4);
 
@@ -85,6 +99,7 @@ CREATE TABLE lease (
   id INTEGER PRIMARY KEY, uid TEXT NOT NULL UNIQUE, vendor TEXT NOT NULL REFERENCES vendor,
   job_id INTEGER NOT NULL, attempt INTEGER NOT NULL, state INTEGER NOT NULL,
   cell TEXT, grant_ns INTEGER NOT NULL, expire_ns INTEGER NOT NULL, end_by_ns INTEGER NOT NULL, end_ns INTEGER,
+  seats INTEGER NOT NULL DEFAULT 0, chargers INTEGER NOT NULL DEFAULT 0,
   UNIQUE (job_id, attempt)
 ) STRICT;
 CREATE INDEX lease_open ON lease (state) WHERE state IN (1, 2, 3, 5);
@@ -131,6 +146,36 @@ CREATE TABLE log (
   job_id INTEGER NOT NULL REFERENCES job, line INTEGER NOT NULL, attempt INTEGER NOT NULL, time_ns INTEGER NOT NULL,
   text TEXT NOT NULL, PRIMARY KEY (job_id, line)
 ) STRICT, WITHOUT ROWID;
+
+-- Like jobs submitted together; the jobs name it.
+CREATE TABLE job_array (
+  id INTEGER PRIMARY KEY, uid TEXT NOT NULL UNIQUE, vendor TEXT NOT NULL REFERENCES vendor,
+  request_id TEXT, request_sha256 BLOB NOT NULL, size INTEGER NOT NULL, create_ns INTEGER NOT NULL,
+  UNIQUE (vendor, request_id)
+) STRICT;
+
+-- A job and one that it still waits for. The row goes when either has ended. uses_policy: its work needs the policy that
+-- the other leaves.
+CREATE TABLE job_after (
+  job_id INTEGER NOT NULL REFERENCES job, before_id INTEGER NOT NULL REFERENCES job,
+  uses_policy INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (job_id, before_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX job_before ON job_after (before_id);
+
+-- How well a vendor's work went in simulation at its best: the lower end of the interval of its success rate.
+CREATE TABLE sim_result (
+  vendor TEXT NOT NULL REFERENCES vendor, work TEXT NOT NULL, success_low REAL NOT NULL,
+  job_id INTEGER NOT NULL REFERENCES job,
+  PRIMARY KEY (vendor, work)
+) STRICT, WITHOUT ROWID;
+
+-- A waiting job and a work of it that has yet to pass in simulation.
+CREATE TABLE sim_gate (
+  job_id INTEGER NOT NULL REFERENCES job, vendor TEXT NOT NULL REFERENCES vendor, work TEXT NOT NULL,
+  PRIMARY KEY (job_id, work)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sim_gate_by_work ON sim_gate (vendor, work);
 
 -- Time: zones, the calendar, advance reservations.
 -- In an exclusive zone one cell may be in use at a time.

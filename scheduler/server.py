@@ -10,6 +10,7 @@ from palaestra.v1 import (
     calendar_service_pb2_grpc,
     episode_service_pb2_grpc,
     host_service_pb2_grpc,
+    job_array_service_pb2_grpc,
     job_service_pb2_grpc,
     reservation_service_pb2_grpc,
     runner_service_pb2_grpc,
@@ -18,6 +19,7 @@ from palaestra.v1 import (
 from scheduler.core import Core
 from scheduler.guard import MESSAGE_BYTES_MAX, Guard
 from scheduler.identity import Credentials
+from scheduler.services.arrays import JobArrayService
 from scheduler.services.calendar import CalendarService
 from scheduler.services.episodes import EpisodeService
 from scheduler.services.hosts import HostService
@@ -49,6 +51,7 @@ class Server:
         self._core = core
         self._server = grpc.aio.server(interceptors=[Guard(credentials)], options=OPTIONS)
         job_service_pb2_grpc.add_JobServiceServicer_to_server(JobService(core), self._server)
+        job_array_service_pb2_grpc.add_JobArrayServiceServicer_to_server(JobArrayService(core), self._server)
         venue_service_pb2_grpc.add_VenueServiceServicer_to_server(VenueService(core), self._server)
         episode_service_pb2_grpc.add_EpisodeServiceServicer_to_server(EpisodeService(core), self._server)
         calendar_service_pb2_grpc.add_CalendarServiceServicer_to_server(CalendarService(core), self._server)

@@ -8,10 +8,10 @@ from collections.abc import Iterable
 
 from scheduler.account import Accounts
 from scheduler.floor import Floor
-from scheduler.option import CHARGERS, SEATS, SLOTS
+from scheduler.option import CHARGERS, SEATS, SLOTS, Option
 from scheduler.outlook import Outlook
 from scheduler.queue import Queue
-from scheduler.state import Cell, Grant, Job, Lease, SimSlot, State, Unit, Unnamed
+from scheduler.state import Booking, Cell, Grant, Job, Lease, SimSlot, State, Unit, Unnamed
 
 
 class Standing:
@@ -25,6 +25,9 @@ class Standing:
         self._named: frozenset[str] = frozenset()
         self._floor = Floor((), (), (), Unnamed(), Unnamed(), Unnamed(), frozenset(), self._named)
         self._outlook = Outlook(0)
+        # By booking, of which the claim never changes.
+        self._booked_options: dict[str, tuple[Option, ...]] = {}
+        self._closed: dict[int, list[tuple[int, int]]] | None = None
         self.look(state)
 
     @classmethod
@@ -55,6 +58,24 @@ class Standing:
         """The shapes of the queue in the kinds of the floor."""
         self._settle()
         return self._outlook
+
+    @property
+    def closed(self) -> dict[int, list[tuple[int, int]]]:
+        """When each kind is closed: (start_ns, end_ns) in order. Kinds that never are do not occur."""
+        self._settle()
+        if self._closed is None:
+            self._closed = {}
+            for closure in sorted(self.closures, key=lambda closure: (closure.start_ns, closure.end_ns)):
+                for kind in self._floor.closed_kinds(closure):
+                    self._closed.setdefault(kind, []).append((closure.start_ns, closure.end_ns))
+        return self._closed
+
+    def booked_options(self, booking: Booking) -> tuple[Option, ...]:
+        """Return the ways to meet a booking's claim."""
+        known = self._booked_options.get(booking.booking)
+        if known is None:
+            known = self._booked_options[booking.booking] = self.floor.options(booking.claim)
+        return known
 
     def submit(self, job: Job) -> None:
         """Add a waiting job."""
@@ -108,7 +129,9 @@ class Standing:
         floor = Floor(units, cells, slots, unnamed, seats, chargers, self._exclusive_zones, self._named)
         same = self._outlook.options and floor.signatures == self._floor.signatures
         self._floor = floor
+        self._closed = None
         if not same:
+            self._booked_options.clear()
             self._outlook = Outlook(len(floor.capacity))
             for index, shape in self.queue.shapes.items():
                 self._outlook.add(index, floor.options(shape.claim))

@@ -5,6 +5,7 @@ import sqlite3
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2
 from scheduler import events
+from scheduler.commands import dependencies, simfirst
 from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_attempt, advance_job, advance_lease
 from scheduler.writer import Command, Transaction
 
@@ -60,6 +61,10 @@ def end_attempt(
     message = failure.message if failure else ""
     kind = "job.requeued" if after is JobState.QUEUED else f"job.{after.name.lower()}"
     events.job_changed(tx, job["id"], kind, message)
+    if after is JobState.SUCCEEDED:
+        simfirst.job_succeeded(tx, job, attempt["lease_id"], result)
+    if after.ended:
+        dependencies.job_ended(tx, job["id"])
     tx.wants_cycle = True
 
 
@@ -155,17 +160,24 @@ def cancel(vendor: str, uid: str, etag: str) -> Command[None]:
             raise PalaestraError("NOT_FOUND", f"vendors/{vendor}/jobs/{uid} not found")
         if etag and etag != str(job["version"]):
             raise PalaestraError("ETAG_MISMATCH", f"job {uid} has etag {job['version']}, not {etag}")
-        state = JobState(job["state"])
-        after = advance_job(state, Step.CANCEL)
-        if after is state:
-            return
-        ended_ns = tx.now_ns if after.ended else None
-        tx.db.execute("UPDATE job SET state = ?, end_ns = ? WHERE id = ?", (after, ended_ns, job["id"]))
-        tx.db.execute("UPDATE attempt SET cancel_ns = ? WHERE job_id = ? AND state IN (1, 2)", (tx.now_ns, job["id"]))
-        events.job_changed(tx, job["id"], f"job.{after.name.lower()}", "")
-        tx.wants_cycle = True
+        cancel_job(tx, job)
 
     return command
+
+
+def cancel_job(tx: Transaction, job: sqlite3.Row) -> None:
+    """Cancel the job of a row of table job; a repeat changes nothing. Raises JOB_ENDED."""
+    state = JobState(job["state"])
+    after = advance_job(state, Step.CANCEL)
+    if after is state:
+        return
+    ended_ns = tx.now_ns if after.ended else None
+    tx.db.execute("UPDATE job SET state = ?, end_ns = ? WHERE id = ?", (after, ended_ns, job["id"]))
+    tx.db.execute("UPDATE attempt SET cancel_ns = ? WHERE job_id = ? AND state IN (1, 2)", (tx.now_ns, job["id"]))
+    events.job_changed(tx, job["id"], f"job.{after.name.lower()}", "")
+    if after.ended:
+        dependencies.job_ended(tx, job["id"])
+    tx.wants_cycle = True
 
 
 def sweep() -> Command[None]:
@@ -184,7 +196,9 @@ def sweep() -> Command[None]:
         for (lease_id,) in ending:
             free_rested_units(tx, lease_id)
         # Jobs that wait out a back-off become due without any other event.
-        due = tx.db.execute("SELECT 1 FROM job WHERE state = 1 LIMIT 1").fetchone()
+        due = tx.db.execute(
+            "SELECT 1 FROM job WHERE state = 1 AND open_after = 0 AND open_gates = 0 LIMIT 1"
+        ).fetchone()
         tx.wants_cycle = tx.wants_cycle or due is not None
 
     return command

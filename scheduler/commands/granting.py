@@ -7,7 +7,7 @@ from scheduler import events, snapshot
 from scheduler.decide import decide
 from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_job
 from scheduler.standing import Standing
-from scheduler.state import Config, Grant
+from scheduler.state import Claim, Config, Grant
 from scheduler.writer import Command, Transaction
 
 
@@ -20,9 +20,14 @@ def cycle(config: Config, *, lease_ttl_s: float, runner_ready: bool) -> Command[
         state = snapshot.load(tx.db, tx.now_ns, runner_ready=runner_ready)
         claims = {job.job: job.claim for job in state.jobs}
         for grant in decide(Standing.of(state), tx.now_ns, config).grants:
-            _grant(tx, grant, claims[grant.job].duration_s, lease_ttl_s)
+            _grant(tx, grant, _chosen(claims[grant.job], grant).duration_s, lease_ttl_s)
 
     return command
+
+
+def _chosen(claim: Claim, grant: Grant) -> Claim:
+    """Return the alternative of the claim that the grant is for."""
+    return claim.alternatives[grant.alternative - 1] if grant.alternative else claim
 
 
 def _grant(tx: Transaction, grant: Grant, duration_s: float, lease_ttl_s: float) -> None:
@@ -32,11 +37,11 @@ def _grant(tx: Transaction, grant: Grant, duration_s: float, lease_ttl_s: float)
     end_by_ns = now_ns + int(duration_s * 1e9)
     cursor = db.execute(
         """
-        INSERT INTO lease (uid, vendor, job_id, attempt, state, cell, grant_ns, expire_ns, end_by_ns)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+        INSERT INTO lease (uid, vendor, job_id, attempt, state, cell, grant_ns, expire_ns, end_by_ns, seats, chargers)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
         (ids.new_id(), grant.vendor, grant.job, number, LeaseState.OFFERED, grant.cell, now_ns,
-         min(now_ns + int(lease_ttl_s * 1e9), end_by_ns), end_by_ns),
+         min(now_ns + int(lease_ttl_s * 1e9), end_by_ns), end_by_ns, grant.seats, grant.chargers),
     )  # fmt: skip
     lease_id = cursor.lastrowid
     assert lease_id is not None
@@ -51,6 +56,7 @@ def _grant(tx: Transaction, grant: Grant, duration_s: float, lease_ttl_s: float)
     if grant.cell is not None:
         db.execute("INSERT INTO lease_cell (lease_id, cell, grant_ns) VALUES (?, ?, ?)", (lease_id, grant.cell, now_ns))
     held = [*grant.units, *grant.slots, *([grant.cell] if grant.cell else [])]
+    held += [f"{count} {name}{'s' * (count > 1)}" for count, name in _unnamed(grant) if count]
     db.execute(
         "INSERT INTO attempt (job_id, number, state, lease_id, grant_ns, resources) VALUES (?, ?, ?, ?, ?, ?)",
         (grant.job, number, AttemptState.GRANTED, lease_id, now_ns, json.dumps(held)),
@@ -67,3 +73,7 @@ def _grant(tx: Transaction, grant: Grant, duration_s: float, lease_ttl_s: float)
         events.slot_changed(tx, slot, "sim_slot.leased")
     if grant.cell is not None:
         events.cell_changed(tx, grant.cell, "cell.leased")
+
+
+def _unnamed(grant: Grant) -> tuple[tuple[int, str], ...]:
+    return (grant.seats, "seat"), (grant.chargers, "charger")

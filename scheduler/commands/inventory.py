@@ -22,11 +22,13 @@ def apply(venue: Venue) -> Command[None]:
             raise BadConfiguration(f"[venue] id is {venue.id!r}, the database is that of venue {other['id']!r}")
         db.execute(
             """
-            INSERT INTO venue (id, display_name, width_m, depth_m, time_zone) VALUES (?, ?, ?, ?, ?)
+            INSERT INTO venue (id, display_name, width_m, depth_m, seats, chargers, time_zone)
+            VALUES (?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (id) DO UPDATE SET display_name = excluded.display_name, width_m = excluded.width_m,
-              depth_m = excluded.depth_m, time_zone = excluded.time_zone
+              depth_m = excluded.depth_m, seats = excluded.seats, chargers = excluded.chargers,
+              time_zone = excluded.time_zone
             """,
-            (venue.id, venue.name, venue.width_m, venue.depth_m, venue.time_zone),
+            (venue.id, venue.name, venue.width_m, venue.depth_m, venue.seats, venue.chargers, venue.time_zone),
         )
         for vendor in venue.vendors:
             db.execute(

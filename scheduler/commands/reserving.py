@@ -2,7 +2,7 @@
 
 import hashlib
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from palaestra import ids
 from palaestra.errors import PalaestraError
@@ -254,14 +254,9 @@ def _line(vendors: dict[str, Vendor], name: str) -> list[Vendor]:
 
 def _inventory(tx: Transaction, *, usable: bool = False) -> State:
     """Return what the venue has; with `usable`, without the units that are out of order."""
-    units = snapshot.units(tx.db)
-    return State(
-        tx.now_ns,
-        tuple(unit for unit in units if unit.usable) if usable else units,
-        snapshot.slots(tx.db),
-        snapshot.cells(tx.db),
-        exclusive_zones=snapshot.exclusive_zones(tx.db),
-    )
+    found = snapshot.inventory(tx.db, tx.now_ns)
+    units = tuple(unit for unit in found.units if unit.usable) if usable else found.units
+    return replace(found, units=units, exclusive_zones=snapshot.exclusive_zones(tx.db))
 
 
 def _close(tx: Transaction, reservation_id: int, state: ReservationState, message: str) -> None:

@@ -147,7 +147,17 @@ def catalogue(request: runner_service_pb2.CatalogueEpisodeRequest) -> Command[ep
             """,
             (uid, row["vendor"], *key, body.robot_model, tx.now_ns, body.SerializeToString(deterministic=True)),
         )
-        tx.db.execute("UPDATE job SET episode_count = episode_count + 1 WHERE id = ?", (row["job_id"],))
+        tx.db.execute(
+            """
+            UPDATE job SET episode_count = episode_count + 1, episode_success_count = episode_success_count + ?,
+              episode_failure_count = episode_failure_count + ? WHERE id = ?
+            """,
+            (
+                body.outcome == episode_pb2.EPISODE_OUTCOME_SUCCESS,
+                body.outcome == episode_pb2.EPISODE_OUTCOME_FAILURE,
+                row["job_id"],
+            ),
+        )
         events.episode_sealed(tx, body, row["vendor"])
         events.job_changed(tx, row["job_id"], "job.episode", "")
         return body

@@ -9,19 +9,24 @@ from palaestra import ids
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2, job_service_pb2
 from scheduler import events, names, resources, snapshot
+from scheduler.commands import dependencies, reserving, simfirst
+from scheduler.commands.dependencies import Open
+from scheduler.contradiction import contradiction, has_units
 from scheduler.explain import impossible, unknown_selector
 from scheduler.lifecycle import JobState
-from scheduler.state import Claim, State
+from scheduler.requestorder import RequestOrder
+from scheduler.snapshot.queue import NO_DEADLINE_NS
 from scheduler.writer import Command, Transaction
 
 OUTPUT_FIELDS = (
     "name", "state", "create_time", "grant_time", "start_time", "end_time", "attempts", "progress", "result",
-    "failure", "episode_count", "etag", "sequence",
+    "failure", "episode_count", "etag", "sequence", "array", "array_index",
 )  # fmt: skip
 
 
 # A job is kept for ever and goes with each of its events.
 SPEC_BYTES_MAX = 64 * 1024
+AFTER_MAX = 64
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,9 @@ def submit(
     """Return the command that accepts one job of `vendor`, or returns the one that its request id made before."""
 
     def command(tx: Transaction) -> job_pb2.Job:
-        return _submit(tx, vendor, request, _checks(tx, vendor, catalogue, limits))
+        if request.after_indices:
+            raise invalid("after_indices", "says something in a batch only")
+        return _submit(tx, vendor, request, checks_of(tx, vendor, catalogue, limits))
 
     return command
 
@@ -57,85 +64,142 @@ def submit_batch(
     """Return the command that accepts many jobs in one transaction."""
 
     def command(tx: Transaction) -> job_service_pb2.BatchSubmitJobsResponse:
-        checks = _checks(tx, vendor, catalogue, limits)
-        response = job_service_pb2.BatchSubmitJobsResponse()
-        for index, item in enumerate(request.requests):
+        checks = checks_of(tx, vendor, catalogue, limits)
+        results = [job_service_pb2.BatchSubmitResult() for _ in request.requests]
+        order = RequestOrder.of([item.after_indices for item in request.requests])
+        for index in order.indices:
+            item = request.requests[index]
             try:
-                response.results.add(job=_submit(tx, vendor, item, checks))
+                if index in order.problems:
+                    raise order.problems[index]
+                before = [_accepted(results[earlier], earlier, item) for earlier in item.after_indices]
+                results[index].job.CopyFrom(_submit(tx, vendor, item, checks, before))
             except PalaestraError as error:
                 if request.atomic:
                     raise PalaestraError(
                         error.reason, f"requests[{index}]: {error.message}", metadata={"index": str(index)}
                     ) from error
-                response.results.add(failure=job_pb2.Failure(reason=error.reason, message=error.message))
-        return response
+                results[index].failure.CopyFrom(job_pb2.Failure(reason=error.reason, message=error.message))
+        return job_service_pb2.BatchSubmitJobsResponse(results=results)
 
     return command
 
 
-class _Checks:
+class Checks:
     """What holds for all jobs that a vendor submits within one transaction, read from the database once."""
 
     def __init__(self, tx: Transaction, vendor: str, catalogue: Catalogue, limits: Limits) -> None:
         self.catalogue = catalogue
         self._limits = limits
-        self._inventory = State(tx.now_ns, snapshot.units(tx.db), snapshot.slots(tx.db), snapshot.cells(tx.db))
-        self._problems: dict[Claim, tuple[str, str] | None] = {}
+        self._inventory = snapshot.inventory(tx.db, tx.now_ns)
+        self._problems: dict[tuple[str | None, bool, bytes], PalaestraError | None] = {}
+        self.sim_first = simfirst.holds_for_every_job(tx.db)
         self._queued = tx.db.execute("SELECT count(*) FROM job WHERE vendor = ? AND state = 1", (vendor,)).fetchone()[0]
 
-    def depth(self) -> None:
-        """Raise QUEUE_FULL if the vendor has as many waiting jobs as it may."""
-        if self._queued >= self._limits.queued_jobs_max:
+    def depth(self, more: int = 1) -> None:
+        """Raise QUEUE_FULL unless so many more jobs of the vendor may wait."""
+        most = self._limits.queued_jobs_max
+        if self._queued + more > most:
             raise PalaestraError(
-                "QUEUE_FULL", f"{self._queued} jobs of this vendor are waiting, the most allowed", retry_after_s=5.0
+                "QUEUE_FULL",
+                f"{self._queued} jobs of this vendor are waiting, at most {most} are allowed",
+                retry_after_s=5.0,
             )
 
     def accepted(self) -> None:
         """Count a job more."""
         self._queued += 1
 
-    def claim(self, claim: Claim) -> None:
-        """Raise UNKNOWN_SELECTOR or IMPOSSIBLE_CLAIM for what this venue could never serve."""
-        if claim not in self._problems:
-            unknown = unknown_selector(claim, self._inventory)
-            never = None if unknown else impossible(claim, self._inventory)
-            self._problems[claim] = (
-                ("UNKNOWN_SELECTOR", unknown) if unknown else ("IMPOSSIBLE_CLAIM", never) if never else None
-            )
-        problem = self._problems[claim]
+    def claim(self, spec: job_pb2.Job) -> None:
+        """Raise INVALID_FIELD for a claim that contradicts itself or the work.
+
+        Raise UNKNOWN_SELECTOR or IMPOSSIBLE_CLAIM for one that this venue could never serve.
+        """
+        # Many jobs ask for the same: by its bytes, a claim is known again faster than it is read.
+        key = (
+            spec.WhichOneof("work"),
+            bool(spec.collect.robot_model),
+            spec.claim.SerializeToString(deterministic=True),
+        )
+        if key not in self._problems:
+            self._problems[key] = self._problem(spec)
+        problem = self._problems[key]
         if problem is not None:
-            raise PalaestraError(*problem)
+            raise PalaestraError(problem.reason, problem.message, metadata=problem.metadata)
+
+    def _problem(self, spec: job_pb2.Job) -> PalaestraError | None:
+        wrong = contradiction(spec)
+        if wrong is not None:
+            return invalid(*wrong)
+        claim = snapshot.claim_of(spec.claim)
+        unknown = unknown_selector(claim, self._inventory)
+        if unknown is not None:
+            return PalaestraError("UNKNOWN_SELECTOR", unknown)
+        never = impossible(claim, self._inventory)
+        return None if never is None else PalaestraError("IMPOSSIBLE_CLAIM", never)
 
 
-def _checks(tx: Transaction, vendor: str, catalogue: Catalogue, limits: Limits) -> _Checks:
+def checks_of(tx: Transaction, vendor: str, catalogue: Catalogue, limits: Limits) -> Checks:
     """Return the checks that the commands of this transaction share."""
-    found: _Checks | None = tx.memo.get(f"checks {vendor}")
+    found: Checks | None = tx.memo.get(f"checks {vendor}")
     if found is None or found.catalogue != catalogue:
-        found = tx.memo[f"checks {vendor}"] = _Checks(tx, vendor, catalogue, limits)
+        found = tx.memo[f"checks {vendor}"] = Checks(tx, vendor, catalogue, limits)
     return found
 
 
-def _submit(tx: Transaction, vendor: str, request: job_service_pb2.SubmitJobRequest, checks: _Checks) -> job_pb2.Job:
-    spec = _spec(request.job)
-    body = spec.SerializeToString(deterministic=True)
-    if len(body) > SPEC_BYTES_MAX:
-        raise PalaestraError("MESSAGE_TOO_LARGE", f"the job has {len(body)} bytes, at most {SPEC_BYTES_MAX}")
-    digest = hashlib.sha256(body).digest()
+def _submit(
+    tx: Transaction,
+    vendor: str,
+    request: job_service_pb2.SubmitJobRequest,
+    checks: Checks,
+    before: Sequence[str] = (),
+) -> job_pb2.Job:
+    """Accept one job. before: Jobs of the same batch that it comes after, besides those that it names itself."""
+    spec = spec_of(request.job)
+    body = serialized(spec)
+    # The names of the batch's jobs are new each time, their places are not.
+    places = ",".join(map(str, request.after_indices)).encode()
+    digest = hashlib.sha256(body + places).digest()
     if request.request_id:
         earlier = tx.db.execute(
             "SELECT * FROM job WHERE vendor = ? AND request_id = ?", (vendor, request.request_id)
         ).fetchone()
         if earlier is not None:
             return _repeat(tx.db, earlier, digest, request.request_id)
+    if before:
+        own = set(spec.after)
+        spec.after.extend(name for name in dict.fromkeys(before) if name and name not in own)
+        if len(spec.after) > AFTER_MAX:
+            raise invalid(
+                "after_indices", f"with the job's own, {len(spec.after)} jobs come first, at most {AFTER_MAX}"
+            )
+        body = serialized(spec)
     checks.depth()
-    _admit(tx.db, vendor, spec, checks)
+    held = admit(tx, vendor, spec, checks)
     if request.validate_only:
         return spec
-    return _insert(tx, vendor, request.request_id or None, spec, body, digest, checks)
+    return insert(tx, vendor, spec, body, held, checks, request_id=request.request_id or None, digest=digest)
 
 
-def _spec(job: job_pb2.Job) -> job_pb2.Job:
-    """Return the job without what only we may set."""
+def _accepted(result: job_service_pb2.BatchSubmitResult, index: int, item: job_service_pb2.SubmitJobRequest) -> str:
+    """Return the name of the batch's job that another one comes after. Raises DEPENDENCY_FAILED if it was refused."""
+    if result.HasField("failure"):
+        raise PalaestraError("DEPENDENCY_FAILED", f"requests[{index}], which comes first, was refused")
+    if not result.job.name and not item.validate_only:
+        raise PalaestraError("DEPENDENCY_FAILED", f"requests[{index}], which comes first, is checked and not submitted")
+    return result.job.name
+
+
+def serialized(spec: job_pb2.Job) -> bytes:
+    """Return the bytes that are kept of a job. Raises MESSAGE_TOO_LARGE."""
+    body = spec.SerializeToString(deterministic=True)
+    if len(body) > SPEC_BYTES_MAX:
+        raise PalaestraError("MESSAGE_TOO_LARGE", f"the job has {len(body)} bytes, at most {SPEC_BYTES_MAX}")
+    return body
+
+
+def spec_of(job: job_pb2.Job) -> job_pb2.Job:
+    """Return a copy of the job without what only we may set."""
     spec = job_pb2.Job()
     spec.CopyFrom(job)
     for field in OUTPUT_FIELDS:
@@ -154,45 +218,88 @@ def _repeat(db: sqlite3.Connection, row: sqlite3.Row, digest: bytes, request_id:
     return resources.job(db, row)
 
 
-def _insert(
-    tx: Transaction, vendor: str, request_id: str | None, spec: job_pb2.Job, body: bytes, digest: bytes, checks: _Checks
+@dataclass(frozen=True)
+class Held:
+    """What an accepted job waits for besides its claim."""
+
+    before: tuple[Open, ...] = ()
+    works: tuple[str, ...] = ()
+    # The row of the reservation that it starts in.
+    reservation_id: int | None = None
+
+
+def insert(
+    tx: Transaction,
+    vendor: str,
+    spec: job_pb2.Job,
+    body: bytes,
+    held: Held,
+    checks: Checks,
+    *,
+    request_id: str | None = None,
+    digest: bytes | None = None,
+    array_uid: str | None = None,
+    array_index: int = 0,
 ) -> job_pb2.Job:
+    """Enter an admitted job with its event; return `spec` as the job that it now is.
+
+    array_uid, array_index: The array that it is one of, and its place there.
+    """
     uid = ids.new_id()
     # What `resources.job` would make of the new row, without reading it back: this is the busiest path of all.
     spec.name = names.job(vendor, uid)
     spec.state = job_pb2.JOB_STATE_QUEUED
     spec.etag = "1"
     spec.create_time.FromNanoseconds(tx.now_ns)
+    if array_uid is not None:
+        spec.array, spec.array_index = names.job_array(vendor, array_uid), array_index
     spec.sequence = events.job_submitted(tx, spec, vendor)
-    tx.db.execute(
+    cursor = tx.db.execute(
         """
-        INSERT INTO job (uid, vendor, request_id, request_sha256, state, priority, spec, create_ns, event_seq)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+        INSERT INTO job (uid, vendor, request_id, request_sha256, state, priority, deadline_ns, spec, create_ns,
+          event_seq, open_after, open_gates, array_uid, array_index)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
-        (uid, vendor, request_id, digest, JobState.QUEUED, spec.priority, body, tx.now_ns, spec.sequence),
-    )
+        (uid, vendor, request_id, digest, JobState.QUEUED, spec.priority,
+         spec.deadline.ToNanoseconds() if spec.HasField("deadline") else NO_DEADLINE_NS, body, tx.now_ns,
+         spec.sequence, len(held.before), len(held.works), array_uid, array_index),
+    )  # fmt: skip
+    assert cursor.lastrowid is not None
+    dependencies.link(tx, cursor.lastrowid, held.before)
+    simfirst.close(tx, cursor.lastrowid, vendor, held.works)
+    if held.reservation_id is not None:
+        reserving.attach(tx, held.reservation_id, cursor.lastrowid)
     checks.accepted()
     tx.wants_cycle = True
     return spec
 
 
-def _admit(db: sqlite3.Connection, vendor: str, spec: job_pb2.Job, checks: _Checks) -> None:
-    """Refuse a job that could never run here."""
+def admit(tx: Transaction, vendor: str, spec: job_pb2.Job, checks: Checks) -> Held:
+    """Return what a job waits for besides its claim; refuse one that could never run here."""
     kind = spec.WhichOneof("work")
     if kind is None:
-        raise _invalid("job.work", "one of collect, train, evaluate must be set")
-    claim = snapshot.claim_of(spec.claim)
-    if not claim.units and not claim.sim_slots:
-        raise _invalid("job.claim", "needs units or sim slots")
-    if kind in ("train", "evaluate") and not claim.sim_slots:
-        raise _invalid("job.claim.sim_slots", f"a job to {kind} needs at least one sim slot")
+        raise invalid("job.work", "one of collect, train, evaluate must be set")
     if kind == "collect" and spec.collect.WhichOneof("source") is None:
-        raise _invalid("job.collect.source", "one of motion, policy_job must be set")
-    if kind == "collect" and not claim.units and not spec.collect.robot_model:
-        raise _invalid("job.collect.robot_model", "is required when the claim has no units")
-    checks.claim(claim)
+        raise invalid("job.collect.source", "one of motion, policy_job must be set")
+    checks.claim(spec)
+    if spec.HasField("deadline"):
+        _deadline_ahead(spec, tx.now_ns)
+    booked = reserving.check(tx, vendor, spec.reservation, snapshot.claim_of(spec.claim)) if spec.reservation else None
     _known_work(spec, checks.catalogue)
-    _policy_ready(db, vendor, spec)
+    before = dependencies.waits_for(tx.db, vendor, spec)
+    _policy_ready(tx.db, vendor, spec)
+    gated = spec.sim_first or checks.sim_first
+    return Held(before, simfirst.closed_gates(tx.db, vendor, spec) if gated and has_units(spec) else (), booked)
+
+
+def _deadline_ahead(spec: job_pb2.Job, now_ns: int) -> None:
+    seconds, nanos = spec.deadline.seconds, spec.deadline.nanos
+    if not 0 <= nanos < 1_000_000_000:
+        raise invalid("job.deadline", f"has {nanos} nanos, not 0 to 999,999,999")
+    if seconds * 1_000_000_000 + nanos <= now_ns:
+        raise invalid("job.deadline", "lies in the past")
+    if seconds * 1_000_000_000 + nanos >= NO_DEADLINE_NS:
+        raise invalid("job.deadline", "lies after the year 2261")
 
 
 def _known_work(spec: job_pb2.Job, catalogue: Catalogue) -> None:
@@ -216,7 +323,7 @@ def _policy_ready(db: sqlite3.Connection, vendor: str, spec: job_pb2.Job) -> Non
     name = getattr(getattr(spec, spec.WhichOneof("work")), "policy_job", "")
     if not name:
         return
-    if policy_of(db, vendor, name) is None:
+    if policy_of(db, vendor, name) is None and not dependencies.trains_policy(db, vendor, spec):
         raise PalaestraError(
             "POLICY_NOT_READY", f"{name} is no succeeded training job of this vendor", metadata={"job": name}
         )
@@ -234,5 +341,5 @@ def policy_of(db: sqlite3.Connection, vendor: str, name: str) -> job_pb2.Artifac
     return result.policy if result.HasField("policy") else None
 
 
-def _invalid(field: str, problem: str) -> PalaestraError:
+def invalid(field: str, problem: str) -> PalaestraError:
     return PalaestraError("INVALID_FIELD", f"{field}: {problem}", metadata={"field": field, "rule": problem})

@@ -5,7 +5,7 @@ from typing import Any
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
-from scheduler import names, reading, resources, snapshot
+from scheduler import names, reading, resources, snapshot, waiting
 from scheduler.commands import ending, submitting
 from scheduler.core import Core
 from scheduler.decide import decide
@@ -45,11 +45,14 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         core = self._core
         vendor = reading.vendor_scope(core.read, caller(), request.parent)
         states = sorted(set(request.states))
-        scope = ("jobs", request.parent, caller().vendor, *map(str, states))
+        scope = ("jobs", request.parent, caller().vendor, request.array, *map(str, states))
         page = core.pager.page(request.page_token, request.page_size, scope)
         where: list[tuple[str, object]] = []
         if states:
             where.append((f"j.state IN ({','.join(str(int(state)) for state in states)}) AND ?", 1))
+        if request.array:
+            array = reading.find(core.read, "job_array", caller(), request.array)
+            where.append(("j.array_uid = ?", array["uid"]))
         rows = reading.page(core.read, "SELECT j.* FROM job j", "j", vendor, page, where)
         shown = rows[: page.size]
         token = core.pager.token(shown[-1]["id"], scope) if len(rows) > page.size else ""
@@ -75,9 +78,11 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         state = snapshot.load(core.read, now_ns, runner_ready=bool(core.runners))
         reserved = [reservation.job for reservation in decide(Standing.of(state), now_ns, core.config).reservations]
         explanation = explain(snapshot.job_of(row), state, reserved)
-        response.summary = explanation.summary
+        # What keeps it from being looked at at all comes first.
+        held = waiting.reasons(core.read, row)
+        response.summary = held[0].message if held else explanation.summary
         response.jobs_ahead = explanation.jobs_ahead
-        for reason in explanation.reasons:
+        for reason in (*held, *explanation.reasons):
             response.reasons.add(
                 constraint=reason.constraint,
                 message=reason.message,

@@ -3,14 +3,14 @@
 import sqlite3
 
 from scheduler.snapshot.closures import bookings, closures, exclusive_zones
-from scheduler.snapshot.places import cells, slots, units
+from scheduler.snapshot.places import cells, chargers, seats, slots, units
 from scheduler.snapshot.queue import claim_of, job_of, jobs
 from scheduler.snapshot.vendors import vendors
 from scheduler.state import State
 
 __all__ = [
-    "anything_free", "bookings", "cells", "claim_of", "closures", "exclusive_zones", "job_of", "jobs", "load", "slots",
-    "units", "vendors",
+    "anything_free", "bookings", "cells", "chargers", "claim_of", "closures", "exclusive_zones", "inventory", "job_of",
+    "jobs", "load", "seats", "slots", "units", "vendors",
 ]  # fmt: skip
 
 
@@ -27,7 +27,14 @@ def load(db: sqlite3.Connection, now_ns: int, *, runner_ready: bool) -> State:
         exclusive_zones=exclusive_zones(db),
         closures=closures(db, now_ns),
         bookings=bookings(db, now_ns),
+        seats=seats(db),
+        chargers=chargers(db),
     )
+
+
+def inventory(db: sqlite3.Connection, now_ns: int) -> State:
+    """Return the venue without its vendors and jobs: what a claim could ever be met from."""
+    return State(now_ns, units=units(db), slots=slots(db), cells=cells(db), seats=seats(db), chargers=chargers(db))
 
 
 def anything_free(db: sqlite3.Connection) -> bool:

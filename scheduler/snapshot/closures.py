@@ -90,7 +90,7 @@ def bookings(db: sqlite3.Connection, now_ns: int) -> tuple[Booking, ...]:
     for row in rows:
         claim = booked_claim(row["spec"], row["start_ns"], row["end_ns"])
         own = held.get(row["id"])
-        parts = held_by_part(claim, own.units, own.slots, own.cells) if own else ()
+        parts = held_by_part(claim, own.units, **own.counts) if own else ()
         found.append(Booking(row["uid"], row["vendor"], claim, row["start_ns"], row["end_ns"], parts))
     return tuple(found)
 
@@ -108,27 +108,27 @@ class _Held:
 
     def __init__(self) -> None:
         self.units: list[Unit] = []
-        self.slots = 0
-        self.cells = 0
+        self.counts: Counter[str] = Counter()
 
 
 def _held(db: sqlite3.Connection) -> dict[int, _Held]:
     """Return what is held by reservation."""
-    query = """
-    SELECT rj.reservation_id, x.{thing} AS name FROM reservation_job rj JOIN lease l ON l.job_id = rj.job_id
-    JOIN lease_{thing} x ON x.lease_id = l.id AND x.free_ns IS NULL
+    leases = """
+    SELECT rj.reservation_id, {what} FROM reservation_job rj JOIN lease l ON l.job_id = rj.job_id {join}
     WHERE l.state IN (1, 2, 3, 5)
     """
+    part = "JOIN lease_{0} x ON x.lease_id = l.id AND x.free_ns IS NULL"
     found: defaultdict[int, _Held] = defaultdict(_Held)
-    leased = db.execute(query.format(thing="unit")).fetchall()
+    leased = db.execute(leases.format(what="x.unit", join=part.format("unit"))).fetchall()
     if leased:
         by_name = {unit.unit: unit for unit in units(db)}
         for row in leased:
-            found[row["reservation_id"]].units.append(by_name[row["name"]])
+            found[row["reservation_id"]].units.append(by_name[row["unit"]])
     for thing in ("slot", "cell"):
-        counts = Counter(row["reservation_id"] for row in db.execute(query.format(thing=thing)))
-        for reservation_id, count in counts.items():
-            setattr(found[reservation_id], f"{thing}s", count)
+        for row in db.execute(leases.format(what="1", join=part.format(thing))):
+            found[row["reservation_id"]].counts[f"{thing}s"] += 1
+    for row in db.execute(leases.format(what="l.seats, l.chargers", join="")):
+        found[row["reservation_id"]].counts.update(seats=row["seats"], chargers=row["chargers"])
     return dict(found)
 
 

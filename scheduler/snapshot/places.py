@@ -1,9 +1,9 @@
-"""Units, sim slots and cells, each with whether it is free and when it will be."""
+"""Units, sim slots, cells, seats and chargers, each with whether it is free and when it will be."""
 
 import json
 import sqlite3
 
-from scheduler.state import Cell, SimSlot, Unit
+from scheduler.state import Cell, SimSlot, Unit, Unnamed
 
 
 def units(db: sqlite3.Connection) -> tuple[Unit, ...]:
@@ -61,3 +61,22 @@ def cells(db: sqlite3.Connection) -> tuple[Cell, ...]:
         Cell(row["id"], row["scenario"], row["level"], row["lease_id"] is None, row["end_by_ns"], row["zone"])
         for row in rows
     )
+
+
+def seats(db: sqlite3.Connection) -> Unnamed:
+    """Return the operators' seats."""
+    return _unnamed(db, "seats")
+
+
+def chargers(db: sqlite3.Connection) -> Unnamed:
+    """Return the chargers."""
+    return _unnamed(db, "chargers")
+
+
+def _unnamed(db: sqlite3.Connection, column: str) -> Unnamed:
+    """Return what has no names; in use by every lease that has not ended, also while its units come to rest."""
+    count = db.execute(f"SELECT coalesce(sum({column}), 0) FROM venue").fetchone()[0]
+    busy = db.execute(
+        f"SELECT end_by_ns, {column} FROM lease WHERE state IN (1, 2, 3, 5) AND {column} > 0 ORDER BY end_by_ns"
+    )
+    return Unnamed(count, tuple((row[0], row[1]) for row in busy))

@@ -6,41 +6,66 @@ from functools import lru_cache
 from palaestra.v1 import claim_pb2, job_pb2
 from scheduler import names
 from scheduler.lifecycle import JobState
-from scheduler.state import CellRequest, Claim, Job, UnitRequest
+from scheduler.state import CellRequest, Claim, Job, Placement, UnitRequest
 
 # Jobs per vendor that one decision looks at; the others wait for their turn unseen.
 LOOK_AHEAD = 256
+# What stands in the database for no deadline.
+NO_DEADLINE_NS = 2**63 - 1
+PLACEMENTS = {
+    claim_pb2.PLACEMENT_TOGETHER: Placement.TOGETHER,
+    claim_pb2.PLACEMENT_APART: Placement.APART,
+}
 
 
 def claim_of(message: claim_pb2.Claim) -> Claim:
     """Return the claim of a message, with short names and counts of zero read as one."""
-    units = tuple(
-        UnitRequest(
-            count=request.count or 1,
-            robot_class=request.selector.robot_class,
-            maker=request.selector.maker,
-            robot_model=request.selector.robot_model,
-            unit=names.parts(request.selector.unit)[1] if request.selector.unit else "",
-            labels=tuple(sorted(request.selector.labels.items())),
-        )
-        for request in message.units
-    )
     cell = None
     if message.HasField("cell"):
         short = names.parts(message.cell.cell)[1] if message.cell.cell else ""
         cell = CellRequest(short, message.cell.scenario, message.cell.level)
-    duration_s = message.duration.seconds + message.duration.nanos / 1e9
-    return Claim(units, message.sim_slots, cell, duration_s)
+    return Claim(
+        units=tuple(_unit_request(request) for request in message.units),
+        sim_slots=message.sim_slots,
+        cell=cell,
+        duration_s=message.duration.seconds + message.duration.nanos / 1e9,
+        seats=message.seats,
+        chargers=message.chargers,
+        placement=PLACEMENTS.get(message.placement, Placement.ANYWHERE),
+        alternatives=tuple(claim_of(alternative) for alternative in message.alternatives),
+    )
+
+
+def _unit_request(message: claim_pb2.UnitRequest) -> UnitRequest:
+    selector = message.selector
+    return UnitRequest(
+        count=message.count or 1,
+        robot_class=selector.robot_class,
+        maker=selector.maker,
+        robot_model=selector.robot_model,
+        unit=names.parts(selector.unit)[1] if selector.unit else "",
+        labels=tuple(sorted(selector.labels.items())),
+        count_max=message.count_max,
+        joints_min=selector.joint_count_min,
+        payload_min_kg=selector.payload_min_kg,
+        end_effector=selector.end_effector,
+        sensors=tuple(sorted(selector.sensors)),
+        firmware=selector.firmware,
+    )
 
 
 def jobs(db: sqlite3.Connection, now_ns: int) -> tuple[Job, ...]:
-    """Return the waiting jobs of every vendor, as far as deciding looks."""
+    """Return the jobs of every vendor that may start now, as far as deciding looks.
+
+    Left out are those that wait for other jobs, for a pass in simulation, or out a back-off.
+    """
     jobs = []
     for (vendor,) in db.execute("SELECT id FROM vendor").fetchall():
         rows = db.execute(
             """
-            SELECT id, vendor, priority, create_ns, spec FROM job
-            WHERE vendor = ? AND state = 1 AND not_before_ns <= ? ORDER BY priority DESC, id LIMIT ?
+            SELECT id, vendor, priority, deadline_ns, create_ns, spec FROM job
+            WHERE vendor = ? AND state = 1 AND open_after = 0 AND open_gates = 0 AND not_before_ns <= ?
+            ORDER BY priority DESC, deadline_ns, id LIMIT ?
             """,
             (vendor, now_ns, LOOK_AHEAD),
         )
@@ -49,14 +74,17 @@ def jobs(db: sqlite3.Connection, now_ns: int) -> tuple[Job, ...]:
 
 
 def job_of(row: sqlite3.Row) -> Job:
-    """Return the waiting job of a row with id, vendor, priority, create_ns and spec."""
-    return Job(row["id"], row["vendor"], _claim_in(row["spec"]), row["priority"], row["create_ns"])
+    """Return the waiting job of a row with id, vendor, priority, deadline_ns, create_ns and spec."""
+    claim, booking = _wishes(row["spec"])
+    deadline_ns = None if row["deadline_ns"] == NO_DEADLINE_NS else row["deadline_ns"]
+    return Job(row["id"], row["vendor"], claim, row["priority"], row["create_ns"], deadline_ns, booking)
 
 
 @lru_cache(maxsize=4096)
-def _claim_in(spec: bytes) -> Claim:
-    """Claims never change, and many jobs ask for the same: parse each once."""
-    return claim_of(job_pb2.Job.FromString(spec).claim)
+def _wishes(spec: bytes) -> tuple[Claim, str]:
+    """Return claim and booking of a job. They never change, and many jobs ask for the same: parse each once."""
+    job = job_pb2.Job.FromString(spec)
+    return claim_of(job.claim), names.parts(job.reservation)[1] if job.reservation else ""
 
 
 assert JobState.QUEUED.value == 1, "the SQL above and the partial index of the schema say state = 1"

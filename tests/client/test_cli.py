@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from palaestra import PalaestraError, cli
-from palaestra.v1 import episode_pb2, job_pb2
+from palaestra.v1 import claim_pb2, episode_pb2, job_pb2
 from tests.client.fake_venue import OPERATOR_TOKEN, VENDOR_TOKEN, FakeVenue
 
 Run = Callable[..., tuple[int, str, str]]
@@ -197,6 +197,51 @@ def test_flags_become_the_reservation_and_the_closure_they_say(run: Run, venue: 
     assert (closed.rrule, list(closed.cells), list(closed.zones)) == ("FREQ=WEEKLY", ["venues/test/cells/c"], ["z"])
     assert closed.end_time.ToJsonString() == "2030-05-01T02:30:00Z"
     assert not closed.stop_running
+
+
+def test_flags_say_what_a_job_waits_for_and_every_wish_for_a_unit(run: Run, venue: FakeVenue) -> None:
+    wish = "2-8*class=arm,joints=6,payload_kg=2.5,effector=gripper,sensor=depth,sensor=touch,firmware=1.2,label.lab=b"
+    code, _, err = run(
+        "submit", "collect", "--motion", "sway", "--unit", wish, "--seats", "1", "--chargers", "2",
+        "--placement", "apart", "--sim-first", "--reservation", "monday", "--after", "one", "--after", "two",
+        "--deadline", "2026-12-01T18:00:00+01:00",
+    )  # fmt: skip
+
+    assert (code, err) == (0, "")
+    job = venue.calls("SubmitJob")[0].request.job
+    request = job.claim.units[0]
+    selector = request.selector
+    assert (request.count, request.count_max, selector.robot_class, selector.joint_count_min) == (2, 8, "arm", 6)
+    assert (selector.payload_min_kg, selector.end_effector, selector.firmware) == (2.5, "gripper", "1.2")
+    assert (list(selector.sensors), dict(selector.labels)) == (["depth", "touch"], {"lab": "b"})
+    assert (job.claim.seats, job.claim.chargers, job.claim.placement) == (1, 2, claim_pb2.PLACEMENT_APART)
+    assert (job.sim_first, job.reservation) == (True, "vendors/acme/reservations/monday")
+    assert list(job.after) == ["vendors/acme/jobs/one", "vendors/acme/jobs/two"]
+    assert job.deadline.ToJsonString() == "2026-12-01T17:00:00Z"
+    shown = run("job", venue.calls("SubmitJob")[0].request.job.name or next(iter(venue.jobs)))[1]
+    assert "2 to 8 x arm lab=b with 6 joints or more for 2.5 kg with gripper with depth with touch firmware" in shown
+    assert "apart, 1 seat, 2 chargers" in shown
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        "0*class=arm", "2-*class=arm", "-2*class=arm", "a*class=arm", "1-b*class=arm", "color=red", "class",
+        "label.=b", "label.a=1,label.a=2", "class=arm,class=leg", "joints=many", "payload_kg=",
+    ],
+)  # fmt: skip
+def test_a_wish_that_cannot_be_read_is_typed_wrong(run: Run, venue: FakeVenue, wish: str) -> None:
+    code, _, err = run("submit", "collect", "--motion", "sway", "--unit", wish)
+
+    assert (code, venue.calls("SubmitJob")) == (2, [])
+    assert "--unit" in err
+
+
+def test_a_deadline_that_is_no_time_is_typed_wrong(run: Run, venue: FakeVenue) -> None:
+    code, _, err = run("submit", "train", "reach", "own_arm", "--deadline", "soon")
+
+    assert (code, venue.calls("SubmitJob")) == (2, [])
+    assert "2026-12-01T18:00" in err
 
 
 def test_a_list_that_was_cut_short_says_so(run: Run, venue: FakeVenue) -> None:

@@ -1,12 +1,15 @@
 """Jobs from builders and from TOML are the jobs of the contract."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from palaestra import PalaestraError, jobs
+from palaestra import PalaestraError, jobs, names, rules
 from palaestra.rules import violations
 from palaestra.v1 import claim_pb2, job_pb2
+from palaestra.v1.job_service_pb2 import SubmitJobRequest
+from palaestra.v1.venue_service_pb2 import GetIdentityResponse
 
 
 def from_text(tmp_path: Path, text: str) -> job_pb2.Job:
@@ -93,6 +96,83 @@ def test_a_toml_file_says_the_same_as_the_builder(tmp_path: Path) -> None:
     )
 
 
+def test_a_whole_claim_and_all_that_a_job_waits_for_are_the_same_in_both(tmp_path: Path) -> None:
+    text = """
+    deadline = 2026-12-01T18:00:00+01:00
+    after = ["vendors/acme/jobs/a", "b"]
+    sim_first = true
+    reservation = "monday"
+    [claim]
+    duration_s = 60
+    seats = 1
+    chargers = 2
+    placement = "together"
+    [[claim.units]]
+    count = 2
+    count_max = 8
+    [claim.units.selector]
+    robot_model = "own_arm"
+    joint_count_min = 6
+    payload_min_kg = 2.5
+    end_effector = "gripper"
+    sensors = ["depth", "touch"]
+    firmware = "1.2"
+    [[claim.alternatives]]
+    duration_s = 90
+    units = [{ selector = { robot_model = "own_dog" } }]
+    placement = "Apart"
+    [[claim.alternatives]]
+    duration_s = 30
+    sim_slots = 2
+    [collect]
+    motion = "sway"
+    """
+    arm = jobs.unit(
+        robot_model="own_arm", joint_count_min=6, payload_min_kg=2.5, end_effector="gripper",
+        sensors=["depth", "touch"], firmware="1.2", count=2, count_max=8,
+    )  # fmt: skip
+    expected = jobs.collect(
+        motion="sway", units=[arm], duration_s=60, seats=1, chargers=2, placement="together",
+        alternatives=[
+            jobs.claim(units=[jobs.unit(robot_model="own_dog")], duration_s=90, placement="apart"),
+            jobs.claim(sim_slots=2, duration_s=30),
+        ],
+        deadline=datetime(2026, 12, 1, 17, tzinfo=UTC), after=["vendors/acme/jobs/a", "b"], sim_first=True,
+        reservation="monday",
+    )  # fmt: skip
+    found = from_text(tmp_path, text)
+    # The builder says "one unit", the file leaves it to the venue, which takes none for one.
+    found.claim.alternatives[0].units[0].count = 1
+    assert found == expected
+    assert from_text(tmp_path, "deadline = '2026-12-01T17:00:00Z'").deadline == expected.deadline
+
+
+def test_short_names_become_full_ones_wherever_a_job_has_them() -> None:
+    identity = GetIdentityResponse(vendor="vendors/acme", venue="venues/hall")
+    job = jobs.collect(
+        motion="sway",
+        units=[jobs.unit(name="arm-1")],
+        alternatives=[jobs.claim(units=[jobs.unit(name="arm-2")], cell=jobs.cell(name="bench"))],
+        after=["one", "vendors/acme/jobs/two"],
+        reservation="monday",
+    )
+    full = names.complete(job, identity)
+    assert [request.selector.unit for request in full.claim.units] == ["venues/hall/units/arm-1"]
+    alternative = full.claim.alternatives[0]
+    assert alternative.units[0].selector.unit == "venues/hall/units/arm-2"
+    assert alternative.cell.cell == "venues/hall/cells/bench"
+    assert list(full.after) == ["vendors/acme/jobs/one", "vendors/acme/jobs/two"]
+    assert full.reservation == "vendors/acme/reservations/monday"
+    rules.check(SubmitJobRequest(parent="vendors/acme", job=full))
+
+
+def test_a_deadline_says_where_on_earth_and_a_placement_is_one_of_three() -> None:
+    with pytest.raises(PalaestraError, match="no time zone"):
+        jobs.train("reach", "own_arm", deadline=datetime(2026, 12, 1))
+    with pytest.raises(PalaestraError, match="'near' is none of anywhere, together, apart"):
+        jobs.claim(sim_slots=1, placement="near")
+
+
 def test_an_empty_table_chooses_the_work(tmp_path: Path) -> None:
     assert from_text(tmp_path, "[train]").WhichOneof("work") == "train"
 
@@ -119,6 +199,15 @@ def test_an_empty_table_chooses_the_work(tmp_path: Path) -> None:
         ("[train]\n[evaluate]", "evaluate: cannot stand beside train"),
         ("state = 'JOB_STATE_SUCCEEDED'", "state: no such field"),
         ("name = 'vendors/rival/jobs/x'", "name: no such field"),
+        ("deadline = 2026-12-01T18:00:00", "deadline: must be a time with its offset from UTC"),
+        ("deadline = 2026-12-01", "deadline: must be a time with its offset from UTC"),
+        ("deadline = 'tomorrow'", "deadline: must be a time with its offset from UTC"),
+        ("deadline = 0001-01-01T00:00:00+14:00", "deadline: must be a time with its offset from UTC"),
+        ("deadline = 5", "deadline: must be a time with its offset from UTC"),
+        ("[claim]\nplacement = 'near'", "claim.placement: 'near' is none of anywhere, together, apart"),
+        ("after = 'a'", "after: must be a list"),
+        ("[[claim.alternatives]]\nunit = 3", "claim.alternatives[0].unit: no such field; did you mean units?"),
+        ("array = 'vendors/acme/jobArrays/x'", "array: no such field"),
         ("[claim", "job.toml: "),
     ],
 )

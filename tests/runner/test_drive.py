@@ -140,6 +140,19 @@ def test_an_attempt_after_a_fault_records_all_that_is_missing(hall: Floor, desk:
     assert desk.outcomes().count(SUCCESS) == 2
 
 
+def test_what_was_leased_counts_and_not_what_the_claim_allows(hall: Floor, desk: Desk, tmp_path: Path) -> None:
+    """Of up to eight units there were two, and for the next attempt one: it has nothing left to record."""
+    body = job()
+    body.claim.units[0].count_max = 8
+    collect(attempt_at(desk, tmp_path, body, **lease(endpoints=[hall.grant(A), hall.grant(B)])))
+    assert sorted(episode.unit for episode in desk.episodes.values()) == [A, B]
+    hall.rests(B)
+
+    collect(attempt_at(desk, tmp_path, body, number=2, **lease(2, endpoints=[hall.grant(B, 2)])))
+
+    assert desk.outcomes() == [SUCCESS] * 2
+
+
 def test_a_stop_comes_through_within_a_second_and_keeps_the_episode(hall: Floor, desk: Desk, tmp_path: Path) -> None:
     stop = threading.Event()
     attempt = attempt_at(desk, tmp_path, job(episode_s=PATIENCE_S), stop=stop, **lease(endpoints=[hall.grant(A)]))

@@ -238,11 +238,13 @@ def test_a_job_fits_if_the_reservation_holds_all_that_it_claims() -> None:
 def test_what_is_held_is_told_by_part_with_each_unit_counted_once() -> None:
     claim = Claim(units=(UnitRequest(2), UnitRequest(1, robot_model="a")), sim_slots=2, cell=CellRequest())
 
-    assert held_by_part(claim, UNITS[:1], 1, 0) in ((1, 0, 1, 0), (0, 1, 1, 0))
-    assert held_by_part(claim, [UNITS[2], UNITS[0], UNITS[3]], 2, 1) == (2, 1, 2, 1)
-    assert held_by_part(claim, UNITS, 9, 9)[2:] == (2, 1), "no more than the claim has"
-    assert sum(held_by_part(claim, UNITS, 0, 0)[:2]) == 3
-    assert held_by_part(Claim(cell=CellRequest(), seats=1), [], 0, 1) == (1, 0), "no place for parts that are not there"
+    assert held_by_part(claim, UNITS[:1], slots=1) in ((1, 0, 1, 0), (0, 1, 1, 0))
+    assert held_by_part(claim, [UNITS[2], UNITS[0], UNITS[3]], slots=2, cells=1) == (2, 1, 2, 1)
+    assert held_by_part(claim, UNITS, slots=9, cells=9, seats=9)[2:] == (2, 1), "no more than the claim has"
+    assert sum(held_by_part(claim, UNITS)[:2]) == 3
+    assert held_by_part(Claim(cell=CellRequest(), seats=2), [], cells=1, seats=1) == (1, 1), (
+        "no place for parts that are not there"
+    )
 
 
 def test_only_what_overlaps_directly_or_through_others_is_planned_together() -> None:

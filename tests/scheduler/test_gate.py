@@ -15,6 +15,7 @@ from palaestra.v1 import (
     episode_pb2,
     episode_service_pb2,
     host_service_pb2,
+    job_array_service_pb2,
     job_pb2,
     job_service_pb2,
     runner_service_pb2,
@@ -37,6 +38,9 @@ ALLOWED: dict[str, set[str]] = {
     "JobService/ExplainJob": CLIENTS,
     "JobService/WatchJob": CLIENTS,
     "JobService/ReadLog": CLIENTS,
+    "JobArrayService/SubmitJobArray": {"vendor"},
+    "JobArrayService/GetJobArray": CLIENTS,
+    "JobArrayService/CancelJobArray": CLIENTS,
     "EpisodeService/GetEpisode": CLIENTS,
     "EpisodeService/ListEpisodes": CLIENTS,
     "VenueService/GetVenue": EVERYBODY,
@@ -62,7 +66,10 @@ ALLOWED: dict[str, set[str]] = {
     "HostService/Connect": {"host"},
 }
 TOKENS = {"vendor": "vendor-acme", "operator": "operator", "host": "host", "runner": "runner"}
-FILES = (job_service_pb2, episode_service_pb2, venue_service_pb2, runner_service_pb2, host_service_pb2)
+FILES = (
+    job_service_pb2, job_array_service_pb2, episode_service_pb2, venue_service_pb2, runner_service_pb2,
+    host_service_pb2,
+)  # fmt: skip
 METHODS: dict[str, MethodDescriptor] = {
     f"{service.name}/{method.name}": method
     for file in FILES
@@ -190,7 +197,7 @@ def test_a_fault_is_put_into_emulated_units_only(live: LiveServer) -> None:
 
 @pytest.fixture(scope="module")
 def owned(live: LiveServer) -> dict[str, str]:
-    """Names of a job, a lease and an episode of acme."""
+    """Names of a job, a lease, an episode and an array of acme."""
 
     async def connect() -> None:
         live.core.runners["r"] = RunnerConnection("r/one", Catalogue())
@@ -208,18 +215,25 @@ def owned(live: LiveServer) -> dict[str, str]:
     episode = runner_service_pb2.CatalogueEpisodeRequest(
         attempt=attempt.name, instance="r/one", episode=episode_pb2.Episode(robot_model="own_arm", content=content)
     )
-    return {"jobs": name, "leases": attempt.lease, "episodes": live.run(running.catalogue(episode)).name}
+    like = job_array_service_pb2.SubmitJobArrayRequest(parent="vendors/acme", job=job(), size=2)
+    return {
+        "jobs": name,
+        "leases": attempt.lease,
+        "episodes": live.run(running.catalogue(episode)).name,
+        "jobArrays": send(live, "JobArrayService/SubmitJobArray", like).name,
+    }
 
 
 # Methods of vendors whose request names something of a vendor: the request for a name, and what kind it is.
 TAKES_A_NAME = {
     "JobService/GetJob": "jobs", "JobService/CancelJob": "jobs", "JobService/ExplainJob": "jobs",
     "JobService/WatchJob": "jobs", "JobService/ReadLog": "jobs", "VenueService/GetLease": "leases",
-    "EpisodeService/GetEpisode": "episodes",
+    "EpisodeService/GetEpisode": "episodes", "JobArrayService/GetJobArray": "jobArrays",
+    "JobArrayService/CancelJobArray": "jobArrays",
 }  # fmt: skip
 TAKES_A_VENDOR = {
     "JobService/SubmitJob", "JobService/BatchSubmitJobs", "JobService/ListJobs", "EpisodeService/ListEpisodes",
-    "VenueService/ListLeases", "VenueService/ListUsage",
+    "VenueService/ListLeases", "VenueService/ListUsage", "JobArrayService/SubmitJobArray",
 }  # fmt: skip
 
 
@@ -253,7 +267,9 @@ def test_another_vendor_and_no_such_vendor_are_the_same_bytes(live: LiveServer, 
     for asked in ("vendors/acme", "vendors/none", "vendors/-"):
         if name.endswith("BatchSubmitJobs"):
             more = {"requests": [{"parent": asked, "job": job()}]}
-        if asked == "vendors/-" and name.startswith("JobService/") and "Submit" in name:
+        if name.endswith("SubmitJobArray"):
+            more = {"job": job(), "size": 2}
+        if asked == "vendors/-" and name.startswith("Job") and "Submit" in name:
             asked = "vendors/---"
         answers.append(answer_bytes(live, name, {"parent": asked, **more}, asked))
 

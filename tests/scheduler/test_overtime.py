@@ -155,7 +155,7 @@ def pools(free: Sequence[int], ends: Sequence[tuple[int, int, int]]) -> Profile:
     """Return the profile from 0 on of a venue with three pools, given what is free and (end, pool, count) in use."""
     busy = [tuple((end, count) for end, kind, count in ends if kind == pool) for pool in range(3)]
     told = [Unnamed(free[pool] + sum(count for _, count in busy[pool]), busy[pool]) for pool in range(3)]
-    return Profile(Floor((), (), (), told[0], told[1], told[2], frozenset(), frozenset()), 0)
+    return Profile(Floor((), (), (), told[0], told[1], told[2], frozenset(), frozenset()), 0, {})
 
 
 def counted(parts: Sequence[Part], length: int) -> Option:

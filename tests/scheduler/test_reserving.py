@@ -64,20 +64,6 @@ async def pass_time(site: Site, duration_s: float) -> None:
     await site.run(reserving.sweep(site.core.bounds.grace_s))
 
 
-async def book_job(site: Site, reservation: str, body: job_pb2.Job, vendor: str = "acme") -> job_pb2.Job:
-    """Submit a job for a reservation."""
-    uid = reservation.split("/")[3]
-    found = await site.submit(body, vendor)
-
-    def bind(tx: Any) -> None:
-        held = reserving.check(tx, vendor, f"vendors/{vendor}/reservations/{uid}", snapshot.claim_of(body.claim))
-        row = tx.db.execute("SELECT id FROM job WHERE uid = ?", (found.name.split("/")[3],)).fetchone()
-        reserving.attach(tx, held, row["id"])
-
-    await site.run(bind)
-    return found
-
-
 def kinds(site: Site) -> list[str]:
     return [row["kind"] for row in site.rows("SELECT kind FROM event WHERE kind LIKE 'reservation.%' ORDER BY seq")]
 
@@ -241,7 +227,7 @@ def test_a_reservation_with_a_job_is_kept_and_tells_what_its_jobs_hold(tmp_path:
         claim = wish(site).claim
         claim.sim_slots = 1
         name = (await reserve(site, wish(site, start_s=0, length_s=4 * HOUR_S, claim=claim))).name
-        body = await book_job(site, name, job(1, 1))
+        body = await site.submit(job(1, 1, reservation=name))
         await pass_time(site, 0)
         await site.settle()
         assert site.get(body.name).state == job_pb2.JOB_STATE_GRANTED
@@ -261,7 +247,7 @@ def test_jobs_that_wait_for_a_reservation_end_with_it(tmp_path: Path) -> None:
         await site.hello(units=("arm-1", "arm-2", "arm-3"))
         for cancelled in (True, False):
             name = (await reserve(site, wish(site, start_s=HOUR_S, length_s=HOUR_S))).name
-            waiting = (await book_job(site, name, job(1))).name
+            waiting = (await site.submit(job(1, reservation=name))).name
             if cancelled:
                 await site.run(reserving.cancel("acme", name.split("/")[3], ""))
                 await site.run(reserving.cancel("acme", name.split("/")[3], ""))
@@ -293,6 +279,7 @@ def test_a_job_is_checked_against_its_reservation(tmp_path: Path) -> None:
             assert (await refusal(bound(claim))).reason == "OUTSIDE_RESERVATION"
         site.clock.pass_s(3 * HOUR_S)
         assert (await refusal(bound(one))).reason == "RESERVATION_ENDED"
+        assert (await refusal(site.submit(job(1, reservation=name)))).reason == "RESERVATION_ENDED"
 
     play(tmp_path, scene)
 

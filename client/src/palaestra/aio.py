@@ -4,7 +4,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from types import TracebackType
@@ -24,6 +24,7 @@ from palaestra.v1.calendar_service_pb2 import ListClosedTimesResponse
 from palaestra.v1.claim_pb2 import Claim
 from palaestra.v1.episode_pb2 import Episode
 from palaestra.v1.event_pb2 import Event
+from palaestra.v1.job_array_pb2 import JobArray
 from palaestra.v1.job_pb2 import Job, JobState
 from palaestra.v1.job_service_pb2 import BatchSubmitResult, ExplainJobResponse, LogLine
 from palaestra.v1.reservation_pb2 import Reservation
@@ -152,32 +153,65 @@ class AsyncClient:
         )
         return await self._send(call)
 
-    async def submit_many(self, jobs: Sequence[Job], *, atomic: bool = True) -> list[BatchSubmitResult]:
+    async def submit_many(
+        self, jobs: Sequence[Job], *, atomic: bool = True, after_indices: Mapping[int, Sequence[int]] | None = None
+    ) -> list[BatchSubmitResult]:
         """Submit jobs together and return one result for each, in order: its `job`, or its `failure`.
 
         Args:
             jobs: At most 1,000 if atomic; otherwise any number, sent 1,000 at a time.
             atomic: All or none; one that is refused raises. Otherwise the valid ones are accepted.
+            after_indices: For a job, by its index, the indices of those of these jobs that must have succeeded first.
+                Then at most 1,000 jobs.
         """
         identity = await self._identity()
         parent = names.parent(identity)
         specs = [names.complete(job, identity) for job in jobs]
-        step = max(len(specs), 1) if atomic else calls.BATCH_MAX
+        step = max(len(specs), 1) if atomic or after_indices else calls.BATCH_MAX
         results: list[BatchSubmitResult] = []
         for start in range(0, max(len(specs), 1), step):
             batch = specs[start : start + step]
             request_ids = [new_request_id() for _ in batch]
-            response = await self._send(calls.submit_many(parent, batch, request_ids, atomic=atomic))
-            results += response.results
+            call = calls.submit_many(parent, batch, request_ids, atomic=atomic, after_indices=after_indices or {})
+            results += (await self._send(call)).results
         return results
+
+    async def submit_array(
+        self, job: Job, size: int, *, request_id: str | None = None, validate_only: bool = False
+    ) -> JobArray:
+        """Submit like jobs together and return their array with its name; all are durable then, or none.
+
+        Args:
+            job: What each is like. The seed of its work grows by 1 with the place in the array.
+            size: Number of jobs, at most 10,000.
+            request_id, validate_only: As for `submit`.
+        """
+        identity = await self._identity()
+        call = calls.submit_array(
+            names.parent(identity),
+            names.complete(job, identity),
+            size,
+            request_id or new_request_id(),
+            validate_only=validate_only,
+        )
+        return await self._send(call)
+
+    async def array(self, name: str) -> JobArray:
+        """Return an array of jobs, with how many of them are in which state."""
+        return await self._send(calls.array(await self._array_name(name)))
+
+    async def cancel_array(self, name: str) -> JobArray:
+        """Ask for the end of every job of an array that has not ended."""
+        return await self._send(calls.cancel_array(await self._array_name(name), new_request_id()))
 
     async def job(self, name: str) -> Job:
         """Return a job."""
         return await self._send(calls.job(await self._job_name(name)))
 
-    async def jobs(self, states: Iterable[JobState] = ()) -> AsyncGenerator[Job]:
-        """Yield the vendor's jobs, newest first; an operator's are everybody's. `states` keeps only some."""
-        async for job in self._pages(calls.jobs(await self._parent(), states)):
+    async def jobs(self, states: Iterable[JobState] = (), *, array: str | None = None) -> AsyncGenerator[Job]:
+        """Yield the vendor's jobs, newest first; an operator's are everybody's. `states`, `array` keep only some."""
+        name = "" if array is None else await self._array_name(array)
+        async for job in self._pages(calls.jobs(await self._parent(), states, name)):
             yield job
 
     async def watch_job(self, name: str, *, timeout_s: float | None = None) -> AsyncGenerator[Job]:
@@ -249,7 +283,7 @@ class AsyncClient:
         """Hold a claim in advance and return the reservation with its name; it is durable then.
 
         Args:
-            claim: From `palaestra.bookings.claim`; its duration is that from start to end, whatever it says.
+            claim: From `palaestra.jobs.claim`; its duration is that from start to end, whatever it says.
             start, end: With time zone.
             display_name: For people.
             request_id: A UUID. The same id again returns the first reservation instead of a second one.
@@ -396,6 +430,9 @@ class AsyncClient:
 
     async def _job_name(self, name: str) -> str:
         return names.job(name, await self._identity()) if names.is_short(name) else name
+
+    async def _array_name(self, name: str) -> str:
+        return names.job_array(name, await self._identity()) if names.is_short(name) else name
 
     async def _unit_name(self, name: str) -> str:
         return names.unit(name, await self._identity()) if names.is_short(name) else name

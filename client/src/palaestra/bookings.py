@@ -1,4 +1,4 @@
-"""Builders for what is held or closed in advance: claims of reservations, reservations, closures.
+"""Builders for what is held or closed in advance: reservations, of claims from `jobs.claim`, and closures.
 
 Times are datetimes with a time zone.
 """
@@ -10,15 +10,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from palaestra.errors import PalaestraError
 from palaestra.v1.calendar_pb2 import Closure
-from palaestra.v1.claim_pb2 import CellRequest, Claim, UnitRequest
+from palaestra.v1.claim_pb2 import Claim
 from palaestra.v1.reservation_pb2 import Reservation
 
-__all__ = ["claim", "closure", "reservation"]
-
-
-def claim(*, units: Iterable[UnitRequest] = (), sim_slots: int = 0, cell: CellRequest | None = None) -> Claim:
-    """Return what a reservation holds: units from `jobs.unit`, a number of sim slots, a cell from `jobs.cell`."""
-    return Claim(units=units, sim_slots=sim_slots, cell=cell)
+__all__ = ["closure", "reservation"]
 
 
 def reservation(claim: Claim, start: datetime, end: datetime, *, display_name: str = "") -> Reservation:

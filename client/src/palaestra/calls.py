@@ -1,6 +1,6 @@
 """Every call of the SDK as a value: method, request, type of the answer. The clients only carry them out."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -18,6 +18,8 @@ from palaestra.v1.calendar_service_pb2 import (
 )
 from palaestra.v1.episode_pb2 import Episode
 from palaestra.v1.episode_service_pb2 import GetEpisodeRequest, ListEpisodesRequest, ListEpisodesResponse
+from palaestra.v1.job_array_pb2 import JobArray
+from palaestra.v1.job_array_service_pb2 import CancelJobArrayRequest, GetJobArrayRequest, SubmitJobArrayRequest
 from palaestra.v1.job_pb2 import Job, JobState
 from palaestra.v1.job_service_pb2 import (
     BatchSubmitJobsRequest,
@@ -179,12 +181,17 @@ def submit(parent: str, job: Job, request_id: str, *, validate_only: bool) -> Ca
 
 
 def submit_many(
-    parent: str, jobs: Sequence[Job], request_ids: Sequence[str], *, atomic: bool
+    parent: str,
+    jobs: Sequence[Job],
+    request_ids: Sequence[str],
+    *,
+    atomic: bool,
+    after_indices: Mapping[int, Sequence[int]],
 ) -> Call[BatchSubmitJobsResponse]:
     """Submit jobs in one transaction."""
     requests = [
-        SubmitJobRequest(parent=parent, job=job, request_id=request_id)
-        for job, request_id in zip(jobs, request_ids, strict=True)
+        SubmitJobRequest(parent=parent, job=job, request_id=request_id, after_indices=after_indices.get(index, ()))
+        for index, (job, request_id) in enumerate(zip(jobs, request_ids, strict=True))
     ]
     request = BatchSubmitJobsRequest(parent=parent, requests=requests, atomic=atomic)
     return _job("BatchSubmitJobs", request, BatchSubmitJobsResponse)
@@ -195,15 +202,33 @@ def job(name: str) -> Call[Job]:
     return _job("GetJob", GetJobRequest(name=name), Job)
 
 
-def jobs(parent: str, states: Iterable[JobState]) -> Listing[ListJobsResponse, Job]:
-    """Jobs of a vendor, or of all, newest first."""
-    request = ListJobsRequest(parent=parent, page_size=_PAGE_SIZE, states=states)
+def jobs(parent: str, states: Iterable[JobState], array: str) -> Listing[ListJobsResponse, Job]:
+    """Jobs of a vendor, or of all, newest first; of one array, if it is named."""
+    request = ListJobsRequest(parent=parent, page_size=_PAGE_SIZE, states=states, array=array)
     return Listing(_job("ListJobs", request, ListJobsResponse), lambda page: page.jobs)
 
 
 def cancel(name: str, request_id: str, etag: str) -> Call[Job]:
     """Ask for the end of a job."""
     return _job("CancelJob", CancelJobRequest(name=name, request_id=request_id, etag=etag), Job)
+
+
+def submit_array(parent: str, job: Job, size: int, request_id: str, *, validate_only: bool) -> Call[JobArray]:
+    """Submit like jobs in one transaction."""
+    request = SubmitJobArrayRequest(
+        parent=parent, job=job, size=size, request_id=request_id, validate_only=validate_only
+    )
+    return _array("SubmitJobArray", request, JobArray)
+
+
+def array(name: str) -> Call[JobArray]:
+    """One array of jobs."""
+    return _array("GetJobArray", GetJobArrayRequest(name=name), JobArray)
+
+
+def cancel_array(name: str, request_id: str) -> Call[JobArray]:
+    """Ask for the end of an array's jobs."""
+    return _array("CancelJobArray", CancelJobArrayRequest(name=name, request_id=request_id), JobArray)
 
 
 def explain(name: str) -> Call[ExplainJobResponse]:
@@ -290,6 +315,10 @@ def _calendar(method: str, request: Message, response: type[R]) -> Call[R]:
 
 def _job(method: str, request: Message, response: type[R]) -> Call[R]:
     return Call(f"/palaestra.v1.JobService/{method}", request, response)
+
+
+def _array(method: str, request: Message, response: type[R]) -> Call[R]:
+    return Call(f"/palaestra.v1.JobArrayService/{method}", request, response)
 
 
 def _venue(method: str, request: Message, response: type[R]) -> Call[R]:

@@ -3,7 +3,7 @@
 import os
 import random
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -21,6 +21,7 @@ from palaestra.v1.calendar_service_pb2 import ListClosedTimesResponse
 from palaestra.v1.claim_pb2 import Claim
 from palaestra.v1.episode_pb2 import Episode
 from palaestra.v1.event_pb2 import Event
+from palaestra.v1.job_array_pb2 import JobArray
 from palaestra.v1.job_pb2 import Job, JobState
 from palaestra.v1.job_service_pb2 import BatchSubmitResult, ExplainJobResponse, LogLine
 from palaestra.v1.reservation_pb2 import Reservation
@@ -146,32 +147,65 @@ class Client:
         )
         return self._send(call)
 
-    def submit_many(self, jobs: Sequence[Job], *, atomic: bool = True) -> list[BatchSubmitResult]:
+    def submit_many(
+        self, jobs: Sequence[Job], *, atomic: bool = True, after_indices: Mapping[int, Sequence[int]] | None = None
+    ) -> list[BatchSubmitResult]:
         """Submit jobs together and return one result for each, in order: its `job`, or its `failure`.
 
         Args:
             jobs: At most 1,000 if atomic; otherwise any number, sent 1,000 at a time.
             atomic: All or none; one that is refused raises. Otherwise the valid ones are accepted.
+            after_indices: For a job, by its index, the indices of those of these jobs that must have succeeded first.
+                Then at most 1,000 jobs.
         """
         identity = self._identity()
         parent = names.parent(identity)
         specs = [names.complete(job, identity) for job in jobs]
-        step = max(len(specs), 1) if atomic else calls.BATCH_MAX
+        step = max(len(specs), 1) if atomic or after_indices else calls.BATCH_MAX
         results: list[BatchSubmitResult] = []
         for start in range(0, max(len(specs), 1), step):
             batch = specs[start : start + step]
             request_ids = [new_request_id() for _ in batch]
-            response = self._send(calls.submit_many(parent, batch, request_ids, atomic=atomic))
-            results += response.results
+            call = calls.submit_many(parent, batch, request_ids, atomic=atomic, after_indices=after_indices or {})
+            results += (self._send(call)).results
         return results
+
+    def submit_array(
+        self, job: Job, size: int, *, request_id: str | None = None, validate_only: bool = False
+    ) -> JobArray:
+        """Submit like jobs together and return their array with its name; all are durable then, or none.
+
+        Args:
+            job: What each is like. The seed of its work grows by 1 with the place in the array.
+            size: Number of jobs, at most 10,000.
+            request_id, validate_only: As for `submit`.
+        """
+        identity = self._identity()
+        call = calls.submit_array(
+            names.parent(identity),
+            names.complete(job, identity),
+            size,
+            request_id or new_request_id(),
+            validate_only=validate_only,
+        )
+        return self._send(call)
+
+    def array(self, name: str) -> JobArray:
+        """Return an array of jobs, with how many of them are in which state."""
+        return self._send(calls.array(self._array_name(name)))
+
+    def cancel_array(self, name: str) -> JobArray:
+        """Ask for the end of every job of an array that has not ended."""
+        return self._send(calls.cancel_array(self._array_name(name), new_request_id()))
 
     def job(self, name: str) -> Job:
         """Return a job."""
         return self._send(calls.job(self._job_name(name)))
 
-    def jobs(self, states: Iterable[JobState] = ()) -> Iterator[Job]:
-        """Yield the vendor's jobs, newest first; an operator's are everybody's. `states` keeps only some."""
-        return self._pages(calls.jobs(self._parent(), states))
+    def jobs(self, states: Iterable[JobState] = (), *, array: str | None = None) -> Iterator[Job]:
+        """Yield the vendor's jobs, newest first; an operator's are everybody's. `states`, `array` keep only some."""
+        name = "" if array is None else self._array_name(array)
+        return self._pages(calls.jobs(self._parent(), states, name))
 
     def watch_job(self, name: str, *, timeout_s: float | None = None) -> Generator[Job]:
         """Yield the job now and each time it changes, until it has ended. Cuts are mended.
@@ -233,7 +267,7 @@ class Client:
         """Hold a claim in advance and return the reservation with its name; it is durable then.
 
         Args:
-            claim: From `palaestra.bookings.claim`; its duration is that from start to end, whatever it says.
+            claim: From `palaestra.jobs.claim`; its duration is that from start to end, whatever it says.
             start, end: With time zone.
             display_name: For people.
             request_id: A UUID. The same id again returns the first reservation instead of a second one.
@@ -368,6 +402,9 @@ class Client:
 
     def _job_name(self, name: str) -> str:
         return names.job(name, self._identity()) if names.is_short(name) else name
+
+    def _array_name(self, name: str) -> str:
+        return names.job_array(name, self._identity()) if names.is_short(name) else name
 
     def _unit_name(self, name: str) -> str:
         return names.unit(name, self._identity()) if names.is_short(name) else name

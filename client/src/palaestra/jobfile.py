@@ -8,11 +8,13 @@
     motion = "sway"
     episode_duration_s = 5
 
-Enum values are written without their prefix, in either case: `level = "structured"`.
+Enum values are written without their prefix, in either case: `level = "structured"`. Times are TOML's own, or texts by
+RFC 3339, with their offset from UTC: `deadline = 2026-12-01T18:00:00+01:00`.
 """
 
 import math
 import tomllib
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from palaestra.errors import PalaestraError
 from palaestra.v1.job_pb2 import Job
 
 _DURATION = "google.protobuf.Duration"
+_TIMESTAMP = "google.protobuf.Timestamp"
 _INTEGERS = frozenset({FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64})
 _LONGEST_S = 3.15576e11
 """Longest google.protobuf.Duration, 10,000 years (its own documentation)."""
@@ -82,6 +85,8 @@ def _set(message: Message, field: FieldDescriptor, value: Any, path: str) -> Non
         setattr(message, field.name, _scalar(field, value, path))
     elif entry.full_name == _DURATION:
         target.FromNanoseconds(round(_seconds(value, path) * 1e9))
+    elif entry.full_name == _TIMESTAMP:
+        target.FromDatetime(_time(value, path))
     else:
         # An empty table is a choice too: `[train]` alone says which work it is.
         target.SetInParent()
@@ -121,6 +126,16 @@ def _seconds(value: Any, path: str) -> float:
     if not math.isfinite(seconds) or abs(seconds) > _LONGEST_S:
         raise _wrong(path, f"is {seconds:g}, not a number of seconds")
     return seconds
+
+
+def _time(value: Any, path: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if isinstance(time, datetime) and time.tzinfo is not None:
+            return time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise _wrong(path, f"must be a time with its offset from UTC, such as 2026-12-01T18:00:00Z, not {value!r}")
 
 
 def _number(value: Any, path: str) -> float:

@@ -4,17 +4,20 @@ What is left out takes the venue's default, which stands beside the field in the
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from palaestra.errors import PalaestraError
 from palaestra.jobfile import job_from_toml
-from palaestra.v1.claim_pb2 import CellRequest, Claim, EnvironmentLevel, UnitRequest, UnitSelector
+from palaestra.v1.claim_pb2 import CellRequest, Claim, EnvironmentLevel, Placement, UnitRequest, UnitSelector
 from palaestra.v1.job_pb2 import CollectSpec, EvaluateSpec, Job, TrainSpec
 
-__all__ = ["cell", "collect", "evaluate", "job_from_toml", "train", "unit"]
+__all__ = ["cell", "claim", "collect", "evaluate", "job_from_toml", "train", "unit"]
 
 _LEVELS = ("fixed", "structured", "open", "dynamic")
+_PLACEMENTS = ("anywhere", "together", "apart")
 
 
 def unit(
@@ -24,7 +27,13 @@ def unit(
     robot_model: str = "",
     name: str = "",
     labels: Mapping[str, str] | None = None,
+    joint_count_min: int = 0,
+    payload_min_kg: float = 0.0,
+    end_effector: str = "",
+    sensors: Iterable[str] = (),
+    firmware: str = "",
     count: int = 1,
+    count_max: int = 0,
 ) -> UnitRequest:
     """Return a request for `count` units that match everything given; with nothing given, any units.
 
@@ -34,12 +43,26 @@ def unit(
         robot_model: Identifier in the robot catalogue.
         name: One unit's name, "venues/*/units/*" or its last part.
         labels: Labels that the unit must carry.
+        joint_count_min: Least number of joints (degrees of freedom).
+        payload_min_kg: Least payload [kg].
+        end_effector, firmware: As the venue calls them.
+        sensors: Sensors that the unit must all have.
         count: Number of units, at least 1.
+        count_max: If more than `count`: as many as can be had, up to this many.
     """
     selector = UnitSelector(
-        robot_class=robot_class, maker=maker, robot_model=robot_model, unit=name, labels=labels or {}
+        robot_class=robot_class,
+        maker=maker,
+        robot_model=robot_model,
+        unit=name,
+        labels=labels or {},
+        joint_count_min=joint_count_min,
+        payload_min_kg=payload_min_kg,
+        end_effector=end_effector,
+        sensors=sensors,
+        firmware=firmware,
     )
-    return UnitRequest(selector=selector, count=count)
+    return UnitRequest(selector=selector, count=count, count_max=count_max)
 
 
 def cell(*, name: str = "", scenario: str = "", level: str = "") -> CellRequest:
@@ -59,6 +82,47 @@ def cell(*, name: str = "", scenario: str = "", level: str = "") -> CellRequest:
     return CellRequest(cell=name, scenario=scenario, level=EnvironmentLevel.Name(number))
 
 
+def claim(
+    *,
+    units: Iterable[UnitRequest] = (),
+    sim_slots: int = 0,
+    cell: CellRequest | None = None,
+    duration_s: float = 600.0,
+    seats: int = 0,
+    chargers: int = 0,
+    placement: str = "",
+    alternatives: Iterable[Claim] = (),
+) -> Claim:
+    """Return a claim: all that a job needs at one time. `collect` takes some as `alternatives` to its own.
+
+    Args:
+        units: From `unit`.
+        sim_slots: Slots to run in.
+        cell: From `cell`.
+        duration_s: Longest time the job holds it [s].
+        seats: Operators who watch or teleoperate.
+        chargers: Chargers held beside the units.
+        placement: "anywhere", "together" (all units in one zone) or "apart" (each in a zone of its own).
+        alternatives: Claims that would do as well, in order of preference; without alternatives of their own.
+
+    Raises:
+        PalaestraError: INVALID_FIELD for another placement.
+    """
+    if placement and placement not in _PLACEMENTS:
+        raise PalaestraError("INVALID_FIELD", f"placement {placement!r} is none of {', '.join(_PLACEMENTS)}")
+    number = _PLACEMENTS.index(placement) + 1 if placement else 0
+    return Claim(
+        units=units,
+        sim_slots=sim_slots,
+        cell=cell,
+        duration=_duration(duration_s),
+        seats=seats,
+        chargers=chargers,
+        placement=Placement.Name(number),
+        alternatives=alternatives,
+    )
+
+
 def collect(
     *,
     motion: str = "",
@@ -72,11 +136,19 @@ def collect(
     worlds: int = 0,
     cell: CellRequest | None = None,
     duration_s: float = 600.0,
+    seats: int = 0,
+    chargers: int = 0,
+    placement: str = "",
+    alternatives: Iterable[Claim] = (),
     seed: int = 0,
     display_name: str = "",
     priority: int = 0,
     max_attempts: int = 0,
     labels: Mapping[str, str] | None = None,
+    deadline: datetime | None = None,
+    after: Iterable[str] = (),
+    sim_first: bool = False,
+    reservation: str = "",
 ) -> Job:
     """Return a job that drives units, or worlds if no units are given, and records every episode.
 
@@ -91,11 +163,17 @@ def collect(
         robot_model, worlds: What to simulate and how often, for worlds.
         cell: From `cell`.
         duration_s: Longest time the job holds its claim [s].
+        seats, chargers, placement, alternatives: As for `claim`.
         seed: Seed of all chance in it.
         display_name, priority, max_attempts, labels: As in the contract.
+        deadline: When it would best be done: orders the vendor's jobs within a priority. With a time zone.
+        after: Names, or their last parts, of jobs that must have succeeded first.
+        sim_first: Reach units only after the same work has passed in simulation.
+        reservation: Name, or its last part, of the reservation to run in.
 
     Raises:
-        PalaestraError: INVALID_FIELD unless exactly one of motion and policy_job is given.
+        PalaestraError: INVALID_FIELD unless exactly one of motion and policy_job is given, for another placement,
+            and for a deadline without time zone.
     """
     if bool(motion) == bool(policy_job):
         raise PalaestraError(
@@ -116,12 +194,26 @@ def collect(
         spec.motion = motion
     else:
         spec.policy_job = policy_job
+    wanted = claim(
+        units=units,
+        sim_slots=sim_slots,
+        cell=cell,
+        duration_s=duration_s,
+        seats=seats,
+        chargers=chargers,
+        placement=placement,
+        alternatives=alternatives,
+    )
     return Job(
         display_name=display_name,
-        claim=Claim(units=units, sim_slots=sim_slots, cell=cell, duration=_duration(duration_s)),
+        claim=wanted,
         priority=priority,
         labels=labels or {},
         max_attempts=max_attempts,
+        deadline=_timestamp(deadline),
+        after=after,
+        sim_first=sim_first,
+        reservation=reservation,
         collect=spec,
     )
 
@@ -139,6 +231,9 @@ def train(
     priority: int = 0,
     max_attempts: int = 0,
     labels: Mapping[str, str] | None = None,
+    deadline: datetime | None = None,
+    after: Iterable[str] = (),
+    reservation: str = "",
 ) -> Job:
     """Return a job that improves a policy for a task in simulation.
 
@@ -151,6 +246,7 @@ def train(
         duration_s: Longest time the job holds its claim [s].
         seed: Seed of all chance in it.
         display_name, priority, max_attempts, labels: As in the contract.
+        deadline, after, reservation: As for `collect`.
     """
     return Job(
         display_name=display_name,
@@ -158,6 +254,9 @@ def train(
         priority=priority,
         labels=labels or {},
         max_attempts=max_attempts,
+        deadline=_timestamp(deadline),
+        after=after,
+        reservation=reservation,
         train=TrainSpec(task=task, robot_model=robot_model, iterations=iterations, directions=directions, seed=seed),
     )
 
@@ -175,6 +274,9 @@ def evaluate(
     priority: int = 0,
     max_attempts: int = 0,
     labels: Mapping[str, str] | None = None,
+    deadline: datetime | None = None,
+    after: Iterable[str] = (),
+    reservation: str = "",
 ) -> Job:
     """Return a job that runs a policy over seeded episodes and reports how often it succeeds.
 
@@ -187,6 +289,7 @@ def evaluate(
         duration_s: Longest time the job holds its claim [s].
         seed: Seed of the first episode.
         display_name, priority, max_attempts, labels: As in the contract.
+        deadline, after, reservation: As for `collect`.
     """
     return Job(
         display_name=display_name,
@@ -194,8 +297,21 @@ def evaluate(
         priority=priority,
         labels=labels or {},
         max_attempts=max_attempts,
+        deadline=_timestamp(deadline),
+        after=after,
+        reservation=reservation,
         evaluate=EvaluateSpec(task=task, robot_model=robot_model, policy_job=policy_job, episodes=episodes, seed=seed),
     )
+
+
+def _timestamp(time: datetime | None) -> Timestamp | None:
+    if time is None:
+        return None
+    if time.tzinfo is None:
+        raise PalaestraError("INVALID_FIELD", f"deadline {time.isoformat()} has no time zone")
+    stamp = Timestamp()
+    stamp.FromDatetime(time.astimezone(UTC))
+    return stamp
 
 
 def _duration(seconds: float) -> Duration:

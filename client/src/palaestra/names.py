@@ -29,6 +29,15 @@ def job(name: str, identity: GetIdentityResponse) -> str:
     return f"{identity.vendor}/jobs/{name}"
 
 
+def job_array(name: str, identity: GetIdentityResponse) -> str:
+    """Return "vendors/{vendor}/jobArrays/{name}" of the caller's vendor; a full name stays as it is.
+
+    Raises:
+        PalaestraError: INVALID_FIELD if the caller has no vendor of its own, as operators.
+    """
+    return job(name, identity).replace("/jobs/", "/jobArrays/") if is_short(name) else name
+
+
 def unit(name: str, identity: GetIdentityResponse) -> str:
     """Return "venues/{venue}/units/{name}"; a full name stays as it is."""
     return f"{identity.venue}/units/{name}" if is_short(name) else name
@@ -81,10 +90,14 @@ def complete_closure(spec: Closure, identity: GetIdentityResponse) -> Closure:
 
 
 def complete(spec: Job, identity: GetIdentityResponse) -> Job:
-    """Return a copy of a job with full names for the units, cell and policy job that it names."""
+    """Return a copy of a job with full names for the units, cell, jobs and reservation that it names."""
     completed = Job()
     completed.CopyFrom(spec)
-    complete_claim(completed.claim, identity)
+    for claim in (completed.claim, *completed.claim.alternatives):
+        complete_claim(claim, identity)
+    completed.after[:] = [job(name, identity) for name in completed.after]
+    if completed.reservation:
+        completed.reservation = reservation(completed.reservation, identity)
     if completed.collect.policy_job:
         completed.collect.policy_job = job(completed.collect.policy_job, identity)
     if completed.evaluate.policy_job:

@@ -6,8 +6,9 @@ from typing import Any
 
 from palaestra.cli.text import curve, seconds
 from palaestra.names import last
-from palaestra.v1.claim_pb2 import CellRequest, Claim, EnvironmentLevel, UnitRequest
+from palaestra.v1.claim_pb2 import CellRequest, Claim, EnvironmentLevel, Placement, UnitRequest
 from palaestra.v1.event_pb2 import Event
+from palaestra.v1.job_array_pb2 import JobArray
 from palaestra.v1.job_pb2 import AttemptState, Failure, Job, JobState
 
 
@@ -31,17 +32,10 @@ def work(job: Job) -> str:
 
 def claim(job: Job) -> str:
     """Return what the job asks for."""
-    return f"{asked(job.claim)} for at most {seconds(job.claim.duration.ToTimedelta().total_seconds())}"
-
-
-def asked(claim: Claim) -> str:
-    """Return what a claim asks for."""
-    parts = [_units(request) for request in claim.units]
-    if claim.sim_slots:
-        parts.append(f"{claim.sim_slots} sim slot{'s' if claim.sim_slots > 1 else ''}")
-    if claim.HasField("cell"):
-        parts.append(_cell(claim.cell))
-    return ", ".join(parts) or "nothing"
+    return " or else ".join(
+        f"{asked(wanted)} for at most {seconds(wanted.duration.ToTimedelta().total_seconds())}"
+        for wanted in (job.claim, *job.claim.alternatives)
+    )
 
 
 def progress(job: Job) -> str:
@@ -74,6 +68,11 @@ def facts(job: Job, now: datetime) -> Iterator[tuple[str, str]]:
     yield "state", state(job)
     yield "work", work(job)
     yield "claim", claim(job)
+    yield "array", f"{job.array}, index {job.array_index}" if job.array else ""
+    yield "after", ", ".join(last(name) for name in job.after)
+    yield "deadline", str(job.deadline.ToDatetime(UTC).astimezone()) if job.HasField("deadline") else ""
+    yield "reservation", job.reservation
+    yield "sim first", "yes" if job.sim_first else ""
     yield "progress", progress(job)
     yield "waited", waited(job, now)
     yield "ran", ran(job, now)
@@ -85,6 +84,14 @@ def facts(job: Job, now: datetime) -> Iterator[tuple[str, str]]:
         yield f"attempt {attempt.number}", ": ".join(word for word in words if word)
     yield from _result(job)
     yield "failure", failure(job.failure)
+
+
+def array(value: JobArray) -> Iterator[tuple[str, str]]:
+    """Yield everything about an array of jobs as labels and values."""
+    yield "array", value.name
+    yield "size", str(value.size)
+    for found in value.counts:
+        yield JobState.Name(found.state).removeprefix("JOB_STATE_").lower(), str(found.count)
 
 
 def failure(value: Failure) -> str:
@@ -124,11 +131,33 @@ def _result(job: Job) -> Iterator[tuple[str, str]]:
         yield "policy", f"sha256 {result.policy.sha256}, {result.policy.size_bytes} bytes"
 
 
+def asked(wanted: Claim) -> str:
+    """Return what a claim asks for, but for how long."""
+    parts = [_units(request) for request in wanted.units]
+    if wanted.placement > Placement.PLACEMENT_ANYWHERE:
+        parts.append(Placement.Name(wanted.placement).removeprefix("PLACEMENT_").lower())
+    for count, name in ((wanted.sim_slots, "sim slot"), (wanted.seats, "seat"), (wanted.chargers, "charger")):
+        if count:
+            parts.append(f"{count} {name}{'s' if count > 1 else ''}")
+    if wanted.HasField("cell"):
+        parts.append(_cell(wanted.cell))
+    return ", ".join(parts) or "nothing"
+
+
 def _units(request: UnitRequest) -> str:
     selector = request.selector
-    labels = [f"{key}={selector.labels[key]}" for key in sorted(selector.labels)]
-    named = [selector.maker, selector.robot_model, selector.robot_class, last(selector.unit), *labels]
-    return f"{request.count or 1} x {' '.join(word for word in named if word) or 'any unit'}"
+    wants = [f"{key}={selector.labels[key]}" for key in sorted(selector.labels)]
+    if selector.joint_count_min:
+        wants.append(f"with {selector.joint_count_min} joints or more")
+    if selector.payload_min_kg:
+        wants.append(f"for {selector.payload_min_kg:g} kg")
+    wants += [f"with {what}" for what in (selector.end_effector, *selector.sensors) if what]
+    if selector.firmware:
+        wants.append(f"firmware {selector.firmware}")
+    named = [selector.maker, selector.robot_model, selector.robot_class, last(selector.unit), *wants]
+    least = request.count or 1
+    count = f"{least} to {request.count_max}" if request.count_max > least else str(least)
+    return f"{count} x {' '.join(word for word in named if word) or 'any unit'}"
 
 
 def _cell(request: CellRequest) -> str:

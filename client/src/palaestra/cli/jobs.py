@@ -1,13 +1,15 @@
-"""`palaestra jobs`, `job`, `watch`, `logs`, `explain` and `cancel`."""
+"""`palaestra jobs`, `job`, `array`, `watch`, `logs`, `explain` and `cancel`."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from palaestra.cli.options import JobName, Json, Profile
+from palaestra.cli.options import ArrayName, JobName, Json, Profile
 
 if TYPE_CHECKING:
-    from palaestra.v1.job_pb2 import JobState
+    from palaestra.client import Client
+    from palaestra.v1.job_array_pb2 import JobArray
+    from palaestra.v1.job_pb2 import Job, JobState
 
 _STATES = ("queued", "granted", "running", "cancelling", "succeeded", "failed", "cancelled")
 
@@ -16,6 +18,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     app.command("jobs")(list_jobs)
     app.command("job")(show)
+    app.command("array")(show_array)
     app.command()(watch)
     app.command()(logs)
     app.command()(explain)
@@ -27,6 +30,7 @@ def list_jobs(
         list[str] | None,
         typer.Option(help=f"Only jobs in this state; may be repeated: {', '.join(_STATES)}."),
     ] = None,
+    array: Annotated[str | None, typer.Option(help="Only jobs of this array.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Show at most so many, the newest.")] = 100,
     profile: Profile = None,
     as_json: Json = False,
@@ -42,7 +46,7 @@ def list_jobs(
 
     states = [_state(text) for text in state or ()]
     with connect(profile) as client:
-        found = list(islice(client.jobs(states), limit))
+        found = list(islice(client.jobs(states, array=array), limit))
         own = bool(client.identity().vendor)
     if as_json:
         print_json(listing("jobs", found))
@@ -83,6 +87,20 @@ def show(job: JobName, profile: Profile = None, as_json: Json = False) -> None:
         print_json(found)
     else:
         print_facts(describe.facts(found, datetime.now(UTC)))
+
+
+def show_array(array: ArrayName, profile: Profile = None, as_json: Json = False) -> None:
+    """Show how many jobs of an array are in which state."""
+    from palaestra.cli import describe
+    from palaestra.cli.output import print_facts, print_json
+    from palaestra.cli.session import connect
+
+    with connect(profile) as client:
+        found = client.array(array)
+    if as_json:
+        print_json(found)
+    else:
+        print_facts(describe.array(found))
 
 
 def watch(job: JobName, profile: Profile = None, as_json: Json = False) -> None:
@@ -139,18 +157,42 @@ def explain(job: JobName, profile: Profile = None, as_json: Json = False) -> Non
         )
 
 
-def cancel(job: JobName, profile: Profile = None, as_json: Json = False) -> None:
-    """Ask for the end of a job."""
+def cancel(
+    name: Annotated[str, typer.Argument(metavar="JOB|ARRAY", help="Name of a job or array, or the last part of it.")],
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Ask for the end of a job, or of all jobs of an array."""
     from palaestra.cli import describe
-    from palaestra.cli.output import print_json, print_line
+    from palaestra.cli.output import print_facts, print_json, print_line
     from palaestra.cli.session import connect
+    from palaestra.v1.job_pb2 import Job
 
     with connect(profile) as client:
-        found = client.cancel(job)
+        found = _cancel(client, name)
     if as_json:
         print_json(found)
-    else:
+    elif isinstance(found, Job):
         print_line(f"{found.name}: {describe.state(found)}")
+    else:
+        print_facts(describe.array(found))
+
+
+def _cancel(client: "Client", name: str) -> "Job | JobArray":
+    """Cancel what has the name; the last part of a name does not say whether it is a job or an array."""
+    from palaestra.errors import PalaestraError
+
+    if "/jobArrays/" in name:
+        return client.cancel_array(name)
+    try:
+        return client.cancel(name)
+    except PalaestraError as error:
+        if error.reason != "NOT_FOUND" or "/" in name:
+            raise
+        try:
+            return client.cancel_array(name)
+        except PalaestraError as second:
+            raise (error if second.reason == "NOT_FOUND" else second) from None
 
 
 def _state(text: str) -> "JobState":

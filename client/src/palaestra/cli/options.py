@@ -10,3 +10,4 @@ Profile = Annotated[
 ]
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="Name of the job, or its last part.")]
 UnitName = Annotated[str, typer.Argument(metavar="UNIT", help="Name of the unit, or its last part.")]
+ArrayName = Annotated[str, typer.Argument(metavar="ARRAY", help="Name of the array, or its last part.")]

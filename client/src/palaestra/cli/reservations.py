@@ -34,6 +34,8 @@ def reserve(
     sim_slots: Annotated[int, typer.Option("--sim-slots", min=0, help="Sim slots to hold.")] = 0,
     cell: Annotated[str, typer.Option(metavar="CELL", help="Hold this cell.")] = "",
     scenario: Annotated[str, typer.Option(help="Hold a cell fitted for this scenario.")] = "",
+    seats: Annotated[int, typer.Option(min=0, help="Operators' seats to hold.")] = 0,
+    chargers: Annotated[int, typer.Option(min=0, help="Chargers to hold beside the units.")] = 0,
     name: Annotated[str, typer.Option("--name", help="Name for people.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, hold nothing.")] = False,
     profile: Profile = None,
@@ -42,19 +44,21 @@ def reserve(
     """Hold units, sim slots or a cell for a time; jobs that name the reservation start in it."""
     from datetime import UTC, datetime
 
-    from palaestra import bookings, jobs
+    from palaestra import jobs
+    from palaestra.cli import requests
     from palaestra.cli.output import print_json, print_line
     from palaestra.cli.session import connect
-    from palaestra.cli.submit import unit_request
     from palaestra.cli.times import moment, span
 
     if bool(end) == bool(length):
         raise typer.BadParameter("give either --end or --length")
     begin = moment("--start", start, datetime.now(UTC))
-    claim = bookings.claim(
-        units=[unit_request(text) for text in unit or ()],
+    claim = jobs.claim(
+        units=[requests.unit(text) for text in unit or ()],
         sim_slots=sim_slots,
         cell=jobs.cell(name=cell, scenario=scenario) if cell or scenario else None,
+        seats=seats,
+        chargers=chargers,
     )
     until = moment("--end", end, datetime.now(UTC)) if end else begin + span("--length", length)
     with connect(profile) as client:

@@ -1,5 +1,6 @@
-"""`palaestra submit`: a job from a file, or from flags."""
+"""`palaestra submit`: a job from a file, or from flags; or an array of such jobs."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,6 @@ from typer.core import TyperGroup
 from palaestra.cli.options import Json, Profile
 
 if TYPE_CHECKING:
-    from palaestra.v1.claim_pb2 import UnitRequest
     from palaestra.v1.job_pb2 import Job
 
 _FROM_FILE = "file"
@@ -45,6 +45,17 @@ _Model = Annotated[str, typer.Argument(metavar="MODEL", help="Robot model; `pala
 _Episodes = Annotated[
     int, typer.Option(min=0, show_default=False, help="Number of episodes; collect: on each unit or world.")
 ]
+_Array = Annotated[
+    int | None,
+    typer.Option("--array", min=1, max=10_000, metavar="N", help="Submit N like jobs, each with a seed of its own."),
+]
+_After = Annotated[
+    list[str] | None, typer.Option(metavar="JOB", help="Start when this job has succeeded; may be repeated.")
+]
+_Deadline = Annotated[
+    str, typer.Option(metavar="TIME", help="Order among jobs of one priority; such as 2026-12-01T18:00, local time.")
+]
+_Reservation = Annotated[str, typer.Option(help="Reservation to run in.")]
 _Policy = Annotated[str, typer.Option("--policy-job", help="Training job whose policy to use.")]
 
 
@@ -56,6 +67,7 @@ def register(app: typer.Typer) -> None:
 @submit.command(_FROM_FILE)
 def from_file(
     file: Annotated[Path, typer.Argument(metavar="JOB.TOML", exists=True, dir_okay=False)],
+    array: _Array = None,
     dry_run: _DryRun = False,
     wait: _Wait = False,
     profile: Profile = None,
@@ -64,7 +76,7 @@ def from_file(
     """Submit the job in a TOML file; the word `file` may be left out."""
     from palaestra.jobfile import job_from_toml
 
-    _send(job_from_toml(file), dry_run=dry_run, wait=wait, profile=profile, as_json=as_json)
+    _send(job_from_toml(file), array=array, dry_run=dry_run, wait=wait, profile=profile, as_json=as_json)
 
 
 @submit.command()
@@ -74,7 +86,9 @@ def collect(
     unit: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="[N*]KEY=VALUE[,...]", help="Units, such as 2*class=arm; keys: class, maker, model, name."
+            metavar="[N[-MAX]*]KEY=VALUE[,...]",
+            help="Units, such as 2*class=arm or 2-8*model=own_arm; may be repeated. Keys: class, maker, model, name, "
+            "joints, payload_kg, effector, sensor, firmware, label.KEY.",
         ),
     ] = None,
     episodes: _Episodes = 0,
@@ -88,11 +102,21 @@ def collect(
     sim_slots: Annotated[int | None, typer.Option("--sim-slots", min=0, help="Sim slots for the worlds.")] = None,
     cell: Annotated[str, typer.Option(metavar="CELL", help="Ask for this cell.")] = "",
     scenario: Annotated[str, typer.Option(help="Ask for a cell fitted for this scenario.")] = "",
+    seats: Annotated[int, typer.Option(min=0, show_default=False, help="Operators' seats.")] = 0,
+    chargers: Annotated[int, typer.Option(min=0, show_default=False, help="Chargers beside the units.")] = 0,
+    placement: Annotated[str, typer.Option(help="Units together in one zone, or apart, or anywhere.")] = "",
+    sim_first: Annotated[
+        bool, typer.Option("--sim-first", help="Reach units only after the same work has passed in simulation.")
+    ] = False,
     task: Annotated[str, typer.Option(help="What the robot does, in words.")] = "",
     duration_s: _Duration = 600.0,
     seed: _Seed = 0,
     name: _Name = "",
     priority: _Priority = 0,
+    deadline: _Deadline = "",
+    after: _After = None,
+    reservation: _Reservation = "",
+    array: _Array = None,
     dry_run: _DryRun = False,
     wait: _Wait = False,
     profile: Profile = None,
@@ -100,6 +124,7 @@ def collect(
 ) -> None:
     """Drive units, or simulated worlds, and record every episode."""
     from palaestra import jobs
+    from palaestra.cli import requests
 
     job = jobs.collect(
         motion=motion,
@@ -107,17 +132,24 @@ def collect(
         episodes=episodes,
         episode_s=episode_s,
         task=task,
-        units=[unit_request(text) for text in unit or ()],
+        units=[requests.unit(text) for text in unit or ()],
         sim_slots=sim_slots,
         robot_model=model,
         worlds=worlds,
         cell=jobs.cell(name=cell, scenario=scenario) if cell or scenario else None,
         duration_s=duration_s,
+        seats=seats,
+        chargers=chargers,
+        placement=placement,
+        sim_first=sim_first,
         seed=seed,
         display_name=name,
         priority=priority,
+        deadline=_time(deadline),
+        after=after or (),
+        reservation=reservation,
     )
-    _send(job, dry_run=dry_run, wait=wait, profile=profile, as_json=as_json)
+    _send(job, array=array, dry_run=dry_run, wait=wait, profile=profile, as_json=as_json)
 
 
 @submit.command()
@@ -131,6 +163,10 @@ def train(
     seed: _Seed = 0,
     name: _Name = "",
     priority: _Priority = 0,
+    deadline: _Deadline = "",
+    after: _After = None,
+    reservation: _Reservation = "",
+    array: _Array = None,
     dry_run: _DryRun = False,
     wait: _Wait = False,
     profile: Profile = None,
@@ -149,8 +185,11 @@ def train(
         seed=seed,
         display_name=name,
         priority=priority,
+        deadline=_time(deadline),
+        after=after or (),
+        reservation=reservation,
     )
-    _send(job, dry_run=dry_run, wait=wait, profile=profile, as_json=as_json)
+    _send(job, array=array, dry_run=dry_run, wait=wait, profile=profile, as_json=as_json)
 
 
 @submit.command()
@@ -164,6 +203,10 @@ def evaluate(
     seed: _Seed = 0,
     name: _Name = "",
     priority: _Priority = 0,
+    deadline: _Deadline = "",
+    after: _After = None,
+    reservation: _Reservation = "",
+    array: _Array = None,
     dry_run: _DryRun = False,
     wait: _Wait = False,
     profile: Profile = None,
@@ -182,15 +225,21 @@ def evaluate(
         seed=seed,
         display_name=name,
         priority=priority,
+        deadline=_time(deadline),
+        after=after or (),
+        reservation=reservation,
     )
-    _send(job, dry_run=dry_run, wait=wait, profile=profile, as_json=as_json)
+    _send(job, array=array, dry_run=dry_run, wait=wait, profile=profile, as_json=as_json)
 
 
-def _send(job: "Job", *, dry_run: bool, wait: bool, profile: str | None, as_json: bool) -> None:
+def _send(job: "Job", *, array: int | None, dry_run: bool, wait: bool, profile: str | None, as_json: bool) -> None:
     from palaestra.cli import follow
     from palaestra.cli.output import print_json, print_line
     from palaestra.cli.session import connect
 
+    if array is not None:
+        _send_array(job, array, dry_run=dry_run, wait=wait, profile=profile, as_json=as_json)
+        return
     with connect(profile) as client:
         accepted = client.submit(job, validate_only=dry_run)
         if wait and not dry_run:
@@ -207,26 +256,25 @@ def _send(job: "Job", *, dry_run: bool, wait: bool, profile: str | None, as_json
         follow.require_success(accepted)
 
 
-def unit_request(text: str) -> "UnitRequest":
-    """Return the units asked for in words such as "2*class=arm,maker=Unitree"."""
-    from palaestra import jobs
+def _send_array(job: "Job", size: int, *, dry_run: bool, wait: bool, profile: str | None, as_json: bool) -> None:
+    from palaestra.cli.output import print_json, print_line
+    from palaestra.cli.session import connect
 
-    keys = {"class": "robot_class", "maker": "maker", "model": "robot_model", "name": "name"}
-    number, star, rest = text.partition("*")
-    if not star:
-        number, rest = "1", text
-    if not number.strip().isdecimal() or int(number) < 1:
-        raise typer.BadParameter(f"--unit {text!r}: {number!r} is not a number of units")
-    selector: dict[str, str] = {}
-    for part in filter(None, rest.split(",")):
-        key, equals, value = part.partition("=")
-        if key.strip() not in keys or not equals:
-            raise typer.BadParameter(f"--unit {text!r}: {part!r} is not KEY=VALUE with a key of {', '.join(keys)}")
-        selector[keys[key.strip()]] = value.strip()
-    return jobs.unit(
-        robot_class=selector.get("robot_class", ""),
-        maker=selector.get("maker", ""),
-        robot_model=selector.get("robot_model", ""),
-        name=selector.get("name", ""),
-        count=int(number),
-    )
+    if wait:
+        raise typer.BadParameter("--wait follows one job; follow an array with `palaestra array`")
+    with connect(profile) as client:
+        accepted = client.submit_array(job, size, validate_only=dry_run)
+    if as_json:
+        print_json(accepted)
+    else:
+        print_line(f"the venue would accept these {size} jobs" if dry_run else accepted.name)
+
+
+def _time(text: str) -> datetime | None:
+    """Return the time that a text says; without an offset from UTC, where the reader is."""
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(f"--deadline {text!r} is no time such as 2026-12-01T18:00") from None

@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from palaestra.v1 import rules_pb2 as palaestra_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18palaestra/v1/claim.proto\x12\x0cpalaestra.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x18palaestra/v1/rules.proto\"\xd6\x01\n\x05\x43laim\x12\x30\n\x05units\x18\x01 \x03(\x0b\x32\x19.palaestra.v1.UnitRequestB\x06\x8a\xb2\x19\x02\x38 \x12)\n\tsim_slots\x18\x02 \x01(\x05\x42\x16\x8a\xb2\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00\x90@\x12\'\n\x04\x63\x65ll\x18\x03 \x01(\x0b\x32\x19.palaestra.v1.CellRequest\x12G\n\x08\x64uration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x1a\xe2\x41\x01\x02\x8a\xb2\x19\x12!\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00u\"A\"h\n\x0bUnitRequest\x12\x32\n\x08selector\x18\x01 \x01(\x0b\x32\x1a.palaestra.v1.UnitSelectorB\x04\xe2\x41\x01\x02\x12%\n\x05\x63ount\x18\x02 \x01(\x05\x42\x16\x8a\xb2\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00\x90@\"\xa3\x02\n\x0cUnitSelector\x12\'\n\x0brobot_class\x18\x01 \x01(\tB\x12\x8a\xb2\x19\x0e\x10@\x1a\n[a-z0-9_]+\x12\x15\n\x05maker\x18\x02 \x01(\tB\x06\x8a\xb2\x19\x02\x10x\x12\'\n\x0brobot_model\x18\x03 \x01(\tB\x12\x8a\xb2\x19\x0e\x10@\x1a\n[a-z0-9_]+\x12\x39\n\x04unit\x18\x04 \x01(\tB+\x8a\xb2\x19\'\x10\xc8\x01\x1a\"venues/[a-z0-9-]+/units/[a-z0-9-]+\x12@\n\x06labels\x18\x05 \x03(\x0b\x32&.palaestra.v1.UnitSelector.LabelsEntryB\x08\x8a\xb2\x19\x04\x10x8 \x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9e\x01\n\x0b\x43\x65llRequest\x12\x39\n\x04\x63\x65ll\x18\x01 \x01(\tB+\x8a\xb2\x19\'\x10\xc8\x01\x1a\"venues/[a-z0-9-]+/cells/[a-z0-9-]+\x12%\n\x08scenario\x18\x02 \x01(\tB\x13\x8a\xb2\x19\x0f\x10@\x1a\x0b[a-z0-9_-]+\x12-\n\x05level\x18\x03 \x01(\x0e\x32\x1e.palaestra.v1.EnvironmentLevel*\xaf\x01\n\x10\x45nvironmentLevel\x12!\n\x1d\x45NVIRONMENT_LEVEL_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45NVIRONMENT_LEVEL_FIXED\x10\x01\x12 \n\x1c\x45NVIRONMENT_LEVEL_STRUCTURED\x10\x02\x12\x1a\n\x16\x45NVIRONMENT_LEVEL_OPEN\x10\x03\x12\x1d\n\x19\x45NVIRONMENT_LEVEL_DYNAMIC\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18palaestra/v1/claim.proto\x12\x0cpalaestra.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x18palaestra/v1/rules.proto\"\x86\x03\n\x05\x43laim\x12\x30\n\x05units\x18\x01 \x03(\x0b\x32\x19.palaestra.v1.UnitRequestB\x06\x8a\xb2\x19\x02\x38 \x12)\n\tsim_slots\x18\x02 \x01(\x05\x42\x16\x8a\xb2\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00\x90@\x12\'\n\x04\x63\x65ll\x18\x03 \x01(\x0b\x32\x19.palaestra.v1.CellRequest\x12G\n\x08\x64uration\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x1a\xe2\x41\x01\x02\x8a\xb2\x19\x12!\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00u\"A\x12%\n\x05seats\x18\x05 \x01(\x05\x42\x16\x8a\xb2\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00P@\x12(\n\x08\x63hargers\x18\x06 \x01(\x05\x42\x16\x8a\xb2\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00\x90@\x12*\n\tplacement\x18\x07 \x01(\x0e\x32\x17.palaestra.v1.Placement\x12\x31\n\x0c\x61lternatives\x18\x08 \x03(\x0b\x32\x13.palaestra.v1.ClaimB\x06\x8a\xb2\x19\x02\x38\x08\"\x93\x01\n\x0bUnitRequest\x12\x32\n\x08selector\x18\x01 \x01(\x0b\x32\x1a.palaestra.v1.UnitSelectorB\x04\xe2\x41\x01\x02\x12%\n\x05\x63ount\x18\x02 \x01(\x05\x42\x16\x8a\xb2\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00\x90@\x12)\n\tcount_max\x18\x03 \x01(\x05\x42\x16\x8a\xb2\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00\x90@\"\xdb\x03\n\x0cUnitSelector\x12\'\n\x0brobot_class\x18\x01 \x01(\tB\x12\x8a\xb2\x19\x0e\x10@\x1a\n[a-z0-9_]+\x12\x15\n\x05maker\x18\x02 \x01(\tB\x06\x8a\xb2\x19\x02\x10x\x12\'\n\x0brobot_model\x18\x03 \x01(\tB\x12\x8a\xb2\x19\x0e\x10@\x1a\n[a-z0-9_]+\x12\x39\n\x04unit\x18\x04 \x01(\tB+\x8a\xb2\x19\'\x10\xc8\x01\x1a\"venues/[a-z0-9-]+/units/[a-z0-9-]+\x12@\n\x06labels\x18\x05 \x03(\x0b\x32&.palaestra.v1.UnitSelector.LabelsEntryB\x08\x8a\xb2\x19\x04\x10x8 \x12/\n\x0fjoint_count_min\x18\x06 \x01(\x05\x42\x16\x8a\xb2\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00\x90@\x12\x30\n\x0epayload_min_kg\x18\x07 \x01(\x01\x42\x18\x8a\xb2\x19\x14!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x88\xc3@@\x01\x12\x1c\n\x0c\x65nd_effector\x18\x08 \x01(\tB\x06\x8a\xb2\x19\x02\x10@\x12\x1b\n\x07sensors\x18\t \x03(\tB\n\x8a\xb2\x19\x06\x08\x01\x10@8 \x12\x18\n\x08\x66irmware\x18\n \x01(\tB\x06\x8a\xb2\x19\x02\x10@\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9e\x01\n\x0b\x43\x65llRequest\x12\x39\n\x04\x63\x65ll\x18\x01 \x01(\tB+\x8a\xb2\x19\'\x10\xc8\x01\x1a\"venues/[a-z0-9-]+/cells/[a-z0-9-]+\x12%\n\x08scenario\x18\x02 \x01(\tB\x13\x8a\xb2\x19\x0f\x10@\x1a\x0b[a-z0-9_-]+\x12-\n\x05level\x18\x03 \x01(\x0e\x32\x1e.palaestra.v1.EnvironmentLevel*k\n\tPlacement\x12\x19\n\x15PLACEMENT_UNSPECIFIED\x10\x00\x12\x16\n\x12PLACEMENT_ANYWHERE\x10\x01\x12\x16\n\x12PLACEMENT_TOGETHER\x10\x02\x12\x13\n\x0fPLACEMENT_APART\x10\x03*\xaf\x01\n\x10\x45nvironmentLevel\x12!\n\x1d\x45NVIRONMENT_LEVEL_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45NVIRONMENT_LEVEL_FIXED\x10\x01\x12 \n\x1c\x45NVIRONMENT_LEVEL_STRUCTURED\x10\x02\x12\x1a\n\x16\x45NVIRONMENT_LEVEL_OPEN\x10\x03\x12\x1d\n\x19\x45NVIRONMENT_LEVEL_DYNAMIC\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,10 +40,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLAIM'].fields_by_name['sim_slots']._serialized_options = b'\212\262\031\022!\000\000\000\000\000\000\000\000)\000\000\000\000\000\000\220@'
   _globals['_CLAIM'].fields_by_name['duration']._loaded_options = None
   _globals['_CLAIM'].fields_by_name['duration']._serialized_options = b'\342A\001\002\212\262\031\022!\000\000\000\000\000\000\360?)\000\000\000\000\000u\"A'
+  _globals['_CLAIM'].fields_by_name['seats']._loaded_options = None
+  _globals['_CLAIM'].fields_by_name['seats']._serialized_options = b'\212\262\031\022!\000\000\000\000\000\000\000\000)\000\000\000\000\000\000P@'
+  _globals['_CLAIM'].fields_by_name['chargers']._loaded_options = None
+  _globals['_CLAIM'].fields_by_name['chargers']._serialized_options = b'\212\262\031\022!\000\000\000\000\000\000\000\000)\000\000\000\000\000\000\220@'
+  _globals['_CLAIM'].fields_by_name['alternatives']._loaded_options = None
+  _globals['_CLAIM'].fields_by_name['alternatives']._serialized_options = b'\212\262\031\0028\010'
   _globals['_UNITREQUEST'].fields_by_name['selector']._loaded_options = None
   _globals['_UNITREQUEST'].fields_by_name['selector']._serialized_options = b'\342A\001\002'
   _globals['_UNITREQUEST'].fields_by_name['count']._loaded_options = None
   _globals['_UNITREQUEST'].fields_by_name['count']._serialized_options = b'\212\262\031\022!\000\000\000\000\000\000\000\000)\000\000\000\000\000\000\220@'
+  _globals['_UNITREQUEST'].fields_by_name['count_max']._loaded_options = None
+  _globals['_UNITREQUEST'].fields_by_name['count_max']._serialized_options = b'\212\262\031\022!\000\000\000\000\000\000\000\000)\000\000\000\000\000\000\220@'
   _globals['_UNITSELECTOR_LABELSENTRY']._loaded_options = None
   _globals['_UNITSELECTOR_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_UNITSELECTOR'].fields_by_name['robot_class']._loaded_options = None
@@ -56,20 +64,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UNITSELECTOR'].fields_by_name['unit']._serialized_options = b'\212\262\031\'\020\310\001\032\"venues/[a-z0-9-]+/units/[a-z0-9-]+'
   _globals['_UNITSELECTOR'].fields_by_name['labels']._loaded_options = None
   _globals['_UNITSELECTOR'].fields_by_name['labels']._serialized_options = b'\212\262\031\004\020x8 '
+  _globals['_UNITSELECTOR'].fields_by_name['joint_count_min']._loaded_options = None
+  _globals['_UNITSELECTOR'].fields_by_name['joint_count_min']._serialized_options = b'\212\262\031\022!\000\000\000\000\000\000\000\000)\000\000\000\000\000\000\220@'
+  _globals['_UNITSELECTOR'].fields_by_name['payload_min_kg']._loaded_options = None
+  _globals['_UNITSELECTOR'].fields_by_name['payload_min_kg']._serialized_options = b'\212\262\031\024!\000\000\000\000\000\000\000\000)\000\000\000\000\000\210\303@@\001'
+  _globals['_UNITSELECTOR'].fields_by_name['end_effector']._loaded_options = None
+  _globals['_UNITSELECTOR'].fields_by_name['end_effector']._serialized_options = b'\212\262\031\002\020@'
+  _globals['_UNITSELECTOR'].fields_by_name['sensors']._loaded_options = None
+  _globals['_UNITSELECTOR'].fields_by_name['sensors']._serialized_options = b'\212\262\031\006\010\001\020@8 '
+  _globals['_UNITSELECTOR'].fields_by_name['firmware']._loaded_options = None
+  _globals['_UNITSELECTOR'].fields_by_name['firmware']._serialized_options = b'\212\262\031\002\020@'
   _globals['_CELLREQUEST'].fields_by_name['cell']._loaded_options = None
   _globals['_CELLREQUEST'].fields_by_name['cell']._serialized_options = b'\212\262\031\'\020\310\001\032\"venues/[a-z0-9-]+/cells/[a-z0-9-]+'
   _globals['_CELLREQUEST'].fields_by_name['scenario']._loaded_options = None
   _globals['_CELLREQUEST'].fields_by_name['scenario']._serialized_options = b'\212\262\031\017\020@\032\013[a-z0-9_-]+'
-  _globals['_ENVIRONMENTLEVEL']._serialized_start=912
-  _globals['_ENVIRONMENTLEVEL']._serialized_end=1087
+  _globals['_PLACEMENT']._serialized_start=1315
+  _globals['_PLACEMENT']._serialized_end=1422
+  _globals['_ENVIRONMENTLEVEL']._serialized_start=1425
+  _globals['_ENVIRONMENTLEVEL']._serialized_end=1600
   _globals['_CLAIM']._serialized_start=134
-  _globals['_CLAIM']._serialized_end=348
-  _globals['_UNITREQUEST']._serialized_start=350
-  _globals['_UNITREQUEST']._serialized_end=454
-  _globals['_UNITSELECTOR']._serialized_start=457
-  _globals['_UNITSELECTOR']._serialized_end=748
-  _globals['_UNITSELECTOR_LABELSENTRY']._serialized_start=703
-  _globals['_UNITSELECTOR_LABELSENTRY']._serialized_end=748
-  _globals['_CELLREQUEST']._serialized_start=751
-  _globals['_CELLREQUEST']._serialized_end=909
+  _globals['_CLAIM']._serialized_end=524
+  _globals['_UNITREQUEST']._serialized_start=527
+  _globals['_UNITREQUEST']._serialized_end=674
+  _globals['_UNITSELECTOR']._serialized_start=677
+  _globals['_UNITSELECTOR']._serialized_end=1152
+  _globals['_UNITSELECTOR_LABELSENTRY']._serialized_start=1107
+  _globals['_UNITSELECTOR_LABELSENTRY']._serialized_end=1152
+  _globals['_CELLREQUEST']._serialized_start=1155
+  _globals['_CELLREQUEST']._serialized_end=1313
 # @@protoc_insertion_point(module_scope)

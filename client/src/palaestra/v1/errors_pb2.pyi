@@ -42,6 +42,8 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_WORK_FAILED: _ClassVar[ErrorReason]
     ERROR_REASON_RUNNER_LOST: _ClassVar[ErrorReason]
     ERROR_REASON_UNIT_OFFLINE: _ClassVar[ErrorReason]
+    ERROR_REASON_DEPENDENCY_FAILED: _ClassVar[ErrorReason]
+    ERROR_REASON_DEPENDENCY_CYCLE: _ClassVar[ErrorReason]
     ERROR_REASON_DISK_FULL: _ClassVar[ErrorReason]
     ERROR_REASON_BAD_CALENDAR: _ClassVar[ErrorReason]
     ERROR_REASON_BAD_PERIOD: _ClassVar[ErrorReason]
@@ -85,6 +87,8 @@ ERROR_REASON_JOB_CANCELLED: ErrorReason
 ERROR_REASON_WORK_FAILED: ErrorReason
 ERROR_REASON_RUNNER_LOST: ErrorReason
 ERROR_REASON_UNIT_OFFLINE: ErrorReason
+ERROR_REASON_DEPENDENCY_FAILED: ErrorReason
+ERROR_REASON_DEPENDENCY_CYCLE: ErrorReason
 ERROR_REASON_DISK_FULL: ErrorReason
 ERROR_REASON_BAD_CALENDAR: ErrorReason
 ERROR_REASON_BAD_PERIOD: ErrorReason

@@ -52,7 +52,7 @@ ATTEMPT_STATE_CANCELLED: AttemptState
 ATTEMPT_STATE_LOST: AttemptState
 
 class Job(_message.Message):
-    __slots__ = ("name", "display_name", "claim", "priority", "labels", "max_attempts", "collect", "train", "evaluate", "state", "create_time", "grant_time", "start_time", "end_time", "attempts", "progress", "result", "failure", "episode_count", "etag", "sequence")
+    __slots__ = ("name", "display_name", "claim", "priority", "labels", "max_attempts", "deadline", "after", "sim_first", "collect", "train", "evaluate", "reservation", "state", "create_time", "grant_time", "start_time", "end_time", "attempts", "progress", "result", "failure", "episode_count", "etag", "sequence", "array", "array_index")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -66,9 +66,13 @@ class Job(_message.Message):
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     MAX_ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    SIM_FIRST_FIELD_NUMBER: _ClassVar[int]
     COLLECT_FIELD_NUMBER: _ClassVar[int]
     TRAIN_FIELD_NUMBER: _ClassVar[int]
     EVALUATE_FIELD_NUMBER: _ClassVar[int]
+    RESERVATION_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     GRANT_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -81,15 +85,21 @@ class Job(_message.Message):
     EPISODE_COUNT_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    ARRAY_FIELD_NUMBER: _ClassVar[int]
+    ARRAY_INDEX_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     claim: _claim_pb2.Claim
     priority: int
     labels: _containers.ScalarMap[str, str]
     max_attempts: int
+    deadline: _timestamp_pb2.Timestamp
+    after: _containers.RepeatedScalarFieldContainer[str]
+    sim_first: bool
     collect: CollectSpec
     train: TrainSpec
     evaluate: EvaluateSpec
+    reservation: str
     state: JobState
     create_time: _timestamp_pb2.Timestamp
     grant_time: _timestamp_pb2.Timestamp
@@ -102,7 +112,9 @@ class Job(_message.Message):
     episode_count: int
     etag: str
     sequence: int
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., claim: _Optional[_Union[_claim_pb2.Claim, _Mapping]] = ..., priority: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., max_attempts: _Optional[int] = ..., collect: _Optional[_Union[CollectSpec, _Mapping]] = ..., train: _Optional[_Union[TrainSpec, _Mapping]] = ..., evaluate: _Optional[_Union[EvaluateSpec, _Mapping]] = ..., state: _Optional[_Union[JobState, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., grant_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., progress: _Optional[_Union[JobProgress, _Mapping]] = ..., result: _Optional[_Union[JobResult, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., episode_count: _Optional[int] = ..., etag: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+    array: str
+    array_index: int
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., claim: _Optional[_Union[_claim_pb2.Claim, _Mapping]] = ..., priority: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., max_attempts: _Optional[int] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., sim_first: bool = ..., collect: _Optional[_Union[CollectSpec, _Mapping]] = ..., train: _Optional[_Union[TrainSpec, _Mapping]] = ..., evaluate: _Optional[_Union[EvaluateSpec, _Mapping]] = ..., reservation: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., grant_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., progress: _Optional[_Union[JobProgress, _Mapping]] = ..., result: _Optional[_Union[JobResult, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., episode_count: _Optional[int] = ..., etag: _Optional[str] = ..., sequence: _Optional[int] = ..., array: _Optional[str] = ..., array_index: _Optional[int] = ...) -> None: ...
 
 class CollectSpec(_message.Message):
     __slots__ = ("motion", "policy_job", "episodes", "episode_duration", "task", "seed", "robot_model", "worlds")

@@ -174,7 +174,7 @@ class SimSlot(_message.Message):
     def __init__(self, name: _Optional[str] = ..., occupied: bool = ..., lease: _Optional[str] = ...) -> None: ...
 
 class Lease(_message.Message):
-    __slots__ = ("name", "job", "attempt", "state", "units", "sim_slots", "cell", "grant_time", "expire_time", "end_by_time", "end_time")
+    __slots__ = ("name", "job", "attempt", "state", "units", "sim_slots", "cell", "grant_time", "expire_time", "end_by_time", "end_time", "seats", "chargers")
     NAME_FIELD_NUMBER: _ClassVar[int]
     JOB_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -186,6 +186,8 @@ class Lease(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     END_BY_TIME_FIELD_NUMBER: _ClassVar[int]
     END_TIME_FIELD_NUMBER: _ClassVar[int]
+    SEATS_FIELD_NUMBER: _ClassVar[int]
+    CHARGERS_FIELD_NUMBER: _ClassVar[int]
     name: str
     job: str
     attempt: str
@@ -197,7 +199,9 @@ class Lease(_message.Message):
     expire_time: _timestamp_pb2.Timestamp
     end_by_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., job: _Optional[str] = ..., attempt: _Optional[str] = ..., state: _Optional[_Union[LeaseState, str]] = ..., units: _Optional[_Iterable[_Union[LeasedUnit, _Mapping]]] = ..., sim_slots: _Optional[_Iterable[str]] = ..., cell: _Optional[str] = ..., grant_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_by_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    seats: int
+    chargers: int
+    def __init__(self, name: _Optional[str] = ..., job: _Optional[str] = ..., attempt: _Optional[str] = ..., state: _Optional[_Union[LeaseState, str]] = ..., units: _Optional[_Iterable[_Union[LeasedUnit, _Mapping]]] = ..., sim_slots: _Optional[_Iterable[str]] = ..., cell: _Optional[str] = ..., grant_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_by_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., seats: _Optional[int] = ..., chargers: _Optional[int] = ...) -> None: ...
 
 class LeasedUnit(_message.Message):
     __slots__ = ("unit", "epoch", "robot_model")
