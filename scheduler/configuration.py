@@ -5,10 +5,13 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from scheduler import state, tree
+from scheduler import calendar, state, tree
+from scheduler.calendar import Scope, Window
 from scheduler.care import Care
 from scheduler.decay import HALF_LIFE_S
 from scheduler.health import VENUE_VENDOR
@@ -81,6 +84,15 @@ class Cell:
     yaw_rad: float = 0.0
     width_m: float = 2.0
     depth_m: float = 2.0
+    zone: str = ""
+
+
+@dataclass(frozen=True)
+class Zone:
+    """A part of the floor. In an exclusive one, cells never run at once."""
+
+    id: str
+    exclusive: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,6 +108,7 @@ class Unit:
     # Its own rules for resting after work, None for those of the venue.
     rest_fraction: float | None = None
     rest_s: float | None = None
+    zone: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,6 +123,10 @@ class Venue:
     vendors: tuple[Vendor, ...] = ()
     cells: tuple[Cell, ...] = ()
     units: tuple[Unit, ...] = ()
+    # IANA name; opening hours and closures recur in its local time.
+    time_zone: str = "UTC"
+    zones: tuple[Zone, ...] = ()
+    windows: tuple[Window, ...] = ()
     care: Care = field(default_factory=Care)
     groups: tuple[Group, ...] = ()
     projects: tuple[Project, ...] = ()
@@ -150,6 +167,12 @@ class Settings:
     queued_jobs_max: int = 20_000
     # Watchers that fall further behind must list again. About 1 kB each on the disk.
     events_kept: int = 500_000
+    # Advance reservations: how long and how far ahead they may be, how many of a vendor may be open, and how long after
+    # its start one is kept for jobs that do not come.
+    reservation_max_s: float = 7 * 86_400.0
+    reservation_horizon_s: float = 30 * 86_400.0
+    reservations_max: int = 200
+    reservation_grace_s: float = 900.0
     # Every job's work must have passed in simulation before it may reach units, whether the job asks for that or not.
     sim_first: bool = False
     # What counts as passed: the lower end of the 95 % interval of the success rate.
@@ -191,30 +214,33 @@ def settings_of(tables: Mapping[str, Any], source: str) -> Settings:
         care=_care(_table(tables, "bodies", source), source),
         groups=tuple(_group(table, source) for table in _tables(tables, "group", source)),
         projects=tuple(_project(table, source) for table in _tables(tables, "project", source)),
+        time_zone=_text(floor, "time_zone", "UTC", source, "[venue]"),
+        zones=tuple(_zone(table, source) for table in _tables(tables, "zone", source)),
+        windows=(
+            *(_window(table, source, "opening") for table in _tables(tables, "opening", source)),
+            *(_window(table, source, "closure") for table in _tables(tables, "closure", source)),
+        ),
     )
-    for what, things in (("vendor", venue.vendors), ("cell", venue.cells), ("unit", venue.units)):
+    kinds = (("vendor", venue.vendors), ("cell", venue.cells), ("unit", venue.units), ("zone", venue.zones))
+    for what, things in kinds:
         _distinct([thing.id for thing in things], source, what)
+    _check_calendar(venue, source)
     if not venue.vendors:
         raise BadConfiguration(f"{source}: a venue needs at least one [[vendor]]")
     _check_tree(venue, tables, source)
     own = {
-        "lease_ttl_s": 10.0,
-        "hold_after_s": 30.0,
-        "queued_jobs_max": 20_000,
-        "events_kept": 500_000,
-        "usage_half_life_s": HALF_LIFE_S,
-        "preempt_grace_s": 10.0,
-    }
+        "lease_ttl_s": 10.0, "hold_after_s": 30.0, "queued_jobs_max": 20_000, "events_kept": 500_000,
+        "reservation_max_s": 7 * 86_400.0, "reservation_horizon_s": 30 * 86_400.0, "reservations_max": 200,
+        "reservation_grace_s": 900.0, "usage_half_life_s": HALF_LIFE_S, "preempt_grace_s": 10.0,
+    }  # fmt: skip
     table = _table(tables, "scheduler", source)
     known = [*own, "sim_first", "sim_first_success_min", "targets_period_s"]
     unknown = sorted(set(table) - set(known))
     if unknown:
         raise BadConfiguration(f"{source}: [scheduler] has no {unknown[0]}; it has {', '.join(known)}")
     values = {key: _positive(table.get(key, default), source, f"[scheduler] {key}") for key, default in own.items()}
-    targets_period_s = _finite(table.get("targets_period_s", 0.0), source, "[scheduler] targets_period_s")
-    if targets_period_s < 0:
-        raise BadConfiguration(f"{source}: [scheduler] targets_period_s is {targets_period_s:g}, must be 0 or more")
-    for key in ("queued_jobs_max", "events_kept"):
+    targets_period_s = _not_negative(table.get("targets_period_s", 0.0), source, "[scheduler] targets_period_s")
+    for key in ("queued_jobs_max", "events_kept", "reservations_max"):
         if values[key] != int(values[key]):
             raise BadConfiguration(f"{source}: [scheduler] {key} is {values[key]}, must be whole")
     return Settings(
@@ -223,6 +249,10 @@ def settings_of(tables: Mapping[str, Any], source: str) -> Settings:
         hold_after_s=values["hold_after_s"],
         queued_jobs_max=int(values["queued_jobs_max"]),
         events_kept=int(values["events_kept"]),
+        reservation_max_s=values["reservation_max_s"],
+        reservation_horizon_s=values["reservation_horizon_s"],
+        reservations_max=int(values["reservations_max"]),
+        reservation_grace_s=values["reservation_grace_s"],
         sim_first=_choice(table.get("sim_first", False), source, "[scheduler] sim_first"),
         sim_first_success_min=_fraction(
             table.get("sim_first_success_min", 0.5), source, "[scheduler] sim_first_success_min"
@@ -347,6 +377,7 @@ def _cell(table: Mapping[str, Any], source: str) -> Cell:
         level=level,
         width_m=_positive(table.get("width_m", 2.0), source, f"{what}: width_m"),
         depth_m=_positive(table.get("depth_m", 2.0), source, f"{what}: depth_m"),
+        zone=_text(table, "zone", "", source, what),
         **_pose(table, source, what),
     )
 
@@ -363,7 +394,63 @@ def _unit(table: Mapping[str, Any], source: str) -> Unit:
     rest = {
         key: _not_negative(table[key], source, f"{what}: {key}") for key in ("rest_fraction", "rest_s") if key in table
     }
-    return Unit(name, robot, labels=labels, **_pose(table, source, what), **rest)
+    zone = _text(table, "zone", "", source, what)
+    return Unit(name, robot, labels=labels, zone=zone, **_pose(table, source, what), **rest)
+
+
+def _zone(table: Mapping[str, Any], source: str) -> Zone:
+    name = _id(table, source, "zone")
+    return Zone(name, _flag(table, "exclusive", source, f"zone {name}"))
+
+
+def _window(table: Mapping[str, Any], source: str, kind: str) -> Window:
+    """Return an [[opening]] or a [[closure]]. Its scope is checked with the whole venue."""
+    what = f"{kind} {table.get('name', '')!r}"
+    known = {"name", "start", "end", "rrule", "units", "cells", "zones"} | (
+        {"stop_running"} if kind == "closure" else set()
+    )
+    unknown = sorted(set(table) - known)
+    if unknown:
+        raise BadConfiguration(f"{source}: {what} has no {unknown[0]}; it has {', '.join(sorted(known))}")
+    return Window(
+        name=_text(table, "name", kind, source, what),
+        start=_local_time(table, "start", source, what),
+        end=_local_time(table, "end", source, what),
+        rrule=_text(table, "rrule", "", source, what),
+        scope=Scope(*(_names(table, key, source, what) for key in ("units", "cells", "zones"))),
+        opens=kind == "opening",
+        stop_running=_flag(table, "stop_running", source, what),
+    )
+
+
+def _check_calendar(venue: Venue, source: str) -> None:
+    """Raise BadConfiguration for an unknown time zone or place, a window that cannot be, and what would never open."""
+    try:
+        zone = ZoneInfo(venue.time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise BadConfiguration(
+            f"{source}: [venue] time_zone is {venue.time_zone!r}, not an IANA name such as Asia/Shanghai"
+        ) from None
+    zones = {zone.id for zone in venue.zones}
+    for what, place in [("unit", unit) for unit in venue.units] + [("cell", cell) for cell in venue.cells]:
+        if place.zone and place.zone not in zones:
+            raise BadConfiguration(f"{source}: {what} {place.id}: zone {place.zone!r} is none of the [[zone]] tables")
+    known = {("venue", "")} | {("zone", name) for name in zones}
+    known |= {("unit", unit.id) for unit in venue.units} | {("cell", cell.id) for cell in venue.cells}
+    for window in venue.windows:
+        what = f"{'opening' if window.opens else 'closure'} {window.name!r}"
+        for target in window.scope.targets():
+            if target not in known:
+                raise BadConfiguration(f"{source}: {what}: there is no {target[0]} {target[1]!r}")
+        try:
+            calendar.check(window, zone)
+        except calendar.BadCalendar as error:
+            raise BadConfiguration(f"{source}: {what}: {error}") from None
+    zones_of = {("unit", unit.id): unit.zone for unit in venue.units}
+    zones_of |= {("cell", cell.id): cell.zone for cell in venue.cells}
+    never = calendar.never_open(venue.windows, zone, zones_of)
+    if never is not None:
+        raise BadConfiguration(f"{source}: by its openings and closures, {never}")
 
 
 def _pose(table: Mapping[str, Any], source: str, what: str) -> dict[str, float]:
@@ -393,6 +480,32 @@ def _text(table: Mapping[str, Any], key: str, default: str, source: str, what: s
     if not isinstance(value, str):
         raise BadConfiguration(f"{source}: {what}: {key} is {value!r}, not a text")
     return value
+
+
+def _flag(table: Mapping[str, Any], key: str, source: str, what: str) -> bool:
+    value = table.get(key, False)
+    if not isinstance(value, bool):
+        raise BadConfiguration(f"{source}: {what}: {key} is {value!r}, not true or false")
+    return value
+
+
+def _names(table: Mapping[str, Any], key: str, source: str, what: str) -> frozenset[str]:
+    """Return a list of names. An empty one is refused: it would not mean nothing but the whole venue."""
+    value = table.get(key)
+    if value is None:
+        return frozenset()
+    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
+        raise BadConfiguration(f"{source}: {what}: {key} is {value!r}, not a list of names")
+    return frozenset(value)
+
+
+def _local_time(table: Mapping[str, Any], key: str, source: str, what: str) -> datetime:
+    value = table.get(key)
+    if not isinstance(value, datetime) or value.tzinfo is not None:
+        raise BadConfiguration(
+            f"{source}: {what}: {key} is {value!r}, not a local time of the venue such as 2026-01-05T08:00:00"
+        )
+    return value.replace(microsecond=0)
 
 
 def _id(table: Mapping[str, Any], source: str, what: str) -> str:

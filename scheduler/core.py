@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import itertools
 import logging
 import os
 import signal
@@ -13,7 +14,17 @@ from typing import TypeVar
 
 from scheduler import database, events
 from scheduler.clock import Clock
-from scheduler.commands import accounting, checking, ending, fleet, granting, inventory, simfirst, targeting
+from scheduler.commands import (
+    accounting,
+    checking,
+    ending,
+    fleet,
+    granting,
+    inventory,
+    reserving,
+    simfirst,
+    targeting,
+)  # fmt: skip
 from scheduler.commands.submitting import Catalogue, Limits
 from scheduler.configuration import Settings
 from scheduler.hub import Hub
@@ -26,6 +37,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SWEEP_PERIOD_S = 0.2
+# Looking through all reservations for what is out of order takes longer, and is less urgent.
+INSPECT_SWEEPS = 25
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +65,12 @@ class Core:
         self.read = database.open_reader(path)
         self.hub = Hub(loop, self._last_sequence())
         self.limits = Limits(settings.queued_jobs_max)
+        self.bounds = reserving.Bounds(
+            duration_max_s=settings.reservation_max_s,
+            horizon_s=settings.reservation_horizon_s,
+            open_max=settings.reservations_max,
+            grace_s=settings.reservation_grace_s,
+        )
         self._draining = False
         # Open connections, the newest of each: of a runner by name, of a host by "host/instance".
         self.runners: dict[str, RunnerConnection] = {}
@@ -144,10 +163,13 @@ class Core:
         return found
 
     async def _sweep(self) -> None:
-        while True:
+        for count in itertools.count():
             await asyncio.sleep(SWEEP_PERIOD_S)
             try:
                 await self.run(ending.sweep(), urgent=True)
+                await self.run(reserving.sweep(self.bounds.grace_s), urgent=True)
+                if count % INSPECT_SWEEPS == 0:
+                    await self.run(reserving.inspect(), urgent=True)
                 await self.run(lambda tx: events.forget_old(tx, self.settings.events_kept))
             except Exception:
                 log.exception("sweep failed")

@@ -6,7 +6,16 @@ from collections.abc import Iterable
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from palaestra.v1 import body_pb2, episode_pb2, event_pb2, job_array_pb2, job_pb2, venue_pb2
+from palaestra.v1 import (
+    body_pb2,
+    calendar_pb2,
+    episode_pb2,
+    event_pb2,
+    job_array_pb2,
+    job_pb2,
+    reservation_pb2,
+    venue_pb2,
+)  # fmt: skip
 from scheduler import names
 from scheduler.identity import Identity
 from scheduler.lifecycle import LeaseState
@@ -257,3 +266,41 @@ def redacted(
 def episode(row: sqlite3.Row) -> episode_pb2.Episode:
     """Return the episode of a row of table episode."""
     return episode_pb2.Episode.FromString(row["body"])
+
+
+RESERVATIONS = """
+SELECT r.*, (SELECT count(*) FROM reservation_job rj WHERE rj.reservation_id = r.id) AS job_count FROM reservation r
+"""
+
+
+def reservation(row: sqlite3.Row) -> reservation_pb2.Reservation:
+    """Return the reservation of a row of RESERVATIONS."""
+    message = reservation_pb2.Reservation.FromString(row["spec"])
+    message.name = names.reservation(row["vendor"], row["uid"])
+    message.claim.duration.FromNanoseconds(row["end_ns"] - row["start_ns"])
+    message.state = row["state"]
+    message.degraded = bool(row["degraded"])
+    message.job_count = row["job_count"]
+    message.etag = str(row["version"])
+    for field in ("create", "close"):
+        value = timestamp(row[f"{field}_ns"])
+        if value is not None:
+            getattr(message, f"{field}_time").CopyFrom(value)
+    return message
+
+
+def closure(venue: str, row: sqlite3.Row) -> calendar_pb2.Closure:
+    """Return the closure of a row of table closure."""
+    places = json.loads(row["scope"])
+    return calendar_pb2.Closure(
+        name=names.closure(venue, row["uid"]),
+        display_name=row["display_name"],
+        start_time=timestamp(row["start_ns"]),
+        end_time=timestamp(row["end_ns"]),
+        rrule=row["rrule"],
+        units=[names.unit(venue, name) for name in places.get("units", ())],
+        cells=[names.cell(venue, name) for name in places.get("cells", ())],
+        zones=places.get("zones", ()),
+        stop_running=bool(row["stop_running"]),
+        create_time=timestamp(row["create_ns"]),
+    )

@@ -8,7 +8,8 @@ CREATE TABLE venue (
   -- What has no names, by number.
   seats INTEGER NOT NULL DEFAULT 0, chargers INTEGER NOT NULL DEFAULT 0,
   -- Whether all work on units must have passed in simulation, and the least success rate that counts as passed.
-  sim_first INTEGER NOT NULL DEFAULT 0, sim_first_success_min REAL NOT NULL DEFAULT 0.5
+  sim_first INTEGER NOT NULL DEFAULT 0, sim_first_success_min REAL NOT NULL DEFAULT 0.5,
+  time_zone TEXT NOT NULL DEFAULT 'UTC'
 ) STRICT;
 
 CREATE TABLE vendor (id TEXT PRIMARY KEY, display_name TEXT NOT NULL, weight REAL NOT NULL CHECK (weight > 0)) STRICT;
@@ -32,6 +33,7 @@ CREATE TABLE unit (
   latched INTEGER NOT NULL DEFAULT 0,
   fault TEXT NOT NULL DEFAULT '',
   battery REAL,
+  zone TEXT NOT NULL DEFAULT '',
   version INTEGER NOT NULL DEFAULT 1
 ) STRICT;
 
@@ -43,7 +45,8 @@ CREATE INDEX open_orders ON unit_order (unit) WHERE done_ns IS NULL;
 
 CREATE TABLE cell (
   id TEXT PRIMARY KEY, display_name TEXT NOT NULL, scenario TEXT NOT NULL, sector TEXT NOT NULL, level INTEGER NOT NULL,
-  x_m REAL NOT NULL, y_m REAL NOT NULL, yaw_rad REAL NOT NULL, width_m REAL NOT NULL, depth_m REAL NOT NULL
+  x_m REAL NOT NULL, y_m REAL NOT NULL, yaw_rad REAL NOT NULL, width_m REAL NOT NULL, depth_m REAL NOT NULL,
+  zone TEXT NOT NULL DEFAULT ''
 ) STRICT;
 
 CREATE TABLE sim_slot (id TEXT PRIMARY KEY, runner TEXT NOT NULL) STRICT;
@@ -267,3 +270,39 @@ CREATE TABLE used_mean (
 CREATE TABLE target (
   leaf TEXT PRIMARY KEY, factor REAL NOT NULL CHECK (factor > 0), time_ns INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- Time: zones, the calendar, advance reservations.
+-- In an exclusive zone one cell may be in use at a time.
+CREATE TABLE zone (id TEXT PRIMARY KEY, exclusive INTEGER NOT NULL) STRICT;
+
+-- Openings and closures of the venue file: local times as a clock on the wall shows them (see calendar.Window).
+-- scope: a JSON object of lists, with the keys units, cells and zones.
+CREATE TABLE calendar_window (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL, opens INTEGER NOT NULL, starts TEXT NOT NULL, ends TEXT NOT NULL,
+  rrule TEXT NOT NULL, scope TEXT NOT NULL, stop_running INTEGER NOT NULL
+) STRICT;
+
+-- Closures that operators made.
+CREATE TABLE closure (
+  id INTEGER PRIMARY KEY, uid TEXT NOT NULL UNIQUE, request_id TEXT UNIQUE, request_sha256 BLOB NOT NULL,
+  display_name TEXT NOT NULL, start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL CHECK (end_ns > start_ns),
+  rrule TEXT NOT NULL, scope TEXT NOT NULL, stop_running INTEGER NOT NULL, create_ns INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE reservation (
+  id INTEGER PRIMARY KEY, uid TEXT NOT NULL UNIQUE, vendor TEXT NOT NULL REFERENCES vendor,
+  request_id TEXT, request_sha256 BLOB NOT NULL, state INTEGER NOT NULL, degraded INTEGER NOT NULL DEFAULT 0,
+  -- The Reservation message as submitted, without what only we may set.
+  spec BLOB NOT NULL,
+  start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL CHECK (end_ns > start_ns),
+  create_ns INTEGER NOT NULL, active_ns INTEGER, close_ns INTEGER,
+  version INTEGER NOT NULL DEFAULT 1,
+  UNIQUE (vendor, request_id)
+) STRICT;
+CREATE INDEX reservation_open ON reservation (state) WHERE state IN (1, 2);
+CREATE INDEX reservation_by_vendor ON reservation (vendor, id);
+
+CREATE TABLE reservation_job (
+  job_id INTEGER PRIMARY KEY REFERENCES job, reservation_id INTEGER NOT NULL REFERENCES reservation
+) STRICT;
+CREATE INDEX jobs_of_reservation ON reservation_job (reservation_id);

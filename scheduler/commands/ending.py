@@ -4,7 +4,7 @@ import sqlite3
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2
-from scheduler import events
+from scheduler import events, snapshot
 from scheduler.commands import bodies, dependencies, simfirst
 from scheduler.commands.accounting import account
 from scheduler.health import VENUE_VENDOR
@@ -209,7 +209,9 @@ def sweep() -> Command[None]:
         due = tx.db.execute(
             "SELECT 1 FROM job WHERE state = 1 AND open_after = 0 AND open_gates = 0 LIMIT 1"
         ).fetchone()
-        tx.wants_cycle = tx.wants_cycle or due is not None or bodies.check_waited(tx)
+        tx.wants_cycle = (
+            tx.wants_cycle or due is not None or bodies.check_waited(tx) or snapshot.stopping(tx.db, tx.now_ns)
+        )
 
     return command
 

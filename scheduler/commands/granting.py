@@ -21,7 +21,12 @@ def cycle(
     """
 
     def command(tx: Transaction) -> None:
-        if not runner_ready or not (snapshot.anything_free(tx.db) or snapshot.may_preempt(tx.db, config)):
+        if not runner_ready:
+            return
+        worth_while = (
+            snapshot.anything_free(tx.db) or snapshot.may_preempt(tx.db, config) or snapshot.stopping(tx.db, tx.now_ns)
+        )
+        if not worth_while:
             return
         state = snapshot.load(tx.db, tx.now_ns, runner_ready=runner_ready)
         claims = {job.job: job.claim for job in state.jobs}

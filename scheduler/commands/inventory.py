@@ -5,7 +5,7 @@ import math
 from dataclasses import replace
 
 from scheduler import events, state
-from scheduler.commands import bodies
+from scheduler.commands import bodies, timetable
 from scheduler.configuration import BadConfiguration, Party, Venue
 from scheduler.health import VENUE_VENDOR
 from scheduler.tree import FIELDS, REST
@@ -26,11 +26,13 @@ def apply(venue: Venue) -> Command[None]:
             raise BadConfiguration(f"[venue] id is {venue.id!r}, the database is that of venue {other['id']!r}")
         db.execute(
             """
-            INSERT INTO venue (id, display_name, width_m, depth_m, seats, chargers) VALUES (?, ?, ?, ?, ?, ?)
+            INSERT INTO venue (id, display_name, width_m, depth_m, seats, chargers, time_zone)
+            VALUES (?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (id) DO UPDATE SET display_name = excluded.display_name, width_m = excluded.width_m,
-              depth_m = excluded.depth_m, seats = excluded.seats, chargers = excluded.chargers
+              depth_m = excluded.depth_m, seats = excluded.seats, chargers = excluded.chargers,
+              time_zone = excluded.time_zone
             """,
-            (venue.id, venue.name, venue.width_m, venue.depth_m, venue.seats, venue.chargers),
+            (venue.id, venue.name, venue.width_m, venue.depth_m, venue.seats, venue.chargers, venue.time_zone),
         )
         bodies.keep_care(tx, venue.care)
         db.execute("INSERT OR IGNORE INTO vendor (id, display_name, weight) VALUES (?, '', 1.0)", (VENUE_VENDOR,))
@@ -47,25 +49,26 @@ def apply(venue: Venue) -> Command[None]:
             db.execute(
                 """
                 INSERT OR REPLACE INTO cell
-                  (id, display_name, scenario, sector, level, x_m, y_m, yaw_rad, width_m, depth_m)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                  (id, display_name, scenario, sector, level, x_m, y_m, yaw_rad, width_m, depth_m, zone)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
                 (cell.id, cell.name, cell.scenario, cell.sector, cell.level, cell.x_m, cell.y_m, cell.yaw_rad,
-                 cell.width_m, cell.depth_m),
+                 cell.width_m, cell.depth_m, cell.zone),
             )  # fmt: skip
         for unit in venue.units:
             db.execute(
                 """
-                INSERT INTO unit (id, robot_model, x_m, y_m, yaw_rad, labels) VALUES (?, ?, ?, ?, ?, ?)
+                INSERT INTO unit (id, robot_model, x_m, y_m, yaw_rad, labels, zone) VALUES (?, ?, ?, ?, ?, ?, ?)
                 ON CONFLICT (id) DO UPDATE SET robot_model = excluded.robot_model, x_m = excluded.x_m,
-                  y_m = excluded.y_m, yaw_rad = excluded.yaw_rad, labels = excluded.labels
+                  y_m = excluded.y_m, yaw_rad = excluded.yaw_rad, labels = excluded.labels, zone = excluded.zone
                 """,
-                (unit.id, unit.robot_model, unit.x_m, unit.y_m, unit.yaw_rad, json.dumps(dict(unit.labels))),
+                (unit.id, unit.robot_model, unit.x_m, unit.y_m, unit.yaw_rad, json.dumps(dict(unit.labels)), unit.zone),
             )
             db.execute(
                 "UPDATE body SET rest_fraction = ?, rest_s = ? WHERE unit = ?",
                 (unit.rest_fraction, unit.rest_s, unit.id),
             )
+        timetable.replace(tx, venue.zones, venue.windows)
 
     return command
 

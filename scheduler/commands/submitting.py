@@ -9,7 +9,7 @@ from palaestra import ids
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2, job_service_pb2
 from scheduler import events, names, resources, snapshot
-from scheduler.commands import dependencies, simfirst
+from scheduler.commands import dependencies, reserving, simfirst
 from scheduler.commands.dependencies import Open
 from scheduler.contradiction import contradiction, has_units
 from scheduler.explain import impossible, unknown_selector
@@ -240,6 +240,8 @@ class Held:
 
     before: tuple[Open, ...] = ()
     works: tuple[str, ...] = ()
+    # The row of the reservation that it starts in.
+    reservation_id: int | None = None
 
 
 def insert(
@@ -281,6 +283,8 @@ def insert(
     assert cursor.lastrowid is not None
     dependencies.link(tx, cursor.lastrowid, held.before)
     simfirst.close(tx, cursor.lastrowid, vendor, held.works)
+    if held.reservation_id is not None:
+        reserving.attach(tx, held.reservation_id, cursor.lastrowid)
     checks.accepted()
     tx.wants_cycle = True
     return spec
@@ -298,13 +302,12 @@ def admit(tx: Transaction, vendor: str, spec: job_pb2.Job, checks: Checks) -> He
     checks.claim(spec)
     if spec.HasField("deadline"):
         _deadline_ahead(spec, tx.now_ns)
-    if spec.reservation and names.parts(spec.reservation)[0] != vendor:
-        raise PalaestraError("NOT_FOUND", f"{spec.reservation} not found")
+    booked = reserving.check(tx, vendor, spec.reservation, snapshot.claim_of(spec.claim)) if spec.reservation else None
     _known_work(spec, checks.catalogue)
     before = dependencies.waits_for(tx.db, vendor, spec)
     _policy_ready(tx.db, vendor, spec)
     gated = spec.sim_first or checks.sim_first
-    return Held(before, simfirst.closed_gates(tx.db, vendor, spec) if gated and has_units(spec) else ())
+    return Held(before, simfirst.closed_gates(tx.db, vendor, spec) if gated and has_units(spec) else (), booked)
 
 
 def _deadline_ahead(spec: job_pb2.Job, now_ns: int) -> None:

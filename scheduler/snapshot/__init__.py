@@ -2,6 +2,7 @@
 
 import sqlite3
 
+from scheduler.snapshot.closures import bookings, closures, exclusive_zones, stopping
 from scheduler.snapshot.leases import leases, may_preempt, preempted_ns
 from scheduler.snapshot.places import cells, chargers, charging, seats, slots, units
 from scheduler.snapshot.queue import claim_of, job_of, jobs
@@ -9,8 +10,9 @@ from scheduler.snapshot.vendors import leaves, tree, vendors
 from scheduler.state import State
 
 __all__ = [
-    "anything_free", "cells", "chargers", "charging", "claim_of", "inventory", "job_of", "jobs", "leases", "leaves",
-    "load", "may_preempt", "seats", "slots", "tree", "units", "vendors",
+    "anything_free", "bookings", "cells", "chargers", "charging", "claim_of", "closures", "exclusive_zones",
+    "inventory", "job_of", "jobs", "leases", "leaves", "load", "may_preempt", "seats", "slots", "stopping", "tree",
+    "units", "vendors",
 ]  # fmt: skip
 
 
@@ -25,6 +27,9 @@ def load(db: sqlite3.Connection, now_ns: int, *, runner_ready: bool) -> State:
         vendors=vendors(db, now_ns),
         jobs=jobs(db, now_ns),
         runner_ready=runner_ready,
+        exclusive_zones=exclusive_zones(db),
+        closures=closures(db, now_ns),
+        bookings=bookings(db, now_ns),
         seats=seats(db),
         chargers=places_to_charge,
         leases=leases(db),

@@ -16,7 +16,9 @@ def leases(db: sqlite3.Connection) -> tuple[Lease, ...]:
         """
         SELECT l.id, l.job_id, l.leaf, l.grant_ns, l.end_by_ns, l.seats, l.chargers, j.priority,
           coalesce(a.safe_ns, l.grant_ns) AS safe_ns,
-          l.state IN (3, 5) OR a.cancel_ns IS NOT NULL OR a.preempt_ns IS NOT NULL AS ending
+          l.state IN (3, 5) OR a.cancel_ns IS NOT NULL OR a.preempt_ns IS NOT NULL AS ending,
+          coalesce((SELECT r.uid FROM reservation_job rj JOIN reservation r ON r.id = rj.reservation_id
+            WHERE rj.job_id = l.job_id), '') AS booking
         FROM lease l JOIN job j ON j.id = l.job_id JOIN attempt a ON a.job_id = l.job_id AND a.number = l.attempt
         WHERE l.state IN (1, 2, 3, 5)
         """
@@ -35,6 +37,7 @@ def leases(db: sqlite3.Connection) -> tuple[Lease, ...]:
             chargers=row["chargers"],
             priority=row["priority"],
             safe_ns=row["safe_ns"],
+            booking=row["booking"],
             ending=bool(row["ending"]),
         )
         for row in rows
@@ -50,10 +53,15 @@ def preempted_ns(db: sqlite3.Connection) -> int:
 
 
 def may_preempt(db: sqlite3.Connection, config: Config) -> bool:
-    """Return whether deciding may be worth its while though nothing is free: somebody holds a guarantee."""
+    """Return whether deciding may be worth its while though nothing is free: somebody holds a guarantee,
+    or a reservation whose time it is.
+    """
     if not config.preempt:
         return False
     found = db.execute(
-        "SELECT EXISTS (SELECT 1 FROM party WHERE guarantee_units > 0 OR guarantee_slots > 0 OR guarantee_cells > 0)"
+        """
+        SELECT EXISTS (SELECT 1 FROM party WHERE guarantee_units > 0 OR guarantee_slots > 0 OR guarantee_cells > 0)
+          OR EXISTS (SELECT 1 FROM reservation WHERE state = 2)
+        """
     ).fetchone()
     return bool(found[0])

@@ -21,8 +21,8 @@ def units(db: sqlite3.Connection, now_ns: int | None = None, *, chargers: bool =
     care = care_of(db)
     rows = db.execute(
         """
-        SELECT u.id, u.robot_model, u.robot_class, u.maker, u.labels, u.joint_count, u.online, u.latched, u.fault,
-          u.epoch, u.safe_epoch, u.battery, b.payload_kg, b.end_effector, b.sensors, b.firmware, b.capacity_wh,
+        SELECT u.id, u.robot_model, u.robot_class, u.maker, u.labels, u.zone, u.joint_count, u.online, u.latched,
+          u.fault, u.epoch, u.safe_epoch, u.battery, b.payload_kg, b.end_effector, b.sensors, b.firmware, b.capacity_wh,
           b.work_power_w, b.charge_power_w, b.plugged, b.cool_ns, b.calibrated_ns, b.wear_ms, b.setup, b.health,
           lu.lease_id, l.end_by_ns,
           EXISTS (SELECT 1 FROM unit_order o WHERE o.unit = u.id AND o.action = 'charge' AND o.done_ns IS NULL) AS sent
@@ -55,6 +55,7 @@ def units(db: sqlite3.Connection, now_ns: int | None = None, *, chargers: bool =
             wear_h=row["wear_ms"] / 3_600_000,
             setup=row["setup"],
             **_times(row, care, now_ns, chargers),
+            zone=row["zone"],
         )
         for row in rows
     )
@@ -139,13 +140,14 @@ def cells(db: sqlite3.Connection) -> tuple[Cell, ...]:
     """Return all cells."""
     rows = db.execute(
         """
-        SELECT c.id, c.scenario, c.level, lc.lease_id, l.end_by_ns FROM cell c
+        SELECT c.id, c.scenario, c.level, c.zone, lc.lease_id, l.end_by_ns FROM cell c
         LEFT JOIN lease_cell lc ON lc.cell = c.id AND lc.free_ns IS NULL
         LEFT JOIN lease l ON l.id = lc.lease_id
         """
     )
     return tuple(
-        Cell(row["id"], row["scenario"], row["level"], row["lease_id"] is None, row["end_by_ns"]) for row in rows
+        Cell(row["id"], row["scenario"], row["level"], row["lease_id"] is None, row["end_by_ns"], row["zone"])
+        for row in rows
     )
 
 

@@ -6,6 +6,16 @@ from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
+from palaestra.v1.calendar_pb2 import Closure
+from palaestra.v1.calendar_service_pb2 import (
+    CreateClosureRequest,
+    DeleteClosureRequest,
+    DeleteClosureResponse,
+    ListClosedTimesRequest,
+    ListClosedTimesResponse,
+    ListClosuresRequest,
+    ListClosuresResponse,
+)
 from palaestra.v1.episode_pb2 import Episode
 from palaestra.v1.episode_service_pb2 import GetEpisodeRequest, ListEpisodesRequest, ListEpisodesResponse
 from palaestra.v1.fleet_service_pb2 import CalibrateUnitRequest, SetUnitHealthRequest
@@ -25,6 +35,14 @@ from palaestra.v1.job_service_pb2 import (
     ReadLogResponse,
     SubmitJobRequest,
     WatchJobRequest,
+)
+from palaestra.v1.reservation_pb2 import Reservation
+from palaestra.v1.reservation_service_pb2 import (
+    CancelReservationRequest,
+    CreateReservationRequest,
+    GetReservationRequest,
+    ListReservationsRequest,
+    ListReservationsResponse,
 )
 from palaestra.v1.venue_pb2 import Cell, Lease, SimSlot, Unit, UnitHealth, Venue
 from palaestra.v1.venue_service_pb2 import (
@@ -252,6 +270,62 @@ def episodes(parent: str, job: str, robot_model: str) -> Listing[ListEpisodesRes
     """Episodes of a vendor, or of all, newest first."""
     request = ListEpisodesRequest(parent=parent, page_size=_PAGE_SIZE, job=job, robot_model=robot_model)
     return Listing(_episode("ListEpisodes", request, ListEpisodesResponse), lambda page: page.episodes)
+
+
+def reserve(parent: str, reservation: Reservation, request_id: str, *, validate_only: bool) -> Call[Reservation]:
+    """Hold a claim in advance."""
+    request = CreateReservationRequest(
+        parent=parent, reservation=reservation, request_id=request_id, validate_only=validate_only
+    )
+    return _reservation("CreateReservation", request, Reservation)
+
+
+def reservation(name: str) -> Call[Reservation]:
+    """One reservation."""
+    return _reservation("GetReservation", GetReservationRequest(name=name), Reservation)
+
+
+def reservations(parent: str, *, show_ended: bool) -> Listing[ListReservationsResponse, Reservation]:
+    """Reservations of a vendor, or of all, newest first."""
+    request = ListReservationsRequest(parent=parent, page_size=_PAGE_SIZE, show_ended=show_ended)
+    return Listing(_reservation("ListReservations", request, ListReservationsResponse), lambda page: page.reservations)
+
+
+def cancel_reservation(name: str, etag: str) -> Call[Reservation]:
+    """Give a reservation back."""
+    return _reservation("CancelReservation", CancelReservationRequest(name=name, etag=etag), Reservation)
+
+
+def closures() -> Listing[ListClosuresResponse, Closure]:
+    """Closures that are not over."""
+    request = ListClosuresRequest(parent=_THIS_VENUE, page_size=_PAGE_SIZE)
+    return Listing(_calendar("ListClosures", request, ListClosuresResponse), lambda page: page.closures)
+
+
+def closed_times(days: int) -> Call[ListClosedTimesResponse]:
+    """When what is closed, from now on."""
+    return _calendar("ListClosedTimes", ListClosedTimesRequest(parent=_THIS_VENUE, days=days), ListClosedTimesResponse)
+
+
+def create_closure(closure: Closure, request_id: str, *, validate_only: bool) -> Call[Closure]:
+    """Close something for a time."""
+    request = CreateClosureRequest(
+        parent=_THIS_VENUE, closure=closure, request_id=request_id, validate_only=validate_only
+    )
+    return _calendar("CreateClosure", request, Closure)
+
+
+def delete_closure(name: str) -> Call[DeleteClosureResponse]:
+    """Take a closure back."""
+    return _calendar("DeleteClosure", DeleteClosureRequest(name=name), DeleteClosureResponse)
+
+
+def _reservation(method: str, request: Message, response: type[R]) -> Call[R]:
+    return Call(f"/palaestra.v1.ReservationService/{method}", request, response)
+
+
+def _calendar(method: str, request: Message, response: type[R]) -> Call[R]:
+    return Call(f"/palaestra.v1.CalendarService/{method}", request, response)
 
 
 def _job(method: str, request: Message, response: type[R]) -> Call[R]:
