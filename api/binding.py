@@ -10,12 +10,17 @@ from dataclasses import dataclass, field
 from google.protobuf.message import Message
 
 from palaestra.v1 import (
+    calendar_pb2,
+    calendar_service_pb2,
     episode_pb2,
     episode_service_pb2,
+    fleet_service_pb2,
     job_array_pb2,
     job_array_service_pb2,
     job_pb2,
     job_service_pb2,
+    reservation_pb2,
+    reservation_service_pb2,
     venue_pb2,
     venue_service_pb2,
 )
@@ -48,14 +53,19 @@ class Binding:
 
 
 _V = venue_service_pb2
+_F = fleet_service_pb2
 _J = job_service_pb2
 _A = job_array_service_pb2
 _E = episode_service_pb2
+_C = calendar_service_pb2
+_R = reservation_service_pb2
 _VENUE = {"parent": "venues/-"}
 _VENDOR = {"parent": "vendors/{vendor}"}
 _JOB = {"name": "vendors/{vendor}/jobs/{job}"}
 _ARRAY = {"name": "vendors/{vendor}/jobArrays/{array}"}
 _UNIT = {"name": "venues/{venue}/units/{unit}"}
+_CLOSURE = {"name": "venues/{venue}/closures/{closure}"}
+_RESERVATION = {"name": "vendors/{vendor}/reservations/{reservation}"}
 _IF_MATCH = {"If-Match": "etag"}
 _KEY = {"Idempotency-Key": "request_id"}
 
@@ -73,6 +83,10 @@ BINDINGS: tuple[Binding, ...] = (
             "Clear a unit's latched fault; never starts motion", _UNIT, headers=_IF_MATCH),
     Binding("POST", "/v1/units/{unit}:fault", "VenueService.InjectUnitFault", _V.InjectUnitFaultRequest, venue_pb2.Unit,
             "Put a fault into an emulated unit", _UNIT, body="*"),
+    Binding("POST", "/v1/units/{unit}:setHealth", "FleetService.SetUnitHealth", _F.SetUnitHealthRequest, venue_pb2.Unit,
+            "Take a unit out of service, or bring it back", _UNIT, body="*", headers={**_IF_MATCH, **_KEY}),
+    Binding("POST", "/v1/units/{unit}:calibrate", "FleetService.CalibrateUnit", _F.CalibrateUnitRequest, venue_pb2.Unit,
+            "Write down until when a unit's calibration is good", _UNIT, body="*", headers={**_IF_MATCH, **_KEY}),
     Binding("GET", "/v1/units/{unit}", "VenueService.GetUnit", _V.GetUnitRequest, venue_pb2.Unit,
             "One robot", _UNIT),
     Binding("GET", "/v1/cells", "VenueService.ListCells", _V.ListCellsRequest, _V.ListCellsResponse,
@@ -106,6 +120,25 @@ BINDINGS: tuple[Binding, ...] = (
             _E.ListEpisodesResponse, "Recorded runs, newest first", _VENDOR),
     Binding("GET", "/v1/vendors/{vendor}/episodes/{episode}", "EpisodeService.GetEpisode", _E.GetEpisodeRequest,
             episode_pb2.Episode, "One recorded run", {"name": "vendors/{vendor}/episodes/{episode}"}),
+    Binding("GET", "/v1/closures", "CalendarService.ListClosures", _C.ListClosuresRequest, _C.ListClosuresResponse,
+            "Closures that are not over", _VENUE),
+    Binding("POST", "/v1/closures", "CalendarService.CreateClosure", _C.CreateClosureRequest, calendar_pb2.Closure,
+            "Close the venue, zones, units or cells for a time; operators", _VENUE, "closure", _KEY),
+    Binding("DELETE", "/v1/closures/{closure}", "CalendarService.DeleteClosure", _C.DeleteClosureRequest,
+            _C.DeleteClosureResponse, "Take a closure back; operators", _CLOSURE),
+    Binding("GET", "/v1/closed-times", "CalendarService.ListClosedTimes", _C.ListClosedTimesRequest,
+            _C.ListClosedTimesResponse, "When what is closed: opening hours and closures together", _VENUE),
+    Binding("GET", "/v1/vendors/{vendor}/reservations", "ReservationService.ListReservations",
+            _R.ListReservationsRequest, _R.ListReservationsResponse,
+            "Claims held in advance, newest first; vendor `-` for operators", _VENDOR),
+    Binding("POST", "/v1/vendors/{vendor}/reservations", "ReservationService.CreateReservation",
+            _R.CreateReservationRequest, reservation_pb2.Reservation, "Hold a claim in advance", _VENDOR,
+            "reservation", _KEY),
+    Binding("POST", "/v1/vendors/{vendor}/reservations/{reservation}:cancel", "ReservationService.CancelReservation",
+            _R.CancelReservationRequest, reservation_pb2.Reservation, "Give a reservation back", _RESERVATION,
+            headers=_IF_MATCH),
+    Binding("GET", "/v1/vendors/{vendor}/reservations/{reservation}", "ReservationService.GetReservation",
+            _R.GetReservationRequest, reservation_pb2.Reservation, "One reservation", _RESERVATION),
 )  # fmt: skip
 
 # Lists of everything that the caller may see: the parent follows from the token.

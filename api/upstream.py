@@ -11,9 +11,12 @@ from google.protobuf.message import Message
 
 from palaestra.errors import PalaestraError, Unreachable, from_rpc
 from palaestra.v1 import (
+    calendar_service_pb2_grpc,
     episode_service_pb2_grpc,
+    fleet_service_pb2_grpc,
     job_array_service_pb2_grpc,
     job_service_pb2_grpc,
+    reservation_service_pb2_grpc,
     venue_pb2,
     venue_service_pb2,
     venue_service_pb2_grpc,
@@ -46,8 +49,11 @@ class Upstream:
         self._stubs: dict[str, Any] = {
             "VenueService": stub(venue_service_pb2_grpc.VenueServiceStub),
             "JobService": stub(job_service_pb2_grpc.JobServiceStub),
+            "FleetService": stub(fleet_service_pb2_grpc.FleetServiceStub),
             "JobArrayService": stub(job_array_service_pb2_grpc.JobArrayServiceStub),
             "EpisodeService": stub(episode_service_pb2_grpc.EpisodeServiceStub),
+            "CalendarService": stub(calendar_service_pb2_grpc.CalendarServiceStub),
+            "ReservationService": stub(reservation_service_pb2_grpc.ReservationServiceStub),
         }
 
     async def call(self, rpc: str, request: Message, *, token: str) -> Any:

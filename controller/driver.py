@@ -120,3 +120,20 @@ class Sticking(Protocol):
     def stick(self, joint: int, stuck: bool) -> None:
         """Have the joint not move from now on, whatever the torque, or set it free again."""
         ...
+
+
+@runtime_checkable
+class Powered(Protocol):
+    """A robot that may have a battery. Optional."""
+
+    def charge_level(self) -> float | None:
+        """Return the state of charge, 0 to 1; None without a battery. Raises DriverError after `close`."""
+        ...
+
+    def is_charging(self) -> bool:
+        """Return whether it takes in energy now. Raises DriverError after `close`."""
+        ...
+
+    def charge(self, on: bool) -> None:
+        """Go to a charger, or leave it. Leaving where it is not at one does nothing. Raises DriverError."""
+        ...

@@ -25,11 +25,11 @@ from controller.loop import WallClock
 from controller.safety import State
 from controller.settings import HostSettings
 from controller.station import Station
-from controller.unit import Authority, HostedUnit, Status
+from controller.unit import Authority, Charge, HostedUnit, Status
 from controller.uplink import Uplink
 from palaestra.ids import new_id
+from palaestra.v1 import body_pb2, venue_service_pb2
 from palaestra.v1 import host_service_pb2 as pb
-from palaestra.v1 import venue_service_pb2
 
 log = logging.getLogger(__name__)
 
@@ -178,7 +178,13 @@ class UnitHost:
         """Return all units as they are."""
         return pb.HostBeat(
             units=[
-                _status(unit, self.station.status(unit), self.highest(unit), self._base_pose(unit))
+                _status(
+                    unit,
+                    self.station.status(unit),
+                    self.highest(unit),
+                    self._base_pose(unit),
+                    self.station.charge(unit),
+                )
                 for unit in self.station.units
             ],
             orders_done=sorted(self._orders_done),
@@ -267,6 +273,8 @@ class UnitHost:
                 answer = self.station.reset(order.unit)
             elif action == "protective_stop":
                 answer = self.station.protect(order.unit)
+            elif action == "charge":
+                answer = self.station.plug(order.unit)
             else:
                 log.warning("order %d: nothing that this host knows", order.order)
                 return
@@ -334,7 +342,22 @@ def _declaration(unit: HostedUnit, highest_epoch: int) -> pb.UnitDeclaration:
         highest_epoch=highest_epoch,
         emulated=unit.driver.capabilities().simulated,
         labels=dict(unit.labels),
+        body=_body(unit, identity.firmware),
     )
+
+
+def _body(unit: HostedUnit, firmware: str) -> body_pb2.Body:
+    body = body_pb2.Body(
+        payload_kg=unit.payload_kg,
+        end_effector=unit.end_effector,
+        sensors=unit.sensors,
+        firmware=firmware,
+    )
+    if unit.battery is not None:
+        body.battery.capacity_wh = unit.battery.capacity_wh
+        body.battery.work_power_w = unit.battery.work_power_w
+        body.battery.charge_power_w = unit.battery.charge_power_w
+    return body
 
 
 def motion(status: Status) -> pb.MotionState:
@@ -346,7 +369,9 @@ def motion(status: Status) -> pb.MotionState:
     return pb.MOTION_STATE_LATCHED if status.latched else pb.MOTION_STATE_RESTING
 
 
-def _status(unit: str, status: Status, highest: int, base_pose: Sequence[float] | None) -> pb.UnitStatus:
+def _status(
+    unit: str, status: Status, highest: int, base_pose: Sequence[float] | None, charge: Charge
+) -> pb.UnitStatus:
     message = pb.UnitStatus(
         unit=unit,
         epoch=highest,
@@ -354,7 +379,10 @@ def _status(unit: str, status: Status, highest: int, base_pose: Sequence[float] 
         fault=status.fault_text if status.latched else "",
         safe_epoch=status.safe_epoch,
         first_torque_unix_ns=status.first_torque_unix_ns,
+        charging=charge.charging,
     )
+    if charge.level is not None:
+        message.battery = charge.level
     if base_pose is not None:
         w, x, y, z = base_pose[3:]
         message.offset.x_m, message.offset.y_m = base_pose[0], base_pose[1]

@@ -4,7 +4,7 @@ from enum import Enum
 
 import numpy as np
 
-from controller.driver import Capabilities, Driver, Identity, Restarting, Sticking, Vector
+from controller.driver import Capabilities, Driver, Identity, Powered, Restarting, Sticking, Vector
 from controller.errors import CommandError
 
 
@@ -81,6 +81,21 @@ class InjectableDriver:
         """Put an emulated robot back to where it started, where it can; otherwise do nothing."""
         if isinstance(self._driver, Restarting):
             self._driver.restart()
+
+    def charge_level(self) -> float | None:
+        """As the driver's; None where it has no battery."""
+        return self._driver.charge_level() if isinstance(self._driver, Powered) else None
+
+    def is_charging(self) -> bool:
+        """As the driver's; False where it has no battery."""
+        return isinstance(self._driver, Powered) and self._driver.is_charging()
+
+    def charge(self, on: bool) -> None:
+        """As the driver's. Raises CommandError where it has no battery to charge."""
+        if isinstance(self._driver, Powered):
+            self._driver.charge(on)
+        elif on:
+            raise CommandError(f"{self._driver.identity().serial} has no battery that it could charge")
 
     def safe_state(self) -> None:
         """As the driver's."""

@@ -33,7 +33,7 @@ from controller.loop import Clock, Loop
 from controller.recorder import Recorder, Row
 from controller.safety import Fault, State
 from controller.spec import RobotSpec
-from controller.unit import Authority, HostedUnit, Status, Target
+from controller.unit import Authority, Charge, HostedUnit, Status, Target
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,7 @@ class _Seat:
         self.recorder: Recorder | None = None
         self.status = Status()
         self.base_pose: npt.NDArray[np.float64] | None = None
+        self.charge = Charge()
 
 
 class Station:
@@ -176,6 +177,14 @@ class Station:
     def base_pose(self, unit: str) -> npt.NDArray[np.float64] | None:
         """Return the base's position and quaternion (w, x, y, z), a few times a second; None if fixed."""
         return self._seats[unit].base_pose
+
+    def charge(self, unit: str) -> Charge:
+        """Return the unit's battery as of lately."""
+        return self._seats[unit].charge
+
+    def plug(self, unit: str) -> "Future[None]":
+        """Send the unit to a charger. The future raises CommandError where it has no battery, NotReadyError in use."""
+        return self._post(lambda: self._plug(self._seats[unit]))
 
     def open(self, unit: str, *, epoch: int, every_ticks: int) -> "Future[tuple[npt.NDArray[Any], Recorder]]":
         """Make the unit ready for targets of `epoch`: reset it if its last stop was harmless, and arm it.
@@ -326,6 +335,7 @@ class Station:
             seat.first_torque_unix_ns = time.time_ns()
         if k % POSE_EVERY_TICKS == 0:
             seat.base_pose = self._pose(seat)
+            seat.charge = self._charge(seat)
         recorder = seat.recorder
         if recorder is not None and recorder.is_due(k):
             pose = self._pose(seat)
@@ -369,6 +379,18 @@ class Station:
         except DriverError:
             return None
 
+    def _charge(self, seat: _Seat) -> Charge:
+        try:
+            return Charge(seat.driver.charge_level(), seat.driver.is_charging())
+        except DriverError:
+            return Charge()
+
+    def _plug(self, seat: _Seat) -> None:
+        if seat.cohort.unit_state(seat.column) in (State.ARMED, State.RUN, State.STOPPING):
+            raise NotReadyError(f"{seat.hosted.name} is being driven")
+        seat.driver.charge(True)
+        seat.charge = self._charge(seat)
+
     def _open(self, seat: _Seat, epoch: int, every_ticks: int) -> tuple[npt.NDArray[Any], Recorder]:
         authority = seat.authority
         if authority is None or authority.epoch != epoch or epoch <= seat.over_epoch:
@@ -382,6 +404,8 @@ class Station:
         if state not in (State.INIT, State.STOPPED):
             raise NotReadyError(f"{seat.hosted.name} is still {state.name}")
         try:
+            # Nobody drives off with the cable in.
+            seat.driver.charge(False)
             if state is State.STOPPED:
                 cohort.reset(column)
             if epoch != seat.opened_epoch:

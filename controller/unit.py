@@ -9,6 +9,25 @@ from controller.spec import RobotSpec
 
 
 @dataclass(frozen=True)
+class Battery:
+    """What a robot carries its energy in.
+
+    Attributes:
+        capacity_wh: From full to empty.
+        work_power_w: Mean power while it works.
+        idle_power_w: Mean power while it stands under control.
+        rest_power_w: Mean power while its torque is off.
+        charge_power_w: Mean power into it on a charger.
+    """
+
+    capacity_wh: float
+    work_power_w: float
+    idle_power_w: float
+    rest_power_w: float
+    charge_power_w: float
+
+
+@dataclass(frozen=True)
 class HostedUnit:
     """One robot that a host serves.
 
@@ -17,7 +36,8 @@ class HostedUnit:
         driver: The connected robot.
         spec: Its model; the driver's identity must agree with it.
         home_rad: Where it stands at ease, J values; default is the middle of each joint's range.
-        robot_class, maker, labels: What claims can select it by.
+        robot_class, maker, labels, payload_kg, end_effector, sensors: What claims can select it by.
+        battery: What it carries its energy in; None on mains, or if nobody knows.
     """
 
     name: str
@@ -27,12 +47,24 @@ class HostedUnit:
     robot_class: str = ""
     maker: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    payload_kg: float = 0.0
+    end_effector: str = ""
+    sensors: tuple[str, ...] = ()
+    battery: Battery | None = None
 
     def home(self) -> tuple[float, ...]:
         """Return where it stands at ease [rad], J values."""
         if self.home_rad is not None:
             return self.home_rad
         return tuple(0.5 * (joint.q_min_rad + joint.q_max_rad) for joint in self.spec.joints)
+
+
+@dataclass(frozen=True)
+class Charge:
+    """A battery as of lately: its state of charge, 0 to 1 (None: the robot does not tell), and whether it fills."""
+
+    level: float | None = None
+    charging: bool = False
 
 
 @dataclass(frozen=True)

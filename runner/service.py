@@ -49,6 +49,8 @@ class _Running:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     # The scheduler asked for the end, so ending is what the vendor wanted; any other stop is our own affair.
     cancelled: bool = False
+    # How much longer than STOP_GRACE_S the worker may take to stop by itself.
+    patience_s: float = 0.0
     task: "asyncio.Task[None] | None" = field(default=None, repr=False)
 
 
@@ -128,6 +130,9 @@ class Runner:
                 running.task = self._spawn(self._carry_out(running))
         for name, running in list(self._running.items()):
             running.cancelled = running.cancelled or (name in wanted and wanted[name].cancel_requested)
+            if name in wanted and wanted[name].HasField("stop_grace"):
+                # By then a killed worker's end must have reached the scheduler.
+                running.patience_s = max(0.0, wanted[name].stop_grace.ToNanoseconds() / 1e9 - 2 * STOP_GRACE_S)
             if name not in wanted or running.cancelled:
                 self._spawn(self._stop(running))
 
@@ -261,7 +266,7 @@ class Runner:
             return
         self._pool.cancel(worker, running.assignment.attempt)
         if running.task is not None:
-            await asyncio.wait([running.task], timeout=STOP_GRACE_S)
+            await asyncio.wait([running.task], timeout=STOP_GRACE_S + running.patience_s)
         if running.worker is not None:
             log.warning("%s does not stop; its worker is killed", running.assignment.attempt)
             self._pool.kill(worker)

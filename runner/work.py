@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from palaestra.v1 import job_pb2
 from runner.attempt import Attempt
+from runner.check import check
 from runner.collect import collect
 from runner.errors import AttemptError
 from runner.evaluate import evaluate
@@ -13,6 +14,7 @@ WORK: dict[str, Callable[[Attempt], job_pb2.JobResult]] = {
     "collect": collect,
     "train": train,
     "evaluate": evaluate,
+    "check": check,
 }
 
 

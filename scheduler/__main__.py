@@ -1,6 +1,7 @@
 """`python -m scheduler --venue FILE --data FOLDER`: run the scheduler of one venue.
 
-`python -m scheduler replay TRACE` replays a log of jobs instead; see its --help.
+`python -m scheduler replay TRACE` replays a log of jobs instead, and `python -m scheduler fairness DATABASE` tells how
+fairly the venue was shared; see their --help.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from pathlib import Path
 from scheduler.configuration import BadConfiguration, Settings
 from scheduler.core import Core
 from scheduler.database import DatabaseInUse, SchemaMismatch
+from scheduler.fairness import command as fairness
 from scheduler.identity import Credentials
 from scheduler.replay import command as replay
 from scheduler.server import PortInUse, Server, write_address
@@ -25,6 +27,8 @@ STOP_GRACE_S = 3.0
 def main() -> int:
     if sys.argv[1:2] == ["replay"]:
         return replay.main(sys.argv[2:])
+    if sys.argv[1:2] == ["fairness"]:
+        return fairness.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m scheduler", description=__doc__)
     parser.add_argument("--venue", type=Path, required=True, help="the venue file, such as configs/venues/demo.toml")
     parser.add_argument("--data", type=Path, required=True, help="folder of the database and the tokens")

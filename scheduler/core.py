@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import itertools
 import logging
 import os
 import signal
@@ -13,18 +14,31 @@ from typing import TypeVar
 
 from scheduler import database, events
 from scheduler.clock import Clock
-from scheduler.commands import ending, fleet, granting, inventory, simfirst
+from scheduler.commands import (
+    accounting,
+    checking,
+    ending,
+    fleet,
+    granting,
+    inventory,
+    reserving,
+    simfirst,
+    targeting,
+)  # fmt: skip
 from scheduler.commands.submitting import Catalogue, Limits
 from scheduler.configuration import Settings
 from scheduler.hub import Hub
 from scheduler.paging import Pager
 from scheduler.state import Config
+from scheduler.targets import loop as targets
 from scheduler.writer import Command, Transaction, Writer
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SWEEP_PERIOD_S = 0.2
+# Looking through all reservations for what is out of order takes longer, and is less urgent.
+INSPECT_SWEEPS = 25
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +65,12 @@ class Core:
         self.read = database.open_reader(path)
         self.hub = Hub(loop, self._last_sequence())
         self.limits = Limits(settings.queued_jobs_max)
+        self.bounds = reserving.Bounds(
+            duration_max_s=settings.reservation_max_s,
+            horizon_s=settings.reservation_horizon_s,
+            open_max=settings.reservations_max,
+            grace_s=settings.reservation_grace_s,
+        )
         self._draining = False
         # Open connections, the newest of each: of a runner by name, of a host by "host/instance".
         self.runners: dict[str, RunnerConnection] = {}
@@ -62,21 +82,32 @@ class Core:
             db, now_ns=self.clock.now_ns, cycle=self._cycle, committed=self.hub.committed, broken=_broken
         )
         self._sweeper: asyncio.Task[None] | None = None
+        self._path = path
+        self._targets: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start writing; bring configuration and state of an earlier life together."""
         self._writer.start()
         await self.run(inventory.apply(self.settings.venue))
+        await self.run(accounting.adopt(self.settings.usage_half_life_s))
         await self.run(fleet.all_offline())
         await self.run(inventory.recover(self.settings.lease_ttl_s))
         gate = simfirst.apply(every_job=self.settings.sim_first, success_min=self.settings.sim_first_success_min)
         await self.run(gate)
         self._sweeper = asyncio.create_task(self._sweep())
+        if self.settings.targets_period_s:
+            self._targets = asyncio.create_task(targets.run(self._path, self.settings.targets_period_s, self.run))
+        else:
+            await self.run(targeting.put({}))
 
     async def stop(self) -> None:
         """Finish what was accepted and close everything."""
         if self._sweeper is not None:
             self._sweeper.cancel()
+        if self._targets is not None:
+            self._targets.cancel()
+            # Its process ends with it.
+            await asyncio.gather(self._targets, return_exceptions=True)
         await asyncio.to_thread(self._writer.stop)
         self.read.close()
         self._lock.release()
@@ -119,17 +150,26 @@ class Core:
 
     def _cycle(self, tx: Transaction) -> None:
         ready = bool(self.runners) and not self._draining
-        granting.cycle(self.config, lease_ttl_s=self.settings.lease_ttl_s, runner_ready=ready)(tx)
+        checking.cycle(lease_ttl_s=self.settings.lease_ttl_s, runner_ready=ready)(tx)
+        granting.cycle(
+            self.config,
+            lease_ttl_s=self.settings.lease_ttl_s,
+            runner_ready=ready,
+            preempt_grace_s=self.settings.preempt_grace_s,
+        )(tx)
 
     def _last_sequence(self) -> int:
         found: int = self.read.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0]
         return found
 
     async def _sweep(self) -> None:
-        while True:
+        for count in itertools.count():
             await asyncio.sleep(SWEEP_PERIOD_S)
             try:
                 await self.run(ending.sweep(), urgent=True)
+                await self.run(reserving.sweep(self.bounds.grace_s), urgent=True)
+                if count % INSPECT_SWEEPS == 0:
+                    await self.run(reserving.inspect(), urgent=True)
                 await self.run(lambda tx: events.forget_old(tx, self.settings.events_kept))
             except Exception:
                 log.exception("sweep failed")

@@ -20,7 +20,7 @@ from functools import partial
 from itertools import islice
 
 from scheduler.plan import Plan
-from scheduler.preempt import guaranteed, preemptions
+from scheduler.preempt import for_safety, guaranteed, preemptions
 from scheduler.standing import Standing
 from scheduler.state import Backfill, Config, Decisions, Job, Order
 from scheduler.turns import AgeTurns, FairTurns
@@ -39,11 +39,19 @@ def decide(standing: Standing, now_ns: int, config: Config) -> Decisions:
     Every unit, slot and cell occurs in at most one grant. The standing is not changed.
     """
     if not standing.runner_ready or not standing.queue:
-        return Plan(standing, now_ns).decisions() if _else_to_do(standing) else Decisions()
+        return _without_jobs(standing, now_ns) if _else_to_do(standing) else Decisions()
     return _Decision(standing, now_ns, config).made()
 
 
+def _without_jobs(standing: Standing, now_ns: int) -> Decisions:
+    plan = Plan(standing, now_ns)
+    plan.preemptions = tuple(for_safety(standing, plan, now_ns))
+    return plan.decisions()
+
+
 def _else_to_do(standing: Standing) -> bool:
+    if standing.leases and any(closure.stop_running for closure in standing.closures):
+        return True
     return any(unit.wants_charge for units in standing.floor.special.values() for unit in units.values())
 
 
@@ -69,8 +77,11 @@ class _Decision:
         self._hold_for_the_guaranteed()
         if self._hold_for_the_eldest():
             self._serve_by_turns()
-        if self._config.preempt:
-            self._plan.preemptions = preemptions(self._standing, self._plan, self._turns, self._now_ns, self._config)
+        self._plan.preemptions = (
+            preemptions(self._standing, self._plan, self._turns, self._now_ns, self._config)
+            if self._config.preempt
+            else tuple(for_safety(self._standing, self._plan, self._now_ns))
+        )
         return self._plan.decisions()
 
     @property

@@ -1,5 +1,7 @@
 """Appends the event that goes with a change, in the change's own transaction."""
 
+import sqlite3
+
 from palaestra.v1 import episode_pb2, event_pb2, job_pb2
 from scheduler import resources
 from scheduler.writer import Transaction
@@ -59,3 +61,16 @@ def lease_changed(tx: Transaction, lease_id: int, kind: str) -> None:
 
 def episode_sealed(tx: Transaction, body: episode_pb2.Episode, vendor: str) -> None:
     tx.event("episode.sealed", body.name, event_pb2.Event(episode=body), vendor=vendor, message="")
+
+
+def reservation_changed(tx: Transaction, reservation_id: int, kind: str, message: str) -> None:
+    """Bump the reservation's version and append its event, which is its vendor's alone."""
+    tx.db.execute("UPDATE reservation SET version = version + 1 WHERE id = ?", (reservation_id,))
+    row = tx.db.execute(f"{resources.RESERVATIONS} WHERE r.id = ?", (reservation_id,)).fetchone()
+    body = resources.reservation(row)
+    tx.event(kind, body.name, event_pb2.Event(reservation=body), vendor=row["vendor"], message=message)
+
+
+def closure_changed(tx: Transaction, row: sqlite3.Row, kind: str) -> None:
+    body = resources.closure(resources.venue_id(tx.db), row)
+    tx.event(kind, body.name, event_pb2.Event(closure=body), vendor=None, message=body.display_name)

@@ -36,6 +36,12 @@ ROLES: Mapping[str, frozenset[Role]] = {
     "palaestra.v1.VenueService/InjectUnitFault": frozenset({Role.OPERATOR}),
     "palaestra.v1.VenueService/ResetUnit": frozenset({Role.OPERATOR}),
     "palaestra.v1.VenueService/StopUnit": frozenset({Role.OPERATOR}),
+    "palaestra.v1.FleetService": frozenset({Role.OPERATOR}),
+    "palaestra.v1.CalendarService": frozenset({Role.VENDOR, Role.OPERATOR}),
+    "palaestra.v1.CalendarService/CreateClosure": frozenset({Role.OPERATOR}),
+    "palaestra.v1.CalendarService/DeleteClosure": frozenset({Role.OPERATOR}),
+    "palaestra.v1.ReservationService": frozenset({Role.VENDOR, Role.OPERATOR}),
+    "palaestra.v1.ReservationService/CreateReservation": frozenset({Role.VENDOR}),
     "palaestra.v1.HostService": frozenset({Role.HOST}),
     "palaestra.v1.RunnerService": frozenset({Role.RUNNER}),
 }

@@ -52,6 +52,20 @@ class LeaseState(IntEnum):
         return self in (LeaseState.OFFERED, LeaseState.ACTIVE)
 
 
+class ReservationState(IntEnum):
+    """PLANNED until its time comes, ACTIVE until it is over; the others are ends, each by its own step."""
+
+    PLANNED = 1
+    ACTIVE = 2
+    ENDED = 3
+    CANCELLED = 4
+    UNUSED = 5
+
+    @property
+    def over(self) -> bool:
+        return self >= ReservationState.ENDED
+
+
 class Step(Enum):
     GRANT = "be granted"
     START = "start"

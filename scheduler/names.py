@@ -37,6 +37,14 @@ def slot(venue_id: str, slot_id: str) -> str:
     return f"venues/{venue_id}/simSlots/{slot_id}"
 
 
+def reservation(vendor_id: str, uid: str) -> str:
+    return f"vendors/{vendor_id}/reservations/{uid}"
+
+
+def closure(venue_id: str, uid: str) -> str:
+    return f"venues/{venue_id}/closures/{uid}"
+
+
 def parts(name: str) -> tuple[str, str]:
     """Return (owner id, own id) of a two-level name; the contract's patterns have checked its form."""
     pieces = name.split("/")

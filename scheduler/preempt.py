@@ -25,7 +25,7 @@ def preemptions(
     standing: Standing, plan: Plan, turns: FairTurns | AgeTurns, now_ns: int, config: Config
 ) -> tuple[Preemption, ...]:
     """Return the leases to end, after what the plan has granted and reserved."""
-    found = list(_for_safety(standing, plan, now_ns))
+    found = list(for_safety(standing, plan, now_ns))
     chosen = {preemption.lease for preemption in found}
     if now_ns - standing.preempted_ns < config.preempt_period_s * 1e9:
         return tuple(found)
@@ -45,7 +45,8 @@ def preemptions(
     return ()
 
 
-def _for_safety(standing: Standing, plan: Plan, now_ns: int) -> Iterable[Preemption]:
+def for_safety(standing: Standing, plan: Plan, now_ns: int) -> Iterable[Preemption]:
+    """Yield the leases to end because what they hold is closed now, and nothing may run there."""
     closed: set[int] = set()
     for closure in standing.closures:
         if closure.stop_running and closure.start_ns <= now_ns < closure.end_ns:
@@ -122,7 +123,8 @@ def _victims(
             continue
         if accounts is not None:
             assert job is not None
-            if not _borrows(lease, accounts, left, job):
+            # A lease of no account is the venue's own.
+            if lease.vendor not in accounts.chains or not _borrows(lease, accounts, left, job):
                 continue
             for link in accounts.chains[lease.vendor]:
                 left[link].add(_negative(lease), -1)

@@ -6,7 +6,16 @@ from collections.abc import Iterable
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from palaestra.v1 import episode_pb2, event_pb2, job_array_pb2, job_pb2, venue_pb2
+from palaestra.v1 import (
+    body_pb2,
+    calendar_pb2,
+    episode_pb2,
+    event_pb2,
+    job_array_pb2,
+    job_pb2,
+    reservation_pb2,
+    venue_pb2,
+)  # fmt: skip
 from scheduler import names
 from scheduler.identity import Identity
 from scheduler.lifecycle import LeaseState
@@ -119,7 +128,9 @@ def lease(db: sqlite3.Connection, row: sqlite3.Row) -> venue_pb2.Lease:
 LEASES = "SELECT l.*, j.uid AS job_uid FROM lease l JOIN job j ON j.id = l.job_id"
 
 UNITS = """
-SELECT u.*, l.uid AS lease_uid, l.vendor AS lease_vendor, l.state AS lease_state FROM unit u
+SELECT u.*, b.*, l.uid AS lease_uid, l.vendor AS lease_vendor, l.state AS lease_state,
+  EXISTS (SELECT 1 FROM unit_order o WHERE o.unit = u.id AND o.action = 'charge' AND o.done_ns IS NULL) AS sent
+FROM unit u JOIN body b ON b.unit = u.id
 LEFT JOIN lease_unit lu ON lu.unit = u.id AND lu.free_ns IS NULL
 LEFT JOIN lease l ON l.id = lu.lease_id
 """
@@ -149,7 +160,8 @@ def unit(venue: str, row: sqlite3.Row, seen_ns: int | None = None) -> venue_pb2.
         joint_count=row["joint_count"],
         pose=venue_pb2.FloorPose(x_m=row["x_m"], y_m=row["y_m"], yaw_rad=row["yaw_rad"]),
         state=_unit_state(row),
-        health=_unit_health(row),
+        health=row["health"],
+        body_state=_body_state(row),
         fault=row["fault"],
         epoch=row["epoch"],
         lease=names.lease(row["lease_vendor"], row["lease_uid"]) if row["lease_uid"] else "",
@@ -173,10 +185,26 @@ def _unit_state(row: sqlite3.Row) -> venue_pb2.UnitState:
     return venue_pb2.UNIT_STATE_IDLE if row["safe_epoch"] >= row["epoch"] else venue_pb2.UNIT_STATE_UNCERTAIN
 
 
-def _unit_health(row: sqlite3.Row) -> venue_pb2.UnitHealth:
-    if not row["online"]:
-        return venue_pb2.UNIT_HEALTH_UNKNOWN
-    return venue_pb2.UNIT_HEALTH_BAD if row["fault"] else venue_pb2.UNIT_HEALTH_GOOD
+def _body_state(row: sqlite3.Row) -> body_pb2.BodyState:
+    message = body_pb2.BodyState(
+        body=body_pb2.Body(
+            payload_kg=row["payload_kg"],
+            end_effector=row["end_effector"],
+            sensors=json.loads(row["sensors"]),
+            firmware=row["firmware"],
+        ),
+        charging=bool(row["plugged"] or row["sent"]),
+        ready_time=timestamp(row["cool_ns"] or None),
+        calibration_expire_time=timestamp(row["calibrated_ns"]),
+        check_time=timestamp(row["check_ns"]),
+        wear_h=row["wear_ms"] / 3_600_000,
+        health_cause=row["health_cause"],
+    )
+    if row["capacity_wh"] is not None:
+        battery = message.body.battery
+        battery.capacity_wh, battery.work_power_w = row["capacity_wh"], row["work_power_w"]
+        battery.charge_power_w = row["charge_power_w"]
+    return message
 
 
 def cell(venue: str, row: sqlite3.Row) -> venue_pb2.Cell:
@@ -238,3 +266,41 @@ def redacted(
 def episode(row: sqlite3.Row) -> episode_pb2.Episode:
     """Return the episode of a row of table episode."""
     return episode_pb2.Episode.FromString(row["body"])
+
+
+RESERVATIONS = """
+SELECT r.*, (SELECT count(*) FROM reservation_job rj WHERE rj.reservation_id = r.id) AS job_count FROM reservation r
+"""
+
+
+def reservation(row: sqlite3.Row) -> reservation_pb2.Reservation:
+    """Return the reservation of a row of RESERVATIONS."""
+    message = reservation_pb2.Reservation.FromString(row["spec"])
+    message.name = names.reservation(row["vendor"], row["uid"])
+    message.claim.duration.FromNanoseconds(row["end_ns"] - row["start_ns"])
+    message.state = row["state"]
+    message.degraded = bool(row["degraded"])
+    message.job_count = row["job_count"]
+    message.etag = str(row["version"])
+    for field in ("create", "close"):
+        value = timestamp(row[f"{field}_ns"])
+        if value is not None:
+            getattr(message, f"{field}_time").CopyFrom(value)
+    return message
+
+
+def closure(venue: str, row: sqlite3.Row) -> calendar_pb2.Closure:
+    """Return the closure of a row of table closure."""
+    places = json.loads(row["scope"])
+    return calendar_pb2.Closure(
+        name=names.closure(venue, row["uid"]),
+        display_name=row["display_name"],
+        start_time=timestamp(row["start_ns"]),
+        end_time=timestamp(row["end_ns"]),
+        rrule=row["rrule"],
+        units=[names.unit(venue, name) for name in places.get("units", ())],
+        cells=[names.cell(venue, name) for name in places.get("cells", ())],
+        zones=places.get("zones", ()),
+        stop_running=bool(row["stop_running"]),
+        create_time=timestamp(row["create_ns"]),
+    )

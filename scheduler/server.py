@@ -7,10 +7,13 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from palaestra.v1 import (
+    calendar_service_pb2_grpc,
     episode_service_pb2_grpc,
+    fleet_service_pb2_grpc,
     host_service_pb2_grpc,
     job_array_service_pb2_grpc,
     job_service_pb2_grpc,
+    reservation_service_pb2_grpc,
     runner_service_pb2_grpc,
     venue_service_pb2_grpc,
 )
@@ -18,9 +21,12 @@ from scheduler.core import Core
 from scheduler.guard import MESSAGE_BYTES_MAX, Guard
 from scheduler.identity import Credentials
 from scheduler.services.arrays import JobArrayService
+from scheduler.services.calendar import CalendarService
 from scheduler.services.episodes import EpisodeService
+from scheduler.services.fleet import FleetService
 from scheduler.services.hosts import HostService
 from scheduler.services.jobs import JobService
+from scheduler.services.reservations import ReservationService
 from scheduler.services.runners import RunnerService
 from scheduler.services.venue import VenueService
 
@@ -50,7 +56,10 @@ class Server:
         job_array_service_pb2_grpc.add_JobArrayServiceServicer_to_server(JobArrayService(core), self._server)
         venue_service_pb2_grpc.add_VenueServiceServicer_to_server(VenueService(core), self._server)
         episode_service_pb2_grpc.add_EpisodeServiceServicer_to_server(EpisodeService(core), self._server)
+        calendar_service_pb2_grpc.add_CalendarServiceServicer_to_server(CalendarService(core), self._server)
+        reservation_service_pb2_grpc.add_ReservationServiceServicer_to_server(ReservationService(core), self._server)
         runner_service_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerService(core), self._server)
+        fleet_service_pb2_grpc.add_FleetServiceServicer_to_server(FleetService(core), self._server)
         host_service_pb2_grpc.add_HostServiceServicer_to_server(HostService(core), self._server)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -170,6 +170,7 @@ class Amounts:
 
 
 NOTHING = Amounts(0, 0, 0)
+EVERYTHING = Amounts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,7 @@ class Vendor:
     held_units: int = 0
     held_slots: int = 0
     held_cells: int = 0
-    # Its dominant share in the past, averaged with a half-life: the same unit as its share now.
+    # Its dominant share in the past, averaged with a half-life: the same unit as its share now. With its children's.
     used_share: float = 0.0
     parent: str = ""
     # What it gets back by preemption if others have borrowed it ...

@@ -14,6 +14,9 @@ A file describes one robot model. Its fields:
                   dq_max_rad_s, tau_rate_nm_s, kp_nm_rad, kd_nms_rad, source
                   v_knee_rad_s, v_noload_rad_s, tau_max_nm, q_min_rad, q_max_rad     (optional)
     end_effector  site or body that `reach` moves (arms)
+    [body]        payload_kg, source (optional)
+    [battery]     capacity_wh, work_power_w, idle_power_w (standing), rest_power_w (torque off), charge_power_w,
+                  source; left out for robots on mains, and where nothing is published
 
 Every limit that is not in the file comes from the MJCF. Numbers carry their source beside them.
 """
@@ -21,6 +24,7 @@ Every limit that is not in the file comes from the MJCF. Numbers carry their sou
 import difflib
 import fnmatch
 import functools
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +36,7 @@ import numpy as np
 
 from controller.errors import SpecError
 from controller.spec import JointSpec, RobotSpec
+from controller.unit import Battery
 from sim.errors import BrokenCatalogue, MissingModel, UnknownRobot
 from sim.mjcf import compile_model, load_mjcf
 from sim.model import (
@@ -78,6 +83,8 @@ class Entry:
         licence: SPDX identifier of the model's licence.
         package: Package that carries the model's files; empty for our own robots.
         end_effector: Site or body at the tip of an arm; empty for other classes.
+        payload_kg: What it can carry; 0 if nobody says.
+        battery: What it carries its energy in; None on mains or if nobody says.
     """
 
     id: str
@@ -87,6 +94,8 @@ class Entry:
     licence: str
     package: str
     end_effector: str
+    payload_kg: float
+    battery: Battery | None
     _builder: str
     _path: str
     _touching: tuple[str, ...]
@@ -233,6 +242,8 @@ def load_entry(path: Path, *, menagerie_root: Path | None = None) -> Entry:
             licence=table["licence"],
             package=source.get("package", ""),
             end_effector=table.get("end_effector", ""),
+            payload_kg=_payload_kg(table.get("body"), path),
+            battery=_battery(table.get("battery"), path),
             _builder=source.get("builder", ""),
             _path=source.get("path", ""),
             _touching=tuple(source.get("touching", ())),
@@ -251,6 +262,30 @@ def load_entry(path: Path, *, menagerie_root: Path | None = None) -> Entry:
     if entry.id != path.stem:
         raise BrokenCatalogue(f"{path.name}: id {entry.id!r} is not the file's name")
     return entry
+
+
+def _payload_kg(table: Mapping[str, Any] | None, path: Path) -> float:
+    if table is None:
+        return 0.0
+    return _sourced(table, ("payload_kg",), "[body]", path)["payload_kg"]
+
+
+def _battery(table: Mapping[str, Any] | None, path: Path) -> Battery | None:
+    if table is None:
+        return None
+    keys = ("capacity_wh", "work_power_w", "idle_power_w", "rest_power_w", "charge_power_w")
+    return Battery(**_sourced(table, keys, "[battery]", path))
+
+
+def _sourced(table: Mapping[str, Any], keys: tuple[str, ...], where: str, path: Path) -> dict[str, float]:
+    """Return the numbers of a table that must name its source. Raises BrokenCatalogue."""
+    if set(table) != {*keys, "source"} or not table["source"]:
+        raise BrokenCatalogue(f"{path.name}: {where} must have {', '.join(keys)} and their source, nothing else")
+    for key in keys:
+        value = table[key]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < math.inf:
+            raise BrokenCatalogue(f"{path.name}: {where} {key} = {value!r} must be a number above 0")
+    return {key: float(table[key]) for key in keys}
 
 
 def _group(table: Mapping[str, Any], path: Path) -> JointGroup:

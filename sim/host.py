@@ -7,16 +7,19 @@ The host itself, its loop, its leases and its epochs are the control room's; thi
 import argparse
 import json
 import logging
+import math
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import mujoco
 
 from controller.errors import ControllerError
 from controller.spec import RobotSpec
+from controller.unit import Battery
+from sim.battery import EmulatedBattery
 from sim.body import body_of
 from sim.catalog import find
 from sim.errors import BrokenVenue, MissingModel, SimError
@@ -39,6 +42,7 @@ class Config:
         listen: Address to serve drives on; port 0 takes a free one.
         period_s: Control period.
         watchdog_s: A driven unit that hears no target for this long stops; None keeps what its robot model says.
+        battery_lapse: Batteries empty and fill that many times as fast as real ones.
         menagerie_root: A MuJoCo Menagerie checkout, if there is one.
     """
 
@@ -50,11 +54,12 @@ class Config:
     listen: str
     period_s: float
     watchdog_s: float | None
+    battery_lapse: float
     menagerie_root: Path | None
 
 
 def emulated_units(
-    twins: Sequence[UnitTwin], *, period_s: float, menagerie_root: Path | None = None
+    twins: Sequence[UnitTwin], *, period_s: float, menagerie_root: Path | None = None, battery_lapse: float = 1.0
 ) -> list[tuple[UnitTwin, EmulatedUnit]]:
     """Bring up the units whose models are on this machine; units of one robot share its compiled model.
 
@@ -66,7 +71,8 @@ def emulated_units(
         entry = find(twin.robot, menagerie_root)
         model, spec = shared.get(twin.robot, (None, None))
         try:
-            unit = EmulatedUnit(entry, twin.id, period_s=period_s, model=model, spec=spec)
+            battery = None if entry.battery is None else EmulatedBattery(entry.battery, lapse=battery_lapse)
+            unit = EmulatedUnit(entry, twin.id, period_s=period_s, model=model, spec=spec, battery=battery)
         except MissingModel as error:
             log.warning("unit %s stays offline: %s", twin.id, error)
             continue
@@ -102,7 +108,9 @@ def serve(config: Config) -> None:
         period_s=config.period_s,
         watchdog_s=config.watchdog_s,
     )
-    emulated = emulated_units(twins, period_s=config.period_s, menagerie_root=config.menagerie_root)
+    emulated = emulated_units(
+        twins, period_s=config.period_s, menagerie_root=config.menagerie_root, battery_lapse=config.battery_lapse
+    )
     units = [
         HostedUnit(
             name=f"venues/{venue.id}/units/{twin.id}",
@@ -111,6 +119,9 @@ def serve(config: Config) -> None:
             home_rad=tuple(float(q) for q in body_of(unit.model, unit.spec).home_q),
             robot_class=unit.entry.robot_class,
             maker=unit.entry.maker,
+            payload_kg=unit.entry.payload_kg,
+            sensors=unit.sensors,
+            battery=_as_seen(unit.entry.battery, config.battery_lapse),
         )
         for twin, unit in emulated
     ]
@@ -128,6 +139,18 @@ def serve(config: Config) -> None:
     run_host(settings, units, announce=announce)
 
 
+def _above_zero(text: str) -> float:
+    value = float(text)
+    if not 0.0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def _as_seen(battery: Battery | None, lapse: float) -> Battery | None:
+    """Return the battery that the lapse makes of a real one: as if it were that much smaller."""
+    return battery and replace(battery, capacity_wh=battery.capacity_wh / lapse)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0 after a clean stop, 1 if serving failed, 2 if it could not begin because of what was given."""
     parser = argparse.ArgumentParser(
@@ -141,6 +164,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--listen", default="127.0.0.1:0", help="address to serve drives on (a free port)")
     parser.add_argument("--period-s", type=float, default=0.002, help="control period (0.002)")
     parser.add_argument("--watchdog-s", type=float, help="a unit without targets for this long stops (its model's own)")
+    parser.add_argument(
+        "--battery-lapse", type=_above_zero, default=1.0, help="batteries empty and fill so much faster"
+    )
     given = parser.parse_args(arguments)
     root = os.environ.get("MENAGERIE_ROOT")
     config = Config(**vars(given), menagerie_root=Path(root) if root else None)

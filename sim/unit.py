@@ -3,7 +3,8 @@
 Its time passes only in `write`. Without torque it hangs in its gantry: a robot that nobody powers is held
 where it is, as the people of a venue do between two jobs, until `restart` puts it back to its home pose.
 Encoders are a little noisy, as real ones are; so a joint under control always carries some torque, and
-torques that are all exactly zero mean that nobody powers the robot.
+torques that are all exactly zero mean that nobody powers the robot. A robot with a battery drains it, and does nothing
+more once it is empty.
 """
 
 import zlib
@@ -15,9 +16,13 @@ import numpy as np
 from controller.driver import Capabilities, Identity, Vector
 from controller.errors import DriverError
 from controller.spec import RobotSpec
+from sim.battery import EmulatedBattery
 from sim.body import body_of
 from sim.catalog import Entry
 from sim.model import fingerprint
+
+BATTERY_EVERY = 10
+"""Periods between two looks at the power that flows: 50 times a second, several times for each step of a robot."""
 
 ENCODER_NOISE_RAD = 1e-5
 """Deviation of a position reading; of the order of one step of a 19 bit encoder, 2 pi / 2**19 = 1.2e-5 rad."""
@@ -38,6 +43,7 @@ class EmulatedUnit:
         period_s: float,
         model: mujoco.MjModel | None = None,
         spec: RobotSpec | None = None,
+        battery: EmulatedBattery | None = None,
     ) -> None:
         """Place a robot at home, unpowered.
 
@@ -47,6 +53,7 @@ class EmulatedUnit:
             period_s: Time per `write`; physics runs in equal substeps of at most the model's own step.
             model: The compiled model to use, from an earlier unit's `model`.
             spec: The robot's limits, from an earlier unit's `spec`.
+            battery: What it lives on; None for mains.
 
         Raises:
             MissingModel, BrokenModel, BrokenCatalogue: as `Entry.mjspec`.
@@ -79,7 +86,14 @@ class EmulatedUnit:
         self._noise_rad = np.zeros(len(self.spec.joints))
         self._stuck: dict[int, float] = {}
         self._closed = False
+        self._battery = battery
+        self._periods = 0
         self._home()
+
+    @property
+    def sensors(self) -> tuple[str, ...]:
+        """What it can be asked for: no emulated unit has more than its joints and its base."""
+        return ("joint_encoder", "base_pose") if self._body.floating else ("joint_encoder",)
 
     def identity(self) -> Identity:
         """Return robot model, serial number, engine version and model hash, joints."""
@@ -99,8 +113,8 @@ class EmulatedUnit:
         """Apply torques [N m], shape (J,), and advance by one period. All zeros means unpowered.
 
         Raises:
-            DriverError: a torque is not finite (nothing happens), the unit is closed, or the physics blew
-                up (the robot is set back to its home pose).
+            DriverError: a torque is not finite (nothing happens), the unit is closed, the battery is empty, or the
+                physics blew up (the robot is set back to its home pose).
         """
         self._refuse_if_closed()
         torque = np.asarray(tau, dtype=np.float64)
@@ -108,7 +122,9 @@ class EmulatedUnit:
             raise DriverError(f"{self._identity.serial}: torque is not {len(self.spec.joints)} finite numbers: {tau!r}")
         self._noise_rad[:] = ENCODER_NOISE_RAD * self._chance.standard_normal(len(torque))
         data = self._data
-        if not torque.any():
+        powered = bool(torque.any())
+        self._spend(torque, powered)
+        if not powered:
             self.safe_state()
             data.time += self.period_s
             return
@@ -119,6 +135,40 @@ class EmulatedUnit:
         if not (np.isfinite(data.qpos).all() and np.isfinite(data.qvel).all()) or _blew_up(data):
             self._home()
             raise DriverError(f"{self._identity.serial}: the simulation became unstable; the robot was set back home")
+
+    def charge_level(self) -> float | None:
+        """Return the state of charge, 0 to 1; None on mains. Raises DriverError after `close`."""
+        self._refuse_if_closed()
+        return None if self._battery is None else self._battery.level
+
+    def is_charging(self) -> bool:
+        """Return whether it takes in energy now. Raises DriverError after `close`."""
+        self._refuse_if_closed()
+        return self._battery is not None and self._battery.charging
+
+    def charge(self, on: bool) -> None:
+        """Be put on a charger by the people of the venue, or be taken off. Raises DriverError without a battery."""
+        self._refuse_if_closed()
+        if self._battery is not None:
+            self._battery.charging = on
+        elif on:
+            raise DriverError(f"{self._identity.serial} runs on mains")
+
+    def _spend(self, torque: Vector, powered: bool) -> None:
+        """Let the battery feel the last periods. Raises DriverError where it is empty and torque is asked for."""
+        if self._battery is None:
+            return
+        if powered:
+            self._battery.charging = False
+            if self._battery.empty:
+                self.safe_state()
+                raise DriverError(f"{self._identity.serial}: the battery is empty")
+        self._periods += 1
+        if self._periods == BATTERY_EVERY:
+            self._periods = 0
+            mechanical_w = float(torque @ self._data.qvel[self._body.dq]) if powered else 0.0
+            duration_s = BATTERY_EVERY * self.period_s
+            self._battery.pass_time(duration_s, powered=powered, mechanical_w=mechanical_w)
 
     def safe_state(self) -> None:
         """Take the torque off; the gantry holds the robot until the next powered `write`."""

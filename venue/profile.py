@@ -19,10 +19,12 @@ class Host:
     Attributes:
         id: Its name within the venue.
         watchdog_s: A driven unit that hears no target for this long stops; None keeps what each robot model says.
+        battery_lapse: Emulated batteries empty and fill that many times as fast; None keeps real time.
     """
 
     id: str
     watchdog_s: float | None = None
+    battery_lapse: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,10 @@ def _host(table: Mapping[str, Any]) -> Host:
     watchdog_s = table.get("watchdog_s")
     if watchdog_s is not None and not (_is_number(watchdog_s) and 0.0 < watchdog_s < math.inf):
         raise BadProfile(f"host {name}: watchdog_s is {watchdog_s!r}, must be a time in seconds above 0")
-    return Host(name, watchdog_s)
+    lapse = table.get("battery_lapse")
+    if lapse is not None and not (_is_number(lapse) and 0.0 < lapse < math.inf):
+        raise BadProfile(f"host {name}: battery_lapse is {lapse!r}, must be a factor above 0")
+    return Host(name, watchdog_s, lapse)
 
 
 def _table(tables: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -201,6 +201,8 @@ class Supervisor:
         ]
         if host.watchdog_s is not None:
             arguments += ["--watchdog-s", str(host.watchdog_s)]
+        if host.battery_lapse is not None:
+            arguments += ["--battery-lapse", str(host.battery_lapse)]
         return self._process("sim.host", arguments, name=f"host-{host.id}")
 
     def _runner(self) -> Process:

@@ -4,8 +4,10 @@ import sqlite3
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2
-from scheduler import events
-from scheduler.commands import dependencies, simfirst
+from scheduler import events, snapshot
+from scheduler.commands import bodies, dependencies, simfirst
+from scheduler.commands.accounting import account
+from scheduler.health import VENUE_VENDOR
 from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_attempt, advance_job, advance_lease
 from scheduler.writer import Command, Transaction
 
@@ -13,6 +15,10 @@ DEFAULT_MAX_ATTEMPTS = 3
 # Attempts that were lost or broken by the venue are not the job's fault, but they too must end somewhere.
 LOST_MAX = 20
 VENUE_REASONS = frozenset({"RUNNER_LOST", "UNIT_FAULT", "STALE_EPOCH", "LEASE_NOT_ACTIVE", "SHUTTING_DOWN"})
+# The end of an attempt that was asked to make room (`commands.preempting`).
+PREEMPTED = "PREEMPTED"
+# By its age it would be the first to get the room that it made: so it lets others go first until its units rest.
+YIELD_S = 5.0
 BACKOFF_FIRST_S = 0.25
 BACKOFF_MAX_S = 30.0
 # How long a cancelled attempt may take to stop by itself before its lease is taken away.
@@ -32,16 +38,20 @@ def end_attempt(
     """End a running or granted attempt by SUCCEED, FAIL, CANCELLED or LOSE, with its lease and, where due, its job."""
     db = tx.db
     state = advance_attempt(AttemptState(attempt["state"]), step)
+    body = failure.SerializeToString() if failure else None
     db.execute(
-        "UPDATE attempt SET state = ?, end_ns = ?, failure = ? WHERE job_id = ? AND number = ?",
-        (state, tx.now_ns, failure.SerializeToString() if failure else None, attempt["job_id"], attempt["number"]),
+        "UPDATE attempt SET state = ?, end_ns = ?, failure = ?, refund = ? WHERE job_id = ? AND number = ?",
+        (state, tx.now_ns, body, _refund(step, failure), attempt["job_id"], attempt["number"]),
     )
     _end_lease(tx, attempt["lease_id"], step)
     job = db.execute("SELECT * FROM job WHERE id = ?", (attempt["job_id"],)).fetchone()
     job_step = _job_step(job, step, failure)
     after = advance_job(JobState(job["state"]), job_step)
-    venue_fault = step is Step.LOSE or (failure is not None and failure.reason in VENUE_REASONS)
+    venue_fault = _venue_fault(step, failure)
+    # Who made room for others neither did wrong nor met with a fault: it only must not take back at once what it left.
+    made_room = failure is not None and failure.reason == PREEMPTED
     backoff_s = min(BACKOFF_FIRST_S * 2 ** (job["failed_count"] + job["lost_count"]), BACKOFF_MAX_S)
+    backoff_s = YIELD_S if made_room else backoff_s
     db.execute(
         """
         UPDATE job SET state = ?, failed_count = failed_count + ?, lost_count = lost_count + ?, not_before_ns = ?,
@@ -49,12 +59,12 @@ def end_attempt(
         """,
         (
             after,
-            int(job_step is Step.RETRY and not venue_fault),
+            int(job_step is Step.RETRY and not venue_fault and not made_room),
             int(job_step is Step.RETRY and venue_fault),
             tx.now_ns + int(backoff_s * 1e9),
             tx.now_ns if after.ended else None,
             result.SerializeToString() if result is not None else None,
-            failure.SerializeToString() if failure and after is not JobState.SUCCEEDED else None,
+            body if after is not JobState.SUCCEEDED else None,
             job["id"],
         ),
     )
@@ -65,14 +75,31 @@ def end_attempt(
         simfirst.job_succeeded(tx, job, attempt["lease_id"], result)
     if after.ended:
         dependencies.job_ended(tx, job["id"])
+    bodies.work_ended(tx, attempt, job["vendor"], step, failure)
     tx.wants_cycle = True
+
+
+def _venue_fault(step: Step, failure: job_pb2.Failure | None) -> bool:
+    return step is Step.LOSE or (failure is not None and failure.reason in VENUE_REASONS)
+
+
+def _refund(step: Step, failure: job_pb2.Failure | None) -> str | None:
+    """Return the reason for which the vendor gets back what it lost, None if it pays."""
+    if failure is not None and (failure.reason == PREEMPTED or _venue_fault(step, failure)):
+        return failure.reason
+    return "RUNNER_LOST" if step is Step.LOSE else None
 
 
 def _job_step(job: sqlite3.Row, step: Step, failure: job_pb2.Failure | None) -> Step:
     """Say what the end of an attempt means for its job."""
     if step in (Step.SUCCEED, Step.CANCELLED):
         return step
-    if step is Step.LOSE or (failure is not None and failure.reason in VENUE_REASONS):
+    if job["vendor"] == VENUE_VENDOR:
+        # A check that came to no end is followed by a new one, not by another attempt.
+        return Step.FAIL
+    if failure is not None and failure.reason == PREEMPTED:
+        return Step.RETRY
+    if _venue_fault(step, failure):
         return Step.RETRY if job["lost_count"] + 1 < LOST_MAX else Step.FAIL
     max_attempts = job_pb2.Job.FromString(job["spec"]).max_attempts or DEFAULT_MAX_ATTEMPTS
     again = failure is not None and failure.retryable and job["failed_count"] + 1 < max_attempts
@@ -113,6 +140,7 @@ def free_rested_units(tx: Transaction, lease_id: int) -> None:
     rested = [row["unit"] for row in held if sure_by_time or row["safe_epoch"] >= row["epoch"]]
     for unit in rested:
         db.execute("UPDATE lease_unit SET free_ns = ? WHERE lease_id = ? AND unit = ?", (tx.now_ns, lease_id, unit))
+        bodies.rested(tx, lease_id, unit)
         events.unit_changed(tx, unit, "unit.freed", "")
         tx.wants_cycle = True
     if len(rested) == len(held):
@@ -126,26 +154,8 @@ def free_rested_units(tx: Transaction, lease_id: int) -> None:
             "UPDATE lease SET state = ?, end_ns = ? WHERE id = ?",
             (advance_lease(state, Step.REST), tx.now_ns, lease_id),
         )
-        _account(tx, lease_id, lease["vendor"])
+        account(tx, lease_id)
         events.lease_changed(tx, lease_id, "lease.ended")
-
-
-def _account(tx: Transaction, lease_id: int, vendor: str) -> None:
-    """Add what an ended lease held to its vendor's usage, in ms."""
-    used = [
-        tx.db.execute(
-            f"SELECT coalesce(sum(free_ns - grant_ns), 0) / 1000000 FROM {table} WHERE lease_id = ?", (lease_id,)
-        ).fetchone()[0]
-        for table in ("lease_unit", "lease_slot", "lease_cell")
-    ]
-    tx.db.execute(
-        """
-        INSERT INTO usage (vendor, unit_ms, slot_ms, cell_ms) VALUES (?, ?, ?, ?)
-        ON CONFLICT (vendor) DO UPDATE SET unit_ms = unit_ms + excluded.unit_ms,
-          slot_ms = slot_ms + excluded.slot_ms, cell_ms = cell_ms + excluded.cell_ms
-        """,
-        (vendor, *used),
-    )
 
 
 def cancel(vendor: str, uid: str, etag: str) -> Command[None]:
@@ -199,7 +209,9 @@ def sweep() -> Command[None]:
         due = tx.db.execute(
             "SELECT 1 FROM job WHERE state = 1 AND open_after = 0 AND open_gates = 0 LIMIT 1"
         ).fetchone()
-        tx.wants_cycle = tx.wants_cycle or due is not None
+        tx.wants_cycle = (
+            tx.wants_cycle or due is not None or bodies.check_waited(tx) or snapshot.stopping(tx.db, tx.now_ns)
+        )
 
     return command
 
@@ -208,12 +220,19 @@ def _sweep_attempt(tx: Transaction, attempt: sqlite3.Row) -> None:
     now_ns = tx.now_ns
     if attempt["cancel_ns"] is not None and now_ns > attempt["cancel_ns"] + CANCEL_GRACE_S * 1e9:
         end_attempt(tx, attempt, Step.CANCELLED, failure=failure("JOB_CANCELLED", "cancelled", retryable=False))
+    elif attempt["stop_by_ns"] is not None and now_ns > attempt["stop_by_ns"]:
+        end_attempt(tx, attempt, Step.FAIL, failure=made_room())
     elif now_ns > attempt["end_by_ns"]:
         message = "the claim's duration ended before the work did"
         end_attempt(tx, attempt, Step.FAIL, failure=failure("WORK_FAILED", message, retryable=False))
     elif now_ns > attempt["expire_ns"]:
         lost = failure("RUNNER_LOST", "the runner was not heard of in time", retryable=True)
         end_attempt(tx, attempt, Step.LOSE, failure=lost)
+
+
+def made_room() -> job_pb2.Failure:
+    """Return how an attempt ends that was asked to make room and did, by itself or not."""
+    return failure(PREEMPTED, "it made room for others and goes on when its turn comes again", retryable=True)
 
 
 def failure(reason: str, message: str, *, retryable: bool) -> job_pb2.Failure:

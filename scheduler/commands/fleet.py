@@ -7,6 +7,7 @@ from collections.abc import Container
 from palaestra.errors import PalaestraError
 from palaestra.v1 import host_service_pb2
 from scheduler import events, names
+from scheduler.commands import bodies
 from scheduler.commands.ending import free_rested_units
 from scheduler.writer import Command, Transaction
 
@@ -66,6 +67,8 @@ def _declare(
          message.host, message.instance, message.address, json.dumps(labels),
          declared.highest_epoch, declared.highest_epoch, declared.highest_epoch, unit),
     )  # fmt: skip
+    restarted = row is not None and row["host_instance"] not in ("", message.instance)
+    bodies.declared(tx, unit, declared.body, restarted=restarted)
     events.unit_changed(tx, unit, "unit.online", "")
     tx.wants_cycle = True
 
@@ -138,6 +141,7 @@ def _apply_status(tx: Transaction, row: sqlite3.Row, status: host_service_pb2.Un
         "UPDATE unit SET latched = ?, fault = ?, safe_epoch = ?, battery = ? WHERE id = ?",
         (latched, status.fault, safe_epoch, battery, unit),
     )
+    bodies.felt(tx, row, status)
     if latched != row["latched"] or status.fault != row["fault"]:
         kind = "unit.fault" if status.fault else ("unit.stopped" if latched else "unit.reset")
         events.unit_changed(tx, unit, kind, status.fault)

@@ -4,6 +4,7 @@ import json
 
 from palaestra import ids
 from scheduler import events, snapshot
+from scheduler.commands import bodies, preempting
 from scheduler.decide import decide
 from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_job
 from scheduler.standing import Standing
@@ -11,16 +12,31 @@ from scheduler.state import Claim, Config, Grant
 from scheduler.writer import Command, Transaction
 
 
-def cycle(config: Config, *, lease_ttl_s: float, runner_ready: bool) -> Command[None]:
-    """Return the command that grants every claim which can be granted now."""
+def cycle(
+    config: Config, *, lease_ttl_s: float, runner_ready: bool, preempt_grace_s: float = preempting.GRACE_S
+) -> Command[None]:
+    """Return the command that grants every claim which can be granted now, and asks leases to end where that is due.
+
+    preempt_grace_s: Time [s] that those have to end in good order.
+    """
 
     def command(tx: Transaction) -> None:
-        if not runner_ready or not snapshot.anything_free(tx.db):
+        if not runner_ready:
+            return
+        worth_while = (
+            snapshot.anything_free(tx.db) or snapshot.may_preempt(tx.db, config) or snapshot.stopping(tx.db, tx.now_ns)
+        )
+        if not worth_while:
             return
         state = snapshot.load(tx.db, tx.now_ns, runner_ready=runner_ready)
         claims = {job.job: job.claim for job in state.jobs}
-        for grant in decide(Standing.of(state), tx.now_ns, config).grants:
-            _grant(tx, grant, _chosen(claims[grant.job], grant).duration_s, lease_ttl_s)
+        decisions = decide(Standing.of(state), tx.now_ns, config)
+        for decided in decisions.grants:
+            grant(tx, decided, _chosen(claims[decided.job], decided).duration_s, lease_ttl_s)
+        for preemption in decisions.preemptions:
+            preempting.preempt(preemption, preempt_grace_s)(tx)
+        for unit in decisions.charges:
+            bodies.charge(tx, unit)
 
     return command
 
@@ -30,17 +46,19 @@ def _chosen(claim: Claim, grant: Grant) -> Claim:
     return claim.alternatives[grant.alternative - 1] if grant.alternative else claim
 
 
-def _grant(tx: Transaction, grant: Grant, duration_s: float, lease_ttl_s: float) -> None:
+def grant(tx: Transaction, grant: Grant, duration_s: float, lease_ttl_s: float) -> None:
+    """Write down what a waiting job is granted: lease, attempt, a new epoch for each unit."""
     db, now_ns = tx.db, tx.now_ns
-    job = db.execute("SELECT state, attempt_count, grant_ns FROM job WHERE id = ?", (grant.job,)).fetchone()
+    job = db.execute("SELECT * FROM job WHERE id = ?", (grant.job,)).fetchone()
     number = job["attempt_count"] + 1
     end_by_ns = now_ns + int(duration_s * 1e9)
     cursor = db.execute(
         """
-        INSERT INTO lease (uid, vendor, job_id, attempt, state, cell, grant_ns, expire_ns, end_by_ns, seats, chargers)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        INSERT INTO lease (uid, vendor, leaf, job_id, attempt, state, cell, grant_ns, expire_ns, end_by_ns, seats,
+          chargers)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
-        (ids.new_id(), grant.vendor, grant.job, number, LeaseState.OFFERED, grant.cell, now_ns,
+        (ids.new_id(), job["vendor"], job["leaf"], grant.job, number, LeaseState.OFFERED, grant.cell, now_ns,
          min(now_ns + int(lease_ttl_s * 1e9), end_by_ns), end_by_ns, grant.seats, grant.chargers),
     )  # fmt: skip
     lease_id = cursor.lastrowid

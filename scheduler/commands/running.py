@@ -6,7 +6,7 @@ from palaestra import ids
 from palaestra.errors import PalaestraError
 from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2
 from scheduler import events, names, resources
-from scheduler.commands.ending import end_attempt, failure
+from scheduler.commands.ending import PREEMPTED, end_attempt, failure, made_room
 from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_attempt, advance_job, advance_lease
 from scheduler.writer import Command, Transaction
 
@@ -87,7 +87,7 @@ def heartbeat(request: runner_service_pb2.HeartbeatAttemptsRequest, lease_ttl_s:
                 "UPDATE lease SET expire_ns = min(max(expire_ns, ?), end_by_ns) WHERE id = ?",
                 (tx.now_ns + int(lease_ttl_s * 1e9), row["lease_id"]),
             )
-            if row["cancel_ns"] is not None:
+            if row["cancel_ns"] is not None or row["preempt_ns"] is not None:
                 stop.append(beat.attempt)
             if beat.HasField("progress"):
                 _progress(tx, row["job_id"], beat.progress)
@@ -158,6 +158,7 @@ def catalogue(request: runner_service_pb2.CatalogueEpisodeRequest) -> Command[ep
                 row["job_id"],
             ),
         )
+        _safe(tx, row)
         events.episode_sealed(tx, body, row["vendor"])
         events.job_changed(tx, row["job_id"], "job.episode", "")
         return body
@@ -171,8 +172,17 @@ def save_checkpoint(name: str, instance: str, checkpoint: job_pb2.Artifact) -> C
     def command(tx: Transaction) -> None:
         row = _owned(tx, name, instance)
         tx.db.execute("UPDATE job SET checkpoint = ? WHERE id = ?", (checkpoint.SerializeToString(), row["job_id"]))
+        _safe(tx, row)
 
     return command
+
+
+def _safe(tx: Transaction, attempt: sqlite3.Row) -> None:
+    """Note that nothing done so far would be lost if the attempt ended now."""
+    tx.db.execute(
+        "UPDATE attempt SET safe_ns = ? WHERE job_id = ? AND number = ?",
+        (tx.now_ns, attempt["job_id"], attempt["number"]),
+    )
 
 
 def finish(request: runner_service_pb2.FinishAttemptRequest) -> Command[None]:
@@ -183,16 +193,24 @@ def finish(request: runner_service_pb2.FinishAttemptRequest) -> Command[None]:
         if step is None:
             raise _outcome(f"{request.outcome} is no end of an attempt")
         row = find(tx, request.attempt)
-        if row["state"] == request.outcome and row["instance"] == request.instance:
+        # A repeat; one that made room says CANCELLED and was written down as FAILED.
+        ends = {row["state"], AttemptState.CANCELLED if row["refund"] == PREEMPTED else row["state"]}
+        if AttemptState(row["state"]).ended and request.outcome in ends and row["instance"] == request.instance:
             return
         row = _owned(tx, request.attempt, request.instance)
+        told = request.failure if request.HasField("failure") else None
         if step is Step.CANCELLED and row["cancel_ns"] is None:
-            raise _outcome("nobody asked for the end of this attempt")
+            if row["preempt_ns"] is None:
+                raise _outcome("nobody asked for the end of this attempt")
+            # The runner stops alike for both; whose wish it was is for us to know.
+            step, told = Step.FAIL, made_room()
+        elif told is not None and told.reason == PREEMPTED and row["preempt_ns"] is None:
+            raise _outcome("nobody asked this attempt to make room")
         end_attempt(
             tx,
             row,
             step,
-            failure=request.failure if request.HasField("failure") else None,
+            failure=told,
             result=request.result if request.HasField("result") else None,
         )
 

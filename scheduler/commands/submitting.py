@@ -9,13 +9,14 @@ from palaestra import ids
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2, job_service_pb2
 from scheduler import events, names, resources, snapshot
-from scheduler.commands import dependencies, simfirst
+from scheduler.commands import dependencies, reserving, simfirst
 from scheduler.commands.dependencies import Open
 from scheduler.contradiction import contradiction, has_units
 from scheduler.explain import impossible, unknown_selector
 from scheduler.lifecycle import JobState
 from scheduler.requestorder import RequestOrder
 from scheduler.snapshot.queue import NO_DEADLINE_NS
+from scheduler.tree import beyond_limit
 from scheduler.writer import Command, Transaction
 
 OUTPUT_FIELDS = (
@@ -92,7 +93,9 @@ class Checks:
         self.catalogue = catalogue
         self._limits = limits
         self._inventory = snapshot.inventory(tx.db, tx.now_ns)
-        self._problems: dict[tuple[str | None, bool, bytes], PalaestraError | None] = {}
+        self._parties = {party.vendor: party for party in snapshot.tree(tx.db)}
+        self._leaves = snapshot.leaves(tx.db, vendor)
+        self._problems: dict[tuple[str | None, bool, str, bytes], PalaestraError | None] = {}
         self.sim_first = simfirst.holds_for_every_job(tx.db)
         self._queued = tx.db.execute("SELECT count(*) FROM job WHERE vendor = ? AND state = 1", (vendor,)).fetchone()[0]
 
@@ -106,6 +109,14 @@ class Checks:
                 retry_after_s=5.0,
             )
 
+    def leaf(self, project: str) -> str:
+        """Return whose share a job counts against. Raises INVALID_FIELD for what is no project of the vendor."""
+        found = self._leaves.get(project)
+        if found is None:
+            known = ", ".join(sorted(name for name in self._leaves if name)) or "it has none"
+            raise invalid("job.project", f"{project!r} is no project of this vendor; projects: {known}")
+        return found
+
     def accepted(self) -> None:
         """Count a job more."""
         self._queued += 1
@@ -113,12 +124,14 @@ class Checks:
     def claim(self, spec: job_pb2.Job) -> None:
         """Raise INVALID_FIELD for a claim that contradicts itself or the work.
 
-        Raise UNKNOWN_SELECTOR or IMPOSSIBLE_CLAIM for one that this venue could never serve.
+        Raise UNKNOWN_SELECTOR or IMPOSSIBLE_CLAIM for one that this venue could never serve, and QUOTA_EXCEEDED for one
+        that would be over a limit even if it were the only one.
         """
         # Many jobs ask for the same: by its bytes, a claim is known again faster than it is read.
         key = (
             spec.WhichOneof("work"),
             bool(spec.collect.robot_model),
+            spec.project,
             spec.claim.SerializeToString(deterministic=True),
         )
         if key not in self._problems:
@@ -136,7 +149,10 @@ class Checks:
         if unknown is not None:
             return PalaestraError("UNKNOWN_SELECTOR", unknown)
         never = impossible(claim, self._inventory)
-        return None if never is None else PalaestraError("IMPOSSIBLE_CLAIM", never)
+        if never is not None:
+            return PalaestraError("IMPOSSIBLE_CLAIM", never)
+        beyond = beyond_limit(claim, self.leaf(spec.project), self._parties)
+        return None if beyond is None else PalaestraError("QUOTA_EXCEEDED", beyond)
 
 
 def checks_of(tx: Transaction, vendor: str, catalogue: Catalogue, limits: Limits) -> Checks:
@@ -224,6 +240,8 @@ class Held:
 
     before: tuple[Open, ...] = ()
     works: tuple[str, ...] = ()
+    # The row of the reservation that it starts in.
+    reservation_id: int | None = None
 
 
 def insert(
@@ -254,17 +272,19 @@ def insert(
     spec.sequence = events.job_submitted(tx, spec, vendor)
     cursor = tx.db.execute(
         """
-        INSERT INTO job (uid, vendor, request_id, request_sha256, state, priority, deadline_ns, spec, create_ns,
+        INSERT INTO job (uid, vendor, leaf, request_id, request_sha256, state, priority, deadline_ns, spec, create_ns,
           event_seq, open_after, open_gates, array_uid, array_index)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
-        (uid, vendor, request_id, digest, JobState.QUEUED, spec.priority,
+        (uid, vendor, checks.leaf(spec.project), request_id, digest, JobState.QUEUED, spec.priority,
          spec.deadline.ToNanoseconds() if spec.HasField("deadline") else NO_DEADLINE_NS, body, tx.now_ns,
          spec.sequence, len(held.before), len(held.works), array_uid, array_index),
     )  # fmt: skip
     assert cursor.lastrowid is not None
     dependencies.link(tx, cursor.lastrowid, held.before)
     simfirst.close(tx, cursor.lastrowid, vendor, held.works)
+    if held.reservation_id is not None:
+        reserving.attach(tx, held.reservation_id, cursor.lastrowid)
     checks.accepted()
     tx.wants_cycle = True
     return spec
@@ -275,18 +295,19 @@ def admit(tx: Transaction, vendor: str, spec: job_pb2.Job, checks: Checks) -> He
     kind = spec.WhichOneof("work")
     if kind is None:
         raise invalid("job.work", "one of collect, train, evaluate must be set")
+    if kind == "check":
+        raise invalid("job.work", "a check is the venue's own work; units are checked when it is due")
     if kind == "collect" and spec.collect.WhichOneof("source") is None:
         raise invalid("job.collect.source", "one of motion, policy_job must be set")
     checks.claim(spec)
     if spec.HasField("deadline"):
         _deadline_ahead(spec, tx.now_ns)
-    if spec.reservation and names.parts(spec.reservation)[0] != vendor:
-        raise PalaestraError("NOT_FOUND", f"{spec.reservation} not found")
+    booked = reserving.check(tx, vendor, spec.reservation, snapshot.claim_of(spec.claim)) if spec.reservation else None
     _known_work(spec, checks.catalogue)
     before = dependencies.waits_for(tx.db, vendor, spec)
     _policy_ready(tx.db, vendor, spec)
     gated = spec.sim_first or checks.sim_first
-    return Held(before, simfirst.closed_gates(tx.db, vendor, spec) if gated and has_units(spec) else ())
+    return Held(before, simfirst.closed_gates(tx.db, vendor, spec) if gated and has_units(spec) else (), booked)
 
 
 def _deadline_ahead(spec: job_pb2.Job, now_ns: int) -> None:

@@ -81,7 +81,11 @@ class _Connection:
         if names.parts(status.unit)[1] not in self._units:
             return False
         kept = host_service_pb2.UnitStatus(
-            motion=status.motion, fault=status.fault, safe_epoch=status.safe_epoch, battery=round(status.battery, 2)
+            motion=status.motion,
+            fault=status.fault,
+            safe_epoch=status.safe_epoch,
+            battery=round(status.battery, 2),
+            charging=status.charging,
         ).SerializeToString(deterministic=True)
         if self._last.get(status.unit) == kept:
             return False

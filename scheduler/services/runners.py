@@ -101,8 +101,11 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
             lease_token=self._core.lease_token(lease_row["uid"]),
             endpoints=self._endpoints(row["lease_id"]),
             episode_count=job_row["episode_count"],
-            cancel_requested=row["cancel_ns"] is not None,
+            cancel_requested=row["cancel_ns"] is not None or row["preempt_ns"] is not None,
         )
+        if row["cancel_ns"] is None and row["stop_by_ns"] is not None:
+            grace_ns = max(0, row["stop_by_ns"] - self._core.clock.now_ns())
+            message.stop_grace.FromNanoseconds(grace_ns)
         if lease_row["cell"]:
             cell = db.execute(f"{resources.CELLS} WHERE c.id = ?", (lease_row["cell"],)).fetchone()
             if cell is not None:

@@ -6,11 +6,12 @@ from typing import Any
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import host_service_pb2, venue_pb2, venue_service_pb2, venue_service_pb2_grpc
-from scheduler import names, reading, resources, snapshot
+from scheduler import books, names, reading, resources, snapshot, tree
 from scheduler.account import dominant_share
 from scheduler.commands import fleet
 from scheduler.core import Core
 from scheduler.guard import caller
+from scheduler.health import VENUE_VENDOR
 from scheduler.identity import Role
 from scheduler.state import State
 
@@ -110,15 +111,17 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
         core = self._core
         vendor = reading.vendor_scope(core.read, caller(), request.parent)
         usages = self._usage()
+        now_ns = core.clock.now_ns()
+        months = books.month(core.read, request.month or books.month_of(now_ns), now_ns, vendor)
         if vendor is not None:
             # No total for a vendor: what it did not use itself would be its rivals' business.
             own = [usage for usage in usages if usage.vendor == names.vendor(vendor)]
-            return venue_service_pb2.ListUsageResponse(usage=own)
+            return venue_service_pb2.ListUsageResponse(usage=own, months=months)
         total = venue_service_pb2.VendorUsage()
         for usage in usages:
             for field in ("unit_s", "sim_slot_s", "cell_s", "episodes", "jobs"):
                 setattr(total, field, getattr(total, field) + getattr(usage, field))
-        return venue_service_pb2.ListUsageResponse(usage=usages, total=total)
+        return venue_service_pb2.ListUsageResponse(usage=usages, total=total, months=months)
 
     async def WatchEvents(
         self, request: venue_service_pb2.WatchEventsRequest, context: Any
@@ -172,13 +175,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
         return self._unit(name)
 
     def _unit(self, name: str) -> venue_pb2.Unit:
-        owner, unit = names.parts(name)
-        row = self._core.read.execute(f"{resources.UNITS} WHERE u.id = ?", (unit,)).fetchone()
-        if row is None or owner != self._core.venue:
-            raise PalaestraError("NOT_FOUND", f"{name} not found")
-        message = resources.unit(self._core.venue, row, self._core.seen_ns.get(unit))
-        resources.redact(message, caller())
-        return message
+        return unit_of(self._core, name)
 
     def _inventory(
         self,
@@ -203,10 +200,10 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
 
     def _usage(self) -> list[venue_service_pb2.VendorUsage]:
         db, now_ns = self._core.read, self._core.clock.now_ns()
-        state = State(now_ns, snapshot.units(db), snapshot.slots(db), snapshot.cells(db), snapshot.vendors(db))
+        state = State(now_ns, snapshot.units(db), snapshot.slots(db), snapshot.cells(db), snapshot.vendors(db, now_ns))
         totals = (len(state.units), len(state.slots), len(state.cells))
         usages = []
-        for vendor in state.vendors:
+        for (vendor,) in db.execute("SELECT id FROM vendor WHERE id != ? ORDER BY id", (VENUE_VENDOR,)).fetchall():
             row = db.execute(
                 """
                 SELECT coalesce(u.unit_ms, 0) AS unit_ms, coalesce(u.slot_ms, 0) AS slot_ms,
@@ -215,18 +212,20 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
                   (SELECT count(*) FROM job WHERE vendor = :v) AS jobs
                 FROM vendor LEFT JOIN usage u ON u.vendor = vendor.id WHERE vendor.id = :v
                 """,
-                {"v": vendor.vendor},
+                {"v": vendor},
             ).fetchone()
-            running = [self._running_s(vendor.vendor, table, now_ns) for table in ("unit", "slot", "cell")]
+            running = [self._running_s(vendor, table, now_ns) for table in ("unit", "slot", "cell")]
+            parts = [party for party in state.vendors if tree.vendor_of(party.vendor) == vendor]
+            units, slots, cells = (sum(getattr(part, f"held_{field}") for part in parts) for field in tree.FIELDS)
             usages.append(
                 venue_service_pb2.VendorUsage(
-                    vendor=names.vendor(vendor.vendor),
+                    vendor=names.vendor(vendor),
                     unit_s=row["unit_ms"] / 1000 + running[0],
                     sim_slot_s=row["slot_ms"] / 1000 + running[1],
                     cell_s=row["cell_ms"] / 1000 + running[2],
                     episodes=row["episodes"],
                     jobs=row["jobs"],
-                    dominant_share=dominant_share(vendor.held_units, vendor.held_slots, vendor.held_cells, totals),
+                    dominant_share=dominant_share(units, slots, cells, totals),
                 )
             )
         return usages
@@ -241,6 +240,17 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
             (now_ns, vendor),
         ).fetchone()
         return float(used_ns) / 1e9
+
+
+def unit_of(core: Core, name: str) -> venue_pb2.Unit:
+    """Return a unit as the caller may see it. Raises NOT_FOUND."""
+    owner, unit = names.parts(name)
+    row = core.read.execute(f"{resources.UNITS} WHERE u.id = ?", (unit,)).fetchone()
+    if row is None or owner != core.venue:
+        raise PalaestraError("NOT_FOUND", f"{name} not found")
+    message = resources.unit(core.venue, row, core.seen_ns.get(unit))
+    resources.redact(message, caller())
+    return message
 
 
 def _fitting(rows: list[sqlite3.Row]) -> list[sqlite3.Row]:

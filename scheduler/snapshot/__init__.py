@@ -2,35 +2,46 @@
 
 import sqlite3
 
-from scheduler.snapshot.places import cells, chargers, seats, slots, units
+from scheduler.snapshot.closures import bookings, closures, exclusive_zones, stopping
+from scheduler.snapshot.leases import leases, may_preempt, preempted_ns
+from scheduler.snapshot.places import cells, chargers, charging, seats, slots, units
 from scheduler.snapshot.queue import claim_of, job_of, jobs
-from scheduler.snapshot.vendors import vendors
+from scheduler.snapshot.vendors import leaves, tree, vendors
 from scheduler.state import State
 
 __all__ = [
-    "anything_free", "cells", "chargers", "claim_of", "inventory", "job_of", "jobs", "load", "seats", "slots", "units",
-    "vendors",
+    "anything_free", "bookings", "cells", "chargers", "charging", "claim_of", "closures", "exclusive_zones",
+    "inventory", "job_of", "jobs", "leases", "leaves", "load", "may_preempt", "seats", "slots", "stopping", "tree",
+    "units", "vendors",
 ]  # fmt: skip
 
 
 def load(db: sqlite3.Connection, now_ns: int, *, runner_ready: bool) -> State:
     """Return the venue as of this transaction."""
+    places_to_charge = chargers(db, now_ns)
     return State(
         now_ns=now_ns,
-        units=units(db),
+        units=units(db, now_ns, chargers=places_to_charge.count > 0),
         slots=slots(db),
         cells=cells(db),
-        vendors=vendors(db),
+        vendors=vendors(db, now_ns),
         jobs=jobs(db, now_ns),
         runner_ready=runner_ready,
+        exclusive_zones=exclusive_zones(db),
+        closures=closures(db, now_ns),
+        bookings=bookings(db, now_ns),
         seats=seats(db),
-        chargers=chargers(db),
+        chargers=places_to_charge,
+        leases=leases(db),
+        preempted_ns=preempted_ns(db),
     )
 
 
 def inventory(db: sqlite3.Connection, now_ns: int) -> State:
     """Return the venue without its vendors and jobs: what a claim could ever be met from."""
-    return State(now_ns, units=units(db), slots=slots(db), cells=cells(db), seats=seats(db), chargers=chargers(db))
+    return State(
+        now_ns, units=units(db), slots=slots(db), cells=cells(db), seats=seats(db), chargers=chargers(db, now_ns)
+    )
 
 
 def anything_free(db: sqlite3.Connection) -> bool:

@@ -2,18 +2,36 @@
 
 import json
 import sqlite3
+from functools import lru_cache
+from typing import Any
 
+from scheduler import body
+from scheduler.body import Battery, Condition
+from scheduler.care import Care, care_of
+from scheduler.health import Health, serves
 from scheduler.state import Cell, SimSlot, Unit, Unnamed
 
 
-def units(db: sqlite3.Connection) -> tuple[Unit, ...]:
-    """Return all units, with whether each is free and usable."""
+def units(db: sqlite3.Connection, now_ns: int | None = None, *, chargers: bool = False) -> tuple[Unit, ...]:
+    """Return the units that have not been given up, with whether each is free and usable.
+
+    now_ns: None leaves out what depends on time: when a unit will be ready, and how long it could work.
+    chargers: whether the venue has any, so that a battery fills again without somebody's doing.
+    """
+    care = care_of(db)
     rows = db.execute(
         """
-        SELECT u.*, lu.lease_id, l.end_by_ns FROM unit u
+        SELECT u.id, u.robot_model, u.robot_class, u.maker, u.labels, u.zone, u.joint_count, u.online, u.latched,
+          u.fault, u.epoch, u.safe_epoch, u.battery, b.payload_kg, b.end_effector, b.sensors, b.firmware, b.capacity_wh,
+          b.work_power_w, b.charge_power_w, b.plugged, b.cool_ns, b.calibrated_ns, b.wear_ms, b.setup, b.health,
+          lu.lease_id, l.end_by_ns,
+          EXISTS (SELECT 1 FROM unit_order o WHERE o.unit = u.id AND o.action = 'charge' AND o.done_ns IS NULL) AS sent
+        FROM unit u JOIN body b ON b.unit = u.id
         LEFT JOIN lease_unit lu ON lu.unit = u.id AND lu.free_ns IS NULL
         LEFT JOIN lease l ON l.id = lu.lease_id
-        """
+        WHERE b.health != ? OR lu.lease_id IS NOT NULL
+        """,
+        (Health.RETIRED,),
     )
     return tuple(
         Unit(
@@ -21,10 +39,23 @@ def units(db: sqlite3.Connection) -> tuple[Unit, ...]:
             robot_model=row["robot_model"],
             robot_class=row["robot_class"],
             maker=row["maker"],
-            labels=json.loads(row["labels"]),
+            labels=_parsed(row["labels"]),
             free=row["lease_id"] is None,
-            usable=bool(row["online"]) and not row["latched"] and not row["fault"] and _at_rest_or_leased(row),
+            usable=bool(row["online"])
+            and not row["latched"]
+            and not row["fault"]
+            and serves(Health(row["health"]), care)
+            and _at_rest_or_leased(row),
             end_ns=row["end_by_ns"],
+            joint_count=row["joint_count"],
+            payload_kg=row["payload_kg"],
+            end_effector=row["end_effector"],
+            sensors=tuple(_parsed(row["sensors"])),
+            firmware=row["firmware"],
+            wear_h=row["wear_ms"] / 3_600_000,
+            setup=row["setup"],
+            **_times(row, care, now_ns, chargers),
+            zone=row["zone"],
         )
         for row in rows
     )
@@ -33,6 +64,64 @@ def units(db: sqlite3.Connection) -> tuple[Unit, ...]:
 def _at_rest_or_leased(row: sqlite3.Row) -> bool:
     """A unit without a lease may be given out only after its host confirmed that the last one is over."""
     return row["lease_id"] is not None or row["safe_epoch"] >= row["epoch"]
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Any:
+    """Many units say the same of themselves: parse each text once. Nobody may change what comes out."""
+    return json.loads(text)
+
+
+def condition_of(row: sqlite3.Row) -> Condition:
+    """Return the condition of a unit's body, from a row of unit and body with `sent` and `end_by_ns`."""
+    return Condition(
+        battery=_battery(row["capacity_wh"], row["work_power_w"], row["charge_power_w"]),
+        charge=row["battery"],
+        charging=bool(row["plugged"] or row["sent"]),
+        cool_ns=row["cool_ns"],
+        calibrated_ns=row["calibrated_ns"],
+        lease_end_ns=row["end_by_ns"],
+    )
+
+
+@lru_cache(maxsize=4096)
+def _battery(capacity_wh: float | None, work_power_w: float, charge_power_w: float) -> Battery | None:
+    return None if capacity_wh is None else Battery(capacity_wh, work_power_w, charge_power_w)
+
+
+def _times(row: sqlite3.Row, care: Care, now_ns: int | None, chargers: bool) -> dict[str, Any]:
+    if now_ns is None:
+        return {}
+    condition = condition_of(row)
+    return {
+        "ready_ns": body.ready_ns(condition, now_ns),
+        "good_for_s": body.good_for_s(condition, care.reserve, now_ns),
+        "renewed_ns": body.renewed_ns(condition, care.reserve, now_ns, chargers=chargers),
+        "wants_charge": chargers and _idle(row) and body.wants_charge(condition, care.charge_below),
+    }
+
+
+def _idle(row: sqlite3.Row) -> bool:
+    """Whether a unit may leave its place: nobody has it, its last lease is over, and it can move."""
+    return (
+        row["lease_id"] is None
+        and row["safe_epoch"] >= row["epoch"]
+        and bool(row["online"])
+        and not row["latched"]
+        and not row["fault"]
+    )
+
+
+def charging(db: sqlite3.Connection, now_ns: int) -> tuple[tuple[int, int], ...]:
+    """Return the chargers in use by units on them or on their way, as (predicted end, count)."""
+    rows = db.execute(
+        """
+        SELECT u.battery, b.*, NULL AS end_by_ns, 1 AS sent FROM unit u JOIN body b ON b.unit = u.id
+        WHERE b.plugged OR EXISTS
+          (SELECT 1 FROM unit_order o WHERE o.unit = u.id AND o.action = 'charge' AND o.done_ns IS NULL)
+        """
+    )
+    return tuple((max(now_ns, body.ready_ns(condition_of(row), now_ns)), 1) for row in rows)
 
 
 def slots(db: sqlite3.Connection) -> tuple[SimSlot, ...]:
@@ -51,13 +140,14 @@ def cells(db: sqlite3.Connection) -> tuple[Cell, ...]:
     """Return all cells."""
     rows = db.execute(
         """
-        SELECT c.id, c.scenario, c.level, lc.lease_id, l.end_by_ns FROM cell c
+        SELECT c.id, c.scenario, c.level, c.zone, lc.lease_id, l.end_by_ns FROM cell c
         LEFT JOIN lease_cell lc ON lc.cell = c.id AND lc.free_ns IS NULL
         LEFT JOIN lease l ON l.id = lc.lease_id
         """
     )
     return tuple(
-        Cell(row["id"], row["scenario"], row["level"], row["lease_id"] is None, row["end_by_ns"]) for row in rows
+        Cell(row["id"], row["scenario"], row["level"], row["lease_id"] is None, row["end_by_ns"], row["zone"])
+        for row in rows
     )
 
 
@@ -66,9 +156,10 @@ def seats(db: sqlite3.Connection) -> Unnamed:
     return _unnamed(db, "seats")
 
 
-def chargers(db: sqlite3.Connection) -> Unnamed:
-    """Return the chargers."""
-    return _unnamed(db, "chargers")
+def chargers(db: sqlite3.Connection, now_ns: int) -> Unnamed:
+    """Return the chargers: in use by leases and by units that charge, or are on their way to it."""
+    leased = _unnamed(db, "chargers")
+    return Unnamed(leased.count, tuple(sorted(leased.busy + charging(db, now_ns))))
 
 
 def _unnamed(db: sqlite3.Connection, column: str) -> Unnamed:

@@ -5,10 +5,11 @@ from functools import lru_cache
 
 from palaestra.v1 import claim_pb2, job_pb2
 from scheduler import names
+from scheduler.body import setup_of
 from scheduler.lifecycle import JobState
 from scheduler.state import CellRequest, Claim, Job, Placement, UnitRequest
 
-# Jobs per vendor that one decision looks at; the others wait for their turn unseen.
+# Jobs per vendor or project that one decision looks at; the others wait for their turn unseen.
 LOOK_AHEAD = 256
 # What stands in the database for no deadline.
 NO_DEADLINE_NS = 2**63 - 1
@@ -55,36 +56,37 @@ def _unit_request(message: claim_pb2.UnitRequest) -> UnitRequest:
 
 
 def jobs(db: sqlite3.Connection, now_ns: int) -> tuple[Job, ...]:
-    """Return the jobs of every vendor that may start now, as far as deciding looks.
+    """Return the jobs of every vendor and project that may start now, as far as deciding looks.
 
     Left out are those that wait for other jobs, for a pass in simulation, or out a back-off.
     """
     jobs = []
-    for (vendor,) in db.execute("SELECT id FROM vendor").fetchall():
+    for leaf, vendor in db.execute("SELECT id, vendor FROM party WHERE leaf = 1").fetchall():
         rows = db.execute(
             """
-            SELECT id, vendor, priority, deadline_ns, create_ns, spec FROM job
-            WHERE vendor = ? AND state = 1 AND open_after = 0 AND open_gates = 0 AND not_before_ns <= ?
+            SELECT id, vendor, leaf, priority, deadline_ns, create_ns, spec FROM job
+            WHERE vendor = ? AND leaf = ? AND state = 1 AND open_after = 0 AND open_gates = 0 AND not_before_ns <= ?
             ORDER BY priority DESC, deadline_ns, id LIMIT ?
             """,
-            (vendor, now_ns, LOOK_AHEAD),
+            (vendor, leaf, now_ns, LOOK_AHEAD),
         )
         jobs += [job_of(row) for row in rows]
     return tuple(jobs)
 
 
 def job_of(row: sqlite3.Row) -> Job:
-    """Return the waiting job of a row with id, vendor, priority, deadline_ns, create_ns and spec."""
-    claim, booking = _wishes(row["spec"])
+    """Return the waiting job of a row with id, vendor, leaf, priority, deadline_ns, create_ns and spec."""
+    claim, booking, setup = _wishes(row["spec"], row["vendor"])
     deadline_ns = None if row["deadline_ns"] == NO_DEADLINE_NS else row["deadline_ns"]
-    return Job(row["id"], row["vendor"], claim, row["priority"], row["create_ns"], deadline_ns, booking)
+    return Job(row["id"], row["leaf"], claim, row["priority"], row["create_ns"], deadline_ns, booking, setup)
 
 
 @lru_cache(maxsize=4096)
-def _wishes(spec: bytes) -> tuple[Claim, str]:
-    """Return claim and booking of a job. They never change, and many jobs ask for the same: parse each once."""
+def _wishes(spec: bytes, vendor: str) -> tuple[Claim, str, str]:
+    """Return claim, booking and setup of a job. They never change, and many jobs ask for the same: parse each once."""
     job = job_pb2.Job.FromString(spec)
-    return claim_of(job.claim), names.parts(job.reservation)[1] if job.reservation else ""
+    booking = names.parts(job.reservation)[1] if job.reservation else ""
+    return claim_of(job.claim), booking, setup_of(job, vendor)
 
 
 assert JobState.QUEUED.value == 1, "the SQL above and the partial index of the schema say state = 1"

@@ -9,7 +9,15 @@ from google.protobuf.json_format import MessageToDict
 
 from api.binding import BINDINGS
 from api.schema import schemas
-from palaestra.v1 import episode_service_pb2, job_array_service_pb2, job_pb2, job_service_pb2, venue_service_pb2
+from palaestra.v1 import (
+    calendar_service_pb2,
+    episode_service_pb2,
+    job_array_service_pb2,
+    job_pb2,
+    job_service_pb2,
+    reservation_service_pb2,
+    venue_service_pb2,
+)
 
 
 @pytest.fixture
@@ -90,7 +98,11 @@ def test_every_unary_method_that_vendors_and_operators_may_call_has_a_route() ->
     """A method that is added to the contract without a row in the table fails here."""
     elsewhere = {"WatchEvents", "WatchJob", "ReadLog", "GetLease"}
     bound = {binding.rpc.partition(".")[2] for binding in BINDINGS}
-    for module in (venue_service_pb2, job_service_pb2, job_array_service_pb2, episode_service_pb2):
+    modules = (
+        venue_service_pb2, job_service_pb2, job_array_service_pb2, episode_service_pb2, calendar_service_pb2,
+        reservation_service_pb2,
+    )  # fmt: skip
+    for module in modules:
         for service in module.DESCRIPTOR.services_by_name.values():
             assert {method.name for method in service.methods} - elsewhere <= bound
 

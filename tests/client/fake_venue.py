@@ -13,6 +13,9 @@ from palaestra.errors import PalaestraError, trailing
 from palaestra.ids import new_id
 from palaestra.rules import check
 from palaestra.v1 import (
+    calendar_pb2,
+    calendar_service_pb2,
+    calendar_service_pb2_grpc,
     episode_pb2,
     episode_service_pb2,
     episode_service_pb2_grpc,
@@ -20,6 +23,10 @@ from palaestra.v1 import (
     job_pb2,
     job_service_pb2,
     job_service_pb2_grpc,
+    reservation_pb2,
+    reservation_service_pb2,
+    reservation_service_pb2_grpc,
+    usage_pb2,
     venue_pb2,
     venue_service_pb2,
     venue_service_pb2_grpc,
@@ -83,6 +90,8 @@ class FakeVenue:
         job_service_pb2_grpc.add_JobServiceServicer_to_server(_Jobs(self), server)  # type: ignore[no-untyped-call]
         venue_service_pb2_grpc.add_VenueServiceServicer_to_server(_Venues(self), server)  # type: ignore[no-untyped-call]
         episode_service_pb2_grpc.add_EpisodeServiceServicer_to_server(_Episodes(self), server)  # type: ignore[no-untyped-call]
+        reservation_service_pb2_grpc.add_ReservationServiceServicer_to_server(_Reservations(self), server)  # type: ignore[no-untyped-call]
+        calendar_service_pb2_grpc.add_CalendarServiceServicer_to_server(_Calendar(self), server)  # type: ignore[no-untyped-call]
         listen = f"127.0.0.1:{self._port}"
         if tls is None:
             self._port = server.add_insecure_port(listen)
@@ -333,7 +342,9 @@ class _Venues(venue_service_pb2_grpc.VenueServiceServicer):
     def ListUsage(self, request: Any, context: Any) -> Any:
         self._venue.enter("ListUsage", request, context)
         usage = venue_service_pb2.VendorUsage(vendor="vendors/acme", unit_s=90.0, jobs=2, dominant_share=0.25)
-        return venue_service_pb2.ListUsageResponse(usage=[usage], total=usage)
+        line = usage_pb2.UsageLine(robot_class="arm", used_s=7200.0, refund_s=600.0, net_s=6600.0)
+        month = usage_pb2.MonthlyUsage(vendor="vendors/acme", month=request.month or "2026-11", units=[line])
+        return venue_service_pb2.ListUsageResponse(usage=[usage], total=usage, months=[month])
 
     def WatchEvents(self, request: Any, context: Any) -> Iterator[Any]:
         self._venue.enter("WatchEvents", request, context)
@@ -388,3 +399,71 @@ class _Episodes(episode_service_pb2_grpc.EpisodeServiceServicer):
         rows = [row for row in self._venue.episodes if not request.job or row.job == request.job]
         items, token = self._venue.page(rows, request.page_token)
         return episode_service_pb2.ListEpisodesResponse(episodes=items, next_page_token=token)
+
+
+class _Reservations(reservation_service_pb2_grpc.ReservationServiceServicer):
+    """Remembers nothing: answers what a venue would."""
+
+    def __init__(self, venue: FakeVenue) -> None:
+        self._venue = venue
+
+    def CreateReservation(self, request: Any, context: Any) -> reservation_pb2.Reservation:
+        self._venue.enter("CreateReservation", request, context)
+        found = reservation_pb2.Reservation()
+        found.CopyFrom(request.reservation)
+        if not request.validate_only:
+            found.name = f"{request.parent}/reservations/{new_id()}"
+        return found
+
+    def GetReservation(self, request: Any, context: Any) -> reservation_pb2.Reservation:
+        self._venue.enter("GetReservation", request, context)
+        return self._one(request.name, reservation_pb2.RESERVATION_STATE_ACTIVE)
+
+    def ListReservations(self, request: Any, context: Any) -> Any:
+        self._venue.enter("ListReservations", request, context)
+        found = [
+            self._one(f"vendors/acme/reservations/r{n}", reservation_pb2.RESERVATION_STATE_PLANNED) for n in (3, 2, 1)
+        ]
+        items, token = self._venue.page(found, request.page_token)
+        return reservation_service_pb2.ListReservationsResponse(reservations=items, next_page_token=token)
+
+    def CancelReservation(self, request: Any, context: Any) -> reservation_pb2.Reservation:
+        self._venue.enter("CancelReservation", request, context)
+        return self._one(request.name, reservation_pb2.RESERVATION_STATE_CANCELLED)
+
+    def _one(self, name: str, state: reservation_pb2.ReservationState) -> reservation_pb2.Reservation:
+        claim = {"units": [{"selector": {"robot_class": "arm"}, "count": 2}], "duration": {"seconds": 60}}
+        return reservation_pb2.Reservation(
+            name=name, claim=claim, state=state, degraded=True, start_time={"seconds": 60}, end_time={"seconds": 120}
+        )
+
+
+class _Calendar(calendar_service_pb2_grpc.CalendarServiceServicer):
+    """One closure, and one time in which the venue is closed."""
+
+    def __init__(self, venue: FakeVenue) -> None:
+        self._venue = venue
+
+    def CreateClosure(self, request: Any, context: Any) -> calendar_pb2.Closure:
+        self._venue.enter("CreateClosure", request, context)
+        found = calendar_pb2.Closure()
+        found.CopyFrom(request.closure)
+        found.name = f"{VENUE}/closures/{new_id()}"
+        return found
+
+    def ListClosures(self, request: Any, context: Any) -> Any:
+        self._venue.enter("ListClosures", request, context)
+        closure = calendar_pb2.Closure(
+            name=f"{VENUE}/closures/c1", units=[f"{VENUE}/units/arm-1"], zones=["north"],
+            start_time={"seconds": 60}, end_time={"seconds": 120},
+        )  # fmt: skip
+        return calendar_service_pb2.ListClosuresResponse(closures=[closure])
+
+    def DeleteClosure(self, request: Any, context: Any) -> Any:
+        self._venue.enter("DeleteClosure", request, context)
+        return calendar_service_pb2.DeleteClosureResponse()
+
+    def ListClosedTimes(self, request: Any, context: Any) -> Any:
+        self._venue.enter("ListClosedTimes", request, context)
+        closed = calendar_pb2.ClosedTime(start_time={"seconds": 60}, end_time={"seconds": 120})
+        return calendar_service_pb2.ListClosedTimesResponse(closed_times=[closed], time_zone="Asia/Shanghai")

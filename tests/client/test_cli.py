@@ -104,6 +104,15 @@ def test_every_command_prints_only_json_when_asked(
         ("episodes",): "episodes",
         ("episodes", "--job", name): "episodes",
         ("events",): "sequence",
+        ("reserve", "--start", "+1h", "--length", "2h", "--unit", "2*class=arm"): "name",
+        ("reserve", "--start", "+1h", "--end", "+3h", "--sim-slots", "1", "--dry-run"): "claim",
+        ("reservations",): "reservations",
+        ("reservation", "show", "r1"): "name",
+        ("reservation", "cancel", "r1"): "name",
+        ("closures",): "closures",
+        ("calendar",): "timeZone",
+        ("closure", "add", "--end", "+2h", "--unit", "arm-1", "--stop-running"): "name",
+        ("closure", "remove", "c1"): "deleted",
     }
     for words, key in commands.items():
         code, out, err = run(*words, "--json")
@@ -132,8 +141,18 @@ def test_every_command_prints_something_for_people(
         ("cells",): "L1 fixed",
         ("venue",): "Test ground",
         ("usage",): "1 min 30 s",
+        ("usage", "--month", "2026-11"): "units: arm",
         ("episodes",): "own_arm",
         ("events",): "job.changed",
+        ("reserve", "--start", "+1h", "--length", "2h", "--unit", "2*class=arm"): "vendors/acme/reservations/",
+        ("reserve", "--start", "+1h", "--end", "+3h", "--sim-slots", "1", "--dry-run"): "would hold",
+        ("reservations",): "2 x arm",
+        ("reservation", "show", "r1"): "active, degraded",
+        ("reservation", "cancel", "r1"): "cancelled",
+        ("closures",): "unit arm-1, zone north",
+        ("calendar",): "venue",
+        ("closure", "add", "--end", "+2h", "--why", "cleaning"): "venues/test/closures/",
+        ("closure", "remove", "c1"): "deleted",
     }
     for words, expected in commands.items():
         code, out, err = run(*words)
@@ -165,6 +184,20 @@ def test_flags_become_the_job_they_say(run: Run, venue: FakeVenue) -> None:
     assert (job.collect.motion, job.collect.episodes, job.collect.seed) == ("sway", 3, 7)
     assert job.collect.episode_duration.ToMilliseconds() == 2500
     assert (job.claim.duration.seconds, job.claim.sim_slots, job.display_name) == (90, 0, "two")
+
+
+def test_flags_become_the_reservation_and_the_closure_they_say(run: Run, venue: FakeVenue) -> None:
+    start, end = "2030-05-01T09:00+08:00", "2030-05-01T10:30+08:00"
+    run("reserve", "--start", start, "--end", end, "--unit", "name=arm-1", "--scenario", "shelf", "--name", "demo")
+    sent = venue.calls("CreateReservation")[-1].request.reservation
+    assert (sent.display_name, sent.claim.cell.scenario, sent.claim.duration.seconds) == ("demo", "shelf", 5400)
+    assert sent.claim.units[0].selector.unit == "venues/test/units/arm-1"
+    assert sent.start_time.ToJsonString() == "2030-05-01T01:00:00Z"
+    run("closure", "add", "--start", start, "--end", end, "--rrule", "FREQ=WEEKLY", "--cell", "c", "--zone", "z")
+    closed = venue.calls("CreateClosure")[-1].request.closure
+    assert (closed.rrule, list(closed.cells), list(closed.zones)) == ("FREQ=WEEKLY", ["venues/test/cells/c"], ["z"])
+    assert closed.end_time.ToJsonString() == "2030-05-01T02:30:00Z"
+    assert not closed.stop_running
 
 
 def test_flags_say_what_a_job_waits_for_and_every_wish_for_a_unit(run: Run, venue: FakeVenue) -> None:

@@ -61,6 +61,8 @@ def test_the_channel_repeats_reads_and_calls_with_request_ids_only() -> None:
         "BatchSubmitJobs",
         "CancelJob",
         "StopUnit",
+        "SetUnitHealth",
+        "CalibrateUnit",
         "GetJob",
         "ListUnits",
         "ExplainJob",

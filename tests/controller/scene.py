@@ -140,11 +140,11 @@ async def ended_with(call: Any) -> PalaestraError:
 
 
 @asynccontextmanager
-async def scene(folder: Path, **changes: Any) -> AsyncIterator[Scene]:
+async def scene(folder: Path, units: list[HostedUnit] | None = None, **changes: Any) -> AsyncIterator[Scene]:
     scheduler = FakeScheduler()
     address = await scheduler.start()
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    host = UnitHost(hosted(), settings(folder, address, **changes), announce=ready.set_result)
+    host = UnitHost(units or hosted(), settings(folder, address, **changes), announce=ready.set_result)
     running = asyncio.create_task(host.run())
     async with grpc.aio.insecure_channel(await asyncio.wait_for(ready, PATIENCE_S)) as channel:
         try:
@@ -156,11 +156,16 @@ async def scene(folder: Path, **changes: Any) -> AsyncIterator[Scene]:
             await scheduler.stop()
 
 
-def play(folder: Path, act: Callable[[Scene], Awaitable[None]], **changes: Any) -> None:
+def play(
+    folder: Path,
+    act: Callable[[Scene], Awaitable[None]],
+    units: list[HostedUnit] | None = None,
+    **changes: Any,
+) -> None:
     """Run one act in a fresh scene."""
 
     async def whole() -> None:
-        async with scene(folder, **changes) as here:
+        async with scene(folder, units, **changes) as here:
             await asyncio.wait_for(act(here), 3 * PATIENCE_S)
 
     asyncio.run(whole())

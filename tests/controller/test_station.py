@@ -15,7 +15,7 @@ from controller.loop import VirtualClock
 from controller.plant import PlantDriver
 from controller.recorder import Recorder
 from controller.station import Station
-from controller.unit import Authority, HostedUnit, Target
+from controller.unit import Authority, Charge, HostedUnit, Target
 from tests.controller.driver_contract import DriverContract
 from tests.controller.robots import PERIOD_S, robot
 
@@ -39,6 +39,21 @@ class MuteDriver(PlantDriver):
         super().write(tau)
 
 
+class BatteryDriver(PlantDriver):
+    """A robot on a battery that goes to its charger by itself."""
+
+    level, charging = 0.5, False
+
+    def charge_level(self) -> float | None:
+        return self.level
+
+    def is_charging(self) -> bool:
+        return self.charging
+
+    def charge(self, on: bool) -> None:
+        self.charging = on
+
+
 class TestInjectable(DriverContract):
     """A driver that can be broken is a driver like any other."""
 
@@ -49,12 +64,10 @@ class TestInjectable(DriverContract):
 class Bench:
     """A station with units a and b of one model, in virtual time."""
 
-    def __init__(self, **spec_changes: Any) -> None:
+    def __init__(self, *, kind: type[PlantDriver] = MuteDriver, **spec_changes: Any) -> None:
         self.spec = robot(stop_dwell_s=5 * PERIOD_S, **spec_changes)
         self.clock = VirtualClock()
-        self.drivers = {
-            name: MuteDriver(self.spec, period_s=PERIOD_S, serial=name, inertia_kg_m2=0.5) for name in (A, B)
-        }
+        self.drivers = {name: kind(self.spec, period_s=PERIOD_S, serial=name, inertia_kg_m2=0.5) for name in (A, B)}
         self.changes = 0
         self.k = 0
         units = [HostedUnit(name=name, driver=self.drivers[name], spec=self.spec) for name in (A, B)]
@@ -425,3 +438,26 @@ def test_units_of_many_models_share_one_station() -> None:
     assert station.status(units[0].name).state == State.ARMED
     assert station.status(units[1].name).state == State.RUN
     assert station.status(units[1].name).faults == Fault.NONE
+
+
+def test_a_unit_goes_to_its_charger_when_told_and_leaves_it_when_opened() -> None:
+    bench = Bench(kind=BatteryDriver)
+    bench.ticks(60)
+    assert bench.station.charge(A) == Charge(0.5, False)
+    bench.done(bench.station.plug(A))
+    assert (bench.station.charge(A).charging, bench.station.charge(B).charging) == (True, False)
+    bench.open()
+    bench.push()
+    bench.ticks(60)
+    assert not bench.station.charge(A).charging
+    with pytest.raises(NotReadyError):
+        bench.push()
+        bench.done(bench.station.plug(A))
+
+
+def test_a_unit_without_a_battery_says_so_when_sent_to_a_charger() -> None:
+    bench = Bench()
+    bench.ticks(60)
+    assert bench.station.charge(A) == Charge()
+    with pytest.raises(CommandError, match="no battery"):
+        bench.done(bench.station.plug(A))

@@ -51,6 +51,16 @@ class Floor:
         fault = host_service_pb2.InjectFault(kind=venue_service_pb2.FAULT_KIND_ENCODER_DROPOUT)
         self._call(lambda: self.scheduler.order(unit, inject_fault=fault))
 
+    def inject(self, unit: str, kind: venue_service_pb2.FaultKind, joint: str) -> None:
+        """Break a joint, and wait until the host has done so."""
+        before = len(self.scheduler.beats)
+        self._call(
+            lambda: self.scheduler.order(unit, inject_fault=host_service_pb2.InjectFault(kind=kind, joint=joint))
+        )
+        done = len(self.scheduler.orders)
+        beats = self.scheduler.beats
+        self._eventually("an order done", lambda: any(done in beat.orders_done for beat in beats[before:]))
+
     def is_driven(self, unit: str) -> bool:
         return self.scheduler.status(unit).motion == host_service_pb2.MOTION_STATE_DRIVEN
 

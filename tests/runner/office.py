@@ -53,8 +53,10 @@ class Office(services.RunnerServiceServicer):
     async def stop(self) -> None:
         await self._server.stop(grace=None)
 
-    def assign(self, attempt: str, *, cancel: bool = False) -> None:
+    def assign(self, attempt: str, *, cancel: bool = False, stop_grace_s: int = 0) -> None:
         self.assignments[attempt] = pb.Assignment(attempt=attempt, cancel_requested=cancel)
+        if stop_grace_s:
+            self.assignments[attempt].stop_grace.seconds = stop_grace_s
         self._changed.set()
 
     def withdraw(self, attempt: str) -> None:

@@ -112,6 +112,26 @@ def test_a_worker_that_does_not_stop_is_killed(tmp_path: Path, monkeypatch: pyte
     play(tmp_path, act)
 
 
+def test_who_is_asked_to_make_room_gets_the_grace_that_comes_with_the_wish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "STOP_GRACE_S", 0.05)
+
+    async def act(office: Office, crew: Crew, runner: Runner) -> None:
+        crew.stubborn = True
+        office.assign(ONE)
+        await eventually("at work", lambda: ONE in crew.working)
+        office.assign(ONE, cancel=True, stop_grace_s=600)
+        await eventually("asked", lambda: crew.cancelled == [ONE])
+        await asyncio.sleep(0.3)
+        assert not crew.killed
+        crew.finish(ONE, CANCELLED)
+        await eventually("reported", lambda: bool(office.finished))
+        assert (office.end(ONE).outcome, crew.killed) == (CANCELLED, [])
+
+    play(tmp_path, act)
+
+
 def test_a_worker_that_is_back_in_the_pool_is_never_killed_for_its_former_attempt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

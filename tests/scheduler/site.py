@@ -141,6 +141,29 @@ class Site:
         # The next command's turn comes after the cycle's commit.
         await self.run(lambda tx: None)
 
+    async def check_of(self, unit: str, outcome: int, **fields: Any) -> None:
+        """Wait for the unit's health check to begin, and end it; the unit's host says that it rests."""
+        await self.settle()
+        row = self.row(
+            """
+            SELECT j.uid, lu.epoch FROM lease_unit lu JOIN lease l ON l.id = lu.lease_id JOIN job j ON j.id = l.job_id
+            WHERE lu.unit = ? AND lu.free_ns IS NULL AND l.vendor = 'venue'
+            """,
+            unit,
+        )
+        assert row is not None, f"no check of {unit} has begun"
+        attempt = f"vendors/venue/jobs/{row['uid']}/attempts/1"
+        await self.run(running.start(attempt, "r/one"))
+        await self.finish(attempt, outcome, **fields)
+        await self.status(unit, safe_epoch=row["epoch"], motion=1)
+
+    async def passes_check(self, unit: str) -> None:
+        await self.check_of(unit, job_pb2.ATTEMPT_STATE_SUCCEEDED)
+
+    async def fails_check(self, unit: str) -> None:
+        failure = job_pb2.Failure(reason="CHECK_FAILED", message=f"{unit}: elbow 0.000")
+        await self.check_of(unit, job_pb2.ATTEMPT_STATE_FAILED, failure=failure)
+
     def get(self, name: str) -> job_pb2.Job:
         row = self.core.read.execute("SELECT * FROM job WHERE uid = ?", (name.split("/")[3],)).fetchone()
         return resources.job(self.core.read, row)

@@ -8,9 +8,9 @@ import pytest
 
 from palaestra import Client, jobs, names, rules
 from palaestra.errors import PalaestraError
-from palaestra.v1 import claim_pb2, job_pb2, job_service_pb2
+from palaestra.v1 import claim_pb2, job_pb2, job_service_pb2, reservation_pb2, reservation_service_pb2
 from scheduler import resources, snapshot
-from scheduler.commands import running
+from scheduler.commands import reserving, running
 from scheduler.configuration import BadConfiguration, settings_of
 from scheduler.snapshot import claim_of
 from scheduler.state import Claim, Placement, UnitRequest, Unnamed
@@ -158,10 +158,21 @@ def test_jobs_of_a_priority_come_by_deadline_and_those_without_one_last(tmp_path
 
 def test_a_reservation_is_the_vendors_own_and_reaches_deciding(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
-        await site.submit(job(reservation="vendors/acme/reservations/monday"))
-        assert [found.booking for found in snapshot.jobs(site.core.read, site.clock.now_ns())] == ["monday"]
-        error = await refusal(site.submit(job(reservation="vendors/rival/reservations/monday")))
-        assert error.reason == "NOT_FOUND"
+        await site.connect()
+        start_s = site.clock.now_ns() // 1_000_000_000 + 3600
+        spec = reservation_pb2.Reservation(
+            claim={"units": [ARM], "duration": {"seconds": 1}},
+            start_time={"seconds": start_s},
+            end_time={"seconds": start_s + 3600},
+        )
+        request = reservation_service_pb2.CreateReservationRequest(parent="vendors/acme", reservation=spec)
+        name = (await site.run(reserving.reserve("acme", request, site.core.bounds))).name
+        await site.submit(job(reservation=name))
+        state = snapshot.load(site.core.read, site.clock.now_ns(), runner_ready=True)
+        assert [found.booking for found in state.jobs] == [found.booking for found in state.bookings]
+        assert name.endswith(state.jobs[0].booking)
+        for vendor, other in (("rival", name), ("acme", "vendors/acme/reservations/none")):
+            assert (await refusal(site.submit(job(reservation=other), vendor))).reason == "NOT_FOUND"
 
     play(tmp_path, scene)
 

@@ -14,6 +14,7 @@ from palaestra.errors import PalaestraError
 from palaestra.v1 import (
     episode_pb2,
     episode_service_pb2,
+    fleet_service_pb2,
     host_service_pb2,
     job_array_service_pb2,
     job_pb2,
@@ -56,6 +57,8 @@ ALLOWED: dict[str, set[str]] = {
     "VenueService/InjectUnitFault": {"operator"},
     "VenueService/ResetUnit": {"operator"},
     "VenueService/StopUnit": {"operator"},
+    "FleetService/SetUnitHealth": {"operator"},
+    "FleetService/CalibrateUnit": {"operator"},
     "RunnerService/WatchAssignments": {"runner"},
     "RunnerService/StartAttempt": {"runner"},
     "RunnerService/HeartbeatAttempts": {"runner"},
@@ -67,8 +70,8 @@ ALLOWED: dict[str, set[str]] = {
 }
 TOKENS = {"vendor": "vendor-acme", "operator": "operator", "host": "host", "runner": "runner"}
 FILES = (
-    job_service_pb2, job_array_service_pb2, episode_service_pb2, venue_service_pb2, runner_service_pb2,
-    host_service_pb2,
+    job_service_pb2, job_array_service_pb2, episode_service_pb2, venue_service_pb2, fleet_service_pb2,
+    runner_service_pb2, host_service_pb2,
 )  # fmt: skip
 METHODS: dict[str, MethodDescriptor] = {
     f"{service.name}/{method.name}": method

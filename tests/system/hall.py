@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from palaestra import Client
-from palaestra.v1 import job_pb2
+from palaestra.v1 import job_pb2, venue_pb2
 from venue.process import Process
 from venue.profile import Profile
 from venue.supervisor import Supervisor
@@ -50,6 +50,14 @@ class Hall:
             assert time.monotonic() < give_up_s, f"not in {PATIENCE_S} s: {job}"
             time.sleep(0.05)
         return job
+
+    def checked(self, unit: str) -> venue_pb2.Unit:
+        """Return a unit as soon as it is of good health, after the check that followed its reset."""
+        give_up_s = time.monotonic() + PATIENCE_S
+        while (found := self.operator.unit(unit)).health != venue_pb2.UNIT_HEALTH_GOOD:
+            assert time.monotonic() < give_up_s, f"not in {PATIENCE_S} s: {found}"
+            time.sleep(0.1)
+        return found
 
     def process(self, name: str) -> Process:
         return self.supervisor.process(name)

@@ -105,6 +105,8 @@ def test_a_job_whose_robot_breaks_is_tried_again_on_another(hall: Hall) -> None:
         ended = succeeded(hall.bolt.wait(job.name, PATIENCE_S))
     finally:
         hall.operator.reset_unit(broken)
+    # The venue itself tries it out before anybody gets it again.
+    assert hall.checked(broken).body_state.HasField("check_time")
 
     first, second = sorted(ended.attempts, key=lambda attempt: attempt.number)
     assert (first.failure.reason, list(first.resources)) == ("UNIT_FAULT", [broken])

@@ -6,8 +6,19 @@ from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
+from palaestra.v1.calendar_pb2 import Closure
+from palaestra.v1.calendar_service_pb2 import (
+    CreateClosureRequest,
+    DeleteClosureRequest,
+    DeleteClosureResponse,
+    ListClosedTimesRequest,
+    ListClosedTimesResponse,
+    ListClosuresRequest,
+    ListClosuresResponse,
+)
 from palaestra.v1.episode_pb2 import Episode
 from palaestra.v1.episode_service_pb2 import GetEpisodeRequest, ListEpisodesRequest, ListEpisodesResponse
+from palaestra.v1.fleet_service_pb2 import CalibrateUnitRequest, SetUnitHealthRequest
 from palaestra.v1.job_array_pb2 import JobArray
 from palaestra.v1.job_array_service_pb2 import CancelJobArrayRequest, GetJobArrayRequest, SubmitJobArrayRequest
 from palaestra.v1.job_pb2 import Job, JobState
@@ -25,7 +36,15 @@ from palaestra.v1.job_service_pb2 import (
     SubmitJobRequest,
     WatchJobRequest,
 )
-from palaestra.v1.venue_pb2 import Cell, Lease, SimSlot, Unit, Venue
+from palaestra.v1.reservation_pb2 import Reservation
+from palaestra.v1.reservation_service_pb2 import (
+    CancelReservationRequest,
+    CreateReservationRequest,
+    GetReservationRequest,
+    ListReservationsRequest,
+    ListReservationsResponse,
+)
+from palaestra.v1.venue_pb2 import Cell, Lease, SimSlot, Unit, UnitHealth, Venue
 from palaestra.v1.venue_service_pb2 import (
     FaultKind,
     GetIdentityRequest,
@@ -131,9 +150,9 @@ def lease(name: str) -> Call[Lease]:
     return _venue("GetLease", GetLeaseRequest(name=name), Lease)
 
 
-def usage(parent: str) -> Call[ListUsageResponse]:
+def usage(parent: str, month: str) -> Call[ListUsageResponse]:
     """What a vendor, or all, have used."""
-    return _venue("ListUsage", ListUsageRequest(parent=parent), ListUsageResponse)
+    return _venue("ListUsage", ListUsageRequest(parent=parent, month=month), ListUsageResponse)
 
 
 def watch_events(after_sequence: int) -> Call[WatchEventsResponse]:
@@ -154,6 +173,20 @@ def reset_unit(name: str, etag: str) -> Call[Unit]:
 def stop_unit(name: str) -> Call[Unit]:
     """Ask a unit for a protective stop."""
     return _venue("StopUnit", StopUnitRequest(name=name), Unit)
+
+
+def set_unit_health(name: str, health: UnitHealth, cause: str, etag: str, request_id: str) -> Call[Unit]:
+    """Take a unit out of service, or bring it back."""
+    request = SetUnitHealthRequest(name=name, health=health, cause=cause, etag=etag, request_id=request_id)
+    return _fleet("SetUnitHealth", request, Unit)
+
+
+def calibrate_unit(name: str, expire_s: float | None, etag: str, request_id: str) -> Call[Unit]:
+    """Write down until when a unit's calibration is good."""
+    request = CalibrateUnitRequest(name=name, etag=etag, request_id=request_id)
+    if expire_s is not None:
+        request.expire_time.FromNanoseconds(int(expire_s * 1e9))
+    return _fleet("CalibrateUnit", request, Unit)
 
 
 def submit(parent: str, job: Job, request_id: str, *, validate_only: bool) -> Call[Job]:
@@ -239,6 +272,62 @@ def episodes(parent: str, job: str, robot_model: str) -> Listing[ListEpisodesRes
     return Listing(_episode("ListEpisodes", request, ListEpisodesResponse), lambda page: page.episodes)
 
 
+def reserve(parent: str, reservation: Reservation, request_id: str, *, validate_only: bool) -> Call[Reservation]:
+    """Hold a claim in advance."""
+    request = CreateReservationRequest(
+        parent=parent, reservation=reservation, request_id=request_id, validate_only=validate_only
+    )
+    return _reservation("CreateReservation", request, Reservation)
+
+
+def reservation(name: str) -> Call[Reservation]:
+    """One reservation."""
+    return _reservation("GetReservation", GetReservationRequest(name=name), Reservation)
+
+
+def reservations(parent: str, *, show_ended: bool) -> Listing[ListReservationsResponse, Reservation]:
+    """Reservations of a vendor, or of all, newest first."""
+    request = ListReservationsRequest(parent=parent, page_size=_PAGE_SIZE, show_ended=show_ended)
+    return Listing(_reservation("ListReservations", request, ListReservationsResponse), lambda page: page.reservations)
+
+
+def cancel_reservation(name: str, etag: str) -> Call[Reservation]:
+    """Give a reservation back."""
+    return _reservation("CancelReservation", CancelReservationRequest(name=name, etag=etag), Reservation)
+
+
+def closures() -> Listing[ListClosuresResponse, Closure]:
+    """Closures that are not over."""
+    request = ListClosuresRequest(parent=_THIS_VENUE, page_size=_PAGE_SIZE)
+    return Listing(_calendar("ListClosures", request, ListClosuresResponse), lambda page: page.closures)
+
+
+def closed_times(days: int) -> Call[ListClosedTimesResponse]:
+    """When what is closed, from now on."""
+    return _calendar("ListClosedTimes", ListClosedTimesRequest(parent=_THIS_VENUE, days=days), ListClosedTimesResponse)
+
+
+def create_closure(closure: Closure, request_id: str, *, validate_only: bool) -> Call[Closure]:
+    """Close something for a time."""
+    request = CreateClosureRequest(
+        parent=_THIS_VENUE, closure=closure, request_id=request_id, validate_only=validate_only
+    )
+    return _calendar("CreateClosure", request, Closure)
+
+
+def delete_closure(name: str) -> Call[DeleteClosureResponse]:
+    """Take a closure back."""
+    return _calendar("DeleteClosure", DeleteClosureRequest(name=name), DeleteClosureResponse)
+
+
+def _reservation(method: str, request: Message, response: type[R]) -> Call[R]:
+    return Call(f"/palaestra.v1.ReservationService/{method}", request, response)
+
+
+def _calendar(method: str, request: Message, response: type[R]) -> Call[R]:
+    return Call(f"/palaestra.v1.CalendarService/{method}", request, response)
+
+
 def _job(method: str, request: Message, response: type[R]) -> Call[R]:
     return Call(f"/palaestra.v1.JobService/{method}", request, response)
 
@@ -249,6 +338,10 @@ def _array(method: str, request: Message, response: type[R]) -> Call[R]:
 
 def _venue(method: str, request: Message, response: type[R]) -> Call[R]:
     return Call(f"/palaestra.v1.VenueService/{method}", request, response)
+
+
+def _fleet(method: str, request: Message, response: type[R]) -> Call[R]:
+    return Call(f"/palaestra.v1.FleetService/{method}", request, response)
 
 
 def _episode(method: str, request: Message, response: type[R]) -> Call[R]:

@@ -7,11 +7,24 @@ from typing import Any
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
 
-from palaestra.v1 import episode_service_pb2, job_service_pb2, venue_service_pb2
+from palaestra.v1 import (
+    calendar_service_pb2,
+    episode_service_pb2,
+    fleet_service_pb2,
+    job_service_pb2,
+    reservation_service_pb2,
+    venue_service_pb2,
+)
 
-# Mutations that carry request ids, so that a repeat is the same request; and the stop, which is the same done
-# twice and must not be lost. The other operators' calls are not repeated: a reset could clear a newer fault.
-_REPEATABLE = frozenset({"SubmitJob", "BatchSubmitJobs", "CancelJob", "StopUnit"})
+# Mutations that carry request ids, so that a repeat is the same request; and the stop and the return of a reservation,
+# which are the same done twice and must not be lost. The other operators' calls are not repeated: a reset could clear a
+# newer fault.
+_REPEATABLE = frozenset(
+    {
+        "SubmitJob", "BatchSubmitJobs", "CancelJob", "StopUnit", "SetUnitHealth", "CalibrateUnit", "CreateReservation",
+        "CancelReservation", "CreateClosure",
+    }
+)  # fmt: skip
 _READS = ("Get", "List", "Explain")
 
 RECEIVE_MAX_BYTES = 64 * 1024 * 1024
@@ -34,11 +47,14 @@ def is_repeatable(method: MethodDescriptor) -> bool:
 
 def service_config() -> dict[str, Any]:
     """Return the gRPC service config: which methods the channel repeats by itself, and how."""
-    files = (job_service_pb2.DESCRIPTOR, venue_service_pb2.DESCRIPTOR, episode_service_pb2.DESCRIPTOR)
+    modules = (
+        job_service_pb2, venue_service_pb2, episode_service_pb2, fleet_service_pb2, reservation_service_pb2,
+        calendar_service_pb2,
+    )  # fmt: skip
     names = [
         {"service": service.full_name, "method": method.name}
-        for file in files
-        for service in file.services_by_name.values()
+        for module in modules
+        for service in module.DESCRIPTOR.services_by_name.values()
         for method in service.methods
         if is_repeatable(method)
     ]

@@ -4,23 +4,28 @@ import os
 import random
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
-from palaestra import calls, channel, login, names, rules, streams
+from palaestra import bookings, calls, channel, login, names, rules, streams
 from palaestra.calls import Call, Listing
 from palaestra.errors import PalaestraError, Unreachable, from_rpc
 from palaestra.ids import new_request_id
 from palaestra.patience import Outage, queue_pause_s
+from palaestra.v1.calendar_pb2 import Closure
+from palaestra.v1.calendar_service_pb2 import ListClosedTimesResponse
+from palaestra.v1.claim_pb2 import Claim
 from palaestra.v1.episode_pb2 import Episode
 from palaestra.v1.event_pb2 import Event
 from palaestra.v1.job_array_pb2 import JobArray
 from palaestra.v1.job_pb2 import Job, JobState
 from palaestra.v1.job_service_pb2 import BatchSubmitResult, ExplainJobResponse, LogLine
-from palaestra.v1.venue_pb2 import Cell, Lease, SimSlot, Unit, Venue
+from palaestra.v1.reservation_pb2 import Reservation
+from palaestra.v1.venue_pb2 import Cell, Lease, SimSlot, Unit, UnitHealth, Venue
 from palaestra.v1.venue_service_pb2 import (
     FaultKind,
     GetIdentityResponse,
@@ -121,9 +126,12 @@ class Client:
         """Return one lease, by its full name."""
         return self._send(calls.lease(name))
 
-    def usage(self) -> ListUsageResponse:
-        """Return what the vendor used, and the nameless total; operators see every vendor."""
-        return self._send(calls.usage(self._parent()))
+    def usage(self, *, month: str = "") -> ListUsageResponse:
+        """Return what the vendor used, by robot class in a month such as "2026-11"; operators see every vendor.
+
+        month: In UTC; the present one if empty.
+        """
+        return self._send(calls.usage(self._parent(), month))
 
     def submit(self, job: Job, *, request_id: str | None = None, validate_only: bool = False) -> Job:
         """Submit a job and return it with its name; it is durable then.
@@ -249,6 +257,65 @@ class Client:
         """Yield events in batches. Each `sequence` is a place to go on from, even with no event in it."""
         return self._follow(streams.EventTail(after_sequence))
 
+    def reserve(
+        self,
+        claim: Claim,
+        start: datetime,
+        end: datetime,
+        *,
+        display_name: str = "",
+        request_id: str | None = None,
+        validate_only: bool = False,
+    ) -> Reservation:
+        """Hold a claim in advance and return the reservation with its name; it is durable then.
+
+        Args:
+            claim: From `palaestra.jobs.claim`; its duration is that from start to end, whatever it says.
+            start, end: With time zone.
+            display_name: For people.
+            request_id: A UUID. The same id again returns the first reservation instead of a second one.
+            validate_only: Check everything, change nothing; the answer has no name.
+
+        Raises:
+            PalaestraError: BAD_PERIOD, NO_CAPACITY, OVER_QUOTA, and what a job is refused with.
+        """
+        identity = self._identity()
+        spec = bookings.reservation(claim, start, end, display_name=display_name)
+        names.complete_claim(spec.claim, identity)
+        parent = names.parent(identity)
+        return self._send(calls.reserve(parent, spec, request_id or new_request_id(), validate_only=validate_only))
+
+    def reservation(self, name: str) -> Reservation:
+        """Return a reservation."""
+        return self._send(calls.reservation(self._reservation_name(name)))
+
+    def reservations(self, *, show_ended: bool = False) -> Iterator[Reservation]:
+        """Yield the vendor's reservations, newest first; an operator's are everybody's."""
+        return self._pages(calls.reservations(self._parent(), show_ended=show_ended))
+
+    def cancel_reservation(self, name: str, *, etag: str = "") -> Reservation:
+        """Give a reservation back and return it. With `etag`, only if it has not changed since."""
+        return self._send(calls.cancel_reservation(self._reservation_name(name), etag))
+
+    def closures(self) -> Iterator[Closure]:
+        """Yield the closures that are not over: the operators', then those of the venue file."""
+        return self._pages(calls.closures())
+
+    def closed_times(self, days: int = 14) -> ListClosedTimesResponse:
+        """Return when what is closed, for so many days from now: opening hours and closures together."""
+        return self._send(calls.closed_times(days))
+
+    def create_closure(
+        self, closure: Closure, *, request_id: str | None = None, validate_only: bool = False
+    ) -> Closure:
+        """Close something for a time and return the closure with its name. Operators only."""
+        spec = names.complete_closure(closure, self._identity())
+        return self._send(calls.create_closure(spec, request_id or new_request_id(), validate_only=validate_only))
+
+    def delete_closure(self, name: str) -> None:
+        """Take a closure back. Operators only."""
+        self._send(calls.delete_closure(self._closure_name(name)))
+
     def inject_fault(self, unit: str, kind: FaultKind, joint: str = "") -> Unit:
         """Put a fault into an emulated unit. Operators only."""
         return self._send(calls.inject_fault(self._unit_name(unit), kind, joint))
@@ -260,6 +327,26 @@ class Client:
     def stop_unit(self, unit: str) -> Unit:
         """Ask a unit for a protective stop, which is not a safety-rated emergency stop. Operators only."""
         return self._send(calls.stop_unit(self._unit_name(unit)))
+
+    def set_unit_health(
+        self, unit: str, health: UnitHealth, *, cause: str = "", etag: str = "", request_id: str | None = None
+    ) -> Unit:
+        """Take a unit out of service (MAINTENANCE, RETIRED, BAD), or bring it back (SUSPECT: a check follows; GOOD).
+
+        Operators only. `request_id` makes a repeat harmless; without one, each call has its own.
+        """
+        name = self._unit_name(unit)
+        return self._send(calls.set_unit_health(name, health, cause, etag, request_id or new_request_id()))
+
+    def calibrate_unit(
+        self, unit: str, expire_s: float | None, *, etag: str = "", request_id: str | None = None
+    ) -> Unit:
+        """Write down until when a unit's calibration is good [s since the epoch]; None if it needs none.
+
+        Operators only. `request_id` as in `set_unit_health`.
+        """
+        name = self._unit_name(unit)
+        return self._send(calls.calibrate_unit(name, expire_s, etag, request_id or new_request_id()))
 
     def _send(self, call: Call[R]) -> R:
         """Carry out a unary call within the deadline, waiting for a full queue if there is time."""
@@ -344,3 +431,9 @@ class Client:
 
     def _unit_name(self, name: str) -> str:
         return names.unit(name, self._identity()) if names.is_short(name) else name
+
+    def _reservation_name(self, name: str) -> str:
+        return names.reservation(name, self._identity()) if names.is_short(name) else name
+
+    def _closure_name(self, name: str) -> str:
+        return names.closure(name, self._identity()) if names.is_short(name) else name

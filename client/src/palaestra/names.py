@@ -1,6 +1,8 @@
 """Resource names: full ones as the contract has them, short ones as people type them."""
 
 from palaestra.errors import PalaestraError
+from palaestra.v1.calendar_pb2 import Closure
+from palaestra.v1.claim_pb2 import Claim
 from palaestra.v1.job_pb2 import Job
 from palaestra.v1.venue_service_pb2 import GetIdentityResponse
 
@@ -46,19 +48,56 @@ def cell(name: str, identity: GetIdentityResponse) -> str:
     return f"{identity.venue}/cells/{name}" if is_short(name) else name
 
 
+def reservation(name: str, identity: GetIdentityResponse) -> str:
+    """Return "vendors/{vendor}/reservations/{name}" of the caller's vendor; a full name stays as it is.
+
+    Raises:
+        PalaestraError: INVALID_FIELD if the caller has no vendor of its own, as operators.
+    """
+    if not is_short(name):
+        return name
+    if not identity.vendor:
+        raise PalaestraError(
+            "INVALID_FIELD",
+            f"reservation {name!r}: without a vendor of one's own it takes the full name, "
+            f"vendors/VENDOR/reservations/{name}",
+            metadata={"field": "name"},
+        )
+    return f"{identity.vendor}/reservations/{name}"
+
+
+def closure(name: str, identity: GetIdentityResponse) -> str:
+    """Return "venues/{venue}/closures/{name}"; a full name stays as it is."""
+    return f"{identity.venue}/closures/{name}" if is_short(name) else name
+
+
+def complete_claim(claim: Claim, identity: GetIdentityResponse) -> None:
+    """Give full names to the units and the cell that a claim names, in place."""
+    for request in claim.units:
+        if request.selector.unit:
+            request.selector.unit = unit(request.selector.unit, identity)
+    if claim.cell.cell:
+        claim.cell.cell = cell(claim.cell.cell, identity)
+
+
+def complete_closure(spec: Closure, identity: GetIdentityResponse) -> Closure:
+    """Return a copy of a closure with full names for the units and cells that it names."""
+    completed = Closure()
+    completed.CopyFrom(spec)
+    completed.units[:] = [unit(name, identity) for name in spec.units]
+    completed.cells[:] = [cell(name, identity) for name in spec.cells]
+    return completed
+
+
 def complete(spec: Job, identity: GetIdentityResponse) -> Job:
     """Return a copy of a job with full names for the units, cell, jobs and reservation that it names."""
     completed = Job()
     completed.CopyFrom(spec)
     for claim in (completed.claim, *completed.claim.alternatives):
-        for request in claim.units:
-            if request.selector.unit:
-                request.selector.unit = unit(request.selector.unit, identity)
-        if claim.cell.cell:
-            claim.cell.cell = cell(claim.cell.cell, identity)
+        complete_claim(claim, identity)
     completed.after[:] = [job(name, identity) for name in completed.after]
-    if completed.reservation and is_short(completed.reservation):
-        completed.reservation = job(completed.reservation, identity).replace("/jobs/", "/reservations/")
+    if completed.reservation:
+        completed.reservation = reservation(completed.reservation, identity)
     if completed.collect.policy_job:
         completed.collect.policy_job = job(completed.collect.policy_job, identity)
     if completed.evaluate.policy_job:

@@ -32,6 +32,15 @@ export interface Unit {
   epoch?: string;
   lease?: string;
   battery?: number;
+  bodyState?: {
+    body?: { payloadKg?: number; endEffector?: string; sensors?: string[]; firmware?: string };
+    charging?: boolean;
+    readyTime?: string;
+    calibrationExpireTime?: string;
+    checkTime?: string;
+    wearH?: number;
+    healthCause?: string;
+  };
   seenTime?: string;
   etag?: string;
   emulated?: boolean;

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
-from palaestra.cli import episodes, events, jobs, login, submit, units, venue
+from palaestra.cli import closures, episodes, events, jobs, login, reservations, submit, units, venue
 
 app = typer.Typer(
     name="palaestra",
@@ -24,6 +24,8 @@ submit.register(app)
 jobs.register(app)
 venue.register(app)
 units.register(app)
+reservations.register(app)
+closures.register(app)
 episodes.register(app)
 events.register(app)
 

@@ -27,12 +27,17 @@ def work(job: Job) -> str:
             return f"train {job.train.task} with {job.train.robot_model}"
         case "evaluate":
             return f"evaluate {job.evaluate.task} with {job.evaluate.robot_model}"
+        case "check":
+            return "check a unit's health"
     return ""
 
 
 def claim(job: Job) -> str:
     """Return what the job asks for."""
-    return " or else ".join(_claim(wanted) for wanted in (job.claim, *job.claim.alternatives))
+    return " or else ".join(
+        f"{asked(wanted)} for at most {seconds(wanted.duration.ToTimedelta().total_seconds())}"
+        for wanted in (job.claim, *job.claim.alternatives)
+    )
 
 
 def progress(job: Job) -> str:
@@ -128,7 +133,8 @@ def _result(job: Job) -> Iterator[tuple[str, str]]:
         yield "policy", f"sha256 {result.policy.sha256}, {result.policy.size_bytes} bytes"
 
 
-def _claim(wanted: Claim) -> str:
+def asked(wanted: Claim) -> str:
+    """Return what a claim asks for, but for how long."""
     parts = [_units(request) for request in wanted.units]
     if wanted.placement > Placement.PLACEMENT_ANYWHERE:
         parts.append(Placement.Name(wanted.placement).removeprefix("PLACEMENT_").lower())
@@ -137,8 +143,7 @@ def _claim(wanted: Claim) -> str:
             parts.append(f"{count} {name}{'s' if count > 1 else ''}")
     if wanted.HasField("cell"):
         parts.append(_cell(wanted.cell))
-    longest = seconds(wanted.duration.ToTimedelta().total_seconds())
-    return f"{', '.join(parts) or 'nothing'} for at most {longest}"
+    return ", ".join(parts) or "nothing"
 
 
 def _units(request: UnitRequest) -> str:

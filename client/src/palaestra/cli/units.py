@@ -1,4 +1,4 @@
-"""`palaestra units`, and for operators `palaestra unit stop|reset|fault`."""
+"""`palaestra units`, and for operators `palaestra unit stop|reset|fault|health|calibrate`."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,9 +9,12 @@ from palaestra.cli.options import Json, Profile, UnitName
 if TYPE_CHECKING:
     from palaestra.v1.venue_pb2 import Unit
 
+_ORDERED = ("maintenance", "retired", "bad", "suspect", "good")
 _FAULTS = ("encoder_dropout", "encoder_frozen", "joint_stuck")
 
-unit = typer.Typer(help="Operators: stop, reset or fault a unit.", rich_markup_mode=None, no_args_is_help=True)
+unit = typer.Typer(
+    help="Operators: stop, reset, fault or care for a unit.", rich_markup_mode=None, no_args_is_help=True
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +35,7 @@ def list_units(profile: Profile = None, as_json: Json = False) -> None:
         print_json(listing("units", units))
         return
     print_table(
-        ("UNIT", "CLASS", "MAKER", "MODEL", "JOINTS", "STATE", "BATTERY", "LABELS", "FAULT"),
+        ("UNIT", "CLASS", "MAKER", "MODEL", "JOINTS", "STATE", "HEALTH", "BATTERY", "LABELS", "FAULT"),
         (
             (
                 last(unit.name),
@@ -41,7 +44,8 @@ def list_units(profile: Profile = None, as_json: Json = False) -> None:
                 unit.robot_model,
                 str(unit.joint_count or ""),
                 f"{_state(unit)}{' (yours)' if unit.lease else ''}",
-                f"{unit.battery:.0%}" if unit.HasField("battery") else "",
+                _health(unit),
+                _battery(unit),
                 ", ".join(f"{key}={unit.labels[key]}" for key in sorted(unit.labels)),
                 unit.fault,
             )
@@ -88,16 +92,64 @@ def fault(
         _report(client.inject_fault(name, known, joint), as_json=as_json)
 
 
+@unit.command()
+def health(
+    name: UnitName,
+    state: Annotated[str, typer.Argument(metavar="HEALTH", help=f"One of {', '.join(_ORDERED)}.")],
+    cause: Annotated[str, typer.Option(help="Why, for the log.")] = "",
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Take a unit out of service, or bring it back: "suspect" has it checked first, "good" vouches for it."""
+    from palaestra.cli.session import connect
+    from palaestra.v1.venue_pb2 import UnitHealth
+
+    if state not in _ORDERED:
+        raise typer.BadParameter(f"{state!r} is none of {', '.join(_ORDERED)}")
+    with connect(profile) as client:
+        wanted: UnitHealth = getattr(UnitHealth, f"UNIT_HEALTH_{state.upper()}")
+        _report(client.set_unit_health(name, wanted, cause=cause), as_json=as_json)
+
+
+@unit.command()
+def calibrate(
+    name: UnitName,
+    days: Annotated[float, typer.Option(min=0.0, help="Days from now that the calibration is good for; 0 for ever.")],
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Write down until when a unit's calibration is good."""
+    import time
+
+    from palaestra.cli.session import connect
+
+    with connect(profile) as client:
+        expire_s = time.time() + days * 86_400.0 if days else None
+        _report(client.calibrate_unit(name, expire_s), as_json=as_json)
+
+
 def _report(unit: "Unit", *, as_json: bool) -> None:
     from palaestra.cli.output import print_json, print_line
 
     if as_json:
         print_json(unit)
     else:
-        print_line(f"{unit.name}: {_state(unit)}{f' ({unit.fault})' if unit.fault else ''}")
+        words = ", ".join(filter(None, (_state(unit), _health(unit))))
+        print_line(f"{unit.name}: {words}{f' ({unit.fault})' if unit.fault else ''}")
 
 
 def _state(unit: "Unit") -> str:
     from palaestra.v1.venue_pb2 import UnitState
 
     return UnitState.Name(unit.state).removeprefix("UNIT_STATE_").lower()
+
+
+def _health(unit: "Unit") -> str:
+    from palaestra.v1.venue_pb2 import UnitHealth
+
+    return UnitHealth.Name(unit.health).removeprefix("UNIT_HEALTH_").lower() if unit.health else ""
+
+
+def _battery(unit: "Unit") -> str:
+    level = f"{unit.battery:.0%}" if unit.HasField("battery") else ""
+    return f"{level} charging".strip() if unit.body_state.charging else level

@@ -1,8 +1,13 @@
 """`palaestra venue`, `cells` and `usage`: what there is, and how much of it was used."""
 
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
 from palaestra.cli.options import Json, Profile
+
+if TYPE_CHECKING:
+    from palaestra.v1.usage_pb2 import MonthlyUsage
 
 
 def register(app: typer.Typer) -> None:
@@ -67,8 +72,14 @@ def list_cells(profile: Profile = None, as_json: Json = False) -> None:
     )
 
 
-def show_usage(profile: Profile = None, as_json: Json = False) -> None:
-    """Show what you have used, beside the venue's total."""
+def show_usage(
+    month: Annotated[
+        str | None, typer.Option(help='The books of one month, such as "2026-11" (UTC): use, refunds and what remains.')
+    ] = None,
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Show what you have used; with --month, by robot class and with refunds."""
     from palaestra.cli.output import print_json, print_table
     from palaestra.cli.session import connect
     from palaestra.cli.text import seconds
@@ -80,11 +91,28 @@ def show_usage(profile: Profile = None, as_json: Json = False) -> None:
         return (label, *spans, str(usage.jobs), str(usage.episodes), f"{usage.dominant_share:.0%}")
 
     with connect(profile) as client:
-        answer = client.usage()
+        answer = client.usage(month=month or "")
     if as_json:
         print_json(answer)
+        return
+    if month is not None:
+        lines = [(last(found.vendor), *line) for found in answer.months for line in _lines(found)]
+        print_table(("VENDOR", "WHAT", "USED", "REFUND", "NET"), lines, empty=f"nothing used in {month}")
         return
     rows = [row(last(usage.vendor), usage) for usage in answer.usage]
     if answer.HasField("total"):
         rows.append(row("all", answer.total))
     print_table(("VENDOR", "UNITS", "SIM SLOTS", "CELLS", "JOBS", "EPISODES", "SHARE NOW"), rows, empty="nothing used")
+
+
+def _lines(found: "MonthlyUsage") -> list[tuple[str, ...]]:
+    """Return one line for each thing that was used in the month."""
+    from palaestra.cli.text import seconds
+
+    things = [(f"units: {line.robot_class or 'of no class'}", line) for line in found.units]
+    things += [("sim slots", found.sim_slots), ("cells", found.cells)]
+    return [
+        (label, *(seconds(amount_s) for amount_s in (line.used_s, line.refund_s, line.net_s)))
+        for label, line in things
+        if line.used_s
+    ]

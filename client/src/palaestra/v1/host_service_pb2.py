@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from palaestra.v1 import body_pb2 as palaestra_dot_v1_dot_body__pb2
 from palaestra.v1 import rules_pb2 as palaestra_dot_v1_dot_rules__pb2
 from palaestra.v1 import venue_pb2 as palaestra_dot_v1_dot_venue__pb2
 from palaestra.v1 import venue_service_pb2 as palaestra_dot_v1_dot_venue__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpalaestra/v1/host_service.proto\x12\x0cpalaestra.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x18palaestra/v1/rules.proto\x1a\x18palaestra/v1/venue.proto\x1a palaestra/v1/venue_service.proto\"m\n\x0e\x43onnectRequest\x12(\n\x05hello\x18\x01 \x01(\x0b\x32\x17.palaestra.v1.HostHelloH\x00\x12&\n\x04\x62\x65\x61t\x18\x02 \x01(\x0b\x32\x16.palaestra.v1.HostBeatH\x00\x42\t\n\x07message\"\xa6\x01\n\tHostHello\x12$\n\x04host\x18\x01 \x01(\tB\x16\xe2\x41\x01\x02\x8a\xb2\x19\x0e\x10@\x1a\n[a-z0-9-]+\x12\x1c\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x02\x8a\xb2\x19\x03\x10\xc8\x01\x12\x1c\n\x08instance\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x8a\xb2\x19\x02\x10@\x12\x37\n\x05units\x18\x04 \x03(\x0b\x32\x1d.palaestra.v1.UnitDeclarationB\t\x8a\xb2\x19\x05\x30\x01\x38\xe8\x07\"\xab\x03\n\x0fUnitDeclaration\x12=\n\x04unit\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"venues/[a-z0-9-]+/units/[a-z0-9-]+\x12\x16\n\x06serial\x18\x02 \x01(\tB\x06\x8a\xb2\x19\x02\x10x\x12+\n\x0brobot_model\x18\x03 \x01(\tB\x16\xe2\x41\x01\x02\x8a\xb2\x19\x0e\x10@\x1a\n[a-z0-9_]+\x12\x1b\n\x0brobot_class\x18\x04 \x01(\tB\x06\x8a\xb2\x19\x02\x10@\x12\x15\n\x05maker\x18\x05 \x01(\tB\x06\x8a\xb2\x19\x02\x10x\x12+\n\x0bjoint_count\x18\x06 \x01(\x05\x42\x16\x8a\xb2\x19\x12!\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00@\x8f@\x12-\n\rhighest_epoch\x18\x07 \x01(\x03\x42\x16\x8a\xb2\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\xa2\x94\x1amB\x12\x10\n\x08\x65mulated\x18\x08 \x01(\x08\x12\x43\n\x06labels\x18\t \x03(\x0b\x32).palaestra.v1.UnitDeclaration.LabelsEntryB\x08\x8a\xb2\x19\x04\x10x8 \x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Z\n\x08HostBeat\x12\x30\n\x05units\x18\x01 \x03(\x0b\x32\x18.palaestra.v1.UnitStatusB\x07\x8a\xb2\x19\x03\x38\xe8\x07\x12\x1c\n\x0borders_done\x18\x02 \x03(\x03\x42\x07\x8a\xb2\x19\x03\x38\x90N\"\xd0\x02\n\nUnitStatus\x12=\n\x04unit\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"venues/[a-z0-9-]+/units/[a-z0-9-]+\x12\x1c\n\x05\x65poch\x18\x02 \x01(\x03\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12)\n\x06motion\x18\x03 \x01(\x0e\x32\x19.palaestra.v1.MotionState\x12\x16\n\x05\x66\x61ult\x18\x04 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xf4\x03\x12!\n\nsafe_epoch\x18\x05 \x01(\x03\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12,\n\x07\x62\x61ttery\x18\x06 \x01(\x01\x42\x16\x8a\xb2\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00\xf0?H\x00\x88\x01\x01\x12\x1c\n\x14\x66irst_torque_unix_ns\x18\x07 \x01(\x03\x12\'\n\x06offset\x18\x08 \x01(\x0b\x32\x17.palaestra.v1.FloorPoseB\n\n\x08_battery\"\x8c\x01\n\x0f\x43onnectResponse\x12\'\n\x06grants\x18\x01 \x03(\x0b\x32\x17.palaestra.v1.UnitGrant\x12\'\n\x06orders\x18\x02 \x03(\x0b\x32\x17.palaestra.v1.UnitOrder\x12\'\n\x05\x65nded\x18\x03 \x03(\x0b\x32\x18.palaestra.v1.EndedEpoch\")\n\nEndedEpoch\x12\x0c\n\x04unit\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\"\\\n\tUnitGrant\x12\x0c\n\x04unit\x18\x01 \x01(\t\x12\r\n\x05lease\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x14\n\x0ctoken_sha256\x18\x04 \x01(\x0c\x12\r\n\x05ttl_s\x18\x05 \x01(\x01\"\xcf\x01\n\tUnitOrder\x12\r\n\x05order\x18\x01 \x01(\x03\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x31\n\x0cinject_fault\x18\x03 \x01(\x0b\x32\x19.palaestra.v1.InjectFaultH\x00\x12/\n\x0breset_fault\x18\x04 \x01(\x0b\x32\x18.palaestra.v1.ResetFaultH\x00\x12\x37\n\x0fprotective_stop\x18\x05 \x01(\x0b\x32\x1c.palaestra.v1.ProtectiveStopH\x00\x42\x08\n\x06\x61\x63tion\"C\n\x0bInjectFault\x12%\n\x04kind\x18\x01 \x01(\x0e\x32\x17.palaestra.v1.FaultKind\x12\r\n\x05joint\x18\x02 \x01(\t\"\x0c\n\nResetFault\"\x10\n\x0eProtectiveStop*\x93\x01\n\x0bMotionState\x12\x1c\n\x18MOTION_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14MOTION_STATE_RESTING\x10\x01\x12\x17\n\x13MOTION_STATE_DRIVEN\x10\x02\x12\x19\n\x15MOTION_STATE_STOPPING\x10\x03\x12\x18\n\x14MOTION_STATE_LATCHED\x10\x04\x32Y\n\x0bHostService\x12J\n\x07\x43onnect\x12\x1c.palaestra.v1.ConnectRequest\x1a\x1d.palaestra.v1.ConnectResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpalaestra/v1/host_service.proto\x12\x0cpalaestra.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x17palaestra/v1/body.proto\x1a\x18palaestra/v1/rules.proto\x1a\x18palaestra/v1/venue.proto\x1a palaestra/v1/venue_service.proto\"m\n\x0e\x43onnectRequest\x12(\n\x05hello\x18\x01 \x01(\x0b\x32\x17.palaestra.v1.HostHelloH\x00\x12&\n\x04\x62\x65\x61t\x18\x02 \x01(\x0b\x32\x16.palaestra.v1.HostBeatH\x00\x42\t\n\x07message\"\xa6\x01\n\tHostHello\x12$\n\x04host\x18\x01 \x01(\tB\x16\xe2\x41\x01\x02\x8a\xb2\x19\x0e\x10@\x1a\n[a-z0-9-]+\x12\x1c\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\x0b\xe2\x41\x01\x02\x8a\xb2\x19\x03\x10\xc8\x01\x12\x1c\n\x08instance\x18\x03 \x01(\tB\n\xe2\x41\x01\x02\x8a\xb2\x19\x02\x10@\x12\x37\n\x05units\x18\x04 \x03(\x0b\x32\x1d.palaestra.v1.UnitDeclarationB\t\x8a\xb2\x19\x05\x30\x01\x38\xe8\x07\"\xcd\x03\n\x0fUnitDeclaration\x12=\n\x04unit\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"venues/[a-z0-9-]+/units/[a-z0-9-]+\x12\x16\n\x06serial\x18\x02 \x01(\tB\x06\x8a\xb2\x19\x02\x10x\x12+\n\x0brobot_model\x18\x03 \x01(\tB\x16\xe2\x41\x01\x02\x8a\xb2\x19\x0e\x10@\x1a\n[a-z0-9_]+\x12\x1b\n\x0brobot_class\x18\x04 \x01(\tB\x06\x8a\xb2\x19\x02\x10@\x12\x15\n\x05maker\x18\x05 \x01(\tB\x06\x8a\xb2\x19\x02\x10x\x12+\n\x0bjoint_count\x18\x06 \x01(\x05\x42\x16\x8a\xb2\x19\x12!\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00@\x8f@\x12-\n\rhighest_epoch\x18\x07 \x01(\x03\x42\x16\x8a\xb2\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\xa2\x94\x1amB\x12\x10\n\x08\x65mulated\x18\x08 \x01(\x08\x12\x43\n\x06labels\x18\t \x03(\x0b\x32).palaestra.v1.UnitDeclaration.LabelsEntryB\x08\x8a\xb2\x19\x04\x10x8 \x12 \n\x04\x62ody\x18\n \x01(\x0b\x32\x12.palaestra.v1.Body\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Z\n\x08HostBeat\x12\x30\n\x05units\x18\x01 \x03(\x0b\x32\x18.palaestra.v1.UnitStatusB\x07\x8a\xb2\x19\x03\x38\xe8\x07\x12\x1c\n\x0borders_done\x18\x02 \x03(\x03\x42\x07\x8a\xb2\x19\x03\x38\x90N\"\xe2\x02\n\nUnitStatus\x12=\n\x04unit\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"venues/[a-z0-9-]+/units/[a-z0-9-]+\x12\x1c\n\x05\x65poch\x18\x02 \x01(\x03\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12)\n\x06motion\x18\x03 \x01(\x0e\x32\x19.palaestra.v1.MotionState\x12\x16\n\x05\x66\x61ult\x18\x04 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xf4\x03\x12!\n\nsafe_epoch\x18\x05 \x01(\x03\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12,\n\x07\x62\x61ttery\x18\x06 \x01(\x01\x42\x16\x8a\xb2\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x00\xf0?H\x00\x88\x01\x01\x12\x1c\n\x14\x66irst_torque_unix_ns\x18\x07 \x01(\x03\x12\'\n\x06offset\x18\x08 \x01(\x0b\x32\x17.palaestra.v1.FloorPose\x12\x10\n\x08\x63harging\x18\t \x01(\x08\x42\n\n\x08_battery\"\x8c\x01\n\x0f\x43onnectResponse\x12\'\n\x06grants\x18\x01 \x03(\x0b\x32\x17.palaestra.v1.UnitGrant\x12\'\n\x06orders\x18\x02 \x03(\x0b\x32\x17.palaestra.v1.UnitOrder\x12\'\n\x05\x65nded\x18\x03 \x03(\x0b\x32\x18.palaestra.v1.EndedEpoch\")\n\nEndedEpoch\x12\x0c\n\x04unit\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\"\\\n\tUnitGrant\x12\x0c\n\x04unit\x18\x01 \x01(\t\x12\r\n\x05lease\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x14\n\x0ctoken_sha256\x18\x04 \x01(\x0c\x12\r\n\x05ttl_s\x18\x05 \x01(\x01\"\xf7\x01\n\tUnitOrder\x12\r\n\x05order\x18\x01 \x01(\x03\x12\x0c\n\x04unit\x18\x02 \x01(\t\x12\x31\n\x0cinject_fault\x18\x03 \x01(\x0b\x32\x19.palaestra.v1.InjectFaultH\x00\x12/\n\x0breset_fault\x18\x04 \x01(\x0b\x32\x18.palaestra.v1.ResetFaultH\x00\x12\x37\n\x0fprotective_stop\x18\x05 \x01(\x0b\x32\x1c.palaestra.v1.ProtectiveStopH\x00\x12&\n\x06\x63harge\x18\x06 \x01(\x0b\x32\x14.palaestra.v1.ChargeH\x00\x42\x08\n\x06\x61\x63tion\"C\n\x0bInjectFault\x12%\n\x04kind\x18\x01 \x01(\x0e\x32\x17.palaestra.v1.FaultKind\x12\r\n\x05joint\x18\x02 \x01(\t\"\x0c\n\nResetFault\"\x10\n\x0eProtectiveStop\"\x08\n\x06\x43harge*\x93\x01\n\x0bMotionState\x12\x1c\n\x18MOTION_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14MOTION_STATE_RESTING\x10\x01\x12\x17\n\x13MOTION_STATE_DRIVEN\x10\x02\x12\x19\n\x15MOTION_STATE_STOPPING\x10\x03\x12\x18\n\x14MOTION_STATE_LATCHED\x10\x04\x32Y\n\x0bHostService\x12J\n\x07\x43onnect\x12\x1c.palaestra.v1.ConnectRequest\x1a\x1d.palaestra.v1.ConnectResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -75,34 +76,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UNITSTATUS'].fields_by_name['safe_epoch']._serialized_options = b'\212\262\031\t!\000\000\000\000\000\000\000\000'
   _globals['_UNITSTATUS'].fields_by_name['battery']._loaded_options = None
   _globals['_UNITSTATUS'].fields_by_name['battery']._serialized_options = b'\212\262\031\022!\000\000\000\000\000\000\000\000)\000\000\000\000\000\000\360?'
-  _globals['_MOTIONSTATE']._serialized_start=1901
-  _globals['_MOTIONSTATE']._serialized_end=2048
-  _globals['_CONNECTREQUEST']._serialized_start=168
-  _globals['_CONNECTREQUEST']._serialized_end=277
-  _globals['_HOSTHELLO']._serialized_start=280
-  _globals['_HOSTHELLO']._serialized_end=446
-  _globals['_UNITDECLARATION']._serialized_start=449
-  _globals['_UNITDECLARATION']._serialized_end=876
-  _globals['_UNITDECLARATION_LABELSENTRY']._serialized_start=831
-  _globals['_UNITDECLARATION_LABELSENTRY']._serialized_end=876
-  _globals['_HOSTBEAT']._serialized_start=878
-  _globals['_HOSTBEAT']._serialized_end=968
-  _globals['_UNITSTATUS']._serialized_start=971
-  _globals['_UNITSTATUS']._serialized_end=1307
-  _globals['_CONNECTRESPONSE']._serialized_start=1310
-  _globals['_CONNECTRESPONSE']._serialized_end=1450
-  _globals['_ENDEDEPOCH']._serialized_start=1452
-  _globals['_ENDEDEPOCH']._serialized_end=1493
-  _globals['_UNITGRANT']._serialized_start=1495
-  _globals['_UNITGRANT']._serialized_end=1587
-  _globals['_UNITORDER']._serialized_start=1590
-  _globals['_UNITORDER']._serialized_end=1797
-  _globals['_INJECTFAULT']._serialized_start=1799
-  _globals['_INJECTFAULT']._serialized_end=1866
-  _globals['_RESETFAULT']._serialized_start=1868
-  _globals['_RESETFAULT']._serialized_end=1880
-  _globals['_PROTECTIVESTOP']._serialized_start=1882
-  _globals['_PROTECTIVESTOP']._serialized_end=1898
-  _globals['_HOSTSERVICE']._serialized_start=2050
-  _globals['_HOSTSERVICE']._serialized_end=2139
+  _globals['_MOTIONSTATE']._serialized_start=2028
+  _globals['_MOTIONSTATE']._serialized_end=2175
+  _globals['_CONNECTREQUEST']._serialized_start=193
+  _globals['_CONNECTREQUEST']._serialized_end=302
+  _globals['_HOSTHELLO']._serialized_start=305
+  _globals['_HOSTHELLO']._serialized_end=471
+  _globals['_UNITDECLARATION']._serialized_start=474
+  _globals['_UNITDECLARATION']._serialized_end=935
+  _globals['_UNITDECLARATION_LABELSENTRY']._serialized_start=890
+  _globals['_UNITDECLARATION_LABELSENTRY']._serialized_end=935
+  _globals['_HOSTBEAT']._serialized_start=937
+  _globals['_HOSTBEAT']._serialized_end=1027
+  _globals['_UNITSTATUS']._serialized_start=1030
+  _globals['_UNITSTATUS']._serialized_end=1384
+  _globals['_CONNECTRESPONSE']._serialized_start=1387
+  _globals['_CONNECTRESPONSE']._serialized_end=1527
+  _globals['_ENDEDEPOCH']._serialized_start=1529
+  _globals['_ENDEDEPOCH']._serialized_end=1570
+  _globals['_UNITGRANT']._serialized_start=1572
+  _globals['_UNITGRANT']._serialized_end=1664
+  _globals['_UNITORDER']._serialized_start=1667
+  _globals['_UNITORDER']._serialized_end=1914
+  _globals['_INJECTFAULT']._serialized_start=1916
+  _globals['_INJECTFAULT']._serialized_end=1983
+  _globals['_RESETFAULT']._serialized_start=1985
+  _globals['_RESETFAULT']._serialized_end=1997
+  _globals['_PROTECTIVESTOP']._serialized_start=1999
+  _globals['_PROTECTIVESTOP']._serialized_end=2015
+  _globals['_CHARGE']._serialized_start=2017
+  _globals['_CHARGE']._serialized_end=2025
+  _globals['_HOSTSERVICE']._serialized_start=2177
+  _globals['_HOSTSERVICE']._serialized_end=2266
 # @@protoc_insertion_point(module_scope)

@@ -1,4 +1,5 @@
 from google.api import field_behavior_pb2 as _field_behavior_pb2
+from palaestra.v1 import body_pb2 as _body_pb2
 from palaestra.v1 import rules_pb2 as _rules_pb2
 from palaestra.v1 import venue_pb2 as _venue_pb2
 from palaestra.v1 import venue_service_pb2 as _venue_service_pb2
@@ -45,7 +46,7 @@ class HostHello(_message.Message):
     def __init__(self, host: _Optional[str] = ..., address: _Optional[str] = ..., instance: _Optional[str] = ..., units: _Optional[_Iterable[_Union[UnitDeclaration, _Mapping]]] = ...) -> None: ...
 
 class UnitDeclaration(_message.Message):
-    __slots__ = ("unit", "serial", "robot_model", "robot_class", "maker", "joint_count", "highest_epoch", "emulated", "labels")
+    __slots__ = ("unit", "serial", "robot_model", "robot_class", "maker", "joint_count", "highest_epoch", "emulated", "labels", "body")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +63,7 @@ class UnitDeclaration(_message.Message):
     HIGHEST_EPOCH_FIELD_NUMBER: _ClassVar[int]
     EMULATED_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
     unit: str
     serial: str
     robot_model: str
@@ -71,7 +73,8 @@ class UnitDeclaration(_message.Message):
     highest_epoch: int
     emulated: bool
     labels: _containers.ScalarMap[str, str]
-    def __init__(self, unit: _Optional[str] = ..., serial: _Optional[str] = ..., robot_model: _Optional[str] = ..., robot_class: _Optional[str] = ..., maker: _Optional[str] = ..., joint_count: _Optional[int] = ..., highest_epoch: _Optional[int] = ..., emulated: bool = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    body: _body_pb2.Body
+    def __init__(self, unit: _Optional[str] = ..., serial: _Optional[str] = ..., robot_model: _Optional[str] = ..., robot_class: _Optional[str] = ..., maker: _Optional[str] = ..., joint_count: _Optional[int] = ..., highest_epoch: _Optional[int] = ..., emulated: bool = ..., labels: _Optional[_Mapping[str, str]] = ..., body: _Optional[_Union[_body_pb2.Body, _Mapping]] = ...) -> None: ...
 
 class HostBeat(_message.Message):
     __slots__ = ("units", "orders_done")
@@ -82,7 +85,7 @@ class HostBeat(_message.Message):
     def __init__(self, units: _Optional[_Iterable[_Union[UnitStatus, _Mapping]]] = ..., orders_done: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class UnitStatus(_message.Message):
-    __slots__ = ("unit", "epoch", "motion", "fault", "safe_epoch", "battery", "first_torque_unix_ns", "offset")
+    __slots__ = ("unit", "epoch", "motion", "fault", "safe_epoch", "battery", "first_torque_unix_ns", "offset", "charging")
     UNIT_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     MOTION_FIELD_NUMBER: _ClassVar[int]
@@ -91,6 +94,7 @@ class UnitStatus(_message.Message):
     BATTERY_FIELD_NUMBER: _ClassVar[int]
     FIRST_TORQUE_UNIX_NS_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
+    CHARGING_FIELD_NUMBER: _ClassVar[int]
     unit: str
     epoch: int
     motion: MotionState
@@ -99,7 +103,8 @@ class UnitStatus(_message.Message):
     battery: float
     first_torque_unix_ns: int
     offset: _venue_pb2.FloorPose
-    def __init__(self, unit: _Optional[str] = ..., epoch: _Optional[int] = ..., motion: _Optional[_Union[MotionState, str]] = ..., fault: _Optional[str] = ..., safe_epoch: _Optional[int] = ..., battery: _Optional[float] = ..., first_torque_unix_ns: _Optional[int] = ..., offset: _Optional[_Union[_venue_pb2.FloorPose, _Mapping]] = ...) -> None: ...
+    charging: bool
+    def __init__(self, unit: _Optional[str] = ..., epoch: _Optional[int] = ..., motion: _Optional[_Union[MotionState, str]] = ..., fault: _Optional[str] = ..., safe_epoch: _Optional[int] = ..., battery: _Optional[float] = ..., first_torque_unix_ns: _Optional[int] = ..., offset: _Optional[_Union[_venue_pb2.FloorPose, _Mapping]] = ..., charging: bool = ...) -> None: ...
 
 class ConnectResponse(_message.Message):
     __slots__ = ("grants", "orders", "ended")
@@ -134,18 +139,20 @@ class UnitGrant(_message.Message):
     def __init__(self, unit: _Optional[str] = ..., lease: _Optional[str] = ..., epoch: _Optional[int] = ..., token_sha256: _Optional[bytes] = ..., ttl_s: _Optional[float] = ...) -> None: ...
 
 class UnitOrder(_message.Message):
-    __slots__ = ("order", "unit", "inject_fault", "reset_fault", "protective_stop")
+    __slots__ = ("order", "unit", "inject_fault", "reset_fault", "protective_stop", "charge")
     ORDER_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
     INJECT_FAULT_FIELD_NUMBER: _ClassVar[int]
     RESET_FAULT_FIELD_NUMBER: _ClassVar[int]
     PROTECTIVE_STOP_FIELD_NUMBER: _ClassVar[int]
+    CHARGE_FIELD_NUMBER: _ClassVar[int]
     order: int
     unit: str
     inject_fault: InjectFault
     reset_fault: ResetFault
     protective_stop: ProtectiveStop
-    def __init__(self, order: _Optional[int] = ..., unit: _Optional[str] = ..., inject_fault: _Optional[_Union[InjectFault, _Mapping]] = ..., reset_fault: _Optional[_Union[ResetFault, _Mapping]] = ..., protective_stop: _Optional[_Union[ProtectiveStop, _Mapping]] = ...) -> None: ...
+    charge: Charge
+    def __init__(self, order: _Optional[int] = ..., unit: _Optional[str] = ..., inject_fault: _Optional[_Union[InjectFault, _Mapping]] = ..., reset_fault: _Optional[_Union[ResetFault, _Mapping]] = ..., protective_stop: _Optional[_Union[ProtectiveStop, _Mapping]] = ..., charge: _Optional[_Union[Charge, _Mapping]] = ...) -> None: ...
 
 class InjectFault(_message.Message):
     __slots__ = ("kind", "joint")
@@ -160,5 +167,9 @@ class ResetFault(_message.Message):
     def __init__(self) -> None: ...
 
 class ProtectiveStop(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Charge(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -52,7 +52,7 @@ ATTEMPT_STATE_CANCELLED: AttemptState
 ATTEMPT_STATE_LOST: AttemptState
 
 class Job(_message.Message):
-    __slots__ = ("name", "display_name", "claim", "priority", "labels", "max_attempts", "deadline", "after", "sim_first", "collect", "train", "evaluate", "reservation", "state", "create_time", "grant_time", "start_time", "end_time", "attempts", "progress", "result", "failure", "episode_count", "etag", "sequence", "array", "array_index")
+    __slots__ = ("name", "display_name", "claim", "priority", "labels", "max_attempts", "deadline", "after", "sim_first", "collect", "train", "evaluate", "check", "reservation", "state", "create_time", "grant_time", "start_time", "end_time", "attempts", "progress", "result", "failure", "episode_count", "etag", "sequence", "array", "array_index", "project")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -72,6 +72,7 @@ class Job(_message.Message):
     COLLECT_FIELD_NUMBER: _ClassVar[int]
     TRAIN_FIELD_NUMBER: _ClassVar[int]
     EVALUATE_FIELD_NUMBER: _ClassVar[int]
+    CHECK_FIELD_NUMBER: _ClassVar[int]
     RESERVATION_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -87,6 +88,7 @@ class Job(_message.Message):
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     ARRAY_FIELD_NUMBER: _ClassVar[int]
     ARRAY_INDEX_FIELD_NUMBER: _ClassVar[int]
+    PROJECT_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     claim: _claim_pb2.Claim
@@ -99,6 +101,7 @@ class Job(_message.Message):
     collect: CollectSpec
     train: TrainSpec
     evaluate: EvaluateSpec
+    check: CheckSpec
     reservation: str
     state: JobState
     create_time: _timestamp_pb2.Timestamp
@@ -114,7 +117,8 @@ class Job(_message.Message):
     sequence: int
     array: str
     array_index: int
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., claim: _Optional[_Union[_claim_pb2.Claim, _Mapping]] = ..., priority: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., max_attempts: _Optional[int] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., sim_first: bool = ..., collect: _Optional[_Union[CollectSpec, _Mapping]] = ..., train: _Optional[_Union[TrainSpec, _Mapping]] = ..., evaluate: _Optional[_Union[EvaluateSpec, _Mapping]] = ..., reservation: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., grant_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., progress: _Optional[_Union[JobProgress, _Mapping]] = ..., result: _Optional[_Union[JobResult, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., episode_count: _Optional[int] = ..., etag: _Optional[str] = ..., sequence: _Optional[int] = ..., array: _Optional[str] = ..., array_index: _Optional[int] = ...) -> None: ...
+    project: str
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., claim: _Optional[_Union[_claim_pb2.Claim, _Mapping]] = ..., priority: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., max_attempts: _Optional[int] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., sim_first: bool = ..., collect: _Optional[_Union[CollectSpec, _Mapping]] = ..., train: _Optional[_Union[TrainSpec, _Mapping]] = ..., evaluate: _Optional[_Union[EvaluateSpec, _Mapping]] = ..., check: _Optional[_Union[CheckSpec, _Mapping]] = ..., reservation: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., grant_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., progress: _Optional[_Union[JobProgress, _Mapping]] = ..., result: _Optional[_Union[JobResult, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., episode_count: _Optional[int] = ..., etag: _Optional[str] = ..., sequence: _Optional[int] = ..., array: _Optional[str] = ..., array_index: _Optional[int] = ..., project: _Optional[str] = ...) -> None: ...
 
 class CollectSpec(_message.Message):
     __slots__ = ("motion", "policy_job", "episodes", "episode_duration", "task", "seed", "robot_model", "worlds")
@@ -163,6 +167,10 @@ class EvaluateSpec(_message.Message):
     episodes: int
     seed: int
     def __init__(self, task: _Optional[str] = ..., robot_model: _Optional[str] = ..., policy_job: _Optional[str] = ..., episodes: _Optional[int] = ..., seed: _Optional[int] = ...) -> None: ...
+
+class CheckSpec(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class Attempt(_message.Message):
     __slots__ = ("name", "number", "state", "lease", "grant_time", "start_time", "end_time", "failure", "resources")

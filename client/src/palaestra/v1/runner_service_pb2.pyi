@@ -1,4 +1,7 @@
+import datetime
+
 from google.api import field_behavior_pb2 as _field_behavior_pb2
+from google.protobuf import duration_pb2 as _duration_pb2
 from palaestra.v1 import episode_pb2 as _episode_pb2
 from palaestra.v1 import job_pb2 as _job_pb2
 from palaestra.v1 import rules_pb2 as _rules_pb2
@@ -34,7 +37,7 @@ class WatchAssignmentsResponse(_message.Message):
     def __init__(self, assignments: _Optional[_Iterable[_Union[Assignment, _Mapping]]] = ...) -> None: ...
 
 class Assignment(_message.Message):
-    __slots__ = ("attempt", "job", "lease", "lease_token", "endpoints", "cell", "policy", "checkpoint", "episode_count", "cancel_requested")
+    __slots__ = ("attempt", "job", "lease", "lease_token", "endpoints", "cell", "policy", "checkpoint", "episode_count", "cancel_requested", "stop_grace")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     JOB_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +48,7 @@ class Assignment(_message.Message):
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     EPISODE_COUNT_FIELD_NUMBER: _ClassVar[int]
     CANCEL_REQUESTED_FIELD_NUMBER: _ClassVar[int]
+    STOP_GRACE_FIELD_NUMBER: _ClassVar[int]
     attempt: str
     job: _job_pb2.Job
     lease: _venue_pb2.Lease
@@ -55,7 +59,8 @@ class Assignment(_message.Message):
     checkpoint: _job_pb2.Artifact
     episode_count: int
     cancel_requested: bool
-    def __init__(self, attempt: _Optional[str] = ..., job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., lease: _Optional[_Union[_venue_pb2.Lease, _Mapping]] = ..., lease_token: _Optional[str] = ..., endpoints: _Optional[_Iterable[_Union[UnitEndpoint, _Mapping]]] = ..., cell: _Optional[_Union[_venue_pb2.Cell, _Mapping]] = ..., policy: _Optional[_Union[_job_pb2.Artifact, _Mapping]] = ..., checkpoint: _Optional[_Union[_job_pb2.Artifact, _Mapping]] = ..., episode_count: _Optional[int] = ..., cancel_requested: bool = ...) -> None: ...
+    stop_grace: _duration_pb2.Duration
+    def __init__(self, attempt: _Optional[str] = ..., job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ..., lease: _Optional[_Union[_venue_pb2.Lease, _Mapping]] = ..., lease_token: _Optional[str] = ..., endpoints: _Optional[_Iterable[_Union[UnitEndpoint, _Mapping]]] = ..., cell: _Optional[_Union[_venue_pb2.Cell, _Mapping]] = ..., policy: _Optional[_Union[_job_pb2.Artifact, _Mapping]] = ..., checkpoint: _Optional[_Union[_job_pb2.Artifact, _Mapping]] = ..., episode_count: _Optional[int] = ..., cancel_requested: bool = ..., stop_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class UnitEndpoint(_message.Message):
     __slots__ = ("unit", "address", "epoch", "robot_model", "serial", "maker")

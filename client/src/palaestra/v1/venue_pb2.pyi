@@ -3,6 +3,7 @@ import datetime
 from google.api import field_behavior_pb2 as _field_behavior_pb2
 from google.api import resource_pb2 as _resource_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from palaestra.v1 import body_pb2 as _body_pb2
 from palaestra.v1 import claim_pb2 as _claim_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -28,6 +29,9 @@ class UnitHealth(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     UNIT_HEALTH_GOOD: _ClassVar[UnitHealth]
     UNIT_HEALTH_UNKNOWN: _ClassVar[UnitHealth]
     UNIT_HEALTH_BAD: _ClassVar[UnitHealth]
+    UNIT_HEALTH_SUSPECT: _ClassVar[UnitHealth]
+    UNIT_HEALTH_MAINTENANCE: _ClassVar[UnitHealth]
+    UNIT_HEALTH_RETIRED: _ClassVar[UnitHealth]
 
 class LeaseState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -48,6 +52,9 @@ UNIT_HEALTH_UNSPECIFIED: UnitHealth
 UNIT_HEALTH_GOOD: UnitHealth
 UNIT_HEALTH_UNKNOWN: UnitHealth
 UNIT_HEALTH_BAD: UnitHealth
+UNIT_HEALTH_SUSPECT: UnitHealth
+UNIT_HEALTH_MAINTENANCE: UnitHealth
+UNIT_HEALTH_RETIRED: UnitHealth
 LEASE_STATE_UNSPECIFIED: LeaseState
 LEASE_STATE_OFFERED: LeaseState
 LEASE_STATE_ACTIVE: LeaseState
@@ -95,7 +102,7 @@ class FloorPose(_message.Message):
     def __init__(self, x_m: _Optional[float] = ..., y_m: _Optional[float] = ..., yaw_rad: _Optional[float] = ...) -> None: ...
 
 class Unit(_message.Message):
-    __slots__ = ("name", "serial", "robot_model", "robot_class", "maker", "labels", "joint_count", "pose", "state", "health", "fault", "epoch", "lease", "battery", "seen_time", "etag", "emulated")
+    __slots__ = ("name", "serial", "robot_model", "robot_class", "maker", "labels", "joint_count", "pose", "state", "health", "fault", "epoch", "lease", "battery", "seen_time", "etag", "emulated", "body_state")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -120,6 +127,7 @@ class Unit(_message.Message):
     SEEN_TIME_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     EMULATED_FIELD_NUMBER: _ClassVar[int]
+    BODY_STATE_FIELD_NUMBER: _ClassVar[int]
     name: str
     serial: str
     robot_model: str
@@ -137,7 +145,8 @@ class Unit(_message.Message):
     seen_time: _timestamp_pb2.Timestamp
     etag: str
     emulated: bool
-    def __init__(self, name: _Optional[str] = ..., serial: _Optional[str] = ..., robot_model: _Optional[str] = ..., robot_class: _Optional[str] = ..., maker: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., joint_count: _Optional[int] = ..., pose: _Optional[_Union[FloorPose, _Mapping]] = ..., state: _Optional[_Union[UnitState, str]] = ..., health: _Optional[_Union[UnitHealth, str]] = ..., fault: _Optional[str] = ..., epoch: _Optional[int] = ..., lease: _Optional[str] = ..., battery: _Optional[float] = ..., seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., emulated: bool = ...) -> None: ...
+    body_state: _body_pb2.BodyState
+    def __init__(self, name: _Optional[str] = ..., serial: _Optional[str] = ..., robot_model: _Optional[str] = ..., robot_class: _Optional[str] = ..., maker: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., joint_count: _Optional[int] = ..., pose: _Optional[_Union[FloorPose, _Mapping]] = ..., state: _Optional[_Union[UnitState, str]] = ..., health: _Optional[_Union[UnitHealth, str]] = ..., fault: _Optional[str] = ..., epoch: _Optional[int] = ..., lease: _Optional[str] = ..., battery: _Optional[float] = ..., seen_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., emulated: bool = ..., body_state: _Optional[_Union[_body_pb2.BodyState, _Mapping]] = ...) -> None: ...
 
 class Cell(_message.Message):
     __slots__ = ("name", "display_name", "scenario", "sector", "level", "pose", "width_m", "depth_m", "occupied", "lease")

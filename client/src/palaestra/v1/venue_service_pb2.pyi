@@ -4,6 +4,7 @@ from google.api import field_behavior_pb2 as _field_behavior_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from palaestra.v1 import event_pb2 as _event_pb2
 from palaestra.v1 import rules_pb2 as _rules_pb2
+from palaestra.v1 import usage_pb2 as _usage_pb2
 from palaestra.v1 import venue_pb2 as _venue_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -132,18 +133,22 @@ class GetLeaseRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class ListUsageRequest(_message.Message):
-    __slots__ = ("parent",)
+    __slots__ = ("parent", "month")
     PARENT_FIELD_NUMBER: _ClassVar[int]
+    MONTH_FIELD_NUMBER: _ClassVar[int]
     parent: str
-    def __init__(self, parent: _Optional[str] = ...) -> None: ...
+    month: str
+    def __init__(self, parent: _Optional[str] = ..., month: _Optional[str] = ...) -> None: ...
 
 class ListUsageResponse(_message.Message):
-    __slots__ = ("usage", "total")
+    __slots__ = ("usage", "total", "months")
     USAGE_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
+    MONTHS_FIELD_NUMBER: _ClassVar[int]
     usage: _containers.RepeatedCompositeFieldContainer[VendorUsage]
     total: VendorUsage
-    def __init__(self, usage: _Optional[_Iterable[_Union[VendorUsage, _Mapping]]] = ..., total: _Optional[_Union[VendorUsage, _Mapping]] = ...) -> None: ...
+    months: _containers.RepeatedCompositeFieldContainer[_usage_pb2.MonthlyUsage]
+    def __init__(self, usage: _Optional[_Iterable[_Union[VendorUsage, _Mapping]]] = ..., total: _Optional[_Union[VendorUsage, _Mapping]] = ..., months: _Optional[_Iterable[_Union[_usage_pb2.MonthlyUsage, _Mapping]]] = ...) -> None: ...
 
 class VendorUsage(_message.Message):
     __slots__ = ("vendor", "unit_s", "sim_slot_s", "cell_s", "episodes", "jobs", "dominant_share")

@@ -1,0 +1,1 @@
+"""How fairly a venue was shared, computed from what its leases were."""

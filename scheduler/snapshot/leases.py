@@ -1,0 +1,67 @@
+"""What runs, as far as preemption must know."""
+
+import sqlite3
+
+from scheduler.state import Config, Lease
+
+
+def leases(db: sqlite3.Connection) -> tuple[Lease, ...]:
+    """Return all leases that still hold something, with those that are ending."""
+    units: dict[int, list[str]] = {}
+    for lease_id, unit in db.execute("SELECT lease_id, unit FROM lease_unit WHERE free_ns IS NULL ORDER BY unit"):
+        units.setdefault(lease_id, []).append(unit)
+    slots = dict(db.execute("SELECT lease_id, count(*) FROM lease_slot WHERE free_ns IS NULL GROUP BY 1").fetchall())
+    cells = dict(db.execute("SELECT lease_id, cell FROM lease_cell WHERE free_ns IS NULL").fetchall())
+    rows = db.execute(
+        """
+        SELECT l.id, l.job_id, l.leaf, l.grant_ns, l.end_by_ns, l.seats, l.chargers, j.priority,
+          coalesce(a.safe_ns, l.grant_ns) AS safe_ns,
+          l.state IN (3, 5) OR a.cancel_ns IS NOT NULL OR a.preempt_ns IS NOT NULL AS ending,
+          coalesce((SELECT r.uid FROM reservation_job rj JOIN reservation r ON r.id = rj.reservation_id
+            WHERE rj.job_id = l.job_id), '') AS booking
+        FROM lease l JOIN job j ON j.id = l.job_id JOIN attempt a ON a.job_id = l.job_id AND a.number = l.attempt
+        WHERE l.state IN (1, 2, 3, 5)
+        """
+    )
+    return tuple(
+        Lease(
+            lease=row["id"],
+            job=row["job_id"],
+            vendor=row["leaf"],
+            start_ns=row["grant_ns"],
+            end_ns=row["end_by_ns"],
+            units=tuple(units.get(row["id"], ())),
+            slots=slots.get(row["id"], 0),
+            cell=cells.get(row["id"]),
+            seats=row["seats"],
+            chargers=row["chargers"],
+            priority=row["priority"],
+            safe_ns=row["safe_ns"],
+            booking=row["booking"],
+            ending=bool(row["ending"]),
+        )
+        for row in rows
+    )
+
+
+def preempted_ns(db: sqlite3.Connection) -> int:
+    """Return when a lease was last asked to make room, 0 if never."""
+    found: int = db.execute("SELECT coalesce(max(preempt_ns), 0) FROM attempt WHERE preempt_ns IS NOT NULL").fetchone()[
+        0
+    ]
+    return found
+
+
+def may_preempt(db: sqlite3.Connection, config: Config) -> bool:
+    """Return whether deciding may be worth its while though nothing is free: somebody holds a guarantee,
+    or a reservation whose time it is.
+    """
+    if not config.preempt:
+        return False
+    found = db.execute(
+        """
+        SELECT EXISTS (SELECT 1 FROM party WHERE guarantee_units > 0 OR guarantee_slots > 0 OR guarantee_cells > 0)
+          OR EXISTS (SELECT 1 FROM reservation WHERE state = 2)
+        """
+    ).fetchone()
+    return bool(found[0])

@@ -1,0 +1,1 @@
+"""The slow loop for unlike speeds: measured throughput becomes target shares, which deciding uses as weights."""
