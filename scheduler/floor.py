@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from scheduler.line import NEVER_NS
 from scheduler.matching import Part, cell_matches, matches
-from scheduler.option import CHARGERS, SEATS, SLOTS, Option, option
+from scheduler.option import CHARGERS, SEATS, SLOTS, Option
 from scheduler.state import Cell, Claim, Closure, Placement, SimSlot, Unit, Unnamed
 
 
@@ -199,28 +199,26 @@ class Floor:
         if claim.chargers:
             others.append(Part((CHARGERS,), claim.chargers))
         growth = tuple(max(0, request.count_max - request.count) for request in claim.units)
-        bare = Option(
-            (),
-            len(claim.units),
-            int(claim.duration_s * 1e9),
-            place,
-            growth if any(growth) else (),
-            token_of=self._token_of if claim.cell is not None and self._token_of else None,
-            amounts=(sum(r.count for r in claim.units), claim.sim_slots, int(claim.cell is not None)),
-        )
 
         def with_kinds(chosen: Sequence[tuple[int, ...]], zone_of: dict[int, str] | None = None) -> Option:
             units = [Part(fit, request.count) for fit, request in zip(chosen, claim.units, strict=True)]
-            return option(_with(bare, (*units, *others), zone_of))
+            return Option(
+                (*units, *others),
+                len(claim.units),
+                int(claim.duration_s * 1e9),
+                place,
+                growth if any(growth) else (),
+                zone_of,
+                zone_of is not None and claim.placement is Placement.GROUPED,
+                self._token_of if claim.cell is not None and self._token_of else None,
+                (sum(request.count for request in claim.units), claim.sim_slots, int(claim.cell is not None)),
+            )
 
         if claim.placement is Placement.TOGETHER and claim.units:
             # No zone at all: an option that finds nothing.
             zones = sorted({self.zone_of(kind) for fit in kinds for kind in fit}) or [""]
             return [with_kinds([tuple(k for k in fit if self.zone_of(k) == zone) for fit in kinds]) for zone in zones]
-        if claim.placement is Placement.APART and claim.units:
-            return [with_kinds(kinds, {kind: self.zone_of(kind) for fit in kinds for kind in fit})]
-        if claim.placement is Placement.GROUPED and claim.units:
-            bare = replace(bare, grouped=True)
+        if claim.placement in (Placement.APART, Placement.GROUPED) and claim.units:
             return [with_kinds(kinds, {kind: self.zone_of(kind) for fit in kinds for kind in fit})]
         return [with_kinds(kinds)]
 
@@ -300,7 +298,3 @@ def _signature(unit: Unit, named: frozenset[str]) -> tuple[object, ...]:
         unit.end_effector, tuple(sorted(unit.sensors)), unit.firmware, tuple(sorted(unit.labels.items())),
         unit.unit if unit.unit in named else "",
     )  # fmt: skip
-
-
-def _with(bare: Option, parts: tuple[Part, ...], zone_of: dict[int, str] | None) -> Option:
-    return replace(bare, parts=parts, zone_of=zone_of)

@@ -1,7 +1,7 @@
 """A claim in counts by kind: one way to meet it, whole."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from scheduler.matching import Entry, Part, allocate
 
@@ -28,9 +28,23 @@ class Option:
     # Units, slots and cells, as quotas count them.
     amounts: tuple[int, int, int] = (0, 0, 0)
     # Where no part has a choice: what it takes, and how much of each kind that is.
-    entries: tuple[Entry, ...] | None = None
-    demand: tuple[tuple[int, int], ...] = ()
-    overlaps: bool = False
+    entries: tuple[Entry, ...] | None = field(init=False)
+    demand: tuple[tuple[int, int], ...] = field(init=False)
+    # Whether two parts could take of the same kind.
+    overlaps: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        kinds = [kind for part in self.parts for kind in part.kinds]
+        object.__setattr__(self, "overlaps", len(set(kinds)) < len(kinds))
+        entries = None
+        demand: dict[int, int] = {}
+        plain = len(kinds) == len(self.parts) and all(len(part.kinds) == 1 for part in self.parts)
+        if plain and self.zone_of is None and not (self.token_of and any(kind in self.token_of for kind in kinds)):
+            entries = tuple(Entry(place, part.kinds[0], part.amount) for place, part in enumerate(self.parts))
+            for part in self.parts:
+                demand[part.kinds[0]] = demand.get(part.kinds[0], 0) + part.amount
+        object.__setattr__(self, "entries", entries)
+        object.__setattr__(self, "demand", tuple(demand.items()))
 
     @property
     def plain(self) -> bool:
@@ -67,7 +81,7 @@ class Option:
         )
         more = sum(min(step, growth) for growth in self.growth)
         units, slots, cells = self.amounts
-        return option(replace(self, parts=parts, growth=(), amounts=(units + more, slots, cells)))
+        return replace(self, parts=parts, growth=(), amounts=(units + more, slots, cells))
 
     def reduced(self, held: Sequence[int]) -> "Option":
         """Return the option without what is held already, told by part."""
@@ -75,7 +89,7 @@ class Option:
             return self
         left = (*held, *[0] * len(self.parts))
         parts = tuple(Part(p.kinds, max(0, p.amount - had)) for p, had in zip(self.parts, left, strict=False))
-        return option(replace(self, parts=parts))
+        return replace(self, parts=parts)
 
     def _greedy(self, free: Callable[[int], int], order: Callable[[Part], Sequence[int]]) -> tuple[Entry, ...] | None:
         """Serve the parts one by one, those with the fewest choices first."""
@@ -152,31 +166,12 @@ class Option:
                 entries.append(Entry(place, kind, taken))
                 if not left:
                     break
-        rest = option(replace(self, parts=self.parts[self.unit_parts :], unit_parts=0, zone_of=None, grouped=False))
+        rest = replace(self, parts=self.parts[self.unit_parts :], unit_parts=0, zone_of=None, grouped=False)
         others = rest.within(free, order)
         if others is None:
             return None
         moved = [Entry(entry.part + self.unit_parts, entry.kind, entry.amount) for entry in others]
         return tuple(sorted([*entries, *moved]))
-
-
-def option(bare: Option) -> Option:
-    """Return the option with what follows from its parts filled in."""
-    seen: set[int] = set()
-    overlaps = False
-    for part in bare.parts:
-        overlaps = overlaps or not seen.isdisjoint(part.kinds)
-        seen.update(part.kinds)
-    plain = all(len(part.kinds) == 1 for part in bare.parts) and not (
-        bare.token_of and any(part.kinds[0] in bare.token_of for part in bare.parts)
-    )
-    if not plain or bare.zone_of is not None:
-        return replace(bare, overlaps=overlaps, entries=None, demand=())
-    demand: dict[int, int] = {}
-    for part in bare.parts:
-        demand[part.kinds[0]] = demand.get(part.kinds[0], 0) + part.amount
-    entries = tuple(Entry(place, part.kinds[0], part.amount) for place, part in enumerate(bare.parts))
-    return replace(bare, overlaps=overlaps, entries=entries, demand=tuple(demand.items()))
 
 
 def _settle(unit: int, wanted: Sequence[int], zones: Sequence[Sequence[str]], holder: dict[str, int]) -> bool:

@@ -16,6 +16,8 @@ Integers = npt.NDArray[np.int64]
 # More than any venue has: a row that stands for nothing is never feasible.
 IMPOSSIBLE = 1 << 40
 SPARE_ROWS = 256
+# Rows up to which numpy's own cost outweighs what it saves.
+FEW = 64
 # Demand is counted in thousandths, in whole numbers: sums must not depend on the order of the shapes.
 SCALE = 1000
 
@@ -26,7 +28,9 @@ class Outlook:
     def __init__(self, kinds: int) -> None:
         self.options: dict[int, tuple[Option, ...]] = {}
         self._kinds = kinds
+        # Shape and place of the option of each row, and how many of them still stand for something.
         self._places: list[tuple[int, int]] = []
+        self._live = 0
         self._rows_of: dict[int, range] = {}
         self._sets: Integers = np.zeros((SPARE_ROWS, 4), dtype=np.int64)
         self._amounts: Integers = np.zeros((SPARE_ROWS, 4), dtype=np.int64)
@@ -38,14 +42,15 @@ class Outlook:
     def add(self, shape: int, options: tuple[Option, ...]) -> None:
         """Add a shape."""
         self.options[shape] = options
+        self._live += len(options)
         self._append(shape, options)
 
     def remove(self, shape: int) -> None:
         """Forget a shape."""
         for row in self._rows_of.pop(shape):
             self._amounts[row] = IMPOSSIBLE
-        del self.options[shape]
-        if len(self._places) > 4 * len(self.options) + SPARE_ROWS and len(self._places) > 2 * self._live_rows():
+        self._live -= len(self.options.pop(shape))
+        if len(self._places) > 2 * self._live + SPARE_ROWS:
             self._places.clear()
             self._sets[:] = 0
             self._amounts[:] = 0
@@ -58,8 +63,8 @@ class Outlook:
         Each of the levels (until_ns, counts) holds for what ends by then and not by the one before.
         """
         used = len(self._places)
-        if not used:
-            return {}
+        if self._live <= FEW:
+            return self._feasible_one_by_one(now_ns, levels)
         counts = np.maximum(np.asarray([counts for _, counts in levels], dtype=np.int64), 0)
         available = counts @ self._full_matrix().T
         level = np.searchsorted([until_ns - now_ns for until_ns, _ in levels], self._durations_ns[:used])
@@ -69,6 +74,24 @@ class Outlook:
         for row in np.flatnonzero(fits).tolist():
             shape, place = self._places[row]
             found.setdefault(shape, []).append(self.options[shape][place])
+        return found
+
+    def _feasible_one_by_one(self, now_ns: int, levels: Sequence[tuple[int, Sequence[int]]]) -> dict[int, list[Option]]:
+        """Do the same without matrices: quicker where there is little to compare."""
+        found: dict[int, list[Option]] = {}
+        for shape, options in self.options.items():
+            for option in options:
+                end_ns = now_ns + option.duration_ns
+                counts = next((counts for until_ns, counts in levels if end_ns <= until_ns), levels[-1][1])
+                for kinds, amount in option.parts:
+                    if len(kinds) == 1:
+                        have = counts[kinds[0]]
+                    else:
+                        have = sum(count for kind in kinds if (count := counts[kind]) > 0)
+                    if have < amount or not kinds:
+                        break
+                else:
+                    found.setdefault(shape, []).append(option)
         return found
 
     def longing(self, shapes: Mapping[int, Shape]) -> list[int]:
@@ -107,9 +130,6 @@ class Outlook:
             grown[:have_rows, :have_width] = getattr(self, name)
             setattr(self, name, grown)
         self._durations_ns = np.resize(self._durations_ns, size[0])
-
-    def _live_rows(self) -> int:
-        return sum(map(len, self.options.values()))
 
     def _full_matrix(self) -> Integers:
         """Return the sets as rows of zeros and ones."""

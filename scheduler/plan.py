@@ -27,7 +27,7 @@ class Plan:
         self.now_ns = now_ns
         self.standing = standing
         self.floor = standing.floor
-        self.profile = Profile(self.floor, now_ns, standing.closed)
+        self.profile = Profile(self.floor, now_ns, standing.closed, self._cost)
         self.granted: set[int] = set()
         self.reservations: list[Reservation] = []
         self.preemptions: tuple[Preemption, ...] = ()
@@ -60,10 +60,12 @@ class Plan:
         """Return the shapes, with their options, that could start as far as counts alone tell."""
         outlook = self.standing.outlook
         self._feasible = outlook.feasible(self.now_ns, self.profile.levels())
-        if self._feasible and not self.profile.prefers:
-            longing = outlook.longing(self.standing.queue.shapes)
-            self.profile.prefer([n // max(1, have) for n, have in zip(longing, self.floor.capacity, strict=True)])
         return self._feasible
+
+    def _cost(self) -> Sequence[int]:
+        """Return, by kind, how much waiting jobs long for one of it: what many wait for is taken last."""
+        longing = self.standing.outlook.longing(self.standing.queue.shapes)
+        return [wanted // max(1, have) for wanted, have in zip(longing, self.floor.capacity, strict=True)]
 
     def options(self, shape: int) -> tuple[Option, ...]:
         """Return all options of a shape."""

@@ -4,7 +4,7 @@ Most kinds only become freer with time; for them the count of now is all that a 
 is made for a kind when something is planned of it, or when an earliest start is sought.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from scheduler.floor import Floor, available_ns
 from scheduler.line import NEVER_NS, Line
@@ -19,8 +19,12 @@ LEVELS = 4
 class Profile:
     """Free counts by kind from `now_ns` on. What it is told changes the profile alone, never the floor."""
 
-    def __init__(self, floor: Floor, now_ns: int, closed: Mapping[int, Sequence[tuple[int, int]]]) -> None:
-        """`closed`: when each kind is closed, (start_ns, end_ns) in order."""
+    def __init__(
+        self, floor: Floor, now_ns: int, closed: Mapping[int, Sequence[tuple[int, int]]],
+        cost: Callable[[], Sequence[int]],
+    ) -> None:  # fmt: skip
+        """`closed`: when each kind is closed, (start_ns, end_ns) in order. `cost`, by kind: of the kinds that a part
+        may choose from, those of the smallest cost are taken first; asked for once, if at all."""
         self.floor = floor
         self.now_ns = now_ns
         self.free = floor.counts()
@@ -39,13 +43,9 @@ class Profile:
                 if end_ns > now_ns:
                     self.free[kind] -= ALL_OF_IT
                     self._started.setdefault(kind, []).append((end_ns, ALL_OF_IT))
-        self._cost: Sequence[int] = ()
+        self._find_cost = cost
+        self._cost: Sequence[int] | None = None
         self._ordered: dict[tuple[int, ...], Sequence[int]] = {}
-
-    @property
-    def prefers(self) -> bool:
-        """Whether it has been told which kinds to take first."""
-        return bool(self._cost)
 
     def levels(self) -> list[tuple[int, list[int]]]:
         """Return free counts by kind for jobs of growing length: each (until_ns, counts) holds for those that end by
@@ -62,11 +62,6 @@ class Profile:
                     counts[kind] = min(counts[kind], self._line(kind).at(drop_ns))
             levels.append((drops_ns[place + 1] if place + 1 < len(drops_ns) else NEVER_NS, counts))
         return levels
-
-    def prefer(self, cost: Sequence[int]) -> None:
-        """Take, of the kinds that a part may choose from, those of the smallest cost first."""
-        self._cost = cost
-        self._ordered.clear()
 
     def start(self, option: Option) -> tuple[Entry, ...] | None:
         """Return what to take now, and keep for the option's duration, without delaying anything planned; or None."""
@@ -234,10 +229,12 @@ class Profile:
 
     def _order(self, part: Part) -> Sequence[int]:
         kinds = part.kinds
-        if len(kinds) < 2 or not self._cost:
+        if len(kinds) < 2:
             return kinds
         known = self._ordered.get(kinds)
         if known is None:
+            if self._cost is None:
+                self._cost = self._find_cost()
             known = self._ordered[kinds] = sorted(kinds, key=self._cost.__getitem__)
         return known
 

@@ -11,7 +11,7 @@ from heapq import heappop, heappush
 
 from scheduler.ground import HALF_LIFE_S, Ground
 from scheduler.replay.workload import SECOND_NS, Workload
-from scheduler.state import Config, Grant, Job
+from scheduler.state import Config, Grant, Job, Order
 
 PROGRESS_EVENTS = 2_000
 
@@ -50,7 +50,9 @@ def place(workload: Workload, config: Config, observer: Observer | None = None) 
     """Return when and where each job of the workload runs, in its order."""
     observer = observer or Observer()
     jobs = workload.jobs
-    ground = Ground(workload.ground, half_life_s=HALF_LIFE_S)
+    # Past use decides nothing where one vendor is alone, or where age alone counts.
+    shared = config.order is Order.FAIR and len({job.vendor for job in jobs}) > 1
+    ground = Ground(workload.ground, half_life_s=HALF_LIFE_S if shared else None)
     ends: list[tuple[float, int, int]] = []
     placed: dict[int, Placement] = {}
     submitted = ended = 0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scheduler.floor import Floor
 from scheduler.matching import Entry, Part, allocate, choose
-from scheduler.option import Option, option
+from scheduler.option import Option
 from scheduler.profile import Profile
 from scheduler.state import (
     ALL,
@@ -155,11 +155,11 @@ def pools(free: Sequence[int], ends: Sequence[tuple[int, int, int]]) -> Profile:
     """Return the profile from 0 on of a venue with three pools, given what is free and (end, pool, count) in use."""
     busy = [tuple((end, count) for end, kind, count in ends if kind == pool) for pool in range(3)]
     told = [Unnamed(free[pool] + sum(count for _, count in busy[pool]), busy[pool]) for pool in range(3)]
-    return Profile(Floor((), (), (), told[0], told[1], told[2], frozenset(), frozenset()), 0, {})
+    return Profile(Floor((), (), (), told[0], told[1], told[2], frozenset(), frozenset()), 0, {}, lambda: (0, 0, 0))
 
 
 def counted(parts: Sequence[Part], length: int) -> Option:
-    return option(Option(tuple(parts), 0, length))
+    return Option(tuple(parts), 0, length)
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(1, 9)), max_size=9), counts, st.integers(1, 60))
