@@ -18,6 +18,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from scheduler.state import Claim, Config, Decisions, State
 
 Encode = Callable[[Any], Any]
+_hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
 
 
 class BadBytes(Exception):
@@ -77,11 +78,6 @@ class _Claims:
                 self.rows.append(row)
             self._of_object[id(claim)] = found
         return found
-
-
-@cache
-def _hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind)
 
 
 def _dump(told: Any) -> bytes:
