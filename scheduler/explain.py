@@ -9,7 +9,7 @@ from scheduler.floor import available_ns
 from scheduler.matching import cell_matches, choose, matches
 from scheduler.queue import turn
 from scheduler.standing import Standing
-from scheduler.state import Cell, Claim, Closure, Config, Job, Placement, State, Unit, UnitRequest, Unnamed
+from scheduler.state import Claim, Closure, Config, Job, Placement, State, Unit, UnitRequest, Unnamed
 from scheduler.whatif import span, start_of
 
 
@@ -162,7 +162,8 @@ def _units(request: UnitRequest, claim: Claim, state: State) -> list[Reason]:
     fitting = [unit for unit in state.units if matches(request, unit)]
     idle = [unit for unit in fitting if unit.free and unit.usable]
     able = [unit for unit in idle if available_ns(unit, duration_ns) <= now_ns]
-    open_now = [unit for unit in able if not _closed(unit, None, state, now_ns + duration_ns)]
+    closing = _closing(state, now_ns + duration_ns)
+    open_now = [unit for unit in able if not any(closure.covers_unit(unit) for closure in closing)]
     if len(open_now) >= request.count:
         return []
     unusable = sum(not unit.usable for unit in fitting)
@@ -195,26 +196,15 @@ def _wider(request: UnitRequest, state: State) -> str:
     return f"free now in the same class: {', '.join(spare)}" if spare else "wait until a running lease ends"
 
 
-def _closed(unit: Unit | None, cell: Cell | None, state: State, end_ns: int) -> bool:
-    """Whether a closure begins before the end, or lasts now."""
-    return any(
-        closure.start_ns < end_ns and closure.end_ns > state.now_ns and _covers(closure, unit, cell)
-        for closure in state.closures
-    )
-
-
-def _covers(closure: Closure, unit: Unit | None, cell: Cell | None) -> bool:
-    if closure.venue:
-        return True
-    if unit is not None and (unit.unit in closure.units or (unit.zone != "" and unit.zone in closure.zones)):
-        return True
-    return cell is not None and (cell.cell in closure.cells or (cell.zone != "" and cell.zone in closure.zones))
+def _closing(state: State, end_ns: int) -> list[Closure]:
+    """Return the closures that last now or begin before the end."""
+    return [closure for closure in state.closures if closure.start_ns < end_ns and closure.end_ns > state.now_ns]
 
 
 def _until_closing(units: Iterable[Unit], state: State) -> str:
     """Tell how long a claim could be at most to end before the closures begin."""
     starts_ns = [
-        min((c.start_ns for c in state.closures if c.end_ns > state.now_ns and _covers(c, unit, None)), default=0)
+        min((c.start_ns for c in state.closures if c.end_ns > state.now_ns and c.covers_unit(unit)), default=0)
         for unit in units
     ]
     left_s = (max(starts_ns, default=0) - state.now_ns) // 1_000_000_000
@@ -254,8 +244,8 @@ def _cell(claim: Claim, state: State) -> list[Reason]:
     if all(cell.zone in busy_zones for cell in idle):
         message = f"{request.describe()}: {len(idle)} free, but in zones of which another cell is in use"
         return [Reason("ZONE", message, 1, len(fitting), 0, "wait until the other cell's lease ends")]
-    end_ns = state.now_ns + int(claim.duration_s * 1e9)
-    if all(cell.zone in busy_zones or _closed(None, cell, state, end_ns) for cell in idle):
+    closing = _closing(state, state.now_ns + int(claim.duration_s * 1e9))
+    if all(cell.zone in busy_zones or any(closure.covers_cell(cell) for closure in closing) for cell in idle):
         message = f"{request.describe()}: {len(idle)} free, but closed before it would end"
         return [Reason("CALENDAR", message, 1, len(fitting), 0, "ask for less time, or wait until it opens")]
     return []

@@ -181,10 +181,8 @@ class Floor:
         """Return the kinds that a closure takes away."""
         if closure.venue:
             return frozenset(range(len(self.free)))
-        names = [(self.kind_of, closure.units), (self._cell_kind_of, closure.cells)]
-        kinds = {kind_of[name] for kind_of, closed in names for name in closed if name in kind_of}
-        kinds |= {kind for kind, unit in self._unit_kinds.items() if unit.zone in closure.zones}
-        return frozenset(kinds | {kind for kind, cell in self._cell_kinds.items() if cell.zone in closure.zones})
+        kinds = {kind for kind, unit in self._unit_kinds.items() if closure.covers_unit(unit)}
+        return frozenset(kinds | {kind for kind, cell in self._cell_kinds.items() if closure.covers_cell(cell)})
 
     @property
     def size(self) -> tuple[int, int, int]:

@@ -47,14 +47,18 @@ def preemptions(
 
 def for_safety(standing: Standing, plan: Plan, now_ns: int) -> Iterable[Preemption]:
     """Yield the leases to end because what they hold is closed now, and nothing may run there."""
-    closed: set[int] = set()
-    for closure in standing.closures:
-        if closure.stop_running and closure.start_ns <= now_ns < closure.end_ns:
-            closed |= plan.floor.closed_kinds(closure)
-    if closed:
-        for lease in sorted(standing.leases.values(), key=lambda lease: lease.lease):
-            if not lease.ending and not closed.isdisjoint(_held_by(lease, plan)):
-                yield Preemption(lease.lease, Cause.SAFETY)
+    stopping = [c for c in standing.closures if c.stop_running and c.start_ns <= now_ns < c.end_ns]
+    if not stopping:
+        return
+    floor = plan.floor
+    for lease in sorted(standing.leases.values(), key=lambda lease: lease.lease):
+        units = [floor.units[unit] for unit in lease.units if unit in floor.units]
+        cells = [floor.cells[lease.cell]] if lease.cell is not None and lease.cell in floor.cells else []
+        if not lease.ending and any(
+            closure.venue or any(map(closure.covers_unit, units)) or any(map(closure.covers_cell, cells))
+            for closure in stopping
+        ):
+            yield Preemption(lease.lease, Cause.SAFETY)
 
 
 def guaranteed(standing: Standing, plan: Plan, turns: FairTurns, latest_ns: int) -> Iterable[tuple[Job, int, Option]]:

@@ -228,6 +228,14 @@ class Closure:
     # What runs there is ended too, for safety; otherwise it may run out.
     stop_running: bool = False
 
+    def covers_unit(self, unit: Unit) -> bool:
+        """Whether the unit may not run meanwhile."""
+        return self.venue or unit.unit in self.units or (unit.zone != "" and unit.zone in self.zones)
+
+    def covers_cell(self, cell: Cell) -> bool:
+        """Whether nothing may run in the cell meanwhile."""
+        return self.venue or cell.cell in self.cells or (cell.zone != "" and cell.zone in self.zones)
+
 
 @dataclass(frozen=True, slots=True)
 class Booking:

@@ -355,3 +355,17 @@ def test_only_idle_units_that_need_it_are_charged_and_only_as_many_as_there_are_
 
     assert all(units[name].wants_charge and units[name].free and name not in taken for name in decisions.charges)
     assert len(decisions.charges) + sum(grant.chargers for grant in decisions.grants) <= state.chargers.count
+
+
+def test_a_closure_for_safety_ends_what_runs_there_even_on_a_broken_unit_and_leaves_the_rest() -> None:
+    closed = Closure(NOW_NS - S, NOW_NS + S, zones=frozenset({"yard"}), stop_running=True)
+    units = (
+        Unit("u-1", "a", zone="yard", free=False, usable=False, end_ns=NOW_NS + S),
+        Unit("u-2", "a", zone="hall", free=False, end_ns=NOW_NS + S),
+    )
+    leases = tuple(Lease(n, n, "y", NOW_NS, NOW_NS + S, (f"u-{n}",)) for n in (1, 2))
+    state = State(NOW_NS, units, vendors=(Vendor("y", held_units=2, leases=2),), closures=(closed,), leases=leases)
+
+    assert [preemption.lease for preemption in made(state, CONFIG).preemptions] == [1]
+    whole = replace(state, closures=(replace(closed, venue=True),))
+    assert [preemption.lease for preemption in made(whole, CONFIG).preemptions] == [1, 2]
