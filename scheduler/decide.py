@@ -38,15 +38,19 @@ def decide(standing: Standing, now_ns: int, config: Config) -> Decisions:
 
     Every unit, slot and cell occurs in at most one grant. The standing is not changed.
     """
-    if not standing.runner_ready or not standing.queue:
-        return _without_jobs(standing, now_ns) if _else_to_do(standing) else Decisions()
-    return _Decision(standing, now_ns, config).made()
+    if not standing.queue and not _else_to_do(standing):
+        return Decisions()
+    return planned(standing, now_ns, config).decisions()
 
 
-def _without_jobs(standing: Standing, now_ns: int) -> Decisions:
+def planned(standing: Standing, now_ns: int, config: Config) -> Plan:
+    """Return what is decided, together with what it leaves of the time to come."""
+    if standing.runner_ready:
+        return _Decision(standing, now_ns, config).made()
     plan = Plan(standing, now_ns)
+    plan.book()
     plan.preemptions = tuple(for_safety(standing, plan, now_ns))
-    return plan.decisions()
+    return plan
 
 
 def _else_to_do(standing: Standing) -> bool:
@@ -72,7 +76,7 @@ class _Decision:
             else FairTurns(standing.accounts, self._queue, standing.floor.size, self._open)
         )
 
-    def made(self) -> Decisions:
+    def made(self) -> Plan:
         self._start_booked()
         self._hold_for_the_guaranteed()
         if self._hold_for_the_eldest():
@@ -82,7 +86,7 @@ class _Decision:
             if self._config.preempt
             else tuple(for_safety(self._standing, self._plan, self._now_ns))
         )
-        return self._plan.decisions()
+        return self._plan
 
     @property
     def _full(self) -> bool:

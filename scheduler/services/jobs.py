@@ -8,12 +8,10 @@ from palaestra.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 from scheduler import names, reading, resources, snapshot, waiting
 from scheduler.commands import ending, submitting
 from scheduler.core import Core
-from scheduler.decide import decide
 from scheduler.explain import explain
 from scheduler.guard import caller
 from scheduler.identity import Role
 from scheduler.lifecycle import JobState
-from scheduler.standing import Standing
 
 LOG_BLOCK = 500
 WATCH_POLL_S = 5.0
@@ -76,8 +74,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
             return response
         now_ns = core.clock.now_ns()
         state = snapshot.load(core.read, now_ns, runner_ready=bool(core.runners))
-        reserved = [reservation.job for reservation in decide(Standing.of(state), now_ns, core.config).reservations]
-        explanation = explain(snapshot.job_of(row), state, reserved)
+        explanation = explain(snapshot.job_of(row), state, core.config)
         # What keeps it from being looked at at all comes first.
         held = waiting.reasons(core.read, row)
         response.summary = held[0].message if held else explanation.summary
