@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from scheduler.estimate import Effort, Estimate, Ratios, always, estimate, factor, stretch
 from scheduler.explain import Explanation, explain
-from scheduler.state import Config, Job, State
+from scheduler.state import Claim, Config, Job, State
 from scheduler.whatif import Counterfactual, counterfactuals
 
 P50, P90 = 0.5, 0.9
@@ -29,9 +29,10 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """When a job will start. Waits in seconds from `now_ns`; `raw_` ones before they are stretched.
+    """When a job starts. Waits in seconds from `now_ns`; `raw_` ones before they are stretched.
 
-    `starts_now`: the next decision grants it; then the waits are zero.
+    `starts_now`: the next decision grants it; then the waits are zero. `planned_ns`: its start if everything, the jobs
+    before it too, takes as long as it asked for.
     """
 
     now_ns: int
@@ -53,10 +54,13 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Why a job waits, when it will start, and what would let it start earlier, soonest first."""
+    """Why a job waits, by when it will start, and what would let it start earlier, soonest first.
+
+    `expectation`: None if nobody looked ahead, or nobody can, because so many of its own come first.
+    """
 
     explanation: Explanation
-    expectation: Expectation
+    expectation: Expectation | None = None
     counterfactuals: tuple[Counterfactual, ...] = ()
 
 
@@ -100,9 +104,29 @@ def forecast(
     """Return everything that is told of a job of the state."""
     explanation = explain(job, state, config)
     expectation = expect(job, state, config, ratios, past, effort=effort, in_time=in_time)
+    if expectation.planned_ns is None:
+        expectation = replace(expectation, planned_ns=explanation.planned_start_ns)
     if expectation.starts_now or not in_time():
         return Forecast(explanation, expectation)
-    return Forecast(explanation, expectation, counterfactuals(job, state, config))
+    return Forecast(explanation, expectation, _sooner(job, state, config, expectation, effort, in_time))
+
+
+def _sooner(
+    job: Job, state: State, config: Config, present: Expectation, effort: Effort, in_time: Callable[[], bool]
+) -> tuple[Counterfactual, ...]:
+    """Return changes that help, each with its start as that of the job itself is found: with the jobs before it run."""
+    found = []
+    for one in counterfactuals(job, state, config):
+        changed = replace(state, jobs=tuple(_with_claim(other, job.job, one.claim) for other in state.jobs))
+        planned = estimate(changed, job.job, config, Ratios(), effort=replace(effort, futures=0), in_time=in_time)
+        start_ns = planned.planned_ns
+        if start_ns is not None and (present.planned_ns is None or start_ns < present.planned_ns):
+            found.append(replace(one, start_ns=start_ns))
+    return tuple(sorted(found, key=lambda one: one.start_ns))
+
+
+def _with_claim(other: Job, job: int, claim: Claim) -> Job:
+    return replace(other, claim=claim) if other.job == job else other
 
 
 def vendor_of(job: int, leaf: str) -> str:

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -69,8 +68,8 @@ class Foresight:
 
         asker: Who asks; one at a time of each. find: Returns the job, given a connection and the state that it reads.
         """
-        with self._place(asker):
-            return await asyncio.to_thread(self._forecast, find, self._runner_ready())
+        ready = self._runner_ready()
+        return await self._in_place(asker, lambda: self._forecast(find, ready))
 
     async def tell_some(self, run: Callable[[Command[bool]], Awaitable[bool]]) -> None:
         """Estimate the start of a newly waiting job every few seconds and note it, for ever; see `tell_one`."""
@@ -87,27 +86,28 @@ class Foresight:
     async def tell_one(self, run: Callable[[Command[bool]], Awaitable[bool]]) -> bool:
         """Estimate the start of one of the jobs submitted since the last time, and note it; say whether one was.
 
-        By chance, so that a vendor with many jobs does not stand for all of the sample less than for all of the queue.
-        The first time only looks how far the jobs have come.
+        Which one, chance says. The first time only looks how far the jobs have come.
         """
-        with self._place(""):
-            found = await asyncio.to_thread(self._sample, self._runner_ready())
+        ready = self._runner_ready()
+        found = await self._in_place("", lambda: self._sample(ready))
         if found is None:
             return False
         job_id, expected = found
         return await run(telling.tell(job_id, expected))
 
-    @contextmanager
-    def _place(self, asker: str) -> Iterator[None]:
+    async def _in_place(self, asker: str, look: Callable[[], T]) -> T:
+        """Look in a thread, if there is a place for it. Raises FORECAST_BUSY.
+
+        Who no longer waits for the answer keeps the place until the thread is done.
+        """
         if len(self._askers) >= AT_ONCE_MAX or asker in self._askers:
             raise PalaestraError(
                 "FORECAST_BUSY", "others look ahead just now; try again in a moment", retry_after_s=RETRY_AFTER_S
             )
         self._askers.append(asker)
-        try:
-            yield
-        finally:
-            self._askers.remove(asker)
+        looking = asyncio.get_running_loop().run_in_executor(None, look)
+        looking.add_done_callback(lambda _: self._askers.remove(asker))
+        return await asyncio.shield(looking)
 
     def _explain(self, find: Find, runner_ready: bool) -> Explanation:
         with self._reading() as db:
@@ -124,13 +124,16 @@ class Foresight:
         seen = snapshot.looked_at(job, state)
         state = with_job(state, job)
         if not seen:
-            return Forecast(explain(job, state, self._config), Expectation(state.now_ns))
+            return Forecast(explain(job, state, self._config))
         return forecast(job, state, self._config, ratios, waits, in_time=lambda: time.monotonic() < give_up_s)
 
     def _sample(self, runner_ready: bool) -> tuple[int, Expectation] | None:
         give_up_s = time.monotonic() + PATIENCE_S
         with self._reading() as db:
-            before, self._sampled_id = self._sampled_id, db.execute("SELECT coalesce(max(id), 0) FROM job").fetchone()[0]
+            before, self._sampled_id = (
+                self._sampled_id,
+                db.execute("SELECT coalesce(max(id), 0) FROM job").fetchone()[0],
+            )
             if before is None or not runner_ready:
                 return None
             row = db.execute(
@@ -147,9 +150,7 @@ class Foresight:
             ratios, waits = self._known(db, state.now_ns)
         if not any(waiting.job == job.job for waiting in state.jobs):
             return None
-        expected = expect(
-            job, state, self._config, ratios, waits, in_time=lambda: time.monotonic() < give_up_s
-        )
+        expected = expect(job, state, self._config, ratios, waits, in_time=lambda: time.monotonic() < give_up_s)
         return job.job, expected
 
     def _known(self, db: sqlite3.Connection, now_ns: int) -> tuple[Ratios, Past]:

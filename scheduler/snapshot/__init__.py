@@ -11,8 +11,8 @@ from scheduler.state import State
 
 __all__ = [
     "anything_free", "bookings", "cells", "chargers", "charging", "claim_of", "closures", "exclusive_zones",
-    "inventory", "job_as_if", "job_of", "jobs", "leases", "leaves", "load", "looked_at", "may_preempt", "seats", "slots", "stopping", "tree",
-    "units", "vendors",
+    "inventory", "job_as_if", "job_of", "jobs", "leases", "leaves", "load", "looked_at", "may_preempt", "seats",
+    "slots", "stopping", "tree", "units", "vendors",
 ]  # fmt: skip
 
 

@@ -83,7 +83,7 @@ def job_of(row: sqlite3.Row) -> Job:
 
 
 def looked_at(job: Job, state: State) -> bool:
-    """Whether deciding looks at a waiting job: not if so many of its vendor or project come first that it ends there."""
+    """Whether deciding looks at a waiting job: not if more of its vendor or project come first than it looks at."""
     return sum(turn(other) < turn(job) for other in state.jobs if other.vendor == job.vendor) < LOOK_AHEAD
 
 
