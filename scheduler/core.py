@@ -32,7 +32,6 @@ from scheduler.foresight import Foresight
 from scheduler.hub import Hub
 from scheduler.paging import Pager
 from scheduler.snapshot import past
-from scheduler.state import Config
 from scheduler.targets import loop as targets
 from scheduler.writer import Command, Transaction, Writer
 
@@ -80,7 +79,7 @@ class Core:
         self.hosts: dict[str, object] = {}
         # When each unit was last heard of.
         self.seen_ns: dict[str, int] = {}
-        self.config = Config(hold_after_s=settings.hold_after_s)
+        self.config = settings.deciding
         self._writer = Writer(
             db, now_ns=self.clock.now_ns, cycle=self._cycle, committed=self.hub.committed, broken=_broken
         )
@@ -176,6 +175,7 @@ class Core:
             lease_ttl_s=self.settings.lease_ttl_s,
             runner_ready=ready,
             preempt_grace_s=self.settings.preempt_grace_s,
+            decisions_kept=self.settings.decisions_kept,
         )(tx)
 
     def _last_sequence(self) -> int:

@@ -18,6 +18,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
+from math import isinf
 
 from scheduler.plan import Plan
 from scheduler.preempt import for_safety, guaranteed, preemptions
@@ -107,7 +108,7 @@ class _Decision:
 
         Otherwise what was preempted would take back at once, by its age, the room that it has just made.
         """
-        if not self._config.preempt or isinstance(self._turns, AgeTurns):
+        if not self._config.preempt or isinstance(self._turns, AgeTurns) or isinf(self._hold_after_ns):
             return
         latest_ns = self._now_ns - int(self._hold_after_ns)
         found = next(iter(guaranteed(self._standing, self._plan, self._turns, latest_ns)), None)

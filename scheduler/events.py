@@ -53,10 +53,10 @@ def slot_changed(tx: Transaction, slot_id: str, kind: str) -> None:
     tx.event(kind, body.name, event_pb2.Event(sim_slot=body), vendor=None, message="")
 
 
-def lease_changed(tx: Transaction, lease_id: int, kind: str) -> None:
+def lease_changed(tx: Transaction, lease_id: int, kind: str, message: str = "") -> None:
     row = tx.db.execute(f"{resources.LEASES} WHERE l.id = ?", (lease_id,)).fetchone()
     body = resources.lease(tx.db, row)
-    tx.event(kind, body.name, event_pb2.Event(lease=body), vendor=row["vendor"], message="")
+    tx.event(kind, body.name, event_pb2.Event(lease=body), vendor=row["vendor"], message=message)
 
 
 def episode_sealed(tx: Transaction, body: episode_pb2.Episode, vendor: str) -> None:

@@ -179,7 +179,9 @@ def _units(request: UnitRequest, claim: Claim, state: State) -> list[Reason]:
     if len(able) >= request.count:
         return [Reason("CALENDAR", message, *counts, _until_closing(able, state))]
     if len(idle) >= request.count:
-        longest_s = min((unit.good_for_s for unit in idle if unit.ready_ns <= now_ns), default=0.0)
+        # How long the count-th best of those that are rested could work.
+        able_s = sorted((unit.good_for_s for unit in idle if unit.ready_ns <= now_ns), reverse=True)
+        longest_s = able_s[request.count - 1] if len(able_s) >= request.count else 0.0
         shorter = f"for at most {span(float(int(longest_s)))} it could start now" if longest_s >= 1 else ""
         return [Reason("BODY", message, *counts, shorter or "wait until they are rested, charged or calibrated")]
     return [Reason("UNITS", message, *counts, fix)]

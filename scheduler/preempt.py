@@ -74,7 +74,11 @@ def guaranteed(standing: Standing, plan: Plan, turns: FairTurns, latest_ns: int)
     for _, job_id, shape in sorted(candidates):
         job = queue.jobs[job_id]
         for option in plan.options(shape):
-            if plan.profile.possible(option) and _inside_guarantee(accounts, turns, job.vendor, option.amounts):
+            if (
+                plan.profile.possible(option)
+                and turns.allowed(job.vendor, option.amounts)
+                and _inside_guarantee(accounts, turns, job.vendor, option.amounts)
+            ):
                 yield job, shape, option
                 break
 

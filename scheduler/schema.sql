@@ -157,7 +157,7 @@ CREATE TABLE log (
   text TEXT NOT NULL, PRIMARY KEY (job_id, line)
 ) STRICT, WITHOUT ROWID;
 
--- The latest decisions that granted something: on what they were made and what they were, as packed bytes, compressed.
+-- The latest decisions that granted something or made room for it: on what they were made and what they were, as packed bytes, compressed.
 CREATE TABLE decision (
   id INTEGER PRIMARY KEY AUTOINCREMENT, token TEXT NOT NULL, time_ns INTEGER NOT NULL,
   state BLOB NOT NULL, decisions BLOB NOT NULL

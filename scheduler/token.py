@@ -18,6 +18,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from scheduler.state import Claim, Config, Decisions, State
 
 Encode = Callable[[Any], Any]
+_hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
 
 
 class BadBytes(Exception):
@@ -63,13 +64,16 @@ class _Claims:
         self._places: dict[Claim, int] = {}
         # Many jobs share one object, and that is quicker to see than that two are equal.
         self._of_object: dict[int, int] = {}
+        self._encode: Encode | None = None
 
     def place(self, claim: Claim) -> int:
         found = self._of_object.get(id(claim))
         if found is None:
             found = self._places.get(claim)
             if found is None:
-                row = _encoder(Claim, self, root=True)(claim)
+                if self._encode is None:
+                    self._encode = _encoder(Claim, self, root=True)
+                row = self._encode(claim)
                 found = self._places[claim] = len(self.rows)
                 self.rows.append(row)
             self._of_object[id(claim)] = found
@@ -91,7 +95,7 @@ def _shape() -> str:
         if isinstance(kind, type) and issubclass(kind, Enum):
             seen[kind.__name__] = [repr(member.value) for member in kind]
         elif is_dataclass(kind) and kind.__name__ not in seen:  # type: ignore[union-attr]
-            hints = get_type_hints(kind)
+            hints = _hints(kind)
             names = [(field.name, hints[field.name], field.default) for field in fields(kind)]
             seen[kind.__name__] = [  # type: ignore[union-attr]
                 f"{name}:{hint!r}={'' if default is MISSING else repr(default)}" for name, hint, default in names
@@ -109,7 +113,7 @@ def _encoder(kind: Any, claims: _Claims, *, root: bool = False) -> Encode:
     if kind is Claim and not root:
         return claims.place
     if is_dataclass(kind):
-        hints = get_type_hints(kind)
+        hints = _hints(kind)
         names = [field.name for field in fields(kind)]
         get = attrgetter(*names)
         # Most fields are JSON's own types: only the others are touched one by one.
@@ -153,7 +157,7 @@ def _decoder(kind: Any, claims: list[Claim], *, root: bool = False) -> Encode:
     if kind is Claim and not root:
         return claims.__getitem__
     if is_dataclass(kind):
-        hints = get_type_hints(kind)
+        hints = _hints(kind)
         decoders = [_decoder(hints[field.name], claims) for field in fields(kind)]
         make: Any = kind
         return lambda row: make(*(decode(part) for decode, part in zip(decoders, row, strict=True)))

@@ -4,7 +4,7 @@ import json
 
 from palaestra import ids
 from scheduler import events, snapshot
-from scheduler.commands import bodies, preempting, telling
+from scheduler.commands import bodies, preempting, recording, telling
 from scheduler.decide import decide
 from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_job
 from scheduler.standing import Standing
@@ -13,11 +13,17 @@ from scheduler.writer import Command, Transaction
 
 
 def cycle(
-    config: Config, *, lease_ttl_s: float, runner_ready: bool, preempt_grace_s: float = preempting.GRACE_S
+    config: Config,
+    *,
+    lease_ttl_s: float,
+    runner_ready: bool,
+    preempt_grace_s: float = preempting.GRACE_S,
+    decisions_kept: int = recording.KEPT,
 ) -> Command[None]:
     """Return the command that grants every claim which can be granted now, and asks leases to end where that is due.
 
-    preempt_grace_s: Time [s] that those have to end in good order.
+    preempt_grace_s: Time [s] that those have to end in good order. decisions_kept: So many are kept with what they were
+    made on, and told by their tokens in the events of what they brought about; 0: none.
     """
 
     def command(tx: Transaction) -> None:
@@ -31,10 +37,13 @@ def cycle(
         state = snapshot.load(tx.db, tx.now_ns, runner_ready=runner_ready)
         claims = {job.job: job.claim for job in state.jobs}
         decisions = decide(Standing.of(state), tx.now_ns, config)
+        token = ""
+        if decisions_kept and (decisions.grants or decisions.preemptions):
+            token = recording.record(tx, state, config, decisions, decisions_kept)
         for decided in decisions.grants:
-            grant(tx, decided, _chosen(claims[decided.job], decided).duration_s, lease_ttl_s)
+            grant(tx, decided, _chosen(claims[decided.job], decided).duration_s, lease_ttl_s, token)
         for preemption in decisions.preemptions:
-            preempting.preempt(preemption, preempt_grace_s)(tx)
+            preempting.preempt(preemption, preempt_grace_s, token)(tx)
         for unit in decisions.charges:
             bodies.charge(tx, unit)
 
@@ -46,8 +55,8 @@ def _chosen(claim: Claim, grant: Grant) -> Claim:
     return claim.alternatives[grant.alternative - 1] if grant.alternative else claim
 
 
-def grant(tx: Transaction, grant: Grant, duration_s: float, lease_ttl_s: float) -> None:
-    """Write down what a waiting job is granted: lease, attempt, a new epoch for each unit."""
+def grant(tx: Transaction, grant: Grant, duration_s: float, lease_ttl_s: float, token: str = "") -> None:
+    """Write down what a waiting job is granted: lease, attempt, a new epoch for each unit. token: Of the decision."""
     db, now_ns = tx.db, tx.now_ns
     job = db.execute("SELECT * FROM job WHERE id = ?", (grant.job,)).fetchone()
     number = job["attempt_count"] + 1
@@ -84,7 +93,7 @@ def grant(tx: Transaction, grant: Grant, duration_s: float, lease_ttl_s: float) 
         (advance_job(JobState(job["state"]), Step.GRANT), number, now_ns, grant.job),
     )
     telling.started(tx, grant.job)
-    events.lease_changed(tx, lease_id, "lease.granted")
+    events.lease_changed(tx, lease_id, "lease.granted", recording.words(token).removeprefix("; "))
     events.job_changed(tx, grant.job, "job.granted", f"granted {', '.join(held)}")
     for unit in grant.units:
         events.unit_changed(tx, unit, "unit.leased", "")

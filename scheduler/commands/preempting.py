@@ -6,6 +6,7 @@ checkpoint, and its vendor gets back what it used since then (`commands.accounti
 """
 
 from scheduler import events
+from scheduler.commands import recording
 from scheduler.commands.ending import end_attempt, made_room
 from scheduler.lifecycle import AttemptState, Step
 from scheduler.state import Cause, Preemption
@@ -20,10 +21,10 @@ WHY = {
 }
 
 
-def preempt(preemption: Preemption, grace_s: float) -> Command[bool]:
+def preempt(preemption: Preemption, grace_s: float, token: str = "") -> Command[bool]:
     """Return the command that asks a lease to end within `grace_s` [s]; it answers whether it was asked now.
 
-    What has ended, or is asked to end already, is left alone.
+    What has ended, or is asked to end already, is left alone. token: Of the decision, as far as it is kept.
     """
 
     def command(tx: Transaction) -> bool:
@@ -42,7 +43,7 @@ def preempt(preemption: Preemption, grace_s: float) -> Command[bool]:
             "UPDATE attempt SET preempt_ns = ?, stop_by_ns = ? WHERE job_id = ? AND number = ?",
             (tx.now_ns, stop_by_ns, *key),
         )
-        message = f"asked to make room {WHY[preemption.cause]}, within {grace_s:g} s"
+        message = f"asked to make room {WHY[preemption.cause]}, within {grace_s:g} s{recording.words(token)}"
         events.job_changed(tx, attempt["job_id"], "job.preempted", message)
         if attempt["state"] == AttemptState.GRANTED:
             # Nobody has begun, so there is nothing to end in good order.

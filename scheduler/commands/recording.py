@@ -1,4 +1,4 @@
-"""Decisions kept so that they can be made again: the latest thousand that granted something."""
+"""Decisions kept so that they can be made again: the latest that granted something or made room for it."""
 
 import sqlite3
 import zlib
@@ -25,16 +25,26 @@ class Recorded:
     decisions: bytes
 
 
-def record(tx: Transaction, state: State, config: Config, decisions: Decisions) -> str:
-    """Keep a decision in the transaction that carries it out, and return its token. The oldest beyond KEPT goes."""
+def record(tx: Transaction, state: State, config: Config, decisions: Decisions, kept: int | None = None) -> str:
+    """Keep a decision in the transaction that carries it out, and return its token.
+
+    kept: How many are; the oldest beyond them go. None: KEPT.
+    """
     data = pack(state, config)
     token = token_of(data)
     tx.db.execute(
         "INSERT INTO decision (token, time_ns, state, decisions) VALUES (?, ?, ?, ?)",
         (token, tx.now_ns, zlib.compress(data, LEVEL), zlib.compress(pack_decisions(decisions), LEVEL)),
     )
-    tx.db.execute("DELETE FROM decision WHERE id <= (SELECT max(id) FROM decision) - ?", (KEPT,))
+    tx.db.execute(
+        "DELETE FROM decision WHERE id <= (SELECT max(id) FROM decision) - ?", (KEPT if kept is None else kept,)
+    )
     return token
+
+
+def words(token: str) -> str:
+    """Return what a message says of a decision's token, with enough digits to find it; nothing for none."""
+    return f"; decision {token[:16]}" if token else ""
 
 
 def find(db: sqlite3.Connection, token: str) -> Recorded | None:

@@ -14,6 +14,7 @@ def test_beats_report_an_order_as_done_for_as_long_as_it_is_listed(tmp_path: Pat
     """The report that got lost with a cut stream is made again, because the scheduler lists the order again."""
 
     async def act(here: Scene) -> None:
+        await eventually("heard of", lambda: bool(here.scheduler.beats))
         assert list(here.scheduler.beats[-1].orders_done) == []
         here.scheduler.order(A, protective_stop=up.ProtectiveStop())
         await eventually("reported", lambda: list(here.scheduler.beats[-1].orders_done) == [1])

@@ -75,8 +75,9 @@ def test_what_waits_for_others_is_not_looked_at(tmp_path: Path) -> None:
             row["detail"]
             for row in site.rows(
                 """
-                EXPLAIN QUERY PLAN SELECT id FROM job WHERE vendor = 'acme' AND state = 1 AND open_after = 0
-                  AND open_gates = 0 AND not_before_ns <= 5 ORDER BY priority DESC, deadline_ns, id LIMIT 256
+                EXPLAIN QUERY PLAN SELECT id FROM job WHERE vendor = 'acme' AND leaf = 'acme' AND state = 1
+                  AND open_after = 0 AND open_gates = 0 AND not_before_ns <= 5
+                  ORDER BY priority DESC, deadline_ns, id LIMIT 256
                 """
             )
         )

@@ -8,10 +8,12 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from palaestra.v1 import body_pb2, fleet_service_pb2, job_pb2, venue_pb2
-from scheduler import resources, snapshot
+from scheduler import books, resources, snapshot
 from scheduler.commands import bodies, checking, tending
 from scheduler.configuration import BadConfiguration, settings_of
+from scheduler.fairness import history
 from scheduler.state import Closure, State, Unit
+from scheduler.targets import demand
 from tests.scheduler.site import VENUE, Site, job, play, refusal
 
 QUEUED, GRANTED = job_pb2.JOB_STATE_QUEUED, job_pb2.JOB_STATE_GRANTED
@@ -134,6 +136,14 @@ def test_checks_are_nobodys_business_but_the_operators(tmp_path: Path) -> None:
         assert "venue" not in {vendor.vendor for vendor in snapshot.vendors(site.core.read, site.clock.now_ns())}
         events = site.rows("SELECT vendor, kind FROM event WHERE kind LIKE 'job.%' OR kind LIKE 'lease.%'")
         assert {row["vendor"] for row in events} == {"venue"}, "a vendor reads only its own and those of nobody"
+        assert demand.problem(site.core.read, site.clock.now_ns()).tenants == {}
+        site.clock.pass_s(5.0)
+        now_ns = site.clock.now_ns()
+        assert books.month(site.core.read, books.month_of(now_ns), now_ns, None) == []
+        await site.passes_check("arm-1")
+        assert books.month(site.core.read, books.month_of(now_ns), now_ns, None) == []
+        assert site.rows("SELECT 1 FROM ledger") == site.rows("SELECT 1 FROM usage") == []
+        assert history.report(site.core.read, (0.0, 1e12), now_ns / 1e9).lines == ()
         check = job(check=job_pb2.CheckSpec())
         error = await refusal(site.submit(check))
         assert error.reason == "INVALID_FIELD"
