@@ -6,6 +6,7 @@ what is not known is None.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from scheduler.estimate import Effort, Estimate, Ratios, always, estimate, factor, stretch
 from scheduler.explain import Explanation, explain
@@ -17,6 +18,7 @@ P50, P90 = 0.5, 0.9
 FUTURES_MIN = 10
 # In a live venue an answer in a second is worth more than the last future.
 LIVE = Effort(futures=40, cycles_max=1_000)
+ESTIMATE_SHARE = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ def expect(
     in_time: Callable[[], bool] = always,
 ) -> Expectation:
     """Return when a job of the state will start. in_time: see `estimate`."""
+    if not in_time():
+        return Expectation(state.now_ns)
     found = estimate(state, job.job, config, ratios, effort=effort, whose=vendor_of, in_time=in_time)
     if found.planned_ns == state.now_ns:
         return Expectation(state.now_ns, True, state.now_ns, 0.0, 0.0, 0.0, 0.0)
@@ -89,6 +93,11 @@ def expect(
     p50_s = None if raw_p50_s is None else stretch(raw_p50_s, factor(past.p50, P50))
     p90_s = None if raw_p90_s is None else max(stretch(raw_p90_s, factor(past.p90, P90)), p50_s or 0.0)
     return Expectation(state.now_ns, False, found.planned_ns, p50_s, p90_s, raw_p50_s, raw_p90_s)
+
+
+def nothing() -> float:
+    """Say that no time is spent."""
+    return 0.0
 
 
 def forecast(
@@ -99,16 +108,28 @@ def forecast(
     past: Past,
     *,
     effort: Effort = LIVE,
-    in_time: Callable[[], bool] = always,
+    spent: Callable[[], float] = nothing,
 ) -> Forecast:
-    """Return everything that is told of a job of the state."""
+    """Return everything that is told of a job of the state.
+
+    spent: What share of the time is spent. Quantiles may take ESTIMATE_SHARE of it, changes the rest; where none is
+    left, less is told.
+    """
     explanation = explain(job, state, config)
-    expectation = expect(job, state, config, ratios, past, effort=effort, in_time=in_time)
+    enough = partial(_within, spent, ESTIMATE_SHARE)
+    expectation = expect(job, state, config, ratios, past, effort=effort, in_time=enough)
     if expectation.planned_ns is None:
-        expectation = replace(expectation, planned_ns=explanation.planned_start_ns)
+        # By one look instead of by what comes of all: nearer, if others come first.
+        planned_ns = explanation.planned_start_ns
+        expectation = replace(expectation, planned_ns=planned_ns, starts_now=planned_ns == state.now_ns)
+    in_time = partial(_within, spent, 1.0)
     if expectation.starts_now or not in_time():
         return Forecast(explanation, expectation)
     return Forecast(explanation, expectation, _sooner(job, state, config, expectation, effort, in_time))
+
+
+def _within(spent: Callable[[], float], share: float) -> bool:
+    return spent() < share
 
 
 def _sooner(
@@ -117,9 +138,14 @@ def _sooner(
     """Return changes that help, each with its start as that of the job itself is found: with the jobs before it run."""
     found = []
     for one in counterfactuals(job, state, config):
-        changed = replace(state, jobs=tuple(_with_claim(other, job.job, one.claim) for other in state.jobs))
-        planned = estimate(changed, job.job, config, Ratios(), effort=replace(effort, futures=0), in_time=in_time)
-        start_ns = planned.planned_ns
+        start_ns: int | None = state.now_ns
+        # A start at this moment is certain without that.
+        if one.start_ns > state.now_ns:
+            if not in_time():
+                continue
+            changed = replace(state, jobs=tuple(_with_claim(other, job.job, one.claim) for other in state.jobs))
+            planned = estimate(changed, job.job, config, Ratios(), effort=replace(effort, futures=0), in_time=in_time)
+            start_ns = planned.planned_ns
         if start_ns is not None and (present.planned_ns is None or start_ns < present.planned_ns):
             found.append(replace(one, start_ns=start_ns))
     return tuple(sorted(found, key=lambda one: one.start_ns))

@@ -1,7 +1,7 @@
 """Looks ahead on the live state, beside the event loop: for who asks, and for a sample of the jobs by itself.
 
 Each look reads the state once, on a connection and in a thread of its own. At most two run at a time, one of them for
-the same asker, so that nobody keeps the others from asking; and each gives up looking further after a second.
+the same asker, so that nobody keeps the others from asking; and each gives up looking further after two seconds.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 AT_ONCE_MAX = 2
 RETRY_AFTER_S = 1.0
-PATIENCE_S = 1.0
+PATIENCE_S = 2.0
 # How long the lengths of past leases stand for the present ones before they are read again.
 RATIOS_PERIOD_S = 60.0
 TELL_PERIOD_S = 5.0
@@ -116,7 +116,7 @@ class Foresight:
         return explain(job, with_job(state, job), self._config)
 
     def _forecast(self, find: Find, runner_ready: bool) -> Forecast:
-        give_up_s = time.monotonic() + PATIENCE_S
+        begun_s = time.monotonic()
         with self._reading() as db:
             state = snapshot.load(db, self._now_ns(), runner_ready=runner_ready)
             job = find(db, state)
@@ -125,7 +125,9 @@ class Foresight:
         state = with_job(state, job)
         if not seen:
             return Forecast(explain(job, state, self._config))
-        return forecast(job, state, self._config, ratios, waits, in_time=lambda: time.monotonic() < give_up_s)
+        return forecast(
+            job, state, self._config, ratios, waits, spent=lambda: (time.monotonic() - begun_s) / PATIENCE_S
+        )
 
     def _sample(self, runner_ready: bool) -> tuple[int, Expectation] | None:
         give_up_s = time.monotonic() + PATIENCE_S

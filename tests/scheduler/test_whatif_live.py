@@ -292,7 +292,7 @@ def test_two_look_ahead_at_a_time_and_one_of_each_vendor(tmp_path: Path, monkeyp
 
 
 def test_who_is_out_of_time_tells_what_it_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foresight, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(foresight, "PATIENCE_S", 1e-9)
 
     async def scene(site: Site) -> None:
         await site.connect()
