@@ -70,11 +70,11 @@ class Accounts:
         """
         known = self._ranks.get(name)
         if known is None:
-            known = self._ranks[name] = rank(self.vendors[name], self.holdings[name], totals)
+            known = self._ranks[name] = rank_of(self.vendors[name], self.holdings[name], totals)
         return known
 
 
-def rank(vendor: Vendor, held: Holding, totals: tuple[int, int, int]) -> tuple[int, float]:
+def rank_of(vendor: Vendor, held: Holding, totals: tuple[int, int, int]) -> tuple[int, float]:
     """Return an account's place among its brothers if it holds so much."""
     guarantee = vendor.guarantee
     below = held.units < guarantee.units or held.slots < guarantee.slots or held.cells < guarantee.cells

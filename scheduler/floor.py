@@ -107,8 +107,7 @@ class Floor:
     def hold(self, kind: int, name: str, end_ns: int | None) -> None:
         """Take a free name away until `end_ns`, a cell together with its exclusive zone."""
         names = self.free[kind]
-        # Names are given out from the front.
-        del names[0 if names[0][1] == name else bisect_left(names, (self._wear_h(kind, name), name))]
+        del names[bisect_left(names, (self._wear_h(kind, name), name))]
         self.busy[kind][name] = end_ns
         if kind in self.special:
             self.special[kind].pop(name, None)
@@ -130,9 +129,17 @@ class Floor:
         if token is not None and not any(self.busy[other] for other, its in self._token_of.items() if its == token):
             self.release(token, next(iter(self.busy[token])))
 
-    def hold_unit(self, name: str, end_ns: int | None) -> None:
-        """Take a unit away until `end_ns`."""
-        self.hold(self.kind_of[name], name, end_ns)
+    def hold_units(self, names: Iterable[str], end_ns: int | None) -> None:
+        """Take units away until `end_ns`."""
+        for name in names:
+            kind = self.kind_of[name]
+            free = self.free[kind]
+            if free[0][1] == name and kind not in self.special:
+                # Names are given out from the front.
+                del free[0]
+                self.busy[kind][name] = end_ns
+            else:
+                self.hold(kind, name, end_ns)
 
     def release_unit(self, name: str) -> None:
         """Give a unit back."""

@@ -171,7 +171,8 @@ class Plan:
         slots: list[str] = []
         cell: str | None = None
         count_of = {SLOTS: 0, SEATS: 0, CHARGERS: 0}
-        for entry in sorted(entries):
+        # Units are named in the order of the requests.
+        for entry in entries if option.plain else sorted(entries):
             if entry.part < option.unit_parts:
                 units += self._take_units(entry.kind, entry.amount, option.duration_ns, job.setup)
             elif entry.kind == SLOTS:

@@ -161,8 +161,9 @@ class Queue:
     def _change_head(self, vendor: str, shape: Shape, before: Key | None, after: Key | None) -> None:
         for heads, shortest in ((self.heads_of[vendor], False), (self.short_heads_of[vendor], True)):
             if before is not None:
+                first = heads[0][1] == shape.index
                 old = shorter_first(before, shape.duration_ns) if shortest else before
-                del heads[bisect_left(heads, (old, shape.index))]
+                del heads[0 if first else bisect_left(heads, (old, shape.index))]
             if after is not None:
                 insort(heads, (shorter_first(after, shape.duration_ns) if shortest else after, shape.index))
 

@@ -93,8 +93,7 @@ class Standing:
         """Let a waiting job hold what it was granted."""
         self.withdraw(grant.job)
         floor = self._floor
-        for unit in lease.units:
-            floor.hold_unit(unit, lease.end_ns)
+        floor.hold_units(lease.units, lease.end_ns)
         for slot in grant.slots:
             floor.hold(SLOTS, slot, lease.end_ns)
         if lease.cell is not None:

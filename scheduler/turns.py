@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import NamedTuple
 
-from scheduler.account import Accounts, Holding, rank
+from scheduler.account import Accounts, Holding, rank_of
 from scheduler.queue import Heads, Key, Queue, shorter_first
 
 Entry = tuple[int, float, int, int, str]
@@ -137,11 +137,16 @@ class FairTurns:
         while branch:
             present = branch[0]
             name = present[-1]
+            rank = self._rank(name)
+            if rank != present[:2]:
+                # It holds more by now: its job is looked up when its turn comes again.
+                heapreplace(branch, (*rank, -1, -1, name))
+                continue
             found = self._best(name, branches) if name in branches else self._head(name)
             if found is None:
                 heappop(branch)
                 continue
-            true = (*self._rank(name), found.create_ns, found.job, name)
+            true = (*rank, found.create_ns, found.job, name)
             if true == present:
                 return found
             heapreplace(branch, true)
@@ -153,7 +158,7 @@ class FairTurns:
         held = self._holdings.get(name)
         if held is None:
             return self._accounts.rank(name, self._totals)
-        return rank(self._accounts.vendors[name], held, self._totals)
+        return rank_of(self._accounts.vendors[name], held, self._totals)
 
     def _head(self, vendor: str) -> Turn | None:
         """Return the vendor's first job of a shape that is looked at."""
