@@ -106,7 +106,14 @@ class Foresight:
             )
         self._askers.append(asker)
         looking = asyncio.get_running_loop().run_in_executor(None, look)
-        looking.add_done_callback(lambda _: self._askers.remove(asker))
+
+        def leave(done: asyncio.Future[T]) -> None:
+            self._askers.remove(asker)
+            # Else an error that nobody waits for any more would be logged as forgotten.
+            if not done.cancelled():
+                done.exception()
+
+        looking.add_done_callback(leave)
         return await asyncio.shield(looking)
 
     def _explain(self, find: Find, runner_ready: bool) -> Explanation:
@@ -132,10 +139,8 @@ class Foresight:
     def _sample(self, runner_ready: bool) -> tuple[int, Expectation] | None:
         give_up_s = time.monotonic() + PATIENCE_S
         with self._reading() as db:
-            before, self._sampled_id = (
-                self._sampled_id,
-                db.execute("SELECT coalesce(max(id), 0) FROM job").fetchone()[0],
-            )
+            before = self._sampled_id
+            self._sampled_id = db.execute("SELECT coalesce(max(id), 0) FROM job").fetchone()[0]
             if before is None or not runner_ready:
                 return None
             row = db.execute(

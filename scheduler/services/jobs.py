@@ -72,6 +72,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         core = self._core
         row = reading.find(core.read, "job", caller(), request.name)
         response = job_service_pb2.ExplainJobResponse(state=row["state"])
+        told = None
         if row["state"] == JobState.QUEUED:
             # What keeps it from being looked at at all comes first; then nobody knows its start.
             held = waiting.reasons(core.read, row)
@@ -80,7 +81,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
             except _Gone:
                 row = reading.find(core.read, "job", caller(), request.name)
                 response.state = row["state"]
-        if row["state"] != JobState.QUEUED:
+        if told is None:
             response.summary = _summary(resources.job(core.read, row))
             return response
         explanation = told.explanation

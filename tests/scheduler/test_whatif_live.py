@@ -1,6 +1,7 @@
 """Expected starts and what-if on the live state, through the whole server and in a site whose time the test moves."""
 
 import asyncio
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ from scheduler.forecast import Expectation
 from scheduler.guard import _caller
 from scheduler.identity import Identity, Role
 from scheduler.services.jobs import JobService
+from scheduler.snapshot import past
 from tests.scheduler.site import PATIENCE_S, LiveServer, Site, error_of, job, play, refusal
 
 ACME = Identity(Role.VENDOR, "acme")
@@ -90,6 +92,22 @@ def test_past_leases_that_ended_early_bring_the_expected_start_forward(tmp_path:
         wait_s = (start.p90_time.ToNanoseconds() - site.clock.now_ns()) / 1e9
         assert 50 <= wait_s <= 75
         assert start.planned_time.ToNanoseconds() == lease_end_ns(site)
+
+    play(tmp_path, scene)
+
+
+def test_lengths_of_what_had_to_make_room_are_not_learnt_from(tmp_path: Path) -> None:
+    async def scene(site: Site) -> None:
+        await site.connect()
+        for _ in range(20):
+            short = await site.submit(job(3), "rival")
+            await site.settle()
+            await run_to_end(site, short, 60.0)
+        drawn = past.ratios(site.core.read).draw("rival", 0.0, random.Random(0))
+        assert drawn == pytest.approx(0.1)
+        await site.run(lambda tx: tx.db.execute("UPDATE attempt SET preempt_ns = 1 WHERE job_id = 1"))
+
+        assert past.ratios(site.core.read).draw("rival", 0.0, random.Random(0)) == 1.0
 
     play(tmp_path, scene)
 
