@@ -14,6 +14,8 @@ from palaestra.v1 import (
     calendar_service_pb2,
     episode_pb2,
     episode_service_pb2,
+    estimate_pb2,
+    estimate_service_pb2,
     fleet_service_pb2,
     job_array_pb2,
     job_array_service_pb2,
@@ -58,6 +60,7 @@ _J = job_service_pb2
 _A = job_array_service_pb2
 _E = episode_service_pb2
 _C = calendar_service_pb2
+_S = estimate_service_pb2
 _R = reservation_service_pb2
 _VENUE = {"parent": "venues/-"}
 _VENDOR = {"parent": "vendors/{vendor}"}
@@ -97,12 +100,16 @@ BINDINGS: tuple[Binding, ...] = (
             "The caller's leases; operators see all"),
     Binding("GET", "/v1/usage", "VenueService.ListUsage", _V.ListUsageRequest, _V.ListUsageResponse,
             "What the caller and all together have used; operators see every vendor"),
+    Binding("GET", "/v1/estimates", "EstimateService.GetEstimateCalibration", _S.GetEstimateCalibrationRequest,
+            estimate_pb2.EstimateCalibration, "How well the starts that were told have held", _VENUE),
     Binding("GET", "/v1/vendors/{vendor}/jobs", "JobService.ListJobs", _J.ListJobsRequest, _J.ListJobsResponse,
             "Jobs, newest first; vendor `-` for operators", _VENDOR),
     Binding("POST", "/v1/vendors/{vendor}/jobs", "JobService.SubmitJob", _J.SubmitJobRequest, job_pb2.Job,
             "Submit a job; durable when answered", _VENDOR, "job", _KEY),
     Binding("POST", "/v1/vendors/{vendor}/jobs:batchSubmit", "JobService.BatchSubmitJobs", _J.BatchSubmitJobsRequest,
             _J.BatchSubmitJobsResponse, "Submit up to 1,000 jobs in one transaction", _VENDOR, "*"),
+    Binding("POST", "/v1/vendors/{vendor}/jobs:whatIf", "JobService.WhatIf", _J.WhatIfRequest, _J.WhatIfResponse,
+            "When a job would start if it were submitted now, and what would help", _VENDOR, "job"),
     Binding("POST", "/v1/vendors/{vendor}/jobs/{job}:cancel", "JobService.CancelJob", _J.CancelJobRequest, job_pb2.Job,
             "Ask for the end of a job", _JOB, headers=_IF_MATCH | _KEY),
     Binding("GET", "/v1/vendors/{vendor}/jobs/{job}:explain", "JobService.ExplainJob", _J.ExplainJobRequest,

@@ -13,6 +13,7 @@ from palaestra.errors import PalaestraError, Unreachable, from_rpc
 from palaestra.v1 import (
     calendar_service_pb2_grpc,
     episode_service_pb2_grpc,
+    estimate_service_pb2_grpc,
     fleet_service_pb2_grpc,
     job_array_service_pb2_grpc,
     job_service_pb2_grpc,
@@ -52,6 +53,7 @@ class Upstream:
             "FleetService": stub(fleet_service_pb2_grpc.FleetServiceStub),
             "JobArrayService": stub(job_array_service_pb2_grpc.JobArrayServiceStub),
             "EpisodeService": stub(episode_service_pb2_grpc.EpisodeServiceStub),
+            "EstimateService": stub(estimate_service_pb2_grpc.EstimateServiceStub),
             "CalendarService": stub(calendar_service_pb2_grpc.CalendarServiceStub),
             "ReservationService": stub(reservation_service_pb2_grpc.ReservationServiceStub),
         }

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from scheduler import database, events
+from scheduler import calibration, database, events
+from scheduler.calibration import Calibration
 from scheduler.clock import Clock
 from scheduler.commands import (
     accounting,
@@ -27,8 +28,10 @@ from scheduler.commands import (
 )  # fmt: skip
 from scheduler.commands.submitting import Catalogue, Limits
 from scheduler.configuration import Settings
+from scheduler.foresight import Foresight
 from scheduler.hub import Hub
 from scheduler.paging import Pager
+from scheduler.snapshot import past
 from scheduler.targets import loop as targets
 from scheduler.writer import Command, Transaction, Writer
 
@@ -80,7 +83,12 @@ class Core:
         self._writer = Writer(
             db, now_ns=self.clock.now_ns, cycle=self._cycle, committed=self.hub.committed, broken=_broken
         )
+        # The clock may be another one later.
+        self.foresight = Foresight(
+            path, now_ns=lambda: self.clock.now_ns(), config=self.config, runner_ready=lambda: self._ready
+        )
         self._sweeper: asyncio.Task[None] | None = None
+        self._teller: asyncio.Task[None] | None = None
         self._path = path
         self._targets: asyncio.Task[None] | None = None
 
@@ -94,6 +102,7 @@ class Core:
         gate = simfirst.apply(every_job=self.settings.sim_first, success_min=self.settings.sim_first_success_min)
         await self.run(gate)
         self._sweeper = asyncio.create_task(self._sweep())
+        self._teller = asyncio.create_task(self.foresight.tell_some(self.run))
         if self.settings.targets_period_s:
             self._targets = asyncio.create_task(targets.run(self._path, self.settings.targets_period_s, self.run))
         else:
@@ -103,6 +112,8 @@ class Core:
         """Finish what was accepted and close everything."""
         if self._sweeper is not None:
             self._sweeper.cancel()
+        if self._teller is not None:
+            self._teller.cancel()
         if self._targets is not None:
             self._targets.cancel()
             # Its process ends with it.
@@ -147,8 +158,17 @@ class Core:
 
         await self.run(command)
 
+    def calibration(self) -> Calibration:
+        """Return how well told starts have held."""
+        return calibration.calibration(past.told(self.read, self.clock.now_ns()))
+
+    @property
+    def _ready(self) -> bool:
+        """Whether anything could start."""
+        return bool(self.runners) and not self._draining
+
     def _cycle(self, tx: Transaction) -> None:
-        ready = bool(self.runners) and not self._draining
+        ready = self._ready
         checking.cycle(lease_ttl_s=self.settings.lease_ttl_s, runner_ready=ready)(tx)
         granting.cycle(
             self.config,

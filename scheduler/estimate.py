@@ -34,6 +34,10 @@ GRACE_S = 30.0
 Whose = Callable[[int, str], str]
 
 
+class OutOfTime(Exception):
+    """There is no more time for this future."""
+
+
 @dataclass(frozen=True, slots=True)
 class Effort:
     """How much to compute: futures, decisions in one future, how far one looks, and where chance begins."""
@@ -57,6 +61,8 @@ class Estimate:
 
     def wait_s(self, level: float) -> float | None:
         """Return the wait [s] that a share `level` of the futures does not exceed; None: nobody knows."""
+        if not self.starts_ns:
+            return None
         start_ns = self.starts_ns[max(0, ceil(level * len(self.starts_ns)) - 1)]
         return None if start_ns is None else (start_ns - self.now_ns) / 1e9
 
@@ -113,6 +119,11 @@ def of_vendor(job: int, vendor: str) -> str:
     return vendor
 
 
+def always() -> bool:
+    """Say that there is time."""
+    return True
+
+
 def estimate(
     state: State,
     job: int,
@@ -121,10 +132,12 @@ def estimate(
     *,
     effort: Effort | None = None,
     whose: Whose = of_vendor,
+    in_time: Callable[[], bool] = always,
 ) -> Estimate:
     """Return when the waiting `job` of the state will start. Raises KeyError if it does not wait there.
 
     whose: under which name of `ratios` a job of a vendor stands.
+    in_time: Asked before each decision; once it says no, the futures that are finished by then are all there are.
     The same arguments give the same answer. Work: at most futures times cycles_max decisions.
     """
     if all(waiting.job != job for waiting in state.jobs):
@@ -134,11 +147,15 @@ def estimate(
     first = ground.step(state.now_ns, config)
     if any(grant.job == job for grant in first.grants):
         return Estimate(state.now_ns, (state.now_ns,) * effort.futures, state.now_ns)
-    planned_ns = _Future(ground.copy(), config, effort, None, whose, random.Random(0)).start_of(job)
-    starts_ns = [
-        _Future(ground.copy(), config, effort, ratios, whose, random.Random(f"{effort.seed} {n}")).start_of(job)
-        for n in range(effort.futures)
-    ]
+    planned_ns = None
+    starts_ns: list[int | None] = []
+    try:
+        planned_ns = _Future(ground.copy(), config, effort, None, whose, random.Random(0), in_time).start_of(job)
+        for n in range(effort.futures):
+            chance = random.Random(f"{effort.seed} {n}")
+            starts_ns.append(_Future(ground.copy(), config, effort, ratios, whose, chance, in_time).start_of(job))
+    except OutOfTime:
+        pass
     ordered = sorted(starts_ns, key=lambda start_ns: inf if start_ns is None else start_ns)
     return Estimate(state.now_ns, tuple(ordered), planned_ns)
 
@@ -167,9 +184,11 @@ class _Future:
         ratios: Ratios | None,
         whose: Whose,
         chance: random.Random,
+        in_time: Callable[[], bool],
     ) -> None:
         self._ground, self._config, self._effort = ground, config, effort
         self._ratios, self._whose, self._chance = ratios, whose, chance
+        self._in_time = in_time
         self._begun_ns = ground.now_ns
         # When something happens: the job whose lease ends then, or -1 for what comes by itself.
         self._ends = [(time_ns, -1) for time_ns in ground.changes()]
@@ -178,11 +197,13 @@ class _Future:
         heapify(self._ends)
 
     def start_of(self, job: int) -> int | None:
-        """Return when the job starts (ns); None: not within the effort, or never."""
+        """Return when the job starts (ns); None: not within the effort, or never. Raises OutOfTime."""
         limit_ns = self._begun_ns + self._effort.horizon_s * 1e9
         for _ in range(self._effort.cycles_max):
             if not self._ends or self._ends[0][0] > limit_ns:
                 return None
+            if not self._in_time():
+                raise OutOfTime
             now_ns = self._ends[0][0]
             while self._ends and self._ends[0][0] == now_ns:
                 _, ended = heappop(self._ends)

@@ -27,6 +27,8 @@ ROLES: Mapping[str, frozenset[Role]] = {
     "palaestra.v1.JobService": frozenset({Role.VENDOR, Role.OPERATOR}),
     "palaestra.v1.JobService/SubmitJob": frozenset({Role.VENDOR}),
     "palaestra.v1.JobService/BatchSubmitJobs": frozenset({Role.VENDOR}),
+    "palaestra.v1.JobService/WhatIf": frozenset({Role.VENDOR}),
+    "palaestra.v1.EstimateService": frozenset({Role.VENDOR, Role.OPERATOR}),
     "palaestra.v1.JobArrayService": frozenset({Role.VENDOR, Role.OPERATOR}),
     "palaestra.v1.JobArrayService/SubmitJobArray": frozenset({Role.VENDOR}),
     "palaestra.v1.EpisodeService": frozenset({Role.VENDOR, Role.OPERATOR}),

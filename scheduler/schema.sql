@@ -306,3 +306,13 @@ CREATE TABLE reservation_job (
   job_id INTEGER PRIMARY KEY REFERENCES job, reservation_id INTEGER NOT NULL REFERENCES reservation
 ) STRICT;
 CREATE INDEX jobs_of_reservation ON reservation_job (reservation_id);
+
+-- Estimates of starts. What jobs of a sample were told, in seconds from `told_ns`, as told and before it was stretched by
+-- what had come of earlier ones. wait_s: from then to the first grant, NULL until it comes.
+CREATE TABLE told_start (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, job_id INTEGER NOT NULL UNIQUE REFERENCES job, told_ns INTEGER NOT NULL,
+  p50_s REAL NOT NULL, p90_s REAL NOT NULL, raw_p50_s REAL NOT NULL, raw_p90_s REAL NOT NULL, wait_s REAL
+) STRICT;
+-- What leases took of the time asked for, the latest first.
+CREATE INDEX lease_ended ON lease (end_ns) WHERE end_ns IS NOT NULL;
+CREATE INDEX lease_ended_by_vendor ON lease (vendor, end_ns) WHERE end_ns IS NOT NULL;

@@ -9,6 +9,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from palaestra.v1 import (
     calendar_service_pb2_grpc,
     episode_service_pb2_grpc,
+    estimate_service_pb2_grpc,
     fleet_service_pb2_grpc,
     host_service_pb2_grpc,
     job_array_service_pb2_grpc,
@@ -23,6 +24,7 @@ from scheduler.identity import Credentials
 from scheduler.services.arrays import JobArrayService
 from scheduler.services.calendar import CalendarService
 from scheduler.services.episodes import EpisodeService
+from scheduler.services.estimates import EstimateService
 from scheduler.services.fleet import FleetService
 from scheduler.services.hosts import HostService
 from scheduler.services.jobs import JobService
@@ -56,6 +58,7 @@ class Server:
         job_array_service_pb2_grpc.add_JobArrayServiceServicer_to_server(JobArrayService(core), self._server)
         venue_service_pb2_grpc.add_VenueServiceServicer_to_server(VenueService(core), self._server)
         episode_service_pb2_grpc.add_EpisodeServiceServicer_to_server(EpisodeService(core), self._server)
+        estimate_service_pb2_grpc.add_EstimateServiceServicer_to_server(EstimateService(core), self._server)
         calendar_service_pb2_grpc.add_CalendarServiceServicer_to_server(CalendarService(core), self._server)
         reservation_service_pb2_grpc.add_ReservationServiceServicer_to_server(ReservationService(core), self._server)
         runner_service_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerService(core), self._server)

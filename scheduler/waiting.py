@@ -1,6 +1,7 @@
 """Why a job waits for more than its claim: for other jobs of its vendor, or for a pass in simulation."""
 
 import sqlite3
+from collections.abc import Sequence
 
 from palaestra.v1 import job_pb2
 from scheduler import names
@@ -12,31 +13,35 @@ NAMED_MAX = 5
 
 def reasons(db: sqlite3.Connection, row: sqlite3.Row) -> tuple[Reason, ...]:
     """Return what keeps the waiting job of a row of table job from being looked at."""
-    return (*_dependency(db, row), *_sim_first(db, row))
+    before = db.execute("SELECT before_id FROM job_after WHERE job_id = ?", (row["id"],)).fetchall()
+    works = db.execute("SELECT work FROM sim_gate WHERE job_id = ? ORDER BY work", (row["id"],)).fetchall()
+    total = len(job_pb2.Job.FromString(row["spec"]).after) if before else 0
+    return reasons_of(db, [each["before_id"] for each in before], total, [each["work"] for each in works])
 
 
-def _dependency(db: sqlite3.Connection, row: sqlite3.Row) -> list[Reason]:
-    if not row["open_after"]:
+def reasons_of(db: sqlite3.Connection, before: Sequence[int], total: int, works: Sequence[str]) -> tuple[Reason, ...]:
+    """Return what keeps a job from being looked at.
+
+    before: Jobs that must succeed first and have not yet, of `total`. works: What has yet to pass in simulation.
+    """
+    return (*_dependency(db, before, total), *_sim_first(db, works))
+
+
+def _dependency(db: sqlite3.Connection, before: Sequence[int], total: int) -> list[Reason]:
+    if not before:
         return []
-    total = len(job_pb2.Job.FromString(row["spec"]).after)
+    named = sorted(before)[:NAMED_MAX]
     waited = db.execute(
-        """
-        SELECT j.vendor, j.uid, j.state FROM job_after a JOIN job j ON j.id = a.before_id
-        WHERE a.job_id = ? ORDER BY j.id LIMIT ?
-        """,
-        (row["id"], NAMED_MAX),
+        f"SELECT vendor, uid, state FROM job WHERE id IN ({','.join('?' * len(named))}) ORDER BY id", named
     ).fetchall()
     listed = [f"{names.job(each['vendor'], each['uid'])} ({JobState(each['state']).name.lower()})" for each in waited]
-    if row["open_after"] > len(listed):
-        listed.append(f"and {row['open_after'] - len(listed)} more")
-    message = f"{row['open_after']} of {total} jobs that come first have not succeeded yet: {', '.join(listed)}"
-    return [Reason("DEPENDENCY", message, total, total, total - row["open_after"], "wait until they have succeeded")]
+    if len(before) > len(listed):
+        listed.append(f"and {len(before) - len(listed)} more")
+    message = f"{len(before)} of {total} jobs that come first have not succeeded yet: {', '.join(listed)}"
+    return [Reason("DEPENDENCY", message, total, total, total - len(before), "wait until they have succeeded")]
 
 
-def _sim_first(db: sqlite3.Connection, row: sqlite3.Row) -> list[Reason]:
-    works = [
-        each["work"] for each in db.execute("SELECT work FROM sim_gate WHERE job_id = ? ORDER BY work", (row["id"],))
-    ]
+def _sim_first(db: sqlite3.Connection, works: Sequence[str]) -> list[Reason]:
     if not works:
         return []
     success_min = db.execute("SELECT sim_first_success_min FROM venue").fetchone()[0]

@@ -4,7 +4,7 @@ import json
 
 from palaestra import ids
 from scheduler import events, snapshot
-from scheduler.commands import bodies, preempting, recording
+from scheduler.commands import bodies, preempting, recording, telling
 from scheduler.decide import decide
 from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_job
 from scheduler.standing import Standing
@@ -92,6 +92,7 @@ def grant(tx: Transaction, grant: Grant, duration_s: float, lease_ttl_s: float, 
         "UPDATE job SET state = ?, attempt_count = ?, grant_ns = coalesce(grant_ns, ?), failure = NULL WHERE id = ?",
         (advance_job(JobState(job["state"]), Step.GRANT), number, now_ns, grant.job),
     )
+    telling.started(tx, grant.job)
     events.lease_changed(tx, lease_id, "lease.granted", recording.words(token).removeprefix("; "))
     events.job_changed(tx, grant.job, "job.granted", f"granted {', '.join(held)}")
     for unit in grant.units:

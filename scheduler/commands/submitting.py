@@ -59,6 +59,25 @@ def submit(
     return command
 
 
+def check(
+    vendor: str, job: job_pb2.Job, catalogue: Catalogue, limits: Limits
+) -> Command[tuple[job_pb2.Job, str, "Held"]]:
+    """Return the command that refuses what `submit` would refuse, and changes nothing.
+
+    It returns the job without what only we may set, whose share it would count against, and what it would wait for
+    besides its claim.
+    """
+
+    def command(tx: Transaction) -> tuple[job_pb2.Job, str, Held]:
+        checks, spec = checks_of(tx, vendor, catalogue, limits), spec_of(job)
+        serialized(spec)
+        checks.depth()
+        held = admit(tx, vendor, spec, checks)
+        return spec, checks.leaf(spec.project), held
+
+    return command
+
+
 def submit_batch(
     vendor: str, request: job_service_pb2.BatchSubmitJobsRequest, catalogue: Catalogue, limits: Limits
 ) -> Command[job_service_pb2.BatchSubmitJobsResponse]:

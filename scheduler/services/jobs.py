@@ -1,17 +1,20 @@
 """JobService: vendors submit and follow jobs."""
 
+import sqlite3
 from collections.abc import AsyncIterator
 from typing import Any
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
-from scheduler import names, reading, resources, snapshot, waiting
+from scheduler import answers, names, reading, resources, snapshot, waiting
 from scheduler.commands import ending, submitting
 from scheduler.core import Core
-from scheduler.explain import explain
+from scheduler.forecast import Forecast
+from scheduler.foresight import Find
 from scheduler.guard import caller
 from scheduler.identity import Role
 from scheduler.lifecycle import JobState
+from scheduler.state import Job, State
 
 LOG_BLOCK = 500
 WATCH_POLL_S = 5.0
@@ -69,30 +72,56 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         core = self._core
         row = reading.find(core.read, "job", caller(), request.name)
         response = job_service_pb2.ExplainJobResponse(state=row["state"])
-        if row["state"] != JobState.QUEUED:
+        told = None
+        if row["state"] == JobState.QUEUED:
+            # What keeps it from being looked at at all comes first; then nobody knows its start.
+            held = waiting.reasons(core.read, row)
+            try:
+                told = await self._look(lambda db, state: _still_waiting(db, row["id"]), ahead=not held)
+            except _Gone:
+                row = reading.find(core.read, "job", caller(), request.name)
+                response.state = row["state"]
+        if told is None:
             response.summary = _summary(resources.job(core.read, row))
             return response
-        now_ns = core.clock.now_ns()
-        state = snapshot.load(core.read, now_ns, runner_ready=bool(core.runners))
-        explanation = explain(snapshot.job_of(row), state, core.config)
-        # What keeps it from being looked at at all comes first.
-        held = waiting.reasons(core.read, row)
+        explanation = told.explanation
         response.summary = held[0].message if held else explanation.summary
         response.jobs_ahead = explanation.jobs_ahead
-        for reason in (*held, *explanation.reasons):
-            response.reasons.add(
-                constraint=reason.constraint,
-                message=reason.message,
-                requested=reason.requested,
-                matching=reason.matching,
-                free=reason.free,
-                fix=reason.fix,
-            )
+        response.reasons.extend(answers.reasons((*held, *explanation.reasons)))
+        now_ns = core.clock.now_ns()
         if row["not_before_ns"] > now_ns:
             wait_s = (row["not_before_ns"] - now_ns) / 1e9
             message = f"tried before; waits {wait_s:.1f} s before the next try"
             response.reasons.add(constraint="BACK_OFF", message=message)
+        start = None if held else answers.start(core.venue, told, core.calibration(), row["not_before_ns"])
+        if start is not None:
+            response.start.CopyFrom(start)
         return response
+
+    async def WhatIf(self, request: job_service_pb2.WhatIfRequest, context: Any) -> job_service_pb2.WhatIfResponse:
+        core, vendor = self._core, self._own_vendor(request.parent)
+        spec, leaf, held = await core.run(submitting.check(vendor, request.job, core.catalogue, core.limits))
+
+        def submitted(db: sqlite3.Connection, state: State) -> Job:
+            number = db.execute("SELECT coalesce(max(id), 0) + 1 FROM job").fetchone()[0]
+            return snapshot.job_as_if(number, leaf, vendor, spec, state.now_ns)
+
+        found = waiting.reasons_of(core.read, [each.job for each in held.before], len(spec.after), held.works)
+        if found:
+            explanation = await core.foresight.explain(submitted)
+            return job_service_pb2.WhatIfResponse(
+                summary=found[0].message,
+                jobs_ahead=explanation.jobs_ahead,
+                reasons=answers.reasons((*found, *explanation.reasons)),
+            )
+        told = await core.foresight.forecast(vendor, submitted)
+        return job_service_pb2.WhatIfResponse(
+            starts_now=told.expectation is not None and told.expectation.starts_now,
+            summary=told.explanation.summary,
+            jobs_ahead=told.explanation.jobs_ahead,
+            reasons=answers.reasons(told.explanation.reasons),
+            start=answers.start(core.venue, told, core.calibration()),
+        )
 
     async def WatchJob(self, request: job_service_pb2.WatchJobRequest, context: Any) -> AsyncIterator[job_pb2.Job]:
         sent = -1
@@ -138,9 +167,32 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         assert vendor is not None
         return vendor
 
+    async def _look(self, find: Find, *, ahead: bool) -> Forecast:
+        """Return why a job waits and, if asked for and there is a place to look ahead, when it starts."""
+        foresight, who = self._core.foresight, caller()
+        if ahead:
+            try:
+                return await foresight.forecast(who.vendor or who.role.value, find)
+            except PalaestraError as error:
+                if error.reason != "FORECAST_BUSY":
+                    raise
+        return Forecast(await foresight.explain(find))
+
     def _job(self, name: str) -> job_pb2.Job:
         row = reading.find(self._core.read, "job", caller(), name)
         return resources.job(self._core.read, row)
+
+
+class _Gone(Exception):
+    """The job no longer waits."""
+
+
+def _still_waiting(db: sqlite3.Connection, job_id: int) -> Job:
+    """Return a waiting job. Raises _Gone."""
+    row = db.execute("SELECT * FROM job WHERE id = ? AND state = ?", (job_id, JobState.QUEUED)).fetchone()
+    if row is None:
+        raise _Gone
+    return snapshot.job_of(row)
 
 
 def _summary(job: job_pb2.Job) -> str:

@@ -5,14 +5,14 @@ import sqlite3
 from scheduler.snapshot.closures import bookings, closures, exclusive_zones, stopping
 from scheduler.snapshot.leases import leases, may_preempt, preempted_ns
 from scheduler.snapshot.places import cells, chargers, charging, seats, slots, units
-from scheduler.snapshot.queue import claim_of, job_of, jobs
+from scheduler.snapshot.queue import claim_of, job_as_if, job_of, jobs, looked_at
 from scheduler.snapshot.vendors import leaves, tree, vendors
 from scheduler.state import State
 
 __all__ = [
     "anything_free", "bookings", "cells", "chargers", "charging", "claim_of", "closures", "exclusive_zones",
-    "inventory", "job_of", "jobs", "leases", "leaves", "load", "may_preempt", "seats", "slots", "stopping", "tree",
-    "units", "vendors",
+    "inventory", "job_as_if", "job_of", "jobs", "leases", "leaves", "load", "looked_at", "may_preempt", "seats",
+    "slots", "stopping", "tree", "units", "vendors",
 ]  # fmt: skip
 
 

@@ -7,7 +7,8 @@ from palaestra.v1 import claim_pb2, job_pb2
 from scheduler import names
 from scheduler.body import setup_of
 from scheduler.lifecycle import JobState
-from scheduler.state import CellRequest, Claim, Job, Placement, UnitRequest
+from scheduler.queue import turn
+from scheduler.state import CellRequest, Claim, Job, Placement, State, UnitRequest
 
 # Jobs per vendor or project that one decision looks at; the others wait for their turn unseen.
 LOOK_AHEAD = 256
@@ -79,6 +80,18 @@ def job_of(row: sqlite3.Row) -> Job:
     claim, booking, setup = _wishes(row["spec"], row["vendor"])
     deadline_ns = None if row["deadline_ns"] == NO_DEADLINE_NS else row["deadline_ns"]
     return Job(row["id"], row["leaf"], claim, row["priority"], row["create_ns"], deadline_ns, booking, setup)
+
+
+def looked_at(job: Job, state: State) -> bool:
+    """Whether deciding looks at a waiting job: not if more of its vendor or project come first than it looks at."""
+    return sum(turn(other) < turn(job) for other in state.jobs if other.vendor == job.vendor) < LOOK_AHEAD
+
+
+def job_as_if(number: int, leaf: str, vendor: str, spec: job_pb2.Job, now_ns: int) -> Job:
+    """Return what a job would be that is submitted now as the job `number`."""
+    claim, booking, setup = _wishes(spec.SerializeToString(deterministic=True), vendor)
+    deadline_ns = spec.deadline.ToNanoseconds() if spec.HasField("deadline") else None
+    return Job(number, leaf, claim, spec.priority, now_ns, deadline_ns, booking, setup)
 
 
 @lru_cache(maxsize=4096)

@@ -19,6 +19,8 @@ from palaestra.v1 import (
     episode_pb2,
     episode_service_pb2,
     episode_service_pb2_grpc,
+    estimate_pb2,
+    estimate_service_pb2_grpc,
     event_pb2,
     job_pb2,
     job_service_pb2,
@@ -36,6 +38,13 @@ VENDOR_TOKEN = "token-of-acme"
 OPERATOR_TOKEN = "token-of-the-operator"
 VENUE = "venues/test"
 ENDED = {job_pb2.JOB_STATE_SUCCEEDED, job_pb2.JOB_STATE_FAILED, job_pb2.JOB_STATE_CANCELLED}
+START = estimate_pb2.StartEstimate(
+    planned_time={"seconds": 7200},
+    p50_time={"seconds": 3600},
+    p90_time={"seconds": 5400},
+    calibration={"jobs": 400, "p50_held": 0.51, "p90_held": 0.89, "p50_pinball_s": 90, "p90_pinball_s": 60},
+    counterfactuals=[{"change": "with 1 x arm instead of 2", "start_time": {"seconds": 60}}],
+)
 IDENTITIES = {
     VENDOR_TOKEN: venue_service_pb2.GetIdentityResponse(role="vendor", vendor="vendors/acme", venue=VENUE),
     OPERATOR_TOKEN: venue_service_pb2.GetIdentityResponse(role="operator", venue=VENUE),
@@ -92,6 +101,7 @@ class FakeVenue:
         episode_service_pb2_grpc.add_EpisodeServiceServicer_to_server(_Episodes(self), server)  # type: ignore[no-untyped-call]
         reservation_service_pb2_grpc.add_ReservationServiceServicer_to_server(_Reservations(self), server)  # type: ignore[no-untyped-call]
         calendar_service_pb2_grpc.add_CalendarServiceServicer_to_server(_Calendar(self), server)  # type: ignore[no-untyped-call]
+        estimate_service_pb2_grpc.add_EstimateServiceServicer_to_server(_Estimates(self), server)  # type: ignore[no-untyped-call]
         listen = f"127.0.0.1:{self._port}"
         if tls is None:
             self._port = server.add_insecure_port(listen)
@@ -255,8 +265,12 @@ class _Jobs(job_service_pb2_grpc.JobServiceServicer):
             fix="ask for 1",
         )
         return job_service_pb2.ExplainJobResponse(
-            state=job.state, summary="It waits for arms.", jobs_ahead=1, reasons=[reason]
+            state=job.state, summary="It waits for arms.", jobs_ahead=1, reasons=[reason], start=START
         )
+
+    def WhatIf(self, request: Any, context: Any) -> Any:
+        self._venue.enter("WhatIf", request, context)
+        return job_service_pb2.WhatIfResponse(summary="It would wait for arms.", jobs_ahead=2, start=START)
 
     def WatchJob(self, request: Any, context: Any) -> Iterator[job_pb2.Job]:
         self._venue.enter("WatchJob", request, context)
@@ -436,6 +450,17 @@ class _Reservations(reservation_service_pb2_grpc.ReservationServiceServicer):
         return reservation_pb2.Reservation(
             name=name, claim=claim, state=state, degraded=True, start_time={"seconds": 60}, end_time={"seconds": 120}
         )
+
+
+class _Estimates(estimate_service_pb2_grpc.EstimateServiceServicer):
+    """As good as they may be."""
+
+    def __init__(self, venue: FakeVenue) -> None:
+        self._venue = venue
+
+    def GetEstimateCalibration(self, request: Any, context: Any) -> estimate_pb2.EstimateCalibration:
+        self._venue.enter("GetEstimateCalibration", request, context)
+        return START.calibration
 
 
 class _Calendar(calendar_service_pb2_grpc.CalendarServiceServicer):

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from palaestra import Client, PalaestraError, Unreachable, jobs
-from palaestra.v1 import episode_service_pb2, job_pb2, job_service_pb2, venue_service_pb2
+from palaestra.v1 import episode_service_pb2, estimate_service_pb2, job_pb2, job_service_pb2, venue_service_pb2
 from tests.client.fake_venue import VENDOR_TOKEN, FakeVenue
 
 DOWN = PalaestraError("SHUTTING_DOWN", "starting")
@@ -20,6 +20,7 @@ SERVICES = (
     job_service_pb2.DESCRIPTOR.services_by_name["JobService"],
     venue_service_pb2.DESCRIPTOR.services_by_name["VenueService"],
     episode_service_pb2.DESCRIPTOR.services_by_name["EpisodeService"],
+    estimate_service_pb2.DESCRIPTOR.services_by_name["EstimateService"],
 )
 UNARY = {method.name for service in SERVICES for method in service.methods if not method.server_streaming}
 
@@ -96,6 +97,8 @@ def test_every_unary_call_has_a_deadline_and_the_token(venue: FakeVenue) -> None
         client.job(job.name)
         list(client.jobs())
         client.explain(job.name)
+        client.what_if(SWAY)
+        client.estimates()
         client.cancel(job.name)
         client.identity()
         client.venue()

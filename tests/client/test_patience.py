@@ -66,6 +66,8 @@ def test_the_channel_repeats_reads_and_calls_with_request_ids_only() -> None:
         "GetJob",
         "ListUnits",
         "ExplainJob",
+        "WhatIf",
+        "GetEstimateCalibration",
     } <= names
     assert not names & {"ResetUnit", "InjectUnitFault", "WatchJob", "WatchEvents", "ReadLog"}
 

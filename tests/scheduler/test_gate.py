@@ -14,6 +14,7 @@ from palaestra.errors import PalaestraError
 from palaestra.v1 import (
     episode_pb2,
     episode_service_pb2,
+    estimate_service_pb2,
     fleet_service_pb2,
     host_service_pb2,
     job_array_service_pb2,
@@ -37,6 +38,8 @@ ALLOWED: dict[str, set[str]] = {
     "JobService/ListJobs": CLIENTS,
     "JobService/CancelJob": CLIENTS,
     "JobService/ExplainJob": CLIENTS,
+    "JobService/WhatIf": {"vendor"},
+    "EstimateService/GetEstimateCalibration": CLIENTS,
     "JobService/WatchJob": CLIENTS,
     "JobService/ReadLog": CLIENTS,
     "JobArrayService/SubmitJobArray": {"vendor"},
@@ -70,8 +73,8 @@ ALLOWED: dict[str, set[str]] = {
 }
 TOKENS = {"vendor": "vendor-acme", "operator": "operator", "host": "host", "runner": "runner"}
 FILES = (
-    job_service_pb2, job_array_service_pb2, episode_service_pb2, venue_service_pb2, fleet_service_pb2,
-    runner_service_pb2, host_service_pb2,
+    job_service_pb2, job_array_service_pb2, episode_service_pb2, estimate_service_pb2, venue_service_pb2,
+    fleet_service_pb2, runner_service_pb2, host_service_pb2,
 )  # fmt: skip
 METHODS: dict[str, MethodDescriptor] = {
     f"{service.name}/{method.name}": method

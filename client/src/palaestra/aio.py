@@ -23,10 +23,11 @@ from palaestra.v1.calendar_pb2 import Closure
 from palaestra.v1.calendar_service_pb2 import ListClosedTimesResponse
 from palaestra.v1.claim_pb2 import Claim
 from palaestra.v1.episode_pb2 import Episode
+from palaestra.v1.estimate_pb2 import EstimateCalibration
 from palaestra.v1.event_pb2 import Event
 from palaestra.v1.job_array_pb2 import JobArray
 from palaestra.v1.job_pb2 import Job, JobState
-from palaestra.v1.job_service_pb2 import BatchSubmitResult, ExplainJobResponse, LogLine
+from palaestra.v1.job_service_pb2 import BatchSubmitResult, ExplainJobResponse, LogLine, WhatIfResponse
 from palaestra.v1.reservation_pb2 import Reservation
 from palaestra.v1.venue_pb2 import Cell, Lease, SimSlot, Unit, UnitHealth, Venue
 from palaestra.v1.venue_service_pb2 import (
@@ -244,6 +245,18 @@ class AsyncClient:
     async def explain(self, name: str) -> ExplainJobResponse:
         """Return why a job waits and what would help."""
         return await self._send(calls.explain(await self._job_name(name)))
+
+    async def what_if(self, job: Job) -> WhatIfResponse:
+        """Return when a job would start if it were submitted now, and with which small changes sooner.
+
+        Nothing is submitted; the job is checked, and refused, as by `submit`.
+        """
+        identity = await self._identity()
+        return await self._send(calls.what_if(names.parent(identity), names.complete(job, identity)))
+
+    async def estimates(self) -> EstimateCalibration:
+        """Return how well the starts that this venue told have held."""
+        return await self._send(calls.estimates())
 
     async def log(self, name: str, *, from_line: int = 1, follow: bool = False) -> AsyncGenerator[LogLine]:
         """Yield the lines of a job's log; with `follow`, until the job has ended. Cuts are mended."""

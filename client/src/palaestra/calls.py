@@ -18,6 +18,8 @@ from palaestra.v1.calendar_service_pb2 import (
 )
 from palaestra.v1.episode_pb2 import Episode
 from palaestra.v1.episode_service_pb2 import GetEpisodeRequest, ListEpisodesRequest, ListEpisodesResponse
+from palaestra.v1.estimate_pb2 import EstimateCalibration
+from palaestra.v1.estimate_service_pb2 import GetEstimateCalibrationRequest
 from palaestra.v1.fleet_service_pb2 import CalibrateUnitRequest, SetUnitHealthRequest
 from palaestra.v1.job_array_pb2 import JobArray
 from palaestra.v1.job_array_service_pb2 import CancelJobArrayRequest, GetJobArrayRequest, SubmitJobArrayRequest
@@ -35,6 +37,8 @@ from palaestra.v1.job_service_pb2 import (
     ReadLogResponse,
     SubmitJobRequest,
     WatchJobRequest,
+    WhatIfRequest,
+    WhatIfResponse,
 )
 from palaestra.v1.reservation_pb2 import Reservation
 from palaestra.v1.reservation_service_pb2 import (
@@ -249,6 +253,17 @@ def cancel_array(name: str, request_id: str) -> Call[JobArray]:
 def explain(name: str) -> Call[ExplainJobResponse]:
     """Why a job waits."""
     return _job("ExplainJob", ExplainJobRequest(name=name), ExplainJobResponse)
+
+
+def what_if(parent: str, job: Job) -> Call[WhatIfResponse]:
+    """When a job would start."""
+    return _job("WhatIf", WhatIfRequest(parent=parent, job=job), WhatIfResponse)
+
+
+def estimates() -> Call[EstimateCalibration]:
+    """How well told starts have held."""
+    request = GetEstimateCalibrationRequest(parent=_THIS_VENUE)
+    return Call("/palaestra.v1.EstimateService/GetEstimateCalibration", request, EstimateCalibration)
 
 
 def watch_job(name: str) -> Call[Job]:

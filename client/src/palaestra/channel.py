@@ -10,6 +10,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from palaestra.v1 import (
     calendar_service_pb2,
     episode_service_pb2,
+    estimate_service_pb2,
     fleet_service_pb2,
     job_service_pb2,
     reservation_service_pb2,
@@ -25,7 +26,7 @@ _REPEATABLE = frozenset(
         "CancelReservation", "CreateClosure",
     }
 )  # fmt: skip
-_READS = ("Get", "List", "Explain")
+_READS = ("Get", "List", "Explain", "WhatIf")
 
 RECEIVE_MAX_BYTES = 64 * 1024 * 1024
 
@@ -49,7 +50,7 @@ def service_config() -> dict[str, Any]:
     """Return the gRPC service config: which methods the channel repeats by itself, and how."""
     modules = (
         job_service_pb2, venue_service_pb2, episode_service_pb2, fleet_service_pb2, reservation_service_pb2,
-        calendar_service_pb2,
+        calendar_service_pb2, estimate_service_pb2,
     )  # fmt: skip
     names = [
         {"service": service.full_name, "method": method.name}

@@ -167,7 +167,25 @@ export interface WaitReason {
   fix?: string;
 }
 
-export interface Explanation { state?: string; summary?: string; jobsAhead?: number; reasons?: WaitReason[] }
+export interface Counterfactual { change?: string; startTime?: string }
+
+export interface EstimateCalibration { jobs?: number; p50Held?: number; p90Held?: number }
+
+export interface StartEstimate {
+  plannedTime?: string;
+  p50Time?: string;
+  p90Time?: string;
+  calibration?: EstimateCalibration;
+  counterfactuals?: Counterfactual[];
+}
+
+export interface Explanation {
+  state?: string;
+  summary?: string;
+  jobsAhead?: number;
+  reasons?: WaitReason[];
+  start?: StartEstimate;
+}
 
 export interface LogLine { line?: string; time?: string; attempt?: number; text?: string }
 

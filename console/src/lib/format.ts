@@ -64,6 +64,15 @@ export function clock(time: string | undefined): string {
   return time ? new Date(time).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false }) : '–';
 }
 
+/** A time of today as 14:10, of another day with its date. */
+export function moment(time: string | undefined, nowMs: number): string {
+  if (!time) return 'not known';
+  const at = new Date(time);
+  const hours = at.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hour12: false });
+  if (at.toDateString() === new Date(nowMs).toDateString()) return hours;
+  return `${at.toLocaleDateString([], { weekday: 'short', day: 'numeric', month: 'short' })}, ${hours}`;
+}
+
 export function waited(job: Job, nowMs: number): number {
   return between(job.createTime, job.grantTime ?? job.endTime, nowMs);
 }

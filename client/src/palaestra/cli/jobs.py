@@ -1,4 +1,4 @@
-"""`palaestra jobs`, `job`, `array`, `watch`, `logs`, `explain` and `cancel`."""
+"""`palaestra jobs`, `job`, `array`, `watch`, `logs`, `explain`, `estimates` and `cancel`."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
     app.command()(watch)
     app.command()(logs)
     app.command()(explain)
+    app.command()(estimates)
     app.command()(cancel)
 
 
@@ -133,8 +134,9 @@ def logs(
 
 
 def explain(job: JobName, profile: Profile = None, as_json: Json = False) -> None:
-    """Say why a job waits and what would help."""
-    from palaestra.cli.output import print_facts, print_json, print_table
+    """Say why a job waits, when it will start, and what would help."""
+    from palaestra.cli import starts
+    from palaestra.cli.output import print_facts, print_json
     from palaestra.cli.session import connect
     from palaestra.v1.job_pb2 import JobState
 
@@ -145,16 +147,26 @@ def explain(job: JobName, profile: Profile = None, as_json: Json = False) -> Non
         return
     state = JobState.Name(answer.state).removeprefix("JOB_STATE_").lower()
     ahead = str(answer.jobs_ahead) if state == "queued" else ""
-    print_facts([("state", state), ("why", answer.summary), ("jobs ahead", ahead)])
-    if answer.reasons:
-        print_table(
-            ("CONSTRAINT", "ASKED", "FIT", "FREE", "WHY", "WHAT HELPS"),
-            (
-                (r.constraint.lower(), str(r.requested), str(r.matching), str(r.free), r.message, r.fix)
-                for r in answer.reasons
-            ),
-            empty="",
-        )
+    facts = [("state", state), ("why", answer.summary), ("jobs ahead", ahead)]
+    print_facts([*facts, *starts.facts(answer.start)])
+    starts.print_reasons(answer.reasons)
+    starts.print_changes(answer.start)
+
+
+def estimates(profile: Profile = None, as_json: Json = False) -> None:
+    """Say how well the starts that this venue told have held."""
+    from palaestra.cli import starts
+    from palaestra.cli.output import print_facts, print_json, print_line
+    from palaestra.cli.session import connect
+
+    with connect(profile) as client:
+        found = client.estimates()
+    if as_json:
+        print_json(found)
+    elif not found.jobs:
+        print_line("too few jobs have been told a start yet")
+    else:
+        print_facts(starts.calibration(found))
 
 
 def cancel(

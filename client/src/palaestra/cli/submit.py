@@ -34,6 +34,7 @@ submit = typer.Typer(
 )
 
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, submit nothing.")]
+_WhatIf = Annotated[bool, typer.Option("--what-if", help="Say when it would start, and submit nothing.")]
 _Wait = Annotated[bool, typer.Option("--wait", help="Follow the job; exit with 1 unless it succeeds.")]
 _Name = Annotated[str, typer.Option("--name", help="Name for people.")]
 _Seed = Annotated[int, typer.Option(help="Seed of all chance in the job.")]
@@ -69,6 +70,7 @@ def from_file(
     file: Annotated[Path, typer.Argument(metavar="JOB.TOML", exists=True, dir_okay=False)],
     array: _Array = None,
     dry_run: _DryRun = False,
+    what_if: _WhatIf = False,
     wait: _Wait = False,
     profile: Profile = None,
     as_json: Json = False,
@@ -76,6 +78,9 @@ def from_file(
     """Submit the job in a TOML file; the word `file` may be left out."""
     from palaestra.jobfile import job_from_toml
 
+    if what_if:
+        _ask(job_from_toml(file), array=array, profile=profile, as_json=as_json)
+        return
     _send(job_from_toml(file), array=array, dry_run=dry_run, wait=wait, profile=profile, as_json=as_json)
 
 
@@ -118,6 +123,7 @@ def collect(
     reservation: _Reservation = "",
     array: _Array = None,
     dry_run: _DryRun = False,
+    what_if: _WhatIf = False,
     wait: _Wait = False,
     profile: Profile = None,
     as_json: Json = False,
@@ -149,6 +155,9 @@ def collect(
         after=after or (),
         reservation=reservation,
     )
+    if what_if:
+        _ask(job, array=array, profile=profile, as_json=as_json)
+        return
     _send(job, array=array, dry_run=dry_run, wait=wait, profile=profile, as_json=as_json)
 
 
@@ -168,6 +177,7 @@ def train(
     reservation: _Reservation = "",
     array: _Array = None,
     dry_run: _DryRun = False,
+    what_if: _WhatIf = False,
     wait: _Wait = False,
     profile: Profile = None,
     as_json: Json = False,
@@ -189,6 +199,9 @@ def train(
         after=after or (),
         reservation=reservation,
     )
+    if what_if:
+        _ask(job, array=array, profile=profile, as_json=as_json)
+        return
     _send(job, array=array, dry_run=dry_run, wait=wait, profile=profile, as_json=as_json)
 
 
@@ -208,6 +221,7 @@ def evaluate(
     reservation: _Reservation = "",
     array: _Array = None,
     dry_run: _DryRun = False,
+    what_if: _WhatIf = False,
     wait: _Wait = False,
     profile: Profile = None,
     as_json: Json = False,
@@ -229,7 +243,30 @@ def evaluate(
         after=after or (),
         reservation=reservation,
     )
+    if what_if:
+        _ask(job, array=array, profile=profile, as_json=as_json)
+        return
     _send(job, array=array, dry_run=dry_run, wait=wait, profile=profile, as_json=as_json)
+
+
+def _ask(job: "Job", *, array: int | None, profile: str | None, as_json: bool) -> None:
+    from palaestra.cli import starts
+    from palaestra.cli.output import print_facts, print_json
+    from palaestra.cli.session import connect
+
+    if array is not None:
+        raise typer.BadParameter("--what-if is about one job; leave --array out")
+    with connect(profile) as client:
+        answer = client.what_if(job)
+    if as_json:
+        print_json(answer)
+        return
+    if answer.starts_now:
+        print_facts([("starts", "now, by the next decision")])
+        return
+    print_facts([("why not now", answer.summary), ("jobs ahead", str(answer.jobs_ahead)), *starts.facts(answer.start)])
+    starts.print_reasons(answer.reasons)
+    starts.print_changes(answer.start)
 
 
 def _send(job: "Job", *, array: int | None, dry_run: bool, wait: bool, profile: str | None, as_json: bool) -> None:

@@ -2,6 +2,7 @@ import datetime
 
 from google.api import field_behavior_pb2 as _field_behavior_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from palaestra.v1 import estimate_pb2 as _estimate_pb2
 from palaestra.v1 import job_pb2 as _job_pb2
 from palaestra.v1 import rules_pb2 as _rules_pb2
 from google.protobuf.internal import containers as _containers
@@ -95,16 +96,40 @@ class ExplainJobRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class ExplainJobResponse(_message.Message):
-    __slots__ = ("state", "summary", "jobs_ahead", "reasons")
+    __slots__ = ("state", "summary", "jobs_ahead", "reasons", "start")
     STATE_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     JOBS_AHEAD_FIELD_NUMBER: _ClassVar[int]
     REASONS_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
     state: _job_pb2.JobState
     summary: str
     jobs_ahead: int
     reasons: _containers.RepeatedCompositeFieldContainer[WaitReason]
-    def __init__(self, state: _Optional[_Union[_job_pb2.JobState, str]] = ..., summary: _Optional[str] = ..., jobs_ahead: _Optional[int] = ..., reasons: _Optional[_Iterable[_Union[WaitReason, _Mapping]]] = ...) -> None: ...
+    start: _estimate_pb2.StartEstimate
+    def __init__(self, state: _Optional[_Union[_job_pb2.JobState, str]] = ..., summary: _Optional[str] = ..., jobs_ahead: _Optional[int] = ..., reasons: _Optional[_Iterable[_Union[WaitReason, _Mapping]]] = ..., start: _Optional[_Union[_estimate_pb2.StartEstimate, _Mapping]] = ...) -> None: ...
+
+class WhatIfRequest(_message.Message):
+    __slots__ = ("parent", "job")
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    parent: str
+    job: _job_pb2.Job
+    def __init__(self, parent: _Optional[str] = ..., job: _Optional[_Union[_job_pb2.Job, _Mapping]] = ...) -> None: ...
+
+class WhatIfResponse(_message.Message):
+    __slots__ = ("starts_now", "summary", "jobs_ahead", "reasons", "start")
+    STARTS_NOW_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    JOBS_AHEAD_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    starts_now: bool
+    summary: str
+    jobs_ahead: int
+    reasons: _containers.RepeatedCompositeFieldContainer[WaitReason]
+    start: _estimate_pb2.StartEstimate
+    def __init__(self, starts_now: bool = ..., summary: _Optional[str] = ..., jobs_ahead: _Optional[int] = ..., reasons: _Optional[_Iterable[_Union[WaitReason, _Mapping]]] = ..., start: _Optional[_Union[_estimate_pb2.StartEstimate, _Mapping]] = ...) -> None: ...
 
 class WaitReason(_message.Message):
     __slots__ = ("constraint", "message", "requested", "matching", "free", "fix")

@@ -67,6 +67,11 @@ class JobServiceStub(object):
                 request_serializer=palaestra_dot_v1_dot_job__service__pb2.ExplainJobRequest.SerializeToString,
                 response_deserializer=palaestra_dot_v1_dot_job__service__pb2.ExplainJobResponse.FromString,
                 _registered_method=True)
+        self.WhatIf = channel.unary_unary(
+                '/palaestra.v1.JobService/WhatIf',
+                request_serializer=palaestra_dot_v1_dot_job__service__pb2.WhatIfRequest.SerializeToString,
+                response_deserializer=palaestra_dot_v1_dot_job__service__pb2.WhatIfResponse.FromString,
+                _registered_method=True)
         self.WatchJob = channel.unary_stream(
                 '/palaestra.v1.JobService/WatchJob',
                 request_serializer=palaestra_dot_v1_dot_job__service__pb2.WatchJobRequest.SerializeToString,
@@ -125,6 +130,14 @@ class JobServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WhatIf(self, request, context):
+        """Says when a job would start if it were submitted now, and what would let it start sooner. Submits nothing.
+        Computed on the live state, a few at a time: FORECAST_BUSY asks for patience.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchJob(self, request, context):
         """The job now, and again each time it changes, until it has ended.
         """
@@ -171,6 +184,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.ExplainJob,
                     request_deserializer=palaestra_dot_v1_dot_job__service__pb2.ExplainJobRequest.FromString,
                     response_serializer=palaestra_dot_v1_dot_job__service__pb2.ExplainJobResponse.SerializeToString,
+            ),
+            'WhatIf': grpc.unary_unary_rpc_method_handler(
+                    servicer.WhatIf,
+                    request_deserializer=palaestra_dot_v1_dot_job__service__pb2.WhatIfRequest.FromString,
+                    response_serializer=palaestra_dot_v1_dot_job__service__pb2.WhatIfResponse.SerializeToString,
             ),
             'WatchJob': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchJob,
@@ -347,6 +365,33 @@ class JobService(object):
             '/palaestra.v1.JobService/ExplainJob',
             palaestra_dot_v1_dot_job__service__pb2.ExplainJobRequest.SerializeToString,
             palaestra_dot_v1_dot_job__service__pb2.ExplainJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WhatIf(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/palaestra.v1.JobService/WhatIf',
+            palaestra_dot_v1_dot_job__service__pb2.WhatIfRequest.SerializeToString,
+            palaestra_dot_v1_dot_job__service__pb2.WhatIfResponse.FromString,
             options,
             channel_credentials,
             insecure,
