@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.palaestra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint fmt cover gen bench clean
+.PHONY: help setup demo up test test-long lint fmt cover gen bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -18,8 +18,11 @@ demo: setup $(STAMPS)/robots  ## three vendors' jobs share one venue of real rob
 up: setup $(STAMPS)/robots  ## start the venue and keep it running until Ctrl-C
 	$(BIN)/python -m venue up
 
-test: setup $(STAMPS)/test $(STAMPS)/robots  ## install what tests need and run all of them
-	$(BIN)/python -m pytest $(PYTEST)
+test: setup $(STAMPS)/test $(STAMPS)/robots  ## install what tests need and run all but the longest
+	$(BIN)/python -m pytest -m "not long" $(PYTEST)
+
+test-long: setup $(STAMPS)/test $(STAMPS)/robots  ## run the tests that take minutes each: whole logs, node by node
+	$(BIN)/python -m pytest -m long $(PYTEST)
 
 lint: setup $(STAMPS)/test  ## format, lint, types, room borders, contract
 	$(BIN)/ruff format --check .
