@@ -215,7 +215,7 @@ def test_jobs_that_ask_for_nodes_run_where_they_may(tmp_path: Path, requests: Se
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "policy, jobs",
+    ("policy", "jobs"),
     [("easy", 2_000), ("default", 2_000)]
     + [pytest.param(name, None, marks=[pytest.mark.long, pytest.mark.timeout(1800)]) for name in ("easy", "default")],
 )
