@@ -12,6 +12,12 @@ BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 ROWS = (
     ("submit", "first_torque_ms_p50", "submit call to first torque of an idle robot, median", "ms"),
     ("submit", "first_torque_ms_p95", "the same, 95th percentile", "ms"),
+    ("scheduler-cycle", "cold_fill_grants_per_s", "a ground of 10,000 units filled from 100,000 queued gangs", "grants/s"),
+    ("scheduler-cycle", "cycle_ms_p50", "a decision there after 100 releases, with its book-keeping, median", "ms"),
+    ("scheduler-cycle", "cycle_ms_p95", "the same, 95th percentile", "ms"),
+    ("scheduler-cycle", "ratio_1m_queued", "the same with 1,000,000 queued, over the first, same run", ""),
+    ("scheduler-cycle", "ratio_5000_shapes", "the same with 5,000 shapes instead of 400", ""),
+    ("scheduler-cycle", "ratio_with_rules", "the same with calendars, reservations and preemption", ""),
     ("submit", "unary_per_s", "durable submissions, one job a call, 32 callers", "/s"),
     ("submit", "batch100_jobs_per_s", "durable submissions, 100 jobs a call", "jobs/s"),
     ("submit", "ratio_to_empty_handler", "durable submissions over calls of an empty gRPC handler, same run", ""),
