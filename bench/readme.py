@@ -12,7 +12,7 @@ BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 ROWS = (
     ("submit", "first_torque_ms_p50", "submit call to first torque of an idle robot, median", "ms"),
     ("submit", "first_torque_ms_p95", "the same, 95th percentile", "ms"),
-    ("scheduler-cycle", "cold_fill_grants_per_s", "a ground of 10,000 units filled from 100,000 queued gangs", "grants/s"),
+    ("scheduler-cycle", "cold_fill_grants_per_s", "10,000 units filled from 100,000 queued gangs", "grants/s"),
     ("scheduler-cycle", "cycle_ms_p50", "a decision there after 100 releases, with its book-keeping, median", "ms"),
     ("scheduler-cycle", "cycle_ms_p95", "the same, 95th percentile", "ms"),
     ("scheduler-cycle", "ratio_1m_queued", "the same with 1,000,000 queued, over the first, same run", ""),

@@ -75,11 +75,21 @@ class Accounts:
 
 
 def rank_of(vendor: Vendor, held: Holding, totals: tuple[int, int, int]) -> tuple[int, float]:
-    """Return an account's place among its brothers if it holds so much."""
+    """Return an account's place among its brothers if it holds so much.
+
+    First rank is for what is guaranteed: who holds more of anything than that has it no longer.
+    """
     guarantee = vendor.guarantee
-    below = held.units < guarantee.units or held.slots < guarantee.slots or held.cells < guarantee.cells
+    below = short_of(held, guarantee) and (
+        held.units <= guarantee.units and held.slots <= guarantee.slots and held.cells <= guarantee.cells
+    )
     share = dominant_share(held.units, held.slots, held.cells, totals) + vendor.used_share
     return int(not below), share / vendor.weight
+
+
+def short_of(held: Holding, guarantee: Amounts) -> bool:
+    """Whether an account holds less of something than it is guaranteed."""
+    return held.units < guarantee.units or held.slots < guarantee.slots or held.cells < guarantee.cells
 
 
 def promises(guarantee: Amounts) -> bool:

@@ -94,10 +94,20 @@ def good_for_s(condition: Condition, reserve: float, now_ns: int) -> float:
 
     A unit on a charger begins when it is full, so it is its full battery that counts.
     """
-    longest = _charge_s(condition, reserve)
-    if condition.calibrated_ns is not None:
-        longest = min(longest, max(0.0, (condition.calibrated_ns - max(now_ns, ready_ns(condition, now_ns))) / 1e9))
-    return longest
+    return min(_charge_s(condition, reserve), on_charger_s(condition, now_ns))
+
+
+def good_at_best_s(condition: Condition, reserve: float) -> float:
+    """Return how long it could work with a full battery."""
+    battery, charge = condition.battery, condition.charge
+    return math.inf if battery is None or charge is None else work_s(battery, 1.0, reserve)
+
+
+def on_charger_s(condition: Condition, now_ns: int) -> float:
+    """Return how long it could work if it hung on a charger meanwhile: until its recalibration."""
+    if condition.calibrated_ns is None:
+        return math.inf
+    return max(0.0, (condition.calibrated_ns - max(now_ns, ready_ns(condition, now_ns))) / 1e9)
 
 
 def _charge_s(condition: Condition, reserve: float) -> float:

@@ -12,7 +12,19 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from scheduler.matching import Part, allocate, cell_matches, choose, matches
-from scheduler.state import Booking, Cell, Claim, Closure, Placement, State, Unit, UnitRequest, Vendor
+from scheduler.state import (
+    Booking,
+    Cell,
+    CellRequest,
+    Claim,
+    Closure,
+    Lease,
+    Placement,
+    State,
+    Unit,
+    UnitRequest,
+    Vendor,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +56,9 @@ def fits(booking: Booking, others: Sequence[Booking], closures: Sequence[Closure
         ("chargers", _chargers, state.chargers.count),
     ):
         own = wanted(booking.claim)
-        most, at_ns = _peak(booking, beside, wanted)
+        most, _ = _peak(booking, beside, wanted)
         if own and own + most > total:
-            return f"{own} {what} wanted, {max(total - most, 0)} of {total} are not yet booked at {_clock(at_ns)}"
+            return f"{own} {what} wanted: not enough of the venue's {total} is left at some time of it"
     desk = _Desk(closures, state)
     if not desk.alone(booking):
         return "what it asks for is closed at that time, or is not there in that number"
@@ -58,6 +70,14 @@ def fits(booking: Booking, others: Sequence[Booking], closures: Sequence[Closure
     if len(_kept([*beside, booking], desk)) > len(beside):
         return None
     return _shortage(booking, beside, desk)
+
+
+def of_lease(lease: Lease) -> Booking:
+    """Return what a lease holds, until its planned end, as a booking of just that."""
+    units = tuple(UnitRequest(unit=unit) for unit in lease.units)
+    cell = None if lease.cell is None else CellRequest(lease.cell)
+    claim = Claim(units, lease.slots, cell, seats=lease.seats, chargers=lease.chargers)
+    return Booking(f"lease {lease.lease}", lease.vendor, claim, lease.start_ns, lease.end_ns)
 
 
 def plans(bookings: Sequence[Booking], closures: Sequence[Closure], state: State) -> dict[str, Plan]:

@@ -4,9 +4,15 @@ from collections.abc import Iterator
 
 from palaestra.v1 import claim_pb2, job_pb2
 
+# Each is compared with every kind of units in every decision.
+REQUESTS_MAX = 64
+
 
 def contradiction(job: job_pb2.Job) -> tuple[str, str] | None:
     """Return (field, problem) of the first contradiction in a job's claim or in one of its alternatives, or None."""
+    requests = sum(len(claim.units) for _, claim in claims(job))
+    if requests > REQUESTS_MAX:
+        return "job.claim", f"has {requests} requests for units, alternatives included; {REQUESTS_MAX} are allowed"
     for place, claim in claims(job):
         problem = _in_claim(claim, place) or _for_work(job, claim, place)
         if problem is not None:

@@ -6,8 +6,9 @@ can start.
 
 Over time: the planned ends of what runs, closures and bookings tell when a blocked job can start. The first blocked
 jobs hold such planned starts as reservations, and from then on a job starts only if it delays none of them: it ends
-before, or uses only what they leave. The job that has waited longest of all (of those that could start at all with what
-is in order) holds the first one, so that a large gang starts when the leases that it waits for end. What may hold one
+before, or uses only what they leave. The job that has waited longest (of those that could start at all with what is in
+order, of vendors that hold less than their part) holds the first one, so that a large gang starts when the leases that
+it waits for end. What may hold one
 and how many, `Config` says. The same code decides in a venue, in a replay and in a what-if.
 
 The work of a decision grows with what it grants, with the number of shapes and with the number of kinds: neither with
@@ -26,8 +27,8 @@ from scheduler.standing import Standing
 from scheduler.state import Backfill, Config, Decisions, Job, Order
 from scheduler.turns import AgeTurns, FairTurns
 
-# Oldest jobs of a shape among which one is sought whose vendor is not at its limit.
-ELDEST_LOOKED_AT = 64
+# Oldest jobs of a shape among which one is sought whose vendor holds neither its fair part nor all that it may.
+ELDEST_LOOKED_AT = 16
 # Greater than every job's number.
 MAX_JOB = 1 << 62
 # So many shapes that failed one after the other make it worth while to compare them all with what is left.
@@ -99,7 +100,7 @@ class _Decision:
         for booking in self._plan.open_bookings():
             for key in self._queue.booked.get(booking.booking, ()):
                 job = self._queue.jobs[key[-1]]
-                amounts = self._plan.start_booked(booking, job)
+                amounts = self._plan.start_booked(booking, job, partial(self._turns.allowed, job.vendor))
                 if amounts is not None:
                     self._turns.take(job.vendor, amounts)
 
@@ -195,29 +196,27 @@ class _Decision:
     def _eldest(self) -> tuple[Job, int] | None:
         """Return the oldest job that has waited too long and would start if only the running leases ended.
 
-        What waits for a broken or absent unit, or is at its vendor's limit, is passed over: nobody knows when that
-        ends, and until then the whole venue would be kept waiting with it.
+        Its vendor must hold less than its weight entitles it to: otherwise who had filled the queue first would be
+        served by age alone until it is empty. What waits for a broken or absent unit, or is at its vendor's limit, is
+        passed over: nobody knows when that ends, and until then the whole venue would be kept waiting with it.
         """
         latest_ns = self._now_ns - self._hold_after_ns
-        limited = self._standing.accounts.limited
-        heads = []
-        for create_ns, job_id, index in self._queue.oldest:
-            if create_ns > latest_ns:
+        heads: list[tuple[int, int, int]] = []
+        for first_ns, _, index in self._queue.oldest:
+            if first_ns > latest_ns or (heads and first_ns > heads[0][0]):
                 break
-            if not limited:
-                if self._plan.possible(index):
-                    return self._queue.jobs[job_id], index
-                continue
-            for older_ns, older in islice(self._queue.shapes[index].by_age, ELDEST_LOOKED_AT):
-                if older_ns > latest_ns:
+            for create_ns, job_id in islice(self._queue.shapes[index].by_age, ELDEST_LOOKED_AT):
+                if create_ns > latest_ns:
                     break
-                if self._allowed(self._queue.jobs[older], index):
-                    heads.append((older_ns, older, index))
+                job = self._queue.jobs[job_id]
+                if self._turns.below_entitlement(job.vendor) and self._allowed(job, index):
+                    if self._plan.possible(index):
+                        heads = sorted([*heads, (create_ns, job_id, index)])[:1]
                     break
-        for _, job_id, index in sorted(heads):
-            if self._plan.possible(index):
-                return self._queue.jobs[job_id], index
-        return None
+        if not heads:
+            return None
+        _, job_id, index = heads[0]
+        return self._queue.jobs[job_id], index
 
     def _allowed(self, job: Job, shape: int) -> bool:
         """Whether the vendor's limits leave room for the job in any way."""

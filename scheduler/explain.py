@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from scheduler.account import dominant_share
 from scheduler.decide import decide, planned
 from scheduler.floor import available_ns
-from scheduler.matching import cell_matches, choose, matches
+from scheduler.matching import cell_matches, enough, matches
 from scheduler.queue import turn
 from scheduler.standing import Standing
 from scheduler.state import Claim, Closure, Config, Job, Placement, State, Unit, UnitRequest, Unnamed
@@ -77,7 +77,7 @@ def _impossible(claim: Claim, state: State) -> str | None:
         matching = sum(matches(request, unit) for unit in state.units)
         if request.count > matching:
             return f"the claim asks for {request.describe()}, the venue has {matching}"
-    if choose(claim.units, state.units) is None:
+    if not enough(claim.units, state.units):
         return "the venue has no distinct units for all requests of the claim together"
     slots = len(state.slots) + state.unnamed.count
     for wanted, have, what in (
@@ -95,8 +95,9 @@ def _impossible(claim: Claim, state: State) -> str | None:
 def _placeable(claim: Claim, state: State) -> bool:
     """Whether the units of a claim could be placed as asked in a venue where everything is free and well."""
     idle = tuple(replace(u, free=True, usable=True, ready_ns=0, good_for_s=float("inf")) for u in state.units)
-    floor = Standing(State(state.now_ns, idle)).floor
     bare = Claim(claim.units, placement=claim.placement)
+    # As a waiting job: the units that it names are then kinds of their own.
+    floor = Standing(State(state.now_ns, idle, jobs=(Job(0, "", bare),))).floor
     return any(o.within(floor.capacity.__getitem__, lambda part: part.kinds) is not None for o in floor.options(bare))
 
 
@@ -161,7 +162,8 @@ def _units(request: UnitRequest, claim: Claim, state: State) -> list[Reason]:
     now_ns, duration_ns = state.now_ns, int(claim.duration_s * 1e9)
     fitting = [unit for unit in state.units if matches(request, unit)]
     idle = [unit for unit in fitting if unit.free and unit.usable]
-    able = [unit for unit in idle if available_ns(unit, duration_ns) <= now_ns]
+    charged = claim.chargers > 0 and claim.chargers >= sum(max(r.count, r.count_max) for r in claim.units)
+    able = [unit for unit in idle if available_ns(unit, duration_ns, charged=charged) <= now_ns]
     closing = _closing(state, now_ns + duration_ns)
     open_now = [unit for unit in able if not any(closure.covers_unit(unit) for closure in closing)]
     if len(open_now) >= request.count:
@@ -268,7 +270,7 @@ def _by_trial(job: Job, alone: State, config: Config) -> list[Reason]:
     if starts(jobs=(anywhere,)):
         return [Reason("PLACEMENT", f"its units are free, but do not stand {claim.placement.value}", count,
                        fix="with units anywhere it could start now")]  # fmt: skip
-    if choose(claim.units, [unit for unit in alone.units if unit.free and unit.usable]) is None:
+    if not enough(claim.units, [unit for unit in alone.units if unit.free and unit.usable]):
         return [Reason("UNITS", "its requests compete for the same free units", count)]
     return [Reason("TOGETHER", "each thing that it asks for is free, but not all together and for so long", count)]
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from scheduler.line import NEVER_NS
 from scheduler.matching import Part, cell_matches, matches
 from scheduler.option import CHARGERS, SEATS, SLOTS, Option
-from scheduler.state import Cell, Claim, Closure, Placement, SimSlot, Unit, Unnamed
+from scheduler.state import Cell, Claim, Closure, Placement, SimSlot, Unit, UnitRequest, Unnamed
 
 
 class Floor:
@@ -36,6 +36,7 @@ class Floor:
         self._unit_kinds: dict[int, Unit] = {}
         self._cell_kinds: dict[int, Cell] = {}
         self._token_of: dict[int, int] = {}
+        self._matching: dict[UnitRequest, tuple[int, ...]] = {}
         # What the kinds are, in order: floors of equal signatures have equal kinds.
         self.signatures: list[object] = []
         # A cell and a unit may have the same name.
@@ -190,9 +191,7 @@ class Floor:
         return len(self.units), self.capacity[SLOTS], len(self.cells)
 
     def _options(self, claim: Claim, place: int) -> list[Option]:
-        kinds = [
-            tuple(kind for kind, unit in self._unit_kinds.items() if matches(request, unit)) for request in claim.units
-        ]
+        kinds = [self._kinds_of(request) for request in claim.units]
         others: list[Part] = []
         if claim.sim_slots:
             others.append(Part((SLOTS,), claim.sim_slots))
@@ -217,6 +216,7 @@ class Floor:
                 zone_of is not None and claim.placement is Placement.GROUPED,
                 self._token_of if claim.cell is not None and self._token_of else None,
                 (sum(request.count for request in claim.units), claim.sim_slots, int(claim.cell is not None)),
+                claim.chargers > 0 and claim.chargers >= sum(max(r.count, r.count_max) for r in claim.units),
             )
 
         if claim.placement is Placement.TOGETHER and claim.units:
@@ -226,6 +226,18 @@ class Floor:
         if claim.placement in (Placement.APART, Placement.GROUPED) and claim.units:
             return [with_kinds(kinds, {kind: self.zone_of(kind) for fit in kinds for kind in fit})]
         return [with_kinds(kinds)]
+
+    def _kinds_of(self, request: UnitRequest) -> tuple[int, ...]:
+        """Return the kinds of units that match a request: many claims ask for the same, so each is sought once."""
+        asked = replace(request, count=1, count_max=0)
+        known = self._matching.get(asked)
+        if known is None:
+            # A unit that is asked for by name is a kind of its own.
+            own = self.kind_of.get(request.unit)
+            kinds: Iterable[int] = self._unit_kinds if not request.unit else () if own is None else (own,)
+            known = tuple(kind for kind in kinds if matches(request, self._unit_kinds[kind]))
+            self._matching[asked] = known
+        return known
 
     def _add_units(self, units: Iterable[Unit], named: frozenset[str]) -> None:
         groups: dict[tuple[object, ...], list[Unit]] = {}
@@ -286,11 +298,16 @@ class Floor:
         return self.units[name].wear_h if kind in self._unit_kinds else 0.0
 
 
-def available_ns(unit: Unit, duration_ns: int) -> int:
-    """Return from when an idle unit can do a job of that length; 0: it can now; NEVER_NS: somebody must see to it."""
-    if unit.good_for_s * 1e9 >= duration_ns:
+def available_ns(unit: Unit, duration_ns: int, *, charged: bool = False) -> int:
+    """Return from when an idle unit can do a job of that length; 0: it can now; NEVER_NS: somebody must see to it.
+
+    charged: it hangs on a charger of the claim meanwhile.
+    """
+    if (unit.on_charger_s if charged else unit.good_for_s) * 1e9 >= duration_ns:
         return unit.ready_ns
-    return NEVER_NS if unit.renewed_ns is None else max(unit.ready_ns, unit.renewed_ns)
+    if unit.renewed_ns is None or unit.good_at_best_s * 1e9 < duration_ns:
+        return NEVER_NS
+    return max(unit.ready_ns, unit.renewed_ns)
 
 
 def _is_special(unit: Unit) -> bool:

@@ -84,6 +84,20 @@ def _shift(unit: str, came_from: dict[str, int], chosen: dict[int, str], holder:
         unit = set_free
 
 
+def enough(requests: Sequence[UnitRequest], units: Iterable[Unit]) -> bool:
+    """Whether there are distinct units for all requests: what `choose` finds, in counts of units that match alike."""
+    alike: dict[tuple[bool, ...], int] = {}
+    for unit in units:
+        pattern = tuple(matches(request, unit) for request in requests)
+        alike[pattern] = alike.get(pattern, 0) + 1
+    patterns = sorted(alike)
+    parts = [
+        Part(tuple(kind for kind, pattern in enumerate(patterns) if pattern[place]), request.count)
+        for place, request in enumerate(requests)
+    ]
+    return allocate(parts, [alike[pattern] for pattern in patterns]) is not None
+
+
 class Part(NamedTuple):
     """So many things of any of these kinds."""
 

@@ -27,6 +27,8 @@ class Option:
     token_of: Mapping[int, int] | None = None
     # Units, slots and cells, as quotas count them.
     amounts: tuple[int, int, int] = (0, 0, 0)
+    # A charger for every unit is part of it.
+    charged: bool = False
     # Where no part has a choice: what it takes, and how much of each kind that is.
     entries: tuple[Entry, ...] | None = field(init=False)
     demand: tuple[tuple[int, int], ...] = field(init=False)
@@ -101,7 +103,7 @@ class Option:
         for place in places:
             part = self.parts[place]
             wanted = part.amount
-            for kind in order(part):
+            for kind in order(part) if wanted else ():
                 have = free(kind)
                 if have <= 0:
                     continue

@@ -1,9 +1,9 @@
 """What one decision has given and planned so far."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from scheduler.matching import Entry
+from scheduler.matching import Entry, Part
 from scheduler.option import CHARGERS, SEATS, SLOTS, Option
 from scheduler.profile import Profile
 from scheduler.standing import Standing
@@ -38,6 +38,8 @@ class Plan:
         self._possible: dict[int, bool] = {}
         self._names: dict[int, list[str]] = {}
         self._held: dict[str, _Held] = {}
+        # What is planned for a job: entries, start and end.
+        self._reserved: dict[int, tuple[tuple[Entry, ...], int, int]] = {}
 
     def decisions(self) -> Decisions:
         return Decisions(tuple(self._grants), tuple(self.reservations), self.preemptions, self._charges())
@@ -53,8 +55,10 @@ class Plan:
             if entries is not None:
                 self.profile.take(entries, start_ns, booking.end_ns)
                 self._held[booking.booking] = _Held(booking, entries)
-            elif booking.start_ns <= now_ns:
-                self.unserved.append(booking)
+            else:
+                self.profile.take(self._what_there_is(booking, start_ns), start_ns, booking.end_ns)
+                if booking.start_ns <= now_ns:
+                    self.unserved.append(booking)
 
     def outlook(self) -> Mapping[int, list[Option]]:
         """Return the shapes, with their options, that could start as far as counts alone tell."""
@@ -109,25 +113,38 @@ class Plan:
         if best is not None:
             start_ns, entries, option = best
             self.profile.take(entries, start_ns, start_ns + option.duration_ns)
+            self._reserved[job.job] = (entries, start_ns, start_ns + option.duration_ns)
             self.reservations.append(Reservation(job.job, start_ns))
+
+    def could_start(self, job: int, option: Option, freed: Sequence[tuple[Entry, int]]) -> bool:
+        """Whether the option could start now if these entries, planned to end then (ns), were free at once."""
+        own = self._reserved.get(job)
+        if own is not None:
+            self.profile.give_back(*own)
+        for entry, end_ns in freed:
+            self.profile.give_back((entry,), self.now_ns, max(end_ns, self.now_ns + 1))
+        found = self.profile.start(option) is not None
+        for entry, end_ns in freed:
+            self.profile.take((entry,), self.now_ns, max(end_ns, self.now_ns + 1))
+        if own is not None:
+            self.profile.take(*own)
+        return found
 
     def open_bookings(self) -> list[Booking]:
         """Return the bookings whose time it is, the earliest first."""
         return [held.booking for held in self._held.values() if held.booking.start_ns <= self.now_ns]
 
-    def start_booked(self, booking: Booking, job: Job) -> Amounts | None:
+    def start_booked(self, booking: Booking, job: Job, allowed: Callable[[Amounts], bool]) -> Amounts | None:
         """Start a job with what its booking holds, if that suffices until the job's end; return what it holds then."""
         held = self._held[booking.booking]
         amount_of: dict[int, int] = {}
         for entry in held.entries:
             amount_of[entry.kind] = amount_of.get(entry.kind, 0) + entry.amount
         for option in self.floor.options(job.claim):
-            if self.now_ns + option.duration_ns > booking.end_ns:
+            if self.now_ns + option.duration_ns > booking.end_ns or not allowed(option.amounts):
                 continue
             entries = option.within(lambda kind: amount_of.get(kind, 0), lambda part: part.kinds)
-            if entries is None or not all(
-                self._fit_for(entry.kind, entry.amount, option.duration_ns) for entry in entries
-            ):
+            if entries is None or not all(self._fit_for(entry.kind, entry.amount, option) for entry in entries):
                 continue
             self.profile.give_back(held.entries, self.now_ns, booking.end_ns)
             held.entries = _without(held.entries, entries)
@@ -138,15 +155,30 @@ class Plan:
 
     def _entries_of(self, booking: Booking, start_ns: int) -> tuple[Entry, ...] | None:
         """Return what the booking still needs, in kinds; None if that is not to be had."""
-        for option in self.standing.booked_options(booking)[:1]:
-            entries = self.profile.at(option.reduced(booking.held), start_ns, booking.end_ns)
+        for option in self.standing.booked_options(booking):
+            # What is kept is kept whatever it is good for by then: a job of the booking may be short.
+            left = replace(option.reduced(booking.held), duration_ns=0)
+            entries = self.profile.at(left, start_ns, booking.end_ns)
             if entries is not None:
                 return entries
         return None
 
-    def _fit_for(self, kind: int, amount: int, duration_ns: int) -> bool:
+    def _what_there_is(self, booking: Booking, start_ns: int) -> tuple[Entry, ...]:
+        """Return as much of a booking as is to be had, so that the rest is not given away meanwhile."""
+        option = replace(self.standing.booked_options(booking)[0].reduced(booking.held), duration_ns=0)
+        found: list[Entry] = []
+        for place, part in enumerate(option.parts):
+            for kind in part.kinds:
+                gone = sum(entry.amount for entry in found if entry.kind == kind)
+                have = min(part.amount, self.profile.least(kind, start_ns, booking.end_ns) - gone)
+                if have > 0:
+                    found.append(Entry(place, kind, have))
+                    part = Part(part.kinds, part.amount - have)
+        return tuple(found)
+
+    def _fit_for(self, kind: int, amount: int, option: Option) -> bool:
         names = self._free_names(kind) if kind > CHARGERS else []
-        return kind <= CHARGERS or sum(self.profile.ready(kind, name, duration_ns) for name in names) >= amount
+        return kind <= CHARGERS or sum(self.profile.ready(kind, name, option) for name in names) >= amount
 
     def _grown(
         self, option: Option, entries: tuple[Entry, ...], allowed: Callable[[Amounts], bool] | None
@@ -174,7 +206,7 @@ class Plan:
         # Units are named in the order of the requests.
         for entry in entries if option.plain else sorted(entries):
             if entry.part < option.unit_parts:
-                units += self._take_units(entry.kind, entry.amount, option.duration_ns, job.setup)
+                units += self._take_units(entry.kind, entry.amount, option, job.setup)
             elif entry.kind == SLOTS:
                 names = self._free_names(SLOTS)
                 slots += names[: entry.amount]
@@ -190,7 +222,7 @@ class Plan:
                   count_of[CHARGERS], option.alternative)
         )  # fmt: skip
 
-    def _take_units(self, kind: int, count: int, duration_ns: int, setup: str) -> list[str]:
+    def _take_units(self, kind: int, count: int, option: Option, setup: str) -> list[str]:
         """Give out units of a kind: those already set up for the job, then the least worn."""
         names = self._free_names(kind)
         if kind not in self.profile.specials and not setup:
@@ -198,7 +230,7 @@ class Plan:
             del names[:count]
             return taken
         units = self.floor.units
-        fit = [name for name in names if self.profile.ready(kind, name, duration_ns)]
+        fit = [name for name in names if self.profile.ready(kind, name, option)]
         if setup:
             fit.sort(key=lambda name: units[name].setup != setup)
         taken = fit[:count]

@@ -10,7 +10,8 @@ back those that turn out not to be needed. Young leases are left alone, and roun
 from collections.abc import Iterable
 from itertools import islice
 
-from scheduler.account import Accounts, Holding, promises
+from scheduler.account import Accounts, Holding, promises, short_of
+from scheduler.matching import Entry
 from scheduler.option import CHARGERS, SEATS, SLOTS, Option
 from scheduler.plan import Plan
 from scheduler.standing import Standing
@@ -33,13 +34,15 @@ def preemptions(
         waiting = standing.queue.booked.get(booking.booking)
         if waiting and not found:
             option = standing.booked_options(booking)[0].reduced(booking.held)
-            victims = _victims(option, standing, plan, now_ns, config, booking=booking)
+            job = standing.queue.jobs[waiting[0][-1]]
+            victims = _victims(option, standing, plan, now_ns, config, job, booking=booking)
             found += [Preemption(lease, Cause.BOOKING, waiting[0][-1]) for lease in victims if lease not in chosen]
     if found or isinstance(turns, AgeTurns):
         return tuple(found)
     latest_ns = now_ns - int(config.preempt_after_s * 1e9)
     for job, _, option in islice(guaranteed(standing, plan, turns, latest_ns), TRIED):
-        victims = _victims(option, standing, plan, now_ns, config, accounts=standing.accounts, turns=turns, job=job)
+        whose = _inside_guarantee(standing.accounts, turns, job.vendor, option.amounts)
+        victims = _victims(option, standing, plan, now_ns, config, job, whose=whose)
         if victims:
             return tuple(Preemption(lease, Cause.GUARANTEE, job.job) for lease in victims)
     return ()
@@ -67,7 +70,7 @@ def guaranteed(standing: Standing, plan: Plan, turns: FairTurns, latest_ns: int)
     accounts, queue = standing.accounts, standing.queue
     candidates: list[tuple[int, int, int]] = []
     for leaf in accounts.guaranteed & queue.heads_of.keys():
-        if not any(_short_of_guarantee(accounts, turns, link) for link in accounts.chains[leaf]):
+        if not any(short_of(turns.holding(link), accounts.vendors[link].guarantee) for link in accounts.chains[leaf]):
             continue
         for key, shape in queue.heads_of[leaf]:
             if key[-1] in plan.granted:
@@ -87,18 +90,13 @@ def guaranteed(standing: Standing, plan: Plan, turns: FairTurns, latest_ns: int)
                 break
 
 
-def _short_of_guarantee(accounts: Accounts, turns: FairTurns, name: str) -> bool:
-    guarantee, held = accounts.vendors[name].guarantee, turns.holding(name)
-    return held.units < guarantee.units or held.slots < guarantee.slots or held.cells < guarantee.cells
-
-
-def _inside_guarantee(accounts: Accounts, turns: FairTurns, leaf: str, amounts: tuple[int, int, int]) -> bool:
-    """Whether some account above the job stays within its guarantee in everything that the job takes."""
-    return any(
-        promises(accounts.vendors[link].guarantee)
-        and _within(turns.holding(link), amounts, accounts.vendors[link].guarantee)
-        for link in accounts.chains[leaf]
-    )
+def _inside_guarantee(accounts: Accounts, turns: FairTurns, leaf: str, amounts: tuple[int, int, int]) -> str:
+    """Return the lowest account above the job that stays within its guarantee in everything that the job takes."""
+    for link in accounts.chains[leaf]:
+        guarantee = accounts.vendors[link].guarantee
+        if promises(guarantee) and _within(turns.holding(link), amounts, guarantee):
+            return link
+    return ""
 
 
 def _within(held: Holding, amounts: tuple[int, int, int], guarantee: Amounts) -> bool:
@@ -108,11 +106,15 @@ def _within(held: Holding, amounts: tuple[int, int, int], guarantee: Amounts) ->
 
 
 def _victims(
-    option: Option, standing: Standing, plan: Plan, now_ns: int, config: Config, *,
-    booking: Booking | None = None, accounts: Accounts | None = None, turns: FairTurns | None = None,
-    job: Job | None = None,
+    option: Option, standing: Standing, plan: Plan, now_ns: int, config: Config, job: Job, *,
+    booking: Booking | None = None, whose: str = "",
 ) -> list[int]:  # fmt: skip
-    """Return the leases whose end lets the option start, or none if that is not to be had or on its way already."""
+    """Return the leases whose end lets the option start, or none if that is not to be had or on its way already.
+
+    For the guarantee of the account `whose`, or for a booking.
+    """
+    accounts = standing.accounts
+    # What is closed or planned for is free for nobody: only what leases hold is counted in.
     free = [max(0, n) for n in plan.profile.free]
     leases = sorted(
         standing.leases.values(),
@@ -123,27 +125,35 @@ def _victims(
             _add(free, lease, plan, 1)
     if _fits(option, free):
         return []
-    left = {name: holding.copy() for name, holding in accounts.holdings.items()} if accounts is not None else {}
+    left = {name: holding.copy() for name, holding in accounts.holdings.items()}
     victims: list[Lease] = []
     for lease in leases:
         young = now_ns - lease.start_ns < config.runtime_min_s * 1e9
-        if lease.ending or young or lease.booking or (booking is not None and lease.booking == booking.booking):
+        if lease.ending or young or lease.booking or not _borrows(lease, accounts, left, job, whose):
             continue
-        if accounts is not None:
-            assert job is not None
-            # A lease of no account is the venue's own.
-            if lease.vendor not in accounts.chains or not _borrows(lease, accounts, left, job):
-                continue
-            for link in accounts.chains[lease.vendor]:
-                left[link].add(_negative(lease), -1)
+        for link in accounts.chains[lease.vendor]:
+            left[link].add(_negative(lease), -1)
         _add(free, lease, plan, 1)
         victims.append(lease)
         if _fits(option, free):
-            return _needed(option, victims, free, plan)
+            needed = _needed(option, victims, free, plan)
+            if booking is not None or _lets_start(option, needed, leases, plan, job):
+                return [lease.lease for lease in needed]
+            return []
     return []
 
 
-def _needed(option: Option, victims: list[Lease], free: list[int], plan: Plan) -> list[int]:
+def _lets_start(option: Option, victims: list[Lease], leases: list[Lease], plan: Plan, job: Job) -> bool:
+    """Whether the job could then really start, closures and what is planned for others considered."""
+    freed: list[tuple[Entry, int]] = []
+    for lease in [*victims, *(lease for lease in leases if lease.ending)]:
+        freed += [(Entry(0, kind, 1), lease.end_ns) for kind in _held_by(lease, plan)]
+        pools = ((SLOTS, lease.slots), (SEATS, lease.seats), (CHARGERS, lease.chargers))
+        freed += [(Entry(0, pool, count), lease.end_ns) for pool, count in pools if count]
+    return plan.could_start(job.job, option, freed)
+
+
+def _needed(option: Option, victims: list[Lease], free: list[int], plan: Plan) -> list[Lease]:
     """Put back those without which it fits too, the ones whose end would lose most first."""
     kept = list(victims)
     for lease in reversed(victims):
@@ -152,11 +162,17 @@ def _needed(option: Option, victims: list[Lease], free: list[int], plan: Plan) -
             kept.remove(lease)
         else:
             _add(free, lease, plan, 1)
-    return [lease.lease for lease in kept]
+    return kept
 
 
-def _borrows(lease: Lease, accounts: Accounts, left: dict[str, Holding], job: Job) -> bool:
-    """Whether every account that holds the lease, and not the job, would keep what it is guaranteed without it."""
+def _borrows(lease: Lease, accounts: Accounts, left: dict[str, Holding], job: Job, whose: str) -> bool:
+    """Whether every account that holds the lease, and not the job, would keep what it is guaranteed without it.
+
+    Nobody makes room for its own account's guarantee: it would be honoured no better than before. The venue's own
+    leases have no account.
+    """
+    if lease.vendor not in accounts.chains or (whose and whose in accounts.chains[lease.vendor]):
+        return False
     units, slots, cells = _amounts(lease)
     for link in accounts.chains[lease.vendor]:
         if link in accounts.chains[job.vendor]:

@@ -69,7 +69,7 @@ class Profile:
         if option.entries is not None and not self.specials:
             free, drop_ns = self.free, self._drop_ns
             for kind, amount in option.demand:
-                if free[kind] < amount or (drop_ns[kind] < end_ns and self._least(kind, self.now_ns, end_ns) < amount):
+                if free[kind] < amount or (drop_ns[kind] < end_ns and self.least(kind, self.now_ns, end_ns) < amount):
                     return None
             return option.entries
 
@@ -79,9 +79,9 @@ class Profile:
         def count(kind: int) -> int:
             have = self.free[kind]
             if have > 0 and self._drop_ns[kind] < end_ns:
-                have = min(have, self._least(kind, self.now_ns, end_ns))
+                have = min(have, self.least(kind, self.now_ns, end_ns))
             if have > 0 and kind in self.specials:
-                have = min(have, self.free[kind] - self._short(kind, option.duration_ns, self.now_ns))
+                have = min(have, self.free[kind] - self._short(kind, option, self.now_ns))
             return have
 
         return option.within(count, self._order)
@@ -95,7 +95,7 @@ class Profile:
             for kind in self._order(part):
                 have = free[kind]
                 if have > 0 and drop_ns[kind] < end_ns:
-                    have = min(have, self._least(kind, self.now_ns, end_ns))
+                    have = min(have, self.least(kind, self.now_ns, end_ns))
                 if have > 0:
                     entries.append(Entry(place, kind, min(have, wanted)))
                     wanted -= have
@@ -123,7 +123,7 @@ class Profile:
         for kind in option.kinds:
             steps += [(time_ns, kind, free) for time_ns, free in self._line(kind).steps()]
             for unit in self.specials.get(kind, {}).values():
-                time_ns = available_ns(unit, option.duration_ns)
+                time_ns = available_ns(unit, option.duration_ns, charged=option.charged)
                 if self.now_ns < time_ns < NEVER_NS:
                     steps.append((time_ns, kind, self._line(kind).at(time_ns)))
         steps.sort()
@@ -147,7 +147,7 @@ class Profile:
         """Whether the option could start once everything that is planned has ended."""
 
         def finally_free(kind: int) -> int:
-            return self.floor.capacity[kind] - self._short(kind, option.duration_ns, NEVER_NS - 1)
+            return self.floor.capacity[kind] - self._short(kind, option, NEVER_NS - 1)
 
         return option.within(finally_free, self._order) is not None
 
@@ -175,10 +175,10 @@ class Profile:
         if kind in self.specials:
             self.specials[kind].pop(name, None)
 
-    def ready(self, kind: int, name: str, duration_ns: int) -> bool:
-        """Whether a free unit can do a job of that length now."""
+    def ready(self, kind: int, name: str, option: Option) -> bool:
+        """Whether a free unit can do it now."""
         unit = self.specials.get(kind, {}).get(name)
-        return unit is None or available_ns(unit, duration_ns) <= self.now_ns
+        return unit is None or available_ns(unit, option.duration_ns, charged=option.charged) <= self.now_ns
 
     def _cut(self, kind: int, amount: int, start_ns: int, end_ns: int) -> None:
         if end_ns <= start_ns or end_ns <= self.now_ns:
@@ -211,21 +211,24 @@ class Profile:
                     line.take(ALL_OF_IT, start_ns, end_ns)
         return line
 
-    def _least(self, kind: int, start_ns: int, end_ns: int) -> int:
+    def least(self, kind: int, start_ns: int, end_ns: int) -> int:
+        """Return the least that is free of a kind from start to end."""
         return self._line(kind).least(start_ns, end_ns)
 
     def _available(self, kind: int, option: Option, start_ns: int, end_ns: int) -> int:
-        have = self._least(kind, start_ns, end_ns)
+        have = self.least(kind, start_ns, end_ns)
         if have > 0 and kind in self.specials:
-            have -= self._short(kind, option.duration_ns, start_ns)
+            have -= self._short(kind, option, start_ns)
         return have
 
-    def _short(self, kind: int, duration_ns: int, time_ns: int) -> int:
-        """Return how many idle units of a kind cannot do a job of that length yet at a time."""
+    def _short(self, kind: int, option: Option, time_ns: int) -> int:
+        """Return how many idle units of a kind cannot do it yet at a time."""
         special = self.specials.get(kind)
         if not special:
             return 0
-        return sum(available_ns(unit, duration_ns) > time_ns for unit in special.values())
+        return sum(
+            available_ns(unit, option.duration_ns, charged=option.charged) > time_ns for unit in special.values()
+        )
 
     def _order(self, part: Part) -> Sequence[int]:
         kinds = part.kinds

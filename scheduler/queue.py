@@ -168,14 +168,20 @@ class Queue:
                 insort(heads, (shorter_first(after, shape.duration_ns) if shortest else after, shape.index))
 
     def _name(self, claim: Claim, step: int) -> None:
-        for one in (claim, *claim.alternatives):
-            names = [request.unit for request in one.units if request.unit]
-            if one.cell is not None and one.cell.cell:
-                names.append(one.cell.cell)
-            for name in names:
-                self.named[name] = self.named.get(name, 0) + step
-                if not self.named[name]:
-                    del self.named[name]
+        for name in names_in(claim):
+            self.named[name] = self.named.get(name, 0) + step
+            if not self.named[name]:
+                del self.named[name]
+
+
+def names_in(claim: Claim) -> list[str]:
+    """Return the units and cells that a claim or its alternatives ask for by name."""
+    found: list[str] = []
+    for one in (claim, *claim.alternatives):
+        found += [request.unit for request in one.units if request.unit]
+        if one.cell is not None and one.cell.cell:
+            found.append(one.cell.cell)
+    return found
 
 
 def shorter_first(key: Key, duration_ns: int) -> Key:

@@ -10,7 +10,7 @@ from scheduler.account import Accounts
 from scheduler.floor import Floor
 from scheduler.option import CHARGERS, SEATS, SLOTS, Option
 from scheduler.outlook import Outlook
-from scheduler.queue import Queue
+from scheduler.queue import Queue, names_in
 from scheduler.state import Booking, Cell, Grant, Job, Lease, SimSlot, State, Unit, Unnamed
 
 
@@ -144,4 +144,5 @@ class Standing:
 
     def _named_now(self) -> frozenset[str]:
         closed = {name for closure in self.closures for name in (*closure.units, *closure.cells)}
-        return frozenset(self.queue.named) | closed
+        booked = {name for booking in self.bookings for name in names_in(booking.claim)}
+        return frozenset(self.queue.named) | closed | booked

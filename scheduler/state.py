@@ -121,6 +121,9 @@ class Unit:
     ready_ns: int = 0
     # How long it could work if it began now: its charge, the time until its calibration expires.
     good_for_s: float = math.inf
+    # The same right after it has been charged, and while it hangs on a charger.
+    good_at_best_s: float = math.inf
+    on_charger_s: float = math.inf
     # Its charge is so low that it goes on a charger when nobody needs it.
     wants_charge: bool = False
     # When `good_for_s` will no longer bind, None if somebody must see to it first.

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from heapq import heapify, heappop, heappush, heapreplace
 from typing import NamedTuple
 
-from scheduler.account import Accounts, Holding, rank_of
+from scheduler.account import Accounts, Holding, dominant_share, rank_of
 from scheduler.queue import Heads, Key, Queue, shorter_first
 
 Entry = tuple[int, float, int, int, str]
@@ -44,6 +44,8 @@ class FairTurns:
         self._cursors: dict[str, int] = {}
         self._later: dict[str, Heads] = {}
         self._branches: dict[str, list[Entry]] | None = None
+        self._weights: dict[str, float] | None = None
+        self._below: dict[str, bool] = {}
 
     def next(self) -> Turn | None:
         """Return the next turn, or None if nobody is left."""
@@ -98,6 +100,18 @@ class FairTurns:
                 return False
         return True
 
+    def below_entitlement(self, vendor: str) -> bool:
+        """Whether the vendor, and each account above it, holds less than its weight entitles it to.
+
+        That is its weight's part of what its parent is entitled to, among brothers that hold something or have jobs
+        waiting.
+        """
+        known = self._below.get(vendor)
+        if known is None:
+            chain = self._accounts.chains[vendor]
+            known = self._below[vendor] = all(self._share(link) < self._entitlement(link) for link in chain)
+        return known
+
     def look_also_at(self, shapes: Iterable[int]) -> None:
         """Let jobs of these shapes have their turn although they cannot start: they may be planned."""
         self._also = set(shapes)
@@ -108,6 +122,31 @@ class FairTurns:
         self._shortest = shortest
         self._also = set()
         self._start_again()
+
+    def _share(self, name: str) -> float:
+        held = self.holding(name)
+        return dominant_share(held.units, held.slots, held.cells, self._totals)
+
+    def _entitlement(self, name: str) -> float:
+        if self._weights is None:
+            self._weights = self._active_weights()
+        vendor = self._accounts.vendors[name]
+        above = self._entitlement(vendor.parent) if vendor.parent else 1.0
+        return above * vendor.weight / self._weights[vendor.parent]
+
+    def _active_weights(self) -> dict[str, float]:
+        """Return the sum of the weights of the active children of each account."""
+        active: set[str] = set()
+        for leaf, chain in self._accounts.chains.items():
+            held = self._accounts.holdings[leaf]
+            if held.leases or held.units or held.slots or held.cells or leaf in self._queue.heads_of:
+                active.update(chain)
+        weights: dict[str, float] = {}
+        # In one order, for sums of floating point numbers depend on it.
+        for name in sorted(active):
+            vendor = self._accounts.vendors[name]
+            weights[vendor.parent] = weights.get(vendor.parent, 0.0) + vendor.weight
+        return weights
 
     def _start_again(self) -> None:
         self._cursors.clear()
@@ -253,6 +292,9 @@ class AgeTurns:
         pass
 
     def allowed(self, vendor: str, amounts: tuple[int, int, int]) -> bool:
+        return True
+
+    def below_entitlement(self, vendor: str) -> bool:
         return True
 
     def look_also_at(self, shapes: Iterable[int]) -> None:

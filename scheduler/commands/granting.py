@@ -1,6 +1,8 @@
 """The scheduling cycle: decide, and write the grants down."""
 
 import json
+import logging
+from dataclasses import replace
 
 from palaestra import ids
 from scheduler import events, snapshot
@@ -10,6 +12,8 @@ from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advanc
 from scheduler.standing import Standing
 from scheduler.state import Claim, Config, Grant
 from scheduler.writer import Command, Transaction
+
+log = logging.getLogger(__name__)
 
 
 def cycle(
@@ -36,7 +40,13 @@ def cycle(
             return
         state = snapshot.load(tx.db, tx.now_ns, runner_ready=runner_ready)
         claims = {job.job: job.claim for job in state.jobs}
-        decisions = decide(Standing.of(state), tx.now_ns, config)
+        try:
+            decisions = decide(Standing.of(state), tx.now_ns, config)
+        except Exception:
+            # Nothing is granted then, but what must stop for safety stops.
+            log.exception("deciding failed; only what safety demands is done")
+            without = replace(state, jobs=(), bookings=())
+            decisions = decide(Standing.of(without), tx.now_ns, config)
         token = ""
         if decisions_kept and (decisions.grants or decisions.preemptions):
             token = recording.record(tx, state, config, decisions, decisions_kept)

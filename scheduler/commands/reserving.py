@@ -238,7 +238,9 @@ def _check_room(tx: Transaction, wanted: Booking, bounds: Bounds) -> None:
             words = problem if holder.vendor == wanted.vendor else "with it the vendor's group would hold too much then"
             raise PalaestraError("OVER_QUOTA", words)
     days = int((bounds.horizon_s + bounds.duration_max_s) / 86_400) + 1
-    shortage = booking.fits(wanted, present, snapshot.closures(tx.db, tx.now_ns, days), inventory)
+    # What runs keeps what it has until its planned end; leases of bookings are in these already.
+    running = [booking.of_lease(lease) for lease in snapshot.leases(tx.db) if not lease.booking]
+    shortage = booking.fits(wanted, [*running, *present], snapshot.closures(tx.db, tx.now_ns, days), inventory)
     if shortage is not None:
         raise PalaestraError("NO_CAPACITY", shortage)
 

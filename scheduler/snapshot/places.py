@@ -96,6 +96,8 @@ def _times(row: sqlite3.Row, care: Care, now_ns: int | None, chargers: bool) -> 
     return {
         "ready_ns": body.ready_ns(condition, now_ns),
         "good_for_s": body.good_for_s(condition, care.reserve, now_ns),
+        "good_at_best_s": body.good_at_best_s(condition, care.reserve),
+        "on_charger_s": body.on_charger_s(condition, now_ns),
         "renewed_ns": body.renewed_ns(condition, care.reserve, now_ns, chargers=chargers),
         "wants_charge": chargers and _idle(row) and body.wants_charge(condition, care.charge_below),
     }

@@ -167,7 +167,7 @@ def test_slots_and_seats_are_summed_where_they_are_most() -> None:
 
     assert fits(booked(Claim(sim_slots=1)), others, [], STATE) is None
     problem = fits(booked(Claim(sim_slots=2)), others, [], STATE)
-    assert problem == "2 sim slots wanted, 1 of 3 are not yet booked at 1970-01-01 00:00 UTC"
+    assert problem == "2 sim slots wanted: not enough of the venue's 3 is left at some time of it"
     seat = Claim(sim_slots=1, seats=1)
     assert fits(booked(seat), [booked(seat, 9, 12, "r")], [], STATE) is not None
 

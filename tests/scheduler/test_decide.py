@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scheduler.account import dominant_share
 from scheduler.matching import cell_matches, choose, matches
 from scheduler.state import (
     Cell,
@@ -129,17 +130,27 @@ def test_nothing_that_still_fits_is_left_waiting(state: State) -> None:
     assert not any(fits(job.claim, state, decisions) for job in state.jobs if job.job not in granted)
 
 
+def below_entitlement(vendor: Vendor, state: State) -> bool:
+    """Among those that hold something or have jobs waiting."""
+    waiting = {job.vendor for job in state.jobs}
+    active = [v for v in state.vendors if v.held_units or v.held_slots or v.held_cells or v.vendor in waiting]
+    totals = (len(state.units), len(state.slots), len(state.cells))
+    held = dominant_share(vendor.held_units, vendor.held_slots, vendor.held_cells, totals)
+    return vendor in active and held < vendor.weight / sum(v.weight for v in active)
+
+
 @given(venues(age_max_s=60))
 @settings(max_examples=200)
 def test_the_job_that_waited_longest_starts_or_holds_the_first_reservation(state: State) -> None:
-    """Of the jobs that could start once all leases end; and then it does start."""
+    """Of the jobs that could start once all leases end, and of vendors that hold less than their weight's part."""
     ended = replace(
         state,
         units=tuple(replace(unit, free=True) for unit in state.units),
         slots=tuple(replace(slot, free=True) for slot in state.slots),
         cells=tuple(replace(cell, free=True) for cell in state.cells),
     )
-    possible = [job for job in state.jobs if fits(job.claim, ended, Decisions())]
+    below = {vendor.vendor for vendor in state.vendors if below_entitlement(vendor, state)}
+    possible = [job for job in state.jobs if job.vendor in below and fits(job.claim, ended, Decisions())]
     longest = min(possible, key=lambda job: (job.create_ns, job.job), default=None)
     if longest is None or state.now_ns - longest.create_ns < CONFIG.hold_after_s * 1e9:
         return

@@ -239,7 +239,7 @@ TAKES_A_NAME = {
 }  # fmt: skip
 TAKES_A_VENDOR = {
     "JobService/SubmitJob", "JobService/BatchSubmitJobs", "JobService/ListJobs", "EpisodeService/ListEpisodes",
-    "VenueService/ListLeases", "VenueService/ListUsage", "JobArrayService/SubmitJobArray",
+    "VenueService/ListLeases", "VenueService/ListUsage", "JobArrayService/SubmitJobArray", "JobService/WhatIf",
 }  # fmt: skip
 
 

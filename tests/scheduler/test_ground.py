@@ -173,7 +173,8 @@ def test_every_grant_is_a_whole_alternative_of_what_is_there_fit_and_placed_as_a
         assert sum(r.count for r in wanted) <= len(given_units) <= sum(max(r.count, r.count_max) for r in wanted)
         assert all(any(matches(request, unit) for request in wanted) for unit in given_units)
         assert all(unit.free and unit.usable for unit in given_units)
-        assert all(available_ns(unit, duration_ns) <= NOW_NS for unit in given_units)
+        charged = claim.chargers >= sum(max(r.count, r.count_max) for r in claim.units) > 0
+        assert all(available_ns(unit, duration_ns, charged=charged) <= NOW_NS for unit in given_units)
         zones = [unit.zone for unit in given_units]
         assert claim.placement is not Placement.TOGETHER or len(set(zones)) <= 1
         assert claim.placement is not Placement.APART or len(set(zones)) == len(zones)
