@@ -16,6 +16,7 @@ def wilson(successes: int, trials: int, z: float = Z_95) -> tuple[float, float]:
     scale = 1 + z**2 / trials
     centre = (p + z**2 / (2 * trials)) / scale
     half = z * math.sqrt(p * (1 - p) / trials + z**2 / (4 * trials**2)) / scale
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    high = 1.0 if successes == trials else min(1.0, centre + half)
+    # Rounding must not put the share itself outside.
+    low = 0.0 if successes == 0 else min(p, max(0.0, centre - half))
+    high = 1.0 if successes == trials else max(p, min(1.0, centre + half))
     return low, high

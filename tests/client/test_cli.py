@@ -513,8 +513,10 @@ def test_an_interrupt_ends_a_stream_with_130_and_no_traceback(
         "PALAESTRA_TOKEN": VENDOR_TOKEN,
     }
     process = subprocess.Popen(
-        _command(*words, name), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ
-    )
+        _command(*words, name), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ,
+        # A shell that runs the tests in the background has interrupts ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     assert process.stdout is not None
     assert process.stdout.readline()
     process.send_signal(signal.SIGINT)

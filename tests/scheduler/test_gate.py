@@ -241,13 +241,15 @@ TAKES_A_VENDOR = {
     "JobService/SubmitJob", "JobService/BatchSubmitJobs", "JobService/ListJobs", "EpisodeService/ListEpisodes",
     "VenueService/ListLeases", "VenueService/ListUsage", "JobArrayService/SubmitJobArray", "JobService/WhatIf",
 }  # fmt: skip
+# Methods that vendors may call and that name the venue.
+VENUE_ONLY = ("GetVenue", "ListUnits", "GetUnit", "ListCells", "ListSimSlots", "GetEstimateCalibration")
 
 
 def test_every_method_that_takes_a_vendors_name_is_looked_at() -> None:
     for name, method in METHODS.items():
         fields = method.input_type.fields_by_name
         if "vendor" in ALLOWED[name] and ("name" in fields or "parent" in fields):
-            venue_only = name.split("/")[1] in ("GetVenue", "ListUnits", "GetUnit", "ListCells", "ListSimSlots")
+            venue_only = name.split("/")[1] in VENUE_ONLY
             assert (name in TAKES_A_NAME) + (name in TAKES_A_VENDOR) + venue_only == 1, name
 
 
@@ -268,14 +270,14 @@ def test_another_vendors_thing_and_no_such_thing_are_the_same_bytes(
 
 @pytest.mark.parametrize("name", sorted(TAKES_A_VENDOR))
 def test_another_vendor_and_no_such_vendor_are_the_same_bytes(live: LiveServer, name: str) -> None:
-    more: dict[str, Any] = {"job": job()} if name.endswith("SubmitJob") else {}
+    more: dict[str, Any] = {"job": job()} if name.endswith(("SubmitJob", "WhatIf")) else {}
     answers = []
     for asked in ("vendors/acme", "vendors/none", "vendors/-"):
         if name.endswith("BatchSubmitJobs"):
             more = {"requests": [{"parent": asked, "job": job()}]}
         if name.endswith("SubmitJobArray"):
             more = {"job": job(), "size": 2}
-        if asked == "vendors/-" and name.startswith("Job") and "Submit" in name:
+        if asked == "vendors/-" and name.startswith("Job") and ("Submit" in name or name.endswith("WhatIf")):
             asked = "vendors/---"
         answers.append(answer_bytes(live, name, {"parent": asked, **more}, asked))
 
