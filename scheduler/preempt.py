@@ -20,6 +20,8 @@ from scheduler.turns import AgeTurns, FairTurns
 
 # Jobs for which victims are sought in one decision: each takes a look at every lease.
 TRIED = 4
+# First jobs of each account, in its own order, among which the oldest is sought.
+LOOKED_AT = 16
 
 
 def preemptions(
@@ -30,19 +32,27 @@ def preemptions(
     chosen = {preemption.lease for preemption in found}
     if now_ns - standing.preempted_ns < config.preempt_period_s * 1e9:
         return tuple(found)
+    accounts = standing.accounts
+    if not plan.unserved and not accounts.guaranteed:
+        return tuple(found)
+    # Those whose end loses least first.
+    leases = sorted(
+        standing.leases.values(),
+        key=lambda lease: (lease.priority, now_ns - lease.safe_ns, -lease.start_ns, lease.lease),
+    )
     for booking in plan.unserved:
         waiting = standing.queue.booked.get(booking.booking)
         if waiting and not found:
             option = standing.booked_options(booking)[0].reduced(booking.held)
             job = standing.queue.jobs[waiting[0][-1]]
-            victims = _victims(option, standing, plan, now_ns, config, job, booking=booking)
+            victims = _victims(option, leases, accounts, plan, now_ns, config, job, booking=booking)
             found += [Preemption(lease, Cause.BOOKING, waiting[0][-1]) for lease in victims if lease not in chosen]
     if found or isinstance(turns, AgeTurns):
         return tuple(found)
     latest_ns = now_ns - int(config.preempt_after_s * 1e9)
     for job, _, option in islice(guaranteed(standing, plan, turns, latest_ns), TRIED):
-        whose = _inside_guarantee(standing.accounts, turns, job.vendor, option.amounts)
-        victims = _victims(option, standing, plan, now_ns, config, job, whose=whose)
+        whose = _inside_guarantee(accounts, turns, job.vendor, option.amounts)
+        victims = _victims(option, leases, accounts, plan, now_ns, config, job, whose=whose)
         if victims:
             return tuple(Preemption(lease, Cause.GUARANTEE, job.job) for lease in victims)
     return ()
@@ -72,7 +82,7 @@ def guaranteed(standing: Standing, plan: Plan, turns: FairTurns, latest_ns: int)
     for leaf in accounts.guaranteed & queue.heads_of.keys():
         if not any(short_of(turns.holding(link), accounts.vendors[link].guarantee) for link in accounts.chains[leaf]):
             continue
-        for key, shape in queue.heads_of[leaf]:
+        for key, shape in queue.heads_of[leaf][:LOOKED_AT]:
             if key[-1] in plan.granted:
                 left = (later for later in queue.shapes[shape].of_vendor[leaf] if later[-1] not in plan.granted)
                 key = next(left, ())
@@ -106,20 +116,15 @@ def _within(held: Holding, amounts: tuple[int, int, int], guarantee: Amounts) ->
 
 
 def _victims(
-    option: Option, standing: Standing, plan: Plan, now_ns: int, config: Config, job: Job, *,
+    option: Option, leases: list[Lease], accounts: Accounts, plan: Plan, now_ns: int, config: Config, job: Job, *,
     booking: Booking | None = None, whose: str = "",
 ) -> list[int]:  # fmt: skip
     """Return the leases whose end lets the option start, or none if that is not to be had or on its way already.
 
-    For the guarantee of the account `whose`, or for a booking.
+    For the guarantee of the account `whose`, or for a booking. `leases` in the order in which they would have to end.
     """
-    accounts = standing.accounts
     # What is closed or planned for is free for nobody: only what leases hold is counted in.
     free = [max(0, n) for n in plan.profile.free]
-    leases = sorted(
-        standing.leases.values(),
-        key=lambda lease: (lease.priority, now_ns - lease.safe_ns, -lease.start_ns, lease.lease),
-    )
     for lease in leases:
         if lease.ending:
             _add(free, lease, plan, 1)

@@ -44,6 +44,9 @@ class Standing:
         self.leases = {lease.lease: lease for lease in state.leases}
         self.accounts = Accounts.of(state.vendors)
         self._exclusive_zones = state.exclusive_zones
+        closed = {name for closure in state.closures for name in (*closure.units, *closure.cells)}
+        # Units and cells that closures and bookings name.
+        self._named_for_long = frozenset(closed.union(*(names_in(booking.claim) for booking in state.bookings)))
         self._named = self._named_now()
         self._lay(state.units, state.cells, state.slots, state.unnamed, state.seats, state.chargers)
 
@@ -143,6 +146,4 @@ class Standing:
             self._lay(*self._floor.contents())
 
     def _named_now(self) -> frozenset[str]:
-        closed = {name for closure in self.closures for name in (*closure.units, *closure.cells)}
-        booked = {name for booking in self.bookings for name in names_in(booking.claim)}
-        return frozenset(self.queue.named) | closed | booked
+        return self._named_for_long | self.queue.named.keys() if self.queue.named else self._named_for_long
