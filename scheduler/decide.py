@@ -21,6 +21,7 @@ from functools import partial
 from itertools import islice
 from math import isinf
 
+from scheduler.account import dominant_share
 from scheduler.plan import Plan
 from scheduler.preempt import for_safety, guaranteed, preemptions
 from scheduler.standing import Standing
@@ -197,8 +198,9 @@ class _Decision:
         """Return the oldest job that has waited too long and would start if only the running leases ended.
 
         Its vendor must hold less than its weight entitles it to: otherwise who had filled the queue first would be
-        served by age alone until it is empty. What waits for a broken or absent unit, or is at its vendor's limit, is
-        passed over: nobody knows when that ends, and until then the whole venue would be kept waiting with it.
+        served by age alone until it is empty. Large claims need not wait for that for ever. What waits for a broken or
+        absent unit, or is at its vendor's limit, is passed over: nobody knows when that ends, and until then the whole
+        venue would be kept waiting with it.
         """
         latest_ns = self._now_ns - self._hold_after_ns
         heads: list[tuple[int, int, int]] = []
@@ -209,7 +211,7 @@ class _Decision:
                 if create_ns > latest_ns:
                     break
                 job = self._queue.jobs[job_id]
-                if self._turns.below_entitlement(job.vendor) and self._allowed(job, index):
+                if self._deserves(job, index) and self._allowed(job, index):
                     if self._plan.possible(index):
                         heads = sorted([*heads, (create_ns, job_id, index)])[:1]
                     break
@@ -217,6 +219,15 @@ class _Decision:
             return None
         _, job_id, index = heads[0]
         return self._queue.jobs[job_id], index
+
+    def _deserves(self, job: Job, shape: int) -> bool:
+        if self._turns.below_entitlement(job.vendor):
+            return True
+        units, slots, cells = self._plan.options(shape)[0].amounts
+        return (
+            self._age_ns(job) >= self._config.large_after_s * 1e9
+            and dominant_share(units, slots, cells, self._standing.floor.size) >= self._config.large_part
+        )
 
     def _allowed(self, job: Job, shape: int) -> bool:
         """Whether the vendor's limits leave room for the job in any way."""

@@ -387,6 +387,10 @@ class Config:
     backfill: Backfill = Backfill.SHORTEST
     flow_max_s: float = 80 * 3600.0
     order: Order = Order.FAIR
+    # A claim for at least `large_part` of the venue's units, slots or cells, once it has waited so long, holds the
+    # first reservation whatever its vendor holds: in turns, small jobs would take away what comes free for it.
+    large_after_s: float = 2 * 3600.0
+    large_part: float = 0.125
     # Preemption: whether at all, after which wait of a guaranteed job, which leases are too young for it, and the least
     # time between two rounds of it.
     preempt: bool = True
