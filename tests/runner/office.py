@@ -81,6 +81,10 @@ class Office(services.RunnerServiceServicer):
                 continue
 
     async def StartAttempt(self, request: pb.StartAttemptRequest, context: Any) -> pb.StartAttemptResponse:
+        if any(end.attempt == request.attempt for end in self.finished):
+            # As the real one does: an assignment may have been read before its end was reported.
+            error = PalaestraError("ATTEMPT_NOT_ACTIVE", f"{request.attempt} has ended")
+            await context.abort(error.code, error.message, errors.trailing(error))
         self.started.append(request.attempt)
         await self._answer("StartAttempt", context)
         return pb.StartAttemptResponse()
