@@ -114,13 +114,23 @@ def bind(blocks: Sequence[Block], handle: ctypes.CDLL | None = None) -> Callable
     return partial(handle.palaestra_step, ctypes.byref(floor))
 
 
-def source_digest(folder: Path) -> str | None:
-    """Return the digest of the kernel's sources in `folder`, as the build bakes it in.
+def address_of(step: Callable[[], None]) -> tuple[int, int] | None:
+    """Return the addresses of the compiled function behind a `step` and of its one argument, for other compiled code.
+
+    None where the step is not compiled. The caller keeps `step` alive.
+    """
+    if not isinstance(step, partial):
+        return None
+    return ctypes.cast(step.func, ctypes.c_void_p).value or 0, ctypes.addressof(step.args[0]._obj)
+
+
+def source_digest(folder: Path, sources: Sequence[str] = SOURCES) -> str | None:
+    """Return the digest of the sources in `folder`, by default the kernel's, as the build bakes it in.
 
     None where the sources are not there: an installation from a wheel carries only the library.
     """
     digest = hashlib.sha256()
-    for name in SOURCES:
+    for name in sources:
         source = folder / name
         if not source.is_file():
             return None

@@ -63,7 +63,7 @@ ROBOTS_FOLDER = CONFIGS / "robots"
 ACTUATORS_FOLDER = CONFIGS / "actuators"
 
 Actuators = Literal["ideal", "physical"]
-"""Whether the control core's torque is what moves a joint, or what its motor makes: friction, play and heat come after."""
+"""Whether the core's torque moves a joint itself, or is its motor's: friction, play and heat then come after it."""
 
 ACTUATORS: tuple[Actuators, ...] = ("physical", "ideal")
 """All of them; the first is what worlds and emulated units have unless asked otherwise."""

@@ -14,13 +14,16 @@ and cannot push it: with D the diagonal of the armatures, $v_{k+1} = 2(1 - r) v_
 eigenvalue r of $M^{-1} D$; $D \preceq M$ puts r into (0, 1], and there the roots have modulus $\sqrt{1 - r} < 1$.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
 from controller import ActuatorPhysics, Cohort, RobotSpec, State
 from controller.cohort import Backend
+from sim import substep
+from sim.body import Array, Index
 
-Array = npt.NDArray[np.float64]
 Bits = npt.NDArray[np.uint32]
 
 
@@ -55,7 +58,7 @@ class Drives:
         """
         self.cohort = Cohort(robot, robots, period_s, dtype=np.float64, backend=backend, physics=physics)
         self.torque: Array = self.cohort.tau_joint.T
-        self._dq_before = np.zeros_like(self.cohort.dq)
+        self._dq_before = np.zeros_like(self.cohort.block.dq)
         self._inertia_rate: Array | None = None
         if self.cohort.block.physics is not None:
             self._inertia_rate = self.cohort.block.physics.column("inertia_rate")
@@ -65,21 +68,48 @@ class Drives:
         self.cohort.renew(ids, q.T, dq.T)
         self._dq_before[:, ids] = dq.T
 
+    def bind(self, qpos: Array, qvel: Array, out: Array, q: Index, dq: Index) -> Callable[[], None]:
+        """Return a call without arguments that is `step` on a simulator's arrays, compiled where it can be.
+
+        Args:
+            qpos, qvel: Live states of the robots, one row each.
+            out: Where the torques go [N m], (N, J).
+            q, dq: Where the joints are in a row of `qpos` and of `qvel`.
+        """
+        compiled = substep.bind(
+            self.cohort,
+            qpos=qpos,
+            qvel=qvel,
+            out=out,
+            q_index=np.arange(qpos.shape[1])[q],
+            dq_index=np.arange(qvel.shape[1])[dq],
+            dq_before=self._dq_before,
+            inertia_rate=None if self._inertia_rate is None else self._inertia_rate[:, 0],
+        )
+        if compiled is not None:
+            return compiled
+
+        def plain() -> None:
+            out[:] = self.step(qpos[:, q], qvel[:, dq])
+
+        return plain
+
     def step(self, q: Array, dq: Array) -> Array:
         """Advance all drives by a substep and return `torque`, (N, J).
 
         Args:
             q, dq: Angles [rad] and speeds [rad/s] of the joints, (N, J).
         """
-        cohort = self.cohort
+        cohort, before = self.cohort, self._dq_before[:, : self.cohort.units]
         cohort.q[:] = q.T
         cohort.dq[:] = dq.T
         if self._inertia_rate is not None:
-            load = cohort.tau_external
-            np.subtract(cohort.dq, self._dq_before, out=load)
-            np.multiply(load, self._inertia_rate, out=load)
-            np.subtract(load, cohort.tau_joint, out=load)
-            self._dq_before[:] = cohort.dq
+            # A world that diverges may overflow here: the core takes what is not finite for no load.
+            with np.errstate(all="ignore"):
+                np.subtract(cohort.dq, before, out=cohort.tau_external)
+                np.multiply(cohort.tau_external, self._inertia_rate, out=cohort.tau_external)
+                np.subtract(cohort.tau_external, cohort.tau_joint, out=cohort.tau_external)
+            before[:] = cohort.dq
         cohort.step()
         return self.torque
 

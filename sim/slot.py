@@ -16,17 +16,16 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 import numpy.typing as npt
-from mujoco.batch import Batch, SimulationError
 
 from controller.cohort import Backend
 from controller.spec import RobotSpec
 from sim.body import Array, body_of
 from sim.catalog import ACTUATORS, Actuators, Entry
-from sim.drives import Drives
 from sim.errors import BadAction, BadSnapshot
 from sim.mjcf import compile_model
 from sim.model import fingerprint
 from sim.task import Mask, Task, View
+from sim.worlds import Worlds
 
 POLICY_PERIOD_S = 0.02
 TARGET_SPEED_SHARE = 0.8
@@ -89,6 +88,7 @@ class SimSlot:
         observation_names, joint_names: What their columns are.
         horizon_steps: Policy steps of an episode that does not end early.
         actuators: "physical" or "ideal".
+        core: The worlds themselves, without a task.
         action_scale_rad: Joint offset that an action of 1 asks for, (nu,).
         model, model_sha256: The compiled model and its SHA-256.
         terminated, truncated, success: Of each world's current episode; `success` is set when it ends.
@@ -145,11 +145,10 @@ class SimSlot:
         self.action_scale_rad = task.action_scale(self.body)
         self.substeps = max(1, round(POLICY_PERIOD_S / model.opt.timestep))
         self.horizon_steps = round(task.horizon_s / POLICY_PERIOD_S)
-        self._batch = Batch(model, worlds, threads)
-        self._ctrl = self._batch.bind("ctrl")
-        self._qpos, self._qvel = self._batch.bind("qpos"), self._batch.bind("qvel")
         physics = entry.actuator_physics() if actuators == "physical" else None
-        self._drives = Drives(robot, worlds, model.opt.timestep, physics=physics, backend=backend)
+        self.core = Worlds(model, self.body, worlds, threads, physics=physics, backend=backend)
+        self._batch, self._drives = self.core.batch, self.core.drives
+        self._qpos, self._qvel = self.core.qpos, self.core.qvel
         self.backend = self._drives.cohort.backend
         dq_max = np.array([[joint.dq_max_rad_s] for joint in robot.joints])
         self._target_step_rad = TARGET_SPEED_SHARE * dq_max * POLICY_PERIOD_S
@@ -212,7 +211,7 @@ class SimSlot:
         draws = self._run.draws
         uniform = [philox_uniform(self.seed, int(self.world_numbers[i]), int(self.episodes[i]), draws) for i in ids]
         self._run.begin(ids, np.stack(uniform))
-        self._drives.renew(ids, self._qpos[ids][:, self.body.q], self._qvel[ids][:, self.body.dq])
+        self.core.renew(ids)
         # Also brings derived fields and the solver's warm start to where a lone world would have them.
         self._batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_POS)
         return self._observe()
@@ -297,17 +296,9 @@ class SimSlot:
         step = np.clip(goal - cohort.q_ref, -self._target_step_rad, self._target_step_rad)
         cohort.q_ref[:] = np.where(running, cohort.q_ref + step, cohort.q_ref)
         cohort.submit()
-        q, dq = self.body.q, self.body.dq
         ids = None if running.all() else np.flatnonzero(running)
-        for substep in range(self.substeps):
-            self._ctrl[:] = drives.step(self._qpos[:, q], self._qvel[:, dq])
-            last = substep == self.substeps - 1
-            try:
-                batch.step(ids, stage=self._last_stage if last else mujoco.mjtStage.mjSTAGE_NONE)
-            except SimulationError as error:
-                ids = self._isolate(error, ids)
-                if len(ids) == 0:
-                    break
+        for i, why in self.core.advance(ids, self.substeps, stage=self._last_stage).items():
+            self._fail(i, f"world {i}: {why}")
         unstable = (batch.warning[:, _UNSTABLE, 1] != 0).any(axis=1) | ~np.isfinite(self._qpos).all(axis=1)
         unstable |= ~np.isfinite(self._qvel).all(axis=1)
         for i in np.flatnonzero(unstable & running & ~self.diverged):
@@ -317,12 +308,6 @@ class SimSlot:
             why = ", ".join(f"{fault.name} at {joint}" for joint, fault in cohort.joint_faults(int(i)).items())
             self.failures[int(i)] = f"world {i}: the control core stopped the robot: {why}"
         self.stopped |= halted
-
-    def _isolate(self, error: SimulationError, ids: npt.NDArray[np.intp] | None) -> npt.NDArray[np.intp]:
-        """Take the worlds that MuJoCo gave up on out of this step; the others have completed the substep."""
-        for i in error.ids:
-            self._fail(int(i), f"world {i}: {self._batch.error(int(i))}")
-        return np.setdiff1d(np.arange(self.worlds) if ids is None else ids, error.ids)
 
     def _fail(self, world: int, why: str) -> None:
         self.diverged[world] = True

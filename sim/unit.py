@@ -98,6 +98,8 @@ class EmulatedUnit:
         if actuators == "physical":
             free = replace(self.spec, watchdog_s=_NEVER_S, overspeed_ratio=_NO_TRIP)
             self._drives = Drives(free, 1, model.opt.timestep, physics=entry.actuator_physics())
+            d, body = self._data, self._body
+            self._drive = self._drives.bind(d.qpos[None], d.qvel[None], d.ctrl[None], body.q, body.dq)
         self._identity = Identity(
             robot_model=entry.id,
             serial=serial,
@@ -162,7 +164,12 @@ class EmulatedUnit:
             self.safe_state()
             data.time += self.period_s
         for _ in range(self._substeps):
-            data.ctrl[:] = self._motors(torque)
+            if self._drives is None:
+                data.ctrl[:] = torque
+            else:
+                self._drives.cohort.tau_ff[:, 0] = torque
+                self._drives.cohort.submit()
+                self._drive()
             if powered:
                 mujoco.mj_step(self.model, data)
                 self._hold_stuck()
@@ -173,14 +180,6 @@ class EmulatedUnit:
     def _joints(self) -> tuple[Vector, Vector]:
         """Return true angles [rad] and speeds [rad/s] of the joints, (1, J)."""
         return self._data.qpos[None, self._body.q], self._data.qvel[None, self._body.dq]
-
-    def _motors(self, torque: Vector) -> Vector:
-        """Return what moves the joints in the next substep while the motors are asked for `torque` [N m], (J,)."""
-        if self._drives is None:
-            return torque
-        self._drives.cohort.tau_ff[:, 0] = torque
-        self._drives.cohort.submit()
-        return self._drives.step(*self._joints())[0]
 
     def charge_level(self) -> float | None:
         """Return the state of charge, 0 to 1; None on mains. Raises DriverError after `close`."""
