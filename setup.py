@@ -1,4 +1,4 @@
-"""Builds the control kernel and the simulated drives' substep; everything else about the distribution is in pyproject.toml.
+"""Builds the control kernel and the simulated drives; everything else about the distribution is in pyproject.toml.
 
 They are plain C, opened with ctypes by their paths: they need a C compiler and no Python headers' symbol.
 Where they cannot be built the installation goes on and both run on NumPy.

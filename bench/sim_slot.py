@@ -1,8 +1,9 @@
 """Physics substeps per second of a sim slot's core, its drives in the loop, against a plain C loop of mj_step.
 
 The core goes first and its torques are kept; the C loop then takes the same worlds through the same torques, and must
-end in the same states to the last bit. All contestants take turns; figures are the best of their turns, by processor
-time of all threads and by the clock. `open` is the core without drives: torques held for a policy step.
+end in the same states to the last bit. The two take turns; `ratio` is the median over the pairs of turns, of processor
+time of all threads: a busy machine slows both turns of a pair. `ratio_best_*` are of the best turns, by processor time
+and by the clock. `open` is the core without drives: torques held for a policy step.
 """
 
 import ctypes
@@ -17,7 +18,6 @@ from pathlib import Path
 import mujoco
 import numpy as np
 import numpy.typing as npt
-from mujoco.batch import Batch
 
 from sim.catalog import ACTUATORS, Actuators, Entry, find
 from sim.motion import find_motion
@@ -29,19 +29,21 @@ ROBOTS = {
     "own_humanoid": "sway", "own_quadruped": "trot_in_place", "own_arm": "reach_around",
 }  # fmt: skip
 WORLDS = 64
-POLICY_STEPS = 2
 ROUNDS = 7
+PAIR_S = 0.6
+"""Turns go on for at least so long: those of fast models are short, and a busy machine spoils many of them."""
 THREADS = (1, 2)
 
 Array = npt.NDArray[np.float64]
+Call = Callable[[], None]
 
 
 @dataclass(frozen=True)
-class Figure:
-    """Best time of a contestant [s]."""
+class Figures:
+    """What a pair of contestants took [s], turn by turn, (2, turns): the core, the plain loop."""
 
-    cpu_s: float
-    wall_s: float
+    cpu_s: Array
+    wall_s: Array
 
 
 class RawLoop:
@@ -82,7 +84,7 @@ def run() -> dict[str, object]:
     raw = RawLoop()
     rows = [row for robot in ROBOTS if find(robot).available() for row in _rows(raw, find(robot))]
     smallest = {
-        name: min(float(str(row["ratio_cpu"])) for row in rows if row["contestant"] == name)
+        name: min(float(str(row["ratio"])) for row in rows if row["contestant"] == name)
         for name in ("open", *ACTUATORS)
     }
     return {
@@ -104,29 +106,31 @@ def _rows(raw: RawLoop, entry: Entry) -> list[dict[str, object]]:
                 entry, Follow(find_motion(ROBOTS[entry.id]), 5.0), worlds=WORLDS, threads=threads, seed=1,
                 actuators=actuators,
             )  # fmt: skip
-            core, plain = _compare(raw, slot, threads, drives=name != "open")
-            steps = WORLDS * POLICY_STEPS * slot.substeps
+            took = _compare(raw, slot, threads, drives=name != "open")
+            steps = WORLDS * slot.substeps
+            best_cpu_s, best_wall_s = took.cpu_s.min(axis=1), took.wall_s.min(axis=1)
             rows.append(
                 {
                     "robot": entry.id,
                     "threads": threads,
                     "contestant": name,
-                    "ratio_cpu": round(plain.cpu_s / core.cpu_s, 3),
-                    "ratio_wall": round(plain.wall_s / core.wall_s, 3),
-                    "substeps_per_s": round(steps / core.wall_s),
-                    "substeps_per_cpu_s": round(steps / core.cpu_s),
-                    "raw_substeps_per_s": round(steps / plain.wall_s),
+                    "ratio": round(float(np.median(took.cpu_s[1] / took.cpu_s[0])), 3),
+                    "ratio_best_cpu": round(float(best_cpu_s[1] / best_cpu_s[0]), 3),
+                    "ratio_best_wall": round(float(best_wall_s[1] / best_wall_s[0]), 3),
+                    "turns": took.cpu_s.shape[1],
+                    "substeps_per_s": round(steps / float(best_wall_s[0])),
+                    "raw_substeps_per_s": round(steps / float(best_wall_s[1])),
                 }
             )
     return rows
 
 
-def _compare(raw: RawLoop, slot: SimSlot, threads: int, *, drives: bool) -> tuple[Figure, Figure]:
-    """Return the figures of the core and of the plain loop on identical trajectories."""
+def _compare(raw: RawLoop, slot: SimSlot, threads: int, *, drives: bool) -> Figures:
+    """Return what the core and the plain loop take for one policy step on identical trajectories."""
     # Some way into the motion: feet have met the floor, nothing is at its start any more.
     for _ in range(10):
         slot.step(np.zeros((WORLDS, slot.action_size)))
-    worlds, substeps = slot.core, slot.substeps * POLICY_STEPS
+    worlds, substeps = slot.core, slot.substeps
     batch = worlds.batch
     ctrl = batch.bind("ctrl")
     memory = {name: array.copy() for name, array in worlds.drives.memory().items()}
@@ -149,36 +153,38 @@ def _compare(raw: RawLoop, slot: SimSlot, threads: int, *, drives: bool) -> tupl
     end = batch.state.copy()
 
     def core() -> None:
-        restore()
-        for _ in range(POLICY_STEPS):
-            if drives:
-                worlds.advance(None, slot.substeps)
-            else:
-                batch.step(nstep=slot.substeps)
+        if drives:
+            worlds.advance(None, slot.substeps)
+        else:
+            batch.step(nstep=slot.substeps)
 
     states = np.empty_like(start)
 
-    def plain() -> None:
+    def rewind() -> None:
         states[:] = start
+
+    def plain() -> None:
         raw.run(slot.model, data, states, torques)
 
-    figures = _take_turns({"core": core, "plain": plain})
+    took = _take_turns(((restore, core), (rewind, plain)))
     assert batch.state.tobytes() == end.tobytes() == states.tobytes(), f"{slot.entry.id}: not the same trajectory"
-    return figures["core"], figures["plain"]
+    return took
 
 
-def _take_turns(calls: dict[str, Callable[[], None]]) -> dict[str, Figure]:
-    cpu_s: dict[str, list[float]] = {name: [] for name in calls}
-    wall_s: dict[str, list[float]] = {name: [] for name in calls}
-    for call in calls.values():
-        call()
-    for _ in range(ROUNDS):
-        for name, call in calls.items():
+def _take_turns(calls: tuple[tuple[Call, Call], tuple[Call, Call]]) -> Figures:
+    """Time both, turn by turn, each first in every other pair. The first of two calls prepares and is not timed."""
+    cpu_s: list[list[float]] = [[], []]
+    wall_s: list[list[float]] = [[], []]
+    start_s = time.perf_counter()
+    while len(cpu_s[0]) < ROUNDS or time.perf_counter() - start_s < PAIR_S:
+        for number in (0, 1) if len(cpu_s[0]) % 2 else (1, 0):
+            prepare, call = calls[number]
+            prepare()
             cpu, wall = time.process_time(), time.perf_counter()
             call()
-            cpu_s[name].append(time.process_time() - cpu)
-            wall_s[name].append(time.perf_counter() - wall)
-    return {name: Figure(min(cpu_s[name]), min(wall_s[name])) for name in calls}
+            cpu_s[number].append(time.process_time() - cpu)
+            wall_s[number].append(time.perf_counter() - wall)
+    return Figures(np.array(cpu_s), np.array(wall_s))
 
 
 def _speedup_min(rows: list[dict[str, object]]) -> float:

@@ -12,9 +12,12 @@ With J the joint's armature this is what passes through the gear: weight, contac
 friction that the core then takes, $J\dot q/T + \tau + \tau_e$ clipped to its budget, holds a joint at rest under load
 and cannot push it: with D the diagonal of the armatures, $v_{k+1} = 2(1 - r) v_k - (1 - r) v_{k-1}$ for every
 eigenvalue r of $M^{-1} D$; $D \preceq M$ puts r into (0, 1], and there the roots have modulus $\sqrt{1 - r} < 1$.
+What it costs: the load is a substep old. At an impact friction may act on last substep's load for 2 ms.
 """
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +35,7 @@ class Drives:
 
     Attributes:
         cohort: The control core; its command arrays are the caller's to write and to submit.
+        sha256: Of all numbers of the drives: limits, gains, friction, play, heat and delay.
         torque: What moves the joints since the last `step` [N m], (N, J), read-only.
     """
 
@@ -58,6 +62,7 @@ class Drives:
         """
         self.cohort = Cohort(robot, robots, period_s, dtype=np.float64, backend=backend, physics=physics)
         self.torque: Array = self.cohort.tau_joint.T
+        self.sha256 = _fingerprint(robot, period_s, physics)
         self._dq_before = np.zeros_like(self.cohort.block.dq)
         self._inertia_rate: Array | None = None
         if self.cohort.block.physics is not None:
@@ -136,3 +141,16 @@ class Drives:
     def memory(self) -> dict[str, npt.NDArray[np.generic]]:
         """Return all arrays that make the drives' state, live, by name."""
         return {**self.cohort.block.memory(), "dq_before": self._dq_before}
+
+
+def _fingerprint(robot: RobotSpec, period_s: float, physics: ActuatorPhysics | None) -> str:
+    """Return the SHA-256 [hex] of what the drives are made of. Where a number comes from does not count."""
+
+    def numbers(thing: object) -> object:
+        if is_dataclass(thing) and not isinstance(thing, type):
+            return [(f.name, numbers(getattr(thing, f.name))) for f in fields(thing) if f.name != "sources"]
+        if isinstance(thing, Mapping):
+            return sorted((str(key), numbers(value)) for key, value in thing.items())
+        return [numbers(each) for each in thing] if isinstance(thing, tuple) else thing
+
+    return hashlib.sha256(repr((numbers(robot), period_s, numbers(physics))).encode()).hexdigest()

@@ -328,6 +328,7 @@ class SimSlot:
             "robot_model": self.entry.id,
             "task": self.task.name,
             "actuators": self.actuators,
+            "drives_sha256": self.core.drives.sha256,
             "worlds": str(self.worlds),
             "seed": str(self.seed),
         }
