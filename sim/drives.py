@@ -35,7 +35,7 @@ class Drives:
 
     Attributes:
         cohort: The control core; its command arrays are the caller's to write and to submit.
-        sha256: Of all numbers of the drives: limits, gains, friction, play, heat and delay.
+        sha256: `fingerprint` of the drives.
         torque: What moves the joints since the last `step` [N m], (N, J), read-only.
     """
 
@@ -62,7 +62,7 @@ class Drives:
         """
         self.cohort = Cohort(robot, robots, period_s, dtype=np.float64, backend=backend, physics=physics)
         self.torque: Array = self.cohort.tau_joint.T
-        self.sha256 = _fingerprint(robot, period_s, physics)
+        self.sha256 = fingerprint(robot, period_s, physics)
         self._dq_before = np.zeros_like(self.cohort.block.dq)
         self._inertia_rate: Array | None = None
         if self.cohort.block.physics is not None:
@@ -143,8 +143,8 @@ class Drives:
         return {**self.cohort.block.memory(), "dq_before": self._dq_before}
 
 
-def _fingerprint(robot: RobotSpec, period_s: float, physics: ActuatorPhysics | None) -> str:
-    """Return the SHA-256 [hex] of what the drives are made of. Where a number comes from does not count."""
+def fingerprint(robot: RobotSpec, period_s: float, physics: ActuatorPhysics | None) -> str:
+    """Return the SHA-256 [hex] of the joints' limits, gains and actuators. Where a number comes from does not count."""
 
     def numbers(thing: object) -> object:
         if is_dataclass(thing) and not isinstance(thing, type):
@@ -153,4 +153,4 @@ def _fingerprint(robot: RobotSpec, period_s: float, physics: ActuatorPhysics | N
             return sorted((str(key), numbers(value)) for key, value in thing.items())
         return [numbers(each) for each in thing] if isinstance(thing, tuple) else thing
 
-    return hashlib.sha256(repr((numbers(robot), period_s, numbers(physics))).encode()).hexdigest()
+    return hashlib.sha256(repr((numbers(robot.joints), period_s, numbers(physics))).encode()).hexdigest()

@@ -11,6 +11,7 @@ worlds of a slot (`sim.drives`): the motor gives what its curve and its heat all
 encoders sit on the motors' side of the gears. Hand work does not cool motors: they stay as warm as they are.
 """
 
+import platform
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ import numpy as np
 from controller.driver import Capabilities, Identity, Vector
 from controller.errors import DriverError
 from controller.spec import RobotSpec
+from sim import drives
 from sim.battery import EmulatedBattery
 from sim.body import body_of
 from sim.catalog import ACTUATORS, Actuators, Entry
@@ -95,16 +97,26 @@ class EmulatedUnit:
         self._data = mujoco.MjData(model)
         self.actuators = actuators
         self._drives: Drives | None = None
-        if actuators == "physical":
+        physics = entry.actuator_physics() if actuators == "physical" else None
+        if physics is not None:
             free = replace(self.spec, watchdog_s=_NEVER_S, overspeed_ratio=_NO_TRIP)
-            self._drives = Drives(free, 1, model.opt.timestep, physics=entry.actuator_physics())
+            self._drives = Drives(free, 1, model.opt.timestep, physics=physics)
             d, body = self._data, self._body
             self._drive = self._drives.bind(d.qpos[None], d.qvel[None], d.ctrl[None], body.q, body.dq)
+        model_sha256 = fingerprint(model)
         self._identity = Identity(
             robot_model=entry.id,
             serial=serial,
-            firmware=f"mujoco {mujoco.__version__} model {fingerprint(model)[:12]} {actuators} actuators",
+            firmware=f"mujoco {mujoco.__version__} model {model_sha256[:12]} {actuators} actuators",
             joints=self.spec.joint_names,
+            provenance={
+                "engine": "mujoco",
+                "engine_version": mujoco.__version__,
+                "architecture": platform.machine(),
+                "model_sha256": model_sha256,
+                "actuators": actuators,
+                "drives_sha256": drives.fingerprint(self.spec, model.opt.timestep, physics),
+            },
         )
         # Noise that belongs to the serial number: the same unit, the same run.
         self._chance = np.random.Generator(np.random.Philox(key=zlib.crc32(serial.encode())))
