@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -24,6 +25,8 @@ from sim.motion import find_motion
 from sim.slot import SimSlot
 from sim.tasks.follow import Follow
 
+PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "sim-slot.png"
+CONTESTANTS = {"open": "without control core", "ideal": "ideal actuators", "physical": "physical actuators"}
 ROBOTS = {
     "unitree_g1": "sway", "unitree_go1": "trot_in_place", "booster_t1": "sway", "franka_panda": "reach_around",
     "own_humanoid": "sway", "own_quadruped": "trot_in_place", "own_arm": "reach_around",
@@ -36,6 +39,7 @@ THREADS = (1, 2)
 
 Array = npt.NDArray[np.float64]
 Call = Callable[[], None]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -83,25 +87,24 @@ def run() -> dict[str, object]:
     """Measure, and return the figures."""
     raw = RawLoop()
     rows = [row for robot in ROBOTS if find(robot).available() for row in _rows(raw, find(robot))]
-    smallest = {
-        name: min(float(str(row["ratio"])) for row in rows if row["contestant"] == name)
-        for name in ("open", *ACTUATORS)
-    }
+    _draw(rows)
+    smallest = {name: min(row["ratio"] for row in rows if row["contestant"] == name) for name in CONTESTANTS}
     return {
         "worlds": WORLDS,
         "ratio_to_raw_min": smallest["open"],
         "ratio_to_raw_with_actuators_min": smallest["physical"],
         "ratio_to_raw_with_ideal_actuators_min": smallest["ideal"],
         "speedup_2_threads_min": _speedup_min(rows),
+        "picture": str(PICTURE.relative_to(PICTURE.parents[2])),
         "rows": rows,
     }
 
 
-def _rows(raw: RawLoop, entry: Entry) -> list[dict[str, object]]:
+def _rows(raw: RawLoop, entry: Entry) -> list[Row]:
     rows = []
     for threads in THREADS:
-        for name in ("open", *ACTUATORS):
-            actuators: Actuators = "ideal" if name == "open" else name
+        for name in CONTESTANTS:
+            actuators: Actuators = "physical" if name == "physical" else "ideal"
             slot = SimSlot(
                 entry, Follow(find_motion(ROBOTS[entry.id]), 5.0), worlds=WORLDS, threads=threads, seed=1,
                 actuators=actuators,
@@ -187,11 +190,11 @@ def _take_turns(calls: tuple[tuple[Call, Call], tuple[Call, Call]]) -> Figures:
     return Figures(np.array(cpu_s), np.array(wall_s))
 
 
-def _speedup_min(rows: list[dict[str, object]]) -> float:
+def _speedup_min(rows: list[Row]) -> float:
     """Return the smallest gain of the second thread, by the clock, of the core with physical actuators."""
     by_threads = {
         threads: {
-            str(row["robot"]): float(str(row["substeps_per_s"]))
+            row["robot"]: float(row["substeps_per_s"])
             for row in rows
             if row["threads"] == threads and row["contestant"] == ACTUATORS[0]
         }
@@ -199,3 +202,27 @@ def _speedup_min(rows: list[dict[str, object]]) -> float:
     }
     one, two = (by_threads[threads] for threads in THREADS)
     return round(min(two[robot] / one[robot] for robot in one), 2)
+
+
+def _draw(rows: list[Row]) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    robots = list(dict.fromkeys(str(row["robot"]) for row in rows))
+    figure, axes = plt.subplots(1, len(THREADS), figsize=(12, 4), layout="constrained", sharey=True)
+    for panel, threads in zip(axes, THREADS, strict=True):
+        for number, (name, label) in enumerate(CONTESTANTS.items()):
+            ratios = [row["ratio"] for row in rows if row["threads"] == threads and row["contestant"] == name]
+            places = np.arange(len(robots)) + 0.27 * (number - 1)
+            panel.bar(places, ratios, width=0.25, label=label, color=("#9aa5ad", "#1f6f8b", "#c0562f")[number])
+        panel.axhline(1.0, color="black", linewidth=0.8)
+        panel.set_xticks(np.arange(len(robots)), robots, rotation=30, ha="right", fontsize=8)
+        panel.set(title=f"{WORLDS} worlds, {threads} thread{'s' * (threads > 1)}", ylim=(0.0, 1.2))
+        panel.grid(axis="y", alpha=0.3)
+    axes[0].set_ylabel("speed over a C loop of mj_step")
+    axes[0].legend(loc="lower left", fontsize=8)
+    PICTURE.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(PICTURE, dpi=110)
+    plt.close(figure)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -121,7 +121,8 @@ def address_of(step: Callable[[], None]) -> tuple[int, int] | None:
     """
     if not isinstance(step, partial):
         return None
-    return ctypes.cast(step.func, ctypes.c_void_p).value or 0, ctypes.addressof(step.args[0]._obj)
+    function: Any = step.func
+    return ctypes.cast(function, ctypes.c_void_p).value or 0, ctypes.addressof(step.args[0]._obj)
 
 
 def source_digest(folder: Path, sources: Sequence[str] = SOURCES) -> str | None:

@@ -332,10 +332,10 @@ def evaluate(
     )
 
 
-def _actuators(actuators: str) -> Actuators:
+def _actuators(actuators: str) -> str:
     if actuators and actuators not in _ACTUATORS:
         raise PalaestraError("INVALID_FIELD", f"actuators {actuators!r} are none of {', '.join(_ACTUATORS)}")
-    return Actuators.Value(f"ACTUATORS_{(actuators or 'unspecified').upper()}")
+    return Actuators.Name(_ACTUATORS.index(actuators) + 1 if actuators else 0)
 
 
 def _timestamp(time: datetime | None) -> Timestamp | None:
