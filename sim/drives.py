@@ -23,11 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from controller import ActuatorPhysics, Cohort, RobotSpec, State
+from controller.block import Bits, Real
 from controller.cohort import Backend
 from sim import substep
 from sim.body import Array, Index
-
-Bits = npt.NDArray[np.uint32]
 
 
 class Drives:
@@ -61,14 +60,14 @@ class Drives:
             SpecError, CommandError, KernelUnavailableError: as `Cohort`.
         """
         self.cohort = Cohort(robot, robots, period_s, dtype=np.float64, backend=backend, physics=physics)
-        self.torque: Array = self.cohort.tau_joint.T
+        self.torque: Real = self.cohort.tau_joint.T
         self.sha256 = fingerprint(robot, period_s, physics)
         self._dq_before = np.zeros_like(self.cohort.block.dq)
-        self._inertia_rate: Array | None = None
+        self._inertia_rate: Real | None = None
         if self.cohort.block.physics is not None:
             self._inertia_rate = self.cohort.block.physics.column("inertia_rate")
 
-    def renew(self, ids: npt.NDArray[np.intp], q: Array, dq: Array) -> None:
+    def renew(self, ids: npt.NDArray[np.intp], q: Real, dq: Real) -> None:
         """Put newly built robots in the place of `ids`: `q` [rad] and `dq` [rad/s], (len(ids), J)."""
         self.cohort.renew(ids, q.T, dq.T)
         self._dq_before[:, ids] = dq.T
@@ -99,7 +98,7 @@ class Drives:
 
         return plain
 
-    def step(self, q: Array, dq: Array) -> Array:
+    def step(self, q: Real, dq: Real) -> Real:
         """Advance all drives by a substep and return `torque`, (N, J).
 
         Args:
@@ -118,7 +117,7 @@ class Drives:
         cohort.step()
         return self.torque
 
-    def motor_side(self, q: Array) -> Array:
+    def motor_side(self, q: Real) -> Real:
         """Return where the motors stand [rad] while the joints stand at `q` [rad], (N, J): what encoders read."""
         physics = self.cohort.block.physics
         if physics is None:
@@ -136,7 +135,8 @@ class Drives:
     def halted(self) -> npt.NDArray[np.bool_]:
         """Return which robots the core has stopped or is stopping, (N,)."""
         state: Bits = self.cohort.state
-        return (state == State.STOPPED) | (state == State.STOPPING)
+        halted: npt.NDArray[np.bool_] = (state == State.STOPPED) | (state == State.STOPPING)
+        return halted
 
     def memory(self) -> dict[str, npt.NDArray[np.generic]]:
         """Return all arrays that make the drives' state, live, by name."""

@@ -297,8 +297,8 @@ class SimSlot:
         cohort.q_ref[:] = np.where(running, cohort.q_ref + step, cohort.q_ref)
         cohort.submit()
         ids = None if running.all() else np.flatnonzero(running)
-        for i, why in self.core.advance(ids, self.substeps, stage=self._last_stage).items():
-            self._fail(i, f"world {i}: {why}")
+        for world, why in self.core.advance(ids, self.substeps, stage=self._last_stage).items():
+            self._fail(world, f"world {world}: {why}")
         unstable = (batch.warning[:, _UNSTABLE, 1] != 0).any(axis=1) | ~np.isfinite(self._qpos).all(axis=1)
         unstable |= ~np.isfinite(self._qvel).all(axis=1)
         for i in np.flatnonzero(unstable & running & ~self.diverged):

@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from controller import Cohort
+from controller.block import Real
 from controller.kernel import Library, address_of, source_digest
 
 log = logging.getLogger(__name__)
 
 SOURCES = ("substep.c",)
 
-Array = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
 
 _DOUBLES = ("qpos", "qvel", "out")
@@ -68,13 +68,13 @@ def load(folder: Path) -> Library:
 def bind(
     cohort: Cohort,
     *,
-    qpos: Array,
-    qvel: Array,
-    out: Array,
+    qpos: Real,
+    qvel: Real,
+    out: Real,
     q_index: Index,
     dq_index: Index,
-    dq_before: Array,
-    inertia_rate: Array | None,
+    dq_before: Real,
+    inertia_rate: Real | None,
 ) -> Callable[[], None] | None:
     """Return a call without arguments that does a substep; None where something is not compiled.
 
