@@ -77,7 +77,8 @@ class EmulatedUnit:
 
         Raises:
             MissingModel, BrokenModel, BrokenCatalogue: as `Entry.mjspec`.
-            DriverError: the period is not a positive number.
+            DriverError: the period is not a positive number, or does not fit the shared model, or the model was
+                made for other actuators.
         """
         if not (np.isfinite(period_s) and period_s > 0.0):
             raise DriverError(f"period_s = {period_s!r}: must be finite and above 0")
@@ -91,6 +92,8 @@ class EmulatedUnit:
             self._substeps = max(1, round(period_s / model.opt.timestep))
             if abs(self._substeps * model.opt.timestep - period_s) > 1e-9:
                 raise DriverError(f"period_s = {period_s!r} is no multiple of the shared model's step")
+            if model.actuator_forcelimited.any() == (actuators == "physical"):
+                raise DriverError(f"{serial}: the shared model was made for other than {actuators} actuators")
         self.model = model
         self.period_s = period_s
         self._body = body_of(model, self.spec)

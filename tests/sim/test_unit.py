@@ -212,3 +212,10 @@ def test_encoders_sit_on_the_motors_side_of_the_play() -> None:
 def test_ideal_actuators_have_no_temperature() -> None:
     assert unit(actuators="ideal").winding_c is None
     assert "ideal" in unit(actuators="ideal").identity().firmware
+
+
+def test_a_model_made_for_other_actuators_is_not_shared() -> None:
+    """Its joints would rub twice, or not at all."""
+    for mine, theirs in (("ideal", "physical"), ("physical", "ideal")):
+        with pytest.raises(DriverError, match=f"other than {theirs}"):
+            unit(actuators=theirs, model=unit(actuators=mine).model)
