@@ -49,7 +49,7 @@ bench: setup $(STAMPS)/test $(STAMPS)/robots  ## run all measurements in bench/
 	$(BIN)/python -m bench all
 
 clean:  ## remove what was built and installed here
-	rm -rf $(VENV) build api/static/console console/node_modules controller/_kernel*.so *.egg-info client/src/*.egg-info
+	rm -rf $(VENV) build api/static/console console/node_modules controller/_kernel*.so sim/_substep*.so *.egg-info client/src/*.egg-info
 
 $(STAMPS)/venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 1; }

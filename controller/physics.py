@@ -83,6 +83,19 @@ class Physics:
         self.ring: Real = np.zeros((self.slots, 5, *rows), dtype)
         self.cursor: npt.NDArray[np.uint32] = np.zeros(1, np.uint32)
         self.parameters: Real = np.array([_parameters(joint, period_s) for joint in joints], dtype=dtype)
+        self._new = {name: array[..., :1].copy() for name, array in self.memory().items() if array.shape[-1] == lanes}
+
+    def memory(self) -> dict[str, npt.NDArray[Any]]:
+        """Return all arrays that make the state, live, by name."""
+        mine = {name: array for name, array in vars(self).items() if isinstance(array, np.ndarray)}
+        del mine["parameters"]
+        return mine
+
+    def renew(self, lanes: npt.NDArray[np.intp], q: Real) -> None:
+        """Give the units of these lanes new actuators, at rest and at ambient temperature, at `q` [rad], (J, n)."""
+        for name, first in self._new.items():
+            getattr(self, name)[..., lanes] = first
+        self.q_motor[:, lanes] = q
 
     def column(self, name: str) -> Real:
         """Return one of `PHYSICS_PARAMETERS` as a column, (J, 1)."""
