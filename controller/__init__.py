@@ -25,6 +25,7 @@ from controller.errors import (
     StopHeldError,
 )
 from controller.kernel import backend, backend_reason
+from controller.limiter import TargetLimiter
 from controller.safety import Event, Fault, State
 from controller.spec import JointSpec, RobotSpec
 
@@ -51,6 +52,7 @@ __all__ = [
     "StateError",
     "Sticking",
     "StopHeldError",
+    "TargetLimiter",
     "Thermal",
     "backend",
     "backend_reason",
