@@ -115,7 +115,8 @@ class CanBus:
     space between frames and worst-case stuffing included (Davis et al. 2007).
     FD by the frame format of ISO 11898-1:2015: at the arbitration rate 17 bits to the bit rate switch (36 with 29
     bits), with stuffing, and 13 from the end of the checksum to the next frame; at the data rate 5 + 8 s bits with
-    stuffing, the stuff count (4), a checksum of 17 bits (21 above 16 bytes), and one fixed stuff bit before each four of these.
+    stuffing, the stuff count (4), a checksum of 17 bits (21 above 16 bytes), and one fixed stuff bit before each four
+    of these.
 
     Attributes:
         bit_rate_hz: Arbitration bit rate, > 0.
