@@ -1,4 +1,4 @@
-"""`python -m sim robots | motions | tasks | picture SUBJECT OUT.png | host ...`."""
+"""`python -m sim robots | motions | tasks | picture SUBJECT OUT.png | bench-joint ROBOT JOINT | host ...`."""
 
 import argparse
 import os
@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from controller.errors import ControllerError
+from controller.jointbench.command import add_bench_arguments
 from sim.errors import SimError
 
 
@@ -73,6 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     draw = commands.add_parser("picture", help="draw a robot or a venue")
     draw.add_argument("subject", help="robot id, or a venue file ending in .toml")
     draw.add_argument("out", type=Path, help="PNG file to write")
+    bench = commands.add_parser("bench-joint", help="test one joint of a robot on a simulated bench")
+    bench.add_argument("robot", help="robot id")
+    bench.add_argument("joint", help="name of the joint")
+    add_bench_arguments(bench)
     parsed = parser.parse_args(given)
     root = os.environ.get("MENAGERIE_ROOT")
     menagerie_root = Path(root) if root else None
@@ -83,11 +89,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return motions()
         if parsed.command == "tasks":
             return tasks()
+        if parsed.command == "bench-joint":
+            from sim.jointbench import bench as bench_joint
+
+            return bench_joint(parsed, menagerie_root)
         from sim.picture import picture
 
         picture(parsed.subject, parsed.out, menagerie_root=menagerie_root)
         print(parsed.out)
-    except (SimError, OSError) as error:
+    except (SimError, ControllerError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

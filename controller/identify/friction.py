@@ -130,7 +130,9 @@ def fit_friction(
     names = MODELS[model]
     if len(samples.dq_rad_s) < 10 * len(names):
         raise NotExcitedError(f"{model} has {len(names)} numbers: {len(samples.dq_rad_s)} samples are too few")
-    best = min((_fit_from(samples, names, start) for start in _starts(samples, names)), key=lambda found: found.rms)
+    tried = [_fit_from(samples, names, start, steps=12) for start in _starts(samples, names)]
+    promising = min(tried, key=lambda found: found.rms)
+    best = _fit_from(samples, names, dict(zip(names, promising.values, strict=True)), steps=100)
     still_open = _open(samples, names, best, dq_max_rad_s, tau_max_nm)
     if strict and still_open:
         told = "; ".join(f"{name}: {advice}" for name, advice in still_open.items())
@@ -167,14 +169,15 @@ def select_friction(
     return tuple(sorted(found, key=lambda each: (bool(each.open), each.bic)))
 
 
-def _fit_from(samples: FrictionSamples, names: Sequence[str], start: Mapping[str, float]) -> Fit:
+def _fit_from(samples: FrictionSamples, names: Sequence[str], start: Mapping[str, float], *, steps: int) -> Fit:
     bounds = [_bounds(samples, name) for name in names]
 
     def residuals(x: Real) -> Real:
         values = _complete(dict(zip(names, x, strict=True)))
         return _budget(values, samples.tau_motor_nm, samples.tau_external_nm, samples.dq_rad_s) - samples.friction_nm
 
-    return fit(residuals, [start[name] for name in names], [b[0] for b in bounds], [b[1] for b in bounds])
+    low, high = [b[0] for b in bounds], [b[1] for b in bounds]
+    return fit(residuals, [start[name] for name in names], low, high, steps=steps)
 
 
 def _starts(samples: FrictionSamples, names: Sequence[str]) -> list[dict[str, float]]:

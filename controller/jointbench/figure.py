@@ -107,9 +107,7 @@ def step(trace: Trace, joint: Joint | None) -> list[Figure]:
         Figure("rise_10_90_s", rise_s),
         Figure("overshoot", overshoot, expected, why),
         Figure("settling_2_percent_s", settled_s),
-        Figure(
-            "final_error_rad", abs(size_from_start * (1.0 - float(share[-1]))) if size else math.nan, 0.0, "no error"
-        ),
+        Figure("final_error_rad", abs(size_from_start * (1.0 - float(share[-1])))),
         Figure("peak_torque_nm", float(np.abs(trace.tau_nm[at:]).max())),
     ]
 
@@ -186,11 +184,7 @@ def backlash(trace: Trace, joint: Joint | None) -> list[Figure]:
 
 def friction(trace: Trace, joint: Joint | None) -> list[Figure]:
     """Friction without load, slow and fast, straight from the samples; models are `identify`'s."""
-    if joint is None:
-        raise TraceError("friction needs the inertia that was moved")
-    from controller.jointbench.procedure import friction_inertia_kg_m2
-
-    samples = friction_samples(trace, friction_inertia_kg_m2(joint))
+    samples = friction_samples(trace)
     speed = np.abs(samples.dq_rad_s)
     load = np.maximum(np.abs(samples.tau_motor_nm), np.abs(samples.tau_external_nm))
     light = load <= np.quantile(load, 0.15)
@@ -255,21 +249,20 @@ EVALUATIONS: Mapping[str, Callable[[Trace, Joint | None], list[Figure]]] = {
 }
 
 
-def friction_samples(trace: Trace, inertia_kg_m2: float) -> FrictionSamples:
+def friction_samples(trace: Trace) -> FrictionSamples:
     """Return one friction sample per run, from its mean torques and speed and the slope of its speed.
 
     Left out are runs in which the joint turns back, or its speed changes by more than half.
 
     Args:
-        trace: Runs of constant torques, at least three samples each.
-        inertia_kg_m2: What the torques moved, > 0.
+        trace: Runs of constant torques and inertia, at least three samples each.
 
     Raises:
         TraceError: a column is missing, or no run can be used.
     """
-    trace.require("t_s", "dq_rad_s", "tau_nm", "tau_external_nm")
-    if not inertia_kg_m2 > 0.0:
-        raise TraceError(f"inertia_kg_m2 = {inertia_kg_m2!r}: must be above 0")
+    trace.require("t_s", "dq_rad_s", "tau_nm", "tau_external_nm", "inertia_kg_m2")
+    if not (trace.inertia_kg_m2 > 0.0).all():
+        raise TraceError(f"inertia_kg_m2 = {trace.inertia_kg_m2.min()!r}: must be above 0")
     rows = []
     for each in trace.runs():
         dq = each.dq_rad_s
@@ -281,7 +274,9 @@ def friction_samples(trace: Trace, inertia_kg_m2: float) -> FrictionSamples:
         if abs(slope) * float(np.ptp(each.t_s)) > 0.5 * abs(mean):
             continue
         motor, load = float(each.tau_nm.mean()), float(each.tau_external_nm.mean())
-        rows.append((motor, load, mean, math.copysign(1.0, mean) * (motor + load - inertia_kg_m2 * slope)))
+        rows.append(
+            (motor, load, mean, math.copysign(1.0, mean) * (motor + load - float(each.inertia_kg_m2[0]) * slope))
+        )
     if not rows:
         raise TraceError("no run keeps its speed long enough to tell friction from acceleration")
     return FrictionSamples(*np.array(rows).T)
@@ -304,7 +299,7 @@ def _said(joint: Joint | None, name: str) -> tuple[float, str]:
 
 
 def _peak_power_w(spec: Any) -> tuple[float, str]:
-    """Of a curve that is flat to its knee and then falls straight to zero: at the knee, or at half of no load if later."""
+    """Of a curve that is flat to its knee, then falls straight to zero: at the knee, or at half of no load if later."""
     if spec is None or spec.v_knee_rad_s is None or spec.v_noload_rad_s is None:
         return math.nan, ""
     speed = max(spec.v_knee_rad_s, 0.5 * spec.v_noload_rad_s)

@@ -49,6 +49,14 @@ class Joint:
         free = replace(self.spec, q_min_rad=-1e9, q_max_rad=1e9, dq_max_rad_s=1e9, tau_rate_nm_s=1e12)
         return replace(self, spec=free)
 
+    def fastest_rad_s(self) -> float:
+        """Return the fastest speed at which it still has its full torque."""
+        return min(self.spec.dq_max_rad_s, self.spec.v_knee_rad_s or self.spec.dq_max_rad_s)
+
+    def flywheel_kg_m2(self) -> float:
+        """Return a flywheel with which twice 0.8 of its torque changes its speed by a tenth of the fastest in a run."""
+        return 1.6 * self.spec.tau_max_nm * FRICTION_WINDOW_TICKS * PERIOD_S / (0.1 * self.fastest_rad_s())
+
     def amplitude_rad(self) -> float:
         """Return a position step that takes half of the torque, within a quarter of the range."""
         range_rad = 0.25 * (self.spec.q_max_rad - self.spec.q_min_rad)
@@ -121,12 +129,13 @@ def friction(joint: Joint) -> Trace:
     The flywheel keeps the speed change of a run small against the fastest speed.
     """
     spec = joint.spec
-    fastest = min(spec.dq_max_rad_s, spec.v_knee_rad_s or spec.dq_max_rad_s)
+    fastest = joint.fastest_rad_s()
     speeds = np.geomspace(0.02 * fastest, 0.9 * fastest, 16)
-    torques = spec.tau_max_nm * np.array([-0.8, -0.35, -0.1, 0.1, 0.35, 0.8])
-    dq, motor, load = (grid.ravel() for grid in np.meshgrid(np.concatenate([-speeds, speeds]), torques, torques))
-    flywheel_kg_m2 = 1.6 * spec.tau_max_nm * FRICTION_WINDOW_TICKS * PERIOD_S / (0.1 * fastest)
-    rig = joint.unlimited().rig(rigs=len(dq), flywheel_kg_m2=flywheel_kg_m2)
+    motors = spec.tau_max_nm * np.array([-0.8, -0.4, -0.13, 0.13, 0.4, 0.8])
+    # Never the motor's own torques: of two equal ones noise would decide which of them drives.
+    loads = spec.tau_max_nm * np.array([-0.65, -0.27, -0.06, 0.06, 0.27, 0.65])
+    dq, motor, load = (grid.ravel() for grid in np.meshgrid(np.concatenate([-speeds, speeds]), motors, loads))
+    rig = joint.unlimited().rig(rigs=len(dq), flywheel_kg_m2=joint.flywheel_kg_m2())
     for _ in range(1 + round(joint.command_delay_s / PERIOD_S)):
         rig.step(tau_ff_nm=motor, dq_imposed_rad_s=dq)
     # What went before is the dyno's; from here on the joint is free.
@@ -135,13 +144,6 @@ def friction(joint: Joint) -> Trace:
         rig.step(tau_ff_nm=motor, tau_load_nm=load)
         seen.append(rig.seen())
     return _by_run(join(seen))
-
-
-def friction_inertia_kg_m2(joint: Joint) -> float:
-    """Return what the torques move in `friction`: actuator and flywheel."""
-    fastest = min(joint.spec.dq_max_rad_s, joint.spec.v_knee_rad_s or joint.spec.dq_max_rad_s)
-    flywheel = 1.6 * joint.spec.tau_max_nm * FRICTION_WINDOW_TICKS * PERIOD_S / (0.1 * fastest)
-    return joint.actuator.inertia_kg_m2 + flywheel
 
 
 def overload(joint: Joint) -> Trace:

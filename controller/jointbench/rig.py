@@ -56,6 +56,7 @@ class Rig:
         self.q_rad = np.full(rigs, 0.5 * (joint.q_min_rad + joint.q_max_rad))
         self.dq_rad_s = np.zeros(rigs)
         self.t_s = 0.0
+        self._warms = actuator.thermal is not None
         self._tau_load_nm = np.zeros(rigs)
         self._seen: tuple[float, Real, Real, Values] = (0.0, self.q_rad, self.dq_rad_s, 0.0)
         for rig in range(rigs):
@@ -120,5 +121,6 @@ class Rig:
             q_ref_rad=np.broadcast_to(np.asarray(q_ref_rad, np.float64), rigs),
             tau_nm=np.array(self.cohort.tau[0]),
             tau_external_nm=self._tau_load_nm.copy(),
-            winding_c=np.array(self.cohort.winding_c[0]),
+            winding_c=np.array(self.cohort.winding_c[0]) if self._warms else np.full(rigs, np.nan),
+            inertia_kg_m2=np.full(rigs, self.inertia_kg_m2),
         )

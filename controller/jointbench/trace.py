@@ -26,6 +26,7 @@ class Trace:
         tau_nm: Torque of the motor, at the output of an ideal gear (from the current, on a real joint).
         tau_external_nm: Torque that brake, dyno or load put on the joint.
         winding_c: Temperature of the winding.
+        inertia_kg_m2: What the torques moved, the same throughout a run.
 
     Raises:
         TraceError: no samples, or columns of unlike length.
@@ -39,6 +40,7 @@ class Trace:
     tau_nm: Real
     tau_external_nm: Real
     winding_c: Real
+    inertia_kg_m2: Real
 
     def __post_init__(self) -> None:
         if len(self.run) == 0:
