@@ -20,9 +20,11 @@ from controller.errors import (
     ControllerError,
     DriverError,
     KernelUnavailableError,
+    NotExcitedError,
     SpecError,
     StateError,
     StopHeldError,
+    TraceError,
 )
 from controller.kernel import backend, backend_reason
 from controller.limiter import TargetLimiter
@@ -45,6 +47,7 @@ __all__ = [
     "JointPhysics",
     "JointSpec",
     "KernelUnavailableError",
+    "NotExcitedError",
     "Restarting",
     "RobotSpec",
     "SpecError",
@@ -54,6 +57,7 @@ __all__ = [
     "StopHeldError",
     "TargetLimiter",
     "Thermal",
+    "TraceError",
     "backend",
     "backend_reason",
     "load_actuator",

@@ -204,7 +204,7 @@ def overload(trace: Trace, joint: Joint | None) -> list[Figure]:
     held, lost, figures = 0.0, math.inf, []
     for each in trace.runs():
         torque_nm = float(np.abs(each.tau_nm[: max(1, len(each.tau_nm) // 4)]).max())
-        reached_s = _first_above(each.t_s, each.winding_c, limit_c - 0.05)
+        reached_s = _first_above(each.t_s, each.winding_c, limit_c)
         if math.isnan(reached_s):
             held = max(held, torque_nm)
         else:

@@ -106,6 +106,12 @@ def _backlash(axes: Any, trace: Trace, figures: Mapping[str, float], joint: Join
         mine = np.sign(trace.dq_rad_s) == way
         axes.plot(trace.q_rad[mine], trace.tau_nm[mine], ".", color=colour, markersize=2)
     axes.axhline(0.0, color="black", linewidth=0.8)
+    if figures["backlash_rad"] > 1e-9:
+        # The gap is small against the way the joint is turned: show where the branches cross zero.
+        middle = 0.5 * (trace.q_rad.max() + trace.q_rad.min())
+        near = np.abs(trace.q_rad - middle) < 4.0 * figures["backlash_rad"]
+        axes.set_xlim(middle - 4.0 * figures["backlash_rad"], middle + 4.0 * figures["backlash_rad"])
+        axes.set_ylim(float(trace.tau_nm[near].min()), float(trace.tau_nm[near].max()))
     axes.set(xlabel=f"position [rad], play {figures['backlash_rad']:.3g} rad", ylabel="motor torque [N m]")
 
 
@@ -130,7 +136,7 @@ def _overload(axes: Any, trace: Trace, figures: Mapping[str, float], joint: Join
 
 def _stall(axes: Any, trace: Trace, figures: Mapping[str, float], joint: Joint | None) -> None:
     axes.plot(trace.t_s, np.abs(trace.tau_nm), color=BLUE)
-    axes.set(xlabel="time [s]", ylabel="motor torque [N m]", ylim=(0.0, None))
+    axes.set(xlabel="time [s]", ylabel="motor torque [N m]", ylim=(0.0, 1.1 * float(np.abs(trace.tau_nm).max())))
     if np.isfinite(trace.winding_c).all():
         other = axes.twinx()
         other.plot(trace.t_s, trace.winding_c, "--", color=RUST)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from controller.actuator import JointPhysics
+from controller.actuator import JointPhysics, Thermal
 from controller.cohort import Backend
 from controller.errors import TraceError
 from controller.jointbench.rig import Rig
@@ -94,7 +94,7 @@ def frequency(joint: Joint) -> Trace:
     """Sines of the position command, one run per frequency; the last two periods of six are kept."""
     spec = joint.spec
     natural_hz = _natural_rad_s(joint) / (2.0 * math.pi)
-    frequencies_hz = np.geomspace(max(0.1 * natural_hz, 0.2), min(10.0 * natural_hz, 0.1 / PERIOD_S), 40)
+    frequencies_hz = np.geomspace(max(0.2 * natural_hz, 0.2), min(10.0 * natural_hz, 0.1 / PERIOD_S), 30)
     rig = joint.rig(rigs=len(frequencies_hz))
     start_rad, amplitude_rad = float(rig.q_rad[0]), 0.5 * joint.amplitude_rad()
     every = np.maximum(1, np.round(1.0 / (frequencies_hz * PERIOD_S * 64.0))).astype(int)
@@ -149,20 +149,19 @@ def friction(joint: Joint) -> Trace:
 def overload(joint: Joint) -> Trace:
     """Constant torques above and below the rated one, each from cold, until the winding is at its limit.
 
-    Derating is put off to the limit, as vendors' overload tables hold the torque. Kept are samples 2 % of their time
-    apart.
+    Derating is put off to far beyond the limit, as vendors' overload tables hold the torque. Kept are samples 2 % of
+    their time apart.
     """
     thermal = joint.actuator.thermal
     if thermal is None:
         raise TraceError(f"joint {joint.spec.name!r}: its actuator has no thermal model to overload")
-    held = replace(thermal, derate_from_c=thermal.limit_c - 1e-3)
-    bench = replace(joint.unlimited(), actuator=replace(joint.actuator, thermal=held))
+    bench = replace(joint.unlimited(), actuator=replace(joint.actuator, thermal=_without_derating(thermal)))
     ratios = [0.9, 0.98, 1.02, 1.1, 1.25, 1.5, 2.0, 2.5, 3.0]
     torques = np.array([r * thermal.tau_rated_nm for r in ratios if r * thermal.tau_rated_nm <= joint.spec.tau_max_nm])
     if len(torques) == 0:
         raise TraceError(f"joint {joint.spec.name!r}: its torque limit is below what it can hold for ever")
-    rig = bench.rig(rigs=len(torques), period_s=thermal.winding_s / 200.0)
-    return _hold(rig, torques, until_s=8.0 * thermal.case_s)
+    rig = bench.rig(rigs=len(torques), period_s=thermal.winding_s / 100.0)
+    return _hold(rig, torques, until_s=5.0 * thermal.case_s)
 
 
 def stall(joint: Joint) -> Trace:
@@ -193,6 +192,18 @@ def run(test: str, joint: Joint) -> Trace:
     if test not in PROCEDURES:
         raise TraceError(f"no test {test!r}: there are {', '.join(PROCEDURES)}")
     return PROCEDURES[test](joint)
+
+
+def _without_derating(thermal: Thermal) -> Thermal:
+    """Return the same heat with its limit 1000 K higher: the rated torque is what would lead there."""
+
+    def losses(rise_k: float) -> float:
+        return rise_k / (1.0 + thermal.copper_per_k * rise_k)
+
+    rise_k = thermal.limit_c - thermal.ambient_c
+    rated_nm = thermal.tau_rated_nm * math.sqrt(losses(rise_k + 1000.0) / losses(rise_k))
+    far_c = thermal.limit_c + 1000.0
+    return replace(thermal, tau_rated_nm=rated_nm, limit_c=far_c, derate_from_c=far_c - 1.0)
 
 
 def _hold(rig: Rig, torques_nm: np.ndarray, *, until_s: float) -> Trace:

@@ -57,7 +57,8 @@ class Rig:
         self.dq_rad_s = np.zeros(rigs)
         self.t_s = 0.0
         self._warms = actuator.thermal is not None
-        self._tau_load_nm = np.zeros(rigs)
+        self._zeros = np.zeros(rigs)
+        self._tau_load_nm = self._zeros
         self._seen: tuple[float, Real, Real, Values] = (0.0, self.q_rad, self.dq_rad_s, 0.0)
         for rig in range(rigs):
             self.cohort.arm(rig)
@@ -87,9 +88,9 @@ class Rig:
         cohort = self.cohort
         imposed = dq_imposed_rad_s is not None
         if imposed:
-            self.dq_rad_s = np.broadcast_to(np.asarray(dq_imposed_rad_s, np.float64), self.q_rad.shape)
+            self.dq_rad_s = self._zeros + dq_imposed_rad_s
         else:
-            self._tau_load_nm = np.broadcast_to(np.asarray(tau_load_nm, np.float64), self.q_rad.shape).copy()
+            self._tau_load_nm = self._zeros + tau_load_nm
         cohort.q[0], cohort.dq[0] = self.q_rad, self.dq_rad_s
         cohort.q_ref[0], cohort.dq_ref[0], cohort.tau_ff[0] = q_ref_rad, dq_ref_rad_s, tau_ff_nm
         cohort.kp[0], cohort.kd[0] = kp_nm_rad, kd_nms_rad
@@ -118,7 +119,7 @@ class Rig:
             t_s=np.full(rigs, t_s),
             q_rad=q_rad,
             dq_rad_s=dq_rad_s,
-            q_ref_rad=np.broadcast_to(np.asarray(q_ref_rad, np.float64), rigs),
+            q_ref_rad=self._zeros + q_ref_rad,
             tau_nm=np.array(self.cohort.tau[0]),
             tau_external_nm=self._tau_load_nm.copy(),
             winding_c=np.array(self.cohort.winding_c[0]) if self._warms else np.full(rigs, np.nan),

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,10 @@ class Trace:
 
     def runs(self) -> "Iterator[Trace]":
         """Return each run as a trace of its own."""
-        for number in np.unique(self.run):
-            mask = self.run == number
-            yield replace(self, **{each.name: getattr(self, each.name)[mask] for each in fields(self)})
+        starts = [0, *(np.flatnonzero(np.diff(self.run)) + 1), len(self.run)]
+        columns = {each.name: getattr(self, each.name) for each in fields(self)}
+        for start, end in pairwise(starts):
+            yield Trace(**{name: values[start:end] for name, values in columns.items()})
 
     def require(self, *columns: str) -> None:
         """Raise TraceError where one of the columns was not recorded, or has gaps."""
