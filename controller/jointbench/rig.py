@@ -58,6 +58,7 @@ class Rig:
         self.t_s = 0.0
         self._warms = actuator.thermal is not None
         self._zeros = np.zeros(rigs)
+        self._winding_c = np.array(self.cohort.winding_c[0])
         self._tau_load_nm = self._zeros
         self._seen: tuple[float, Real, Real, Values] = (0.0, self.q_rad, self.dq_rad_s, 0.0)
         for rig in range(rigs):
@@ -96,6 +97,7 @@ class Rig:
         cohort.kp[0], cohort.kd[0] = kp_nm_rad, kd_nms_rad
         cohort.tau_external[0] = self._tau_load_nm
         cohort.submit()
+        self._winding_c = np.array(cohort.winding_c[0])
         cohort.step()
         if cohort.unit_fault.any():
             rig = int(np.argmax(cohort.unit_fault != 0))
@@ -122,6 +124,6 @@ class Rig:
             q_ref_rad=self._zeros + q_ref_rad,
             tau_nm=np.array(self.cohort.tau[0]),
             tau_external_nm=self._tau_load_nm.copy(),
-            winding_c=np.array(self.cohort.winding_c[0]) if self._warms else np.full(rigs, np.nan),
+            winding_c=self._winding_c if self._warms else np.full(rigs, np.nan),
             inertia_kg_m2=np.full(rigs, self.inertia_kg_m2),
         )
