@@ -26,6 +26,7 @@ from controller.errors import (
     StopHeldError,
     TraceError,
 )
+from controller.jerk import JerkLimiter
 from controller.kernel import backend, backend_reason
 from controller.limiter import TargetLimiter
 from controller.safety import Event, Fault, State
@@ -44,6 +45,7 @@ __all__ = [
     "Floor",
     "Friction",
     "Identity",
+    "JerkLimiter",
     "JointPhysics",
     "JointSpec",
     "KernelUnavailableError",

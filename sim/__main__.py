@@ -1,9 +1,10 @@
-"""`python -m sim robots | motions | tasks | picture SUBJECT OUT.png | bench-joint ROBOT JOINT | host ...`."""
+"""`python -m sim robots | spec ROBOT | bench-joint ROBOT JOINT | motions | tasks | picture SUBJECT OUT.png | host`."""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from controller.errors import ControllerError
@@ -30,6 +31,30 @@ def robots(menagerie_root: Path | None) -> int:
             )
         )
     _print_table(rows)
+    for entry in catalog.robots(menagerie_root):
+        count = len(entry.disagreements()) if entry.available() else 0
+        if count:
+            print(f"{entry.id}: sources disagree on {count} numbers, see `python -m sim spec {entry.id}`")
+    return 0
+
+
+def spec(robot: str, menagerie_root: Path | None) -> int:
+    """Print every number of a robot's joints with where it comes from, and where sources disagree."""
+    from sim import catalog
+
+    entry = catalog.find(robot, menagerie_root)
+    rows = [("joint", "quantity", "value", "source")]
+    for joint in entry.robot_spec().joints:
+        for each in fields(joint):
+            value = getattr(joint, each.name)
+            if each.name not in ("name", "sources") and value is not None:
+                rows.append((joint.name, each.name, f"{value:.6g}", joint.source(each.name) or "-"))
+    _print_table(rows)
+    for differs in entry.disagreements():
+        print(
+            f"sources disagree: {differs.joint} {differs.quantity} = {differs.value} ({differs.source}), "
+            f"but {differs.other} ({differs.other_source})"
+        )
     return 0
 
 
@@ -69,6 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m sim", description="The simulation room.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("robots", help="list the robot catalogue")
+    numbers = commands.add_parser("spec", help="every number of a robot's joints, and where it comes from")
+    numbers.add_argument("robot", help="robot id")
     commands.add_parser("motions", help="list the scripted motions")
     commands.add_parser("tasks", help="list the tasks")
     commands.add_parser("host", help="serve emulated units; see python -m sim.host --help")
@@ -85,6 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if parsed.command == "robots":
             return robots(menagerie_root)
+        if parsed.command == "spec":
+            return spec(parsed.robot, menagerie_root)
         if parsed.command == "motions":
             return motions()
         if parsed.command == "tasks":
