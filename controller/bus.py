@@ -142,7 +142,8 @@ class CanBus:
         if self.data_bit_rate_hz is None:
             if payload_b > 8:
                 raise CommandError(f"payload of {payload_b} bytes: classic CAN carries at most 8")
-            return ((55 if self.id_bits == 11 else 80) + 10 * payload_b) / self.bit_rate_hz
+            bits = (55 if self.id_bits == 11 else 80) + 10 * payload_b
+            return bits / self.bit_rate_hz
         if payload_b > 64:
             raise CommandError(f"payload of {payload_b} bytes: CAN FD carries at most 64")
         padded_b = min(size for size in FD_PAYLOADS_B if size >= payload_b)

@@ -17,7 +17,7 @@ from controller.jointbench.procedure import PROCEDURES, Joint, run
 from controller.jointbench.trace import Trace, read_trace
 from controller.spec import JointSpec
 
-CHECKED = ("torque-speed", "backlash", "overload", "stall")
+CHECKED = ("torque-speed", "backlash", "overload", "stall", "heating")
 """Tests whose figures the specification states outright; the others' compare with an ideal joint."""
 
 
@@ -119,14 +119,12 @@ def identify(given: argparse.Namespace) -> int:
 def _identify_friction(trace: Trace, given: argparse.Namespace) -> int:
     samples = friction_samples(trace)
     torque_nm = max(abs(samples.tau_motor_nm).max(), abs(samples.tau_external_nm).max())
-    ranges = {
-        "dq_max_rad_s": given.dq_max_rad_s or float(abs(samples.dq_rad_s).max()),
-        "tau_max_nm": given.tau_max_nm or float(torque_nm),
-    }
+    dq_max_rad_s = given.dq_max_rad_s or float(abs(samples.dq_rad_s).max())
+    tau_max_nm = given.tau_max_nm or float(torque_nm)
     if given.model == "best":
-        fits = select_friction(samples, **ranges)
+        fits = select_friction(samples, dq_max_rad_s=dq_max_rad_s, tau_max_nm=tau_max_nm)
     else:
-        fits = (fit_friction(samples, given.model, **ranges),)
+        fits = (fit_friction(samples, given.model, dq_max_rad_s=dq_max_rad_s, tau_max_nm=tau_max_nm),)
     for each in fits:
         left_open = f", does not determine {', '.join(each.open)}" if each.open else ""
         print(f"{each.model}: {each.rms_nm:.4g} N m left, BIC {each.bic:.0f}{left_open}")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from controller.errors import TraceError
 from controller.identify.friction import FrictionSamples
-from controller.identify.thermal import ThermalSamples
+from controller.identify.thermal import ThermalSamples, fit_thermal
 from controller.jointbench.procedure import Joint
 from controller.jointbench.trace import Trace
 
@@ -238,6 +238,24 @@ def stall(trace: Trace, joint: Joint | None) -> list[Figure]:
     ]
 
 
+def heating(trace: Trace, joint: Joint | None) -> list[Figure]:
+    """The thermal model's numbers, identified; those that the recording leaves open are NaN."""
+    known = joint.actuator.thermal if joint else None
+    ambient_c = known.ambient_c if known else float(trace.winding_c[:3].mean())
+    limits = {"limit_c": known.limit_c, "derate_from_c": known.derate_from_c} if known else {}
+    found = fit_thermal(thermal_samples(trace, ambient_c=ambient_c), strict=False, **limits)
+    sources = joint.actuator.sources if joint else {}
+    return [
+        Figure(
+            each.name,
+            math.nan if each.name in found.open else each.value,
+            getattr(known, each.name) if known else math.nan,
+            sources.get(f"thermal.{each.name}", "actuator"),
+        )
+        for each in found.estimates
+    ]
+
+
 EVALUATIONS: Mapping[str, Callable[[Trace, Joint | None], list[Figure]]] = {
     "torque-speed": torque_speed,
     "step": step,
@@ -246,6 +264,7 @@ EVALUATIONS: Mapping[str, Callable[[Trace, Joint | None], list[Figure]]] = {
     "friction": friction,
     "overload": overload,
     "stall": stall,
+    "heating": heating,
 }
 
 
@@ -283,12 +302,18 @@ def friction_samples(trace: Trace) -> FrictionSamples:
 
 
 def thermal_samples(trace: Trace, *, ambient_c: float) -> ThermalSamples:
-    """Return a recording of one run, at a fixed rate, for `identify`. Raises TraceError where it is none."""
+    """Return a recording of one run, at a fixed rate, for `identify`; it starts at what was measured before any load.
+
+    Raises:
+        TraceError: several runs, another rate on the way, or a column is missing.
+    """
     trace.require("t_s", "tau_nm", "winding_c")
     gaps = np.diff(trace.t_s)
     if len(gaps) == 0 or len(np.unique(trace.run)) != 1 or not np.allclose(gaps, gaps[0], rtol=1e-3):
         raise TraceError("t_s: heat is identified from one run at a fixed rate")
-    return ThermalSamples(float(gaps[0]), trace.tau_nm, trace.winding_c, ambient_c, float(trace.winding_c[:3].mean()))
+    unloaded = max(1, int(np.argmax(trace.tau_nm != 0.0)))
+    start_c = float(trace.winding_c[:unloaded].mean())
+    return ThermalSamples(float(gaps[0]), trace.tau_nm, trace.winding_c, ambient_c, start_c)
 
 
 def _said(joint: Joint | None, name: str) -> tuple[float, str]:

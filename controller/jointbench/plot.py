@@ -151,6 +151,7 @@ DRAWINGS: Mapping[str, Callable[[Any, Trace, Mapping[str, float], Joint | None],
     "friction": _friction,
     "overload": _overload,
     "stall": _stall,
+    "heating": _stall,
 }
 
 

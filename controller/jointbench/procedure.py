@@ -20,6 +20,9 @@ PERIOD_S = 0.001
 FRICTION_WINDOW_TICKS = 12
 """Long enough to see an acceleration through a sensor's noise, short enough for a speed to stay what it was."""
 
+REST_SAMPLES = 10
+"""Without load, from which the temperature at the start is known."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Joint:
@@ -172,6 +175,28 @@ def stall(joint: Joint) -> Trace:
     return _hold(rig, np.array([joint.spec.tau_max_nm]), until_s=1.0 if thermal is None else 5.0 * thermal.winding_s)
 
 
+def heating(joint: Joint) -> Trace:
+    """Loads that step up and down against a locked output, then none: what identifies heat. One run at a fixed rate."""
+    thermal = joint.actuator.thermal
+    if thermal is None:
+        raise TraceError(f"joint {joint.spec.name!r}: its actuator has no thermal model to heat")
+    ticks_per_sample = 10
+    period_s = thermal.winding_s / 13.0 / ticks_per_sample
+    rig = joint.unlimited().rig(period_s=period_s)
+    samples = min(max(round(3.0 * thermal.case_s / period_s / ticks_per_sample), 400), 3000)
+    # Long enough for the winding to follow each step, and off for the last quarter: then only the case remembers.
+    phase = np.arange(samples) % 180
+    load_nm = thermal.tau_rated_nm * np.select([phase < 30, phase < 90], [1.25, 0.4], 0.75)
+    load_nm[:REST_SAMPLES] = 0.0
+    load_nm[3 * samples // 4 :] = 0.0
+    seen = []
+    for tick in range(samples * ticks_per_sample):
+        rig.step(tau_ff_nm=float(load_nm[tick // ticks_per_sample]), dq_imposed_rad_s=0.0)
+        if tick % ticks_per_sample == 0:
+            seen.append(rig.seen())
+    return join(seen)
+
+
 PROCEDURES: Mapping[str, Callable[[Joint], Trace]] = {
     "torque-speed": torque_speed,
     "step": step,
@@ -180,6 +205,7 @@ PROCEDURES: Mapping[str, Callable[[Joint], Trace]] = {
     "friction": friction,
     "overload": overload,
     "stall": stall,
+    "heating": heating,
 }
 
 

@@ -87,8 +87,7 @@ class Rig:
             TraceError: the core has stopped the joint; the message says which fault it saw.
         """
         cohort = self.cohort
-        imposed = dq_imposed_rad_s is not None
-        if imposed:
+        if dq_imposed_rad_s is not None:
             self.dq_rad_s = self._zeros + dq_imposed_rad_s
         else:
             self._tau_load_nm = self._zeros + tau_load_nm
@@ -103,10 +102,10 @@ class Rig:
             rig = int(np.argmax(cohort.unit_fault != 0))
             fault = cohort.unit_faults(rig)
             raise TraceError(f"the core stopped rig {rig} at {self.t_s:.3f} s: {fault.name or fault}")
-        if imposed:
+        if dq_imposed_rad_s is not None:
             self._tau_load_nm = -np.array(cohort.tau_joint[0])
         self._seen = (self.t_s, self.q_rad, self.dq_rad_s, q_ref_rad)
-        if not imposed:
+        if dq_imposed_rad_s is None:
             acceleration = (cohort.tau_joint[0] + self._tau_load_nm) / self.inertia_kg_m2
             self.dq_rad_s = self.dq_rad_s + cohort.period_s * acceleration
         self.q_rad = self.q_rad + cohort.period_s * self.dq_rad_s

@@ -18,7 +18,7 @@ from controller.identify import (
 )
 from controller.identify.fit import fit
 from controller.identify.friction import friction_nm
-from controller.jointbench import Joint, Noise, friction_samples, run
+from controller.jointbench import Joint, Noise, friction_samples, run, thermal_samples
 from tests.controller.robots import joint
 from tests.controller.test_physics import budget_nm
 
@@ -61,7 +61,7 @@ def test_the_friction_that_is_fitted_is_the_friction_that_the_core_applies() -> 
 def test_each_model_is_recovered_within_its_intervals_over_seeds(model: str) -> None:
     """95 % intervals: of all numbers over the seeds at most a seventh may lie outside, and none far out."""
     truth, outside, count = friction_of(model), 0, 0
-    for seed in range(3):
+    for seed in range(2):
         found = fit_friction(samples(truth, seed=seed), model, **RANGE)
         assert found.rms_nm == pytest.approx(NOISE_NM, rel=0.12)
         for each in found.estimates:
@@ -149,25 +149,11 @@ def test_samples_that_are_none_are_refused_by_name() -> None:
 THERMAL = Thermal(tau_rated_nm=20.0, winding_share=0.3, winding_s=13.0, case_s=400.0)
 
 
-def heating(count: int = 1200) -> ThermalSamples:
-    """Twenty minutes under a load that steps, by the core itself: ticks of 0.1 s, samples of 1 s."""
-    bench = Joint(spec=joint(tau_max_nm=100.0), actuator=JointPhysics(thermal=THERMAL)).unlimited()
-    rig = bench.rig(period_s=0.1)
-    load_nm = np.select([np.arange(count) % 180 < 30, np.arange(count) % 180 < 90], [25.0, 8.0], 15.0)
-    load_nm[3 * count // 4 :] = 0.0
-    winding = np.zeros(count)
-    for i in range(count):
-        for tick in range(10):
-            rig.step(tau_ff_nm=float(load_nm[i]), dq_imposed_rad_s=0.0)
-            if tick == 0:
-                winding[i] = rig.seen().winding_c[0]
-    assert winding.max() < 110.0, "derating would take load away"
-    return ThermalSamples(1.0, load_nm, winding, 25.0, 25.0)
-
-
 @pytest.fixture(scope="module")
 def clean_heating() -> ThermalSamples:
-    return heating()
+    """Twenty minutes under a load that steps, by the core itself."""
+    bench = Joint(spec=joint(tau_max_nm=100.0), actuator=JointPhysics(thermal=THERMAL))
+    return thermal_samples(run("heating", bench), ambient_c=25.0)
 
 
 def with_noise(clean: ThermalSamples, seed: int, noise_k: float = 0.5) -> ThermalSamples:
@@ -196,7 +182,7 @@ def test_recordings_that_cannot_tell_are_refused_with_what_to_do(clean_heating: 
     short = replace(noisy, tau_nm=noisy.tau_nm[:60], winding_c=noisy.winding_c[:60])
     with pytest.raises(NotExcitedError, match="case_s"):
         fit_thermal(short)
-    cold = replace(clean_heating, tau_nm=np.zeros(1200), winding_c=25.0 + with_noise(clean_heating, 2).winding_c * 0.0)
+    cold = replace(clean_heating, tau_nm=0.0 * clean_heating.tau_nm, winding_c=0.0 * clean_heating.tau_nm + 25.0)
     with pytest.raises(NotExcitedError, match="heat it more"):
         fit_thermal(cold)
     with pytest.raises(TraceError, match="50"):
