@@ -42,7 +42,7 @@ def draw_friction(samples: FrictionSamples, fits: Sequence[FrictionFit], path: P
     ordered = sorted(fits, key=lambda each: each.model)
     colours = [BLUE if not each.open else "#b9b9b9" for each in ordered]
     right.bar([each.model for each in ordered], [each.rms_nm for each in ordered], color=colours)
-    right.set(title="left unexplained (grey: not determined)", ylabel="root mean square [N m]")
+    right.set(title="left unexplained (grey: left open)", ylabel="root mean square [N m]")
     for axes in (left, right):
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=90)
