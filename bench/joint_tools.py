@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from controller import JointSpec, TargetLimiter, load_actuator
-from controller.bus import PROTOCOLS, EtherCatBus, Exchange, admit
+from controller.bus import PROTOCOLS, Bus, EtherCatBus, Exchange, admit
 from controller.identify import fit_friction, fit_thermal, select_friction
 from controller.jointbench import Joint, Noise, evaluate, friction_samples, thermal_samples
 from controller.jointbench import run as run_test
@@ -113,12 +113,15 @@ def _limiter() -> dict[str, int]:
 
 
 def _buses() -> dict[str, dict[str, float]]:
-    ethercat = (EtherCatBus(), Exchange(command_b=12, reply_b=12))
+    buses: dict[str, tuple[Bus, Exchange]] = {
+        **PROTOCOLS,
+        "ethercat": (EtherCatBus(), Exchange(command_b=12, reply_b=12)),
+    }
     return {
         name: {
             str(joints): admit(bus, exchange, joints=joints, rate_hz=1.0).rate_max_hz for joints in (1, 2, 6, 12, 29)
         }
-        for name, (bus, exchange) in {**PROTOCOLS, "ethercat": ethercat}.items()
+        for name, (bus, exchange) in buses.items()
     }
 
 

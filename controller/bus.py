@@ -24,7 +24,7 @@ UTILISATION_MAX = 0.8
 RATE_MAX_HZ = 100_000.0
 """Where the search for the highest rate ends."""
 
-FD_PAYLOADS_B = (*range(9), 12, 16, 20, 24, 32, 48, 64)
+FD_PAYLOADS_B: tuple[int, ...] = (*range(9), 12, 16, 20, 24, 32, 48, 64)
 """Data lengths that a CAN FD frame can have (ISO 11898-1)."""
 
 

@@ -86,7 +86,7 @@ def fit(
             r_trial = residuals(trial)
             cost_trial = float(r_trial @ r_trial)
             if cost_trial < cost:
-                x, r, cost, damping = trial, r_trial, cost_trial, max(damping / 5.0, 1e-12)
+                x, r, cost, damping = trial, r_trial, cost_trial, max(damping / 5.0, 1e-9)
                 break
             damping *= 5.0
         if before - cost <= 1e-10 * before:

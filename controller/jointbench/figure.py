@@ -16,6 +16,7 @@ from controller.identify.friction import FrictionSamples
 from controller.identify.thermal import ThermalSamples, fit_thermal
 from controller.jointbench.procedure import Joint
 from controller.jointbench.trace import Trace
+from controller.spec import JointSpec
 
 Real = npt.NDArray[np.floating[Any]]
 
@@ -100,9 +101,9 @@ def step(trace: Trace, joint: Joint | None) -> list[Figure]:
     rise_s = _first_above(t, share, 0.9) - _first_above(t, share, 0.1)
     expected, why = math.nan, ""
     if joint is not None:
-        zeta = joint.spec.kd_nms_rad / (2.0 * math.sqrt(joint.spec.kp_nm_rad * joint.actuator.inertia_kg_m2))
+        _, zeta = _second_order(joint)
         expected = math.exp(-math.pi * zeta / math.sqrt(1.0 - zeta * zeta)) if zeta < 1.0 else 0.0
-        why = "ideal second-order joint of these gains and this inertia: no friction, play, delay or limit"
+        why = "second order, these gains and this inertia, nothing else"
     return [
         Figure("rise_10_90_s", rise_s),
         Figure("overshoot", overshoot, expected, why),
@@ -126,11 +127,10 @@ def frequency(trace: Trace, joint: Joint | None) -> list[Figure]:
         phase_deg = math.degrees(float(np.interp(bandwidth_hz, frequencies_hz, np.unwrap(phase_rad))))
     expected, why = math.nan, ""
     if joint is not None:
-        natural = math.sqrt(joint.spec.kp_nm_rad / joint.actuator.inertia_kg_m2)
-        zeta = joint.spec.kd_nms_rad / (2.0 * math.sqrt(joint.spec.kp_nm_rad * joint.actuator.inertia_kg_m2))
+        natural, zeta = _second_order(joint)
         inner = 1.0 - 2.0 * zeta * zeta
         expected = natural * math.sqrt(inner + math.sqrt(inner * inner + 1.0)) / (2.0 * math.pi)
-        why = "ideal second-order joint of these gains and this inertia"
+        why = "second order, these gains and this inertia, nothing else"
     return [
         Figure("bandwidth_hz", bandwidth_hz, expected, why),
         Figure("phase_at_bandwidth_deg", phase_deg),
@@ -242,8 +242,11 @@ def heating(trace: Trace, joint: Joint | None) -> list[Figure]:
     """The thermal model's numbers, identified; those that the recording leaves open are NaN."""
     known = joint.actuator.thermal if joint else None
     ambient_c = known.ambient_c if known else float(trace.winding_c[:3].mean())
-    limits = {"limit_c": known.limit_c, "derate_from_c": known.derate_from_c} if known else {}
-    found = fit_thermal(thermal_samples(trace, ambient_c=ambient_c), strict=False, **limits)
+    samples = thermal_samples(trace, ambient_c=ambient_c)
+    if known is None:
+        found = fit_thermal(samples, strict=False)
+    else:
+        found = fit_thermal(samples, limit_c=known.limit_c, derate_from_c=known.derate_from_c, strict=False)
     sources = joint.actuator.sources if joint else {}
     return [
         Figure(
@@ -323,7 +326,14 @@ def _said(joint: Joint | None, name: str) -> tuple[float, str]:
     return value, joint.spec.source(name) or "specification"
 
 
-def _peak_power_w(spec: Any) -> tuple[float, str]:
+def _second_order(joint: Joint) -> tuple[float, float]:
+    """Return natural frequency [rad/s] and damping ratio of the ideal joint: sqrt(kp/J) and kd/(2 sqrt(kp J))."""
+    joint.amplitude_rad()  # refuses a joint without a position gain
+    kp, inertia = joint.spec.kp_nm_rad, joint.actuator.inertia_kg_m2
+    return math.sqrt(kp / inertia), joint.spec.kd_nms_rad / (2.0 * math.sqrt(kp * inertia))
+
+
+def _peak_power_w(spec: JointSpec | None) -> tuple[float, str]:
     """Of a curve that is flat to its knee, then falls straight to zero: at the knee, or at half of no load if later."""
     if spec is None or spec.v_knee_rad_s is None or spec.v_noload_rad_s is None:
         return math.nan, ""

@@ -14,6 +14,7 @@ from controller.actuator import ActuatorPhysics, JointPhysics
 from controller.cohort import Backend, Cohort
 from controller.errors import TraceError
 from controller.jointbench.trace import Trace
+from controller.safety import State
 from controller.spec import JointSpec, RobotSpec
 
 Real = npt.NDArray[np.float64]
@@ -98,8 +99,9 @@ class Rig:
         cohort.submit()
         self._winding_c = np.array(cohort.winding_c[0])
         cohort.step()
-        if cohort.unit_fault.any():
-            rig = int(np.argmax(cohort.unit_fault != 0))
+        stopped = cohort.state >= State.STOPPING
+        if stopped.any():
+            rig = int(np.argmax(stopped))
             fault = cohort.unit_faults(rig)
             raise TraceError(f"the core stopped rig {rig} at {self.t_s:.3f} s: {fault.name or fault}")
         if dq_imposed_rad_s is not None:

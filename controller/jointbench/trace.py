@@ -99,29 +99,36 @@ def read_trace(path: Path) -> Trace:
     """Read a recording: a CSV file whose first line names columns of `Trace`; only `t_s` must be there.
 
     Raises:
-        TraceError: no such file, unknown or missing columns, a row that is too short, or no number.
+        TraceError: no such file, unknown or missing columns, a row that is too short, no number, or a time that
+            does not increase within its run.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))
+            reader = csv.reader(file)
+            # Blank lines are no samples; line numbers are the file's.
+            rows = [(reader.line_num, row) for row in reader if row]
     except (OSError, UnicodeDecodeError) as error:
         raise TraceError(f"{path.name}: {error}") from error
     if len(rows) < 2:
         raise TraceError(f"{path.name}: no samples")
-    names = [name.strip() for name in rows[0]]
+    names = [name.strip() for name in rows[0][1]]
     known = [each.name for each in fields(Trace)]
     unknown = sorted(set(names) - set(known))
     if unknown or "t_s" not in names or len(set(names)) != len(names):
         wrong = f"unknown column {unknown[0]!r}" if unknown else "needs each column once, and t_s"
         raise TraceError(f"{path.name}: {wrong}; columns are {', '.join(known)}")
     columns = {name: np.full(len(rows) - 1, np.nan) for name in known} | {"run": np.zeros(len(rows) - 1)}
-    for line, row in enumerate(rows[1:]):
+    for index, (line, row) in enumerate(rows[1:]):
         if len(row) != len(names):
-            raise TraceError(f"{path.name}, line {line + 2}: {len(row)} values for {len(names)} columns")
+            raise TraceError(f"{path.name}, line {line}: {len(row)} values for {len(names)} columns")
         for name, text in zip(names, row, strict=True):
-            columns[name][line] = _number(text, f"{path.name}, line {line + 2}, {name}")
+            columns[name][index] = _number(text, f"{path.name}, line {line}, {name}")
     if not np.isfinite(columns["run"]).all():
         raise TraceError(f"{path.name}: run must be whole numbers")
+    backwards = (np.diff(columns["run"]) == 0) & ~(np.diff(columns["t_s"]) > 0.0)
+    if backwards.any():
+        line = rows[int(np.argmax(backwards)) + 2][0]
+        raise TraceError(f"{path.name}, line {line}: t_s must be numbers that increase within a run")
     return Trace(run=columns.pop("run").astype(np.int64), **columns)
 
 

@@ -171,6 +171,8 @@ def test_a_recording_survives_its_file(tmp_path: Path) -> None:
         ("t_s,t_s\n0,1\n", "once"),
         ("t_s,q_rad\n0\n", "line 2"),
         ("t_s,q_rad\n0,abc\n", "'abc'"),
+        ("t_s,q_rad\n0,1\n\n0.1,1\n0.1,2\n", "line 5"),
+        ("t_s,q_rad\n0,1\n,1\n", "line 3"),
     ],
 )
 def test_a_file_that_is_no_recording_is_refused_with_its_place(text: str, told: str, tmp_path: Path) -> None:
@@ -197,6 +199,8 @@ def test_recordings_that_lack_what_a_test_needs_are_refused_by_the_column() -> N
         run("overload", IDEAL)
     with pytest.raises(TraceError, match="gain is 0"):
         run("step", replace(IDEAL, spec=replace(IDEAL.spec, kp_nm_rad=0.0)))
+    with pytest.raises(TraceError, match="OVER_SPEED"):
+        run("step", replace(IDEAL, spec=replace(IDEAL.spec, dq_max_rad_s=0.1)))
     with pytest.raises(TraceError, match="no samples"):
         Trace(*[np.zeros(0)] * 9)
 
