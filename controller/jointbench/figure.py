@@ -6,7 +6,7 @@ Pure: a `Trace` goes in, `Figure`s come out, whether it was simulated or recorde
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -33,19 +33,24 @@ class Figure:
         value: As measured; NaN where the recording does not show it.
         expected: What the specification says; NaN where it says nothing.
         source: Where `expected` comes from.
+        bound: What `value` is of the number that was expected: "at least" and "at most" where a test only encloses it.
     """
 
     name: str
     value: float
     expected: float = math.nan
     source: str = ""
+    bound: Literal["equal", "at least", "at most"] = "equal"
 
     @property
     def agrees(self) -> bool | None:
         """Whether value and expectation agree within `TOLERANCE`; None where one of them is not known."""
         if math.isnan(self.value) or math.isnan(self.expected):
             return None
-        return abs(self.value - self.expected) <= TOLERANCE * abs(self.expected) + 1e-9
+        room = TOLERANCE * abs(self.expected) + 1e-9
+        too_low = self.value < self.expected - room and self.bound != "at least"
+        too_high = self.value > self.expected + room and self.bound != "at most"
+        return not (too_low or too_high)
 
 
 def evaluate(test: str, trace: Trace, joint: Joint | None = None) -> list[Figure]:
@@ -216,8 +221,8 @@ def overload(trace: Trace, joint: Joint | None) -> list[Figure]:
         source = joint.actuator.sources.get("thermal.tau_rated_nm", "actuator")
     return [
         *figures,
-        Figure("rated_torque_at_least_nm", held or math.nan, rated, source),
-        Figure("rated_torque_at_most_nm", lost if math.isfinite(lost) else math.nan, rated, source),
+        Figure("rated_torque_at_least_nm", held or math.nan, rated, source, "at least"),
+        Figure("rated_torque_at_most_nm", lost if math.isfinite(lost) else math.nan, rated, source, "at most"),
     ]
 
 

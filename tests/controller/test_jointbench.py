@@ -1,5 +1,6 @@
 """The joint bench: what was put into a joint is what comes out of its tests."""
 
+import argparse
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,19 @@ import pytest
 import controller
 from controller import Friction, JointPhysics, TraceError, load_actuator
 from controller.__main__ import main
-from controller.jointbench import PROCEDURES, Figure, Joint, Noise, Trace, evaluate, friction_samples, read_trace, run
+from controller.jointbench import (
+    PROCEDURES,
+    Figure,
+    Joint,
+    Noise,
+    Trace,
+    command,
+    evaluate,
+    friction_samples,
+    read_trace,
+    run,
+)
+from controller.jointbench.command import add_bench_arguments, bench_joint
 from controller.jointbench.trace import join
 from tests.controller.robots import joint
 from tests.controller.test_physics import OVERLOAD_S
@@ -59,6 +72,28 @@ def test_a_measured_joint_weaker_than_its_specification_is_told() -> None:
 
     assert found["peak_torque_nm"].agrees is False
     assert found["no_load_speed_rad_s"].agrees
+
+
+def test_a_figure_agrees_within_five_percent_or_on_its_side_of_a_bound() -> None:
+    assert [Figure("f", value, 100.0).agrees for value in (94.0, 96.0, 104.0, 106.0)] == [False, True, True, False]
+    assert [Figure("f", v, 100.0, "", "at least").agrees for v in (10.0, 106.0)] == [True, False]
+    assert [Figure("f", v, 100.0, "", "at most").agrees for v in (94.0, 900.0)] == [False, True]
+    assert Figure("f", math.nan, 100.0).agrees is None and Figure("f", 1.0).agrees is None
+
+
+def test_the_bench_answers_a_contradiction_with_its_exit_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A core that gave 80 % of the torque it is specified for would be told."""
+    parser = argparse.ArgumentParser()
+    add_bench_arguments(parser)
+    given = parser.parse_args(["--test", "torque-speed"])
+    assert bench_joint(IDEAL.spec, given) == 0
+    weak = run("torque-speed", replace(IDEAL, spec=replace(IDEAL.spec, tau_max_nm=32.0)))
+    monkeypatch.setattr(command, "run", lambda test, joint: weak)
+
+    assert bench_joint(IDEAL.spec, given) == 1
+    assert "DIFFERS" in capsys.readouterr().out
 
 
 def test_an_ideal_joint_steps_as_the_textbook_says() -> None:
