@@ -23,6 +23,8 @@ def test_the_example_that_refuted_the_old_analysis_is_met() -> None:
 
     assert frame_ns == MS
     assert response_times_ns(messages, 8000) == [2 * MS, 3 * MS, round(3.5 * MS)]
+    # The second one of the last message is the late one: seen on a simulated bus, too.
+    assert simulate_ns(messages, [0, 0, 0], 35 * MS)[2] == round(3.5 * MS)
 
 
 def test_frames_have_their_published_lengths() -> None:
