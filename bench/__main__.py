@@ -13,6 +13,7 @@ BENCHES = {
     "control-kernel": "bench.control_kernel",
     "control-scaling": "bench.control_scaling",
     "control-tick": "bench.control_tick",
+    "joint-tools": "bench.joint_tools",
     "scheduler-cycle": "bench.scheduler_cycle",
     "sim-slot": "bench.sim_slot",
     "submit": "bench.submit",

@@ -20,11 +20,15 @@ from controller.errors import (
     ControllerError,
     DriverError,
     KernelUnavailableError,
+    NotExcitedError,
     SpecError,
     StateError,
     StopHeldError,
+    TraceError,
 )
+from controller.jerk import JerkLimiter
 from controller.kernel import backend, backend_reason
+from controller.limiter import TargetLimiter
 from controller.safety import Event, Fault, State
 from controller.spec import JointSpec, RobotSpec
 
@@ -41,9 +45,11 @@ __all__ = [
     "Floor",
     "Friction",
     "Identity",
+    "JerkLimiter",
     "JointPhysics",
     "JointSpec",
     "KernelUnavailableError",
+    "NotExcitedError",
     "Restarting",
     "RobotSpec",
     "SpecError",
@@ -51,7 +57,9 @@ __all__ = [
     "StateError",
     "Sticking",
     "StopHeldError",
+    "TargetLimiter",
     "Thermal",
+    "TraceError",
     "backend",
     "backend_reason",
     "load_actuator",

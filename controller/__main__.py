@@ -1,4 +1,4 @@
-"""`python -m controller info | build | host --dry-run`."""
+"""`python -m controller info | build | host --dry-run | evaluate-joint | identify | admit-bus`."""
 
 import argparse
 import logging
@@ -10,6 +10,7 @@ from controller import kernel
 from controller.errors import ControllerError
 from controller.plant import PlantDriver
 from controller.spec import JointSpec, RobotSpec
+from controller.tools import TOOLS, add_tools, run_tool
 
 
 def info() -> int:
@@ -45,6 +46,7 @@ def host(given: argparse.Namespace) -> int:
             token=given.token_file.read_text(encoding="utf-8").strip(),
             state_folder=given.state_folder,
             listen=given.listen,
+            ddq_max_rad_s2=given.ddq_max_rad_s2,
         )
         spec = _dry_robot(given.joints)
         units = [
@@ -99,10 +101,14 @@ def main(arguments: list[str] | None = None) -> int:
     serve.add_argument("--units", type=int, default=1, metavar="N", help="how many units")
     serve.add_argument("--joints", type=int, default=6, metavar="J", help="joints of each")
     serve.add_argument("--listen", default="127.0.0.1:0", metavar="HOST:PORT")
+    serve.add_argument("--ddq-max-rad-s2", type=float, help="approach targets with at most this acceleration")
+    add_tools(commands)
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.ERROR if given.command != "host" else logging.INFO)
     if given.command == "host":
         return host(given)
+    if given.command in TOOLS:
+        return run_tool(given)
     return info() if given.command == "info" else build()
 
 
