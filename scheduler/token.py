@@ -92,7 +92,8 @@ def unpack_changes(whole: bytes, changes: Iterable[bytes]) -> tuple[State, Confi
                 decode = _decoder(kind, claims)
                 for name, thing in things:
                     if thing is None:
-                        del named[field][name]
+                        # Perhaps it had come since, too.
+                        named[field].pop(name, None)
                     else:
                         named[field][name] = decode(thing)
             others |= {field: _decoder(_hints(State)[field], claims)(value) for field, value in fields.items()}
