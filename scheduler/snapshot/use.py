@@ -12,9 +12,9 @@ RESOURCES = ("unit", "slot", "cell")
 HALF_LIFE_KEY = "half_life_s"
 # Means are summed in whole numbers of this part: so sums do not depend on their order.
 PARTS = 1 << 48
-# Deciding sees past use as of the last full step: so many to a half-life, of which each changes no share by more than
-# one in a hundred thousand.
-STEPS = 1 << 16
+# Deciding sees past use as of the last full step: so many to a half-life, of which each changes no mean by more than
+# one in ten thousand of what is held (ln 2 / STEPS).
+STEPS = 1 << 13
 
 
 @dataclass
