@@ -23,7 +23,8 @@ class Standing:
     def __init__(self, state: State) -> None:
         """Index a state. Raises ValueError if an account stands under an unknown one."""
         self.queue = Queue()
-        for job in state.jobs:
+        # The oldest first: then most come last where they are sorted in.
+        for job in sorted(state.jobs, key=lambda job: (job.create_ns, job.job)):
             self.queue.add(job)
         self._named: frozenset[str] = frozenset()
         self._floor = Floor((), (), (), Unnamed(), Unnamed(), Unnamed(), frozenset(), self._named)

@@ -29,6 +29,7 @@ from scheduler.commands import (
     fleet,
     granting,
     inventory,
+    recording,
     reserving,
     running,
     simfirst,
@@ -42,7 +43,9 @@ from scheduler.configuration import settings_of
 from scheduler.decide import decide
 from scheduler.ground import decide_on
 from scheduler.health import Health
+from scheduler.lifecycle import Step
 from scheduler.replay.database import decide_again
+from scheduler.replay.workload import BadTrace
 from scheduler.state import State
 from scheduler.token import NAMED, pack_decisions
 from scheduler.writer import Command, Transaction, Writer, _Entry
@@ -437,3 +440,153 @@ def test_what_is_kept_is_what_is_read_anew_and_decides_the_same(tmp_path: Path, 
     assert counts["leases"] >= 10
     assert counts["ended"] >= 5
     assert counts["changes"] >= 3
+
+
+def small(path: Path, **tables: Any) -> Venue:
+    """Return a venue of three units and two slots, with nobody's guarantees, all in order."""
+    plain: dict[str, Any] = {
+        "venue": {"id": "hall"},
+        "vendor": [{"id": "acme"}, {"id": "rival"}],
+        "unit": [{"id": unit, "robot": "own_arm"} for unit in UNITS[:3]],
+        "scheduler": {"lease_ttl_s": TTL_S, "queued_jobs_max": 500},
+    }
+    venue = Venue(path, plain | tables)
+    venue.hello(UNITS[:3])
+    venue.run(running.register_runner("r", "r/one", 2))
+    return venue
+
+
+def test_a_job_behind_hundreds_of_its_vendor_that_cannot_start_is_looked_at(tmp_path: Path) -> None:
+    """300 jobs ask for a gripper that no unit has; the 301st, of lower priority, asks for what is free."""
+    venue = small(tmp_path / "db")
+    venue.hello(UNITS[:1], body=body_pb2.Body(end_effector="gripper"))
+    blocked = job(claim={"units": [{"selector": {"end_effector": "gripper"}, "count": 1}], "duration": {"seconds": 60}})
+    for _ in range(300):
+        venue.run(venue.submit(blocked))
+    venue.status("arm-1", fault="elbow")
+    last = venue.run(venue.submit(job(1, priority=-1)))
+    venue.writer._run_cycle()
+
+    granted = venue.rows("SELECT uid FROM job WHERE state = 2")
+    assert [row["uid"] for row in granted] == [last.name.split("/")[3]]
+
+
+def test_a_look_after_nothing_has_happened_reads_no_row_of_a_job_unit_or_lease(tmp_path: Path) -> None:
+    venue = small(tmp_path / "db")
+    for _ in range(5):
+        venue.run(venue.submit(job(1)))
+    venue.writer._run_cycle()
+    venue.look()
+    read: list[str] = []
+    venue.db.set_trace_callback(read.append)
+    venue.db.execute("BEGIN")
+    venue.cycle.venue.look(venue.clock.now_ns(), runner_ready=True)
+    venue.db.execute("COMMIT")
+    venue.db.set_trace_callback(None)
+
+    assert not [query for query in read if "FROM job " in query or "FROM unit " in query or "FROM lease " in query]
+    assert venue.cycle.venue.readings == 1
+
+
+def test_what_was_rolled_back_is_read_anew_once(tmp_path: Path) -> None:
+    venue = small(tmp_path / "db")
+    venue.run(venue.submit(job(1)))
+
+    def undone(tx: Transaction) -> None:
+        venue.decide(tx)
+        raise ValueError("undone")
+
+    venue.writer._cycle = undone
+    venue.writer._run_cycle()
+    assert venue.rows("SELECT 1 FROM lease") == []
+    venue.writer._cycle = venue.decide
+    venue.writer._run_cycle()
+    venue.writer._run_cycle()
+
+    assert len(venue.rows("SELECT 1 FROM lease")) == 1
+    assert venue.cycle.venue.readings == 2
+
+
+def test_what_another_connection_writes_is_seen(tmp_path: Path) -> None:
+    venue = small(tmp_path / "db")
+    venue.same()
+    with closing(sqlite3.connect(venue.path)) as db:
+        db.execute("UPDATE unit SET latched = 1 WHERE id = 'arm-1'")
+        db.commit()
+
+    kept, _, _, _ = venue.look()
+    assert [unit.unit for unit in kept.units if not unit.usable] == ["arm-1"]
+
+
+def test_a_back_off_ends_by_time_alone(tmp_path: Path) -> None:
+    venue = small(tmp_path / "db")
+    body = venue.run(venue.submit(job(1)))
+    after_ns = venue.clock.now_ns() + 5 * 10**9
+    venue.run(lambda tx: tx.db.execute("UPDATE job SET not_before_ns = ?", (after_ns,)))
+    waiting = [len(venue.look()[0].jobs)]
+    for after_s in (4.0, 1.0):
+        venue.clock.pass_s(after_s)
+        waiting.append(len(venue.look()[0].jobs))
+    venue.writer._run_cycle()
+
+    assert waiting == [0, 0, 1]
+    assert venue.rows("SELECT uid FROM job WHERE state = 2")[0]["uid"] == body.name.split("/")[3]
+    assert venue.cycle.venue.readings == 1
+
+
+def test_what_must_stop_for_safety_stops_though_no_runner_is_connected(tmp_path: Path) -> None:
+    venue = small(tmp_path / "db")
+    venue.run(venue.submit(job(1)))
+    venue.writer._run_cycle()
+    venue.run(venue.submit(job(1)))
+    request = calendar_service_pb2.CreateClosureRequest(parent="venues/hall")
+    request.closure.end_time.FromNanoseconds(venue.clock.now_ns() + 3600 * 10**9)
+    request.closure.stop_running = True
+    venue.run(timetable.close(request, "hall"))
+    venue.runner_ready = False
+    venue.writer._run_cycle()
+
+    assert [row["preempt_ns"] for row in venue.rows("SELECT preempt_ns FROM attempt")] == [venue.clock.now_ns()]
+    assert len(venue.rows("SELECT 1 FROM lease")) == 1
+
+
+def test_decisions_are_kept_as_changes_and_those_they_build_on_are_kept_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 12 decisions the latest 4 can be made again, though most are told by what has changed."""
+    monkeypatch.setattr(recording, "CHANGES_MAX", 3)
+    venue = small(tmp_path / "db")
+    venue.cycle._recorder = recording.Recorder(kept=4)
+    tokens = []
+    for _ in range(12):
+        body = venue.run(venue.submit(job(1)))
+        venue.writer._run_cycle()
+        tokens.append(venue.rows("SELECT token FROM decision ORDER BY id DESC")[0]["token"])
+        venue.run(ending.cancel("acme", body.name.split("/")[3], ""))
+        for row in venue.rows("SELECT * FROM attempt WHERE state IN (1, 2)"):
+            venue.run(lambda tx, row=row: ending.end_attempt(tx, row, Step.CANCELLED, failure=ending.made_room()))
+        for row in venue.rows("SELECT id, epoch FROM unit"):
+            venue.status(row["id"], safe_epoch=row["epoch"], motion=1)
+
+    assert len(set(tokens)) == 12
+    marks = [bytes(row[0]) for row in venue.rows("SELECT substr(state, 1, 1) FROM decision ORDER BY id DESC")]
+    assert b"".join(marks).count(b"+") >= len(marks) // 2
+    assert max(map(len, b"".join(marks).split(b"x"))) <= 3
+    assert 4 <= len(marks) <= 4 + 2 * 3 + 1
+    assert all(decide_again(venue.path, token).same for token in tokens[-4:])
+    assert decide_again(venue.path, tokens[-2][:12]).recorded.token == tokens[-2]
+    with pytest.raises(BadTrace):
+        decide_again(venue.path, tokens[0])
+
+
+def test_changes_without_what_they_build_on_are_not_told_as_a_decision(tmp_path: Path) -> None:
+    venue = small(tmp_path / "db")
+    for _ in range(2):
+        venue.run(venue.submit(job(1)))
+        venue.writer._run_cycle()
+    token = venue.rows("SELECT token FROM decision ORDER BY id DESC")[0]["token"]
+    assert decide_again(venue.path, token).same
+    venue.run(lambda tx: tx.db.execute("DELETE FROM decision WHERE id = 1"))
+
+    with pytest.raises(BadTrace):
+        decide_again(venue.path, token)
