@@ -218,8 +218,10 @@ class Floor:
             self.cells[name] = cell
             self._cell_kind_of[name] = kind
             self._add(kind, name, 0.0, cell.free, cell.end_ns)
-        for changed in {before, kind} & self._token_of.keys():
-            self._set_token(self._token_of[changed])
+        for token in {
+            self._token_of[changed] for changed in (before, kind) if changed is not None and changed in self._token_of
+        }:
+            self._set_token(token)
         return True
 
     def put_slot(self, name: str, slot: SimSlot | None) -> None:

@@ -136,10 +136,10 @@ class Standing:
         for name, slot in slots.items():
             floor.put_slot(name, slot)
         if new_units or new_cells:
-            old_units, old_cells, *others = floor.contents()
+            old_units, old_cells, old_slots, *pools = floor.contents()
             of_units: dict[str, Unit | None] = {unit.unit: unit for unit in old_units}
             of_cells: dict[str, Cell | None] = {cell.cell: cell for cell in old_cells}
-            self._lay(_there(of_units | new_units), _there(of_cells | new_cells), *others)
+            self._lay(_there(of_units | new_units), _there(of_cells | new_cells), old_slots, *pools)
         if self._floor.size != size:
             self.accounts.forget_ranks()
 

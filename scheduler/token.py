@@ -100,7 +100,8 @@ def unpack_changes(whole: bytes, changes: Iterable[bytes]) -> tuple[State, Confi
             config = _decoder(Config, claims)(config_told)
     except (ValueError, TypeError, LookupError, UnicodeDecodeError) as error:
         raise BadBytes(f"no changes of a state: {error}") from error
-    return replace(state, **others, **{field: tuple(things.values()) for field, things in named.items()}), config
+    others |= {field: tuple(things.values()) for field, things in named.items()}
+    return replace(state, **others), config
 
 
 def token_of(data: bytes) -> str:

@@ -194,13 +194,15 @@ def sweep() -> Command[None]:
     """Return the command that does what time brings: leases that expire, cancels that linger, stops that are sure."""
 
     def command(tx: Transaction) -> None:
-        active = tx.db.execute(
+        due_attempts = tx.db.execute(
             """
             SELECT a.*, l.expire_ns, l.end_by_ns FROM attempt a JOIN lease l ON l.id = a.lease_id
-            WHERE a.state IN (1, 2)
-            """
+            WHERE a.state IN (1, 2) AND (l.expire_ns < :now OR l.end_by_ns < :now OR a.stop_by_ns < :now
+              OR a.cancel_ns < :now - :grace)
+            """,
+            {"now": tx.now_ns, "grace": int(CANCEL_GRACE_S * 1e9)},
         ).fetchall()
-        for attempt in active:
+        for attempt in due_attempts:
             _sweep_attempt(tx, attempt)
         ending = tx.db.execute("SELECT id FROM lease WHERE state IN (3, 5)").fetchall()
         for (lease_id,) in ending:

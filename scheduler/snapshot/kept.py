@@ -37,6 +37,7 @@ class Kept:
         self._db = db
         self._feed = Feed(db)
         self._standing: Standing | None = None
+        self._now_ns = 0
         # Looks that had to read everything.
         self.readings = 0
         # What has changed since `forget_changes`, by field of the state and by name; None: everything.
@@ -64,11 +65,8 @@ class Kept:
         assert standing is not None, "nobody has looked yet"
         for name in self._ageing:
             self._put("units", name, self._timed(name))
-        return State(
-            self._now_ns,
-            **{name: tuple(things.values()) for name, things in self.things.items()},
-            **self.others(),
-        )
+        named: dict[str, Any] = {field: tuple(things.values()) for field, things in self.things.items()}
+        return State(self._now_ns, **named, **self.others())
 
     def others(self) -> dict[str, Any]:
         """Return the fields of the state that are not kept by name."""
@@ -129,10 +127,8 @@ class Kept:
         for lease in self.things["leases"].values():
             self._count_lease(lease, 1)
         self._read_tree()
-        return Standing.of(
-            State(now_ns, **{name: tuple(found.values()) for name, found in self.things.items()},
-                  exclusive_zones=self._exclusive_zones)
-        )  # fmt: skip
+        named: dict[str, Any] = {field: tuple(things.values()) for field, things in self.things.items()}
+        return Standing.of(State(now_ns, **named, exclusive_zones=self._exclusive_zones))
 
     def _follow(self, standing: Standing, marks: Marks) -> None:
         """Read what is marked, and let time pass."""
