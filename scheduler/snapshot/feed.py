@@ -25,8 +25,6 @@ class What(StrEnum):
     USE = "use"
     # Which units, slots and cells there are.
     SIZE = "size"
-    CLOSURE = "closure"
-    BOOKING = "booking"
     # Weights that the slow loop sets.
     TARGET = "target"
     # The tree of vendors, the venue's own rules.
@@ -64,9 +62,6 @@ _MARKED: dict[str, tuple[str, tuple[str, ...]]] = {
     "sim_slot": ("1", ("SELECT 'slot', {row}.id",)),
     "cell": ("1", ("SELECT 'cell', {row}.id", "SELECT 'size', 0")),
     "used_mean": ("1", ("SELECT 'use', {row}.leaf",)),
-    "closure": ("1", ("SELECT 'closure', 0",)),
-    "calendar_window": ("1", ("SELECT 'closure', 0",)),
-    "reservation": ("1", ("SELECT 'booking', 0",)),
     "target": ("1", ("SELECT 'target', 0",)),
     "party": ("1", ("SELECT 'rules', 0",)),
     "venue": ("1", ("SELECT 'rules', 0",)),

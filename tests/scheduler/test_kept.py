@@ -4,6 +4,7 @@ import random
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -590,3 +591,60 @@ def test_changes_without_what_they_build_on_are_not_told_as_a_decision(tmp_path:
 
     with pytest.raises(BadTrace):
         decide_again(venue.path, token)
+
+
+CHANGES = [
+    "INSERT INTO used_mean VALUES ('rival', 1700000000000000000, 0.5, 0.9, 0.0)",
+    "UPDATE job SET priority = 7",
+    "UPDATE job SET deadline_ns = 1800000000000000000 WHERE state = 1",
+    "UPDATE job SET not_before_ns = 1800000000000000000 WHERE state = 1",
+    "UPDATE lease SET end_by_ns = end_by_ns + 1000",
+    "UPDATE lease SET seats = 1, chargers = 1",
+    "UPDATE attempt SET safe_ns = grant_ns + 5",
+    "UPDATE unit SET zone = 'north'",
+    "UPDATE unit SET fault = 'elbow' WHERE id = 'arm-1'",
+    "UPDATE unit SET robot_model = 'other' WHERE id = 'arm-2'",
+    "UPDATE body SET calibrated_ns = 1700000100000000000",
+    "UPDATE body SET health = 6",
+    "INSERT INTO unit_order (unit, action, body) VALUES ('arm-3', 'charge', x'')",
+    "UPDATE unit_order SET done_ns = 5",
+    "UPDATE unit_order SET done_ns = NULL",
+    "DELETE FROM unit_order",
+    "UPDATE body SET plugged = 1",
+    "INSERT INTO unit (id, robot_model, online) VALUES ('new', 'own_arm', 1)",
+    "INSERT INTO sim_slot VALUES ('s-9', 'r')",
+    "DELETE FROM sim_slot WHERE id = 'r-1'",
+    "INSERT OR REPLACE INTO cell SELECT id, '', 'walking', sector, 1, 0, 0, 0, 1, 1, '' FROM cell",
+    "UPDATE cell SET zone = 'south'",
+    "DELETE FROM cell WHERE id NOT IN (SELECT cell FROM lease_cell)",
+    "UPDATE used_mean SET unit = unit + 5",
+    "DELETE FROM used_mean",
+    "INSERT INTO target VALUES ('rival', 3.0, 0)",
+    "UPDATE target SET factor = 2.0",
+    "DELETE FROM target",
+    "UPDATE party SET guarantee_units = 2, limit_slots = 1 WHERE id = 'acme'",
+    "UPDATE party SET starts_per_hour = 1 WHERE id = 'acme'",
+    "UPDATE venue SET seats = 5, chargers = 3",
+    "INSERT OR REPLACE INTO zone VALUES ('south', 1)",
+    "UPDATE calendar_window SET stop_running = 1",
+    "UPDATE venue SET time_zone = 'Asia/Shanghai'",
+]
+
+
+def test_every_change_of_a_row_is_seen_whoever_makes_it(tmp_path: Path) -> None:
+    """Also those that no command makes today, one by one on a venue where jobs run and wait."""
+    hours = (datetime(2023, 1, 1, 8), datetime(2023, 1, 2, 4))
+    opening = [{"start": hours[0], "end": hours[1], "rrule": "FREQ=DAILY"}]
+    cells = [{"id": "bench", "scenario": "assembly", "zone": "south"}, {"id": "desk", "scenario": "assembly"}]
+    zones = [{"id": "north"}, {"id": "south"}]
+    venue = small(tmp_path / "db", cell=cells, zone=zones, opening=opening)
+    for body in (claim(1, 1, cell={"scenario": "assembly"}), claim(1), claim(2), claim(0, 2), claim(9)):
+        venue.attempted(venue.submit(job(claim=body)))
+    venue.writer._run_cycle()
+    assert len(venue.rows("SELECT 1 FROM lease_cell")) == 1
+    venue.same()
+    for change in CHANGES:
+        venue.run(lambda tx, change=change: tx.db.execute(change))
+        venue.same()
+    # At first, and for the five changes of the venue's rules.
+    assert venue.cycle.venue.readings == 1 + 5
