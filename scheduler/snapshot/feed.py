@@ -9,9 +9,6 @@ or if another connection has written meanwhile, he is told to read everything an
 import sqlite3
 from enum import StrEnum
 
-# Changes of one kind beyond which it is quicker to read everything anew.
-MARKS_MAX = 20_000
-
 
 class What(StrEnum):
     """What a mark is about; its id is that of the row, or 0 where only the kind is told."""
@@ -31,11 +28,6 @@ class What(StrEnum):
     RULES = "rules"
 
 
-def _changed(*columns: str) -> str:
-    """Return the condition that one of the columns has another value: hosts tell the same of a unit over and over."""
-    return " OR ".join(f"old.{column} IS NOT new.{column}" for column in columns)
-
-
 _OF_JOB = ("state", "vendor", "leaf", "priority", "spec", "create_ns", "not_before_ns", "deadline_ns", "open_after",
            "open_gates")  # fmt: skip
 _OF_LEASE = ("vendor", "leaf", "job_id", "attempt", "state", "grant_ns", "end_by_ns", "seats", "chargers")
@@ -44,41 +36,35 @@ _OF_UNIT = ("robot_model", "robot_class", "maker", "labels", "joint_count", "epo
 _OF_BODY = ("payload_kg", "end_effector", "sensors", "firmware", "capacity_wh", "work_power_w", "charge_power_w",
             "plugged", "cool_ns", "calibrated_ns", "wear_ms", "setup", "health")  # fmt: skip
 _OF_ATTEMPT = ("state", "lease_id", "cancel_ns", "preempt_ns", "safe_ns")
-_EVENTS = (("INSERT", "new"), ("UPDATE", "new"), ("DELETE", "old"))
 _UNITS_HELD = "SELECT '{0}', {0} FROM lease_{0} WHERE lease_id = new.id AND free_ns IS NULL"
 
-# Of each table: condition of an update, and the marks that a change makes; `{row}` is the new row, or the deleted one.
-_MARKED: dict[str, tuple[str, tuple[str, ...]]] = {
-    "job": (_changed(*_OF_JOB), ("SELECT 'job', {row}.id",)),
-    "lease": (_changed(*_OF_LEASE), ("SELECT 'lease', {row}.id",)),
-    "attempt": (_changed(*_OF_ATTEMPT), ("SELECT 'lease', {row}.lease_id",)),
-    "lease_unit": ("1", ("SELECT 'lease', {row}.lease_id", "SELECT 'unit', {row}.unit")),
-    "lease_slot": ("1", ("SELECT 'lease', {row}.lease_id", "SELECT 'slot', {row}.slot")),
-    "lease_cell": ("1", ("SELECT 'lease', {row}.lease_id", "SELECT 'cell', {row}.cell")),
-    "reservation_job": ("1", ("SELECT 'lease', id FROM lease WHERE job_id = {row}.job_id",)),
-    "unit": (_changed(*_OF_UNIT), ("SELECT 'unit', {row}.id",)),
-    "body": (_changed(*_OF_BODY), ("SELECT 'unit', {row}.unit",)),
-    "unit_order": ("1", ("SELECT 'unit', {row}.unit",)),
-    "sim_slot": ("1", ("SELECT 'slot', {row}.id",)),
-    "cell": ("1", ("SELECT 'cell', {row}.id", "SELECT 'size', 0")),
-    "used_mean": ("1", ("SELECT 'use', {row}.leaf",)),
-    "target": ("1", ("SELECT 'target', 0",)),
-    "party": ("1", ("SELECT 'rules', 0",)),
-    "venue": ("1", ("SELECT 'rules', 0",)),
-    "zone": ("1", ("SELECT 'rules', 0",)),
-    "meta": ("1", ("SELECT 'rules', 0",)),
+# Of each table: the columns that matter (none: all), and the marks of a change; `{row}` is the new or the deleted row.
+_MARKED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "job": (_OF_JOB, ("SELECT 'job', {row}.id",)),
+    "lease": (_OF_LEASE, ("SELECT 'lease', {row}.id",)),
+    "attempt": (_OF_ATTEMPT, ("SELECT 'lease', {row}.lease_id",)),
+    "lease_unit": ((), ("SELECT 'lease', {row}.lease_id", "SELECT 'unit', {row}.unit")),
+    "lease_slot": ((), ("SELECT 'lease', {row}.lease_id", "SELECT 'slot', {row}.slot")),
+    "lease_cell": ((), ("SELECT 'lease', {row}.lease_id", "SELECT 'cell', {row}.cell")),
+    "reservation_job": ((), ("SELECT 'lease', id FROM lease WHERE job_id = {row}.job_id",)),
+    "unit": (_OF_UNIT, ("SELECT 'unit', {row}.id",)),
+    "body": (_OF_BODY, ("SELECT 'unit', {row}.unit",)),
+    "unit_order": ((), ("SELECT 'unit', {row}.unit",)),
+    "sim_slot": ((), ("SELECT 'slot', {row}.id",)),
+    "cell": ((), ("SELECT 'cell', {row}.id", "SELECT 'size', 0")),
+    "used_mean": ((), ("SELECT 'use', {row}.leaf",)),
+    "target": ((), ("SELECT 'target', 0",)),
+    "party": ((), ("SELECT 'rules', 0",)),
+    "venue": ((), ("SELECT 'rules', 0",)),
+    "zone": ((), ("SELECT 'rules', 0",)),
+    "meta": ((), ("SELECT 'rules', 0",)),
 }
-# What a lease holds tells its planned end, and a job's priority is its lease's.
+# What a lease holds tells its planned end, a job's priority is its lease's, and how many there are is of matter too.
 _MORE = (
-    ("lease", "UPDATE", "new", "old.end_by_ns IS NOT new.end_by_ns",
-     tuple(_UNITS_HELD.format(thing) for thing in ("unit", "slot", "cell"))),
-    ("job", "UPDATE", "new", "old.priority IS NOT new.priority",
-     ("SELECT 'lease', id FROM lease WHERE job_id = new.id",)),
-    ("unit", "INSERT", "new", "1", ("SELECT 'size', 0",)),
-    ("unit", "DELETE", "old", "1", ("SELECT 'size', 0",)),
-    ("sim_slot", "INSERT", "new", "1", ("SELECT 'size', 0",)),
-    ("sim_slot", "DELETE", "old", "1", ("SELECT 'size', 0",)),
-)  # fmt: skip
+    ("lease", "UPDATE", ("end_by_ns",), tuple(_UNITS_HELD.format(thing) for thing in ("unit", "slot", "cell"))),
+    ("job", "UPDATE", ("priority",), ("SELECT 'lease', id FROM lease WHERE job_id = {row}.id",)),
+    *((table, event, (), ("SELECT 'size', 0",)) for table in ("unit", "sim_slot") for event in ("INSERT", "DELETE")),
+)
 
 
 class Feed:
@@ -109,33 +95,33 @@ class Feed:
         # Changes when another connection has written (https://sqlite.org/pragma.html#pragma_data_version).
         version: int = self._db.execute("PRAGMA data_version").fetchone()[0]
         looks: int = self._db.execute("SELECT number FROM temp.looked").fetchone()[0]
-        known = version == self._version and looks == self._looks
+        told = version == self._version and looks == self._looks
         self._version = version
         # A number that was never given, so that no roll-back can bring it back.
         self._looks = max(self._looks, looks) + 1
         self._db.execute("UPDATE temp.looked SET number = ?", (self._looks,))
-        found: dict[What, list[int | str]] | None = {}
-        if known:
-            assert found is not None
-            for what, mark in self._db.execute("SELECT what, id FROM temp.changed ORDER BY what, id"):
-                found.setdefault(What(what), []).append(mark)
-            if What.RULES in found or any(len(marks) > MARKS_MAX for marks in found.values()):
-                found = None
-        else:
-            found = None
+        found: dict[What, list[int | str]] = {}
+        for what, mark in self._db.execute("SELECT what, id FROM temp.changed ORDER BY what, id"):
+            found.setdefault(What(what), []).append(mark)
         self._db.execute("DELETE FROM temp.changed")
-        return found
+        return found if told and What.RULES not in found else None
 
 
 def _triggers() -> list[tuple[str, str, str, str]]:
     """Return table, event, condition and body of every trigger."""
-    found = []
-    for table, (condition, marks) in _MARKED.items():
-        for event, row in _EVENTS:
-            found.append((table, event, condition if event == "UPDATE" else "1", _body(marks, row)))
-    found += [(table, event, condition, _body(marks, row)) for table, event, row, condition, marks in _MORE]
-    return found
+    events = [
+        (table, event, columns, marks)
+        for table, (columns, marks) in _MARKED.items()
+        for event in ("INSERT", "UPDATE", "DELETE")
+    ]
+    return [_trigger(*one) for one in (*events, *_MORE)]
 
 
-def _body(marks: tuple[str, ...], row: str) -> str:
-    return "".join(f"INSERT OR IGNORE INTO changed {mark.format(row=row)}; " for mark in marks)
+def _trigger(table: str, event: str, columns: tuple[str, ...], marks: tuple[str, ...]) -> tuple[str, str, str, str]:
+    row = "old" if event == "DELETE" else "new"
+    body = "".join(f"INSERT OR IGNORE INTO changed {mark.format(row=row)}; " for mark in marks)
+    if event != "UPDATE" or not columns:
+        return table, event, "1", body
+    # Most updates are of other columns; and of these, hosts tell the same over and over.
+    condition = " OR ".join(f"old.{column} IS NOT new.{column}" for column in columns)
+    return table, f"UPDATE OF {', '.join(columns)}", condition, body
