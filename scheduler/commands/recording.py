@@ -42,11 +42,13 @@ class Recorded:
 class Recorder:
     """Records the decisions of one venue, each but some by what has changed since the one before.
 
-    kept: How many are kept, at least; the oldest beyond them go.
+    kept: How many are kept. Of the oldest beyond them, what others build on stays until these go too: a quarter as many
+        more at most.
     """
 
     def __init__(self, kept: int = KEPT) -> None:
         self.kept = kept
+        self._changes_max = min(CHANGES_MAX, kept // 4)
         self._previous = ""
         self._others: dict[str, Any] = {}
         # Changes since the last whole state, how many bytes they have, and how many that has.
@@ -55,7 +57,7 @@ class Recorder:
     def record(self, tx: Transaction, venue: Kept, config: Config, decisions: Decisions) -> str:
         """Keep a decision made on what `venue` saw last, in the transaction that carries it out; return its token."""
         changed, others = venue.changed, venue.others()
-        if changed is None or self._count >= CHANGES_MAX or self._size > self._whole_size:
+        if changed is None or self._count >= self._changes_max or self._size > self._whole_size:
             token, self._whole_size = _insert(tx, pack(venue.state(), config), decisions)
             self._count = self._size = 0
             _forget(tx, self.kept)
@@ -70,6 +72,8 @@ class Recorder:
             token, size = _insert(tx, data, decisions, mark=CHANGES)
             self._count += 1
             self._size += size
+        # What is kept for others' sake alone is no decision any more.
+        tx.db.execute("UPDATE decision SET decisions = x'' WHERE id = (SELECT max(id) FROM decision) - ?", (self.kept,))
         self._previous, self._others = token, others
         venue.forget_changes()
         return token
@@ -117,7 +121,8 @@ def find(db: sqlite3.Connection, token: str) -> Recorded | None:
         return None
     # All tokens with these first digits, by the index: "g" follows every digit.
     row = db.execute(
-        "SELECT * FROM decision WHERE token >= ? AND token < ? ORDER BY id DESC LIMIT 1", (token, token + "g")
+        "SELECT * FROM decision WHERE token >= ? AND token < ? AND decisions != x'' ORDER BY id DESC LIMIT 1",
+        (token, token + "g"),
     ).fetchone()
     if row is None:
         return None

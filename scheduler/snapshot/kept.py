@@ -9,7 +9,7 @@ import heapq
 import math
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from typing import Any
 
 from scheduler.care import care_of
@@ -24,6 +24,8 @@ from scheduler.standing import Standing
 from scheduler.state import Job, Lease, State, Unit, Unnamed, Vendor
 
 Marks = Mapping[What, list[Any]]
+# Changes that are always remembered.
+CHANGED_MIN = 1_000
 
 
 class Kept:
@@ -55,6 +57,9 @@ class Kept:
             self._follow(standing, marks)
         self._foresee(standing)
         standing.runner_ready = runner_ready
+        # Where nobody asks for the changes, they need not be remembered beyond what there is.
+        if self.changed is not None and _count(self.changed) > 2 * _count(self.things) + CHANGED_MIN:
+            self.changed = None
         # Only now: had something failed on the way, everything would be read anew.
         self._standing = standing
         return standing
@@ -367,3 +372,7 @@ class Kept:
                 self._left[name] = starts_left(self._db, self._rows[name], self._now_ns)
                 found.add(name)
         return found
+
+
+def _count(things: Mapping[str, Sized]) -> int:
+    return sum(map(len, things.values()))

@@ -554,12 +554,12 @@ def test_what_must_stop_for_safety_stops_though_no_runner_is_connected(tmp_path:
 def test_decisions_are_kept_as_changes_and_those_they_build_on_are_kept_with_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 12 decisions the latest 4 can be made again, though most are told by what has changed."""
+    """Of 40 decisions the latest 16 can be made again, though most are told by what has changed."""
     monkeypatch.setattr(recording, "CHANGES_MAX", 3)
     venue = small(tmp_path / "db")
-    venue.cycle._recorder = recording.Recorder(kept=4)
+    venue.cycle._recorder = recording.Recorder(kept=16)
     tokens = []
-    for _ in range(12):
+    for _ in range(40):
         body = venue.run(venue.submit(job(1)))
         venue.writer._run_cycle()
         tokens.append(venue.rows("SELECT token FROM decision ORDER BY id DESC")[0]["token"])
@@ -569,15 +569,16 @@ def test_decisions_are_kept_as_changes_and_those_they_build_on_are_kept_with_the
         for row in venue.rows("SELECT id, epoch FROM unit"):
             venue.status(row["id"], safe_epoch=row["epoch"], motion=1)
 
-    assert len(set(tokens)) == 12
+    assert len(set(tokens)) == 40
     marks = [bytes(row[0]) for row in venue.rows("SELECT substr(state, 1, 1) FROM decision ORDER BY id DESC")]
     assert b"".join(marks).count(b"+") >= len(marks) // 2
     assert max(map(len, b"".join(marks).split(b"x"))) <= 3
-    assert 4 <= len(marks) <= 4 + 2 * 3 + 1
-    assert all(decide_again(venue.path, token).same for token in tokens[-4:])
+    assert 16 <= len(marks) <= 16 + 2 * 3 + 1
+    assert all(decide_again(venue.path, token).same for token in tokens[-16:])
     assert decide_again(venue.path, tokens[-2][:12]).recorded.token == tokens[-2]
-    with pytest.raises(BadTrace):
-        decide_again(venue.path, tokens[0])
+    for token in tokens[:-16]:
+        with pytest.raises(BadTrace):
+            decide_again(venue.path, token)
 
 
 def test_changes_without_what_they_build_on_are_not_told_as_a_decision(tmp_path: Path) -> None:
