@@ -1,6 +1,7 @@
 """Ends of attempts, leases and jobs, whoever brings them about."""
 
 import sqlite3
+from collections.abc import Sequence
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2
@@ -187,6 +188,22 @@ def cancel_job(tx: Transaction, job: sqlite3.Row) -> None:
     events.job_changed(tx, job["id"], f"job.{after.name.lower()}", "")
     if after.ended:
         dependencies.job_ended(tx, job["id"])
+    tx.wants_cycle = True
+
+
+def cancel_waiting(tx: Transaction, job_ids: Sequence[int]) -> None:
+    """Cancel jobs that wait and hold nothing, all at once: many thousands must not keep the writer for long."""
+    db = tx.db
+    after = advance_job(JobState.QUEUED, Step.CANCEL)
+    db.executemany(
+        "UPDATE job SET state = ?, end_ns = ? WHERE id = ?", [(after, tx.now_ns, job_id) for job_id in job_ids]
+    )
+    events.jobs_changed(tx, job_ids, f"job.{after.name.lower()}", "")
+    linked = {row[0] for row in db.execute("SELECT job_id FROM job_after UNION SELECT job_id FROM sim_gate")}
+    linked |= {row[0] for row in db.execute("SELECT before_id FROM job_after")}
+    for job_id in job_ids:
+        if job_id in linked:
+            dependencies.job_ended(tx, job_id)
     tx.wants_cycle = True
 
 
