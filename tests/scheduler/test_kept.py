@@ -3,10 +3,8 @@
 import random
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -15,172 +13,28 @@ from palaestra.v1 import (
     body_pb2,
     calendar_service_pb2,
     fleet_service_pb2,
-    host_service_pb2,
     job_array_service_pb2,
     job_pb2,
-    job_service_pb2,
     reservation_service_pb2,
     runner_service_pb2,
 )
-from scheduler import database, names, snapshot
+from scheduler import names
 from scheduler.commands import (
-    accounting,
     arrays,
     ending,
     fleet,
-    granting,
-    inventory,
-    recording,
     reserving,
     running,
-    simfirst,
-    submitting,
     targeting,
     tending,
     timetable,
 )
 from scheduler.commands.submitting import Catalogue, Limits
-from scheduler.configuration import settings_of
-from scheduler.decide import decide
-from scheduler.ground import decide_on
 from scheduler.health import Health
-from scheduler.lifecycle import Step
 from scheduler.replay.database import decide_again
-from scheduler.replay.workload import BadTrace
-from scheduler.state import State
-from scheduler.token import NAMED, pack_decisions
-from scheduler.writer import Command, Transaction, Writer, _Entry
-from tests.scheduler.site import TTL_S, FakeClock, job
-
-T = TypeVar("T")
-UNITS = [f"arm-{n}" for n in range(1, 7)]
-VENDORS = ("acme", "rival", "third")
-SUCCEEDED, FAILED = job_pb2.ATTEMPT_STATE_SUCCEEDED, job_pb2.ATTEMPT_STATE_FAILED
-VENUE: dict[str, Any] = {
-    "venue": {"id": "hall", "seats": 2, "chargers": 2},
-    "group": [{"id": "labs", "guarantee": {"units": 2}}],
-    "vendor": [
-        {"id": "acme", "parent": "labs", "guarantee": {"units": 1}},
-        {"id": "rival", "starts_per_hour": 6, "parent": "labs"},
-        {"id": "third", "weight": 2.0, "limit": {"units": 3}},
-    ],
-    "project": [{"id": "legs", "vendor": "acme"}],
-    "zone": [{"id": "north", "exclusive": True}, {"id": "south"}],
-    "cell": [
-        {"id": "bench", "scenario": "assembly", "level": 2, "zone": "north"},
-        {"id": "desk", "scenario": "assembly", "level": 2, "zone": "north"},
-        {"id": "floor", "scenario": "walking", "level": 1},
-    ],
-    "unit": [{"id": unit, "robot": "own_arm", "zone": ("north", "south")[n % 2]} for n, unit in enumerate(UNITS)],
-    "bodies": {"check_after_jobs": 4, "rest_fraction": 0.1},
-    "scheduler": {"lease_ttl_s": TTL_S, "hold_after_s": 30.0, "queued_jobs_max": 500, "preempt_after_s": 10.0},
-}
-
-
-class Venue:
-    """A writer with its database and cycle, one step at a time in the test's own thread."""
-
-    def __init__(self, path: Path, tables: dict[str, Any] = VENUE) -> None:
-        self.clock = FakeClock()
-        self.settings = settings_of(tables, "test")
-        self.path = path
-        self.db = database.open_writer(path)
-        # Nobody pulls the plug here.
-        self.db.execute("PRAGMA synchronous=OFF")
-        self.runner_ready = True
-        self.tokens: set[str] = set()
-        self.cycle = granting.Cycle(self.db, self.settings.deciding, lease_ttl_s=TTL_S, decisions_kept=10_000)
-        self.writer = Writer(
-            self.db, now_ns=self.clock.now_ns, cycle=self.decide, committed=lambda _: None, broken=lambda _: None
-        )
-        self.run(inventory.apply(self.settings.venue))
-        self.run(accounting.adopt(self.settings.usage_half_life_s))
-        self.run(simfirst.apply(every_job=False, success_min=0.5))
-
-    def decide(self, tx: Transaction) -> None:
-        self.cycle.command(runner_ready=self.runner_ready)(tx)
-
-    def run(self, command: Command[T]) -> T:
-        """Run a command as the writer does."""
-        entry = _Entry(command)
-        self.writer._commit([entry])
-        result: T = entry.future.result(0)
-        return result
-
-    def attempted(self, command: Command[Any]) -> bool:
-        """Run a command that may be refused; say whether it was not."""
-        try:
-            self.run(command)
-        except PalaestraError:
-            return False
-        return True
-
-    def rows(self, query: str, *values: object) -> list[sqlite3.Row]:
-        return self.db.execute(query, values).fetchall()
-
-    def hello(self, units: list[str], instance: str = "i1", **declared: Any) -> None:
-        fields = {"robot_model": "own_arm", "robot_class": "arm", "maker": "Own", "joint_count": 3} | declared
-        message = host_service_pb2.HostHello(
-            host="h",
-            instance=instance,
-            address="127.0.0.1:1",
-            units=[host_service_pb2.UnitDeclaration(unit=names.unit("hall", unit), **fields) for unit in units],
-        )
-        self.run(fleet.hello(message, "hall", {f"h/{instance}"}))
-
-    def status(self, unit: str, instance: str = "i1", **fields: Any) -> None:
-        status = host_service_pb2.UnitStatus(unit=names.unit("hall", unit), **fields)
-        self.run(fleet.status_changed("h", instance, [status], []))
-
-    def submit(self, body: job_pb2.Job, vendor: str = "acme") -> Command[job_pb2.Job]:
-        request = job_service_pb2.SubmitJobRequest(parent=f"vendors/{vendor}", job=body)
-        return submitting.submit(vendor, request, Catalogue(), Limits(500))
-
-    def look(self) -> tuple[State, State, bytes, bytes]:
-        """Return the state as it is kept and as it is read anew, and what is decided on either."""
-        found: list[tuple[State, State, bytes, bytes]] = []
-
-        def command(tx: Transaction) -> None:
-            ready, config = self.runner_ready, self.settings.deciding
-            standing = self.cycle.venue.look(tx.now_ns, runner_ready=ready)
-            decided = pack_decisions(decide(standing, tx.now_ns, config))
-            fresh = snapshot.load(tx.db, tx.now_ns, runner_ready=ready, look_ahead=False)
-            anew = pack_decisions(decide_on(fresh, config))
-            found.append((self.cycle.venue.state(), fresh, decided, anew))
-
-        self.run(command)
-        return found[0]
-
-    def same(self) -> None:
-        """Compare what is kept with what is read anew, to the byte."""
-        kept, fresh, decided, anew = self.look()
-        assert canonical(kept) == canonical(fresh)
-        assert decided == anew
-
-
-def canonical(state: State) -> State:
-    """Return a state in one order of many."""
-    ordered = {
-        field: tuple(sorted(getattr(state, field), key=lambda thing: getattr(thing, NAMED[field]))) for field in NAMED
-    }
-    return replace(state, **ordered)
-
-
-def claim(units: int, slots: int = 0, duration_s: int = 600, **fields: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {"sim_slots": slots, "duration": {"seconds": duration_s}} | fields
-    if units:
-        found["units"] = [{"selector": {"robot_model": "own_arm"}, "count": units}]
-    return found
-
-
-CLAIMS = [
-    claim(1), claim(2), claim(3, 1), claim(0, 2), claim(1, duration_s=7200), claim(5, duration_s=3600),
-    claim(1, cell={"scenario": "assembly"}), claim(0, 1, cell={"cell": "venues/hall/cells/desk"}),
-    claim(1, seats=1), claim(1, chargers=1),
-    {"units": [{"selector": {"unit": "venues/hall/units/arm-2"}, "count": 1}], "duration": {"seconds": 300}},
-    {"units": [{"selector": {"unit": "venues/hall/units/arm-5"}, "count": 1}], "duration": {"seconds": 900}},
-    {"units": [{"selector": {"end_effector": "gripper"}, "count": 1}], "duration": {"seconds": 300}},
-]  # fmt: skip
+from scheduler.writer import Transaction
+from tests.scheduler.site import TTL_S, job
+from tests.scheduler.stepping import CLAIMS, FAILED, SUCCEEDED, UNITS, VENDORS, Venue, claim
 
 
 class Life:
@@ -441,211 +295,3 @@ def test_what_is_kept_is_what_is_read_anew_and_decides_the_same(tmp_path: Path, 
     assert counts["leases"] >= 10
     assert counts["ended"] >= 5
     assert counts["changes"] >= 3
-
-
-def small(path: Path, **tables: Any) -> Venue:
-    """Return a venue of three units and two slots, with nobody's guarantees, all in order."""
-    plain: dict[str, Any] = {
-        "venue": {"id": "hall"},
-        "vendor": [{"id": "acme"}, {"id": "rival"}],
-        "unit": [{"id": unit, "robot": "own_arm"} for unit in UNITS[:3]],
-        "scheduler": {"lease_ttl_s": TTL_S, "queued_jobs_max": 500},
-    }
-    venue = Venue(path, plain | tables)
-    venue.hello(UNITS[:3])
-    venue.run(running.register_runner("r", "r/one", 2))
-    return venue
-
-
-def test_a_job_behind_hundreds_of_its_vendor_that_cannot_start_is_looked_at(tmp_path: Path) -> None:
-    """300 jobs ask for a gripper that no unit has; the 301st, of lower priority, asks for what is free."""
-    venue = small(tmp_path / "db")
-    venue.hello(UNITS[:1], body=body_pb2.Body(end_effector="gripper"))
-    blocked = job(claim={"units": [{"selector": {"end_effector": "gripper"}, "count": 1}], "duration": {"seconds": 60}})
-    for _ in range(300):
-        venue.run(venue.submit(blocked))
-    venue.status("arm-1", fault="elbow")
-    last = venue.run(venue.submit(job(1, priority=-1)))
-    venue.writer._run_cycle()
-
-    granted = venue.rows("SELECT uid FROM job WHERE state = 2")
-    assert [row["uid"] for row in granted] == [last.name.split("/")[3]]
-
-
-def test_a_look_after_nothing_has_happened_reads_no_row_of_a_job_unit_or_lease(tmp_path: Path) -> None:
-    venue = small(tmp_path / "db")
-    for _ in range(5):
-        venue.run(venue.submit(job(1)))
-    venue.writer._run_cycle()
-    venue.look()
-    read: list[str] = []
-    venue.db.set_trace_callback(read.append)
-    venue.db.execute("BEGIN")
-    venue.cycle.venue.look(venue.clock.now_ns(), runner_ready=True)
-    venue.db.execute("COMMIT")
-    venue.db.set_trace_callback(None)
-
-    assert not [query for query in read if "FROM job " in query or "FROM unit " in query or "FROM lease " in query]
-    assert venue.cycle.venue.readings == 1
-
-
-def test_what_was_rolled_back_is_read_anew_once(tmp_path: Path) -> None:
-    venue = small(tmp_path / "db")
-    venue.run(venue.submit(job(1)))
-
-    def undone(tx: Transaction) -> None:
-        venue.decide(tx)
-        raise ValueError("undone")
-
-    venue.writer._cycle = undone
-    venue.writer._run_cycle()
-    assert venue.rows("SELECT 1 FROM lease") == []
-    venue.writer._cycle = venue.decide
-    venue.writer._run_cycle()
-    venue.writer._run_cycle()
-
-    assert len(venue.rows("SELECT 1 FROM lease")) == 1
-    assert venue.cycle.venue.readings == 2
-
-
-def test_what_another_connection_writes_is_seen(tmp_path: Path) -> None:
-    venue = small(tmp_path / "db")
-    venue.same()
-    with closing(sqlite3.connect(venue.path)) as db:
-        db.execute("UPDATE unit SET latched = 1 WHERE id = 'arm-1'")
-        db.commit()
-
-    kept, _, _, _ = venue.look()
-    assert [unit.unit for unit in kept.units if not unit.usable] == ["arm-1"]
-
-
-def test_a_back_off_ends_by_time_alone(tmp_path: Path) -> None:
-    venue = small(tmp_path / "db")
-    body = venue.run(venue.submit(job(1)))
-    after_ns = venue.clock.now_ns() + 5 * 10**9
-    venue.run(lambda tx: tx.db.execute("UPDATE job SET not_before_ns = ?", (after_ns,)))
-    waiting = [len(venue.look()[0].jobs)]
-    for after_s in (4.0, 1.0):
-        venue.clock.pass_s(after_s)
-        waiting.append(len(venue.look()[0].jobs))
-    venue.writer._run_cycle()
-
-    assert waiting == [0, 0, 1]
-    assert venue.rows("SELECT uid FROM job WHERE state = 2")[0]["uid"] == body.name.split("/")[3]
-    assert venue.cycle.venue.readings == 1
-
-
-def test_what_must_stop_for_safety_stops_though_no_runner_is_connected(tmp_path: Path) -> None:
-    venue = small(tmp_path / "db")
-    venue.run(venue.submit(job(1)))
-    venue.writer._run_cycle()
-    venue.run(venue.submit(job(1)))
-    request = calendar_service_pb2.CreateClosureRequest(parent="venues/hall")
-    request.closure.end_time.FromNanoseconds(venue.clock.now_ns() + 3600 * 10**9)
-    request.closure.stop_running = True
-    venue.run(timetable.close(request, "hall"))
-    venue.runner_ready = False
-    venue.writer._run_cycle()
-
-    assert [row["preempt_ns"] for row in venue.rows("SELECT preempt_ns FROM attempt")] == [venue.clock.now_ns()]
-    assert len(venue.rows("SELECT 1 FROM lease")) == 1
-
-
-def test_decisions_are_kept_as_changes_and_those_they_build_on_are_kept_with_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of 40 decisions the latest 16 can be made again, though most are told by what has changed."""
-    monkeypatch.setattr(recording, "CHANGES_MAX", 3)
-    venue = small(tmp_path / "db")
-    venue.cycle._recorder = recording.Recorder(kept=16)
-    tokens = []
-    for _ in range(40):
-        body = venue.run(venue.submit(job(1)))
-        venue.writer._run_cycle()
-        tokens.append(venue.rows("SELECT token FROM decision ORDER BY id DESC")[0]["token"])
-        venue.run(ending.cancel("acme", body.name.split("/")[3], ""))
-        for row in venue.rows("SELECT * FROM attempt WHERE state IN (1, 2)"):
-            venue.run(lambda tx, row=row: ending.end_attempt(tx, row, Step.CANCELLED, failure=ending.made_room()))
-        for row in venue.rows("SELECT id, epoch FROM unit"):
-            venue.status(row["id"], safe_epoch=row["epoch"], motion=1)
-
-    assert len(set(tokens)) == 40
-    marks = [bytes(row[0]) for row in venue.rows("SELECT substr(state, 1, 1) FROM decision ORDER BY id DESC")]
-    assert b"".join(marks).count(b"+") >= len(marks) // 2
-    assert max(map(len, b"".join(marks).split(b"x"))) <= 3
-    assert 16 <= len(marks) <= 16 + 2 * 3 + 1
-    assert all(decide_again(venue.path, token).same for token in tokens[-16:])
-    assert decide_again(venue.path, tokens[-2][:12]).recorded.token == tokens[-2]
-    for token in tokens[:-16]:
-        with pytest.raises(BadTrace):
-            decide_again(venue.path, token)
-
-
-def test_changes_without_what_they_build_on_are_not_told_as_a_decision(tmp_path: Path) -> None:
-    venue = small(tmp_path / "db")
-    for _ in range(2):
-        venue.run(venue.submit(job(1)))
-        venue.writer._run_cycle()
-    token = venue.rows("SELECT token FROM decision ORDER BY id DESC")[0]["token"]
-    assert decide_again(venue.path, token).same
-    venue.run(lambda tx: tx.db.execute("DELETE FROM decision WHERE id = 1"))
-
-    with pytest.raises(BadTrace):
-        decide_again(venue.path, token)
-
-
-CHANGES = [
-    "INSERT INTO used_mean VALUES ('rival', 1700000000000000000, 0.5, 0.9, 0.0)",
-    "UPDATE job SET priority = 7",
-    "UPDATE job SET deadline_ns = 1800000000000000000 WHERE state = 1",
-    "UPDATE job SET not_before_ns = 1800000000000000000 WHERE state = 1",
-    "UPDATE lease SET end_by_ns = end_by_ns + 1000",
-    "UPDATE lease SET seats = 1, chargers = 1",
-    "UPDATE attempt SET safe_ns = grant_ns + 5",
-    "UPDATE unit SET zone = 'north'",
-    "UPDATE unit SET fault = 'elbow' WHERE id = 'arm-1'",
-    "UPDATE unit SET robot_model = 'other' WHERE id = 'arm-2'",
-    "UPDATE body SET calibrated_ns = 1700000100000000000",
-    "UPDATE body SET health = 6",
-    "INSERT INTO unit_order (unit, action, body) VALUES ('arm-3', 'charge', x'')",
-    "UPDATE unit_order SET done_ns = 5",
-    "UPDATE unit_order SET done_ns = NULL",
-    "DELETE FROM unit_order",
-    "UPDATE body SET plugged = 1",
-    "INSERT INTO unit (id, robot_model, online) VALUES ('new', 'own_arm', 1)",
-    "INSERT INTO sim_slot VALUES ('s-9', 'r')",
-    "DELETE FROM sim_slot WHERE id = 'r-1'",
-    "INSERT OR REPLACE INTO cell SELECT id, '', 'walking', sector, 1, 0, 0, 0, 1, 1, '' FROM cell",
-    "UPDATE cell SET zone = 'south'",
-    "DELETE FROM cell WHERE id NOT IN (SELECT cell FROM lease_cell)",
-    "UPDATE used_mean SET unit = unit + 5",
-    "DELETE FROM used_mean",
-    "INSERT INTO target VALUES ('rival', 3.0, 0)",
-    "UPDATE target SET factor = 2.0",
-    "DELETE FROM target",
-    "UPDATE party SET guarantee_units = 2, limit_slots = 1 WHERE id = 'acme'",
-    "UPDATE party SET starts_per_hour = 1 WHERE id = 'acme'",
-    "UPDATE venue SET seats = 5, chargers = 3",
-    "INSERT OR REPLACE INTO zone VALUES ('south', 1)",
-    "UPDATE calendar_window SET stop_running = 1",
-    "UPDATE venue SET time_zone = 'Asia/Shanghai'",
-]
-
-
-def test_every_change_of_a_row_is_seen_whoever_makes_it(tmp_path: Path) -> None:
-    """Also those that no command makes today, one by one on a venue where jobs run and wait."""
-    hours = (datetime(2023, 1, 1, 8), datetime(2023, 1, 2, 4))
-    opening = [{"start": hours[0], "end": hours[1], "rrule": "FREQ=DAILY"}]
-    cells = [{"id": "bench", "scenario": "assembly", "zone": "south"}, {"id": "desk", "scenario": "assembly"}]
-    zones = [{"id": "north"}, {"id": "south"}]
-    venue = small(tmp_path / "db", cell=cells, zone=zones, opening=opening)
-    for body in (claim(1, 1, cell={"scenario": "assembly"}), claim(1), claim(2), claim(0, 2), claim(9)):
-        venue.attempted(venue.submit(job(claim=body)))
-    venue.writer._run_cycle()
-    assert len(venue.rows("SELECT 1 FROM lease_cell")) == 1
-    venue.same()
-    for change in CHANGES:
-        venue.run(lambda tx, change=change: tx.db.execute(change))
-        venue.same()
-    # At first, and for the five changes of the venue's rules.
-    assert venue.cycle.venue.readings == 1 + 5
