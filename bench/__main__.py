@@ -15,6 +15,7 @@ BENCHES = {
     "control-tick": "bench.control_tick",
     "joint-tools": "bench.joint_tools",
     "scheduler-cycle": "bench.scheduler_cycle",
+    "scheduler-live": "bench.scheduler_live",
     "sim-slot": "bench.sim_slot",
     "submit": "bench.submit",
 }

@@ -63,6 +63,24 @@ class Accounts:
             self.holdings[link].add(amounts, leases)
             self._ranks.pop(link, None)
 
+    def put(self, vendor: Vendor) -> None:
+        """Take over what an account itself holds and has used by now, and its weight; its place in the tree, its
+        guarantee and whether it is limited stay."""
+        name, before = vendor.vendor, self.vendors[vendor.vendor]
+        self.vendors[name] = vendor
+        more = (
+            vendor.held_units - before.held_units,
+            vendor.held_slots - before.held_slots,
+            vendor.held_cells - before.held_cells,
+        )
+        if any(more) or vendor.leases != before.leases:
+            self.hold(name, more, vendor.leases - before.leases)
+        self._ranks.pop(name, None)
+
+    def forget_ranks(self) -> None:
+        """Rank everybody anew: what the venue has is another amount."""
+        self._ranks.clear()
+
     def rank(self, name: str, totals: tuple[int, int, int]) -> tuple[int, float]:
         """Return the place of an account among its brothers, `totals` being what the venue has.
 
