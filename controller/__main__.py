@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from controller import kernel
+from controller import kernel, realtime_library
 from controller.errors import ControllerError
 from controller.plant import PlantDriver
 from controller.spec import JointSpec, RobotSpec
@@ -14,8 +14,10 @@ from controller.tools import TOOLS, add_tools, run_tool
 
 
 def info() -> int:
-    """Print which form of the step runs here, and why."""
+    """Print which forms of the step and of the timed loop run here, and why."""
     print(f"{kernel.backend()}: {kernel.backend_reason()}")
+    loop = realtime_library.loaded()
+    print(f"timed loop in {'Python' if loop.handle is None else 'C'}: {loop.reason}")
     return 0
 
 
@@ -29,6 +31,9 @@ def build() -> int:
     finished = subprocess.run(command, cwd=root, check=False)
     built = kernel.load(Path(kernel.__file__).parent)
     print(f"{'numpy' if built.handle is None else 'compiled'}: {built.reason}")
+    # A system without clock_nanosleep has the law compiled and its loop in Python: no failure.
+    loop = realtime_library.load(Path(kernel.__file__).parent)
+    print(f"timed loop in {'Python' if loop.handle is None else 'C'}: {loop.reason}")
     return 1 if finished.returncode or built.handle is None else 0
 
 
@@ -90,8 +95,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m controller", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("info", help="say which form of the control step runs here, and why")
-    commands.add_parser("build", help="build the compiled kernel in place")
+    commands.add_parser("info", help="say which form of the control step and of its loop run here, and why")
+    commands.add_parser("build", help="build the compiled kernel and loop in place")
     serve = commands.add_parser("host", help="serve units of the analytic plant, to try a scheduler against")
     serve.add_argument("--dry-run", action="store_true", required=True, help="no robot and no MuJoCo")
     serve.add_argument("--scheduler", required=True, metavar="HOST:PORT")

@@ -1,0 +1,539 @@
+/* The timed loop without Python: the schedule of controller/loop.py with the tick of controller/realtime_reference.py.
+ *
+ * One thread owns the cohorts. It never takes the GIL, allocates, logs, or waits for anybody but the clock.
+ * Python leaves commands in a ring, stops and leases in atomic words, and takes snapshots from a triple buffer:
+ * whoever is late over there, nothing is late here. Addresses and sizes were proved by controller/realtime_native.py.
+ */
+#define _GNU_SOURCE
+#include "realtime.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#if defined(__linux__)
+#include <sys/prctl.h>
+#endif
+
+#ifndef REALTIME_DIGEST
+#error "REALTIME_DIGEST, the digest of the sources, must be defined: build with setup.py"
+#endif
+
+/* controller/safety.py: State. */
+enum { INIT, ARMED, RUN, STOPPING, STOPPED };
+
+/* controller/loop.py: BINS. */
+enum { BINS = 272 };
+
+/* controller/realtime_native.py: COUNTS. After them come the histograms of lateness and cost. */
+enum {
+    TICK, NOW_NS, START_NS, TICKS, MISSED, LATENESS_MAX_NS, COST_MAX_NS, COMMANDS, STALE_COMMANDS, LEASE_STOPS,
+    PLANT_ERRORS, PLANT_ERROR, PLANT_ERROR_PORT, COUNTS = 16
+};
+
+/* controller/realtime_native.py: KINDS and ANSWERS. */
+enum { TARGET, ARM, RESET };
+enum { NOT_ASKED, DONE, WRONG_STATE, STOP_WAITS, SENSOR, TOO_FAST };
+
+/* controller/realtime_native.py: GRANTS. What the system was asked for: an errno, 0 for granted, -1 for not asked. */
+enum { SCHED_FIFO_GRANT, LOCK_GRANT, AFFINITY_GRANT, SLACK_GRANT, GRANTS };
+
+enum { FIELDS = 5, STOP_1_BIT = 2, STOP_0_BIT = 1 };
+
+/* One cohort. Arrays of joints are (joints, lanes), arrays of units (lanes,): controller/block.py. */
+struct member {
+    void *staged[FIELDS];
+    void *q, *dq;
+    uint32_t *fault, *fresh, *age, *state, *stop_request, *unit_fault;
+    const double *trip_rad_s, *kp, *kd; /* (joints,) */
+    _Atomic uint32_t *wish; /* stops asked for by other threads, (units,) */
+    _Atomic int64_t *deadline_ns; /* of each unit's lease, (units,); null: no leases */
+    uint32_t *answered, *answer, *answer_joint; /* (units,) */
+    uint32_t is_double, joints, lanes, units;
+};
+
+struct message {
+    int64_t valid_until_ns;
+    uint32_t kind, member, unit, number;
+    double values[]; /* FIELDS * joints numbers, then as many bytes: which of them are given */
+};
+
+/* One array of a snapshot: `rows` rows out of memory that has `stride_b` bytes to a row. */
+struct span {
+    const void *from;
+    size_t stride_b, row_b, rows, offset_b;
+};
+
+struct setup {
+    int64_t period_ns, spin_ns;
+    int64_t *virtual_now_ns; /* null: the monotonic clock */
+    void (*step)(const void *floor);
+    const void *floor;
+    const struct member *members;
+    const struct port *ports;
+    unsigned char *ring;
+    const struct span *spans;
+    unsigned char *buffers[3];
+    int64_t *counts;
+    size_t slots, slot_b;
+    uint32_t member_count, port_count, span_count;
+    int32_t priority, cpu, lock_memory; /* 0, -1, 0: not asked for */
+};
+
+struct loop {
+    struct setup s;
+    int64_t k;
+    int begun, filled; /* the buffer that is being filled */
+    pthread_t thread;
+    _Atomic int32_t grants[GRANTS];
+    _Atomic int started, finished;
+    _Alignas(64) _Atomic int stop;
+    _Atomic int any_wish;
+    _Alignas(64) _Atomic size_t pushed;
+    _Alignas(64) _Atomic size_t taken;
+    _Alignas(64) _Atomic unsigned offered; /* the newest complete buffer; bit 2: not read yet */
+    unsigned reading; /* the reader's own */
+};
+
+enum { UNREAD = 4 };
+
+/* Process-wide, hence counted: the last loop that locked memory unlocks it. */
+static atomic_int lockers;
+
+static int64_t now_ns(const struct loop *l)
+{
+    if (l->s.virtual_now_ns)
+        return *l->s.virtual_now_ns;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void pause_briefly(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* A stop is heard within this time also where the period is long. */
+static const int64_t NAP_NS = 50000000;
+
+static void sleep_until(struct loop *l, int64_t due_ns)
+{
+    if (l->s.virtual_now_ns) {
+        if (*l->s.virtual_now_ns < due_ns)
+            *l->s.virtual_now_ns = due_ns;
+        return;
+    }
+    for (;;) {
+        const int64_t now = now_ns(l);
+        int64_t wake = due_ns - l->s.spin_ns;
+        if (now >= wake || atomic_load_explicit(&l->stop, memory_order_relaxed))
+            break;
+        wake = wake - now > NAP_NS ? now + NAP_NS : wake;
+        const struct timespec until = {wake / 1000000000, wake % 1000000000};
+        /* Interrupted or refused: the clock decides what is next. */
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, 0);
+    }
+    while (now_ns(l) < due_ns && !atomic_load_explicit(&l->stop, memory_order_relaxed))
+        pause_briefly();
+}
+
+/* controller/loop.py: bin_of. */
+static size_t bin_of(int64_t duration_ns)
+{
+    if (duration_ns < 8)
+        return (size_t)duration_ns;
+    const int doubling = 60 - __builtin_clzll((uint64_t)duration_ns);
+    const size_t bin = 8 * (size_t)doubling + (size_t)(duration_ns >> doubling);
+    return bin < BINS ? bin : BINS - 1;
+}
+
+static void note(int64_t *count, int64_t *most, int64_t duration_ns)
+{
+    count[bin_of(duration_ns)]++;
+    *most = duration_ns > *most ? duration_ns : *most;
+}
+
+/* Who reads nothing is blind: the core stops him. */
+static void blind(const struct member *m, const struct port *port)
+{
+    for (size_t j = 0; j < m->joints; j++)
+        for (size_t n = port->first; n < port->first + port->units; n++) {
+            put_real(m->q, m->is_double, j * m->lanes + n, __builtin_nan(""));
+            put_real(m->dq, m->is_double, j * m->lanes + n, __builtin_nan(""));
+        }
+}
+
+static void plant_failed(struct loop *l, size_t port, int32_t error)
+{
+    l->s.counts[PLANT_ERRORS]++;
+    l->s.counts[PLANT_ERROR] = error;
+    l->s.counts[PLANT_ERROR_PORT] = (int64_t)port;
+}
+
+static void stage(const struct member *m, const struct message *message)
+{
+    const size_t n = message->unit, size = FIELDS * (size_t)m->joints;
+    const unsigned char *given = (const unsigned char *)(message->values + size);
+    for (size_t f = 0; f < FIELDS; f++)
+        for (size_t j = 0; j < m->joints; j++)
+            if (given[f * m->joints + j])
+                put_real(m->staged[f], m->is_double, j * m->lanes + n, message->values[f * m->joints + j]);
+    m->fresh[n] = 1;
+}
+
+/* controller/cohort.py: _refuse_while_held. */
+static uint32_t held(const struct member *m, size_t n, uint32_t *joint)
+{
+    if (m->stop_request[n] || atomic_load_explicit(&m->wish[n], memory_order_relaxed))
+        return STOP_WAITS;
+    for (size_t j = 0; j < m->joints; j++) {
+        const double q = real_at(m->q, m->is_double, j * m->lanes + n);
+        const double dq = real_at(m->dq, m->is_double, j * m->lanes + n);
+        *joint = (uint32_t)j;
+        if (!is_finite(q) || !is_finite(dq))
+            return SENSOR;
+        if (__builtin_fabs(dq) > m->trip_rad_s[j])
+            return TOO_FAST;
+    }
+    return DONE;
+}
+
+/* controller/cohort.py: arm and reset. */
+static uint32_t change(const struct member *m, size_t n, uint32_t kind, uint32_t *joint)
+{
+    if (m->state[n] != (kind == ARM ? INIT : STOPPED))
+        return WRONG_STATE;
+    const uint32_t answer = held(m, n, joint);
+    if (answer != DONE)
+        return answer;
+    for (size_t j = 0; j < m->joints; j++) {
+        const size_t at = j * m->lanes + n;
+        m->fault[at] = 0;
+        if (kind == ARM) {
+            put_real(m->staged[0], m->is_double, at, real_at(m->q, m->is_double, at));
+            put_real(m->staged[1], m->is_double, at, 0.0);
+            put_real(m->staged[2], m->is_double, at, 0.0);
+            put_real(m->staged[3], m->is_double, at, m->kp[j]);
+            put_real(m->staged[4], m->is_double, at, m->kd[j]);
+        }
+    }
+    m->unit_fault[n] = 0;
+    m->fresh[n] = 0;
+    if (kind == ARM)
+        m->age[n] = 0;
+    m->state[n] = kind == ARM ? ARMED : INIT;
+    return DONE;
+}
+
+/* What waited when the tick began: a fast producer must not keep the tick here. */
+static void take_messages(struct loop *l, int64_t now)
+{
+    const size_t end = atomic_load_explicit(&l->pushed, memory_order_acquire);
+    size_t at = atomic_load_explicit(&l->taken, memory_order_relaxed);
+    for (; at != end; at++) {
+        const struct message *message = (const struct message *)(l->s.ring + at % l->s.slots * l->s.slot_b);
+        const struct member *m = &l->s.members[message->member];
+        const size_t n = message->unit;
+        l->s.counts[COMMANDS]++;
+        if (message->kind == TARGET && now > message->valid_until_ns)
+            l->s.counts[STALE_COMMANDS]++;
+        else if (message->kind == TARGET)
+            stage(m, message);
+        else {
+            m->answer[n] = change(m, n, message->kind, &m->answer_joint[n]);
+            m->answered[n] = message->number;
+        }
+    }
+    atomic_store_explicit(&l->taken, at, memory_order_release);
+}
+
+static void take_stops(struct loop *l, int64_t now)
+{
+    const int any = atomic_exchange_explicit(&l->any_wish, 0, memory_order_acquire);
+    for (size_t i = 0; i < l->s.member_count; i++) {
+        const struct member *m = &l->s.members[i];
+        for (size_t n = 0; any && n < m->units; n++)
+            if (atomic_load_explicit(&m->wish[n], memory_order_relaxed))
+                m->stop_request[n] |= atomic_exchange_explicit(&m->wish[n], 0, memory_order_relaxed);
+        for (size_t n = 0; m->deadline_ns && n < m->units; n++) {
+            const int driven = m->state[n] == ARMED || m->state[n] == RUN;
+            if (driven && now >= atomic_load_explicit(&m->deadline_ns[n], memory_order_relaxed)) {
+                m->stop_request[n] |= STOP_1_BIT;
+                l->s.counts[LEASE_STOPS]++;
+            }
+        }
+    }
+}
+
+static void write_torques(struct loop *l, int64_t k, int64_t now)
+{
+    for (size_t i = 0; i < l->s.port_count; i++) {
+        const struct port *port = &l->s.ports[i];
+        const int32_t error = port->write(port->self, k, now);
+        if (error) {
+            plant_failed(l, i, error);
+            port->rest(port->self);
+            const struct member *m = &l->s.members[port->member];
+            for (size_t n = port->first; n < port->first + port->units; n++)
+                m->stop_request[n] |= STOP_0_BIT;
+        }
+    }
+}
+
+static void publish(struct loop *l)
+{
+    unsigned char *buffer = l->s.buffers[l->filled];
+    for (size_t i = 0; i < l->s.span_count; i++) {
+        const struct span *span = &l->s.spans[i];
+        const unsigned char *from = span->from;
+        unsigned char *to = buffer + span->offset_b;
+        for (size_t row = 0; row < span->rows; row++)
+            memcpy(to + row * span->row_b, from + row * span->stride_b, span->row_b);
+    }
+    const unsigned before = atomic_exchange_explicit(&l->offered, (unsigned)l->filled | UNREAD, memory_order_acq_rel);
+    l->filled = (int)(before & 3);
+}
+
+static void tick(struct loop *l, int64_t k, int64_t due_ns)
+{
+    int64_t *counts = l->s.counts;
+    const int64_t begin = now_ns(l), lateness = begin > due_ns ? begin - due_ns : 0;
+    for (size_t i = 0; i < l->s.port_count; i++) {
+        const struct port *port = &l->s.ports[i];
+        const int32_t error = port->read(port->self, k, begin);
+        if (error) {
+            plant_failed(l, i, error);
+            blind(&l->s.members[port->member], port);
+        }
+    }
+    take_messages(l, begin);
+    take_stops(l, begin);
+    l->s.step(l->s.floor);
+    write_torques(l, k, begin);
+    counts[TICK] = k;
+    counts[NOW_NS] = begin;
+    counts[TICKS]++;
+    note(counts + COUNTS, &counts[LATENESS_MAX_NS], lateness);
+    publish(l);
+    note(counts + COUNTS + BINS, &counts[COST_MAX_NS], now_ns(l) - begin);
+}
+
+/* Commands age by the clock, not by the ticks that ran: the watchdog must not sleep through a stall. */
+static void miss(struct loop *l, int64_t missed)
+{
+    l->k += missed;
+    l->s.counts[MISSED] += missed;
+    for (size_t i = 0; i < l->s.member_count; i++) {
+        const struct member *m = &l->s.members[i];
+        for (size_t n = 0; n < m->units; n++)
+            m->age[n] = missed >= UINT32_MAX - m->age[n] ? UINT32_MAX : m->age[n] + (uint32_t)missed;
+    }
+}
+
+/* controller/loop.py: Loop.run. `ticks` below 0: until `stop`. */
+EXPORT void palaestra_loop_run(struct loop *l, int64_t ticks)
+{
+    if (!l->begun) {
+        l->begun = 1;
+        l->s.counts[START_NS] = now_ns(l);
+    }
+    const int64_t start = l->s.counts[START_NS], period = l->s.period_ns, end = l->k + ticks;
+    while (!atomic_load_explicit(&l->stop, memory_order_acquire)) {
+        int64_t newest = (now_ns(l) - start) / period;
+        newest = ticks >= 0 && newest > end ? end : newest;
+        if (newest > l->k)
+            miss(l, newest - l->k);
+        if (ticks >= 0 && l->k == end)
+            break;
+        const int64_t due = start + l->k * period;
+        sleep_until(l, due);
+        if (!l->s.virtual_now_ns && now_ns(l) < due)
+            break; /* told to stop meanwhile */
+        tick(l, l->k, due);
+        l->k++;
+    }
+}
+
+/* Take the torque off everything, through the core and the plants. */
+EXPORT void palaestra_loop_end(struct loop *l)
+{
+    for (size_t i = 0; i < l->s.member_count; i++) {
+        const struct member *m = &l->s.members[i];
+        for (size_t n = 0; n < m->units; n++)
+            if (m->state[n] == ARMED || m->state[n] == RUN || m->state[n] == STOPPING)
+                m->stop_request[n] |= STOP_0_BIT;
+    }
+    l->s.step(l->s.floor);
+    write_torques(l, l->k, now_ns(l));
+    for (size_t i = 0; i < l->s.port_count; i++)
+        l->s.ports[i].rest(l->s.ports[i].self);
+    publish(l);
+}
+
+static void grant(struct loop *l, int which, int error)
+{
+    atomic_store_explicit(&l->grants[which], error, memory_order_relaxed);
+}
+
+/* Touched once, so that no tick waits for the first page fault of its stack. */
+static void touch_stack(void)
+{
+    volatile unsigned char stack[64 * 1024];
+    for (size_t i = 0; i < sizeof stack; i += 1024)
+        stack[i] = 0;
+}
+
+static int lock_memory(void)
+{
+    if (atomic_fetch_add(&lockers, 1) > 0)
+        return 0;
+#if defined(MCL_ONFAULT)
+    /* Pages that are in use stay in memory; those that nobody has touched are not fetched for it. */
+    const int refused = mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+#else
+    const int refused = mlockall(MCL_CURRENT | MCL_FUTURE);
+#endif
+    if (!refused)
+        return 0;
+    const int error = errno;
+    atomic_fetch_sub(&lockers, 1);
+    return error;
+}
+
+static void prepare(struct loop *l)
+{
+#if defined(__linux__)
+    grant(l, SLACK_GRANT, prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL) ? errno : 0);
+    pthread_setname_np(pthread_self(), "palaestra-loop");
+    if (l->s.cpu >= 0) {
+        cpu_set_t cpus;
+        CPU_ZERO(&cpus);
+        CPU_SET(l->s.cpu, &cpus);
+        grant(l, AFFINITY_GRANT, pthread_setaffinity_np(pthread_self(), sizeof cpus, &cpus));
+    }
+#endif
+    if (l->s.priority > 0) {
+        const struct sched_param parameters = {.sched_priority = l->s.priority};
+        grant(l, SCHED_FIFO_GRANT, pthread_setschedparam(pthread_self(), SCHED_FIFO, &parameters));
+    }
+    if (l->s.lock_memory)
+        grant(l, LOCK_GRANT, lock_memory());
+    touch_stack();
+}
+
+static void *thread_main(void *argument)
+{
+    struct loop *l = argument;
+    prepare(l);
+    atomic_store_explicit(&l->started, 1, memory_order_release);
+    palaestra_loop_run(l, -1);
+    palaestra_loop_end(l);
+    if (l->s.lock_memory && !atomic_load(&l->grants[LOCK_GRANT]) && atomic_fetch_sub(&lockers, 1) == 1)
+        munlockall();
+    atomic_store_explicit(&l->finished, 1, memory_order_release);
+    return 0;
+}
+
+EXPORT void palaestra_loop_setup(struct loop *l, const struct setup *setup)
+{
+    memset(l, 0, sizeof *l);
+    l->s = *setup;
+    l->filled = 0;
+    l->reading = 1;
+    atomic_store(&l->offered, 2);
+    for (int i = 0; i < GRANTS; i++)
+        grant(l, i, -1);
+}
+
+/* Returns 0 or an errno. */
+EXPORT int32_t palaestra_loop_start(struct loop *l)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    /* Signals are for the threads that know what to do with them. */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int error = pthread_create(&l->thread, 0, thread_main, l);
+    pthread_sigmask(SIG_SETMASK, &before, 0);
+    return error;
+}
+
+EXPORT void palaestra_loop_stop(struct loop *l)
+{
+    atomic_store_explicit(&l->stop, 1, memory_order_release);
+}
+
+EXPORT int32_t palaestra_loop_started(struct loop *l)
+{
+    return atomic_load_explicit(&l->started, memory_order_acquire);
+}
+
+EXPORT int32_t palaestra_loop_finished(struct loop *l)
+{
+    return atomic_load_explicit(&l->finished, memory_order_acquire);
+}
+
+/* Only after `finished`. */
+EXPORT int32_t palaestra_loop_join(struct loop *l)
+{
+    return pthread_join(l->thread, 0);
+}
+
+EXPORT int32_t palaestra_loop_grant(struct loop *l, uint32_t which)
+{
+    return atomic_load_explicit(&l->grants[which], memory_order_relaxed);
+}
+
+/* One producer at a time. Returns 1 where the ring is full. */
+EXPORT int32_t palaestra_loop_push(struct loop *l, const struct message *message)
+{
+    const size_t at = atomic_load_explicit(&l->pushed, memory_order_relaxed);
+    if (at - atomic_load_explicit(&l->taken, memory_order_acquire) == l->s.slots)
+        return 1;
+    memcpy(l->s.ring + at % l->s.slots * l->s.slot_b, message, l->s.slot_b);
+    atomic_store_explicit(&l->pushed, at + 1, memory_order_release);
+    return 0;
+}
+
+/* Any thread, never refused. */
+EXPORT void palaestra_loop_wish(struct loop *l, uint32_t member, uint32_t unit, uint32_t bits)
+{
+    atomic_fetch_or_explicit(&l->s.members[member].wish[unit], bits, memory_order_relaxed);
+    atomic_store_explicit(&l->any_wish, 1, memory_order_release);
+}
+
+EXPORT void palaestra_loop_lease(struct loop *l, uint32_t member, uint32_t unit, int64_t deadline_ns)
+{
+    atomic_store_explicit(&l->s.members[member].deadline_ns[unit], deadline_ns, memory_order_relaxed);
+}
+
+/* One reader at a time: returns the buffer with the newest snapshot, which stays whole until the next call. */
+EXPORT uint32_t palaestra_loop_newest(struct loop *l)
+{
+    if (atomic_load_explicit(&l->offered, memory_order_relaxed) & UNREAD)
+        l->reading = atomic_exchange_explicit(&l->offered, l->reading, memory_order_acq_rel) & 3;
+    return l->reading;
+}
+
+EXPORT const char *palaestra_realtime_digest(void)
+{
+    return REALTIME_DIGEST;
+}
+
+EXPORT size_t palaestra_loop_bytes(void)
+{
+    return sizeof(struct loop);
+}
+
+EXPORT size_t palaestra_setup_bytes(void)
+{
+    return sizeof(struct setup);
+}
