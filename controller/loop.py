@@ -204,7 +204,8 @@ class Loop:
         self._on_missed = on_missed
         self._clock = clock
         self._stop = threading.Event()
-        self._start_ns: int | None = None
+        self.start_ns: int | None = None
+        """When the schedule began, on the clock [ns]."""
 
     def run(self, ticks: int | None = None) -> LoopReport:
         """Run until `stop`, or until `ticks` more scheduled ticks have passed, missed ones included.
@@ -214,17 +215,16 @@ class Loop:
         What `tick` raises ends the loop and is raised here.
         """
         clock, period, report = self._clock, self.period_ns, self.report
-        if self._start_ns is None:
-            self._start_ns = clock.now_ns()
-        start_ns = self._start_ns
+        start_ns = self.start_ns = clock.now_ns() if self.start_ns is None else self.start_ns
         end = None if ticks is None else report.due + ticks
-        while not self._stop.is_set():
+        while True:
+            # Also before the end: what was missed until then is accounted for.
             missed = newest_due(report.due, clock.now_ns() - start_ns, period, end) - report.due
             if missed:
                 report.missed += missed
                 self._on_missed(missed)
             k = report.due
-            if k == end:
+            if k == end or self._stop.is_set():
                 break
             due_ns = start_ns + k * period
             clock.sleep_until_ns(due_ns)

@@ -347,12 +347,13 @@ EXPORT void palaestra_loop_run(struct loop *l, int64_t ticks)
         l->s.counts[START_NS] = now_ns(l);
     }
     const int64_t start = l->s.counts[START_NS], period = l->s.period_ns, end = l->k + ticks;
-    while (!atomic_load_explicit(&l->stop, memory_order_acquire)) {
+    for (;;) {
+        /* Also before the end: what was missed until then is accounted for. */
         int64_t newest = (now_ns(l) - start) / period;
         newest = ticks >= 0 && newest > end ? end : newest;
         if (newest > l->k)
             miss(l, newest - l->k);
-        if (ticks >= 0 && l->k == end)
+        if ((ticks >= 0 && l->k == end) || atomic_load_explicit(&l->stop, memory_order_acquire))
             break;
         const int64_t due = start + l->k * period;
         sleep_until(l, due);

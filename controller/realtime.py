@@ -72,6 +72,7 @@ class Snapshot:
     Attributes:
         tick: Number of the tick; -1 before the first.
         time_s: When it began, on the loop's clock.
+        start_s: When the schedule began: tick k is due at `start_s` + k periods.
         report: What the loop has kept; the cost of the newest tick is not in it yet.
         commands: Messages taken over.
         stale_commands: Targets that were too old when their tick came, and were left.
@@ -82,6 +83,7 @@ class Snapshot:
 
     tick: int
     time_s: float
+    start_s: float
     report: LoopReport
     commands: int
     stale_commands: int
@@ -371,6 +373,7 @@ class RealtimeLoop:
         return Snapshot(
             tick=report.due - 1,
             time_s=record.count("now_ns") / NS_PER_S,
+            start_s=record.count("start_ns") / NS_PER_S,
             report=report,
             commands=record.count("commands"),
             stale_commands=record.count("stale_commands"),

@@ -5,10 +5,12 @@ waited, take stops and look at leases, step the core, write the plants (who cann
 Commands age by the clock and not by the ticks that ran: missed ticks count for the watchdog.
 """
 
+import errno
 import math
+import os
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -52,6 +54,8 @@ class PythonLoop:
         self._answers = [np.zeros((len(ANSWER_ARRAYS), cohort.units), np.uint32) for cohort in options.cohorts]
         self._counts = np.zeros(HISTOGRAMS_AT + 2 * BINS, np.int64)
         self._thread: threading.Thread | None = None
+        self._ready = threading.Event()
+        self._grants: Mapping[Grant, int] = {}
         self._record = Record(self._counts.copy(), ())
         self.error: BaseException | None = None
         self._tell()
@@ -61,13 +65,12 @@ class PythonLoop:
         return self._thread is not None and not self._thread.is_alive()
 
     def run(self, ticks: int) -> None:
-        self._begin()
         self._loop.run(ticks)
 
     def start(self) -> None:
-        self._begin()
         self._thread = threading.Thread(target=self._main, name="palaestra-loop", daemon=True)
         self._thread.start()
+        self._ready.wait(5.0)
 
     def stop(self) -> None:
         self._loop.stop()
@@ -106,19 +109,17 @@ class PythonLoop:
         return self._loop.report
 
     def grants(self) -> Mapping[Grant, int]:
-        return {}
+        return self._grants
 
     def _main(self) -> None:
         try:
+            self._grants = _prepare(self._o)
+            self._ready.set()
             self._loop.run()
         except BaseException as error:
             self.error = error
         finally:
             self.end()
-
-    def _begin(self) -> None:
-        if not self._counts[_AT["start_ns"]]:
-            self._counts[_AT["start_ns"]] = self._o.clock.now_ns()
 
     def _tick(self, k: int) -> None:
         now_ns = self._o.clock.now_ns()
@@ -137,6 +138,7 @@ class PythonLoop:
         self._write(k)
         self._counts[_AT["tick"]] = k
         self._counts[_AT["now_ns"]] = now_ns
+        self._counts[_AT["start_ns"]] = self._loop.start_ns or 0
         self._counts[_AT["ticks"]] = self._loop.report.ticks
         self._counts[_AT["missed"]] = self._loop.report.missed
         self._tell()
@@ -216,3 +218,27 @@ class PythonLoop:
             arrays = {name: getattr(block, name)[..., :units].copy() for name in JOINT_ARRAYS + UNIT_ARRAYS}
             members.append(arrays | {name: row.copy() for name, row in zip(ANSWER_ARRAYS, answers, strict=True)})
         self._record = Record(self._counts.copy(), tuple(members))
+
+
+def _prepare(options: Options) -> dict[Grant, int]:
+    """Ask the system for this thread what realtime.c asks for; memory is locked only over there."""
+    grants = {}
+    if options.priority:
+        grants[Grant.SCHED_FIFO] = _errno(
+            lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(options.priority))
+        )
+    if options.cpu >= 0:
+        grants[Grant.AFFINITY] = _errno(lambda: os.sched_setaffinity(0, {options.cpu}))
+    if options.lock_memory:
+        grants[Grant.LOCKED_MEMORY] = errno.ENOSYS
+    return grants
+
+
+def _errno(ask: Callable[[], object]) -> int:
+    try:
+        ask()
+    except OSError as error:
+        return error.errno or errno.EIO
+    except AttributeError:
+        return errno.ENOSYS
+    return 0

@@ -73,7 +73,7 @@ def test_shared_arrays_carry_measurements_in_and_torques_out(backend: Any) -> No
     assert not plants[1].torque()[1].any()
 
 
-def resting(cohort: Cohort) -> Any:  # noqa: N802 - stands for a class
+def resting(cohort: Cohort) -> Any:
     """The first unit alone, at rest."""
     plant = SharedPlant(cohort, first=0, units=1, stale_s=1e6)
     plant.measure(np.zeros((2, 1)), np.zeros((2, 1)), 0)
