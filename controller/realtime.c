@@ -32,7 +32,7 @@ enum { BINS = 272 };
 /* controller/realtime_native.py: COUNTS. After them come the histograms of lateness and cost. */
 enum {
     TICK, NOW_NS, START_NS, TICKS, MISSED, LATENESS_MAX_NS, COST_MAX_NS, COMMANDS, STALE_COMMANDS, LEASE_STOPS,
-    PLANT_ERRORS, PLANT_ERROR, PLANT_ERROR_PORT, COUNTS = 16
+    PLANT_ERRORS, PLANT_ERROR, PLANT_ERROR_PORT, LOST_SAMPLES, COUNTS = 16
 };
 
 /* controller/realtime_native.py: KINDS and ANSWERS. */
@@ -62,7 +62,7 @@ struct message {
     double values[]; /* FIELDS * joints numbers, then as many bytes: which of them are given */
 };
 
-/* One array of a snapshot: `rows` rows out of memory that has `stride_b` bytes to a row. */
+/* One array of a snapshot or a sample: `rows` rows out of memory that has `stride_b` bytes to a row. */
 struct span {
     const void *from;
     size_t stride_b, row_b, rows, offset_b;
@@ -76,17 +76,17 @@ struct setup {
     const struct member *members;
     const struct port *ports;
     unsigned char *ring;
-    const struct span *spans;
-    unsigned char *buffers[3];
+    const struct span *spans, *sample_spans;
+    unsigned char *buffers[3], *samples;
     int64_t *counts;
-    size_t slots, slot_b;
-    uint32_t member_count, port_count, span_count;
+    size_t slots, slot_b, sample_slots, sample_b;
+    uint32_t member_count, port_count, span_count, sample_span_count, sample_every;
     int32_t priority, cpu, lock_memory; /* 0, -1, 0: not asked for */
 };
 
 struct loop {
     struct setup s;
-    int64_t k;
+    int64_t k, sample_due;
     int begun, filled; /* the buffer that is being filled */
     pthread_t thread;
     _Atomic int32_t grants[GRANTS];
@@ -95,6 +95,8 @@ struct loop {
     _Atomic int any_wish;
     _Alignas(64) _Atomic size_t pushed;
     _Alignas(64) _Atomic size_t taken;
+    _Alignas(64) _Atomic size_t sampled;
+    _Alignas(64) _Atomic size_t sample_taken;
     _Alignas(64) _Atomic unsigned offered; /* the newest complete buffer; bit 2: not read yet */
     unsigned reading; /* the reader's own */
 };
@@ -289,16 +291,34 @@ static void write_torques(struct loop *l, int64_t k, int64_t now)
     }
 }
 
+static void copy_spans(unsigned char *buffer, const struct span *spans, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const unsigned char *from = spans[i].from;
+        unsigned char *to = buffer + spans[i].offset_b;
+        for (size_t row = 0; row < spans[i].rows; row++)
+            memcpy(to + row * spans[i].row_b, from + row * spans[i].stride_b, spans[i].row_b);
+    }
+}
+
+/* Every nth tick; where that one was missed, the next stands in. */
+static void sample(struct loop *l, int64_t k)
+{
+    if (!l->s.sample_slots || k < l->sample_due)
+        return;
+    l->sample_due += l->s.sample_every * (1 + (k - l->sample_due) / l->s.sample_every);
+    const size_t at = atomic_load_explicit(&l->sampled, memory_order_relaxed);
+    if (at - atomic_load_explicit(&l->sample_taken, memory_order_acquire) == l->s.sample_slots) {
+        l->s.counts[LOST_SAMPLES]++;
+        return;
+    }
+    copy_spans(l->s.samples + at % l->s.sample_slots * l->s.sample_b, l->s.sample_spans, l->s.sample_span_count);
+    atomic_store_explicit(&l->sampled, at + 1, memory_order_release);
+}
+
 static void publish(struct loop *l)
 {
-    unsigned char *buffer = l->s.buffers[l->filled];
-    for (size_t i = 0; i < l->s.span_count; i++) {
-        const struct span *span = &l->s.spans[i];
-        const unsigned char *from = span->from;
-        unsigned char *to = buffer + span->offset_b;
-        for (size_t row = 0; row < span->rows; row++)
-            memcpy(to + row * span->row_b, from + row * span->stride_b, span->row_b);
-    }
+    copy_spans(l->s.buffers[l->filled], l->s.spans, l->s.span_count);
     const unsigned before = atomic_exchange_explicit(&l->offered, (unsigned)l->filled | UNREAD, memory_order_acq_rel);
     l->filled = (int)(before & 3);
 }
@@ -323,6 +343,7 @@ static void tick(struct loop *l, int64_t k, int64_t due_ns)
     counts[NOW_NS] = begin;
     counts[TICKS]++;
     note(counts + COUNTS, &counts[LATENESS_MAX_NS], lateness);
+    sample(l, k);
     publish(l);
     note(counts + COUNTS + BINS, &counts[COST_MAX_NS], now_ns(l) - begin);
 }
@@ -522,6 +543,17 @@ EXPORT uint32_t palaestra_loop_newest(struct loop *l)
     if (atomic_load_explicit(&l->offered, memory_order_relaxed) & UNREAD)
         l->reading = atomic_exchange_explicit(&l->offered, l->reading, memory_order_acq_rel) & 3;
     return l->reading;
+}
+
+/* One reader at a time: samples from the last `drop` up to the returned number are whole and stay so. */
+EXPORT size_t palaestra_loop_sampled(struct loop *l)
+{
+    return atomic_load_explicit(&l->sampled, memory_order_acquire);
+}
+
+EXPORT void palaestra_loop_drop(struct loop *l, size_t before)
+{
+    atomic_store_explicit(&l->sample_taken, before, memory_order_release);
 }
 
 EXPORT const char *palaestra_realtime_digest(void)

@@ -29,7 +29,7 @@ from controller.errors import CommandError, KernelUnavailableError, LoopError, Q
 from controller.loop import NS_PER_S, Clock, LoopReport, WallClock, period_ns
 from controller.plants import PLANT_ERRORS, Plant
 from controller.realtime_native import NativeLoop, unavailable
-from controller.realtime_record import FIELDS, Answer, Engine, Grant, Kind, Message, Options
+from controller.realtime_record import FIELDS, Answer, Engine, Grant, Kind, Message, Options, Samples
 from controller.realtime_reference import PythonLoop
 from controller.safety import State
 
@@ -78,6 +78,7 @@ class Snapshot:
         stale_commands: Targets that were too old when their tick came, and were left.
         lease_stops: Stops because a lease had run out.
         plant_errors: Reads and writes that failed; `plant_error` says what the newest one was.
+        lost_samples: Ticks that were to be sampled while `take_samples` was behind.
         cohorts: One for each cohort, in order.
     """
 
@@ -90,6 +91,7 @@ class Snapshot:
     lease_stops: int
     plant_errors: int
     plant_error: str
+    lost_samples: int
     cohorts: tuple[CohortSnapshot, ...]
 
 
@@ -164,6 +166,8 @@ class RealtimeLoop:
         clock: Clock | None = None,
         leases: bool = False,
         queue: int = QUEUE,
+        samples: int = 0,
+        sample_every: int = 1,
         priority: int | None = None,
         cpu: int | None = None,
         lock_memory: bool = False,
@@ -177,6 +181,8 @@ class RealtimeLoop:
             clock: Default is the wall clock without spinning.
             leases: Units are driven only while their lease lasts, see `renew_lease`; at first none does.
             queue: How many messages may wait, at least 1.
+            samples: How many ticks are kept for `take_samples`.
+            sample_every: Every how many ticks one is kept; where that one was missed, the next stands in.
             priority: Of SCHED_FIFO, 1 to 99; asked for, and `grants` tells whether it was given.
             cpu: The only processor that the thread runs on; likewise.
             lock_memory: Keep the whole process in memory; likewise.
@@ -200,6 +206,8 @@ class RealtimeLoop:
             clock=self._clock,
             leases=leases,
             queue=_number("queue", queue, 1, 2**20),
+            samples=_number("samples", samples, 0, 2**24),
+            sample_every=_number("sample_every", sample_every, 1, 2**31),
             priority=0 if priority is None else _number("priority", priority, 1, PRIORITY_MAX),
             cpu=-1 if cpu is None else _number("cpu", cpu, 0, (os.cpu_count() or 1) - 1),
             lock_memory=lock_memory,
@@ -380,8 +388,14 @@ class RealtimeLoop:
             lease_stops=record.count("lease_stops"),
             plant_errors=record.count("plant_errors"),
             plant_error=text,
+            lost_samples=record.count("lost_samples"),
             cohorts=tuple(_cohort_snapshot(arrays) for arrays in record.members),
         )
+
+    def take_samples(self) -> Samples:
+        """Remove and return the sampled ticks since the last call, oldest first; also after `stop`."""
+        with self._reading:
+            return self._engine.take_samples()
 
     def grants(self) -> dict[str, str]:
         """Return what the operating system said to what it was asked for: "granted", or why not."""

@@ -15,7 +15,7 @@ SOURCES = ("realtime.c", "realtime_plants.c", "realtime.h")
 NUMBERS = ("start", "started", "finished", "join", "grant", "push")
 """Functions of the library, `palaestra_loop_*`, that return a number."""
 
-NOTHING = ("setup", "run", "end", "stop", "wish", "lease")
+NOTHING = ("setup", "run", "end", "stop", "wish", "lease", "drop")
 """Those that return nothing."""
 
 
@@ -39,6 +39,7 @@ def load(folder: Path) -> Library:
         handle.palaestra_loop_bytes.restype = ctypes.c_size_t
         handle.palaestra_setup_bytes.restype = ctypes.c_size_t
         handle.palaestra_loop_newest.restype = ctypes.c_uint32
+        handle.palaestra_loop_sampled.restype = ctypes.c_size_t
         for name in NUMBERS:
             getattr(handle, f"palaestra_loop_{name}").restype = ctypes.c_int32
         for name in NOTHING:

@@ -19,7 +19,7 @@ from controller import kernel
 from controller.block import Block
 from controller.cohort import Cohort
 from controller.errors import KernelUnavailableError, LoopError
-from controller.loop import BINS, LoopReport, VirtualClock, WallClock, period_ns
+from controller.loop import BINS, NS_PER_S, LoopReport, VirtualClock, WallClock, period_ns
 from controller.plants import Port
 from controller.realtime_library import loaded
 from controller.realtime_record import (
@@ -27,18 +27,24 @@ from controller.realtime_record import (
     FIELDS,
     HISTOGRAMS_AT,
     JOINT_ARRAYS,
+    SAMPLE_ARRAYS,
     UNIT_ARRAYS,
+    CohortSamples,
     Grant,
     Kind,
     Message,
     Options,
     Record,
+    Samples,
 )
 
 START_PATIENCE_S, END_PATIENCE_S = 5.0, 5.0
 """A thread begins and ends within a tick; on a machine that is stuck this long says so."""
 
 CACHE_LINE_B = 64
+
+SAMPLE_COUNTS = 2
+"""Of `COUNTS`, the first: a sample says its tick and when it began."""
 
 _MEMBER_BITS = ("fault", "fresh", "age", "state", "stop_request", "unit_fault")
 
@@ -78,12 +84,13 @@ class _Setup(ctypes.Structure):
     _fields_ = (
         ("period_ns", ctypes.c_int64),
         ("spin_ns", ctypes.c_int64),
-        *((name, ctypes.c_void_p) for name in ("virtual_now_ns", "step", "floor", "members", "ports", "ring", "spans")),
+        *((name, ctypes.c_void_p) for name in ("virtual_now_ns", "step", "floor", "members", "ports", "ring")),
+        *((name, ctypes.c_void_p) for name in ("spans", "sample_spans")),
         ("buffers", ctypes.c_void_p * 3),
-        ("counts", ctypes.c_void_p),
-        ("slots", ctypes.c_size_t),
-        ("slot_b", ctypes.c_size_t),
+        *((name, ctypes.c_void_p) for name in ("samples", "counts")),
+        *((name, ctypes.c_size_t) for name in ("slots", "slot_b", "sample_slots", "sample_b")),
         *((name, ctypes.c_uint32) for name in ("member_count", "port_count", "span_count")),
+        *((name, ctypes.c_uint32) for name in ("sample_span_count", "sample_every")),
         *((name, ctypes.c_int32) for name in ("priority", "cpu", "lock_memory")),
     )
 
@@ -121,9 +128,19 @@ class NativeLoop:
         self._library = handle
         self._counts = np.zeros(HISTOGRAMS_AT + 2 * BINS, np.int64)
         members, state = _members(options)
-        spans, layout, size_b = _spans(options, self._counts, state)
+        arrays = [self._counts]
+        sampled = [self._counts[:SAMPLE_COUNTS]]
+        for cohort, own in zip(options.cohorts, state, strict=True):
+            block: Block = cohort.block
+            arrays += [getattr(block, name)[..., : block.units] for name in JOINT_ARRAYS + UNIT_ARRAYS]
+            arrays += [own[name] for name in ANSWER_ARRAYS]
+            sampled += [getattr(block, name)[..., : block.units] for name in SAMPLE_ARRAYS]
+        spans, layout, size_b = _spans(arrays)
         self._layout = layout
         self._buffers = [_aligned(size_b) for _ in range(3)]
+        sample_spans, self._sample_layout, sample_b = _spans(sampled)
+        self._samples = _aligned(options.samples * sample_b).reshape(options.samples, sample_b)
+        self._samples_taken = 0
         ports, behind_ports = _ports(options, handle)
         # As long as the longest target of any cohort: head, numbers, and one byte for each.
         self._values = len(FIELDS) * max(len(cohort.spec.joints) for cohort in options.cohorts)
@@ -145,13 +162,19 @@ class NativeLoop:
             ports=ctypes.addressof(ports),
             ring=ring.ctypes.data,
             spans=ctypes.addressof(spans),
+            sample_spans=ctypes.addressof(sample_spans),
+            samples=self._samples.ctypes.data,
             buffers=tuple(buffer.ctypes.data for buffer in self._buffers),
             counts=self._counts.ctypes.data,
             slots=options.queue,
             slot_b=slot_b,
+            sample_slots=options.samples,
+            sample_b=sample_b,
             member_count=len(options.cohorts),
             port_count=len(options.plants),
             span_count=len(layout),
+            sample_span_count=len(self._sample_layout),
+            sample_every=options.sample_every,
             priority=options.priority,
             cpu=options.cpu,
             lock_memory=int(options.lock_memory),
@@ -161,6 +184,7 @@ class NativeLoop:
         self._loop = ctypes.c_void_p(self._memory.ctypes.data)
         keep = (
             options, members, state, spans, self._buffers, ports, behind_ports, ring, step, self._counts, self._memory,
+            sample_spans, self._samples,
         )  # fmt: skip
         handle.palaestra_loop_setup(self._loop, ctypes.byref(setup))
         self._started: list[int] = []
@@ -237,6 +261,23 @@ class NativeLoop:
         members = [{name: next(arrays) for name in names} for _ in range(cohorts)]
         return Record(counts, tuple(members))
 
+    def take_samples(self) -> Samples:
+        begin, end = self._samples_taken, self._library.palaestra_loop_sampled(self._loop)
+        # A copy: the slots are the loop's again after the drop.
+        rows = self._samples[np.arange(begin, end) % max(1, len(self._samples))]
+        self._library.palaestra_loop_drop(self._loop, ctypes.c_size_t(end))
+        self._samples_taken = end
+        arrays = iter(
+            np.ascontiguousarray(rows[:, offset_b : offset_b + array.nbytes])
+            .view(array.dtype)
+            .reshape(end - begin, *array.shape)
+            for array, offset_b in self._sample_layout
+        )
+        counts = next(arrays)
+        cohorts = (len(self._sample_layout) - 1) // len(SAMPLE_ARRAYS)
+        members = tuple(CohortSamples(*(next(arrays) for _ in SAMPLE_ARRAYS)) for _ in range(cohorts))
+        return Samples(counts[:, 0], counts[:, 1] / NS_PER_S, members)
+
     def final(self) -> LoopReport:
         return Record(self._counts).report()
 
@@ -294,15 +335,8 @@ def _own_arrays(cohort: Cohort) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-def _spans(
-    options: Options, counts: npt.NDArray[np.int64], state: list[dict[str, npt.NDArray[Any]]]
-) -> tuple[Any, list[tuple[npt.NDArray[Any], int]], int]:
-    """Return what a snapshot copies, the same as (array, offset) of each, and its size in bytes."""
-    arrays = [counts]
-    for cohort, own in zip(options.cohorts, state, strict=True):
-        block: Block = cohort.block
-        arrays += [getattr(block, name)[..., : block.units] for name in JOINT_ARRAYS + UNIT_ARRAYS]
-        arrays += [own[name] for name in ANSWER_ARRAYS]
+def _spans(arrays: list[npt.NDArray[Any]]) -> tuple[Any, list[tuple[npt.NDArray[Any], int]], int]:
+    """Return what a copy consists of, the same as (array, offset) of each, and its size in bytes."""
     spans = (_Span * len(arrays))()
     layout = []
     offset_b = 0

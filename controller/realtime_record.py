@@ -18,6 +18,7 @@ FIELDS = ("q_ref", "dq_ref", "tau_ff", "kp", "kd")
 COUNTS = (
     "tick", "now_ns", "start_ns", "ticks", "missed", "lateness_max_ns", "cost_max_ns", "commands",
     "stale_commands", "lease_stops", "plant_errors", "plant_error", "plant_error_port",
+    "lost_samples",
 )  # fmt: skip
 """What a loop counts, in the order of realtime.c; two histograms follow at `HISTOGRAMS_AT`."""
 
@@ -26,6 +27,7 @@ HISTOGRAMS_AT = 16
 FOREVER_NS = 2**63 - 1
 
 JOINT_ARRAYS, UNIT_ARRAYS = ("q", "dq", "tau", "fault"), ("state", "unit_fault", "age")
+SAMPLE_ARRAYS = ("q", "dq", "tau", "held_q_ref")
 ANSWER_ARRAYS = ("answered", "answer", "answer_joint")
 
 
@@ -80,6 +82,8 @@ class Options:
     clock: Clock
     leases: bool
     queue: int
+    samples: int
+    sample_every: int
     priority: int
     cpu: int
     lock_memory: bool
@@ -107,6 +111,31 @@ class Record:
             lateness_count=histograms[0].copy(),
             cost_count=histograms[1].copy(),
         )
+
+
+@dataclass(frozen=True)
+class CohortSamples:
+    """One cohort in S ticks, all of shape (S, J, N).
+
+    Attributes:
+        q, dq: Measured positions [rad] and speeds [rad/s].
+        tau: Torques that followed [N m].
+        q_ref: Target positions in force [rad].
+    """
+
+    q: npt.NDArray[np.floating[Any]]
+    dq: npt.NDArray[np.floating[Any]]
+    tau: npt.NDArray[np.floating[Any]]
+    q_ref: npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """S ticks in order: their numbers, when they began [s] on the loop's clock, shape (S,), and each cohort."""
+
+    tick: npt.NDArray[np.int64]
+    time_s: npt.NDArray[np.float64]
+    cohorts: tuple[CohortSamples, ...]
 
 
 class Engine(Protocol):
@@ -156,6 +185,10 @@ class Engine(Protocol):
 
     def newest(self) -> Record:
         """Return the newest record."""
+        ...
+
+    def take_samples(self) -> Samples:
+        """Remove and return what was sampled since the last call."""
         ...
 
     def final(self) -> LoopReport:

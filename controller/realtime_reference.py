@@ -11,8 +11,10 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from controller.cohort import Cohort, Floor
 from controller.errors import DriverError
@@ -25,13 +27,16 @@ from controller.realtime_record import (
     FOREVER_NS,
     HISTOGRAMS_AT,
     JOINT_ARRAYS,
+    SAMPLE_ARRAYS,
     UNIT_ARRAYS,
     Answer,
+    CohortSamples,
     Grant,
     Kind,
     Message,
     Options,
     Record,
+    Samples,
 )
 from controller.safety import State
 
@@ -47,6 +52,8 @@ class PythonLoop:
         self._floor = Floor(options.cohorts)
         self._loop = Loop(options.period_s, self._tick, options.clock, on_missed=self._miss)
         self._messages: deque[Message] = deque()
+        self._samples: deque[tuple[int, int, list[list[npt.NDArray[Any]]]]] = deque()
+        self._sample_due = 0
         self._lock = threading.Lock()
         self._wishes = [np.zeros(cohort.units, np.uint32) for cohort in options.cohorts]
         first = 0 if options.leases else FOREVER_NS
@@ -105,6 +112,19 @@ class PythonLoop:
     def newest(self) -> Record:
         return self._record
 
+    def take_samples(self) -> Samples:
+        rows = [self._samples.popleft() for _ in range(len(self._samples))]
+        cohorts = []
+        for member, cohort in enumerate(self._o.cohorts):
+            shape = (len(rows), len(cohort.spec.joints), cohort.units)
+            arrays = [
+                np.array([arrays[member][at] for _, _, arrays in rows], cohort.block.dtype).reshape(shape)
+                for at in range(len(SAMPLE_ARRAYS))
+            ]
+            cohorts.append(CohortSamples(*arrays))
+        ticks = np.array([tick for tick, _, _ in rows], np.int64)
+        return Samples(ticks, np.array([now_ns for _, now_ns, _ in rows], np.int64) / NS_PER_S, tuple(cohorts))
+
     def final(self) -> LoopReport:
         return self._loop.report
 
@@ -141,6 +161,7 @@ class PythonLoop:
         self._counts[_AT["start_ns"]] = self._loop.start_ns or 0
         self._counts[_AT["ticks"]] = self._loop.report.ticks
         self._counts[_AT["missed"]] = self._loop.report.missed
+        self._sample(k, now_ns)
         self._tell()
 
     def _take(self, message: Message, now_ns: int) -> None:
@@ -205,6 +226,19 @@ class PythonLoop:
         for cohort in self._o.cohorts:
             age = cohort.block.age[: cohort.units]
             age[:] = np.minimum(age.astype(np.uint64) + np.uint64(missed), _FOREVER_TICKS)
+
+    def _sample(self, k: int, now_ns: int) -> None:
+        if not self._o.samples or k < self._sample_due:
+            return
+        self._sample_due += self._o.sample_every * (1 + (k - self._sample_due) // self._o.sample_every)
+        if len(self._samples) >= self._o.samples:
+            self._counts[_AT["lost_samples"]] += 1
+            return
+        arrays = [
+            [getattr(cohort.block, name)[:, : cohort.units].copy() for name in SAMPLE_ARRAYS]
+            for cohort in self._o.cohorts
+        ]
+        self._samples.append((k, now_ns, arrays))
 
     def _tell(self) -> None:
         report = self._loop.report

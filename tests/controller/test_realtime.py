@@ -85,7 +85,8 @@ def test_every_tick_that_was_due_ran_or_was_missed(backend: Any, stalls_s: list[
 def test_the_compiled_loop_equals_the_python_loop_in_every_bit(data: st.DataObject, wide: bool) -> None:
     """The same wishes and stalls at the same moments: the same torques of every tick, states, faults, accounts."""
     rigs = [
-        Rig(name, units=2, dtype=np.float64 if wide else np.float32, leases=True) for name in ("compiled", "python")
+        Rig(name, units=2, dtype=np.float64 if wide else np.float32, leases=True, samples=64)
+        for name in ("compiled", "python")
     ]
     number = st.one_of(st.floats(-3.0, 3.0), st.sampled_from([np.nan, np.inf, -0.0, 1e39, 5e-324]))
     stalls_s = data.draw(st.lists(STALLS_S, min_size=1, max_size=6))
@@ -114,9 +115,14 @@ def test_the_compiled_loop_equals_the_python_loop_in_every_bit(data: st.DataObje
     for one, other in zip(first.cohorts, second.cohorts, strict=True):
         for name in ("q", "dq", "tau", "fault", "unit_fault", "state", "age_ticks"):
             assert same_bits(getattr(one, name), getattr(other, name)), name
-    for name in ("tick", "time_s", "commands", "stale_commands", "lease_stops", "plant_errors"):
+    for name in ("tick", "time_s", "start_s", "commands", "stale_commands", "lease_stops", "plant_errors"):
         assert getattr(first, name) == getattr(second, name), name
     assert same_bits(first.report.lateness_count, second.report.lateness_count)
+    first_samples, second_samples = (rig.loop.take_samples() for rig in rigs)
+    assert same_bits(first_samples.time_s, second_samples.time_s)
+    assert same_bits(first_samples.tick, second_samples.tick)
+    for name in ("q", "dq", "tau", "q_ref"):
+        assert same_bits(getattr(first_samples.cohorts[0], name), getattr(second_samples.cohorts[0], name)), name
 
 
 @both
@@ -448,6 +454,43 @@ def test_no_snapshot_is_torn_however_fast_the_loop_is() -> None:
 
 def _fields(joint: Any) -> dict[str, Any]:
     return {name: getattr(joint, name) for name in joint.__dataclass_fields__}
+
+
+@both
+@settings(max_examples=25, deadline=None)
+@given(
+    room=st.integers(1, 9),
+    every=st.integers(1, 4),
+    pieces=st.lists(st.integers(0, 12), max_size=5),
+    stall=st.booleans(),
+)
+def test_every_sampled_tick_comes_out_once_or_is_counted_as_lost(
+    backend: Any, room: int, every: int, pieces: list[int], stall: bool
+) -> None:
+    """And it holds the torques of its tick."""
+    rig = Rig(backend, samples=room, sample_every=every)
+    rig.drive()
+    if stall:
+        rig.plant.on_write = lambda tick: rig.clock.advance(2.5 * PERIOD_S * (tick % 3 == 0))
+    taken = [rig.loop.take_samples()]
+    for piece in pieces:
+        rig.loop.set_target(0, q_ref=0.1 * piece)
+        rig.loop.run(piece)
+        taken.append(rig.loop.take_samples())
+    ticks = [int(tick) for part in taken for tick in part.tick]
+    due, sampled = 0, 0
+    for tick in rig.plant.torques:
+        if tick >= due:
+            due += every * (1 + (tick - due) // every)
+            sampled += 1
+
+    assert ticks == sorted(set(ticks))
+    assert len(ticks) + rig.loop.snapshot().lost_samples == sampled
+    for part in taken:
+        for at, tick in enumerate(part.tick.tolist()):
+            assert same_bits(part.cohorts[0].tau[at], rig.plant.torques[tick])
+            assert part.time_s[at] >= 1.0 + tick * PERIOD_S - 1e-9
+            assert part.cohorts[0].q.shape == (len(part.tick), 3, 1)
 
 
 @compiled_only
