@@ -29,7 +29,7 @@ PLANT_ERRORS = (
     "",
     "a torque is not finite",
     "nothing new was measured for too long",
-    "measurements were being written for the whole tick",
+    "measurements came so fast that none could be read",
     "the simulation is no longer finite",
 )
 """What went wrong, by the number that a compiled plant returns; a negative one is a plant's own."""
@@ -201,8 +201,8 @@ class SharedPlant:
     """Arrays in memory between the loop and whoever measures: another thread, or another process.
 
     The other side calls `measure` with what it has read from its robots and takes torques with `torque`. Both
-    are a few memory copies under a sequence number; nobody waits for anybody. What is not refreshed for
-    `stale_s` reads as not measured, which stops the units.
+    are a few memory copies, and neither side waits for the other, were it stopped in the middle of one. What is
+    not refreshed for `stale_s` reads as not measured, which stops the units.
     """
 
     def __init__(
@@ -234,20 +234,23 @@ class SharedPlant:
             raise CommandError(f"stale_s = {stale_s!r}: must be finite and above 0")
         self._stale_ns = round(stale_s * NS_PER_S)
         size = len(cohort.spec.joints) * self.units
-        words = np.zeros(4 + 3 * size, np.uint64) if memory is None else np.frombuffer(memory, np.uint64)
-        if words.size != 4 + 3 * size:
+        whole = self.memory_b(cohort, self.units) // 8
+        words = np.zeros(whole, np.uint64) if memory is None else np.frombuffer(memory, np.uint64)
+        if words.size != whole:
             raise CommandError(f"memory of {words.nbytes} bytes: must be {self.memory_b(cohort, self.units)}")
         if not words.flags.writeable:
             raise CommandError("memory: must be writable")
         self._size = size
-        self._measured, self._commanded = words[: 2 + 2 * size], words[2 + 2 * size :]
+        measured = _side_words(2 * size)
+        self._measured, self._commanded = words[:measured], words[measured:]
         self._scratch = np.zeros(2 * size, np.uint64)
         self._library = loaded().handle
 
     @staticmethod
     def memory_b(cohort: Cohort, units: int) -> int:
         """Return the size of the memory that `units` units of the cohort take."""
-        return 8 * (4 + 3 * len(cohort.spec.joints) * units)
+        size = len(cohort.spec.joints) * units
+        return 8 * (_side_words(2 * size) + _side_words(size))
 
     def measure(self, q_rad: Any, dq_rad_s: Any, now_ns: int) -> None:
         """The other side: leave positions and speeds, shape (J, units), measured at `now_ns` on the loop's clock.
@@ -462,11 +465,20 @@ def _put(library: ctypes.CDLL | None, side: npt.NDArray[np.uint64], words: npt.N
         )  # fmt: skip
         return
     # Without the library this relies on stores staying in order between processes, as x86 keeps them.
-    begin = np.uint64(int(side[0]) | 1)
-    side[0] = begin
-    side[1:2].view(np.int64)[0] = stamp
-    side[2:] = words
-    side[0] = begin + np.uint64(1)
+    following = int(side[0]) + 1
+    slot = _slot(side, following)
+    slot[:1].view(np.int64)[0] = stamp
+    slot[1:] = words
+    side[0] = np.uint64(following)
+
+
+def _side_words(count: int) -> int:
+    """Return the size of one side of a `SharedPlant`: a sequence number, and two slots of a stamp and `count` words."""
+    return 1 + 2 * (1 + count)
+
+
+def _slot(side: npt.NDArray[np.uint64], sequence: int) -> npt.NDArray[np.uint64]:
+    return side[1:].reshape(2, -1)[sequence % 2]
 
 
 def _get(library: ctypes.CDLL | None, side: npt.NDArray[np.uint64], words: npt.NDArray[np.uint64]) -> int:
@@ -480,11 +492,12 @@ def _get(library: ctypes.CDLL | None, side: npt.NDArray[np.uint64], words: npt.N
             raise PlantError(wrong)
         return stamp.value
     for _ in range(64):
-        before = int(side[0])
-        stamp_ns = int(side[1:2].view(np.int64)[0])
-        words[:] = side[2:]
-        if before % 2 == 0 and int(side[0]) == before:
-            if before == 0:
+        newest = int(side[0])
+        slot = _slot(side, newest)
+        stamp_ns = int(slot[:1].view(np.int64)[0])
+        words[:] = slot[1:]
+        if int(side[0]) == newest:
+            if newest == 0:
                 raise PlantError(_STALE)
             return stamp_ns
     raise PlantError(_TORN)

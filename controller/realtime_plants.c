@@ -50,22 +50,22 @@ EXPORT void palaestra_joint_rest(void *self)
         p->tau[own] = 0.0;
 }
 
-/* Arrays in memory that another thread or process reads and writes. Each side is written by one and read by one
- * under a sequence number, which is odd while it is written. Words, so that every access is a whole one. */
+/* Arrays in memory that another thread or process reads and writes: each side is written by one and read by one.
+ * A side has two slots, a stamp and words each; `sequence` counts what was written, and slot `sequence & 1` is the
+ * newest whole one. A writer that is preempted in the middle is in the other slot and holds nobody up. */
 struct shared_side {
     uint64_t sequence;
-    int64_t stamp;
-    uint64_t words[];
+    uint64_t slots[];
 };
 
 struct shared_plant {
     struct lanes to;
     struct shared_side *measured, *commanded;
-    uint64_t *scratch; /* as long as `measured->words` */
+    uint64_t *scratch; /* one slot's words of `measured` */
     int64_t stale_ns;
 };
 
-/* A writer that is preempted in the middle must not hold a tick up for long. */
+/* A reader tries again only where a writer finished meanwhile; one that writes all the time must not keep a tick. */
 enum { SHARED_TRIES = 64 };
 
 static uint64_t word_of(double x)
@@ -84,27 +84,27 @@ static double real_of(uint64_t word)
 
 EXPORT void palaestra_shared_put(struct shared_side *side, const uint64_t *words, size_t count, int64_t stamp)
 {
-    const uint64_t sequence = __atomic_load_n(&side->sequence, __ATOMIC_RELAXED);
-    __atomic_store_n(&side->sequence, sequence | 1, __ATOMIC_RELAXED);
+    const uint64_t next = __atomic_load_n(&side->sequence, __ATOMIC_RELAXED) + 1;
+    uint64_t *slot = side->slots + (next & 1) * (1 + count);
+    /* Who sees a word of this slot sees that it is no longer the newest. */
     __atomic_thread_fence(__ATOMIC_RELEASE);
-    __atomic_store_n(&side->stamp, stamp, __ATOMIC_RELAXED);
+    __atomic_store_n(&slot[0], (uint64_t)stamp, __ATOMIC_RELAXED);
     for (size_t i = 0; i < count; i++)
-        __atomic_store_n(&side->words[i], words[i], __ATOMIC_RELAXED);
-    __atomic_store_n(&side->sequence, (sequence | 1) + 1, __ATOMIC_RELEASE);
+        __atomic_store_n(&slot[1 + i], words[i], __ATOMIC_RELAXED);
+    __atomic_store_n(&side->sequence, next, __ATOMIC_RELEASE);
 }
 
 EXPORT int32_t palaestra_shared_get(const struct shared_side *side, uint64_t *words, size_t count, int64_t *stamp)
 {
     for (int tries = 0; tries < SHARED_TRIES; tries++) {
-        const uint64_t before = __atomic_load_n(&side->sequence, __ATOMIC_ACQUIRE);
-        if (before & 1)
-            continue;
-        *stamp = __atomic_load_n(&side->stamp, __ATOMIC_RELAXED);
+        const uint64_t newest = __atomic_load_n(&side->sequence, __ATOMIC_ACQUIRE);
+        const uint64_t *slot = side->slots + (newest & 1) * (1 + count);
+        *stamp = (int64_t)__atomic_load_n(&slot[0], __ATOMIC_RELAXED);
         for (size_t i = 0; i < count; i++)
-            words[i] = __atomic_load_n(&side->words[i], __ATOMIC_RELAXED);
+            words[i] = __atomic_load_n(&slot[1 + i], __ATOMIC_RELAXED);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        if (__atomic_load_n(&side->sequence, __ATOMIC_RELAXED) == before)
-            return before ? PLANT_FINE : PLANT_STALE; /* 0: nobody has written yet */
+        if (__atomic_load_n(&side->sequence, __ATOMIC_RELAXED) == newest)
+            return newest ? PLANT_FINE : PLANT_STALE; /* 0: nobody has written yet */
     }
     return PLANT_TORN;
 }

@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from controller import Cohort, CommandError, Fault, State
+from controller import Cohort, CommandError, Fault, State, plants
 from controller.loop import VirtualClock
 from controller.plant import PlantDriver
 from controller.plants import DriverPlant, JointPlant, PlantError, SharedPlant, SteppedPlant
@@ -51,26 +51,26 @@ def test_joints_move_as_the_dry_robot_does_to_the_bit(backend: Any, dtype: Any) 
 def test_shared_arrays_carry_measurements_in_and_torques_out(backend: Any) -> None:
     clock = VirtualClock(10.0)
     cohort = Cohort(robot(2), 3, PERIOD_S)
-    plants = [resting(cohort), SharedPlant(cohort, first=1)]
+    shared = SharedPlant(cohort, first=1)
     with pytest.raises(PlantError, match="nothing new"):
-        plants[1].torque()
-    loop = RealtimeLoop(cohort, plants, clock=clock, backend=backend)
+        shared.torque()
+    loop = RealtimeLoop(cohort, [resting(cohort), shared], clock=clock, backend=backend)
     q_rad = np.array([[0.1, 0.2], [0.3, 0.4]])
-    plants[1].measure(q_rad, -q_rad, clock.now_ns())
+    shared.measure(q_rad, -q_rad, clock.now_ns())
     ticket = loop.arm(1)
     loop.run(1)
     assert ticket.done()
     loop.set_target(1, tau_ff=[3.0, -4.0], kp=0.0, kd=0.0)
     loop.run(1)
-    tick, tau_nm = plants[1].torque()
+    tick, tau_nm = shared.torque()
 
     assert np.array_equal(cohort.q[:, 1:], q_rad.astype(np.float32))
     assert np.array_equal(cohort.dq[:, 1:], -q_rad.astype(np.float32))
     assert tick == 1
     assert np.array_equal(tau_nm, [[3.0, 0.0], [-4.0, 0.0]])
     loop.stop()
-    assert plants[1].torque()[0] == -1
-    assert not plants[1].torque()[1].any()
+    assert shared.torque()[0] == -1
+    assert not shared.torque()[1].any()
 
 
 def resting(cohort: Cohort) -> Any:
@@ -78,6 +78,21 @@ def resting(cohort: Cohort) -> Any:
     plant = SharedPlant(cohort, first=0, units=1, stale_s=1e6)
     plant.measure(np.zeros((2, 1)), np.zeros((2, 1)), 0)
     return plant
+
+
+@pytest.mark.parametrize("library", [pytest.param("compiled", marks=compiled_only), "numpy"])
+def test_a_writer_that_dies_in_the_middle_leaves_the_last_whole_measurement(library: str) -> None:
+    """Each new one is written beside it; it can be read at any moment of that, and the next writer goes on."""
+    cohort = Cohort(robot(2), 1, PERIOD_S)
+    plant = SharedPlant(cohort)
+    if library == "numpy":
+        plant._library = None
+    for turn in range(1, 6):
+        plant.measure(np.full((2, 1), float(turn)), np.full((2, 1), -float(turn)), turn)
+        following = int(plant._measured[0]) + 1
+        plants._slot(plant._measured, following)[:3] = 12345
+        plant.read(0, turn)
+        assert (cohort.q == turn).all() and (cohort.dq == -turn).all()
 
 
 @both
