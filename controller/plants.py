@@ -478,7 +478,8 @@ def _side_words(count: int) -> int:
 
 
 def _slot(side: npt.NDArray[np.uint64], sequence: int) -> npt.NDArray[np.uint64]:
-    return side[1:].reshape(2, -1)[sequence % 2]
+    slots: npt.NDArray[np.uint64] = side[1:].reshape(2, -1)
+    return slots[sequence % 2]
 
 
 def _get(library: ctypes.CDLL | None, side: npt.NDArray[np.uint64], words: npt.NDArray[np.uint64]) -> int:

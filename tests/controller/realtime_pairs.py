@@ -5,13 +5,18 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 
 from controller import Cohort
 from controller.errors import DriverError
 from controller.loop import VirtualClock
 from controller.plants import JointPlant, Port
 from controller.realtime import LoopBackend, RealtimeLoop
+from controller.realtime_library import loaded
 from tests.controller.robots import PERIOD_S, robot
+
+compiled_only = pytest.mark.skipif(loaded().handle is None, reason=loaded().reason)
+both = pytest.mark.parametrize("backend", [pytest.param("compiled", marks=compiled_only), "python"])
 
 _CALL = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 _REST = ctypes.CFUNCTYPE(None, ctypes.c_void_p)

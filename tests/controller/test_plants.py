@@ -16,12 +16,8 @@ from controller.loop import VirtualClock
 from controller.plant import PlantDriver
 from controller.plants import DriverPlant, JointPlant, PlantError, SharedPlant, SteppedPlant
 from controller.realtime import RealtimeLoop
-from controller.realtime_library import loaded
+from tests.controller.realtime_pairs import both, compiled_only
 from tests.controller.robots import PERIOD_S, robot, same_bits
-
-BUILT = loaded().handle is not None
-compiled_only = pytest.mark.skipif(not BUILT, reason=loaded().reason)
-both = pytest.mark.parametrize("backend", [pytest.param("compiled", marks=compiled_only), "python"])
 
 
 def drive(loop: RealtimeLoop, ticks: int, **target: Any) -> None:
