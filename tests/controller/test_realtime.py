@@ -18,6 +18,7 @@ from controller import (
     State,
     StateError,
     StopHeldError,
+    realtime_library,
 )
 from controller.errors import LoopError, QueueFullError
 from controller.kernel import Library
