@@ -12,7 +12,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCES = ("controller/kernel.c", "controller/kernel_step.h", "controller/kernel_physics.h")
-LOOP_SOURCES = ("controller/realtime.c", "controller/realtime_plants.c", "controller/realtime.h")
+LOOP_SOURCES = tuple(f"controller/realtime{part}" for part in (".c", "_thread.c", "_plants.c", ".h", "_loop.h"))
 SUBSTEP_SOURCES = ("sim/substep.c",)
 
 

@@ -4,13 +4,12 @@ Each plant is there twice, in NumPy here and in `controller/realtime_plants.c`, 
 compiled loop calls its `port`, the Python loop its `read` and `write`. Both give the same bits.
 
 - `JointPlant`: one free mass per joint, to try things with.
-- `SharedPlant`: arrays in memory, for whoever measures in another thread or process.
 - `SteppedPlant`: a simulator that is one C call per step, such as `mj_step`.
+- `SharedPlant` (`controller/shared_plant.py`): arrays in memory, for another thread or process.
 - `DriverPlant`: a Python `Driver`. It has no compiled form, for calling Python takes the GIL.
 """
 
 import ctypes
-import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -20,8 +19,6 @@ import numpy.typing as npt
 from controller.cohort import Cohort
 from controller.driver import Driver
 from controller.errors import CommandError, DriverError
-from controller.loop import NS_PER_S
-from controller.realtime_library import loaded
 
 Reals = npt.NDArray[np.float64]
 
@@ -34,7 +31,7 @@ PLANT_ERRORS = (
 )
 """What went wrong, by the number that a compiled plant returns; a negative one is a plant's own."""
 
-_TORQUE, _STALE, _TORN, _UNSTABLE = range(1, 5)
+TORQUE, STALE, TORN, UNSTABLE = range(1, 5)
 
 
 class PlantError(DriverError):
@@ -87,7 +84,7 @@ class Plant(Protocol):
         ...
 
 
-class _Lanes(ctypes.Structure):
+class Lanes(ctypes.Structure):
     """Mirror of `struct lanes` in realtime.h."""
 
     _fields_ = (
@@ -104,23 +101,15 @@ class _Lanes(ctypes.Structure):
 
 class _JointPlant(ctypes.Structure):
     _fields_ = (
-        ("to", _Lanes),
+        ("to", Lanes),
         *((name, ctypes.c_void_p) for name in ("q", "dq", "tau", "inertia", "damping")),
         ("period_s", ctypes.c_double),
     )
 
 
-class _SharedPlant(ctypes.Structure):
-    _fields_ = (
-        ("to", _Lanes),
-        *((name, ctypes.c_void_p) for name in ("measured", "commanded", "scratch")),
-        ("stale_ns", ctypes.c_int64),
-    )
-
-
 class _SteppedPlant(ctypes.Structure):
     _fields_ = (
-        ("to", _Lanes),
+        ("to", Lanes),
         *((name, ctypes.c_void_p) for name in ("position", "velocity", "control")),
         *((name, ctypes.c_void_p) for name in ("position_at", "velocity_at", "control_at")),
         *((name, ctypes.c_void_p) for name in ("step", "model", "data")),
@@ -177,7 +166,7 @@ class JointPlant:
     def write(self, tick: int, now_ns: int) -> None:
         """Apply the torques for one period. Raises PlantError if one is not finite."""
         if not np.isfinite(self.cohort.tau).all():
-            raise PlantError(_TORQUE)
+            raise PlantError(TORQUE)
         self.tau_nm[:] = self.cohort.tau
         acceleration_rad_s2 = (self.tau_nm - self._damping_nms_rad[:, None] * self.dq_rad_s) / self._inertia_kg_m2[
             :, None
@@ -191,113 +180,10 @@ class JointPlant:
 
     def port(self, library: ctypes.CDLL) -> Port:
         """Return the compiled form."""
-        own = _JointPlant(_lanes(self), *_addresses(self.q_rad, self.dq_rad_s, self.tau_nm))
-        own.inertia, own.damping = _addresses(self._inertia_kg_m2, self._damping_nms_rad)
+        own = _JointPlant(lanes_of(self), *addresses(self.q_rad, self.dq_rad_s, self.tau_nm))
+        own.inertia, own.damping = addresses(self._inertia_kg_m2, self._damping_nms_rad)
         own.period_s = self.cohort.period_s
-        return _port(library, "joint", own, self)
-
-
-class SharedPlant:
-    """Arrays in memory between the loop and whoever measures: another thread, or another process.
-
-    The other side calls `measure` with what it has read from its robots and takes torques with `torque`. Both
-    are a few memory copies, and neither side waits for the other, were it stopped in the middle of one. What is
-    not refreshed for `stale_s` reads as not measured, which stops the units.
-    """
-
-    def __init__(
-        self,
-        cohort: Cohort,
-        *,
-        first: int = 0,
-        units: int | None = None,
-        memory: Any = None,
-        stale_s: float | None = None,
-    ) -> None:
-        """Bind units `first` to `first + units` of the cohort.
-
-        Args:
-            cohort: Whose units they are.
-            first: The first of them.
-            units: How many; default is all from the first on.
-            memory: A writable buffer of `memory_b` bytes, zeroed, such as `SharedMemory(...).buf`; default
-                is memory of this process.
-            stale_s: Longest time without a new measurement, > 0; default is the model's watchdog.
-
-        Raises:
-            CommandError: no such units, a buffer of another size, or `stale_s` is not above 0.
-        """
-        self.cohort, self.first = cohort, first
-        self.units = _units(cohort, first, units)
-        stale_s = cohort.spec.watchdog_s if stale_s is None else stale_s
-        if not (math.isfinite(stale_s) and stale_s > 0.0):
-            raise CommandError(f"stale_s = {stale_s!r}: must be finite and above 0")
-        self._stale_ns = round(stale_s * NS_PER_S)
-        size = len(cohort.spec.joints) * self.units
-        whole = self.memory_b(cohort, self.units) // 8
-        words = np.zeros(whole, np.uint64) if memory is None else np.frombuffer(memory, np.uint64)
-        if words.size != whole:
-            raise CommandError(f"memory of {words.nbytes} bytes: must be {self.memory_b(cohort, self.units)}")
-        if not words.flags.writeable:
-            raise CommandError("memory: must be writable")
-        self._size = size
-        measured = _side_words(2 * size)
-        self._measured, self._commanded = words[:measured], words[measured:]
-        self._scratch = np.zeros(2 * size, np.uint64)
-        self._library = loaded().handle
-
-    @staticmethod
-    def memory_b(cohort: Cohort, units: int) -> int:
-        """Return the size of the memory that `units` units of the cohort take."""
-        size = len(cohort.spec.joints) * units
-        return 8 * (_side_words(2 * size) + _side_words(size))
-
-    def measure(self, q_rad: Any, dq_rad_s: Any, now_ns: int) -> None:
-        """The other side: leave positions and speeds, shape (J, units), measured at `now_ns` on the loop's clock.
-
-        Raises:
-            CommandError: an array of another shape.
-        """
-        shape = (len(self.cohort.spec.joints), self.units)
-        values = np.empty((2, *shape))
-        for row, given in zip(values, (q_rad, dq_rad_s), strict=True):
-            if np.shape(given) != shape:
-                raise CommandError(f"measurements of shape {np.shape(given)}: must be {shape}")
-            row[:] = given
-        _put(self._library, self._measured, values.reshape(-1).view(np.uint64), now_ns)
-
-    def torque(self) -> tuple[int, Reals]:
-        """The other side: return the tick of the newest torques, -1 at rest, and them [N m], shape (J, units).
-
-        Raises:
-            PlantError: the loop has written none yet.
-        """
-        words = np.empty(self._size, np.uint64)
-        tick = _get(self._library, self._commanded, words)
-        return tick, words.view(np.float64).reshape(-1, self.units)
-
-    def read(self, tick: int, now_ns: int) -> None:
-        """Take the newest measurements. Raises PlantError where there are none, or old ones."""
-        measured_ns = _get(self._library, self._measured, self._scratch)
-        if now_ns - measured_ns > self._stale_ns:
-            raise PlantError(_STALE)
-        q, dq = self._scratch.view(np.float64).reshape(2, -1, self.units)
-        self.cohort.q[:, self.first : self.first + self.units] = q
-        self.cohort.dq[:, self.first : self.first + self.units] = dq
-
-    def write(self, tick: int, now_ns: int) -> None:
-        """Leave the torques."""
-        tau = self.cohort.tau[:, self.first : self.first + self.units].astype(np.float64)
-        _put(self._library, self._commanded, tau.reshape(-1).view(np.uint64), tick)
-
-    def rest(self) -> None:
-        """Leave zeros, of tick -1."""
-        _put(self._library, self._commanded, np.zeros(self._size, np.uint64), -1)
-
-    def port(self, library: ctypes.CDLL) -> Port:
-        """Return the compiled form."""
-        own = _SharedPlant(_lanes(self), *_addresses(self._measured, self._commanded, self._scratch), self._stale_ns)
-        return _port(library, "shared", own, self)
+        return port_of(library, "joint", own, self)
 
 
 class SteppedPlant:
@@ -342,7 +228,7 @@ class SteppedPlant:
                 doubles, or no substeps.
         """
         self.cohort, self.first = cohort, unit
-        self.units = _units(cohort, unit, 1)
+        self.units = units_of(cohort, unit, 1)
         arrays = {"position": position, "velocity": velocity, "control": control}
         at = {"position": position_at, "velocity": velocity_at, "control": control_at}
         self._at: dict[str, npt.NDArray[np.int32]] = {}
@@ -367,13 +253,13 @@ class SteppedPlant:
         """Apply the torques and step. Raises PlantError if a torque or what comes of it is not finite."""
         tau = self.cohort.tau[:, self.first]
         if not np.isfinite(tau).all():
-            raise PlantError(_TORQUE)
+            raise PlantError(TORQUE)
         self._arrays["control"][self._at["control"]] = tau
         for _ in range(self._substeps):
             self._step(ctypes.c_void_p(self._model), ctypes.c_void_p(self._data))
         for name in ("position", "velocity"):
             if not np.isfinite(self._arrays[name][self._at[name]]).all():
-                raise PlantError(_UNSTABLE)
+                raise PlantError(UNSTABLE)
 
     def rest(self) -> None:
         """Take the torque off."""
@@ -382,14 +268,14 @@ class SteppedPlant:
     def port(self, library: ctypes.CDLL) -> Port:
         """Return the compiled form."""
         own = _SteppedPlant(
-            _lanes(self),
-            *_addresses(*self._arrays.values(), *self._at.values()),
+            lanes_of(self),
+            *addresses(*self._arrays.values(), *self._at.values()),
             ctypes.cast(self._step, ctypes.c_void_p).value,
             self._model,
             self._data,
             self._substeps,
         )
-        return _port(library, "stepped", own, self)
+        return port_of(library, "stepped", own, self)
 
 
 class DriverPlant:
@@ -398,7 +284,7 @@ class DriverPlant:
     def __init__(self, cohort: Cohort, unit: int, driver: Driver) -> None:
         """Bind one unit. Raises CommandError: no such unit, or the driver is another robot."""
         self.cohort, self.first = cohort, unit
-        self.units = _units(cohort, unit, 1)
+        self.units = units_of(cohort, unit, 1)
         identity = driver.identity()
         if identity.joints != cohort.spec.joint_names or identity.robot_model != cohort.spec.robot_model:
             raise CommandError(f"{identity.serial} is a {identity.robot_model}, the cohort a {cohort.spec.robot_model}")
@@ -428,26 +314,30 @@ def _per_joint(cohort: Cohort, name: str, value: float | Sequence[float]) -> Rea
     return np.broadcast_to(values, (joints,)).copy()
 
 
-def _units(cohort: Cohort, first: int, units: int | None) -> int:
+def units_of(cohort: Cohort, first: int, units: int | None) -> int:
+    """Return how many units a plant has, None for all from the first on. Raises CommandError: no such units."""
     count = cohort.units - first if units is None else units
     if not (first >= 0 and count >= 1 and first + count <= cohort.units):
         raise CommandError(f"units {first} to {first + count - 1}: the cohort has {cohort.units}")
     return count
 
 
-def _lanes(plant: Plant) -> _Lanes:
+def lanes_of(plant: Plant) -> Lanes:
+    """Return where the rows of the plant's units are."""
     block = plant.cohort.block
-    return _Lanes(
-        *_addresses(block.q, block.dq, block.tau),
+    return Lanes(
+        *addresses(block.q, block.dq, block.tau),
         int(block.dtype == np.float64), block.joints, block.lanes, plant.first, plant.units,
     )  # fmt: skip
 
 
-def _addresses(*arrays: npt.NDArray[Any]) -> list[int]:
+def addresses(*arrays: npt.NDArray[Any]) -> list[int]:
+    """Return where the arrays begin."""
     return [array.ctypes.data for array in arrays]
 
 
-def _port(library: ctypes.CDLL, kind: str, own: ctypes.Structure, plant: object) -> Port:
+def port_of(library: ctypes.CDLL, kind: str, own: ctypes.Structure, plant: object) -> Port:
+    """Return the port of a plant of realtime_plants.c; `own` is its structure there."""
     calls = [
         ctypes.cast(getattr(library, f"palaestra_{kind}_{call}"), ctypes.c_void_p).value
         for call in ("read", "write", "rest")
@@ -455,50 +345,3 @@ def _port(library: ctypes.CDLL, kind: str, own: ctypes.Structure, plant: object)
     port = Port(*calls, ctypes.addressof(own))
     port.keep = (own, plant)
     return port
-
-
-def _put(library: ctypes.CDLL | None, side: npt.NDArray[np.uint64], words: npt.NDArray[np.uint64], stamp: int) -> None:
-    if library is not None:
-        library.palaestra_shared_put(
-            ctypes.c_void_p(side.ctypes.data), ctypes.c_void_p(words.ctypes.data), ctypes.c_size_t(words.size),
-            ctypes.c_int64(stamp),
-        )  # fmt: skip
-        return
-    # Without the library this relies on stores staying in order between processes, as x86 keeps them.
-    following = int(side[0]) + 1
-    slot = _slot(side, following)
-    slot[:1].view(np.int64)[0] = stamp
-    slot[1:] = words
-    side[0] = np.uint64(following)
-
-
-def _side_words(count: int) -> int:
-    """Return the size of one side of a `SharedPlant`: a sequence number, and two slots of a stamp and `count` words."""
-    return 1 + 2 * (1 + count)
-
-
-def _slot(side: npt.NDArray[np.uint64], sequence: int) -> npt.NDArray[np.uint64]:
-    slots: npt.NDArray[np.uint64] = side[1:].reshape(2, -1)
-    return slots[sequence % 2]
-
-
-def _get(library: ctypes.CDLL | None, side: npt.NDArray[np.uint64], words: npt.NDArray[np.uint64]) -> int:
-    if library is not None:
-        stamp = ctypes.c_int64()
-        wrong = library.palaestra_shared_get(
-            ctypes.c_void_p(side.ctypes.data), ctypes.c_void_p(words.ctypes.data), ctypes.c_size_t(words.size),
-            ctypes.byref(stamp),
-        )  # fmt: skip
-        if wrong:
-            raise PlantError(wrong)
-        return stamp.value
-    for _ in range(64):
-        newest = int(side[0])
-        slot = _slot(side, newest)
-        stamp_ns = int(slot[:1].view(np.int64)[0])
-        words[:] = slot[1:]
-        if int(side[0]) == newest:
-            if newest == 0:
-                raise PlantError(_STALE)
-            return stamp_ns
-    raise PlantError(_TORN)

@@ -5,106 +5,14 @@
  * whoever is late over there, nothing is late here. Addresses and sizes were proved by controller/realtime_native.py.
  */
 #define _GNU_SOURCE
-#include "realtime.h"
+#include "realtime_loop.h"
 
-#include <errno.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
-#if defined(__linux__)
-#include <sys/prctl.h>
-#endif
 
 #ifndef REALTIME_DIGEST
 #error "REALTIME_DIGEST, the digest of the sources, must be defined: build with setup.py"
 #endif
-
-/* controller/safety.py: State. */
-enum { INIT, ARMED, RUN, STOPPING, STOPPED };
-
-/* controller/loop.py: BINS. */
-enum { BINS = 272 };
-
-/* controller/realtime_native.py: COUNTS. After them come the histograms of lateness and cost. */
-enum {
-    TICK, NOW_NS, START_NS, TICKS, MISSED, LATENESS_MAX_NS, COST_MAX_NS, COMMANDS, STALE_COMMANDS, LEASE_STOPS,
-    PLANT_ERRORS, PLANT_ERROR, PLANT_ERROR_PORT, LOST_SAMPLES, COUNTS = 16
-};
-
-/* controller/realtime_native.py: KINDS and ANSWERS. */
-enum { TARGET, ARM, RESET };
-enum { NOT_ASKED, DONE, WRONG_STATE, STOP_WAITS, SENSOR, TOO_FAST };
-
-/* controller/realtime_native.py: GRANTS. What the system was asked for: an errno, 0 for granted, -1 for not asked. */
-enum { SCHED_FIFO_GRANT, LOCK_GRANT, AFFINITY_GRANT, SLACK_GRANT, GRANTS };
-
-enum { FIELDS = 5, STOP_1_BIT = 2, STOP_0_BIT = 1 };
-
-/* One cohort. Arrays of joints are (joints, lanes), arrays of units (lanes,): controller/block.py. */
-struct member {
-    void *staged[FIELDS];
-    void *q, *dq;
-    uint32_t *fault, *fresh, *age, *state, *stop_request, *unit_fault;
-    const double *trip_rad_s, *kp, *kd; /* (joints,) */
-    _Atomic uint32_t *wish; /* stops asked for by other threads, (units,) */
-    _Atomic int64_t *deadline_ns; /* of each unit's lease, (units,); null: no leases */
-    uint32_t *answered, *answer, *answer_joint; /* (units,) */
-    uint32_t is_double, joints, lanes, units;
-};
-
-struct message {
-    int64_t valid_until_ns;
-    uint32_t kind, member, unit, number;
-    double values[]; /* FIELDS * joints numbers, then as many bytes: which of them are given */
-};
-
-/* One array of a snapshot or a sample: `rows` rows out of memory that has `stride_b` bytes to a row. */
-struct span {
-    const void *from;
-    size_t stride_b, row_b, rows, offset_b;
-};
-
-struct setup {
-    int64_t period_ns, spin_ns;
-    int64_t *virtual_now_ns; /* null: the monotonic clock */
-    void (*step)(const void *floor);
-    const void *floor;
-    const struct member *members;
-    const struct port *ports;
-    unsigned char *ring;
-    const struct span *spans, *sample_spans;
-    unsigned char *buffers[3], *samples;
-    int64_t *counts;
-    size_t slots, slot_b, sample_slots, sample_b;
-    uint32_t member_count, port_count, span_count, sample_span_count, sample_every;
-    int32_t priority, cpu, lock_memory; /* 0, -1, 0: not asked for */
-};
-
-struct loop {
-    struct setup s;
-    int64_t k, sample_due;
-    int begun, filled; /* the buffer that is being filled */
-    pthread_t thread;
-    _Atomic int32_t grants[GRANTS];
-    _Atomic int started, finished;
-    _Alignas(64) _Atomic int stop;
-    _Atomic int any_wish;
-    _Alignas(64) _Atomic size_t pushed;
-    _Alignas(64) _Atomic size_t taken;
-    _Alignas(64) _Atomic size_t sampled;
-    _Alignas(64) _Atomic size_t sample_taken;
-    _Alignas(64) _Atomic unsigned offered; /* the newest complete buffer; bit 2: not read yet */
-    unsigned reading; /* the reader's own */
-};
-
-enum { UNREAD = 4 };
-
-/* Process-wide, hence counted: the last loop that locked memory unlocks it. */
-static atomic_int lockers;
 
 static int64_t now_ns(const struct loop *l)
 {
@@ -401,70 +309,6 @@ EXPORT void palaestra_loop_end(struct loop *l)
     publish(l);
 }
 
-static void grant(struct loop *l, int which, int error)
-{
-    atomic_store_explicit(&l->grants[which], error, memory_order_relaxed);
-}
-
-/* Touched once, so that no tick waits for the first page fault of its stack. */
-static void touch_stack(void)
-{
-    volatile unsigned char stack[64 * 1024];
-    for (size_t i = 0; i < sizeof stack; i += 1024)
-        stack[i] = 0;
-}
-
-static int lock_memory(void)
-{
-    if (atomic_fetch_add(&lockers, 1) > 0)
-        return 0;
-#if defined(MCL_ONFAULT)
-    /* Pages that are in use stay in memory; those that nobody has touched are not fetched for it. */
-    const int refused = mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
-#else
-    const int refused = mlockall(MCL_CURRENT | MCL_FUTURE);
-#endif
-    if (!refused)
-        return 0;
-    const int error = errno;
-    atomic_fetch_sub(&lockers, 1);
-    return error;
-}
-
-static void prepare(struct loop *l)
-{
-#if defined(__linux__)
-    grant(l, SLACK_GRANT, prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL) ? errno : 0);
-    pthread_setname_np(pthread_self(), "palaestra-loop");
-    if (l->s.cpu >= 0) {
-        cpu_set_t cpus;
-        CPU_ZERO(&cpus);
-        CPU_SET(l->s.cpu, &cpus);
-        grant(l, AFFINITY_GRANT, pthread_setaffinity_np(pthread_self(), sizeof cpus, &cpus));
-    }
-#endif
-    if (l->s.priority > 0) {
-        const struct sched_param parameters = {.sched_priority = l->s.priority};
-        grant(l, SCHED_FIFO_GRANT, pthread_setschedparam(pthread_self(), SCHED_FIFO, &parameters));
-    }
-    if (l->s.lock_memory)
-        grant(l, LOCK_GRANT, lock_memory());
-    touch_stack();
-}
-
-static void *thread_main(void *argument)
-{
-    struct loop *l = argument;
-    prepare(l);
-    atomic_store_explicit(&l->started, 1, memory_order_release);
-    palaestra_loop_run(l, -1);
-    palaestra_loop_end(l);
-    if (l->s.lock_memory && !atomic_load(&l->grants[LOCK_GRANT]) && atomic_fetch_sub(&lockers, 1) == 1)
-        munlockall();
-    atomic_store_explicit(&l->finished, 1, memory_order_release);
-    return 0;
-}
-
 EXPORT void palaestra_loop_setup(struct loop *l, const struct setup *setup)
 {
     memset(l, 0, sizeof *l);
@@ -473,45 +317,7 @@ EXPORT void palaestra_loop_setup(struct loop *l, const struct setup *setup)
     l->reading = 1;
     atomic_store(&l->offered, 2);
     for (int i = 0; i < GRANTS; i++)
-        grant(l, i, -1);
-}
-
-/* Returns 0 or an errno. */
-EXPORT int32_t palaestra_loop_start(struct loop *l)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    /* Signals are for the threads that know what to do with them. */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int error = pthread_create(&l->thread, 0, thread_main, l);
-    pthread_sigmask(SIG_SETMASK, &before, 0);
-    return error;
-}
-
-EXPORT void palaestra_loop_stop(struct loop *l)
-{
-    atomic_store_explicit(&l->stop, 1, memory_order_release);
-}
-
-EXPORT int32_t palaestra_loop_started(struct loop *l)
-{
-    return atomic_load_explicit(&l->started, memory_order_acquire);
-}
-
-EXPORT int32_t palaestra_loop_finished(struct loop *l)
-{
-    return atomic_load_explicit(&l->finished, memory_order_acquire);
-}
-
-/* Only after `finished`. */
-EXPORT int32_t palaestra_loop_join(struct loop *l)
-{
-    return pthread_join(l->thread, 0);
-}
-
-EXPORT int32_t palaestra_loop_grant(struct loop *l, uint32_t which)
-{
-    return atomic_load_explicit(&l->grants[which], memory_order_relaxed);
+        atomic_store(&l->grants[i], -1);
 }
 
 /* One producer at a time. Returns 1 where the ring is full. */

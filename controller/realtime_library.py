@@ -10,7 +10,7 @@ from controller.kernel import Library, source_digest
 
 log = logging.getLogger(__name__)
 
-SOURCES = ("realtime.c", "realtime_plants.c", "realtime.h")
+SOURCES = ("realtime.c", "realtime_thread.c", "realtime_plants.c", "realtime.h", "realtime_loop.h")
 
 NUMBERS = ("start", "started", "finished", "join", "grant", "push")
 """Functions of the library, `palaestra_loop_*`, that return a number."""

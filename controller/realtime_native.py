@@ -50,7 +50,7 @@ _MEMBER_BITS = ("fault", "fresh", "age", "state", "stop_request", "unit_fault")
 
 
 class _Member(ctypes.Structure):
-    """Mirror of `struct member` in realtime.c."""
+    """Mirror of `struct member` in realtime_loop.h."""
 
     _fields_ = (
         ("staged", ctypes.c_void_p * len(FIELDS)),
@@ -61,7 +61,7 @@ class _Member(ctypes.Structure):
 
 
 class _MessageHead(ctypes.Structure):
-    """Mirror of `struct message` in realtime.c, up to its numbers."""
+    """Mirror of `struct message` in realtime_loop.h, up to its numbers."""
 
     _fields_ = (
         ("valid_until_ns", ctypes.c_int64),
@@ -70,7 +70,7 @@ class _MessageHead(ctypes.Structure):
 
 
 class _Span(ctypes.Structure):
-    """Mirror of `struct span` in realtime.c."""
+    """Mirror of `struct span` in realtime_loop.h."""
 
     _fields_ = (
         ("from", ctypes.c_void_p),
@@ -79,7 +79,7 @@ class _Span(ctypes.Structure):
 
 
 class _Setup(ctypes.Structure):
-    """Mirror of `struct setup` in realtime.c."""
+    """Mirror of `struct setup` in realtime_loop.h."""
 
     _fields_ = (
         ("period_ns", ctypes.c_int64),

@@ -20,7 +20,7 @@ COUNTS = (
     "stale_commands", "lease_stops", "plant_errors", "plant_error", "plant_error_port",
     "lost_samples",
 )  # fmt: skip
-"""What a loop counts, in the order of realtime.c; two histograms follow at `HISTOGRAMS_AT`."""
+"""What a loop counts, in the order of realtime_loop.h; two histograms follow at `HISTOGRAMS_AT`."""
 
 HISTOGRAMS_AT = 16
 

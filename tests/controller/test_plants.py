@@ -11,11 +11,12 @@ import mujoco
 import numpy as np
 import pytest
 
-from controller import Cohort, CommandError, Fault, State, plants
+from controller import Cohort, CommandError, Fault, State
 from controller.loop import VirtualClock
 from controller.plant import PlantDriver
-from controller.plants import DriverPlant, JointPlant, PlantError, SharedPlant, SteppedPlant
+from controller.plants import DriverPlant, JointPlant, PlantError, SteppedPlant
 from controller.realtime import RealtimeLoop
+from controller.shared_plant import SharedPlant, _slot
 from tests.controller.realtime_pairs import both, compiled_only
 from tests.controller.robots import PERIOD_S, robot, same_bits
 
@@ -86,7 +87,7 @@ def test_a_writer_that_dies_in_the_middle_leaves_the_last_whole_measurement(libr
     for turn in range(1, 6):
         plant.measure(np.full((2, 1), float(turn)), np.full((2, 1), -float(turn)), turn)
         following = int(plant._measured[0]) + 1
-        plants._slot(plant._measured, following)[:3] = 12345
+        _slot(plant._measured, following)[:3] = 12345
         plant.read(0, turn)
         assert (cohort.q == turn).all() and (cohort.dq == -turn).all()
 
