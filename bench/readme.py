@@ -43,7 +43,8 @@ def write_figures(results: Mapping[str, Mapping[str, Any]]) -> None:
 def _table(results: Mapping[str, Mapping[str, Any]]) -> str:
     lines = ["| what | figure |", "|---|---|"]
     for name, key, what, unit in ROWS:
-        if name in results:
+        # What needs a compiler has no figure without one.
+        if name in results and results[name][key] is not None:
             lines.append(f"| {what} | {f'{results[name][key]:,} {unit}'.rstrip()} |")
     some = next(iter(results.values()))["machine"]
     lines.append("")

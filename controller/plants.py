@@ -7,6 +7,9 @@ compiled loop calls its `port`, the Python loop its `read` and `write`. Both giv
 - `SteppedPlant`: a simulator that is one C call per step, such as `mj_step`.
 - `SharedPlant` (`controller/shared_plant.py`): arrays in memory, for another thread or process.
 - `DriverPlant`: a Python `Driver`. It has no compiled form, for calling Python takes the GIL.
+
+Simulations take the torque at the joint, `Cohort.tau_joint`: where the cohort has actuator physics, friction is
+already off it. A robot has friction of its own and takes the motors' torque, `Cohort.tau`.
 """
 
 import ctypes
@@ -16,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from controller.block import Real
 from controller.cohort import Cohort
 from controller.driver import Driver
 from controller.errors import CommandError, DriverError
@@ -165,9 +169,9 @@ class JointPlant:
 
     def write(self, tick: int, now_ns: int) -> None:
         """Apply the torques for one period. Raises PlantError if one is not finite."""
-        if not np.isfinite(self.cohort.tau).all():
+        if not np.isfinite(self.cohort.tau_joint).all():
             raise PlantError(TORQUE)
-        self.tau_nm[:] = self.cohort.tau
+        self.tau_nm[:] = self.cohort.tau_joint
         acceleration_rad_s2 = (self.tau_nm - self._damping_nms_rad[:, None] * self.dq_rad_s) / self._inertia_kg_m2[
             :, None
         ]
@@ -180,7 +184,7 @@ class JointPlant:
 
     def port(self, library: ctypes.CDLL) -> Port:
         """Return the compiled form."""
-        own = _JointPlant(lanes_of(self), *addresses(self.q_rad, self.dq_rad_s, self.tau_nm))
+        own = _JointPlant(lanes_of(self, self.cohort.tau_joint), *addresses(self.q_rad, self.dq_rad_s, self.tau_nm))
         own.inertia, own.damping = addresses(self._inertia_kg_m2, self._damping_nms_rad)
         own.period_s = self.cohort.period_s
         return port_of(library, "joint", own, self)
@@ -251,7 +255,7 @@ class SteppedPlant:
 
     def write(self, tick: int, now_ns: int) -> None:
         """Apply the torques and step. Raises PlantError if a torque or what comes of it is not finite."""
-        tau = self.cohort.tau[:, self.first]
+        tau = self.cohort.tau_joint[:, self.first]
         if not np.isfinite(tau).all():
             raise PlantError(TORQUE)
         self._arrays["control"][self._at["control"]] = tau
@@ -268,7 +272,7 @@ class SteppedPlant:
     def port(self, library: ctypes.CDLL) -> Port:
         """Return the compiled form."""
         own = _SteppedPlant(
-            lanes_of(self),
+            lanes_of(self, self.cohort.tau_joint),
             *addresses(*self._arrays.values(), *self._at.values()),
             ctypes.cast(self._step, ctypes.c_void_p).value,
             self._model,
@@ -322,11 +326,11 @@ def units_of(cohort: Cohort, first: int, units: int | None) -> int:
     return count
 
 
-def lanes_of(plant: Plant) -> Lanes:
-    """Return where the rows of the plant's units are."""
+def lanes_of(plant: Plant, tau: Real) -> Lanes:
+    """Return where the rows of the plant's units are; `tau` is the cohort's torque of motors or at joints."""
     block = plant.cohort.block
     return Lanes(
-        *addresses(block.q, block.dq, block.tau),
+        *addresses(block.q, block.dq, tau),
         int(block.dtype == np.float64), block.joints, block.lanes, plant.first, plant.units,
     )  # fmt: skip
 

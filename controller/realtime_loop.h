@@ -13,17 +13,17 @@ enum { INIT, ARMED, RUN, STOPPING, STOPPED };
 /* controller/loop.py: BINS. */
 enum { BINS = 272 };
 
-/* controller/realtime_native.py: COUNTS. After them come the histograms of lateness and cost. */
+/* controller/realtime_record.py: COUNTS. After them come the histograms of lateness and cost. */
 enum {
     TICK, NOW_NS, START_NS, TICKS, MISSED, LATENESS_MAX_NS, COST_MAX_NS, COMMANDS, STALE_COMMANDS, LEASE_STOPS,
     PLANT_ERRORS, PLANT_ERROR, PLANT_ERROR_PORT, LOST_SAMPLES, COUNTS = 16
 };
 
-/* controller/realtime_native.py: KINDS and ANSWERS. */
+/* controller/realtime_record.py: Kind and Answer. */
 enum { TARGET, ARM, RESET };
 enum { NOT_ASKED, DONE, WRONG_STATE, STOP_WAITS, SENSOR, TOO_FAST };
 
-/* controller/realtime_native.py: GRANTS. What the system was asked for: an errno, 0 for granted, -1 for not asked. */
+/* controller/realtime_record.py: Grant. What the system was asked for: an errno, 0 for granted, -1 for not asked. */
 enum { SCHED_FIFO_GRANT, LOCK_GRANT, AFFINITY_GRANT, SLACK_GRANT, GRANTS };
 
 enum { FIELDS = 5, STOP_1_BIT = 2, STOP_0_BIT = 1 };

@@ -38,6 +38,7 @@ class SharedPlant:
         units: int | None = None,
         memory: Any = None,
         stale_s: float | None = None,
+        simulated: bool = False,
     ) -> None:
         """Bind units `first` to `first + units` of the cohort.
 
@@ -48,6 +49,8 @@ class SharedPlant:
             memory: A writable buffer of `memory_b` bytes, zeroed, such as `SharedMemory(...).buf`; default
                 is memory of this process.
             stale_s: Longest time without a new measurement, > 0; default is the model's watchdog.
+            simulated: The other side is a simulation and takes the torque at the joints, without the friction
+                that the cohort's actuator physics computes.
 
         Raises:
             CommandError: no such units, a buffer of another size, or `stale_s` is not above 0.
@@ -66,6 +69,7 @@ class SharedPlant:
         if not words.flags.writeable:
             raise CommandError("memory: must be writable")
         self._size = size
+        self._tau = cohort.tau_joint if simulated else cohort.tau
         measured = _side_words(2 * size)
         self._measured, self._commanded = words[:measured], words[measured:]
         self._scratch = np.zeros(2 * size, np.uint64)
@@ -112,7 +116,7 @@ class SharedPlant:
 
     def write(self, tick: int, now_ns: int) -> None:
         """Leave the torques."""
-        tau = self.cohort.tau[:, self.first : self.first + self.units].astype(np.float64)
+        tau = self._tau[:, self.first : self.first + self.units].astype(np.float64)
         _put(self._library, self._commanded, tau.reshape(-1).view(np.uint64), tick)
 
     def rest(self) -> None:
@@ -121,7 +125,9 @@ class SharedPlant:
 
     def port(self, library: ctypes.CDLL) -> Port:
         """Return the compiled form."""
-        own = _SharedPlant(lanes_of(self), *addresses(self._measured, self._commanded, self._scratch), self._stale_ns)
+        own = _SharedPlant(
+            lanes_of(self, self._tau), *addresses(self._measured, self._commanded, self._scratch), self._stale_ns
+        )
         return port_of(library, "shared", own, self)
 
 
@@ -147,7 +153,8 @@ def _side_words(count: int) -> int:
 
 def _slot(side: npt.NDArray[np.uint64], sequence: int) -> npt.NDArray[np.uint64]:
     slots: npt.NDArray[np.uint64] = side[1:].reshape(2, -1)
-    return slots[sequence % 2]
+    slot: npt.NDArray[np.uint64] = slots[sequence % 2]
+    return slot
 
 
 def _get(library: ctypes.CDLL | None, side: npt.NDArray[np.uint64], words: npt.NDArray[np.uint64]) -> int:

@@ -11,7 +11,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from controller import Cohort, CommandError, Fault, State
+from controller import ActuatorPhysics, Cohort, CommandError, Fault, Friction, JointPhysics, State
 from controller.loop import VirtualClock
 from controller.plant import PlantDriver
 from controller.plants import DriverPlant, JointPlant, PlantError, SteppedPlant
@@ -42,6 +42,26 @@ def test_joints_move_as_the_dry_robot_does_to_the_bit(backend: Any, dtype: Any) 
     assert same_bits(plant.q_rad[:, 0], driver.q_rad)
     assert same_bits(plant.dq_rad_s[:, 0], driver.dq_rad_s)
     assert np.abs(plant.dq_rad_s).max() > 0.01
+
+
+@both
+def test_simulations_take_the_torque_that_friction_leaves_and_robots_the_motors(backend: Any) -> None:
+    friction = ActuatorPhysics(default=JointPhysics(friction=Friction(coulomb_nm=1.0)))
+    cohort = Cohort(robot(2, watchdog_s=60.0), 3, PERIOD_S, physics=friction)
+    simulated, real = (SharedPlant(cohort, first=unit, units=1, stale_s=60.0, simulated=unit == 0) for unit in (0, 1))
+    rest = SharedPlant(cohort, first=2, units=1, stale_s=60.0)
+    loop = RealtimeLoop(cohort, [simulated, real, rest], clock=VirtualClock(), backend=backend)
+    for plant in (simulated, real, rest):
+        plant.measure(np.zeros((2, 1)), np.zeros((2, 1)), 0)
+    for unit in (0, 1):
+        loop.arm(unit)
+    loop.run(1)
+    for unit in (0, 1):
+        loop.set_target(unit, tau_ff=5.0, kp=0.0, kd=0.0)
+    loop.run(1)
+
+    assert np.allclose(simulated.torque()[1], 4.0)
+    assert np.allclose(real.torque()[1], 5.0)
 
 
 @both

@@ -10,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller import (
+    ActuatorPhysics,
     Cohort,
     CommandError,
     DriverError,
     Fault,
+    Friction,
+    JointPhysics,
     KernelUnavailableError,
     State,
     StateError,
@@ -34,6 +37,12 @@ STALLS_S = st.one_of(
     st.floats(0.0, 0.9 * PERIOD_S),
     st.sampled_from([PERIOD_S, 2 * PERIOD_S, 7 * PERIOD_S]),
     st.floats(PERIOD_S, 30 * PERIOD_S),
+)
+
+
+PHYSICS = ActuatorPhysics(
+    default=JointPhysics(friction=Friction(viscous_nms_rad=0.1, coulomb_nm=0.4), backlash_rad=0.01),
+    command_delay_s=2 * PERIOD_S,
 )
 
 
@@ -73,8 +82,8 @@ def test_every_tick_that_was_due_ran_or_was_missed(backend: Any, stalls_s: list[
 
 @compiled_only
 @settings(max_examples=40, deadline=None)
-@given(data=st.data(), wide=st.booleans())
-def test_the_compiled_loop_equals_the_python_loop_in_every_bit(data: st.DataObject, wide: bool) -> None:
+@given(data=st.data(), wide=st.booleans(), physics=st.sampled_from([None, PHYSICS]))
+def test_the_compiled_loop_equals_the_python_loop_in_every_bit(data: st.DataObject, wide: bool, physics: Any) -> None:
     """The same wishes and stalls at the same moments: the same torques of every tick, states, faults, accounts."""
     rigs = [
         Rig(name, units=2, dtype=np.float64 if wide else np.float32, leases=True, samples=64)
