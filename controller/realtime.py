@@ -15,6 +15,7 @@ import operator
 import os
 import threading
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -26,7 +27,7 @@ import numpy.typing as npt
 from controller.block import Bits, Real
 from controller.cohort import Cohort, Target
 from controller.errors import CommandError, KernelUnavailableError, LoopError, QueueFullError, StateError, StopHeldError
-from controller.loop import NS_PER_S, Clock, LoopReport, WallClock, period_ns
+from controller.loop import NS_PER_S, Clock, LoopReport, VirtualClock, WallClock, period_ns
 from controller.plants import PLANT_ERRORS, Plant
 from controller.realtime_native import NativeLoop, unavailable
 from controller.realtime_record import FIELDS, Answer, Engine, Grant, Kind, Message, Options, Samples
@@ -198,6 +199,8 @@ class RealtimeLoop:
         self.period_s = _period_s(self.cohorts)
         _refuse_gaps(self.cohorts, self.plants)
         self._clock: Clock = WallClock() if clock is None else clock
+        if isinstance(self._clock, WallClock) and self._clock.spin_ns >= period_ns(self.period_s):
+            raise CommandError(f"spin_s = {self._clock.spin_ns / NS_PER_S}: must be below the period {self.period_s}")
         self._leases = leases
         self._options = Options(
             cohorts=self.cohorts,
@@ -247,8 +250,12 @@ class RealtimeLoop:
         self._refuse_elsewhere()
         if self._started or self._stopped:
             raise LoopError("a loop is started once")
+        if isinstance(self._clock, VirtualClock):
+            raise LoopError("a virtual clock has no thread: use run")
         self._engine.start()
         self._started = True
+        # A loop that nobody stops ends with this object, at the latest when the interpreter does.
+        weakref.finalize(self, _finish, self._engine, self._pid)
 
     def run(self, ticks: int) -> LoopReport:
         """Drive in the caller's thread until `ticks` more scheduled ticks have passed, missed ones included.
@@ -341,9 +348,11 @@ class RealtimeLoop:
 
         Raises:
             CommandError: no such unit or category.
+            LoopError: this process was forked from the one whose loop it is.
         """
         if category not in (0, 1):
             raise CommandError(f"stop category {category!r}: must be 0 or 1")
+        self._refuse_elsewhere()
         column = self._unit(cohort, unit)[1]
         self._engine.wish(cohort, column, 1 << category)
 
@@ -361,6 +370,7 @@ class RealtimeLoop:
         Raises:
             CommandError: no such unit, a duration below 0, or the loop was made without `leases`.
         """
+        self._refuse_elsewhere()
         if not self._leases:
             raise CommandError("this loop was made without leases")
         if not 0.0 <= duration_s <= 1e9:
@@ -379,7 +389,7 @@ class RealtimeLoop:
             known = PLANT_ERRORS[number] if 0 < number < len(PLANT_ERRORS) else f"error {number} of its own"
             text = f"{type(self.plants[port]).__name__} {port}: {known}"
         return Snapshot(
-            tick=report.due - 1,
+            tick=record.count("tick") if report.ticks else -1,
             time_s=record.count("now_ns") / NS_PER_S,
             start_s=record.count("start_ns") / NS_PER_S,
             report=report,
@@ -448,6 +458,12 @@ class RealtimeLoop:
     def _refuse_elsewhere(self) -> None:
         if self._pid != os.getpid():
             raise LoopError("the loop runs in the process that made it, not in this one that was forked from it")
+
+
+def _finish(engine: Engine, pid: int) -> None:
+    if pid == os.getpid():
+        engine.stop()
+        engine.join()
 
 
 def _period_s(cohorts: Sequence[Cohort]) -> float:

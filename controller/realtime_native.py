@@ -151,7 +151,6 @@ class NativeLoop:
         assert isinstance(step, partial)
         function: Any = step.func
         clock = options.clock
-        virtual = isinstance(clock, VirtualClock)
         setup = _Setup(
             period_ns=period_ns(options.period_s),
             spin_ns=clock.spin_ns if isinstance(clock, WallClock) else 0,
@@ -179,7 +178,6 @@ class NativeLoop:
             cpu=options.cpu,
             lock_memory=int(options.lock_memory),
         )
-        self._virtual = virtual
         self._memory = _aligned(handle.palaestra_loop_bytes())
         self._loop = ctypes.c_void_p(self._memory.ctypes.data)
         keep = (
@@ -204,8 +202,6 @@ class NativeLoop:
         self._library.palaestra_loop_run(self._loop, ctypes.c_int64(ticks))
 
     def start(self) -> None:
-        if self._virtual:
-            raise LoopError("a virtual clock has no thread: use run")
         error = self._library.palaestra_loop_start(self._loop)
         if error:
             raise LoopError(f"no thread for the loop: {os.strerror(error)}")

@@ -301,6 +301,12 @@ def test_a_plant_that_cannot_be_read_or_written_stops_its_own_units_only(backend
 
 
 @both
+def test_virtual_time_has_no_thread(backend: Any) -> None:
+    with pytest.raises(LoopError, match="virtual"):
+        Rig(backend).loop.start()
+
+
+@both
 def test_stop_leaves_no_torque_behind_and_ends_the_loop(backend: Any) -> None:
     rig = Rig(backend)
     rig.drive(tau_ff=5.0)
@@ -336,6 +342,7 @@ def test_what_does_not_fit_together_is_refused_by_name() -> None:
         "priority = 100": lambda: RealtimeLoop(cohort, plant, priority=100),
         "cpu = 4096": lambda: RealtimeLoop(cohort, plant, cpu=4096),
         "backend 'fast'": lambda: RealtimeLoop(cohort, plant, backend="fast"),  # type: ignore[arg-type]
+        "below the period": lambda: RealtimeLoop(cohort, plant, clock=WallClock(spin_s=PERIOD_S)),
         "spin_s": lambda: RealtimeLoop(cohort, plant, clock=WallClock(spin_s=float("nan"))),
         "stop category 2": lambda: RealtimeLoop(cohort, plant).request_stop(0, 2),
         "unit 2": lambda: RealtimeLoop(cohort, plant).request_stop(2, 0),

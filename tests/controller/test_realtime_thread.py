@@ -156,11 +156,11 @@ def test_many_threads_may_call_at_once() -> None:
     assert (cohort.block.held_kp[:, :4] == [1.0, 2.0, 3.0, 4.0]).all()
 
 
-@compiled_only
-def test_a_loop_that_nobody_stops_ends_with_its_object() -> None:
+@both
+def test_a_loop_that_nobody_stops_ends_with_its_object(backend: Any) -> None:
     cohort = Cohort(robot(), 1, PERIOD_S)
     plant = JointPlant(cohort)
-    loop = RealtimeLoop(cohort, plant)
+    loop = RealtimeLoop(cohort, plant, backend=backend)
     loop.start()
     loop.arm(0).wait(5.0)
     loop.set_target(0, tau_ff=5.0)
@@ -212,7 +212,7 @@ def test_a_forked_child_is_refused_and_ends_while_the_parent_ticks_on() -> None:
 child = os.fork()
 if child == 0:
     assert not loop.running
-    for call in (loop.stop, lambda: loop.set_target(0, q_ref=0.0), lambda: loop.run(1)):
+    for call in (loop.stop, lambda: loop.set_target(0), lambda: loop.run(1), lambda: loop.request_stop(0, 0)):
         try:
             call()
         except LoopError as error:

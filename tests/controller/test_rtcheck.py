@@ -50,14 +50,14 @@ def test_a_short_check_measures_both_loops_and_loses_no_tick(tmp_path: Path) -> 
 
 @pytest.mark.skipif(loaded().handle is None, reason=loaded().reason)
 def test_beside_busy_python_the_compiled_loop_is_far_less_late() -> None:
-    """The bar is 5 %, by the bench on a quiet machine; here a tenth, of the best of a few turns."""
+    """The bar of 5 % at p99 is the bench's, on a quiet machine; here the median, in the best of a few turns."""
     ratios = []
     for _ in range(3):
-        ratio = check(rate_hz=500.0, seconds=0.8).ratio(0.9)
+        ratio = check(rate_hz=500.0, seconds=0.8).ratio(0.5)
         assert ratio is not None
         ratios.append(ratio)
 
-    assert min(ratios) < 0.1
+    assert min(ratios) < 0.05
 
 
 def test_a_rate_is_held_where_enough_ticks_are_done_before_the_next_is_due() -> None:
