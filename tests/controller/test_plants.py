@@ -3,6 +3,7 @@
 import ctypes
 import math
 import multiprocessing
+import threading
 import time
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any
@@ -16,7 +17,8 @@ from controller.loop import VirtualClock
 from controller.plant import PlantDriver
 from controller.plants import DriverPlant, JointPlant, PlantError, SteppedPlant
 from controller.realtime import RealtimeLoop
-from controller.shared_plant import SharedPlant, _slot
+from controller.realtime_library import loaded
+from controller.shared_plant import SharedPlant, _get, _put, _slot
 from tests.controller.realtime_pairs import both, compiled_only
 from tests.controller.robots import PERIOD_S, robot, same_bits
 
@@ -126,6 +128,44 @@ def test_measurements_that_nobody_refreshes_stop_the_unit(backend: Any) -> None:
     assert cohort.unit_state(0) is State.STOPPED
     assert Fault.SENSOR_NOT_FINITE in cohort.unit_faults(0)
     assert loop.snapshot().plant_error == "SharedPlant 0: nothing new was measured for too long"
+
+
+@compiled_only
+def test_a_slow_reader_beside_a_fast_writer_gets_one_whole_measurement_or_none() -> None:
+    """So many numbers that a read takes longer than many a write: both run without the GIL, on two cores."""
+    library = loaded().handle
+    count = 300_000
+    side = np.zeros(1 + 2 * (1 + count), np.uint64)
+    over = threading.Event()
+    writes = 0
+
+    def write() -> None:
+        nonlocal writes
+        while not over.is_set():
+            writes += 1
+            _put(library, side, np.full(count, writes, np.uint64), writes)
+            if writes % 4 == 0:
+                time.sleep(0.001)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    words = np.empty(count, np.uint64)
+    whole = set()
+    begun_s = time.monotonic()
+    try:
+        while time.monotonic() - begun_s < 1.0 or (len(whole) < 3 and time.monotonic() - begun_s < 20.0):
+            try:
+                stamp = _get(library, side, words)
+            except PlantError:
+                continue
+            assert (words == stamp).all()
+            whole.add(stamp)
+    finally:
+        over.set()
+        writer.join()
+
+    assert len(whole) >= 3
+    assert writes > len(whole)
 
 
 def _measure_elsewhere(name: str, ready: Any) -> None:
