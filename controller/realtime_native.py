@@ -9,7 +9,6 @@ import os
 import time
 import weakref
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -148,15 +147,15 @@ class NativeLoop:
         ring = _aligned(options.queue * slot_b)
         self._message = _aligned(slot_b)
         step = kernel.bind([cohort.block for cohort in options.cohorts])
-        assert isinstance(step, partial)
-        function: Any = step.func
+        addresses = kernel.address_of(step)
+        assert addresses is not None
         clock = options.clock
         setup = _Setup(
             period_ns=period_ns(options.period_s),
             spin_ns=clock.spin_ns if isinstance(clock, WallClock) else 0,
             virtual_now_ns=ctypes.addressof(clock.cell) if isinstance(clock, VirtualClock) else None,
-            step=ctypes.cast(function, ctypes.c_void_p).value,
-            floor=ctypes.addressof(step.args[0]._obj),
+            step=addresses[0],
+            floor=addresses[1],
             members=ctypes.addressof(members),
             ports=ctypes.addressof(ports),
             ring=ring.ctypes.data,
