@@ -1,7 +1,7 @@
-"""Builds the control kernel and the simulated drives; everything else about the distribution is in pyproject.toml.
+"""Builds the control kernel, the timed loop and the simulated drives; everything else is in pyproject.toml.
 
 They are plain C, opened with ctypes by their paths: they need a C compiler and no Python headers' symbol.
-Where they cannot be built the installation goes on and both run on NumPy.
+Where they cannot be built the installation goes on: law and drives run on NumPy, the loop in Python.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCES = ("controller/kernel.c", "controller/kernel_step.h", "controller/kernel_physics.h")
+LOOP_SOURCES = tuple(f"controller/realtime{part}" for part in (".c", "_thread.c", "_plants.c", ".h", "_loop.h"))
 SUBSTEP_SOURCES = ("sim/substep.c",)
 
 
@@ -53,6 +54,14 @@ setup(
             list(SUBSTEP_SOURCES),
             depends=list(SUBSTEP_SOURCES),
             define_macros=[("SUBSTEP_DIGEST", f'"{digest(SUBSTEP_SOURCES)}"')],
+            optional=True,
+        ),
+        Extension(
+            "controller._realtime",
+            [source for source in LOOP_SOURCES if source.endswith(".c")],
+            depends=list(LOOP_SOURCES),
+            define_macros=[("REALTIME_DIGEST", f'"{digest(LOOP_SOURCES)}"')],
+            libraries=["pthread"],
             optional=True,
         ),
     ],

@@ -2,7 +2,8 @@
 
 A robot model is a `RobotSpec`; all units of one model are a `Cohort`; any mix of cohorts is a `Floor`. What a
 tick does is specified in `controller/reference.py` (NumPy) and runs as `controller/kernel.c`, which equals
-it bit for bit. `controller/loop.py` calls it on time, `controller/driver.py` is the line to the robot.
+it bit for bit. `controller/loop.py` calls it on time and `controller/realtime.py` does so without Python, so that
+Python cannot hold it up; `controller/driver.py` is the line to the robot.
 """
 
 from controller.actuator import (

@@ -55,3 +55,11 @@ class TraceError(ControllerError):
 
 class NotExcitedError(ControllerError):
     """The measurements do not determine a parameter; the message names it and says what to measure."""
+
+
+class QueueFullError(ControllerError):
+    """A command was not queued because too many wait already: the loop is slower than its caller."""
+
+
+class LoopError(ControllerError):
+    """The loop cannot do that now, or ended by an error; the message says which."""
