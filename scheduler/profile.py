@@ -45,7 +45,11 @@ class Profile:
                     self._started.setdefault(kind, []).append((end_ns, ALL_OF_IT))
         self._find_cost = cost
         self._cost: Sequence[int] | None = None
-        self._ordered: dict[tuple[int, ...], Sequence[int]] = {}
+        # By the identity of the kinds of a part, for to hash a long tuple costs more than to walk it: the kinds
+        # themselves, kept so that no other tuple can take their place, in order of cost.
+        self._ordered: dict[int, tuple[tuple[int, ...], list[int]]] = {}
+        # The same without those in front of which nothing is left now.
+        self._left: dict[int, tuple[tuple[int, ...], list[int]]] = {}
 
     def levels(self) -> list[tuple[int, list[int]]]:
         """Return free counts by kind for jobs of growing length: each (until_ns, counts) holds for those that end by
@@ -73,7 +77,7 @@ class Profile:
                     return None
             return option.entries
 
-        if not self.specials and option.plain:
+        if option.plain:
             return self._start_plainly(option, end_ns)
 
         def count(kind: int) -> int:
@@ -84,31 +88,46 @@ class Profile:
                 have = min(have, self.free[kind] - self._short(kind, option, self.now_ns))
             return have
 
-        return option.within(count, self._order)
+        return option.within(count, self._order_of)
 
     def _start_plainly(self, option: Option, end_ns: int) -> tuple[Entry, ...] | None:
         """Do as `start` where no two parts compete: the bulk of all claims."""
-        free, drop_ns = self.free, self._drop_ns
+        free, drop_ns, specials, left = self.free, self._drop_ns, self.specials, self._left
         entries: list[Entry] = []
-        for place, part in enumerate(option.parts):
-            wanted = part.amount
-            for kind in self._order(part):
+        for place, (kinds, wanted) in enumerate(option.parts):
+            if len(kinds) > 1:
+                known = left.get(id(kinds))
+                order = known[1] if known is not None else self._order_left(kinds)
+                while order and free[order[0]] <= 0:
+                    del order[0]
+            else:
+                order = kinds
+            for kind in order:
                 have = free[kind]
                 if have > 0 and drop_ns[kind] < end_ns:
                     have = min(have, self.least(kind, self.now_ns, end_ns))
+                if specials and have > 0 and kind in specials:
+                    have = min(have, free[kind] - self._short(kind, option, self.now_ns))
+                if have >= wanted:
+                    entries.append(Entry(place, kind, wanted))
+                    break
                 if have > 0:
-                    entries.append(Entry(place, kind, min(have, wanted)))
+                    entries.append(Entry(place, kind, have))
                     wanted -= have
-                    if wanted <= 0:
-                        break
-            if wanted > 0:
+            else:
                 return None
         return tuple(entries)
+
+    def _order_left(self, kinds: tuple[int, ...]) -> list[int]:
+        """Return the kinds of a part in the order in which they are taken: a list to shorten as they run out."""
+        order = list(self._order(kinds))
+        self._left[id(kinds)] = (kinds, order)
+        return order
 
     def at(self, option: Option, start_ns: int, end_ns: int | None = None) -> tuple[Entry, ...] | None:
         """Return what to take from start to end (default: for the option's duration), or None."""
         until_ns = start_ns + option.duration_ns if end_ns is None else end_ns
-        return option.within(lambda kind: self._available(kind, option, start_ns, until_ns), self._order)
+        return option.within(lambda kind: self._available(kind, option, start_ns, until_ns), self._order_of)
 
     def earliest(self, option: Option) -> tuple[int, tuple[Entry, ...]] | None:
         """Return the earliest start (ns) for the whole duration, and what to take then; None if there never is one."""
@@ -149,7 +168,7 @@ class Profile:
         def finally_free(kind: int) -> int:
             return self.floor.capacity[kind] - self._short(kind, option, NEVER_NS - 1)
 
-        return option.within(finally_free, self._order) is not None
+        return option.within(finally_free, self._order_of) is not None
 
     def take(self, entries: Iterable[Entry], start_ns: int, end_ns: int) -> None:
         """Cut entries out of the time from start to end."""
@@ -167,6 +186,7 @@ class Profile:
 
     def give_back(self, entries: Iterable[Entry], start_ns: int, end_ns: int) -> None:
         """Undo a `take`."""
+        self._left.clear()
         for entry in entries:
             self._cut(entry.kind, -entry.amount, start_ns, end_ns)
 
@@ -230,16 +250,19 @@ class Profile:
             available_ns(unit, option.duration_ns, charged=option.charged) > time_ns for unit in special.values()
         )
 
-    def _order(self, part: Part) -> Sequence[int]:
-        kinds = part.kinds
+    def _order_of(self, part: Part) -> Sequence[int]:
+        return self._order(part.kinds)
+
+    def _order(self, kinds: tuple[int, ...]) -> Sequence[int]:
+        """Return kinds in the order in which they are taken."""
         if len(kinds) < 2:
             return kinds
-        known = self._ordered.get(kinds)
+        known = self._ordered.get(id(kinds))
         if known is None:
             if self._cost is None:
                 self._cost = self._find_cost()
-            known = self._ordered[kinds] = sorted(kinds, key=self._cost.__getitem__)
-        return known
+            known = self._ordered[id(kinds)] = (kinds, sorted(kinds, key=self._cost.__getitem__))
+        return known[1]
 
     def _earliest_without_choice(self, option: Option) -> tuple[int, tuple[Entry, ...]] | None:
         assert option.entries is not None

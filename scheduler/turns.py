@@ -12,9 +12,12 @@ from typing import NamedTuple
 
 from scheduler.account import Accounts, Holding, dominant_share, rank_of
 from scheduler.queue import Heads, Key, Queue, shorter_first
+from scheduler.state import ALL
 
 Entry = tuple[int, float, int, int, str]
 ROOT = ""
+# So many waiting shapes of each vendor, on average, make it likely that nearly every vendor has one that is looked at.
+MANY = 4
 
 
 class Turn(NamedTuple):
@@ -26,6 +29,25 @@ class Turn(NamedTuple):
     job: int
 
 
+class _Waiting:
+    """How far one vendor's jobs have been looked at."""
+
+    __slots__ = ("cursor", "heads", "later", "places", "turn")
+
+    def __init__(self, heads: Heads) -> None:
+        # By shape, how far its run has been looked at.
+        self.places: dict[int, int] = {}
+        self.start_again(heads)
+
+    def start_again(self, heads: Heads) -> None:
+        self.heads = heads
+        # The first head that has not been looked at, and the next jobs of those that have been: a heap.
+        self.cursor = 0
+        self.later: Heads = []
+        # Found before, and true as long as its shape is looked at.
+        self.turn: Turn | None = None
+
+
 class FairTurns:
     """The vendors' turns within one decision. It never changes accounts or queue."""
 
@@ -34,15 +56,14 @@ class FairTurns:
         self._accounts, self._queue, self._totals, self._open = accounts, queue, totals, open_shapes
         self._holdings: dict[str, Holding] = {}
         self._granted: dict[str, int] = {}
-        # How far each vendor's run of a shape has been looked at.
-        self._places: dict[tuple[str, int], int] = {}
+        self._waiting: dict[str, _Waiting] = {}
         self._seen: set[int] = set()
         self._shortest = False
         self._also: set[int] = set()
-        # How far each vendor's heads have been looked at, and those that come again.
-        self._cursors: dict[str, int] = {}
-        self._later: dict[str, Heads] = {}
+        # The branches of the tree: heaps of their children.
         self._branches: dict[str, list[Entry]] | None = None
+        # Those that hold more than their places in the heaps tell.
+        self._grown: set[str] = set()
         self._weights: dict[str, float] | None = None
         self._below: dict[str, bool] = {}
 
@@ -56,31 +77,39 @@ class FairTurns:
 
     def skip(self, vendor: str, shape: int) -> None:
         """Pass over the job whose turn it is."""
-        place = (vendor, shape)
-        self._places[place] = self._places.get(place, 0) + 1
+        waiting = self._waiting[vendor]
+        waiting.places[shape] = waiting.places.get(shape, 0) + 1
+        waiting.turn = None
 
     def drop(self, vendor: str, shape: int) -> None:
         """Look at no further job of the vendor's of this shape."""
-        self._places[vendor, shape] = len(self._queue.shapes[shape].of_vendor[vendor])
+        waiting = self._waiting[vendor]
+        waiting.places[shape] = ALL
+        waiting.turn = None
 
     def hide(self, job: int) -> None:
         """Pass over this job whenever its turn comes."""
         self._seen.add(job)
+        for waiting in self._waiting.values():
+            waiting.turn = None
 
     def take(self, vendor: str, amounts: tuple[int, int, int]) -> None:
         """Let the vendor hold so many units, slots and cells more."""
-        for link in self._accounts.chains[vendor]:
-            self.holding(link, own=True).add(amounts, 1)
-            self._granted[link] = self._granted.get(link, 0) + 1
+        accounts, holdings = self._accounts, self._holdings
+        chain = accounts.chains[vendor]
+        for link in chain:
+            held = holdings.get(link)
+            if held is None:
+                held = holdings[link] = accounts.holdings[link].copy()
+            held.add(amounts, 1)
+        self._grown.update(chain)
+        if vendor in accounts.limited:
+            for link in chain:
+                self._granted[link] = self._granted.get(link, 0) + 1
 
-    def holding(self, name: str, *, own: bool = False) -> Holding:
+    def holding(self, name: str) -> Holding:
         """Return what an account holds, this decision's grants included."""
-        found = self._holdings.get(name)
-        if found is None:
-            found = self._accounts.holdings[name]
-            if own:
-                found = self._holdings[name] = found.copy()
-        return found
+        return self._holdings.get(name) or self._accounts.holdings[name]
 
     def allowed(self, vendor: str, amounts: tuple[int, int, int]) -> bool:
         """Whether the limits of the vendor and of all above it leave room for so much more."""
@@ -144,21 +173,21 @@ class FairTurns:
         return weights
 
     def _start_again(self) -> None:
-        self._cursors.clear()
-        self._later.clear()
+        for vendor, waiting in self._waiting.items():
+            waiting.start_again(self._heads(vendor))
         self._branches = None
+
+    def _heads(self, vendor: str) -> Heads:
+        return (self._queue.short_heads_of if self._shortest else self._queue.heads_of)[vendor]
 
     def _planted(self) -> dict[str, list[Entry]]:
         """Return the branches of the tree with their children, each at least as far in front as it belongs."""
-        looked_at = self._open | self._also if self._also else self._open
-        vendors: set[str] = set()
-        shapes = self._queue.shapes
-        for shape in looked_at:
-            vendors.update(shapes[shape].of_vendor)
+        self._grown.clear()
+        accounts = self._accounts
         members: dict[str, set[str]] = {}
-        for vendor in vendors:
-            for link in self._accounts.chains[vendor]:
-                members.setdefault(self._accounts.vendors[link].parent, set()).add(link)
+        for vendor in self._concerned():
+            for link in accounts.chains[vendor]:
+                members.setdefault(accounts.vendors[link].parent, set()).add(link)
         branches: dict[str, list[Entry]] = {}
         for parent, children in members.items():
             # A job's age is looked up only when the share alone does not decide.
@@ -166,26 +195,38 @@ class FairTurns:
             heapify(branches[parent])
         return branches
 
+    def _concerned(self) -> Iterable[str]:
+        """Return all vendors with jobs of shapes that are looked at; some others do no harm."""
+        looked_at = self._open | self._also if self._also else self._open
+        of_vendor = [self._queue.shapes[shape].of_vendor for shape in looked_at]
+        if sum(map(len, of_vendor)) > MANY * len(self._queue.heads_of):
+            # Nearly everybody: quicker than to find out who not.
+            return self._queue.heads_of
+        return set().union(*of_vendor)
+
     def _best(self, parent: str, branches: dict[str, list[Entry]]) -> Turn | None:
-        branch = branches.get(parent, [])
+        branch, grown = branches.get(parent, []), self._grown
         while branch:
             present = branch[0]
-            name = present[-1]
-            rank = self._rank(name)
-            if rank != present[:2]:
-                # It holds more by now: its job is looked up when its turn comes again.
-                heapreplace(branch, (*rank, -1, -1, name))
+            below, share, name = present[0], present[1], present[4]
+            if name in grown:
+                # Its job is looked up when its turn comes again.
+                grown.discard(name)
+                heapreplace(branch, (*self._rank(name), -1, -1, name))
                 continue
             found = self._best(name, branches) if name in branches else self._head(name)
             if found is None:
                 heappop(branch)
                 continue
-            true = (*rank, found.create_ns, found.job, name)
+            true = (below, share, found.create_ns, found.job, name)
             if true == present:
                 return found
-            heapreplace(branch, true)
-            if branch[0] is true:
+            below_it = branch[1:3]
+            if not below_it or true < min(below_it):
+                # It stays in front: the heap need not be sifted.
+                branch[0] = true
                 return found
+            heapreplace(branch, true)
         return None
 
     def _rank(self, name: str) -> tuple[int, float]:
@@ -196,47 +237,51 @@ class FairTurns:
 
     def _head(self, vendor: str) -> Turn | None:
         """Return the vendor's first job of a shape that is looked at."""
-        heads = (self._queue.short_heads_of if self._shortest else self._queue.heads_of)[vendor]
-        cursor, end = self._cursors.get(vendor, 0), len(heads)
         open_shapes, also = self._open, self._also
+        waiting = self._waiting.get(vendor)
+        if waiting is None:
+            waiting = self._waiting[vendor] = _Waiting(self._heads(vendor))
+        elif waiting.turn is not None and (waiting.turn.shape in open_shapes or waiting.turn.shape in also):
+            return waiting.turn
+        heads, cursor, places, later = waiting.heads, waiting.cursor, waiting.places, waiting.later
+        end = len(heads)
         while cursor < end:
             key, shape = heads[cursor]
             if shape in open_shapes or shape in also:
-                if (vendor, shape) not in self._places and key[-1] not in self._seen:
+                if shape not in places and key[-1] not in self._seen:
                     break
                 # Looked at before: its next job has another place in the order.
-                later = self._key(vendor, shape)
-                if later is not None:
-                    heappush(self._later.setdefault(vendor, []), (later, shape))
+                after = self._key(vendor, shape, places)
+                if after is not None:
+                    heappush(later, (after, shape))
             cursor += 1
-        self._cursors[vendor] = cursor
+        waiting.cursor = cursor
         best = heads[cursor] if cursor < end else None
-        waiting = self._later.get(vendor)
-        while waiting:
-            key, shape = waiting[0]
+        while later:
+            key, shape = later[0]
             if best is not None and best[0] < key:
                 break
-            present = self._key(vendor, shape) if shape in open_shapes or shape in also else None
+            present = self._key(vendor, shape, places) if shape in open_shapes or shape in also else None
             if present == key:
-                best = waiting[0]
+                best = later[0]
                 break
-            heappop(waiting)
+            heappop(later)
             if present is not None:
-                heappush(waiting, (present, shape))
+                heappush(later, (present, shape))
         if best is None:
             return None
         key, shape = best
-        return Turn(vendor, shape, key[-2], key[-1])
+        waiting.turn = turn = Turn(vendor, shape, key[-2], key[-1])
+        return turn
 
-    def _key(self, vendor: str, shape: int) -> Key | None:
+    def _key(self, vendor: str, shape: int, places: dict[int, int]) -> Key | None:
         """Return the key of the vendor's next job of a shape."""
         run = self._queue.shapes[shape].of_vendor[vendor]
-        where = (vendor, shape)
-        place = self._places.get(where, 0)
-        while place < len(run):
+        place, end = places.get(shape, 0), len(run)
+        while place < end:
             key = run[place]
             if key[-1] not in self._seen:
-                self._places[where] = place
+                places[shape] = place
                 return shorter_first(key, self._queue.shapes[shape].duration_ns) if self._shortest else key
             place += 1
         return None
