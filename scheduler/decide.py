@@ -148,8 +148,9 @@ class _Decision:
             turn = turns.next()
             if turn is None:
                 return
-            vendor, shape = turn.vendor, turn.shape
-            job = self._queue.jobs[turn.job]
+            *_, job_id, shape = turn
+            job = self._queue.jobs[job_id]
+            vendor = job.vendor
             if shape in self._open:
                 if self._started(job, shape):
                     turns.skip(vendor, shape)

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from scheduler.line import NEVER_NS
 from scheduler.state import Claim, Job
 
+# The place of a job in some order; the job itself stands last.
 Key = tuple[int, ...]
-Heads = list[tuple[Key, int]]
+# The same with its shape after it.
+Head = tuple[int, ...]
 # Front places of a run that may stand empty before it is packed.
 SLACK = 4096
 
@@ -70,8 +72,8 @@ class Queue:
         self.jobs: dict[int, Job] = {}
         self.shapes: dict[int, Shape] = {}
         # The first job of each shape that a vendor has jobs of, by vendor: in its own order, and shortest first.
-        self.heads_of: dict[str, Heads] = {}
-        self.short_heads_of: dict[str, Heads] = {}
+        self.heads_of: dict[str, list[Head]] = {}
+        self.short_heads_of: dict[str, list[Head]] = {}
         self.booked: dict[str, Run] = {}
         # The oldest job of each shape as (create_ns, job, shape), the oldest first; and as (create_ns less duration,
         # shape), by which they pass any bound of the time until they end.
@@ -159,13 +161,15 @@ class Queue:
             insort(self.first_due, (after[0] - shape.duration_ns, shape.index))
 
     def _change_head(self, vendor: str, shape: Shape, before: Key | None, after: Key | None) -> None:
-        for heads, shortest in ((self.heads_of[vendor], False), (self.short_heads_of[vendor], True)):
-            if before is not None:
-                first = heads[0][1] == shape.index
-                old = shorter_first(before, shape.duration_ns) if shortest else before
-                del heads[0 if first else bisect_left(heads, (old, shape.index))]
-            if after is not None:
-                insort(heads, (shorter_first(after, shape.duration_ns) if shortest else after, shape.index))
+        heads, short_heads = self.heads_of[vendor], self.short_heads_of[vendor]
+        index, duration_ns = shape.index, shape.duration_ns
+        if before is not None:
+            del heads[0 if heads[0][-1] == index else bisect_left(heads, (*before, index))]
+            old = (*shorter_first(before, duration_ns), index)
+            del short_heads[0 if short_heads[0][-1] == index else bisect_left(short_heads, old)]
+        if after is not None:
+            insort(heads, (*after, index))
+            insort(short_heads, (*shorter_first(after, duration_ns), index))
 
     def _name(self, claim: Claim, step: int) -> None:
         for name in names_in(claim):

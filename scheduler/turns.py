@@ -8,10 +8,9 @@ do not. Ties go to the older job.
 
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush, heapreplace
-from typing import NamedTuple
 
 from scheduler.account import Accounts, Holding, dominant_share, rank_of
-from scheduler.queue import Heads, Key, Queue, shorter_first
+from scheduler.queue import Head, Queue, shorter_first
 from scheduler.state import ALL
 
 Entry = tuple[int, float, int, int, str]
@@ -20,32 +19,23 @@ ROOT = ""
 MANY = 4
 
 
-class Turn(NamedTuple):
-    """Whose turn it is, with which job."""
-
-    vendor: str
-    shape: int
-    create_ns: int
-    job: int
-
-
 class _Waiting:
     """How far one vendor's jobs have been looked at."""
 
-    __slots__ = ("cursor", "heads", "later", "places", "turn")
+    __slots__ = ("cursor", "first", "heads", "later", "places")
 
-    def __init__(self, heads: Heads) -> None:
+    def __init__(self, heads: list[Head]) -> None:
         # By shape, how far its run has been looked at.
         self.places: dict[int, int] = {}
         self.start_again(heads)
 
-    def start_again(self, heads: Heads) -> None:
+    def start_again(self, heads: list[Head]) -> None:
         self.heads = heads
         # The first head that has not been looked at, and the next jobs of those that have been: a heap.
         self.cursor = 0
-        self.later: Heads = []
-        # Found before, and true as long as its shape is looked at.
-        self.turn: Turn | None = None
+        self.later: list[Head] = []
+        # The first of all, found before: true as long as its shape is looked at.
+        self.first: Head | None = None
 
 
 class FairTurns:
@@ -67,8 +57,8 @@ class FairTurns:
         self._weights: dict[str, float] | None = None
         self._below: dict[str, bool] = {}
 
-    def next(self) -> Turn | None:
-        """Return the next turn, or None if nobody is left."""
+    def next(self) -> Head | None:
+        """Return whose turn it is, as (..., create_ns, job, shape), or None if nobody is left."""
         if not self._open and not self._also:
             return None
         if self._branches is None:
@@ -79,19 +69,19 @@ class FairTurns:
         """Pass over the job whose turn it is."""
         waiting = self._waiting[vendor]
         waiting.places[shape] = waiting.places.get(shape, 0) + 1
-        waiting.turn = None
+        waiting.first = None
 
     def drop(self, vendor: str, shape: int) -> None:
         """Look at no further job of the vendor's of this shape."""
         waiting = self._waiting[vendor]
         waiting.places[shape] = ALL
-        waiting.turn = None
+        waiting.first = None
 
     def hide(self, job: int) -> None:
         """Pass over this job whenever its turn comes."""
         self._seen.add(job)
         for waiting in self._waiting.values():
-            waiting.turn = None
+            waiting.first = None
 
     def take(self, vendor: str, amounts: tuple[int, int, int]) -> None:
         """Let the vendor hold so many units, slots and cells more."""
@@ -177,22 +167,25 @@ class FairTurns:
             waiting.start_again(self._heads(vendor))
         self._branches = None
 
-    def _heads(self, vendor: str) -> Heads:
+    def _heads(self, vendor: str) -> list[Head]:
         return (self._queue.short_heads_of if self._shortest else self._queue.heads_of)[vendor]
 
     def _planted(self) -> dict[str, list[Entry]]:
         """Return the branches of the tree with their children, each at least as far in front as it belongs."""
         self._grown.clear()
         accounts = self._accounts
-        members: dict[str, set[str]] = {}
+        branches: dict[str, list[Entry]] = {ROOT: []}
+        placed: set[str] = set()
         for vendor in self._concerned():
             for link in accounts.chains[vendor]:
-                members.setdefault(accounts.vendors[link].parent, set()).add(link)
-        branches: dict[str, list[Entry]] = {}
-        for parent, children in members.items():
-            # A job's age is looked up only when the share alone does not decide.
-            branches[parent] = [(*self._rank(child), -1, -1, child) for child in children]
-            heapify(branches[parent])
+                if link in placed:
+                    break
+                placed.add(link)
+                # A job's age is looked up only when the share alone does not decide.
+                place = (*self._rank(link), -1, -1, link)
+                branches.setdefault(accounts.vendors[link].parent, []).append(place)
+        for branch in branches.values():
+            heapify(branch)
         return branches
 
     def _concerned(self) -> Iterable[str]:
@@ -204,8 +197,8 @@ class FairTurns:
             return self._queue.heads_of
         return set().union(*of_vendor)
 
-    def _best(self, parent: str, branches: dict[str, list[Entry]]) -> Turn | None:
-        branch, grown = branches.get(parent, []), self._grown
+    def _best(self, parent: str, branches: dict[str, list[Entry]]) -> Head | None:
+        branch, grown = branches[parent], self._grown
         while branch:
             present = branch[0]
             below, share, name = present[0], present[1], present[4]
@@ -218,7 +211,7 @@ class FairTurns:
             if found is None:
                 heappop(branch)
                 continue
-            true = (below, share, found.create_ns, found.job, name)
+            true = (below, share, found[-3], found[-2], name)
             if true == present:
                 return found
             below_it = branch[1:3]
@@ -235,54 +228,55 @@ class FairTurns:
             return self._accounts.rank(name, self._totals)
         return rank_of(self._accounts.vendors[name], held, self._totals)
 
-    def _head(self, vendor: str) -> Turn | None:
+    def _head(self, vendor: str) -> Head | None:
         """Return the vendor's first job of a shape that is looked at."""
         open_shapes, also = self._open, self._also
         waiting = self._waiting.get(vendor)
         if waiting is None:
             waiting = self._waiting[vendor] = _Waiting(self._heads(vendor))
-        elif waiting.turn is not None and (waiting.turn.shape in open_shapes or waiting.turn.shape in also):
-            return waiting.turn
-        heads, cursor, places, later = waiting.heads, waiting.cursor, waiting.places, waiting.later
-        end = len(heads)
-        while cursor < end:
-            key, shape = heads[cursor]
+        elif waiting.first is not None and (waiting.first[-1] in open_shapes or waiting.first[-1] in also):
+            return waiting.first
+        heads, places, later = waiting.heads, waiting.places, waiting.later
+        first = None
+        for cursor in range(waiting.cursor, len(heads)):
+            head = heads[cursor]
+            shape = head[-1]
             if shape in open_shapes or shape in also:
-                if shape not in places and key[-1] not in self._seen:
+                if shape not in places and head[-2] not in self._seen:
+                    first, waiting.cursor = head, cursor
                     break
                 # Looked at before: its next job has another place in the order.
-                after = self._key(vendor, shape, places)
+                after = self._after(vendor, shape, places)
                 if after is not None:
-                    heappush(later, (after, shape))
-            cursor += 1
-        waiting.cursor = cursor
-        best = heads[cursor] if cursor < end else None
+                    heappush(later, after)
+        else:
+            waiting.cursor = len(heads)
         while later:
-            key, shape = later[0]
-            if best is not None and best[0] < key:
+            head = later[0]
+            if first is not None and first < head:
                 break
-            present = self._key(vendor, shape, places) if shape in open_shapes or shape in also else None
-            if present == key:
-                best = later[0]
+            shape = head[-1]
+            after = self._after(vendor, shape, places) if shape in open_shapes or shape in also else None
+            if after == head:
+                first = head
                 break
             heappop(later)
-            if present is not None:
-                heappush(later, (present, shape))
-        if best is None:
-            return None
-        key, shape = best
-        waiting.turn = turn = Turn(vendor, shape, key[-2], key[-1])
-        return turn
+            if after is not None:
+                heappush(later, after)
+        waiting.first = first
+        return first
 
-    def _key(self, vendor: str, shape: int, places: dict[int, int]) -> Key | None:
-        """Return the key of the vendor's next job of a shape."""
+    def _after(self, vendor: str, shape: int, places: dict[int, int]) -> Head | None:
+        """Return the vendor's next job of a shape."""
         run = self._queue.shapes[shape].of_vendor[vendor]
         place, end = places.get(shape, 0), len(run)
         while place < end:
             key = run[place]
             if key[-1] not in self._seen:
                 places[shape] = place
-                return shorter_first(key, self._queue.shapes[shape].duration_ns) if self._shortest else key
+                if self._shortest:
+                    key = shorter_first(key, self._queue.shapes[shape].duration_ns)
+                return (*key, shape)
             place += 1
         return None
 
@@ -296,20 +290,21 @@ class AgeTurns:
         self._places: dict[int, int] = {}
         self._seen: set[int] = set()
         self._shortest = False
-        self._heads: list[tuple[Key, int]] = []
+        self._heads: list[Head] = []
         self._restart()
 
-    def next(self) -> Turn | None:
+    def next(self) -> Head | None:
         """As in `FairTurns`, and so the others."""
         heads = self._heads
         while heads:
-            key, shape = heads[0]
+            head = heads[0]
+            shape = head[-1]
             if shape in self._open or shape in self._also:
-                present = self._key(shape)
-                if present == key:
-                    return Turn(self._queue.jobs[key[-1]].vendor, shape, key[-2], key[-1])
+                present = self._head(shape)
+                if present == head:
+                    return head
                 if present is not None:
-                    heapreplace(heads, (present, shape))
+                    heapreplace(heads, present)
                     continue
             heappop(heads)
         return None
@@ -341,19 +336,17 @@ class AgeTurns:
         self._restart()
 
     def _restart(self) -> None:
-        self._heads = []
-        for shape in self._open | self._also:
-            key = self._key(shape)
-            if key is not None:
-                heappush(self._heads, (key, shape))
+        found = map(self._head, self._open | self._also)
+        self._heads = [head for head in found if head is not None]
+        heapify(self._heads)
 
-    def _key(self, shape: int) -> Key | None:
+    def _head(self, shape: int) -> Head | None:
         run = self._queue.shapes[shape].by_age
         place = self._places.get(shape, 0)
         while place < len(run):
             key = run[place]
             if key[-1] not in self._seen:
                 self._places[shape] = place
-                return (self._queue.shapes[shape].duration_ns, *key) if self._shortest else key
+                return (self._queue.shapes[shape].duration_ns, *key, shape) if self._shortest else (*key, shape)
             place += 1
         return None
