@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from scheduler.state import Amounts, Vendor
+from scheduler.state import NOTHING, Amounts, Vendor
 
 
 @dataclass(slots=True)
@@ -98,8 +98,11 @@ def rank_of(vendor: Vendor, held: Holding, totals: tuple[int, int, int]) -> tupl
     First rank is for what is guaranteed: who holds more of anything than that has it no longer.
     """
     guarantee = vendor.guarantee
-    below = short_of(held, guarantee) and (
-        held.units <= guarantee.units and held.slots <= guarantee.slots and held.cells <= guarantee.cells
+    below = (
+        # Nothing is guaranteed to most.
+        guarantee is not NOTHING
+        and short_of(held, guarantee)
+        and (held.units <= guarantee.units and held.slots <= guarantee.slots and held.cells <= guarantee.cells)
     )
     share = dominant_share(held.units, held.slots, held.cells, totals) + vendor.used_share
     return int(not below), share / vendor.weight

@@ -68,6 +68,7 @@ class _Decision:
     def __init__(self, standing: Standing, now_ns: int, config: Config) -> None:
         self._standing, self._now_ns, self._config = standing, now_ns, config
         self._queue = standing.queue
+        self._limited = standing.accounts.limited
         self._plan = Plan(standing, now_ns)
         self._plan.book()
         self._open = set(self._plan.outlook())
@@ -135,12 +136,12 @@ class _Decision:
         return self._config.backfill is not Backfill.NONE
 
     def _serve_by_turns(self) -> None:
-        config, turns = self._config, self._turns
+        config, turns, jobs = self._config, self._turns, self._queue.jobs
         passing = False
         if not self._full:
             turns.look_also_at(self._old_shapes())
         while True:
-            if self._full and not passing:
+            if not passing and self._full:
                 passing = True
                 self._hold_for_the_due()
                 self._compare_all()
@@ -148,8 +149,7 @@ class _Decision:
             turn = turns.next()
             if turn is None:
                 return
-            *_, job_id, shape = turn
-            job = self._queue.jobs[job_id]
+            job, shape = jobs[turn[-2]], turn[-1]
             vendor = job.vendor
             if shape in self._open:
                 if self._started(job, shape):
@@ -232,7 +232,7 @@ class _Decision:
 
     def _allowed(self, job: Job, shape: int) -> bool:
         """Whether the vendor's limits leave room for the job in any way."""
-        if job.vendor not in self._standing.accounts.limited:
+        if job.vendor not in self._limited:
             return True
         return any(self._turns.allowed(job.vendor, option.amounts) for option in self._plan.options(shape))
 
@@ -246,8 +246,7 @@ class _Decision:
         """Start the job if that delays nothing planned."""
         if shape not in self._open:
             return False
-        limited = job.vendor in self._standing.accounts.limited
-        allowed = partial(self._turns.allowed, job.vendor) if limited else None
+        allowed = partial(self._turns.allowed, job.vendor) if job.vendor in self._limited else None
         amounts, everybody = self._plan.start(job, shape, allowed)
         if amounts is None:
             if everybody:

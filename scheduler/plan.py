@@ -203,10 +203,16 @@ class Plan:
         slots: list[str] = []
         cell: str | None = None
         unnamed = seats = chargers = 0
+        specials, known_names = self.profile.specials, self._names
         # Units are named in the order of the requests.
         for part, kind, amount in entries if option.plain else sorted(entries):
             if part < option.unit_parts:
-                units += self._take_units(kind, amount, option, job.setup)
+                if kind in specials or job.setup:
+                    units += self._take_fit(kind, amount, option, job.setup)
+                else:
+                    names = known_names.get(kind) or self._free_names(kind)
+                    units += names[:amount]
+                    del names[:amount]
             elif kind == SLOTS:
                 names = self._free_names(SLOTS)
                 slots += names[:amount]
@@ -223,13 +229,9 @@ class Plan:
             Grant(job.job, job.vendor, tuple(units), tuple(slots), cell, unnamed, seats, chargers, option.alternative)
         )
 
-    def _take_units(self, kind: int, count: int, option: Option, setup: str) -> list[str]:
-        """Give out units of a kind: those already set up for the job, then the least worn."""
+    def _take_fit(self, kind: int, count: int, option: Option, setup: str) -> list[str]:
+        """Give out units of a kind that can do it: those already set up for the job, then the least worn."""
         names = self._free_names(kind)
-        if kind not in self.profile.specials and not setup:
-            taken = names[:count]
-            del names[:count]
-            return taken
         units = self.floor.units
         fit = [name for name in names if self.profile.ready(kind, name, option)]
         if setup:

@@ -31,7 +31,8 @@ class Profile:
         # When less of a kind is free than just before, for the first time.
         self._drop_ns = [NEVER_NS] * len(self.free)
         self._lines: dict[int, Line] = {}
-        self._started: dict[int, list[tuple[int, int]]] = {}
+        # What was taken from now on of kinds that have no line yet, as (end_ns, count).
+        self._started: list[list[tuple[int, int]]] = [[] for _ in self.free]
         # Free units of limited use, by kind.
         self.specials = {kind: dict(units) for kind, units in floor.special.items()}
         self._closed = closed
@@ -42,7 +43,7 @@ class Profile:
                     break
                 if end_ns > now_ns:
                     self.free[kind] -= ALL_OF_IT
-                    self._started.setdefault(kind, []).append((end_ns, ALL_OF_IT))
+                    self._started[kind].append((end_ns, ALL_OF_IT))
         self._find_cost = cost
         self._cost: Sequence[int] | None = None
         # By the identity of the kinds of a part, for to hash a long tuple costs more than to walk it: the kinds
@@ -70,29 +71,15 @@ class Profile:
     def start(self, option: Option) -> tuple[Entry, ...] | None:
         """Return what to take now, and keep for the option's duration, without delaying anything planned; or None."""
         end_ns = self.now_ns + option.duration_ns
-        if option.entries is not None and not self.specials:
-            free, drop_ns = self.free, self._drop_ns
+        free, drop_ns, specials, left = self.free, self._drop_ns, self.specials, self._left
+        if option.entries is not None and not specials:
             for kind, amount in option.demand:
                 if free[kind] < amount or (drop_ns[kind] < end_ns and self.least(kind, self.now_ns, end_ns) < amount):
                     return None
             return option.entries
 
-        if option.plain:
-            return self._start_plainly(option, end_ns)
-
-        def count(kind: int) -> int:
-            have = self.free[kind]
-            if have > 0 and self._drop_ns[kind] < end_ns:
-                have = min(have, self.least(kind, self.now_ns, end_ns))
-            if have > 0 and kind in self.specials:
-                have = min(have, self.free[kind] - self._short(kind, option, self.now_ns))
-            return have
-
-        return option.within(count, self._order_of)
-
-    def _start_plainly(self, option: Option, end_ns: int) -> tuple[Entry, ...] | None:
-        """Do as `start` where no two parts compete: the bulk of all claims."""
-        free, drop_ns, specials, left = self.free, self._drop_ns, self.specials, self._left
+        if not option.plain:
+            return self._start_competing(option, end_ns)
         entries: list[Entry] = []
         for place, (kinds, wanted) in enumerate(option.parts):
             if len(kinds) > 1:
@@ -117,6 +104,19 @@ class Profile:
             else:
                 return None
         return tuple(entries)
+
+    def _start_competing(self, option: Option, end_ns: int) -> tuple[Entry, ...] | None:
+        """Do as `start` where parts compete for the same kinds, or for zones."""
+
+        def count(kind: int) -> int:
+            have = self.free[kind]
+            if have > 0 and self._drop_ns[kind] < end_ns:
+                have = min(have, self.least(kind, self.now_ns, end_ns))
+            if have > 0 and kind in self.specials:
+                have = min(have, self.free[kind] - self._short(kind, option, self.now_ns))
+            return have
+
+        return option.within(count, self._order_of)
 
     def _order_left(self, kinds: tuple[int, ...]) -> list[int]:
         """Return the kinds of a part in the order in which they are taken: a list to shorten as they run out."""
@@ -182,7 +182,7 @@ class Profile:
                 self._cut(kind, amount, start_ns, end_ns)
             else:
                 free[kind] -= amount
-                started.setdefault(kind, []).append((end_ns, amount))
+                started[kind].append((end_ns, amount))
 
     def give_back(self, entries: Iterable[Entry], start_ns: int, end_ns: int) -> None:
         """Undo a `take`."""
@@ -207,7 +207,7 @@ class Profile:
         if start_ns <= self.now_ns:
             self.free[kind] -= amount
             if line is None:
-                self._started.setdefault(kind, []).append((end_ns, amount))
+                self._started[kind].append((end_ns, amount))
             else:
                 line.take(amount, self.now_ns, end_ns)
                 # A line that rises everywhere does so still: what starts now only ends later.
@@ -224,7 +224,7 @@ class Profile:
     def _line(self, kind: int) -> Line:
         line = self._lines.get(kind)
         if line is None:
-            ends = self.floor.ends(kind, self.now_ns) + self._started.pop(kind, [])
+            ends = self.floor.ends(kind, self.now_ns) + self._started[kind]
             line = self._lines[kind] = Line(self.now_ns, self.free[kind], ends)
             for start_ns, end_ns in self._closed.get(kind, ()):
                 if start_ns > self.now_ns:
