@@ -6,12 +6,12 @@ decayed share of the past, divided by its weight. A child that holds less than i
 do not. Ties go to the older job.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush, heapreplace
 
 from scheduler.account import Accounts, Holding, dominant_share, rank_of
 from scheduler.queue import Head, Queue, shorter_first
-from scheduler.state import ALL
+from scheduler.state import ALL, Vendor
 
 Entry = tuple[int, float, int, int, str]
 ROOT = ""
@@ -19,22 +19,29 @@ ROOT = ""
 MANY = 4
 
 
-class _Waiting:
-    """How far one vendor's jobs have been looked at."""
+class _Contender:
+    """An account within one decision: what it holds by now, and how far its jobs have been looked at."""
 
-    __slots__ = ("cursor", "first", "heads", "later", "places")
+    __slots__ = ("cursor", "first", "granted", "grown", "heads", "held", "later", "places", "told")
 
-    def __init__(self, heads: list[Head]) -> None:
+    def __init__(self, told: Vendor, held: Holding, heads: Sequence[Head]) -> None:
+        self.told = told
+        # The standing's own until something is granted.
+        self.held = held
+        self.granted = 0
+        # It holds more than its place among its brothers tells.
+        self.grown = False
         # By shape, how far its run has been looked at.
         self.places: dict[int, int] = {}
         self.start_again(heads)
 
-    def start_again(self, heads: list[Head]) -> None:
+    def start_again(self, heads: Sequence[Head]) -> None:
+        """Begin with these first jobs of its shapes, in order."""
         self.heads = heads
-        # The first head that has not been looked at, and the next jobs of those that have been: a heap.
+        # The first of them that has not been looked at, and the next jobs of those that have been: a heap.
         self.cursor = 0
         self.later: list[Head] = []
-        # The first of all, found before: true as long as its shape is looked at.
+        # The first job of all, found before: it remains so as long as its shape is looked at.
         self.first: Head | None = None
 
 
@@ -44,16 +51,12 @@ class FairTurns:
     def __init__(self, accounts: Accounts, queue: Queue, totals: tuple[int, int, int], open_shapes: set[int]) -> None:
         """`open_shapes`: those that may still start; it shrinks meanwhile."""
         self._accounts, self._queue, self._totals, self._open = accounts, queue, totals, open_shapes
-        self._holdings: dict[str, Holding] = {}
-        self._granted: dict[str, int] = {}
-        self._waiting: dict[str, _Waiting] = {}
+        self._contenders: dict[str, _Contender] = {}
         self._seen: set[int] = set()
         self._shortest = False
         self._also: set[int] = set()
         # The branches of the tree: heaps of their children.
         self._branches: dict[str, list[Entry]] | None = None
-        # Those that hold more than their places in the heaps tell.
-        self._grown: set[str] = set()
         self._weights: dict[str, float] | None = None
         self._below: dict[str, bool] = {}
 
@@ -63,54 +66,52 @@ class FairTurns:
             return None
         if self._branches is None:
             self._branches = self._planted()
-        return self._best(ROOT, self._branches)
+        return self._best(self._branches[ROOT], self._branches)
 
     def skip(self, vendor: str, shape: int) -> None:
         """Pass over the job whose turn it is."""
-        waiting = self._waiting[vendor]
-        waiting.places[shape] = waiting.places.get(shape, 0) + 1
-        waiting.first = None
+        contender = self._contenders[vendor]
+        contender.places[shape] = contender.places.get(shape, 0) + 1
+        contender.first = None
 
     def drop(self, vendor: str, shape: int) -> None:
         """Look at no further job of the vendor's of this shape."""
-        waiting = self._waiting[vendor]
-        waiting.places[shape] = ALL
-        waiting.first = None
+        contender = self._contenders[vendor]
+        contender.places[shape] = ALL
+        contender.first = None
 
     def hide(self, job: int) -> None:
         """Pass over this job whenever its turn comes."""
         self._seen.add(job)
-        for waiting in self._waiting.values():
-            waiting.first = None
+        for contender in self._contenders.values():
+            contender.first = None
 
     def take(self, vendor: str, amounts: tuple[int, int, int]) -> None:
         """Let the vendor hold so many units, slots and cells more."""
-        accounts, holdings = self._accounts, self._holdings
-        chain = accounts.chains[vendor]
-        for link in chain:
-            held = holdings.get(link)
-            if held is None:
-                held = holdings[link] = accounts.holdings[link].copy()
-            held.add(amounts, 1)
-        self._grown.update(chain)
-        if vendor in accounts.limited:
-            for link in chain:
-                self._granted[link] = self._granted.get(link, 0) + 1
+        for link in self._accounts.chains[vendor]:
+            contender = self._contenders.get(link) or self._contender(link)
+            if not contender.granted:
+                contender.held = contender.held.copy()
+            contender.granted += 1
+            contender.held.add(amounts, 1)
+            contender.grown = True
 
     def holding(self, name: str) -> Holding:
         """Return what an account holds, this decision's grants included."""
-        return self._holdings.get(name) or self._accounts.holdings[name]
+        contender = self._contenders.get(name)
+        return self._accounts.holdings[name] if contender is None else contender.held
 
     def allowed(self, vendor: str, amounts: tuple[int, int, int]) -> bool:
         """Whether the limits of the vendor and of all above it leave room for so much more."""
         if vendor not in self._accounts.limited:
             return True
         for link in self._accounts.chains[vendor]:
-            told, held = self._accounts.vendors[link], self.holding(link)
+            contender = self._contenders.get(link) or self._contender(link)
+            told, held = contender.told, contender.held
             units, slots, cells = amounts
             if not told.limit.holds(held.units + units, held.slots + slots, held.cells + cells):
                 return False
-            if held.leases >= told.leases_max or self._granted.get(link, 0) >= told.starts_left:
+            if held.leases >= told.leases_max or contender.granted >= told.starts_left:
                 return False
         return True
 
@@ -163,16 +164,21 @@ class FairTurns:
         return weights
 
     def _start_again(self) -> None:
-        for vendor, waiting in self._waiting.items():
-            waiting.start_again(self._heads(vendor))
+        for name, contender in self._contenders.items():
+            contender.start_again(self._heads(name))
         self._branches = None
 
-    def _heads(self, vendor: str) -> list[Head]:
-        return (self._queue.short_heads_of if self._shortest else self._queue.heads_of)[vendor]
+    def _heads(self, name: str) -> Sequence[Head]:
+        return (self._queue.short_heads_of if self._shortest else self._queue.heads_of).get(name, ())
+
+    def _contender(self, name: str) -> _Contender:
+        accounts = self._accounts
+        found = _Contender(accounts.vendors[name], accounts.holdings[name], self._heads(name))
+        self._contenders[name] = found
+        return found
 
     def _planted(self) -> dict[str, list[Entry]]:
         """Return the branches of the tree with their children, each at least as far in front as it belongs."""
-        self._grown.clear()
         accounts = self._accounts
         branches: dict[str, list[Entry]] = {ROOT: []}
         placed: set[str] = set()
@@ -197,86 +203,86 @@ class FairTurns:
             return self._queue.heads_of
         return set().union(*of_vendor)
 
-    def _best(self, parent: str, branches: dict[str, list[Entry]]) -> Head | None:
-        branch, grown = branches[parent], self._grown
+    def _best(self, branch: list[Entry], branches: dict[str, list[Entry]]) -> Head | None:
+        """Return the job whose turn it is in a branch."""
+        contenders, open_shapes, also = self._contenders, self._open, self._also
         while branch:
             present = branch[0]
-            below, share, name = present[0], present[1], present[4]
-            if name in grown:
+            below, share, create_ns, job, name = present
+            contender = contenders.get(name) or self._contender(name)
+            if contender.grown:
                 # Its job is looked up when its turn comes again.
-                grown.discard(name)
+                contender.grown = False
                 heapreplace(branch, (*self._rank(name), -1, -1, name))
                 continue
-            found = self._best(name, branches) if name in branches else self._head(name)
+            if name in branches:
+                found = self._best(branches[name], branches)
+            else:
+                found = contender.first
+                if found is None or (found[-1] not in open_shapes and found[-1] not in also):
+                    found = contender.first = self._head(contender)
             if found is None:
                 heappop(branch)
-                continue
-            true = (below, share, found[-3], found[-2], name)
-            if true == present:
+            elif found[-2] == job and found[-3] == create_ns:
                 return found
-            below_it = branch[1:3]
-            if not below_it or true < min(below_it):
-                # It stays in front: the heap need not be sifted.
-                branch[0] = true
-                return found
-            heapreplace(branch, true)
+            else:
+                true = (below, share, found[-3], found[-2], name)
+                brothers = branch[1:3]
+                if not brothers or true < min(brothers):
+                    # It stays in front: the heap need not be sifted.
+                    branch[0] = true
+                    return found
+                heapreplace(branch, true)
         return None
 
     def _rank(self, name: str) -> tuple[int, float]:
-        held = self._holdings.get(name)
-        if held is None:
+        contender = self._contenders.get(name)
+        if contender is None or not contender.granted:
             return self._accounts.rank(name, self._totals)
-        return rank_of(self._accounts.vendors[name], held, self._totals)
+        return rank_of(contender.told, contender.held, self._totals)
 
-    def _head(self, vendor: str) -> Head | None:
+    def _head(self, contender: _Contender) -> Head | None:
         """Return the vendor's first job of a shape that is looked at."""
         open_shapes, also = self._open, self._also
-        waiting = self._waiting.get(vendor)
-        if waiting is None:
-            waiting = self._waiting[vendor] = _Waiting(self._heads(vendor))
-        elif waiting.first is not None and (waiting.first[-1] in open_shapes or waiting.first[-1] in also):
-            return waiting.first
-        heads, places, later = waiting.heads, waiting.places, waiting.later
+        heads, places, later = contender.heads, contender.places, contender.later
         first = None
-        for cursor in range(waiting.cursor, len(heads)):
+        for cursor in range(contender.cursor, len(heads)):
             head = heads[cursor]
             shape = head[-1]
             if shape in open_shapes or shape in also:
                 if shape not in places and head[-2] not in self._seen:
-                    first, waiting.cursor = head, cursor
+                    first, contender.cursor = head, cursor
                     break
                 # Looked at before: its next job has another place in the order.
-                after = self._after(vendor, shape, places)
+                after = self._after(contender, shape)
                 if after is not None:
                     heappush(later, after)
         else:
-            waiting.cursor = len(heads)
+            contender.cursor = len(heads)
         while later:
             head = later[0]
             if first is not None and first < head:
                 break
             shape = head[-1]
-            after = self._after(vendor, shape, places) if shape in open_shapes or shape in also else None
+            after = self._after(contender, shape) if shape in open_shapes or shape in also else None
             if after == head:
-                first = head
-                break
-            heappop(later)
-            if after is not None:
-                heappush(later, after)
-        waiting.first = first
+                return head
+            if after is None:
+                heappop(later)
+            else:
+                heapreplace(later, after)
         return first
 
-    def _after(self, vendor: str, shape: int, places: dict[int, int]) -> Head | None:
+    def _after(self, contender: _Contender, shape: int) -> Head | None:
         """Return the vendor's next job of a shape."""
-        run = self._queue.shapes[shape].of_vendor[vendor]
+        places, told = contender.places, self._queue.shapes[shape]
+        run = told.of_vendor[contender.told.vendor]
         place, end = places.get(shape, 0), len(run)
         while place < end:
             key = run[place]
             if key[-1] not in self._seen:
                 places[shape] = place
-                if self._shortest:
-                    key = shorter_first(key, self._queue.shapes[shape].duration_ns)
-                return (*key, shape)
+                return (*shorter_first(key, told.duration_ns), shape) if self._shortest else (*key, shape)
             place += 1
         return None
 
