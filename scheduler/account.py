@@ -37,6 +37,8 @@ class Accounts:
     limited: set[str] = field(default_factory=set)
     # Names with a guarantee of their own or above them.
     guaranteed: set[str] = field(default_factory=set)
+    # All names in one order.
+    in_order: list[str] = field(default_factory=list)
     # Ranks between brothers, as far as they have been asked for.
     _ranks: dict[str, tuple[int, float]] = field(default_factory=dict)
 
@@ -45,6 +47,7 @@ class Accounts:
         """Return the accounts of a tree. Raises ValueError for an unknown parent or a cycle."""
         accounts = cls()
         accounts.vendors = {vendor.vendor: vendor for vendor in vendors}
+        accounts.in_order = sorted(accounts.vendors)
         for name in accounts.vendors:
             accounts.chains[name] = _chain(name, accounts.vendors)
             accounts.holdings[name] = Holding()

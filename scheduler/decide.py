@@ -18,7 +18,6 @@ the length of the queue nor with the number of units.
 from bisect import bisect_right
 from collections.abc import Iterator
 from functools import partial
-from itertools import islice
 from math import isinf
 
 from scheduler.account import dominant_share
@@ -204,31 +203,33 @@ class _Decision:
         venue would be kept waiting with it.
         """
         latest_ns = self._now_ns - self._hold_after_ns
-        heads: list[tuple[int, int, int]] = []
+        large_latest_ns = self._now_ns - self._config.large_after_s * 1e9
+        jobs, below_entitlement = self._queue.jobs, self._turns.below_entitlement
+        eldest: tuple[int, int, int] | None = None
         for first_ns, _, index in self._queue.oldest:
-            if first_ns > latest_ns or (heads and first_ns > heads[0][0]):
+            if first_ns > latest_ns or (eldest is not None and first_ns > eldest[0]):
                 break
-            for create_ns, job_id in islice(self._queue.shapes[index].by_age, ELDEST_LOOKED_AT):
+            # Most shapes are small, or too young for that to matter.
+            large = first_ns <= large_latest_ns and self._large(index)
+            for create_ns, job_id in self._queue.shapes[index].by_age.first(ELDEST_LOOKED_AT):
                 if create_ns > latest_ns:
                     break
-                job = self._queue.jobs[job_id]
-                if self._deserves(job, index) and self._allowed(job, index):
+                job = jobs[job_id]
+                deserves = below_entitlement(job.vendor) or (large and create_ns <= large_latest_ns)
+                if deserves and self._allowed(job, index):
                     if self._plan.possible(index):
-                        heads = sorted([*heads, (create_ns, job_id, index)])[:1]
+                        found = (create_ns, job_id, index)
+                        eldest = found if eldest is None else min(eldest, found)
                     break
-        if not heads:
+        if eldest is None:
             return None
-        _, job_id, index = heads[0]
-        return self._queue.jobs[job_id], index
+        _, job_id, index = eldest
+        return jobs[job_id], index
 
-    def _deserves(self, job: Job, shape: int) -> bool:
-        if self._turns.below_entitlement(job.vendor):
-            return True
+    def _large(self, shape: int) -> bool:
+        """Whether the claim asks for so much that turns alone would never bring it together."""
         units, slots, cells = self._plan.options(shape)[0].amounts
-        return (
-            self._age_ns(job) >= self._config.large_after_s * 1e9
-            and dominant_share(units, slots, cells, self._standing.floor.size) >= self._config.large_part
-        )
+        return dominant_share(units, slots, cells, self._standing.floor.size) >= self._config.large_part
 
     def _allowed(self, job: Job, shape: int) -> bool:
         """Whether the vendor's limits leave room for the job in any way."""

@@ -93,7 +93,10 @@ class Floor:
         soon_ns = now_ns + 1
         ends = [(soon_ns if end_ns is None or end_ns < soon_ns else end_ns, 1) for end_ns in self.busy[kind].values()]
         if kind < len(self.pool_busy):
-            ends += [(max(end_ns, soon_ns), count) for end_ns, count in self.pool_busy[kind]]
+            held = self.pool_busy[kind]
+            overdue = bisect_left(held, (soon_ns,))
+            ends += [(soon_ns, count) for _, count in held[:overdue]]
+            ends += held[overdue:]
         return ends
 
     def is_cell(self, kind: int) -> bool:

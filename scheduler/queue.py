@@ -36,6 +36,10 @@ class Run:
         for place in range(self._first, len(self._keys)):
             yield self._keys[place]
 
+    def first(self, count: int) -> list[Key]:
+        """Return up to so many keys, the first ones."""
+        return self._keys[self._first : self._first + count]
+
     def add(self, key: Key) -> None:
         if not self._keys or key > self._keys[-1]:
             self._keys.append(key)

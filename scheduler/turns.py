@@ -124,7 +124,12 @@ class FairTurns:
         known = self._below.get(vendor)
         if known is None:
             chain = self._accounts.chains[vendor]
-            known = self._below[vendor] = all(self._share(link) < self._entitlement(link) for link in chain)
+            known = True
+            for link in chain:
+                if self._share(link) >= self._entitlement(link):
+                    known = False
+                    break
+            self._below[vendor] = known
         return known
 
     def look_also_at(self, shapes: Iterable[int]) -> None:
@@ -151,16 +156,17 @@ class FairTurns:
 
     def _active_weights(self) -> dict[str, float]:
         """Return the sum of the weights of the active children of each account."""
-        active: set[str] = set()
-        for leaf, chain in self._accounts.chains.items():
-            held = self._accounts.holdings[leaf]
-            if held.leases or held.units or held.slots or held.cells or leaf in self._queue.heads_of:
-                active.update(chain)
+        accounts = self._accounts
+        with_jobs: set[str] = set()
+        for leaf in self._queue.heads_of:
+            with_jobs.update(accounts.chains[leaf])
         weights: dict[str, float] = {}
         # In one order, for sums of floating point numbers depend on it.
-        for name in sorted(active):
-            vendor = self._accounts.vendors[name]
-            weights[vendor.parent] = weights.get(vendor.parent, 0.0) + vendor.weight
+        for name in accounts.in_order:
+            held = accounts.holdings[name]
+            if name in with_jobs or held.leases or held.units or held.slots or held.cells:
+                vendor = accounts.vendors[name]
+                weights[vendor.parent] = weights.get(vendor.parent, 0.0) + vendor.weight
         return weights
 
     def _start_again(self) -> None:
@@ -188,8 +194,7 @@ class FairTurns:
                     break
                 placed.add(link)
                 # A job's age is looked up only when the share alone does not decide.
-                place = (*self._rank(link), -1, -1, link)
-                branches.setdefault(accounts.vendors[link].parent, []).append(place)
+                branches.setdefault(accounts.vendors[link].parent, []).append((*self._rank(link), -1, -1, link))
         for branch in branches.values():
             heapify(branch)
         return branches
