@@ -203,19 +203,19 @@ class _Decision:
         venue would be kept waiting with it.
         """
         latest_ns = self._now_ns - self._hold_after_ns
-        large_latest_ns = self._now_ns - self._config.large_after_s * 1e9
+        now_ns, large_after_ns = self._now_ns, self._config.large_after_s * 1e9
         jobs, below_entitlement = self._queue.jobs, self._turns.below_entitlement
         eldest: tuple[int, int, int] | None = None
         for first_ns, _, index in self._queue.oldest:
             if first_ns > latest_ns or (eldest is not None and first_ns > eldest[0]):
                 break
             # Most shapes are small, or too young for that to matter.
-            large = first_ns <= large_latest_ns and self._large(index)
+            large = now_ns - first_ns >= large_after_ns and self._large(index)
             for create_ns, job_id in self._queue.shapes[index].by_age.first(ELDEST_LOOKED_AT):
                 if create_ns > latest_ns:
                     break
                 job = jobs[job_id]
-                deserves = below_entitlement(job.vendor) or (large and create_ns <= large_latest_ns)
+                deserves = below_entitlement(job.vendor) or (large and now_ns - create_ns >= large_after_ns)
                 if deserves and self._allowed(job, index):
                     if self._plan.possible(index):
                         found = (create_ns, job_id, index)
