@@ -31,7 +31,7 @@ class Profile:
         # When less of a kind is free than just before, for the first time.
         self._drop_ns = [NEVER_NS] * len(self.free)
         self._lines: dict[int, Line] = {}
-        # What was taken from now on of kinds that have no line yet, as (end_ns, count).
+        # What was taken from now on and no line tells yet, as (end_ns, count).
         self._started: list[list[tuple[int, int]]] = [[] for _ in self.free]
         # Free units of limited use, by kind.
         self.specials = {kind: dict(units) for kind, units in floor.special.items()}
@@ -173,22 +173,22 @@ class Profile:
     def take(self, entries: Iterable[Entry], start_ns: int, end_ns: int) -> None:
         """Cut entries out of the time from start to end."""
         if start_ns > self.now_ns:
-            for entry in entries:
-                self._cut(entry.kind, entry.amount, start_ns, end_ns)
-            return
-        free, lines, started = self.free, self._lines, self._started
-        for _, kind, amount in entries:
-            if kind in lines:
+            for _, kind, amount in entries:
                 self._cut(kind, amount, start_ns, end_ns)
-            else:
+            return
+        free, started, lines = self.free, self._started, self._lines
+        gone = end_ns <= self.now_ns
+        for _, kind, amount in entries:
+            # What ends at once is no matter to a line.
+            if not gone or kind not in lines:
                 free[kind] -= amount
                 started[kind].append((end_ns, amount))
 
     def give_back(self, entries: Iterable[Entry], start_ns: int, end_ns: int) -> None:
         """Undo a `take`."""
         self._left.clear()
-        for entry in entries:
-            self._cut(entry.kind, -entry.amount, start_ns, end_ns)
+        for _, kind, amount in entries:
+            self._cut(kind, -amount, start_ns, end_ns)
 
     def forget_unit(self, kind: int, name: str) -> None:
         """Note that a unit of limited use has been given away."""
@@ -203,16 +203,12 @@ class Profile:
     def _cut(self, kind: int, amount: int, start_ns: int, end_ns: int) -> None:
         if end_ns <= start_ns or end_ns <= self.now_ns:
             return
-        line = self._lines.get(kind)
         if start_ns <= self.now_ns:
             self.free[kind] -= amount
-            if line is None:
-                self._started[kind].append((end_ns, amount))
-            else:
-                line.take(amount, self.now_ns, end_ns)
-                # A line that rises everywhere does so still: what starts now only ends later.
-                if self._drop_ns[kind] != NEVER_NS and amount < 0:
-                    self._drop_ns[kind] = line.next_drop_ns()
+            self._started[kind].append((end_ns, amount))
+            # A line that rises everywhere does so still: what starts now only ends later.
+            if kind in self._lines and self._drop_ns[kind] != NEVER_NS and amount < 0:
+                self._drop_ns[kind] = self._line(kind).next_drop_ns()
             return
         line = self._line(kind)
         line.take(amount, start_ns, end_ns)
@@ -222,13 +218,17 @@ class Profile:
             self._drop_ns[kind] = line.next_drop_ns()
 
     def _line(self, kind: int) -> Line:
-        line = self._lines.get(kind)
+        line, started = self._lines.get(kind), self._started[kind]
         if line is None:
-            ends = self.floor.ends(kind, self.now_ns) + self._started[kind]
+            ends = self.floor.ends(kind, self.now_ns) + started
             line = self._lines[kind] = Line(self.now_ns, self.free[kind], ends)
             for start_ns, end_ns in self._closed.get(kind, ()):
                 if start_ns > self.now_ns:
                     line.take(ALL_OF_IT, start_ns, end_ns)
+        else:
+            for end_ns, amount in started:
+                line.take(amount, self.now_ns, end_ns)
+        started.clear()
         return line
 
     def least(self, kind: int, start_ns: int, end_ns: int) -> int:

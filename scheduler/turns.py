@@ -38,7 +38,7 @@ class _Contender:
     def start_again(self, heads: Sequence[Head]) -> None:
         """Begin with these first jobs of its shapes, in order."""
         self.heads = heads
-        # The first of them that has not been looked at, and the next jobs of those that have been: a heap.
+        # The first of them that has not been passed over, and the next jobs of those that have been: a heap.
         self.cursor = 0
         self.later: list[Head] = []
         # The first job of all, found before: it remains so as long as its shape is looked at.
@@ -72,13 +72,13 @@ class FairTurns:
         """Pass over the job whose turn it is."""
         contender = self._contenders[vendor]
         contender.places[shape] = contender.places.get(shape, 0) + 1
-        contender.first = None
+        self._pass(contender, self._after(contender, shape))
 
     def drop(self, vendor: str, shape: int) -> None:
         """Look at no further job of the vendor's of this shape."""
         contender = self._contenders[vendor]
         contender.places[shape] = ALL
-        contender.first = None
+        self._pass(contender, None)
 
     def hide(self, job: int) -> None:
         """Pass over this job whenever its turn comes."""
@@ -92,8 +92,8 @@ class FairTurns:
             contender = self._contenders.get(link) or self._contender(link)
             if not contender.granted:
                 contender.held = contender.held.copy()
-            contender.granted += 1
             contender.held.add(amounts, 1)
+            contender.granted += 1
             contender.grown = True
 
     def holding(self, name: str) -> Holding:
@@ -210,7 +210,7 @@ class FairTurns:
 
     def _best(self, branch: list[Entry], branches: dict[str, list[Entry]]) -> Head | None:
         """Return the job whose turn it is in a branch."""
-        contenders, open_shapes, also = self._contenders, self._open, self._also
+        contenders, totals, open_shapes, also = self._contenders, self._totals, self._open, self._also
         while branch:
             present = branch[0]
             below, share, create_ns, job, name = present
@@ -218,7 +218,8 @@ class FairTurns:
             if contender.grown:
                 # Its job is looked up when its turn comes again.
                 contender.grown = False
-                heapreplace(branch, (*self._rank(name), -1, -1, name))
+                below, share = rank_of(contender.told, contender.held, totals)
+                heapreplace(branch, (below, share, -1, -1, name))
                 continue
             if name in branches:
                 found = self._best(branches[name], branches)
@@ -248,17 +249,17 @@ class FairTurns:
 
     def _head(self, contender: _Contender) -> Head | None:
         """Return the vendor's first job of a shape that is looked at."""
-        open_shapes, also = self._open, self._also
+        open_shapes, also, seen = self._open, self._also, self._seen
         heads, places, later = contender.heads, contender.places, contender.later
         first = None
         for cursor in range(contender.cursor, len(heads)):
             head = heads[cursor]
             shape = head[-1]
             if shape in open_shapes or shape in also:
-                if shape not in places and head[-2] not in self._seen:
+                if shape not in places and head[-2] not in seen:
                     first, contender.cursor = head, cursor
                     break
-                # Looked at before: its next job has another place in the order.
+                # Passed over before: its next job has another place in the order.
                 after = self._after(contender, shape)
                 if after is not None:
                     heappush(later, after)
@@ -268,15 +269,24 @@ class FairTurns:
             head = later[0]
             if first is not None and first < head:
                 break
-            shape = head[-1]
-            after = self._after(contender, shape) if shape in open_shapes or shape in also else None
-            if after == head:
-                return head
-            if after is None:
+            if head[-1] not in open_shapes and head[-1] not in also:
                 heappop(later)
+            elif head[-2] in seen:
+                _replace_first(later, self._after(contender, head[-1]))
             else:
-                heapreplace(later, after)
+                return head
         return first
+
+    def _pass(self, contender: _Contender, after: Head | None) -> None:
+        """Go on from the vendor's first job; `after` is the next one of its shape."""
+        later = contender.later
+        if later and later[0] is contender.first:
+            _replace_first(later, after)
+        else:
+            contender.cursor += 1
+            if after is not None:
+                heappush(later, after)
+        contender.first = None
 
     def _after(self, contender: _Contender, shape: int) -> Head | None:
         """Return the vendor's next job of a shape."""
@@ -290,6 +300,13 @@ class FairTurns:
                 return (*shorter_first(key, told.duration_ns), shape) if self._shortest else (*key, shape)
             place += 1
         return None
+
+
+def _replace_first(heap: list[Head], by: Head | None) -> None:
+    if by is None:
+        heappop(heap)
+    else:
+        heapreplace(heap, by)
 
 
 class AgeTurns:
