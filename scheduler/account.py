@@ -62,9 +62,10 @@ class Accounts:
 
     def hold(self, name: str, amounts: tuple[int, int, int], leases: int = 1) -> None:
         """Add what a lease holds to its account and all above it."""
+        holdings, ranks = self.holdings, self._ranks
         for link in self.chains[name]:
-            self.holdings[link].add(amounts, leases)
-            self._ranks.pop(link, None)
+            holdings[link].add(amounts, leases)
+            ranks.pop(link, None)
 
     def put(self, vendor: Vendor) -> None:
         """Take over what an account itself holds and has used by now, and its weight; its place in the tree, its

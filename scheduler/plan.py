@@ -95,12 +95,11 @@ class Plan:
                 everybody = False
                 continue
             entries = self.profile.start(option)
-            if entries is None:
-                continue
-            if option.growth:
-                option, entries = self._grown(option, entries, allowed)
-            self._grant(job, option, entries)
-            return option.amounts, True
+            if entries is not None:
+                if option.growth:
+                    option, entries = self._grown(option, entries, allowed)
+                self._grant(job, option, entries)
+                return option.amounts, True
         return None, everybody
 
     def reserve(self, job: Job, shape: int) -> None:

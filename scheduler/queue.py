@@ -46,14 +46,17 @@ class Run:
         else:
             insort(self._keys, key, lo=self._first)
 
-    def remove(self, key: Key) -> None:
-        if self._keys[self._first] != key:
-            del self._keys[bisect_left(self._keys, key, lo=self._first)]
-            return
-        self._first += 1
-        if self._first >= SLACK and self._first * 2 >= len(self._keys):
-            del self._keys[: self._first]
+    def remove(self, key: Key) -> bool:
+        """Take a key out; return whether it was the first."""
+        keys, first = self._keys, self._first
+        if keys[first] != key:
+            del keys[bisect_left(keys, key, first)]
+            return False
+        self._first = first = first + 1
+        if first >= SLACK and first * 2 >= len(keys):
+            del keys[:first]
             self._first = 0
+        return True
 
 
 class Shape:
@@ -135,22 +138,19 @@ class Queue:
             self._name(job.claim, -1)
             return None
         shape = self._shape_of.pop(job_id)
-        age = (job.create_ns, job.job)
-        was_oldest = shape.by_age[0] == age
-        shape.by_age.remove(age)
-        if was_oldest:
-            self._change_oldest(shape, age, shape.by_age[0] if shape.by_age else None)
-        run = shape.of_vendor[job.vendor]
+        by_age, age, vendor = shape.by_age, (job.create_ns, job_id), job.vendor
+        if by_age.remove(age):
+            self._change_oldest(shape, age, by_age[0] if by_age else None)
+        run = shape.of_vendor[vendor]
         key = turn(job)
-        was_first = run[0] == key
-        run.remove(key)
-        if was_first:
-            self._change_head(job.vendor, shape, key, run[0] if run else None)
-        if not run:
-            del shape.of_vendor[job.vendor]
-            if not self.heads_of[job.vendor]:
-                del self.heads_of[job.vendor], self.short_heads_of[job.vendor]
-        if shape.by_age:
+        if run.remove(key):
+            after = run[0] if run else None
+            self._change_head(vendor, shape, key, after)
+            if after is None:
+                del shape.of_vendor[vendor]
+                if not self.heads_of[vendor]:
+                    del self.heads_of[vendor], self.short_heads_of[vendor]
+        if by_age:
             return None
         del self.shapes[shape.index], self._index_of[job.claim]
         self._name(job.claim, -1)
@@ -168,9 +168,10 @@ class Queue:
         heads, short_heads = self.heads_of[vendor], self.short_heads_of[vendor]
         index, duration_ns = shape.index, shape.duration_ns
         if before is not None:
+            # Most often it is the first: no need to seek it.
             del heads[0 if heads[0][-1] == index else bisect_left(heads, (*before, index))]
-            old = (*shorter_first(before, duration_ns), index)
-            del short_heads[0 if short_heads[0][-1] == index else bisect_left(short_heads, old)]
+            first = short_heads[0][-1] == index
+            del short_heads[0 if first else bisect_left(short_heads, (*shorter_first(before, duration_ns), index))]
         if after is not None:
             insort(heads, (*after, index))
             insort(short_heads, (*shorter_first(after, duration_ns), index))
