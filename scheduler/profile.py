@@ -49,8 +49,8 @@ class Profile:
         # By the identity of the kinds of a part, for to hash a long tuple costs more than to walk it: the kinds
         # themselves, kept so that no other tuple can take their place, in order of cost.
         self._ordered: dict[int, tuple[tuple[int, ...], list[int]]] = {}
-        # The same without those in front of which nothing is left now.
-        self._left: dict[int, tuple[tuple[int, ...], list[int]]] = {}
+        # The same without those in front that have run out.
+        self._left: dict[int, list[int]] = {}
 
     def levels(self) -> list[tuple[int, list[int]]]:
         """Return free counts by kind for jobs of growing length: each (until_ns, counts) holds for those that end by
@@ -82,13 +82,11 @@ class Profile:
             return self._start_competing(option, end_ns)
         entries: list[Entry] = []
         for place, (kinds, wanted) in enumerate(option.parts):
+            order: Sequence[int] = kinds
             if len(kinds) > 1:
-                known = left.get(id(kinds))
-                order = known[1] if known is not None else self._order_left(kinds)
-                while order and free[order[0]] <= 0:
-                    del order[0]
-            else:
-                order = kinds
+                order = known = left[id(kinds)] if id(kinds) in left else self._order_left(kinds)
+                while known and free[known[0]] <= 0:
+                    del known[0]
             for kind in order:
                 have = free[kind]
                 if have > 0 and drop_ns[kind] < end_ns:
@@ -120,9 +118,8 @@ class Profile:
 
     def _order_left(self, kinds: tuple[int, ...]) -> list[int]:
         """Return the kinds of a part in the order in which they are taken: a list to shorten as they run out."""
-        order = list(self._order(kinds))
-        self._left[id(kinds)] = (kinds, order)
-        return order
+        left = self._left[id(kinds)] = list(self._order(kinds))
+        return left
 
     def at(self, option: Option, start_ns: int, end_ns: int | None = None) -> tuple[Entry, ...] | None:
         """Return what to take from start to end (default: for the option's duration), or None."""

@@ -9,11 +9,10 @@ do not. Ties go to the older job.
 from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush, heapreplace
 
-from scheduler.account import Accounts, Holding, dominant_share, rank_of
+from scheduler.account import Accounts, Holding, Place, dominant_share, rank_of
 from scheduler.queue import Head, Queue, shorter_first
 from scheduler.state import ALL, Vendor
 
-Entry = tuple[int, float, int, int, str]
 ROOT = ""
 # So many waiting shapes of each vendor, on average, make it likely that nearly every vendor has one that is looked at.
 MANY = 4
@@ -56,7 +55,7 @@ class FairTurns:
         self._shortest = False
         self._also: set[int] = set()
         # The branches of the tree: heaps of their children.
-        self._branches: dict[str, list[Entry]] | None = None
+        self._branches: dict[str, list[Place]] | None = None
         self._weights: dict[str, float] | None = None
         self._below: dict[str, bool] = {}
 
@@ -156,18 +155,20 @@ class FairTurns:
 
     def _active_weights(self) -> dict[str, float]:
         """Return the sum of the weights of the active children of each account."""
-        accounts = self._accounts
-        with_jobs: set[str] = set()
-        for leaf in self._queue.heads_of:
-            with_jobs.update(accounts.chains[leaf])
+        vendors, holdings = self._accounts.vendors, self._accounts.holdings
+        with_jobs = self._with_those_above(self._queue.heads_of)
         weights: dict[str, float] = {}
-        # In one order, for sums of floating point numbers depend on it.
-        for name in accounts.in_order:
-            held = accounts.holdings[name]
-            if name in with_jobs or held.leases or held.units or held.slots or held.cells:
-                vendor = accounts.vendors[name]
-                weights[vendor.parent] = weights.get(vendor.parent, 0.0) + vendor.weight
+        for parent, children in self._accounts.children.items():
+            total = 0.0
+            # In one order, for sums of floating point numbers depend on it.
+            for name in children:
+                if name in with_jobs or holdings[name].anything:
+                    total += vendors[name].weight
+            weights[parent] = total
         return weights
+
+    def _with_those_above(self, names: Iterable[str]) -> set[str]:
+        return set().union(*map(self._accounts.chains.__getitem__, names))
 
     def _start_again(self) -> None:
         for name, contender in self._contenders.items():
@@ -183,20 +184,18 @@ class FairTurns:
         self._contenders[name] = found
         return found
 
-    def _planted(self) -> dict[str, list[Entry]]:
+    def _planted(self) -> dict[str, list[Place]]:
         """Return the branches of the tree with their children, each at least as far in front as it belongs."""
-        accounts = self._accounts
-        branches: dict[str, list[Entry]] = {ROOT: []}
-        placed: set[str] = set()
-        for vendor in self._concerned():
-            for link in accounts.chains[vendor]:
-                if link in placed:
-                    break
-                placed.add(link)
-                # A job's age is looked up only when the share alone does not decide.
-                branches.setdefault(accounts.vendors[link].parent, []).append((*self._rank(link), -1, -1, link))
+        vendors, places = self._accounts.vendors, self._accounts.places
+        branches: dict[str, list[Place]] = {ROOT: []}
+        for name in self._with_those_above(self._concerned()):
+            # What was granted meanwhile is counted in when it is its turn.
+            place = places.get(name) or self._accounts.place(name, self._totals)
+            branches.setdefault(vendors[name].parent, []).append(place)
         for branch in branches.values():
             heapify(branch)
+        for contender in self._contenders.values():
+            contender.grown = contender.granted > 0
         return branches
 
     def _concerned(self) -> Iterable[str]:
@@ -208,7 +207,7 @@ class FairTurns:
             return self._queue.heads_of
         return set().union(*of_vendor)
 
-    def _best(self, branch: list[Entry], branches: dict[str, list[Entry]]) -> Head | None:
+    def _best(self, branch: list[Place], branches: dict[str, list[Place]]) -> Head | None:
         """Return the job whose turn it is in a branch."""
         contenders, totals, open_shapes, also = self._contenders, self._totals, self._open, self._also
         while branch:
@@ -240,12 +239,6 @@ class FairTurns:
                     return found
                 heapreplace(branch, true)
         return None
-
-    def _rank(self, name: str) -> tuple[int, float]:
-        contender = self._contenders.get(name)
-        if contender is None or not contender.granted:
-            return self._accounts.rank(name, self._totals)
-        return rank_of(contender.told, contender.held, self._totals)
 
     def _head(self, contender: _Contender) -> Head | None:
         """Return the vendor's first job of a shape that is looked at."""
