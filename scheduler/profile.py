@@ -183,6 +183,7 @@ class Profile:
 
     def give_back(self, entries: Iterable[Entry], start_ns: int, end_ns: int) -> None:
         """Undo a `take`."""
+        # What comes back may be of what had run out.
         self._left.clear()
         for _, kind, amount in entries:
             self._cut(kind, -amount, start_ns, end_ns)
