@@ -15,6 +15,8 @@ ROWS = (
     ("scheduler-cycle", "cold_fill_grants_per_s", "10,000 units filled from 100,000 queued gangs", "grants/s"),
     ("scheduler-cycle", "cycle_ms_p50", "a decision there after 100 releases, with its book-keeping, median", "ms"),
     ("scheduler-cycle", "cycle_ms_p95", "the same, 95th percentile", "ms"),
+    ("scheduler-cycle", "cold_fill_grant_in_loops", "one grant of the fill, in turns of an empty Python loop", ""),
+    ("scheduler-cycle", "cycle_in_loops", "such a decision, in turns of an empty Python loop", ""),
     ("scheduler-cycle", "ratio_1m_queued", "the same with 1,000,000 queued, over the first, same run", ""),
     ("scheduler-cycle", "ratio_5000_shapes", "the same with 5,000 shapes instead of 400", ""),
     ("scheduler-cycle", "ratio_with_rules", "the same with calendars, reservations and preemption", ""),

@@ -93,7 +93,10 @@ class Floor:
         soon_ns = now_ns + 1
         ends = [(soon_ns if end_ns is None or end_ns < soon_ns else end_ns, 1) for end_ns in self.busy[kind].values()]
         if kind < len(self.pool_busy):
-            ends += [(max(end_ns, soon_ns), count) for end_ns, count in self.pool_busy[kind]]
+            held = self.pool_busy[kind]
+            overdue = bisect_left(held, (soon_ns,))
+            ends += [(soon_ns, count) for _, count in held[:overdue]]
+            ends += held[overdue:]
         return ends
 
     def is_cell(self, kind: int) -> bool:
@@ -137,13 +140,14 @@ class Floor:
 
     def hold_units(self, names: Iterable[str], end_ns: int | None) -> None:
         """Take units away until `end_ns`."""
+        kind_of, free_of, busy_of, special = self.kind_of, self.free, self.busy, self.special
         for name in names:
-            kind = self.kind_of[name]
-            free = self.free[kind]
-            if free[0][1] == name and kind not in self.special:
+            kind = kind_of[name]
+            free = free_of[kind]
+            if free[0][1] == name and kind not in special:
                 # Names are given out from the front.
                 del free[0]
-                self.busy[kind][name] = end_ns
+                busy_of[kind][name] = end_ns
             else:
                 self.hold(kind, name, end_ns)
 

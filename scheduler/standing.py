@@ -98,15 +98,18 @@ class Standing:
     def start(self, grant: Grant, lease: Lease) -> None:
         """Let a waiting job hold what it was granted."""
         self.withdraw(grant.job)
-        floor = self._floor
-        floor.hold_units(lease.units, lease.end_ns)
+        floor, end_ns = self._floor, lease.end_ns
+        floor.hold_units(lease.units, end_ns)
         for slot in grant.slots:
-            floor.hold(SLOTS, slot, lease.end_ns)
+            floor.hold(SLOTS, slot, end_ns)
         if lease.cell is not None:
-            floor.hold_cell(lease.cell, lease.end_ns)
-        for pool, count in ((SLOTS, grant.unnamed), (SEATS, lease.seats), (CHARGERS, lease.chargers)):
-            if count:
-                floor.hold_pool(pool, lease.end_ns, count)
+            floor.hold_cell(lease.cell, end_ns)
+        if grant.unnamed:
+            floor.hold_pool(SLOTS, end_ns, grant.unnamed)
+        if lease.seats:
+            floor.hold_pool(SEATS, end_ns, lease.seats)
+        if lease.chargers:
+            floor.hold_pool(CHARGERS, end_ns, lease.chargers)
         self.leases[lease.lease] = lease
         self.accounts.hold(lease.vendor, (len(lease.units), lease.slots, int(lease.cell is not None)))
 
