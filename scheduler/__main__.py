@@ -12,6 +12,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
+from palaestra.tls_files import NoCertificate
 from scheduler.configuration import BadConfiguration, Settings
 from scheduler.core import Core
 from scheduler.database import DatabaseInUse, SchemaMismatch
@@ -19,7 +20,6 @@ from scheduler.fairness import command as fairness
 from scheduler.identity import Credentials
 from scheduler.replay import command as replay
 from scheduler.server import NotLoopback, PortInUse, Server, write_address
-from scheduler.tls import NoCertificate
 
 STOP_GRACE_S = 3.0
 

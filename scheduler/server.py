@@ -40,7 +40,7 @@ from scheduler.services.keys import ApiKeyService
 from scheduler.services.reservations import ReservationService
 from scheduler.services.runners import RunnerService
 from scheduler.services.venue import VenueService
-from scheduler.tls import Files, Tls
+from scheduler.tls import Tls, files_of
 
 log = logging.getLogger(__name__)
 # Writing down when keys were last used is one commit for all of them.
@@ -116,7 +116,7 @@ class Server:
         self.address = self._open(listen, None)
         self.tls_address = ""
         if tls is not None and folder is not None:
-            files = Files(folder, client_certificates=tls.client_certificates)
+            files = files_of(folder, client_certificates=tls.client_certificates)
             self.tls_address = self._open(tls.listen, files.credentials())
 
     async def start(self) -> None:

@@ -5,18 +5,14 @@ with its chain and `server.key`; `ca.crt`, whose client certificates are taken; 
 files are looked at at every handshake, so that a renewed certificate needs no restart.
 """
 
-import logging
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
-
+from palaestra.tls_files import NoCertificate, ServerFiles
 from scheduler import toml
 
-log = logging.getLogger(__name__)
 FOLDER = "tls"
 
 
@@ -33,10 +29,6 @@ class Tls:
     listen: str = ""
     folder: Path = Path(FOLDER)
     client_certificates: bool = False
-
-
-class NoCertificate(Exception):
-    """The port cannot be opened without a certificate; the message says how to make one."""
 
 
 def tls_of(table: Mapping[str, Any], source: str) -> Tls:
@@ -57,70 +49,14 @@ def tls_of(table: Mapping[str, Any], source: str) -> Tls:
     )
 
 
-class Files:
-    """The files of a TLS folder, as of the last time they made sense together.
-
-    Raises NoCertificate at the start if they do not.
-    """
-
-    def __init__(self, folder: Path, *, client_certificates: bool) -> None:
-        self._folder = folder
-        self._paths = [folder / "server.key", folder / "server.crt"]
-        if client_certificates:
-            self._paths.append(folder / "ca.crt")
-        self._client_certificates = client_certificates
-        self._stamps = self._look()
-        self._contents = self._read()
-        # gRPC asks from threads of its own.
-        self._lock = threading.Lock()
-
-    def credentials(self) -> grpc.ServerCredentials:
-        """Return credentials that look at the files at every handshake."""
-        return grpc.dynamic_ssl_server_credentials(self._configuration(), self._renewed, self._client_certificates)
-
-    def _renewed(self) -> grpc.ServerCertificateConfiguration | None:
-        """Return the configuration if the files have changed, None otherwise. Never raises."""
-        with self._lock:
-            try:
-                stamps = self._look()
-                if stamps == self._stamps:
-                    return None
-                self._contents = self._read()
-                self._stamps = stamps
-            except NoCertificate as problem:
-                # Half of a pair that is being replaced: the next handshake looks again.
-                log.warning("the certificate from before is kept: %s", problem)
-                return None
-            log.info("%s was renewed", self._paths[1])
-            return self._configuration()
-
-    def _configuration(self) -> grpc.ServerCertificateConfiguration:
-        key, chain, *roots = self._contents
-        return grpc.ssl_server_certificate_configuration([(key, chain)], root_certificates=roots[0] if roots else None)
-
-    def _look(self) -> list[tuple[int, int, int]]:
-        try:
-            states = [path.stat() for path in self._paths]
-        except OSError as error:
-            raise NoCertificate(
-                f"{error.filename} is not there ({error.strerror}); `palaestra-venue ca init` and "
-                "`palaestra-venue ca server` make what is needed, see docs/security.md"
-            ) from None
-        return [(state.st_ino, state.st_mtime_ns, state.st_size) for state in states]
-
-    def _read(self) -> list[bytes]:
-        # Here and not at the top: a venue that stays on its machine needs no such library.
-        from cryptography import x509
-        from cryptography.hazmat.primitives import serialization
-
-        try:
-            contents = [path.read_bytes() for path in self._paths]
-            key = serialization.load_pem_private_key(contents[0], password=None)
-            chain = x509.load_pem_x509_certificates(contents[1])
-            if key.public_key() != chain[0].public_key():
-                raise NoCertificate(f"{self._paths[1]} is not the certificate of {self._paths[0]}")
-            for roots in contents[2:]:
-                x509.load_pem_x509_certificates(roots)
-        except (OSError, ValueError, TypeError) as error:
-            raise NoCertificate(f"{self._folder} cannot be used: {error}") from None
-        return contents
+def files_of(folder: Path, *, client_certificates: bool) -> ServerFiles:
+    """Return the files of a TLS folder. Raises NoCertificate, saying how to make what is missing."""
+    try:
+        return ServerFiles(
+            folder / "server.crt", folder / "server.key", folder / "ca.crt" if client_certificates else None
+        )
+    except NoCertificate as problem:
+        raise NoCertificate(
+            f"[tls] listen needs a certificate: {problem}. `palaestra-venue ca init` and `palaestra-venue ca server` "
+            "make one; docs/security.md has the steps"
+        ) from None

@@ -3,13 +3,9 @@
 import socket
 import ssl
 import tempfile
-from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import grpc
-import grpc.aio
 
 from palaestra.errors import PalaestraError
 
@@ -46,47 +42,6 @@ class Tls:
 
     def __repr__(self) -> str:
         return f"Tls(encrypted={self.root is not None}, certified={self.certificate is not None})"
-
-
-@dataclass(frozen=True)
-class TlsFiles:
-    """Where the PEM files lie. Read anew for each channel, so that who renews them need not start anything again."""
-
-    ca: Path | None = None
-    cert: Path | None = None
-    key: Path | None = None
-
-    @staticmethod
-    def add_options(parser: ArgumentParser, *, prefix: str = "") -> None:
-        """Add --ca, --cert and --key to a command line."""
-        parser.add_argument(f"--{prefix}ca", type=Path, metavar="FILE", help="certificates to trust; without: no TLS")
-        parser.add_argument(f"--{prefix}cert", type=Path, metavar="FILE", help="certificate to show")
-        parser.add_argument(f"--{prefix}key", type=Path, metavar="FILE", help="its private key")
-
-    @classmethod
-    def of(cls, given: Namespace, *, prefix: str = "") -> "TlsFiles":
-        """Return what a command line says."""
-        values = vars(given)
-        stem = prefix.replace("-", "_")
-        return cls(values[f"{stem}ca"], values[f"{stem}cert"], values[f"{stem}key"])
-
-    def read(self) -> Tls:
-        """Return the files' contents. Raises OSError."""
-        return Tls(*(path.read_bytes() if path is not None else None for path in (self.ca, self.cert, self.key)))
-
-    def channel(self, address: str, options: list[tuple[str, Any]]) -> grpc.Channel:
-        """Open a channel. Raises OSError, and PalaestraError for files that do not go together."""
-        credentials = self.read().credentials()
-        if credentials is None:
-            return grpc.insecure_channel(address, options=options)
-        return grpc.secure_channel(address, credentials, options=options)
-
-    def aio_channel(self, address: str, options: list[tuple[str, Any]]) -> grpc.aio.Channel:
-        """Open a channel for asyncio. Raises as `channel`."""
-        credentials = self.read().credentials()
-        if credentials is None:
-            return grpc.aio.insecure_channel(address, options=options)
-        return grpc.aio.secure_channel(address, credentials, options=options)
 
 
 def trouble(address: str, tls: Tls) -> str | None:
