@@ -82,8 +82,8 @@ def parse(arguments: Sequence[str]) -> Settings:
         raise Refused(str(problem)) from None
     if given.cert is None and not given.allow_remote and not is_loopback(host):
         raise Refused(
-            f"--listen {given.listen!r} is not a loopback address. Tokens would cross the network in clear text: give it "
-            "--cert and --key, or put a TLS proxy in front and add --allow-remote"
+            f"--listen {given.listen!r} is not a loopback address. Tokens would cross the network in clear text: "
+            "give it --cert and --key, or put a TLS proxy in front and add --allow-remote"
         )
     return Settings(
         host=host,

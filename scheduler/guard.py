@@ -81,7 +81,7 @@ class Guard(grpc.aio.ServerInterceptor):
         identity = self._identification.identify(shown)
         name = short(method)
         if identity.role not in ROLES.get(name, ()):
-            raise PalaestraError("ROLE_DENIED", f"a {identity.role.value} may not call {method}")
+            raise PalaestraError("ROLE_DENIED", f"role {identity.role.value} may not call {name}")
         if not in_scope(name, identity.methods):
             raise PalaestraError("SCOPE_DENIED", f"{identity.credential} leaves out {name}")
         _caller.set(identity)

@@ -2,8 +2,8 @@
 
 import math
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,36 @@ class Host:
 
 
 @dataclass(frozen=True)
+class Tls:
+    """The way in for those from elsewhere.
+
+    Attributes:
+        listen: Address and port of the scheduler for them; empty: there is none.
+        api_listen: The same of console and REST, which then are there instead of on loopback.
+        folder: Where the certificates lie; relative to the folder of the venue's data.
+        client_certificates: Whether who comes to the scheduler must show a certificate.
+    """
+
+    listen: str = ""
+    api_listen: str = ""
+    folder: Path = Path("tls")
+    client_certificates: bool = False
+
+    def reached(self, listen: str, names: Sequence[str]) -> str:
+        """Return how others reach what listens there, "" if nobody can. names: of the server's certificate."""
+        host, _, port = listen.rpartition(":")
+        host = host.strip("[]")
+        everywhere = host in ("0.0.0.0", "::")
+        known = next(iter(names), "") if everywhere else host if host in names or not names else names[0]
+        return f"{f'[{known}]' if ':' in known else known}:{port}" if known and listen else ""
+
+    def api_url(self, names: Sequence[str]) -> str:
+        """Return the address of console and REST for others, "" if there is none."""
+        reached = self.reached(self.api_listen, names)
+        return f"https://{reached}" if reached else ""
+
+
+@dataclass(frozen=True)
 class Profile:
     """One venue file.
 
@@ -40,6 +70,7 @@ class Profile:
         hosts: The unit host processes.
         vendors: Ids of the vendors.
         sim_slots, warm_workers, ray_cpus, ray_address: As the runner's options.
+        tls: The way in for those from elsewhere.
     """
 
     path: Path
@@ -53,6 +84,7 @@ class Profile:
     warm_workers: int
     ray_cpus: int
     ray_address: str
+    tls: Tls = field(default_factory=Tls)
 
     @classmethod
     def load(cls, path: Path) -> "Profile":
@@ -87,7 +119,25 @@ def _profile(tables: Mapping[str, Any], path: Path) -> Profile:
         warm_workers=_whole(runner, "warm_workers", 3, "[runner]"),
         ray_cpus=_whole(runner, "ray_cpus", 2, "[runner]", at_least=1),
         ray_address=_text(runner, "ray_address", "", "[runner]", empty=True),
+        tls=_tls(_table(tables, "tls")),
     )
+
+
+def _tls(table: Mapping[str, Any]) -> Tls:
+    unknown = sorted(set(table) - {"listen", "api_listen", "folder", "client_certificates"})
+    if unknown:
+        raise BadProfile(f"[tls] has no {unknown[0]}")
+    addresses = []
+    for key in ("listen", "api_listen"):
+        address = _text(table, key, "", "[tls]", empty=True)
+        host, _, port = address.rpartition(":")
+        if address and not (host and port.isdigit() and 0 < int(port) < 65536):
+            raise BadProfile(f"[tls] {key} is {address!r}, must be an address and a port")
+        addresses.append(address)
+    certificates = table.get("client_certificates", False)
+    if not isinstance(certificates, bool):
+        raise BadProfile(f"[tls] client_certificates is {certificates!r}, must be true or false")
+    return Tls(*addresses, Path(_text(table, "folder", "tls", "[tls]")), certificates)
 
 
 def _host(table: Mapping[str, Any]) -> Host:

@@ -82,7 +82,7 @@ def create(
 def rotate(uid: str, overlap_ns: int, maker: Identity, venue_secret: bytes) -> Command[tuple[api_key_pb2.ApiKey, str]]:
     """Return the command that gives a key a new secret; the former one opens for `overlap_ns` more.
 
-    Raises SCOPE_DENIED, INVALID_FIELD for a key that has ended.
+    Raises SCOPE_DENIED, KEY_ENDED.
     """
     if maker.narrowed:
         raise PalaestraError("SCOPE_DENIED", f"{maker.credential} is narrower than its role and rotates no keys")
@@ -90,11 +90,11 @@ def rotate(uid: str, overlap_ns: int, maker: Identity, venue_secret: bytes) -> C
 
     def command(tx: Transaction) -> tuple[api_key_pb2.ApiKey, str]:
         row = _row(tx.db, uid)
-        # KEY_REVOKED would be about the key of who asks.
+        # Not KEY_REVOKED, which is about the key of who asks.
         if row["revoke_ns"] is not None:
-            raise _invalid("name", "is of a key that was revoked")
+            raise PalaestraError("KEY_ENDED", "the key was revoked")
         if row["expire_ns"] is not None and row["expire_ns"] <= tx.now_ns:
-            raise _invalid("name", "is of a key that has expired")
+            raise PalaestraError("KEY_ENDED", "the key has expired")
         tx.db.execute(
             """
             UPDATE api_key SET digest = ?, former_digest = digest, former_expire_ns = ?, rotate_ns = ? WHERE uid = ?

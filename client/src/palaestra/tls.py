@@ -67,7 +67,7 @@ def trouble(address: str, tls: Tls) -> str | None:
         ):
             # A server that wants another certificate says so only after the handshake (TLS 1.3).
             encrypted.settimeout(_LOOK_S)
-            return None if encrypted.recv(1) else "the server closed the connection"
+            return None if encrypted.recv(1) else _closed(tls)
     except TimeoutError:
         return None
     except ssl.SSLCertVerificationError as error:
@@ -76,6 +76,12 @@ def trouble(address: str, tls: Tls) -> str | None:
         return _said(error)
     except (OSError, ValueError) as error:
         return str(error)
+
+
+def _closed(tls: Tls) -> str:
+    if tls.certificate is None:
+        return "the server closed the connection; it asks for a client certificate, perhaps"
+    return "the server closed the connection; the client certificate has expired, or is of another authority, perhaps"
 
 
 def _said(error: ssl.SSLError) -> str:

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from palaestra.v1 import rules_pb2 as palaestra_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apalaestra/v1/api_key.proto\x12\x0cpalaestra.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18palaestra/v1/rules.proto\"\xae\x04\n\x06\x41piKey\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x06\x8a\xb2\x19\x02\x10x\x12 \n\x04role\x18\x03 \x01(\tB\x12\xe2\x41\x01\x02\x8a\xb2\x19\n\x10\x14\x1a\x06[a-z]+\x12\x33\n\x07methods\x18\x04 \x03(\tB\"\x8a\xb2\x19\x1e\x10P\x1a\x18[A-Za-z]+/([A-Za-z]+|\\*)8@\x12&\n\x08projects\x18\x05 \x03(\tB\x14\x8a\xb2\x19\x10\x10@\x1a\n[a-z0-9-]+8@\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x06prefix\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x63reator\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0brotate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12<\n\x12\x66ormer_expire_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x08use_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0brevoke_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apalaestra/v1/api_key.proto\x12\x0cpalaestra.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18palaestra/v1/rules.proto\"\xa0\x05\n\x06\x41piKey\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x06\x8a\xb2\x19\x02\x10x\x12 \n\x04role\x18\x03 \x01(\tB\x12\xe2\x41\x01\x02\x8a\xb2\x19\n\x10\x14\x1a\x06[a-z]+\x12\x33\n\x07methods\x18\x04 \x03(\tB\"\x8a\xb2\x19\x1e\x10P\x1a\x18[A-Za-z]+/([A-Za-z]+|\\*)8@\x12&\n\x08projects\x18\x05 \x03(\tB\x14\x8a\xb2\x19\x10\x10@\x1a\n[a-z0-9-]+8@\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x06prefix\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x63reator\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0brotate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12<\n\x12\x66ormer_expire_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x08use_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0brevoke_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:p\xea\x41m\n\x14palaestra.dev/ApiKey\x12\"vendors/{vendor}/apiKeys/{api_key}\x12 venues/{venue}/apiKeys/{api_key}*\x07\x61piKeys2\x06\x61piKeyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -58,6 +59,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APIKEY'].fields_by_name['use_time']._serialized_options = b'\342A\001\003'
   _globals['_APIKEY'].fields_by_name['revoke_time']._loaded_options = None
   _globals['_APIKEY'].fields_by_name['revoke_time']._serialized_options = b'\342A\001\003'
-  _globals['_APIKEY']._serialized_start=137
-  _globals['_APIKEY']._serialized_end=695
+  _globals['_APIKEY']._loaded_options = None
+  _globals['_APIKEY']._serialized_options = b'\352Am\n\024palaestra.dev/ApiKey\022\"vendors/{vendor}/apiKeys/{api_key}\022 venues/{venue}/apiKeys/{api_key}*\007apiKeys2\006apiKey'
+  _globals['_APIKEY']._serialized_start=164
+  _globals['_APIKEY']._serialized_end=836
 # @@protoc_insertion_point(module_scope)

@@ -61,6 +61,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_KEY_REVOKED: _ClassVar[ErrorReason]
     ERROR_REASON_CERTIFICATE_REFUSED: _ClassVar[ErrorReason]
     ERROR_REASON_SCOPE_DENIED: _ClassVar[ErrorReason]
+    ERROR_REASON_KEY_ENDED: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_FIELD: ErrorReason
 ERROR_REASON_MALFORMED_MESSAGE: ErrorReason
@@ -115,3 +116,4 @@ ERROR_REASON_KEY_EXPIRED: ErrorReason
 ERROR_REASON_KEY_REVOKED: ErrorReason
 ERROR_REASON_CERTIFICATE_REFUSED: ErrorReason
 ERROR_REASON_SCOPE_DENIED: ErrorReason
+ERROR_REASON_KEY_ENDED: ErrorReason
