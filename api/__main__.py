@@ -23,18 +23,25 @@ class Server(uvicorn.Server):
 
     _stamp: object = None
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Remember the certificate's files as they are loaded."""
+        await super().startup(sockets)
+        if self.config.ssl is not None:
+            self._stamp = self._pair().stamp()
+
     async def on_tick(self, counter: int) -> bool:
         """Take a renewed certificate in, for connections from now on. Called ten times a second."""
         if counter % _LOOK_TICKS == 0 and self.config.ssl is not None:
             self._follow(self.config.ssl)
         return await super().on_tick(counter)
 
+    def _pair(self) -> TlsFiles:
+        return TlsFiles(cert=Path(str(self.config.ssl_certfile)), key=Path(str(self.config.ssl_keyfile)))
+
     def _follow(self, context: ssl.SSLContext) -> None:
-        files = TlsFiles(cert=Path(str(self.config.ssl_certfile)), key=Path(str(self.config.ssl_keyfile)))
+        files = self._pair()
         stamp = files.stamp()
-        if self._stamp is None:
-            self._stamp = stamp
-        elif stamp != self._stamp and files.cert is not None and files.key is not None:
+        if stamp != self._stamp and files.cert is not None and files.key is not None:
             try:
                 check_pair(files.cert, files.key)
                 context.load_cert_chain(files.cert, files.key)

@@ -150,11 +150,14 @@ class Server:
             try:
                 self._streams.look()
                 if count % LOOKS_PER_USE == 0:
-                    used_ns = self._keys.take_used_ns()
-                    if used_ns:
-                        await self._core.run(keying.used(used_ns))
+                    await self._write_used()
             except Exception:
                 log.exception("looking after credentials failed")
+
+    async def _write_used(self) -> None:
+        used_ns = self._keys.take_used_ns()
+        if used_ns:
+            await self._core.run(keying.used(used_ns))
 
 
 def is_loopback(listen: str) -> bool:

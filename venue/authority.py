@@ -8,6 +8,7 @@ leaves name what they are for (server or client), and clients are named by one U
 import ipaddress
 import json
 import os
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -24,6 +25,9 @@ from palaestra.roles import HOUSE_ROLES, VENDOR_ROLES
 AUTHORITY_DAYS = 3650
 # Clocks differ; who gets a certificate uses it at once.
 SKEW = timedelta(minutes=5)
+# RFC 1123, section 2.1, in lower case.
+_LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 
 
 class AuthorityError(Exception):
@@ -199,10 +203,9 @@ def _server_name(name: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         pass
-    try:
-        return x509.DNSName(name)
-    except ValueError:
-        raise AuthorityError(f"{name!r} is neither a host name nor an IP address") from None
+    if len(name) > 253 or not _HOST.fullmatch(name):
+        raise AuthorityError(f"{name!r} is neither a host name nor an IP address")
+    return x509.DNSName(name)
 
 
 def _builder(

@@ -228,6 +228,7 @@ class LiveServer:
         self._started: Future[None] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
         self.core: Core
+        self.server: Server
         self.address = ""
         self.tls_address = ""
 
@@ -237,7 +238,7 @@ class LiveServer:
         try:
             self.core = Core(self._settings, self._folder / "db", self._loop)
             vendors = [vendor.id for vendor in self._settings.venue.vendors]
-            server = Server(
+            self.server = server = Server(
                 self.core,
                 Credentials.open(self._folder / "tokens", vendors),
                 "127.0.0.1:0",
