@@ -127,17 +127,17 @@ def _tls(table: Mapping[str, Any]) -> Tls:
     unknown = sorted(set(table) - {"listen", "api_listen", "folder", "client_certificates"})
     if unknown:
         raise BadProfile(f"[tls] has no {unknown[0]}")
-    addresses = []
+    addresses = {}
     for key in ("listen", "api_listen"):
         address = _text(table, key, "", "[tls]", empty=True)
         host, _, port = address.rpartition(":")
         if address and not (host and port.isdigit() and 0 < int(port) < 65536):
             raise BadProfile(f"[tls] {key} is {address!r}, must be an address and a port")
-        addresses.append(address)
+        addresses[key] = address
     certificates = table.get("client_certificates", False)
     if not isinstance(certificates, bool):
         raise BadProfile(f"[tls] client_certificates is {certificates!r}, must be true or false")
-    return Tls(*addresses, Path(_text(table, "folder", "tls", "[tls]")), certificates)
+    return Tls(addresses["listen"], addresses["api_listen"], Path(_text(table, "folder", "tls", "[tls]")), certificates)
 
 
 def _host(table: Mapping[str, Any]) -> Host:

@@ -196,7 +196,9 @@ class ServerFiles:
 
     def credentials(self) -> grpc.ServerCredentials:
         """Return credentials that look at the files at every handshake."""
-        return grpc.dynamic_ssl_server_credentials(self._configuration(), self._renewed, self._ca is not None)
+        # None is gRPC's own word for "as before"; the types of its stubs leave it out.
+        renewed: Any = self._renewed
+        return grpc.dynamic_ssl_server_credentials(self._configuration(), renewed, self._ca is not None)
 
     def _renewed(self) -> grpc.ServerCertificateConfiguration | None:
         """Return the configuration if the files have changed, None otherwise. Never raises."""
