@@ -1,5 +1,7 @@
 """Who may call what: one row for each method, checked at the gate. A method without a row is open to nobody.
 
+`python -m scheduler.roles > docs/roles.md` prints it for people.
+
 `vendor` is the vendor itself, who also makes its keys; `engineer` works for it; `reader` only looks. `operator` runs
 the house; `safety` looks at everything, stops and takes out of service, and starts nothing. `host` and `runner` are the
 house's processes, `gateway` is the api: it asks whether the scheduler answers, and carries what its callers showed.
@@ -121,3 +123,26 @@ def unknown_scope(scopes: Sequence[str], role: Role) -> str | None:
 
 def _plain(methods: Sequence[str]) -> list[str]:
     return [method for method in methods if method not in UNSCOPED]
+
+
+_HEAD = """\
+# Roles
+
+Who may call what, printed from the table in `scheduler/roles.py` by `python -m scheduler.roles`. How roles are given to
+people and programs: [security](security.md).
+
+"""
+
+
+def markdown() -> str:
+    """Return the table as a page."""
+    names = [role.value for role in Role]
+    lines = [f"| method | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+    for method, roles in ROLES.items():
+        marks = ["x" if role in roles else "" for role in Role]
+        lines.append(f"| `{method}` | {' | '.join(marks)} |")
+    return _HEAD + "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")
