@@ -229,7 +229,7 @@ class UnitDrive:
         self.has_base_pose = False
 
     def __enter__(self) -> "UnitDrive":
-        tls = TlsFiles() if is_loopback(self.endpoint.address) else self._attempt.settings.tls
+        tls = TlsFiles() if is_loopback(self.endpoint.address) else self._attempt.settings.drive_tls
         self._channel = tls.channel(self.endpoint.address, ())
         try:
             self._open_patiently()

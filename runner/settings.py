@@ -14,7 +14,8 @@ class Settings:
         runner: Name within the venue.
         scheduler: Address, "127.0.0.1:port".
         token: Of role runner.
-        tls: Certificates towards the scheduler, and towards unit hosts beyond loopback.
+        tls: Certificates towards the scheduler.
+        drive_tls: Certificates towards unit hosts beyond loopback.
         objects, spool: Folders of the store, on one file system.
         sim_slots: Cores that may be leased for worlds.
         warm_workers: Worker processes kept ready, so that a granted attempt starts at once.
@@ -36,3 +37,4 @@ class Settings:
     ray_folder: Path | None = None
     menagerie_root: Path | None = None
     tls: TlsFiles = field(default_factory=TlsFiles)
+    drive_tls: TlsFiles = field(default_factory=TlsFiles)

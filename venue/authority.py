@@ -93,13 +93,18 @@ class Authority:
         """Write `server.crt` and `server.key` for host names and IP addresses. A running venue takes them in."""
         if not names:
             raise AuthorityError("a server's certificate needs a name or an IP address by which others know it")
-        certificate, key = self._sign([_server_name(name) for name in names], f"server {' '.join(names)}", days, True)
+        alternatives = [_server_name(name) for name in names]
+        certificate, key = self._sign(
+            alternatives, f"server {' '.join(names)}", days, [ExtendedKeyUsageOID.SERVER_AUTH]
+        )
         write_private(self._folder / "server.key", key)
         write_public(self._folder / "server.crt", certificate)
 
-    def sign_client(self, uri: str, *, days: float) -> tuple[bytes, bytes]:
-        """Return a client's certificate and key as PEM."""
-        return self._sign([x509.UniformResourceIdentifier(uri)], uri, days, False)
+    def sign_client(self, uri: str, *, days: float, names: Sequence[str] = ()) -> tuple[bytes, bytes]:
+        """Return a client's certificate and key as PEM. names: under which it serves others, too."""
+        alternatives = [x509.UniformResourceIdentifier(uri), *(_server_name(name) for name in names)]
+        purposes = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if names else [])]
+        return self._sign(alternatives, uri, days, purposes)
 
     def server_names(self) -> list[str]:
         """Return the names in `server.crt`, in order; none if there is none yet."""
@@ -137,15 +142,16 @@ class Authority:
         path = self._folder / "revoked"
         return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()] if path.exists() else []
 
-    def _sign(self, names: Sequence[x509.GeneralName], told: str, days: float, serves: bool) -> tuple[bytes, bytes]:
+    def _sign(
+        self, names: Sequence[x509.GeneralName], told: str, days: float, purposes: Sequence[x509.ObjectIdentifier]
+    ) -> tuple[bytes, bytes]:
         key = ec.generate_private_key(ec.SECP256R1())
         until = min(self._now + timedelta(days=days), self._certificate.not_valid_after_utc)
-        purpose = ExtendedKeyUsageOID.SERVER_AUTH if serves else ExtendedKeyUsageOID.CLIENT_AUTH
         certificate = (
             _builder(x509.Name([]), self._certificate.subject, key.public_key(), self._now, until)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
             # Critical, because the subject is empty (RFC 5280, section 4.2.1.6).
             .add_extension(x509.SubjectAlternativeName(names), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)

@@ -22,6 +22,9 @@ def add_parser(commands: Any, shared: argparse.ArgumentParser) -> None:
     issue = steps.add_parser("issue", parents=[shared], help="make a certificate for somebody, with a login file")
     issue.add_argument("--vendor", default="", help="acts for this vendor; without: for the house")
     issue.add_argument("--role", help="what it acts as (engineer for a vendor; there is no default for the house)")
+    issue.add_argument(
+        "--name", action="append", default=[], help="for a host: its name or IP address for the runner (repeatable)"
+    )
     issue.add_argument("--address", default="", help="of the scheduler, as others reach it (by default as it is known)")
     issue.add_argument("--days", type=_days, default=CLIENT_DAYS, help=f"how long it is good ({CLIENT_DAYS:g})")
     issue.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="folder for the files (this one)")
@@ -62,7 +65,7 @@ def run(arguments: argparse.Namespace, profile: Profile, data: Path) -> int:
         address = arguments.address or _address(profile, authority.server_names())
         if not address:
             raise AuthorityError("--address is missing: nobody knows yet how others reach the scheduler")
-        certificate, key = authority.sign_client(uri, days=arguments.days)
+        certificate, key = authority.sign_client(uri, days=arguments.days, names=arguments.name)
         stem = f"{vendor}-{role}" if vendor else role
         arguments.out.mkdir(parents=True, exist_ok=True)
         write_public(arguments.out / "ca.crt", authority.root)

@@ -21,12 +21,14 @@ class Host:
         watchdog_s: A driven unit that hears no target for this long stops; None keeps what each robot model says.
         battery_lapse: Emulated batteries empty and fill that many times as fast; None keeps real time.
         actuators: What drives emulated joints, "physical" or "ideal"; None leaves it to the host.
+        elsewhere: It runs on another machine, and is started there.
     """
 
     id: str
     watchdog_s: float | None = None
     battery_lapse: float | None = None
     actuators: str | None = None
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,11 @@ class Profile:
     ray_cpus: int
     ray_address: str
     tls: Tls = field(default_factory=Tls)
+
+    @property
+    def hosts_here(self) -> tuple[Host, ...]:
+        """The unit hosts that are started with the venue."""
+        return tuple(host for host in self.hosts if not host.elsewhere)
 
     @classmethod
     def load(cls, path: Path) -> "Profile":
@@ -151,7 +158,10 @@ def _host(table: Mapping[str, Any]) -> Host:
     actuators = table.get("actuators")
     if actuators not in (None, "physical", "ideal"):
         raise BadProfile(f"host {name}: actuators is {actuators!r}, must be 'physical' or 'ideal'")
-    return Host(name, watchdog_s, lapse, actuators)
+    elsewhere = table.get("elsewhere", False)
+    if not isinstance(elsewhere, bool):
+        raise BadProfile(f"host {name}: elsewhere is {elsewhere!r}, must be true or false")
+    return Host(name, watchdog_s, lapse, actuators, elsewhere)
 
 
 def _table(tables: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -74,7 +74,7 @@ class Supervisor:
         self._scheduler = self._process(
             "scheduler", ["--venue", str(profile.path), "--data", str(self.data), "--listen", self.scheduler_address]
         )
-        self._users = [*(self._host(host) for host in profile.hosts), self._runner(), self._api()]
+        self._users = [*(self._host(host) for host in profile.hosts_here), self._runner(), self._api()]
         self._interrupt = interrupt or threading.Event()
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
@@ -108,7 +108,7 @@ class Supervisor:
         for process in self._users:
             self._say(f"starting {process.name}")
             process.start()
-        hosts = [self.process(f"host-{host.id}") for host in self.profile.hosts]
+        hosts = [self.process(f"host-{host.id}") for host in self.profile.hosts_here]
         self._await("the unit hosts", self._hosts_connected, *hosts)
         self._await("the runner and its Ray", self._runner_connected, self.process("runner"))
         self._await("the console", lambda: _answers(self._api_listen), self.process("api"))
@@ -169,7 +169,7 @@ class Supervisor:
 
     def _hosts_connected(self) -> bool:
         """Whether the scheduler sees all units that the hosts serve; each host leaves their number once it serves."""
-        files = [self.data / "hosts" / f"{host.id}.address" for host in self.profile.hosts]
+        files = [self.data / "hosts" / f"{host.id}.address" for host in self.profile.hosts_here]
         if not all(file.exists() for file in files):
             return False
         served = sum(json.loads(file.read_text())["units"] for file in files)
@@ -224,6 +224,9 @@ class Supervisor:
         ]
         if self._ray_folder is not None:
             arguments += ["--ray-folder", str(self._ray_folder)]
+        if any(host.elsewhere for host in profile.hosts):
+            for option, name in (("ca", "ca.crt"), ("cert", "runner.crt"), ("key", "runner.key")):
+                arguments += [f"--drive-{option}", str(self._tls_folder / name)]
         return self._process("runner", arguments)
 
     def _api(self) -> Process:
