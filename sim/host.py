@@ -112,6 +112,7 @@ def serve(config: Config) -> None:
     from controller.settings import HostSettings
     from controller.unit import HostedUnit
 
+    config.state.mkdir(parents=True, exist_ok=True)
     venue = load_venue(config.venue)
     twins = units_of(venue, config.host)
     settings = HostSettings(
