@@ -1,7 +1,6 @@
 """Puts the services on ports: a plain one for this machine, and one with TLS for those from elsewhere."""
 
 import asyncio
-import ipaddress
 import itertools
 import logging
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from palaestra.channel import is_loopback
 from palaestra.v1 import (
     api_key_service_pb2_grpc,
     calendar_service_pb2_grpc,
@@ -158,15 +158,6 @@ class Server:
         used_ns = self._keys.take_used_ns()
         if used_ns:
             await self._core.run(keying.used(used_ns))
-
-
-def is_loopback(listen: str) -> bool:
-    """Return whether an address with a port is on this machine alone."""
-    host = listen.rpartition(":")[0].strip("[]")
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def write_address(folder: Path, address: str) -> None:

@@ -39,7 +39,7 @@ def check(spec: api_key_pb2.ApiKey, vendor: str, maker: Identity, projects: Coll
     expire_ns = spec.expire_time.ToNanoseconds() if spec.HasField("expire_time") else None
     if expire_ns is not None and expire_ns <= now_ns:
         raise _invalid("api_key.expire_time", "is over already")
-    if maker.expire_ns is not None and (expire_ns is None or expire_ns > maker.expire_ns):
+    if _outlives(expire_ns, maker):
         raise _invalid("api_key.expire_time", "must not be later than that of the credential that makes it")
     return role
 
@@ -95,6 +95,8 @@ def rotate(uid: str, overlap_ns: int, maker: Identity, venue_secret: bytes) -> C
             raise PalaestraError("KEY_ENDED", "the key was revoked")
         if row["expire_ns"] is not None and row["expire_ns"] <= tx.now_ns:
             raise PalaestraError("KEY_ENDED", "the key has expired")
+        if _outlives(row["expire_ns"], maker):
+            raise PalaestraError("SCOPE_DENIED", f"{maker.credential} ends before the key does")
         tx.db.execute(
             """
             UPDATE api_key SET digest = ?, former_digest = digest, former_expire_ns = ?, rotate_ns = ? WHERE uid = ?
@@ -125,6 +127,11 @@ def used(when_ns: Mapping[str, int]) -> Command[None]:
         tx.db.executemany("UPDATE api_key SET use_ns = ? WHERE uid = ?", [(at, uid) for uid, at in when_ns.items()])
 
     return command
+
+
+def _outlives(expire_ns: int | None, maker: Identity) -> bool:
+    """Whether what ends then, None for never, would open the venue when what its maker showed does no more."""
+    return maker.expire_ns is not None and (expire_ns is None or expire_ns > maker.expire_ns)
 
 
 def _changed(tx: Transaction, uid: str, kind: str, maker: Identity) -> api_key_pb2.ApiKey:

@@ -1,7 +1,8 @@
 """ApiKeyService: vendors and operators make keys for programs, and take them back."""
 
+import asyncio
 import sqlite3
-from typing import Any
+from typing import Any, TypeVar
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import api_key_pb2, api_key_service_pb2, api_key_service_pb2_grpc
@@ -11,6 +12,9 @@ from scheduler.core import Core
 from scheduler.guard import caller
 from scheduler.health import VENUE_VENDOR
 from scheduler.keys import Keys
+from scheduler.writer import Command
+
+T = TypeVar("T")
 
 
 class ApiKeyService(api_key_service_pb2_grpc.ApiKeyServiceServicer):
@@ -34,8 +38,7 @@ class ApiKeyService(api_key_service_pb2_grpc.ApiKeyServiceServicer):
             if spec.HasField("expire_time"):
                 plain.expire_time.CopyFrom(spec.expire_time)
             return api_key_service_pb2.ApiKeySecret(api_key=plain)
-        made, secret = await core.run(keying.create(spec, role, owner, maker, core.secret))
-        self._keys.load()
+        made, secret = await self._change(keying.create(spec, role, owner, maker, core.secret))
         return api_key_service_pb2.ApiKeySecret(api_key=made, secret=secret)
 
     async def GetApiKey(self, request: api_key_service_pb2.GetApiKeyRequest, context: Any) -> api_key_pb2.ApiKey:
@@ -65,15 +68,23 @@ class ApiKeyService(api_key_service_pb2_grpc.ApiKeyServiceServicer):
     ) -> api_key_service_pb2.ApiKeySecret:
         uid = self._find(request.name)["uid"]
         command = keying.rotate(uid, request.overlap.ToNanoseconds(), caller(), self._core.secret)
-        made, secret = await self._core.run(command)
-        self._keys.load()
+        made, secret = await self._change(command)
         return api_key_service_pb2.ApiKeySecret(api_key=made, secret=secret)
 
     async def RevokeApiKey(self, request: api_key_service_pb2.RevokeApiKeyRequest, context: Any) -> api_key_pb2.ApiKey:
         uid = self._find(request.name)["uid"]
-        revoked = await self._core.run(keying.revoke(uid, caller()))
-        self._keys.load()
-        return revoked
+        return await self._change(keying.revoke(uid, caller()))
+
+    async def _change(self, command: Command[T]) -> T:
+        """Run a command and take in what it did; to the end, although the caller may hang up on the way."""
+
+        async def change() -> T:
+            try:
+                return await self._core.run(command)
+            finally:
+                self._keys.load()
+
+        return await asyncio.shield(asyncio.create_task(change()))
 
     def _owner(self, parent: str) -> str | None:
         """Return the vendor of a parent, None for all; for the house, the venue's own. Raises NOT_FOUND."""

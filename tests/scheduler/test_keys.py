@@ -1,5 +1,6 @@
 """API keys: made once, known by their hash, narrower than their role, and gone when they are taken back."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from palaestra import Client, PalaestraError
 from palaestra.api_keys import api_key
 from palaestra.channel import authorization
 from palaestra.roles import HOUSE_ROLES, VENDOR_ROLES
-from palaestra.v1 import api_key_service_pb2, venue_service_pb2, venue_service_pb2_grpc
+from palaestra.v1 import api_key_service_pb2, api_key_service_pb2_grpc, venue_service_pb2, venue_service_pb2_grpc
 from scheduler import keys
 from scheduler.configuration import settings_of
 from scheduler.roles import ROLES, Role, in_scope
@@ -209,6 +210,12 @@ def test_no_key_outlives_the_key_that_made_it(live: LiveServer, acme: Client) ->
                 client.api_keys.create(api_key("reader", expire=expire))
             assert caught.value.metadata["field"] == "api_key.expire_time"
         assert client.api_keys.create(api_key("reader", expire=soon)).secret
+        # Nor does it get the secret of one that does.
+        lasting = acme.api_keys.create(api_key("vendor")).api_key.name
+        with pytest.raises(PalaestraError) as caught:
+            client.api_keys.rotate(lasting)
+        assert caught.value.reason == "SCOPE_DENIED"
+        assert client.api_keys.rotate(made.api_key.name).secret
 
 
 def test_a_key_of_projects_reaches_their_jobs_alone(live: LiveServer, acme: Client) -> None:
@@ -265,6 +272,32 @@ def test_a_revoked_key_opens_nothing_and_gets_no_new_secret(live: LiveServer, ac
     assert caught.value.reason == "KEY_ENDED"
     assert made.api_key.name not in {key.name for key in acme.api_keys.list()}
     assert made.api_key.name in {key.name for key in acme.api_keys.list(show_ended=True)}
+
+
+def test_a_key_is_gone_also_for_who_hung_up_while_revoking_it(live: LiveServer, acme: Client) -> None:
+    """The change is committed whether or not somebody waits for the answer; what is known in memory must follow."""
+    made = acme.api_keys.create(api_key("reader"))
+    stub = api_key_service_pb2_grpc.ApiKeyServiceStub(live.channel)
+    request = api_key_service_pb2.RevokeApiKeyRequest(name=made.api_key.name)
+    for wait_s in (0.0, 0.001, 0.002, 0.003, 0.005):
+        call = stub.RevokeApiKey.future(request, timeout=PATIENCE_S, metadata=live.metadata("vendor-acme"))
+        threading.Event().wait(wait_s)
+        call.cancel()
+
+    live.until(
+        lambda: live.core.read.execute(
+            "SELECT revoke_ns FROM api_key WHERE uid = ?", (made.api_key.name[-26:],)
+        ).fetchone(),
+        lambda row: row[0] is not None or acme.api_keys.revoke(made.api_key.name) is not None,
+    )
+    live.act(_settled())
+    assert reason(live, made.secret) == "KEY_REVOKED"
+
+
+async def _settled() -> None:
+    """Let what was begun on the server's loop end."""
+    for _ in range(10):
+        await asyncio.sleep(0.01)
 
 
 def test_only_who_shows_what_was_the_secret_learns_that_it_has_ended(live: LiveServer, acme: Client) -> None:

@@ -110,8 +110,9 @@ def find(environ: Mapping[str, str], profile: str | None = None) -> Login:
         return Login(**named)
     login = _read(environ, current(environ))
     if shown:
-        # Whose it is, the file cannot know; and what is shown with it is not the file's either.
-        login = replace(login, token="", tls_certificate="", tls_key="", vendor="", role="")
+        # Whose it is, the file cannot know. A token goes over the file's certificate, where the venue asks for one; but
+        # a certificate that is named is meant instead of the file's token.
+        login = replace(login, token="", vendor="", role="")
     return replace(login, **named)
 
 

@@ -14,6 +14,8 @@ _Name = Annotated[str, typer.Argument(metavar="KEY", help="Name of the key, or i
 _Vendor = Annotated[str, typer.Option(metavar="VENDOR", help="Operators: of this vendor.")]
 _House = Annotated[bool, typer.Option("--house", help="Operators: of the house, and of no vendor.")]
 
+_LONG = "+90d"
+
 keys = typer.Typer(help="Make keys for programs, and take them back.", rich_markup_mode=None, no_args_is_help=True)
 
 
@@ -68,7 +70,10 @@ def create(
         list[str] | None, typer.Option(help="Only this, such as JobService/SubmitJob or 'JobService/*'. Repeatable.")
     ] = None,
     project: Annotated[list[str] | None, typer.Option(help="Only jobs of this project. Repeatable.")] = None,
-    expires: Annotated[str, typer.Option(help="When it ends, such as 2027-01-31T00:00 or +90d; or never.")] = "+90d",
+    expires: Annotated[
+        str,
+        typer.Option(help="When it ends, such as 2027-01-31T00:00 or +90d; or never.", show_default="as you do, +90d"),
+    ] = "",
     vendor: _Vendor = "",
     house: _House = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, make nothing.")] = False,
@@ -83,9 +88,13 @@ def create(
     from palaestra.cli.session import connect
     from palaestra.cli.times import moment
 
-    expire = None if expires == "never" else moment("--expires", expires, datetime.now(UTC))
-    spec = api_key(role, display_name=name, methods=method or (), projects=project or (), expire=expire)
+    expire = None if expires == "never" else moment("--expires", expires or _LONG, datetime.now(UTC))
     with connect(profile) as client:
+        own = client.identity().expire_time
+        if not expires and expire is not None and own.seconds:
+            # No key outlives what makes it.
+            expire = min(expire, own.ToDatetime(UTC))
+        spec = api_key(role, display_name=name, methods=method or (), projects=project or (), expire=expire)
         found = client.api_keys.create(spec, parent=_parent(vendor, house=house), validate_only=dry_run)
     if dry_run and not as_json:
         print_line("the venue would make this key")
