@@ -11,6 +11,8 @@ import pytest
 
 from api.__main__ import listen, server
 from api.settings import Refused, parse
+from palaestra.cli.download import download
+from palaestra.errors import PalaestraError
 from venue.authority import Authority
 
 
@@ -63,3 +65,31 @@ def test_beyond_loopback_a_certificate_is_enough(folder: Path) -> None:
     for wrong in (words, [*words, *pair[:2]], [*words, *pair[:2], "--key", str(folder / "ca.key")]):
         with pytest.raises(Refused):
             parse(wrong)
+
+
+def test_the_command_line_trusts_the_login_s_authority_for_downloads(folder: Path, tmp_path: Path) -> None:
+    """A certificate alone is no token; with one, the server's refusal comes through TLS that the login vouches for."""
+    settings = parse(
+        [
+            *("--listen", "127.0.0.1:0", "--objects", str(folder), "--scheduler", "127.0.0.1:1"),
+            *("--cert", str(folder / "server.crt"), "--key", str(folder / "server.key")),
+        ]
+    )
+    listening = listen(settings)
+    url = f"https://127.0.0.1:{listening.getsockname()[1]}/v1/vendors/acme/jobs/one:export"
+    running = server(settings)
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
+    thread.start()
+    root = (folder / "ca.crt").read_text()
+    try:
+        for token, trusted, told in (
+            ("", root, "PALAESTRA_TOKEN"),
+            ("token", "", "CERTIFICATE_VERIFY_FAILED"),
+            ("token", root, "no answer from the server"),
+        ):
+            with pytest.raises(PalaestraError, match=told):
+                download(url, token, tmp_path / "out.zip", show=False, tls_root=trusted)
+        assert not (tmp_path / "out.zip").exists()
+    finally:
+        running.should_exit = True
+        thread.join(30)
