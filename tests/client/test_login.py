@@ -142,5 +142,5 @@ def test_a_certificate_of_the_environment_is_shown_instead_of_the_file_s_token(t
     assert (found.token, found.tls_root, found.tls_certificate, found.tls_key) == ("", "ca\n", "cert\n", "key\n")
     alone = login.find({"PALAESTRA_ADDRESS": "here:1", **files})
     assert (alone.address, alone.tls_certificate) == ("here:1", "cert\n")
-    with pytest.raises(PalaestraError, match="PALAESTRA_CERT: .* cannot be read"):
+    with pytest.raises(PalaestraError, match=r"PALAESTRA_CERT: .* cannot be read"):
         login.find(environ | files | {"PALAESTRA_CERT": str(tmp_path / "none")})
