@@ -2,20 +2,55 @@
 
 import logging
 import socket
+import ssl
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
 from api.settings import Refused, Settings, parse
+from palaestra.tls_files import NoCertificate, TlsFiles, check_pair
 
 STOP_S = 3
+_LOOK_TICKS = 10
 
 
 class Server(uvicorn.Server):
-    """Stops in bounded time although live streams never end by themselves."""
+    """Stops in bounded time although live streams never end by themselves; follows its certificate's files."""
+
+    _stamp: object = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Remember the certificate's files as they are loaded."""
+        await super().startup(sockets)
+        if self.config.ssl is not None:
+            self._stamp = self._pair().stamp()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Take a renewed certificate in, for connections from now on. Called ten times a second."""
+        if counter % _LOOK_TICKS == 0 and self.config.ssl is not None:
+            self._follow(self.config.ssl)
+        return await super().on_tick(counter)
+
+    def _pair(self) -> TlsFiles:
+        return TlsFiles(cert=Path(str(self.config.ssl_certfile)), key=Path(str(self.config.ssl_keyfile)))
+
+    def _follow(self, context: ssl.SSLContext) -> None:
+        files = self._pair()
+        stamp = files.stamp()
+        if stamp != self._stamp and files.cert is not None and files.key is not None:
+            try:
+                check_pair(files.cert, files.key)
+                context.load_cert_chain(files.cert, files.key)
+            except (NoCertificate, OSError) as problem:
+                # Half of a pair that is being replaced: the next tick looks again.
+                logging.getLogger("api").warning("the certificate from before is kept: %s", problem)
+                return
+            self._stamp = stamp
+            logging.getLogger("api").info("%s was renewed", files.cert)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let the streams go, then wait for the requests under way."""
@@ -38,6 +73,8 @@ def server(settings: Settings) -> Server:
         timeout_graceful_shutdown=STOP_S,
         limit_concurrency=1024,
         h11_max_incomplete_event_size=64 << 10,
+        ssl_certfile=settings.cert,
+        ssl_keyfile=settings.key,
     )
     return Server(config)
 
@@ -74,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"api: cannot listen on {settings.host}:{settings.port}: {error.strerror}", file=sys.stderr)
         return 1
-    if settings.allow_remote:
+    if settings.allow_remote and settings.cert is None:
         logging.getLogger("api").warning("listening beyond loopback without TLS: tokens cross the network in clear")
     server(settings).run(sockets=[listening])
     return 0

@@ -31,7 +31,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        upstream = Upstream(settings.scheduler, timeout_s=settings.call_timeout_s)
+        upstream = Upstream(settings.scheduler, timeout_s=settings.call_timeout_s, tls=settings.upstream_tls)
         app.state.upstream = upstream
         app.state.fanout = Fanout(upstream, settings)
         yield
@@ -47,5 +47,5 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(part.router())
     app.mount("/assets", console.Hashed(settings.console / "assets"))
     problem.install(app)
-    app.add_middleware(Guard, body_bytes=settings.body_bytes, loopback_only=not settings.allow_remote)
+    app.add_middleware(Guard, body_bytes=settings.body_bytes, loopback_only=settings.loopback_only)
     return app

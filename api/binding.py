@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from google.protobuf.message import Message
 
 from palaestra.v1 import (
+    api_key_pb2,
+    api_key_service_pb2,
     calendar_pb2,
     calendar_service_pb2,
     episode_pb2,
@@ -62,6 +64,7 @@ _E = episode_service_pb2
 _C = calendar_service_pb2
 _S = estimate_service_pb2
 _R = reservation_service_pb2
+_P = api_key_service_pb2
 _VENUE = {"parent": "venues/-"}
 _VENDOR = {"parent": "vendors/{vendor}"}
 _JOB = {"name": "vendors/{vendor}/jobs/{job}"}
@@ -69,6 +72,7 @@ _ARRAY = {"name": "vendors/{vendor}/jobArrays/{array}"}
 _UNIT = {"name": "venues/{venue}/units/{unit}"}
 _CLOSURE = {"name": "venues/{venue}/closures/{closure}"}
 _RESERVATION = {"name": "vendors/{vendor}/reservations/{reservation}"}
+_API_KEY = {"name": "vendors/{vendor}/apiKeys/{key}"}
 _IF_MATCH = {"If-Match": "etag"}
 _KEY = {"Idempotency-Key": "request_id"}
 
@@ -146,6 +150,16 @@ BINDINGS: tuple[Binding, ...] = (
             headers=_IF_MATCH),
     Binding("GET", "/v1/vendors/{vendor}/reservations/{reservation}", "ReservationService.GetReservation",
             _R.GetReservationRequest, reservation_pb2.Reservation, "One reservation", _RESERVATION),
+    Binding("GET", "/v1/vendors/{vendor}/api-keys", "ApiKeyService.ListApiKeys", _P.ListApiKeysRequest,
+            _P.ListApiKeysResponse, "Keys for programs, newest first, without their secrets", _VENDOR),
+    Binding("POST", "/v1/vendors/{vendor}/api-keys", "ApiKeyService.CreateApiKey", _P.CreateApiKeyRequest,
+            _P.ApiKeySecret, "Make a key; its secret is told in this answer alone", _VENDOR, "api_key"),
+    Binding("POST", "/v1/vendors/{vendor}/api-keys/{key}:rotate", "ApiKeyService.RotateApiKey", _P.RotateApiKeyRequest,
+            _P.ApiKeySecret, "Give a key a new secret; it is told in this answer alone", _API_KEY, "*"),
+    Binding("POST", "/v1/vendors/{vendor}/api-keys/{key}:revoke", "ApiKeyService.RevokeApiKey", _P.RevokeApiKeyRequest,
+            api_key_pb2.ApiKey, "Take a key back for good", _API_KEY),
+    Binding("GET", "/v1/vendors/{vendor}/api-keys/{key}", "ApiKeyService.GetApiKey", _P.GetApiKeyRequest,
+            api_key_pb2.ApiKey, "One key, without its secret", _API_KEY),
 )  # fmt: skip
 
 # Lists of everything that the caller may see: the parent follows from the token.

@@ -21,7 +21,7 @@ from palaestra.v1 import event_pb2, venue_service_pb2
 _log = logging.getLogger("api")
 # A client that catches up gets the ring in pieces, so that no copy of the whole ring waits in its socket.
 _PIECE_BYTES = 64 << 10
-_FINAL = frozenset({"BAD_TOKEN", "ROLE_DENIED"})
+_FINAL = frozenset({"BAD_TOKEN", "ROLE_DENIED", "KEY_EXPIRED", "KEY_REVOKED", "CERTIFICATE_REFUSED", "SCOPE_DENIED"})
 
 
 def frame(kind: str, data: bytes, sequence: int | None = None) -> bytes:

@@ -64,7 +64,7 @@ async def _shown(request: Request, template: str, load: Any, given: dict[str, An
             return RedirectResponse("/login?next=/ui/lite", 303)
         found = await load(request.app.state.upstream, token, **given)
     except PalaestraError as error:
-        if error.reason == "BAD_TOKEN":
+        if status_of(error) == 401:
             return RedirectResponse("/login?next=/ui/lite", 303)
         return page(request, "problem.html", {"error": error}, status=status_of(error))
     if isinstance(found, Response):

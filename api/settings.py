@@ -3,8 +3,10 @@
 import argparse
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from palaestra.tls_files import NoCertificate, TlsFiles, check_pair
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,11 @@ class Settings:
     # Proves in /readyz that the scheduler's database answers, not only its port. Never lent to a caller.
     probe_token: str = ""
     allow_remote: bool = False
+    # Towards the scheduler.
+    upstream_tls: TlsFiles = field(default_factory=TlsFiles)
+    # What browsers are shown; None: no TLS.
+    cert: Path | None = None
+    key: Path | None = None
     call_timeout_s: float = 10.0
     session_s: float = 12 * 3600.0
     body_bytes: int = 1 << 20
@@ -29,6 +36,11 @@ class Settings:
     # A client that takes nothing for so long is dropped.
     stall_s: float = 30.0
     streams: int = 256
+
+    @property
+    def loopback_only(self) -> bool:
+        """Whether nobody from elsewhere is to be served."""
+        return not self.allow_remote and is_loopback(self.host)
 
     @property
     def cookie(self) -> str:
@@ -50,17 +62,28 @@ def parse(arguments: Sequence[str]) -> Settings:
     parser.add_argument("--scheduler", default="127.0.0.1:7000", metavar="HOST:PORT")
     parser.add_argument("--objects", type=Path, required=True, metavar="DIR", help="the store's folder of objects")
     parser.add_argument("--console", type=Path, default=Path(__file__).parent / "static" / "console", metavar="DIR")
-    parser.add_argument("--token-file", type=Path, metavar="FILE", help="operator's token, for /readyz alone")
-    parser.add_argument("--allow-remote", action="store_true", help="listen beyond loopback, without TLS")
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="token of the gateway, for /readyz alone")
+    parser.add_argument("--cert", type=Path, metavar="FILE", help="serve https with this certificate")
+    parser.add_argument("--key", type=Path, metavar="FILE", help="its private key")
+    parser.add_argument("--allow-remote", action="store_true", help="listen beyond loopback also without TLS")
+    TlsFiles.add_options(parser, prefix="scheduler-")
     given = parser.parse_args(arguments)
     host, _, port = given.listen.rpartition(":")
     host = host.strip("[]")
     if not host or not port.isdigit() or int(port) > 65535:
         raise Refused(f"--listen {given.listen!r} is not HOST:PORT")
-    if not given.allow_remote and not is_loopback(host):
+    try:
+        upstream_tls = TlsFiles.of(given, prefix="scheduler-")
+        if given.cert is not None and given.key is not None:
+            check_pair(given.cert, given.key)
+        elif given.cert is not None or given.key is not None:
+            raise NoCertificate("--cert and --key come together")
+    except NoCertificate as problem:
+        raise Refused(str(problem)) from None
+    if given.cert is None and not given.allow_remote and not is_loopback(host):
         raise Refused(
-            f"--listen {given.listen!r} is not a loopback address. Tokens would cross the network in "
-            "clear text: TLS comes later. Put a TLS proxy in front, or add --allow-remote if the network is trusted"
+            f"--listen {given.listen!r} is not a loopback address. Tokens would cross the network in clear text: "
+            "give it --cert and --key, or put a TLS proxy in front and add --allow-remote"
         )
     return Settings(
         host=host,
@@ -70,6 +93,9 @@ def parse(arguments: Sequence[str]) -> Settings:
         console=given.console,
         probe_token=given.token_file.read_text().strip() if given.token_file else "",
         allow_remote=given.allow_remote,
+        upstream_tls=upstream_tls,
+        cert=given.cert,
+        key=given.key,
     )
 
 

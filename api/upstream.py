@@ -10,7 +10,9 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from palaestra.errors import PalaestraError, Unreachable, from_rpc
+from palaestra.tls_files import TlsFiles
 from palaestra.v1 import (
+    api_key_service_pb2_grpc,
     calendar_service_pb2_grpc,
     episode_service_pb2_grpc,
     estimate_service_pb2_grpc,
@@ -39,8 +41,8 @@ _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
 class Upstream:
     """The scheduler's services, called with the token of whoever asks. Belongs to one event loop."""
 
-    def __init__(self, address: str, *, timeout_s: float) -> None:
-        self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+    def __init__(self, address: str, *, timeout_s: float, tls: TlsFiles | None = None) -> None:
+        self._channel = (tls or TlsFiles()).aio_channel(address, _OPTIONS)
         self._timeout_s = timeout_s
         self._venue = ""
 
@@ -48,6 +50,7 @@ class Upstream:
             return kind(self._channel)
 
         self._stubs: dict[str, Any] = {
+            "ApiKeyService": stub(api_key_service_pb2_grpc.ApiKeyServiceStub),
             "VenueService": stub(venue_service_pb2_grpc.VenueServiceStub),
             "JobService": stub(job_service_pb2_grpc.JobServiceStub),
             "FleetService": stub(fleet_service_pb2_grpc.FleetServiceStub),

@@ -61,6 +61,7 @@ def host(given: argparse.Namespace) -> int:
     from controller.host import run_host
     from controller.settings import HostSettings
     from controller.unit import HostedUnit
+    from palaestra.tls_files import NoCertificate, TlsFiles
 
     try:
         settings = HostSettings(
@@ -68,6 +69,7 @@ def host(given: argparse.Namespace) -> int:
             scheduler=given.scheduler,
             token=given.token_file.read_text(encoding="utf-8").strip(),
             state_folder=given.state_folder,
+            tls=TlsFiles.of(given),
             listen=given.listen,
             ddq_max_rad_s2=given.ddq_max_rad_s2,
         )
@@ -83,7 +85,7 @@ def host(given: argparse.Namespace) -> int:
             for number in range(1, given.units + 1)
         ]
         run_host(settings, units, announce=lambda address: print(f"serving on {address}", flush=True))
-    except (ControllerError, OSError) as error:
+    except (ControllerError, NoCertificate, OSError) as error:
         print(f"cannot serve: {error}", file=sys.stderr)
         return 1
     return 0
@@ -138,6 +140,8 @@ def main(arguments: list[str] | None = None) -> int:
     serve.add_argument("--listen", default="127.0.0.1:0", metavar="HOST:PORT")
     serve.add_argument("--ddq-max-rad-s2", type=float, help="approach targets with at most this acceleration")
     add_tools(commands)
+    for name, meaning in (("ca", "certificates to trust; without: no TLS"), ("cert", "to show"), ("key", "of --cert")):
+        serve.add_argument(f"--{name}", type=Path, metavar="FILE", help=meaning)
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.ERROR if given.command != "host" else logging.INFO)
     if given.command == "host":

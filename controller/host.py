@@ -27,7 +27,9 @@ from controller.settings import HostSettings
 from controller.station import Station
 from controller.unit import Authority, Charge, HostedUnit, Status
 from controller.uplink import Uplink
+from palaestra.channel import is_loopback
 from palaestra.ids import new_id
+from palaestra.tls_files import NoCertificate, ServerFiles, TlsFiles
 from palaestra.v1 import body_pb2, venue_service_pb2
 from palaestra.v1 import host_service_pb2 as pb
 
@@ -129,7 +131,7 @@ class UnitHost:
         )
         server.add_generic_rpc_handlers((self._drives.handler(),))
         try:
-            self._address = _listen(server, self._settings.listen)
+            self._address = _listen(server, self._settings.listen, self._settings.tls)
             await server.start()
             await self._serve()
         finally:
@@ -321,10 +323,18 @@ def run_host(
     asyncio.run(serve())
 
 
-def _listen(server: grpc.aio.Server, address: str) -> str:
+def _listen(server: grpc.aio.Server, address: str, tls: TlsFiles) -> str:
     try:
-        port = server.add_insecure_port(address)
-    except RuntimeError as error:
+        if is_loopback(address):
+            port = server.add_insecure_port(address)
+        elif tls.cert is None or tls.key is None:
+            raise HostError(
+                f"{address} can be reached from other machines, where lease tokens would travel unencrypted: "
+                "it needs --ca, --cert and --key"
+            )
+        else:
+            port = server.add_secure_port(address, ServerFiles(tls.cert, tls.key, tls.ca).credentials())
+    except (RuntimeError, NoCertificate) as error:
         raise HostError(f"cannot listen on {address}: {error}") from error
     if port == 0:
         raise HostError(f"cannot listen on {address}")

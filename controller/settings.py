@@ -1,8 +1,10 @@
 """Settings of a unit host process. Read once, where the process starts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from palaestra.tls_files import TlsFiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +16,7 @@ class HostSettings:
         scheduler: Address of the scheduler, "127.0.0.1:port".
         token: The host role's token.
         state_folder: Where the highest epochs are kept; must outlive the process.
+        tls: Certificates towards the scheduler. Beyond loopback, drives are served with the same ones.
         listen: Address to serve drives on; port 0 takes a free one.
         period_s: Control period.
         spin_s: Last part of each period that the loop spins instead of sleeping; costs a core that much.
@@ -32,6 +35,7 @@ class HostSettings:
     scheduler: str
     token: str
     state_folder: Path
+    tls: TlsFiles = field(default_factory=TlsFiles)
     listen: str = "127.0.0.1:0"
     period_s: float = 0.002
     spin_s: float = 0.0

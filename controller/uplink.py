@@ -66,7 +66,7 @@ class Uplink:
     async def run(self) -> None:
         """Connect, serve, reconnect; until cancelled."""
         cuts = 0
-        async with grpc.aio.insecure_channel(self._settings.scheduler, options=_options()) as channel:
+        async with self._settings.tls.aio_channel(self._settings.scheduler, _options()) as channel:
             stub: Any = services.HostServiceStub(channel)
             while True:
                 try:

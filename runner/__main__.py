@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from palaestra.tls_files import NoCertificate, TlsFiles
 from palaestra.v1 import runner_service_pb2
 from runner.errors import RunnerError
 from runner.settings import Settings
@@ -27,12 +28,15 @@ def main() -> int:
     parser.add_argument("--ray-address", default="", help="a running Ray cluster; by default one is started")
     parser.add_argument("--ray-cpus", type=int, default=2, help="CPUs of the Ray that is started")
     parser.add_argument("--ray-folder", type=Path, help="where that Ray keeps its files, emptied before; a short path")
+    TlsFiles.add_options(parser)
+    TlsFiles.add_options(parser, prefix="drive-")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         token = arguments.token_file.read_text(encoding="utf-8").strip()
         folder = None if arguments.ray_address else _ray_folder(arguments.ray_folder)
-    except OSError as error:
+        tls, drive_tls = TlsFiles.of(arguments), TlsFiles.of(arguments, prefix="drive-")
+    except (OSError, NoCertificate) as error:
         print(f"runner: {error}", file=sys.stderr)
         return 2
     root = os.environ.get("MENAGERIE_ROOT")
@@ -48,6 +52,8 @@ def main() -> int:
         ray_cpus=arguments.ray_cpus,
         ray_folder=folder,
         menagerie_root=Path(root) if root else None,
+        tls=tls,
+        drive_tls=drive_tls,
     )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray's default of 15 would have whoever sends targets to robots wait for everybody else.

@@ -16,7 +16,9 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 
+from palaestra.channel import is_loopback
 from palaestra.errors import PalaestraError, from_rpc
+from palaestra.tls_files import TlsFiles
 from palaestra.v1 import runner_service_pb2, unit_host_service_pb2, unit_host_service_pb2_grpc
 from runner.attempt import Attempt
 from runner.course import Course, Seen, course_of
@@ -227,7 +229,8 @@ class UnitDrive:
         self.has_base_pose = False
 
     def __enter__(self) -> "UnitDrive":
-        self._channel = grpc.insecure_channel(self.endpoint.address)
+        tls = TlsFiles() if is_loopback(self.endpoint.address) else self._attempt.settings.drive_tls
+        self._channel = tls.channel(self.endpoint.address, ())
         try:
             self._open_patiently()
         except BaseException:

@@ -7,7 +7,9 @@ from typing import TypeVar
 
 import grpc
 
+from palaestra.channel import authorization
 from palaestra.errors import Unreachable, from_rpc
+from palaestra.tls_files import TlsFiles
 from palaestra.v1 import runner_service_pb2_grpc
 
 T = TypeVar("T")
@@ -21,12 +23,12 @@ PAUSE_MAX_S = 1.0
 class Link:
     """One channel, one identity."""
 
-    def __init__(self, address: str, token: str) -> None:
-        self._channel = grpc.insecure_channel(
-            address, options=[("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1000)]
+    def __init__(self, address: str, token: str, tls: TlsFiles | None = None) -> None:
+        self._channel = (tls or TlsFiles()).channel(
+            address, [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1000)]
         )
         self.runner = runner_service_pb2_grpc.RunnerServiceStub(self._channel)
-        self.metadata = (("authorization", f"Bearer {token}"),)
+        self.metadata = authorization(token)
 
     def call(self, method: Callable[..., T], request: object, *, patience_s: float = PATIENCE_S) -> T:
         """Call a method that may be repeated, again and again while nobody answers. Raises PalaestraError."""

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import grpc
 
+from palaestra.channel import authorization
 from palaestra.errors import PalaestraError, from_rpc
 from palaestra.ids import new_id
 from palaestra.v1 import job_pb2, runner_service_pb2, runner_service_pb2_grpc
@@ -69,9 +70,9 @@ class Runner:
         self._running: dict[str, _Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: Exception | None = None
-        self._channel = grpc.aio.insecure_channel(
+        self._channel = settings.tls.aio_channel(
             settings.scheduler,
-            options=[
+            [
                 ("grpc.initial_reconnect_backoff_ms", 100),
                 ("grpc.max_reconnect_backoff_ms", 1000),
                 # All assignments come in one message, each with its job.
@@ -79,7 +80,7 @@ class Runner:
             ],
         )
         self._stub = runner_service_pb2_grpc.RunnerServiceStub(self._channel)
-        self._metadata = (("authorization", f"Bearer {settings.token}"),)
+        self._metadata = authorization(settings.token)
         self._stopped = asyncio.Event()
 
     async def run(self) -> None:

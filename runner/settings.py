@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from palaestra.tls_files import TlsFiles
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -12,6 +14,8 @@ class Settings:
         runner: Name within the venue.
         scheduler: Address, "127.0.0.1:port".
         token: Of role runner.
+        tls: Certificates towards the scheduler.
+        drive_tls: Certificates towards unit hosts beyond loopback.
         objects, spool: Folders of the store, on one file system.
         sim_slots: Cores that may be leased for worlds.
         warm_workers: Worker processes kept ready, so that a granted attempt starts at once.
@@ -32,3 +36,5 @@ class Settings:
     ray_cpus: int = 2
     ray_folder: Path | None = None
     menagerie_root: Path | None = None
+    tls: TlsFiles = field(default_factory=TlsFiles)
+    drive_tls: TlsFiles = field(default_factory=TlsFiles)

@@ -26,7 +26,7 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._link = Link(settings.scheduler, settings.token)
+        self._link = Link(settings.scheduler, settings.token, settings.tls)
         self._lock = threading.Lock()
         self._attempt = ""
         self._cancelled = ""

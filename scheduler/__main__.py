@@ -6,20 +6,20 @@ fairly the venue was shared; see their --help.
 
 import argparse
 import asyncio
-import ipaddress
 import logging
 import signal
 import sqlite3
 import sys
 from pathlib import Path
 
+from palaestra.tls_files import NoCertificate
 from scheduler.configuration import BadConfiguration, Settings
 from scheduler.core import Core
 from scheduler.database import DatabaseInUse, SchemaMismatch
 from scheduler.fairness import command as fairness
 from scheduler.identity import Credentials
 from scheduler.replay import command as replay
-from scheduler.server import PortInUse, Server, write_address
+from scheduler.server import NotLoopback, PortInUse, Server, write_address
 
 STOP_GRACE_S = 3.0
 
@@ -32,15 +32,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m scheduler", description=__doc__)
     parser.add_argument("--venue", type=Path, required=True, help="the venue file, such as configs/venues/demo.toml")
     parser.add_argument("--data", type=Path, required=True, help="folder of the database and the tokens")
-    parser.add_argument("--listen", default="127.0.0.1:7400", help="address and port; port 0 takes a free one")
+    parser.add_argument("--listen", default="127.0.0.1:7400", help="loopback address and port; port 0 takes a free one")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    if not _is_loopback(arguments.listen):
-        print(f"error: {arguments.listen} is not a loopback address; the scheduler has no TLS yet", file=sys.stderr)
-        return 2
     try:
         return asyncio.run(_serve(arguments.venue, arguments.data, arguments.listen))
-    except (BadConfiguration, DatabaseInUse, PortInUse, SchemaMismatch, OSError, sqlite3.Error) as error:
+    except (
+        *(BadConfiguration, DatabaseInUse, PortInUse, SchemaMismatch, NotLoopback, NoCertificate),
+        *(OSError, sqlite3.Error),
+    ) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -51,7 +51,7 @@ async def _serve(venue: Path, data: Path, listen: str) -> int:
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     core = Core(settings, data / "scheduler.db", loop)
     credentials = Credentials.open(data / "tokens", [vendor.id for vendor in settings.venue.vendors])
-    server = Server(core, credentials, listen)
+    server = Server(core, credentials, listen, settings.tls, data)
     await core.start()
     await server.start()
     # Before the address is known, for whoever waits for it may want to stop us at once.
@@ -60,19 +60,14 @@ async def _serve(venue: Path, data: Path, listen: str) -> int:
         loop.add_signal_handler(number, stopping.set)
     write_address(data, server.address)
     logging.info("scheduler of venue %s listens on %s", core.venue, server.address)
+    if server.tls_address:
+        shown = "certificate" if settings.tls.client_certificates else "token"
+        logging.info("and with TLS on %s, by %s", server.tls_address, shown)
     await stopping.wait()
     logging.info("stopping")
     await server.stop(STOP_GRACE_S)
     await core.stop()
     return 0
-
-
-def _is_loopback(listen: str) -> bool:
-    host = listen.rpartition(":")[0].strip("[]")
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 if __name__ == "__main__":

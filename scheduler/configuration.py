@@ -3,7 +3,7 @@
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -14,6 +14,7 @@ from scheduler.care import Care
 from scheduler.decay import HALF_LIFE_S
 from scheduler.party import Group, Party, Project, Vendor, group_of, parties_of, project_of, vendor_of
 from scheduler.state import Amounts, Config
+from scheduler.tls import Tls, tls_of
 from scheduler.toml import BadConfiguration
 
 __all__ = ["BadConfiguration", "Cell", "Party", "Settings", "Unit", "Venue", "Zone", "settings_of"]
@@ -113,6 +114,8 @@ class Settings:
     # How to decide; every decision is kept with what it was made on, as many as this, so that it can be made again.
     deciding: Config = field(default_factory=Config)
     decisions_kept: int = 1_000
+    # The way in for those from elsewhere, a table of its own.
+    tls: Tls = field(default_factory=Tls)
 
     @classmethod
     def load(cls, path: Path) -> "Settings":
@@ -158,7 +161,8 @@ def settings_of(tables: Mapping[str, Any], source: str) -> Settings:
     if not venue.vendors:
         raise BadConfiguration(f"{source}: a venue needs at least one [[vendor]]")
     _check_tree(venue, tables, source)
-    return _settings(venue, toml.table(tables, "scheduler", source), source)
+    settings = _settings(venue, toml.table(tables, "scheduler", source), source)
+    return replace(settings, tls=tls_of(toml.table(tables, "tls", source), source))
 
 
 # Defaults of [scheduler] that are positive numbers; of these, whole ones.

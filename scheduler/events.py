@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 
-from palaestra.v1 import episode_pb2, event_pb2, job_pb2
+from palaestra.v1 import api_key_pb2, episode_pb2, event_pb2, job_pb2
 from scheduler import resources
 from scheduler.writer import Transaction
 
@@ -87,3 +87,8 @@ def reservation_changed(tx: Transaction, reservation_id: int, kind: str, message
 def closure_changed(tx: Transaction, row: sqlite3.Row, kind: str) -> None:
     body = resources.closure(resources.venue_id(tx.db), row)
     tx.event(kind, body.name, event_pb2.Event(closure=body), vendor=None, message=body.display_name)
+
+
+def api_key_changed(tx: Transaction, body: api_key_pb2.ApiKey, vendor: str, kind: str, message: str) -> None:
+    """Append the event of a key: its vendor's and operators', or for a key of the house, operators' alone."""
+    tx.event(kind, body.name, event_pb2.Event(api_key=body), vendor=vendor, message=message)

@@ -5,7 +5,7 @@ In that order, so that a stranger learns nothing about what a valid request look
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -14,39 +14,15 @@ from google.protobuf.message import DecodeError, Message
 
 from palaestra import rules
 from palaestra.errors import PalaestraError, trailing
-from scheduler.identity import Credentials, Identity, Role
+from scheduler.admission import OpenStreams
+from scheduler.identity import Identification, Identity, Shown
+from scheduler.roles import ROLES, in_scope, short
 
 log = logging.getLogger(__name__)
 _caller: ContextVar[Identity] = ContextVar("caller")
 
 MESSAGE_BYTES_MAX = 4 * 1024 * 1024
 TEXT_MAX = 500
-ANYBODY = frozenset(Role)
-# Who may call what: by method, else by service.
-ROLES: Mapping[str, frozenset[Role]] = {
-    "palaestra.v1.JobService": frozenset({Role.VENDOR, Role.OPERATOR}),
-    "palaestra.v1.JobService/SubmitJob": frozenset({Role.VENDOR}),
-    "palaestra.v1.JobService/BatchSubmitJobs": frozenset({Role.VENDOR}),
-    "palaestra.v1.JobService/WhatIf": frozenset({Role.VENDOR}),
-    "palaestra.v1.EstimateService": frozenset({Role.VENDOR, Role.OPERATOR}),
-    "palaestra.v1.JobArrayService": frozenset({Role.VENDOR, Role.OPERATOR}),
-    "palaestra.v1.JobArrayService/SubmitJobArray": frozenset({Role.VENDOR}),
-    "palaestra.v1.EpisodeService": frozenset({Role.VENDOR, Role.OPERATOR}),
-    "palaestra.v1.VenueService": frozenset({Role.VENDOR, Role.OPERATOR}),
-    "palaestra.v1.VenueService/GetVenue": ANYBODY,
-    "palaestra.v1.VenueService/GetIdentity": ANYBODY,
-    "palaestra.v1.VenueService/InjectUnitFault": frozenset({Role.OPERATOR}),
-    "palaestra.v1.VenueService/ResetUnit": frozenset({Role.OPERATOR}),
-    "palaestra.v1.VenueService/StopUnit": frozenset({Role.OPERATOR}),
-    "palaestra.v1.FleetService": frozenset({Role.OPERATOR}),
-    "palaestra.v1.CalendarService": frozenset({Role.VENDOR, Role.OPERATOR}),
-    "palaestra.v1.CalendarService/CreateClosure": frozenset({Role.OPERATOR}),
-    "palaestra.v1.CalendarService/DeleteClosure": frozenset({Role.OPERATOR}),
-    "palaestra.v1.ReservationService": frozenset({Role.VENDOR, Role.OPERATOR}),
-    "palaestra.v1.ReservationService/CreateReservation": frozenset({Role.VENDOR}),
-    "palaestra.v1.HostService": frozenset({Role.HOST}),
-    "palaestra.v1.RunnerService": frozenset({Role.RUNNER}),
-}
 
 
 def caller() -> Identity:
@@ -65,8 +41,9 @@ class Malformed:
 class Guard(grpc.aio.ServerInterceptor):
     """Wraps every handler of the server."""
 
-    def __init__(self, credentials: Credentials) -> None:
-        self._credentials = credentials
+    def __init__(self, identification: Identification, streams: OpenStreams) -> None:
+        self._identification = identification
+        self._streams = streams
         self._guarded: dict[str, Any] = {}
 
     async def intercept_service(
@@ -94,14 +71,21 @@ class Guard(grpc.aio.ServerInterceptor):
             return grpc.stream_stream_rpc_method_handler(wrapped, deserializer, handler.response_serializer)
         raise AssertionError(f"{method} streams in a way that no other method does")
 
-    def _admit(self, method: str, context: Any) -> None:
-        metadata = dict(context.invocation_metadata() or ())
-        authorization = metadata.get("authorization")
-        identity = self._credentials.identify(authorization if isinstance(authorization, str) else None)
-        allowed = ROLES.get(method) or ROLES.get(method.split("/")[0], frozenset())
-        if identity.role not in allowed:
-            raise PalaestraError("ROLE_DENIED", f"a {identity.role.value} may not call {method}")
+    def _admit(self, method: str, context: Any) -> Shown:
+        """Let a call in, or raise; return what it showed, to be looked at again as long as it lasts."""
+        metadata = context.invocation_metadata() or ()
+        certificate = b""
+        if self._identification.reads_certificates:
+            (certificate, *_) = context.auth_context().get("x509_pem_cert", [b""])
+        shown = Shown(tuple(value for key, value in metadata if key == "authorization"), certificate)
+        identity = self._identification.identify(shown)
+        name = short(method)
+        if identity.role not in ROLES.get(name, ()):
+            raise PalaestraError("ROLE_DENIED", f"role {identity.role.value} may not call {name}")
+        if not in_scope(name, identity.methods):
+            raise PalaestraError("SCOPE_DENIED", f"{identity.credential} leaves out {name}")
         _caller.set(identity)
+        return shown
 
     def _unary(self, inner: Any, method: str) -> Any:
         async def handle(request: Message | Malformed, context: Any) -> Any:
@@ -118,9 +102,9 @@ class Guard(grpc.aio.ServerInterceptor):
     def _server_stream(self, inner: Any, method: str) -> Any:
         async def handle(request: Message | Malformed, context: Any) -> AsyncIterator[Any]:
             try:
-                self._admit(method, context)
-                async for response in inner(_checked(request), context):
-                    yield response
+                async with self._streams.lasting(self._admit(method, context)):
+                    async for response in inner(_checked(request), context):
+                        yield response
             except Exception as error:
                 await _abort(context, error, method)
 
@@ -133,9 +117,9 @@ class Guard(grpc.aio.ServerInterceptor):
 
         async def handle(requests: AsyncIterator[Message | Malformed], context: Any) -> AsyncIterator[Any]:
             try:
-                self._admit(method, context)
-                async for response in inner(checked(requests), context):
-                    yield response
+                async with self._streams.lasting(self._admit(method, context)):
+                    async for response in inner(checked(requests), context):
+                        yield response
             except Exception as error:
                 await _abort(context, error, method)
 

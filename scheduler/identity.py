@@ -1,60 +1,158 @@
 """Who is calling: known from the credential alone.
 
-Tokens are 256 random bits, so a plain SHA-256 of them is enough to keep; the token itself stands in a file of its
-owner, mode 0600, made at the first start.
+A call shows a bearer token, a client certificate, or both. A token is one of the venue's own, in files, or the secret
+of an API key (`scheduler.keys`). What was shown is looked at again as long as a stream lasts.
 """
 
 import hashlib
 import os
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from palaestra.errors import PalaestraError
+from scheduler.roles import Role
 
+__all__ = ["Credentials", "Identification", "Identity", "Role", "Shown"]
 
-class Role(Enum):
-    VENDOR = "vendor"
-    OPERATOR = "operator"
-    HOST = "host"
-    RUNNER = "runner"
+# Those that stand in files. Others are made as keys or certificates, each for its user.
+_IN_FILES = (Role.OPERATOR, Role.HOST, Role.RUNNER, Role.GATEWAY)
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A caller. `vendor` is its id for role VENDOR, empty otherwise."""
+    """A caller.
+
+    Attributes:
+        vendor: Its id for who acts for a vendor, empty otherwise.
+        credential: "token", "certificate", or the name of an API key.
+        methods: Methods that it is restricted to, as "Service/Method" or "Service/*"; none: no restriction.
+        projects: Projects of the vendor that it is restricted to; none: no restriction.
+        expire_ns: When the credential ends, wall clock.
+    """
 
     role: Role
     vendor: str = ""
+    credential: str = "token"
+    methods: frozenset[str] = field(default=frozenset())
+    projects: frozenset[str] = field(default=frozenset())
+    expire_ns: int | None = None
 
     def sees_vendor(self, vendor: str) -> bool:
         """Whether what belongs to `vendor` is visible."""
-        return self.role is Role.OPERATOR or (self.role is Role.VENDOR and self.vendor == vendor)
+        return self.role.sees_everybody or (self.role.acts_for_vendor and self.vendor == vendor)
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether scopes leave less than its role may do."""
+        return bool(self.methods or self.projects)
+
+    def __str__(self) -> str:
+        who = f"{self.role.value} {self.vendor}" if self.vendor else self.role.value
+        return f"{who} by {self.credential}"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a call brought along: the values of its authorization headers, and its certificate as PEM."""
+
+    authorization: tuple[str | bytes, ...]
+    certificate: bytes = b""
+
+
+class Opener(Protocol):
+    """Knows some of the secrets that open the venue."""
+
+    def identify(self, secret: str) -> Identity | None:
+        """Return whose secret it is, None if it is not one of these. Raises PalaestraError for one that was."""
+        ...
+
+
+class Certifier(Protocol):
+    """Knows whom a certificate names that the TLS handshake has verified."""
+
+    def identify(self, pem: bytes) -> Identity:
+        """Return who it is. Raises CERTIFICATE_REFUSED, KEY_EXPIRED, KEY_REVOKED."""
+        ...
 
 
 class Credentials:
-    """The venue's tokens, one file each in a folder only its owner can enter."""
+    """The venue's own tokens, one file each in a folder only its owner can enter.
+
+    They are 256 random bits, so a plain SHA-256 of them is enough to keep; the token itself stands in the file, mode
+    0600, made at the first start.
+    """
 
     def __init__(self, identities: dict[bytes, Identity]) -> None:
         self._identities = identities
 
     @classmethod
     def open(cls, folder: Path, vendors: Iterable[str]) -> "Credentials":
-        """Read the folder's tokens; mint those that are missing, one for each vendor and each other role."""
+        """Read the folder's tokens; mint those that are missing, one for each vendor and each role of the house."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        wanted = {role.value: Identity(role) for role in Role if role is not Role.VENDOR}
+        wanted = {role.value: Identity(role) for role in _IN_FILES}
         wanted |= {f"vendor-{vendor}": Identity(Role.VENDOR, vendor) for vendor in vendors}
         return cls({_digest(_read_or_mint(folder / f"{name}.token")): who for name, who in wanted.items()})
 
-    def identify(self, authorization: str | None) -> Identity:
-        """Return who holds the token of an `authorization: Bearer ...` header. Raises BAD_TOKEN."""
-        scheme, _, token = (authorization or "").partition(" ")
-        identity = self._identities.get(_digest(token)) if scheme.lower() == "bearer" and token else None
-        if identity is None:
-            raise PalaestraError("BAD_TOKEN", "no valid token came with the call")
-        return identity
+    def identify(self, secret: str) -> Identity | None:
+        """Return who holds a token, None if it is none of these."""
+        return self._identities.get(_digest(secret))
+
+
+class Identification:
+    """Tells who calls, from all that a call shows."""
+
+    def __init__(self, openers: Iterable[Opener], certifier: Certifier | None = None) -> None:
+        self._openers = tuple(openers)
+        self._certifier = certifier
+
+    @property
+    def reads_certificates(self) -> bool:
+        """Whether certificates mean anything here."""
+        return self._certifier is not None
+
+    def identify(self, shown: Shown) -> Identity:
+        """Return who it is.
+
+        A certificate alone is enough. Where a token comes too, the token says who it is, and the certificate must be of
+        the same vendor or role, or of the gateway, which carries others' tokens.
+
+        Raises BAD_TOKEN, KEY_EXPIRED, KEY_REVOKED, CERTIFICATE_REFUSED.
+        """
+        certified = None
+        if shown.certificate and self._certifier is not None:
+            certified = self._certifier.identify(shown.certificate)
+        if certified is not None and not shown.authorization:
+            return certified
+        found = self._by_token(shown.authorization)
+        if certified is not None and certified.role is not Role.GATEWAY and not _together(certified, found):
+            raise PalaestraError(
+                "CERTIFICATE_REFUSED", f"the certificate is of {_who(certified)}, the token of {_who(found)}"
+            )
+        return found
+
+    def _by_token(self, headers: tuple[str | bytes, ...]) -> Identity:
+        if len(headers) > 1:
+            # Which of them counts is no question to leave open to proxies and attackers.
+            raise PalaestraError("BAD_TOKEN", f"the authorization header came {len(headers)} times")
+        header = headers[0] if headers else ""
+        scheme, _, secret = header.partition(" ") if isinstance(header, str) else ("", "", "")
+        if scheme.lower() == "bearer" and secret:
+            for opener in self._openers:
+                found = opener.identify(secret)
+                if found is not None:
+                    return found
+        raise PalaestraError("BAD_TOKEN", "no valid token came with the call")
+
+
+def _together(certified: Identity, found: Identity) -> bool:
+    return certified.vendor == found.vendor and (bool(found.vendor) or certified.role is found.role)
+
+
+def _who(identity: Identity) -> str:
+    return f"vendor {identity.vendor}" if identity.vendor else f"role {identity.role.value}"
 
 
 def _read_or_mint(path: Path) -> str:
@@ -74,4 +172,4 @@ def _read_or_mint(path: Path) -> str:
 
 
 def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()

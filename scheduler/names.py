@@ -1,5 +1,7 @@
 """Resource names, made and taken apart in one place."""
 
+from scheduler.health import VENUE_VENDOR
+
 
 def vendor(vendor_id: str) -> str:
     return f"vendors/{vendor_id}"
@@ -43,6 +45,16 @@ def reservation(vendor_id: str, uid: str) -> str:
 
 def closure(venue_id: str, uid: str) -> str:
     return f"venues/{venue_id}/closures/{uid}"
+
+
+def api_key(venue_id: str, vendor_id: str, uid: str) -> str:
+    """Return the name of a vendor's key; of the house's own, for the venue's own vendor."""
+    return f"venues/{venue_id}/apiKeys/{uid}" if vendor_id == VENUE_VENDOR else f"vendors/{vendor_id}/apiKeys/{uid}"
+
+
+def api_key_prefix(uid: str) -> str:
+    """Return what every secret of a key starts with."""
+    return f"pal_{uid}_"
 
 
 def parts(name: str) -> tuple[str, str]:

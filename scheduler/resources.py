@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from palaestra.v1 import (
+    api_key_pb2,
     body_pb2,
     calendar_pb2,
     episode_pb2,
@@ -304,4 +305,23 @@ def closure(venue: str, row: sqlite3.Row) -> calendar_pb2.Closure:
         zones=places.get("zones", ()),
         stop_running=bool(row["stop_running"]),
         create_time=timestamp(row["create_ns"]),
+    )
+
+
+def api_key(venue: str, row: sqlite3.Row) -> api_key_pb2.ApiKey:
+    """Return the key of a row of table api_key. Nothing in it opens anything."""
+    return api_key_pb2.ApiKey(
+        name=names.api_key(venue, row["vendor"], row["uid"]),
+        display_name=row["display_name"],
+        role=row["role"],
+        methods=json.loads(row["methods"]),
+        projects=json.loads(row["projects"]),
+        expire_time=timestamp(row["expire_ns"]),
+        prefix=names.api_key_prefix(row["uid"]),
+        create_time=timestamp(row["create_ns"]),
+        creator=row["creator"],
+        rotate_time=timestamp(row["rotate_ns"]),
+        former_expire_time=timestamp(row["former_expire_ns"] or None),
+        use_time=timestamp(row["use_ns"]),
+        revoke_time=timestamp(row["revoke_ns"]),
     )

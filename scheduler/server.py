@@ -1,12 +1,17 @@
-"""Puts the services on a port."""
+"""Puts the services on ports: a plain one for this machine, and one with TLS for those from elsewhere."""
 
+import asyncio
+import itertools
+import logging
 from pathlib import Path
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from palaestra.channel import is_loopback
 from palaestra.v1 import (
+    api_key_service_pb2_grpc,
     calendar_service_pb2_grpc,
     episode_service_pb2_grpc,
     estimate_service_pb2_grpc,
@@ -18,9 +23,12 @@ from palaestra.v1 import (
     runner_service_pb2_grpc,
     venue_service_pb2_grpc,
 )
+from scheduler.admission import LOOK_PERIOD_S, OpenStreams
+from scheduler.commands import keying
 from scheduler.core import Core
 from scheduler.guard import MESSAGE_BYTES_MAX, Guard
-from scheduler.identity import Credentials
+from scheduler.identity import Certifier, Credentials, Identification
+from scheduler.keys import Keys
 from scheduler.services.arrays import JobArrayService
 from scheduler.services.calendar import CalendarService
 from scheduler.services.episodes import EpisodeService
@@ -28,10 +36,15 @@ from scheduler.services.estimates import EstimateService
 from scheduler.services.fleet import FleetService
 from scheduler.services.hosts import HostService
 from scheduler.services.jobs import JobService
+from scheduler.services.keys import ApiKeyService
 from scheduler.services.reservations import ReservationService
 from scheduler.services.runners import RunnerService
 from scheduler.services.venue import VenueService
+from scheduler.tls import Tls, files_of
 
+log = logging.getLogger(__name__)
+# Writing down when keys were last used is one commit for all of them.
+LOOKS_PER_USE = 10
 OPTIONS: list[tuple[str, Any]] = [
     # With port reuse two schedulers could listen on one port without noticing each other.
     ("grpc.so_reuseport", 0),
@@ -48,12 +61,46 @@ class PortInUse(Exception):
     """Something else listens on the address."""
 
 
-class Server:
-    """The gRPC server of one scheduler. `address` is what it listens on, with the port it got."""
+class NotLoopback(Exception):
+    """A plain connection was asked for beyond this machine."""
 
-    def __init__(self, core: Core, credentials: Credentials, listen: str) -> None:
+
+class Server:
+    """The gRPC server of one scheduler.
+
+    Args:
+        listen: Address and port on this machine; without TLS. Raises NotLoopback for any other.
+        tls: The port for those from elsewhere; its files lie in `data`. Raises NoCertificate.
+
+    Attributes:
+        address: What it listens on, with the port it got.
+        tls_address: The same of the port with TLS; empty if there is none.
+    """
+
+    def __init__(
+        self, core: Core, credentials: Credentials, listen: str, tls: Tls | None = None, data: Path | None = None
+    ) -> None:
+        if not is_loopback(listen):
+            raise NotLoopback(
+                f"{listen} can be reached from other machines, where tokens would travel unencrypted. Keep --listen on "
+                "127.0.0.1, and let others in by [tls] listen in the venue file; docs/security.md has the steps"
+            )
         self._core = core
-        self._server = grpc.aio.server(interceptors=[Guard(credentials)], options=OPTIONS)
+        folder = (data or Path()) / tls.folder if tls is not None and tls.listen else None
+        vendors = [vendor.id for vendor in core.settings.venue.vendors]
+        # The clock may be another one later.
+        self._keys = Keys(core.venue, vendors, core.secret, core.read, lambda: core.clock.now_ns())
+        certifier: Certifier | None = None
+        if tls is not None and folder is not None and tls.client_certificates:
+            # Here and not at the top: a venue that stays on its machine needs no such library.
+            from scheduler.certificates import Certificates
+
+            certifier = Certificates(core.venue, vendors, folder / "revoked", lambda: core.clock.now_ns())
+        identification = Identification((credentials, self._keys), certifier)
+        self._streams = OpenStreams(identification)
+        self._looking: asyncio.Task[None] | None = None
+        self._server = grpc.aio.server(interceptors=[Guard(identification, self._streams)], options=OPTIONS)
+        api_key_service_pb2_grpc.add_ApiKeyServiceServicer_to_server(ApiKeyService(core, self._keys), self._server)
         job_service_pb2_grpc.add_JobServiceServicer_to_server(JobService(core), self._server)
         job_array_service_pb2_grpc.add_JobArrayServiceServicer_to_server(JobArrayService(core), self._server)
         venue_service_pb2_grpc.add_VenueServiceServicer_to_server(VenueService(core), self._server)
@@ -66,25 +113,55 @@ class Server:
         host_service_pb2_grpc.add_HostServiceServicer_to_server(HostService(core), self._server)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        try:
-            port = self._server.add_insecure_port(listen)
-        except RuntimeError as error:
-            raise PortInUse(f"cannot listen on {listen}: {error}") from error
-        self.address = f"{listen.rpartition(':')[0]}:{port}"
+        self.address = self._open(listen, None)
+        self.tls_address = ""
+        if tls is not None and folder is not None:
+            files = files_of(folder, client_certificates=tls.client_certificates)
+            self.tls_address = self._open(tls.listen, files.credentials())
 
     async def start(self) -> None:
+        self._keys.load()
         await self._server.start()
+        self._looking = asyncio.create_task(self._look())
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self, grace_s: float) -> None:
         """Say NOT_SERVING first, then let calls finish for a while."""
+        if self._looking is not None:
+            self._looking.cancel()
         await self._health.enter_graceful_shutdown()
         self._core.drain()
         await self._server.stop(grace_s)
 
+    def _open(self, listen: str, credentials: grpc.ServerCredentials | None) -> str:
+        try:
+            if credentials is None:
+                port = self._server.add_insecure_port(listen)
+            else:
+                port = self._server.add_secure_port(listen, credentials)
+        except RuntimeError as error:
+            raise PortInUse(f"cannot listen on {listen}: {error}") from error
+        return f"{listen.rpartition(':')[0]}:{port}"
+
+    async def _look(self) -> None:
+        """End streams whose credential is no longer good, and write down when keys were used."""
+        for count in itertools.count(1):
+            await asyncio.sleep(LOOK_PERIOD_S)
+            try:
+                self._streams.look()
+                if count % LOOKS_PER_USE == 0:
+                    await self._write_used()
+            except Exception:
+                log.exception("looking after credentials failed")
+
+    async def _write_used(self) -> None:
+        used_ns = self._keys.take_used_ns()
+        if used_ns:
+            await self._core.run(keying.used(used_ns))
+
 
 def write_address(folder: Path, address: str) -> None:
-    """Leave the address where tools of the same venue look for it, replaced as a whole."""
+    """Leave the plain address where tools of the same venue look for it, replaced as a whole."""
     temporary = folder / "scheduler.address.tmp"
     temporary.write_text(f"{address}\n")
     temporary.rename(folder / "scheduler.address")

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mujoco
 
@@ -25,6 +26,9 @@ from sim.catalog import ACTUATORS, Actuators, find
 from sim.errors import BrokenVenue, MissingModel, SimError
 from sim.unit import EmulatedUnit
 from sim.venue import UnitTwin, VenueTwin, load_venue
+
+if TYPE_CHECKING:
+    from palaestra.tls_files import TlsFiles
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +46,7 @@ class Config:
         listen: Address to serve drives on; port 0 takes a free one.
         period_s: Control period.
         watchdog_s: A driven unit that hears no target for this long stops; None keeps what its robot model says.
+        tls: Certificates towards the scheduler, and for drives beyond loopback.
         battery_lapse: Batteries empty and fill that many times as fast as real ones.
         actuators: Of its robots, as of `EmulatedUnit`.
         menagerie_root: A MuJoCo Menagerie checkout, if there is one.
@@ -57,6 +62,7 @@ class Config:
     watchdog_s: float | None
     battery_lapse: float
     actuators: Actuators
+    tls: "TlsFiles"
     menagerie_root: Path | None
 
 
@@ -106,6 +112,7 @@ def serve(config: Config) -> None:
     from controller.settings import HostSettings
     from controller.unit import HostedUnit
 
+    config.state.mkdir(parents=True, exist_ok=True)
     venue = load_venue(config.venue)
     twins = units_of(venue, config.host)
     settings = HostSettings(
@@ -113,6 +120,7 @@ def serve(config: Config) -> None:
         scheduler=config.scheduler,
         token=config.token_file.read_text(encoding="utf-8").strip(),
         state_folder=config.state,
+        tls=config.tls,
         listen=config.listen,
         period_s=config.period_s,
         watchdog_s=config.watchdog_s,
@@ -183,9 +191,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--actuators", choices=ACTUATORS, default=ACTUATORS[0], help=f"what drives the robots' joints ({ACTUATORS[0]})"
     )
+    for name, meaning in (("ca", "certificates to trust; without: no TLS"), ("cert", "to show"), ("key", "of --cert")):
+        parser.add_argument(f"--{name}", type=Path, help=meaning)
     given = parser.parse_args(arguments)
     root = os.environ.get("MENAGERIE_ROOT")
-    config = Config(**vars(given), menagerie_root=Path(root) if root else None)
+    from palaestra.tls_files import NoCertificate, TlsFiles
+
+    try:
+        tls = TlsFiles.of(given)
+    except NoCertificate as error:
+        print(f"cannot serve: {error}", file=sys.stderr)
+        return 2
+    others = {name: value for name, value in vars(given).items() if name not in ("ca", "cert", "key")}
+    config = Config(**others, tls=tls, menagerie_root=Path(root) if root else None)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         serve(config)

@@ -13,20 +13,27 @@ class Role(StrEnum):
     """What a caller acts as: for a vendor, or for the house."""
 
     VENDOR = "vendor"
+    ENGINEER = "engineer"
+    READER = "reader"
     OPERATOR = "operator"
+    SAFETY = "safety"
+
+
+_OWNERS = frozenset({Role.VENDOR, Role.ENGINEER, Role.READER})
+_HOUSE = frozenset({Role.OPERATOR, Role.SAFETY})
 
 
 def may_read(reader_vendor: str | None, role: str, owner_vendor: str) -> bool:
     """Return whether the reader may have the content of the owner's episode: only the owner may.
 
-    Operators run the house and never read what vendors recorded. An unknown role reads nothing.
+    Who runs the house never reads what vendors recorded. An unknown role reads nothing.
     """
-    return role == Role.VENDOR and bool(owner_vendor) and reader_vendor == owner_vendor
+    return role in _OWNERS and bool(owner_vendor) and reader_vendor == owner_vendor
 
 
 def may_see(reader_vendor: str | None, role: str, owner_vendor: str) -> bool:
-    """Return whether the reader may know that the episode exists, and its metadata: owner and operators."""
-    return role == Role.OPERATOR or may_read(reader_vendor, role, owner_vendor)
+    """Return whether the reader may know that the episode exists, and its metadata: owner and house."""
+    return role in _HOUSE or may_read(reader_vendor, role, owner_vendor)
 
 
 def require_content(name: str, *, reader_vendor: str | None, role: str, owner_vendor: str | None) -> None:

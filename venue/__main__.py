@@ -1,4 +1,4 @@
-"""`palaestra-venue up | demo`: run a venue on this machine."""
+"""`palaestra-venue up | demo | ca`: run a venue on this machine, and open it to its network."""
 
 import argparse
 import logging
@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
+from venue import ca
 from venue.profile import BadProfile, Profile
 from venue.supervisor import Supervisor, VenueError
 
@@ -16,11 +17,14 @@ DEMO = Path(__file__).resolve().parent.parent / "configs" / "venues" / "demo.tom
 def main() -> int:
     parser = argparse.ArgumentParser(prog="palaestra-venue", description="Run a training ground on this machine.")
     commands = parser.add_subparsers(dest="command", required=True)
-    up = commands.add_parser("up", help="start the venue and keep it running until Ctrl-C")
-    demo = commands.add_parser("demo", help="three competing vendors' jobs share one venue, in under three minutes")
-    for command in (up, demo):
-        command.add_argument("--venue", type=Path, default=DEMO, help="the venue file (default: the demo hall)")
-        command.add_argument("--data", type=Path, help="folder for everything it keeps (default: .palaestra/<venue>)")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--venue", type=Path, default=DEMO, help="the venue file (default: the demo hall)")
+    shared.add_argument("--data", type=Path, help="folder for everything it keeps (default: .palaestra/<venue>)")
+    commands.add_parser("up", parents=[shared], help="start the venue and keep it running until Ctrl-C")
+    demo = commands.add_parser(
+        "demo", parents=[shared], help="three competing vendors' jobs share one venue, in under three minutes"
+    )
+    ca.add_parser(commands, shared)
     demo.add_argument("--report", type=Path, default=Path("report"), help="folder of the written report")
     demo.add_argument("--keep", action="store_true", help="leave the venue running afterwards, until Ctrl-C")
     arguments = parser.parse_args()
@@ -32,8 +36,20 @@ def main() -> int:
             from venue.demo import run
 
             return run(profile, data, arguments.report, keep=arguments.keep)
+        if arguments.command == "ca":
+            return _certify(arguments, profile, data)
         return _up(profile, data)
     except (BadProfile, VenueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _certify(arguments: argparse.Namespace, profile: Profile, data: Path) -> int:
+    from venue.authority import AuthorityError
+
+    try:
+        return ca.run(arguments, profile, data)
+    except (AuthorityError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 

@@ -2,8 +2,8 @@
 
 import math
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,44 @@ class Host:
         watchdog_s: A driven unit that hears no target for this long stops; None keeps what each robot model says.
         battery_lapse: Emulated batteries empty and fill that many times as fast; None keeps real time.
         actuators: What drives emulated joints, "physical" or "ideal"; None leaves it to the host.
+        elsewhere: It runs on another machine, and is started there.
     """
 
     id: str
     watchdog_s: float | None = None
     battery_lapse: float | None = None
     actuators: str | None = None
+    elsewhere: bool = False
+
+
+@dataclass(frozen=True)
+class Tls:
+    """The way in for those from elsewhere.
+
+    Attributes:
+        listen: Address and port of the scheduler for them; empty: there is none.
+        api_listen: The same of console and REST, which then are there instead of on loopback.
+        folder: Where the certificates lie; relative to the folder of the venue's data.
+        client_certificates: Whether who comes to the scheduler must show a certificate.
+    """
+
+    listen: str = ""
+    api_listen: str = ""
+    folder: Path = Path("tls")
+    client_certificates: bool = False
+
+    def reached(self, listen: str, names: Sequence[str]) -> str:
+        """Return how others reach what listens there, "" if nobody can. names: of the server's certificate."""
+        host, _, port = listen.rpartition(":")
+        host = host.strip("[]")
+        everywhere = host in ("0.0.0.0", "::")
+        known = next(iter(names), "") if everywhere else host if host in names or not names else names[0]
+        return f"{f'[{known}]' if ':' in known else known}:{port}" if known and listen else ""
+
+    def api_url(self, names: Sequence[str]) -> str:
+        """Return the address of console and REST for others, "" if there is none."""
+        reached = self.reached(self.api_listen, names)
+        return f"https://{reached}" if reached else ""
 
 
 @dataclass(frozen=True)
@@ -40,6 +72,7 @@ class Profile:
         hosts: The unit host processes.
         vendors: Ids of the vendors.
         sim_slots, warm_workers, ray_cpus, ray_address: As the runner's options.
+        tls: The way in for those from elsewhere.
     """
 
     path: Path
@@ -53,6 +86,12 @@ class Profile:
     warm_workers: int
     ray_cpus: int
     ray_address: str
+    tls: Tls = field(default_factory=Tls)
+
+    @property
+    def hosts_here(self) -> tuple[Host, ...]:
+        """The unit hosts that are started with the venue."""
+        return tuple(host for host in self.hosts if not host.elsewhere)
 
     @classmethod
     def load(cls, path: Path) -> "Profile":
@@ -87,7 +126,25 @@ def _profile(tables: Mapping[str, Any], path: Path) -> Profile:
         warm_workers=_whole(runner, "warm_workers", 3, "[runner]"),
         ray_cpus=_whole(runner, "ray_cpus", 2, "[runner]", at_least=1),
         ray_address=_text(runner, "ray_address", "", "[runner]", empty=True),
+        tls=_tls(_table(tables, "tls")),
     )
+
+
+def _tls(table: Mapping[str, Any]) -> Tls:
+    unknown = sorted(set(table) - {"listen", "api_listen", "folder", "client_certificates"})
+    if unknown:
+        raise BadProfile(f"[tls] has no {unknown[0]}")
+    addresses = {}
+    for key in ("listen", "api_listen"):
+        address = _text(table, key, "", "[tls]", empty=True)
+        host, _, port = address.rpartition(":")
+        if address and not (host and port.isdigit() and 0 < int(port) < 65536):
+            raise BadProfile(f"[tls] {key} is {address!r}, must be an address and a port")
+        addresses[key] = address
+    certificates = table.get("client_certificates", False)
+    if not isinstance(certificates, bool):
+        raise BadProfile(f"[tls] client_certificates is {certificates!r}, must be true or false")
+    return Tls(addresses["listen"], addresses["api_listen"], Path(_text(table, "folder", "tls", "[tls]")), certificates)
 
 
 def _host(table: Mapping[str, Any]) -> Host:
@@ -101,7 +158,10 @@ def _host(table: Mapping[str, Any]) -> Host:
     actuators = table.get("actuators")
     if actuators not in (None, "physical", "ideal"):
         raise BadProfile(f"host {name}: actuators is {actuators!r}, must be 'physical' or 'ideal'")
-    return Host(name, watchdog_s, lapse, actuators)
+    elsewhere = table.get("elsewhere", False)
+    if not isinstance(elsewhere, bool):
+        raise BadProfile(f"host {name}: elsewhere is {elsewhere!r}, must be true or false")
+    return Host(name, watchdog_s, lapse, actuators, elsewhere)
 
 
 def _table(tables: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -66,12 +66,15 @@ class Supervisor:
         except OSError as error:
             raise VenueError(f"{self.data} cannot be used: {error}") from error
         self.scheduler_address = f"127.0.0.1:{profile.scheduler_port or _free_port()}"
-        self._api_port = profile.api_port or _free_port()
-        self.api_url = f"http://127.0.0.1:{self._api_port}"
+        self._api_listen = profile.tls.api_listen or f"127.0.0.1:{profile.api_port or _free_port()}"
+        self._api_port = int(self._api_listen.rpartition(":")[2])
+        self.api_url = f"http://{self._api_listen}"
+        if profile.tls.api_listen:
+            self.api_url = profile.tls.api_url(self._certified_names())
         self._scheduler = self._process(
             "scheduler", ["--venue", str(profile.path), "--data", str(self.data), "--listen", self.scheduler_address]
         )
-        self._users = [*(self._host(host) for host in profile.hosts), self._runner(), self._api()]
+        self._users = [*(self._host(host) for host in profile.hosts_here), self._runner(), self._api()]
         self._interrupt = interrupt or threading.Event()
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
@@ -101,13 +104,14 @@ class Supervisor:
         self._watcher.start()
         self._await("the scheduler", lambda: self._venue() is not None, self._scheduler)
         write_logins(self.data, self.profile.vendors, self.scheduler_address, self.api_url)
+        self._write_remote_logins()
         for process in self._users:
             self._say(f"starting {process.name}")
             process.start()
-        hosts = [self.process(f"host-{host.id}") for host in self.profile.hosts]
+        hosts = [self.process(f"host-{host.id}") for host in self.profile.hosts_here]
         self._await("the unit hosts", self._hosts_connected, *hosts)
         self._await("the runner and its Ray", self._runner_connected, self.process("runner"))
-        self._await("the console", lambda: _answers(self._api_port), self.process("api"))
+        self._await("the console", lambda: _answers(self._api_listen), self.process("api"))
 
     def stop(self) -> None:
         """Stop everything, the scheduler last. Returns within ten seconds; a second call does nothing."""
@@ -165,7 +169,7 @@ class Supervisor:
 
     def _hosts_connected(self) -> bool:
         """Whether the scheduler sees all units that the hosts serve; each host leaves their number once it serves."""
-        files = [self.data / "hosts" / f"{host.id}.address" for host in self.profile.hosts]
+        files = [self.data / "hosts" / f"{host.id}.address" for host in self.profile.hosts_here]
         if not all(file.exists() for file in files):
             return False
         served = sum(json.loads(file.read_text())["units"] for file in files)
@@ -220,17 +224,55 @@ class Supervisor:
         ]
         if self._ray_folder is not None:
             arguments += ["--ray-folder", str(self._ray_folder)]
+        if any(host.elsewhere for host in profile.hosts):
+            for option, name in (("ca", "ca.crt"), ("cert", "runner.crt"), ("key", "runner.key")):
+                arguments += [f"--drive-{option}", str(self._tls_folder / name)]
         return self._process("runner", arguments)
 
     def _api(self) -> Process:
         arguments = [
-            *("--listen", f"127.0.0.1:{self._api_port}"),
+            *("--listen", self._api_listen),
             *("--scheduler", self.scheduler_address),
             *("--objects", str(self.data / "store" / "objects")),
-            *("--token-file", str(self.data / "tokens" / "operator.token")),
+            *("--token-file", str(self.data / "tokens" / "gateway.token")),
             *("--console", str(REPOSITORY / "api" / "static" / "console")),
         ]
+        if self.profile.tls.api_listen:
+            folder = self._tls_folder
+            arguments += ["--cert", str(folder / "server.crt"), "--key", str(folder / "server.key")]
         return self._process("api", arguments)
+
+    @property
+    def _tls_folder(self) -> Path:
+        return self.data / self.profile.tls.folder
+
+    def _certified_names(self) -> list[str]:
+        """Return by which names others know this machine. Raises VenueError if there is no certificate."""
+        # Here and not at the top: a venue that stays on its machine needs no such library.
+        from venue.authority import certified_names
+
+        names = certified_names(self._tls_folder / "server.crt")
+        if not names:
+            raise VenueError(
+                f"{self._tls_folder / 'server.crt'} is not there or names nobody; `palaestra-venue ca init` and "
+                "`palaestra-venue ca server NAME` make one, docs/security.md has the steps"
+            )
+        return names
+
+    def _write_remote_logins(self) -> None:
+        """Write the logins of those from elsewhere who need no certificate of their own."""
+        tls = self.profile.tls
+        root = self._tls_folder / "ca.crt"
+        if tls.listen and not tls.client_certificates and root.exists():
+            names = self._certified_names()
+            write_logins(
+                self.data,
+                self.profile.vendors,
+                tls.reached(tls.listen, names),
+                tls.api_url(names),
+                folder="logins-remote",
+                tls_root=root.read_text(encoding="utf-8"),
+            )
 
 
 def _hopeless(process: Process) -> bool:
@@ -238,9 +280,11 @@ def _hopeless(process: Process) -> bool:
     return process.last_exit_code == 2 or process.restarts >= TRIES_MAX
 
 
-def _answers(port: int) -> bool:
+def _answers(listen: str) -> bool:
+    host, _, port = listen.rpartition(":")
+    host = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(host, host.strip("[]"))
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1.0):
+        with socket.create_connection((host, int(port)), timeout=1.0):
             return True
     except OSError:
         return False

@@ -19,6 +19,7 @@ class JobArrayService(job_array_service_pb2_grpc.JobArrayServiceServicer):
         core = self._core
         vendor = reading.vendor_scope(core.read, caller(), request.parent)
         assert vendor is not None, "only vendors may call this, and none of them may ask for all"
+        reading.project_scope(caller(), request.job.project)
         return await core.run(arrays.submit(vendor, request, core.catalogue, core.limits))
 
     async def GetJobArray(

@@ -29,7 +29,7 @@ class EpisodeService(episode_service_pb2_grpc.EpisodeServiceServicer):
             where.append(("e.vendor = ?", owner))
         if request.robot_model:
             where.append(("e.robot_model = ?", request.robot_model))
-        rows = reading.page(core.read, "SELECT e.* FROM episode e", "e", vendor, page, where)
+        rows = reading.page(core.read, "SELECT e.* FROM episode e", "episode", caller(), vendor, page, where)
         shown = rows[: page.size]
         token = core.pager.token(shown[-1]["id"], scope) if len(rows) > page.size else ""
         episodes = [resources.episode(row) for row in shown]

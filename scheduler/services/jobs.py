@@ -12,7 +12,6 @@ from scheduler.core import Core
 from scheduler.forecast import Forecast
 from scheduler.foresight import Find
 from scheduler.guard import caller
-from scheduler.identity import Role
 from scheduler.lifecycle import JobState
 from scheduler.state import Job, State
 
@@ -26,6 +25,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
 
     async def SubmitJob(self, request: job_service_pb2.SubmitJobRequest, context: Any) -> job_pb2.Job:
         vendor = self._own_vendor(request.parent)
+        reading.project_scope(caller(), request.job.project)
         return await self._core.run(submitting.submit(vendor, request, self._core.catalogue, self._core.limits))
 
     async def BatchSubmitJobs(
@@ -35,6 +35,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         for item in request.requests:
             if item.parent and item.parent != request.parent:
                 raise PalaestraError("NOT_FOUND", f"{item.parent} not found")
+            reading.project_scope(caller(), item.job.project)
         return await self._core.run(submitting.submit_batch(vendor, request, self._core.catalogue, self._core.limits))
 
     async def GetJob(self, request: job_service_pb2.GetJobRequest, context: Any) -> job_pb2.Job:
@@ -54,7 +55,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         if request.array:
             array = reading.find(core.read, "job_array", caller(), request.array)
             where.append(("j.array_uid = ?", array["uid"]))
-        rows = reading.page(core.read, "SELECT j.* FROM job j", "j", vendor, page, where)
+        rows = reading.page(core.read, "SELECT j.* FROM job j", "job", caller(), vendor, page, where)
         shown = rows[: page.size]
         token = core.pager.token(shown[-1]["id"], scope) if len(rows) > page.size else ""
         jobs = [resources.job(core.read, row) for row in shown]
@@ -100,6 +101,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
 
     async def WhatIf(self, request: job_service_pb2.WhatIfRequest, context: Any) -> job_service_pb2.WhatIfResponse:
         core, vendor = self._core, self._own_vendor(request.parent)
+        reading.project_scope(caller(), request.job.project)
         spec, leaf, held = await core.run(submitting.check(vendor, request.job, core.catalogue, core.limits))
 
         def submitted(db: sqlite3.Connection, state: State) -> Job:
@@ -163,7 +165,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
 
     def _own_vendor(self, parent: str) -> str:
         vendor = reading.vendor_scope(self._core.read, caller(), parent)
-        assert caller().role is Role.VENDOR
+        assert caller().role.acts_for_vendor
         assert vendor is not None
         return vendor
 

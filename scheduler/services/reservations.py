@@ -20,6 +20,7 @@ class ReservationService(reservation_service_pb2_grpc.ReservationServiceServicer
         vendor = request.parent.split("/")[1]
         if vendor != caller().vendor:
             raise PalaestraError("NOT_FOUND", f"{request.parent} not found")
+        reading.whole_vendor_scope(caller())
         return await self._core.run(reserving.reserve(vendor, request, self._core.bounds))
 
     async def GetReservation(
@@ -35,7 +36,7 @@ class ReservationService(reservation_service_pb2_grpc.ReservationServiceServicer
         scope = ("reservations", request.parent, caller().vendor, str(request.show_ended))
         page = core.pager.page(request.page_token, request.page_size, scope)
         where: list[tuple[str, object]] = [] if request.show_ended else [("r.state IN (1, 2) AND ?", 1)]
-        rows = reading.page(core.read, resources.RESERVATIONS, "r", vendor, page, where)
+        rows = reading.page(core.read, resources.RESERVATIONS, "reservation", caller(), vendor, page, where)
         shown = rows[: page.size]
         token = core.pager.token(shown[-1]["id"], scope) if len(rows) > page.size else ""
         found = [resources.reservation(row) for row in shown]

@@ -12,7 +12,6 @@ from scheduler.commands import fleet
 from scheduler.core import Core
 from scheduler.guard import caller
 from scheduler.health import VENUE_VENDOR
-from scheduler.identity import Role
 from scheduler.state import State
 
 EVENT_BLOCK = 200
@@ -58,6 +57,10 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
             role=identity.role.value,
             vendor=names.vendor(identity.vendor) if identity.vendor else "",
             venue=f"venues/{self._core.venue}",
+            credential=identity.credential,
+            methods=sorted(identity.methods),
+            projects=sorted(identity.projects),
+            expire_time=resources.timestamp(identity.expire_ns),
         )
 
     async def ListUnits(
@@ -95,7 +98,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
         scope = ("leases", request.parent, caller().vendor, str(request.show_ended))
         page = core.pager.page(request.page_token, request.page_size, scope)
         where: list[tuple[str, object]] = [] if request.show_ended else [("l.state IN (1, 2, 3, 5) AND ?", 1)]
-        rows = reading.page(core.read, resources.LEASES, "l", vendor, page, where)
+        rows = reading.page(core.read, resources.LEASES, "lease", caller(), vendor, page, where)
         shown = rows[: page.size]
         token = core.pager.token(shown[-1]["id"], scope) if len(rows) > page.size else ""
         leases = [resources.lease(core.read, row) for row in shown]
@@ -110,6 +113,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
     ) -> venue_service_pb2.ListUsageResponse:
         core = self._core
         vendor = reading.vendor_scope(core.read, caller(), request.parent)
+        reading.whole_vendor_scope(caller())
         usages = self._usage()
         now_ns = core.clock.now_ns()
         months = books.month(core.read, request.month or books.month_of(now_ns), now_ns, vendor)
@@ -136,7 +140,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
                 raise PalaestraError(
                     "EVENTS_TOO_OLD", f"events after {sequence} cannot be given; kept are {oldest} to {upto}"
                 )
-            mine = "1" if reader.role is Role.OPERATOR else "(vendor IS NULL OR vendor = :vendor)"
+            mine = "1" if reader.role.sees_everybody else "(vendor IS NULL OR vendor = :vendor)"
             rows = core.read.execute(
                 f"SELECT * FROM event WHERE seq > :after AND seq <= :upto AND {mine} ORDER BY seq LIMIT :block",
                 {"after": sequence, "upto": upto, "vendor": reader.vendor, "block": EVENT_BLOCK},
@@ -145,7 +149,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
             full = len(rows) == EVENT_BLOCK or len(block) < len(rows)
             sequence = block[-1]["seq"] if full else upto
             yield venue_service_pb2.WatchEventsResponse(
-                events=[resources.event(row, reader) for row in block],
+                events=[resources.event(row, reader) for row in block if reading.sees_event(core.read, reader, row)],
                 sequence=sequence,
                 time=resources.timestamp(core.clock.now_ns()),
             )

@@ -99,3 +99,48 @@ def test_a_newer_login_file_may_hold_more() -> None:
 def test_a_login_never_shows_its_token() -> None:
     assert LAB.token not in repr(LAB)
     assert LAB.token not in str(LAB)
+
+
+CERTIFIED = Login(
+    address="10.0.0.7:7443",
+    vendor="vendors/acme",
+    role="engineer",
+    tls_root="root\n",
+    tls_certificate="certificate\n",
+    tls_key="key\n",
+)
+
+
+def test_a_certificate_stands_in_for_a_token(tmp_path: Path) -> None:
+    environ = {"XDG_CONFIG_HOME": str(tmp_path)}
+    login.save(environ, "lab", CERTIFIED)
+
+    assert login.find(environ) == CERTIFIED
+    assert login.parse(login.text_of(CERTIFIED), "here") == CERTIFIED
+    with pytest.raises(PalaestraError, match="token is missing, and so is tls_certificate"):
+        login.parse('address = "here:1"\ntls_root = "x"', "here")
+    assert "key" not in repr(CERTIFIED) + repr(CERTIFIED.tls())
+
+
+def test_a_token_of_the_environment_is_shown_with_the_file_s_certificate(tmp_path: Path) -> None:
+    """A venue that asks for a certificate asks for it with a key, too."""
+    environ = {"XDG_CONFIG_HOME": str(tmp_path)}
+    login.save(environ, "lab", CERTIFIED)
+
+    found = login.find({**environ, "PALAESTRA_TOKEN": "pal_x"})
+    assert (found.token, found.tls_certificate, found.tls_key, found.role) == ("pal_x", "certificate\n", "key\n", "")
+
+
+def test_a_certificate_of_the_environment_is_shown_instead_of_the_file_s_token(tmp_path: Path) -> None:
+    environ = {"XDG_CONFIG_HOME": str(tmp_path)}
+    login.save(environ, "lab", LAB)
+    for name in ("ca", "cert", "key"):
+        (tmp_path / name).write_text(f"{name}\n")
+    files = {f"PALAESTRA_{name.upper()}": str(tmp_path / name) for name in ("ca", "cert", "key")}
+
+    found = login.find(environ | files)
+    assert (found.token, found.tls_root, found.tls_certificate, found.tls_key) == ("", "ca\n", "cert\n", "key\n")
+    alone = login.find({"PALAESTRA_ADDRESS": "here:1", **files})
+    assert (alone.address, alone.tls_certificate) == ("here:1", "cert\n")
+    with pytest.raises(PalaestraError, match=r"PALAESTRA_CERT: .* cannot be read"):
+        login.find(environ | files | {"PALAESTRA_CERT": str(tmp_path / "none")})

@@ -13,7 +13,15 @@ import pytest
 
 from palaestra.channel import authorization
 from palaestra.errors import PalaestraError, from_rpc
-from palaestra.v1 import host_service_pb2, job_pb2, job_service_pb2, runner_service_pb2
+from palaestra.v1 import (
+    api_key_pb2,
+    api_key_service_pb2,
+    api_key_service_pb2_grpc,
+    host_service_pb2,
+    job_pb2,
+    job_service_pb2,
+    runner_service_pb2,
+)
 from scheduler import names, resources
 from scheduler.commands import ending, fleet, running, submitting
 from scheduler.commands.submitting import Catalogue
@@ -212,13 +220,17 @@ async def refusal(awaitable: Awaitable[object]) -> PalaestraError:
 class LiveServer:
     """The whole server, gate and all, on a thread of its own."""
 
-    def __init__(self, folder: Path, settings: Settings | None = None) -> None:
+    def __init__(self, folder: Path, settings: Settings | None = None, *, files: Path | None = None) -> None:
+        """files: the folder that the [tls] table's paths are relative to."""
+        self._files = files
         self._folder = folder
         self._settings = settings or settings_of(VENUE, "test")
         self._started: Future[None] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
         self.core: Core
+        self.server: Server
         self.address = ""
+        self.tls_address = ""
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -226,13 +238,19 @@ class LiveServer:
         try:
             self.core = Core(self._settings, self._folder / "db", self._loop)
             vendors = [vendor.id for vendor in self._settings.venue.vendors]
-            server = Server(self.core, Credentials.open(self._folder / "tokens", vendors), "127.0.0.1:0")
+            self.server = server = Server(
+                self.core,
+                Credentials.open(self._folder / "tokens", vendors),
+                "127.0.0.1:0",
+                self._settings.tls,
+                self._files,
+            )
             await self.core.start()
             await server.start()
         except BaseException as error:
             self._started.set_exception(error)
             raise
-        self.address = server.address
+        self.address, self.tls_address = server.address, server.tls_address
         self._started.set_result(None)
         await self._stop.wait()
         await server.stop(0.2)
@@ -254,6 +272,17 @@ class LiveServer:
 
     def metadata(self, name: str) -> Any:
         return authorization(self.token(name))
+
+    def key(self, role: str, vendor: str = "", **fields: Any) -> api_key_service_pb2.ApiKeySecret:
+        """Return a new API key, made by an operator."""
+        request = api_key_service_pb2.CreateApiKeyRequest(
+            parent=f"vendors/{vendor}" if vendor else "venues/-", api_key=api_key_pb2.ApiKey(role=role, **fields)
+        )
+        stub = api_key_service_pb2_grpc.ApiKeyServiceStub(self.channel)
+        made: api_key_service_pb2.ApiKeySecret = stub.CreateApiKey(
+            request, timeout=PATIENCE_S, metadata=self.metadata("operator")
+        )
+        return made
 
     def run(self, command: Command[T]) -> T:
         """Run a command beside the server's own."""

@@ -129,7 +129,7 @@ def test_without_tls_only_loopback_is_listened_on(tmp_path: Path, listen: str) -
     process = Process(tmp_path / "p", listen=listen)
 
     assert process.code() == 2
-    assert "not a loopback address" in process.output()
+    assert "can be reached from other machines" in process.output()
 
 
 def test_a_broken_venue_file_is_refused_with_its_field(tmp_path: Path) -> None:
@@ -196,10 +196,10 @@ def test_tokens_are_minted_once_for_their_owner_alone(tmp_path: Path) -> None:
     process = Process(tmp_path / "p")
     process.address()
 
-    assert names == {f"{name}.token" for name in ("vendor-acme", "operator", "host", "runner")}
+    assert names == {f"{name}.token" for name in ("vendor-acme", "operator", "host", "runner", "gateway")}
     assert modes == {0o600}
     assert (process.data / "tokens").stat().st_mode & 0o777 == 0o700
-    assert len(set(before.values())) == 4
+    assert len(set(before.values())) == 5
     assert process.token("vendor-acme") == before["vendor-acme.token"].strip()
     assert len(process.token("operator")) > 40, "one that a crash left empty is minted anew"
     assert not any(token.strip() in process.output() for token in before.values())

@@ -6,6 +6,7 @@ from pathlib import Path
 import grpc
 
 from palaestra.errors import REASONS
+from scheduler import roles
 from scheduler.registry import markdown
 
 ROOT = Path(__file__).parents[2]
@@ -14,6 +15,10 @@ ROOT = Path(__file__).parents[2]
 def test_the_page_of_errors_is_the_registry() -> None:
     """docs/errors.md is what `python -m scheduler.registry` prints."""
     assert (ROOT / "docs" / "errors.md").read_text() == markdown()
+
+
+def test_the_page_of_roles_is_printed_from_the_table() -> None:
+    assert (ROOT / "docs" / "roles.md").read_text() == roles.markdown()
 
 
 def test_every_reason_has_a_status_other_than_ok_and_says_what_to_do() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from venue.profile import BadProfile, Host, Profile
+from venue.profile import BadProfile, Host, Profile, Tls
 
 GOOD = """
 [venue]
@@ -43,6 +43,16 @@ def test_a_host_may_have_ideal_actuators(tmp_path: Path) -> None:
     assert [host.actuators for host in profile.hosts] == ["ideal", None]
 
 
+def test_hosts_elsewhere_are_not_started_here_and_doors_are_closed_unless_opened(tmp_path: Path) -> None:
+    profile = Profile.load(written(tmp_path, GOOD.replace("watchdog_s = 0.4", "elsewhere = true")))
+
+    assert [host.id for host in profile.hosts] == ["one", "two"]
+    assert [host.id for host in profile.hosts_here] == ["two"]
+    assert profile.tls == Tls()
+    opened = Profile.load(written(tmp_path, f'{GOOD}[tls]\nlisten = "0.0.0.0:7443"\nclient_certificates = true\n'))
+    assert opened.tls == Tls("0.0.0.0:7443", client_certificates=True)
+
+
 def test_the_demo_s_own_file_is_good() -> None:
     profile = Profile.load(Path(__file__).parents[2] / "configs" / "venues" / "demo.toml")
 
@@ -55,6 +65,11 @@ def test_the_demo_s_own_file_is_good() -> None:
         ('id = "hall"', "", r"\[venue\] id is missing"),
         ('id = "hall"', "id = 3", r"\[venue\] id is 3"),
         ('[venue]\nid = "hall"', 'venue = "hall"', "venue is 'hall', must be a table"),
+        ("watchdog_s = 0.4", 'elsewhere = "yes"', "host one: elsewhere is 'yes'"),
+        ("[runner]", '[tls]\nlisten = "7443"\n[runner]', r"\[tls\] listen is '7443', must be an address"),
+        ("[runner]", '[tls]\napi_listen = "0.0.0.0:0"\n[runner]', r"\[tls\] api_listen is"),
+        ("[runner]", "[tls]\nclient_certificates = 1\n[runner]", "client_certificates is 1"),
+        ("[runner]", '[tls]\nport = "1"\n[runner]', r"\[tls\] has no port"),
         ("scheduler = 0", "scheduler = 65536", r"\[ports\] scheduler is 65536, must be 0 to 65535"),
         ("scheduler = 0", "scheduler = true", r"\[ports\] scheduler is True"),
         ("scheduler = 0", 'scheduler = "http"', r"\[ports\] scheduler is 'http'"),

@@ -15,10 +15,12 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from palaestra import bookings, calls, channel, login, names, rules, streams
+from palaestra.api_keys import AsyncApiKeys
 from palaestra.calls import Call, Listing
 from palaestra.errors import PalaestraError, Unreachable, from_rpc
 from palaestra.ids import new_request_id
 from palaestra.patience import Outage, queue_pause_s
+from palaestra.tls import Tls
 from palaestra.v1.calendar_pb2 import Closure
 from palaestra.v1.calendar_service_pb2 import ListClosedTimesResponse
 from palaestra.v1.claim_pb2 import Claim
@@ -44,28 +46,33 @@ T = TypeVar("T")
 class AsyncClient:
     """A connection to one venue, as one vendor or operator. Create and use it inside one running event loop.
 
+    Its `api_keys` makes keys for programs, see `palaestra.api_keys.AsyncApiKeys`.
+
     Every method raises PalaestraError with a reason of the registry if the venue refuses or fails, and
     Unreachable if it does not answer in time. Where the name of a job or unit is asked for, its last part is
     enough.
 
     Args:
         address: Host and port of the scheduler.
-        token: Bearer token.
+        token: Bearer token, or the secret of an API key; "" where the certificate says who calls.
         timeout_s: Longest time for one call, with all its repeats [s].
         tls_root: PEM certificates to trust; None for a connection that is not encrypted.
+        tls_certificate, tls_key: Client certificate with its chain, and its private key, as PEM.
         outage_s: How long streams look for a server that was there before [s].
     """
 
     def __init__(
         self,
         address: str,
-        token: str,
+        token: str = "",
         *,
         timeout_s: float = 10.0,
         tls_root: bytes | None = None,
+        tls_certificate: bytes | None = None,
+        tls_key: bytes | None = None,
         outage_s: float = 120.0,
     ) -> None:
-        credentials = channel.credentials(tls_root)
+        credentials = Tls(tls_root, tls_certificate, tls_key).credentials()
         options = channel.options(address)
         self._channel = (
             grpc.aio.secure_channel(address, credentials, options)
@@ -79,12 +86,21 @@ class AsyncClient:
         self._methods: dict[str, Callable[..., Any]] = {}
         self._known: GetIdentityResponse | None = None
         self._closed = False
+        self.api_keys = AsyncApiKeys(self._send, self._pages, self._identity)
 
     @classmethod
     def connect(cls, profile: str | None = None, *, timeout_s: float = 10.0) -> Self:
-        """Return a client for a stored login: PALAESTRA_ADDRESS and PALAESTRA_TOKEN, or a profile's file."""
+        """Return a client for a stored login, or the one that the environment describes; see `palaestra.login.find`."""
         found = login.find(os.environ, profile)
-        return cls(found.address, found.token, timeout_s=timeout_s, tls_root=found.tls_root_bytes())
+        tls = found.tls()
+        return cls(
+            found.address,
+            found.token,
+            timeout_s=timeout_s,
+            tls_root=tls.root,
+            tls_certificate=tls.certificate,
+            tls_key=tls.key,
+        )
 
     async def close(self) -> None:
         """Close the connection; streams that are open end."""

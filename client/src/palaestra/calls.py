@@ -6,6 +6,16 @@ from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
+from palaestra.v1.api_key_pb2 import ApiKey
+from palaestra.v1.api_key_service_pb2 import (
+    ApiKeySecret,
+    CreateApiKeyRequest,
+    GetApiKeyRequest,
+    ListApiKeysRequest,
+    ListApiKeysResponse,
+    RevokeApiKeyRequest,
+    RotateApiKeyRequest,
+)
 from palaestra.v1.calendar_pb2 import Closure
 from palaestra.v1.calendar_service_pb2 import (
     CreateClosureRequest,
@@ -333,6 +343,40 @@ def create_closure(closure: Closure, request_id: str, *, validate_only: bool) ->
 def delete_closure(name: str) -> Call[DeleteClosureResponse]:
     """Take a closure back."""
     return _calendar("DeleteClosure", DeleteClosureRequest(name=name), DeleteClosureResponse)
+
+
+def create_api_key(parent: str, key: ApiKey, *, validate_only: bool) -> Call[ApiKeySecret]:
+    """Make a key."""
+    return _key(
+        "CreateApiKey", CreateApiKeyRequest(parent=parent, api_key=key, validate_only=validate_only), ApiKeySecret
+    )
+
+
+def api_key(name: str) -> Call[ApiKey]:
+    """One key."""
+    return _key("GetApiKey", GetApiKeyRequest(name=name), ApiKey)
+
+
+def api_keys(parent: str, *, show_ended: bool) -> Listing[ListApiKeysResponse, ApiKey]:
+    """Keys of a vendor, of all vendors, or of the house, newest first."""
+    request = ListApiKeysRequest(parent=parent, page_size=_PAGE_SIZE, show_ended=show_ended)
+    return Listing(_key("ListApiKeys", request, ListApiKeysResponse), lambda page: page.api_keys)
+
+
+def rotate_api_key(name: str, overlap_s: float) -> Call[ApiKeySecret]:
+    """Give a key a new secret."""
+    request = RotateApiKeyRequest(name=name)
+    request.overlap.FromNanoseconds(int(overlap_s * 1e9))
+    return _key("RotateApiKey", request, ApiKeySecret)
+
+
+def revoke_api_key(name: str) -> Call[ApiKey]:
+    """Take a key back."""
+    return _key("RevokeApiKey", RevokeApiKeyRequest(name=name), ApiKey)
+
+
+def _key(method: str, request: Message, response: type[R]) -> Call[R]:
+    return Call(f"/palaestra.v1.ApiKeyService/{method}", request, response)
 
 
 def _reservation(method: str, request: Message, response: type[R]) -> Call[R]:

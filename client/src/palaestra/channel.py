@@ -4,10 +4,10 @@ import json
 from ipaddress import ip_address
 from typing import Any
 
-import grpc
 from google.protobuf.descriptor import MethodDescriptor
 
 from palaestra.v1 import (
+    api_key_service_pb2,
     calendar_service_pb2,
     episode_service_pb2,
     estimate_service_pb2,
@@ -17,13 +17,13 @@ from palaestra.v1 import (
     venue_service_pb2,
 )
 
-# Mutations that carry request ids, so that a repeat is the same request; and the stop and the return of a reservation,
-# which are the same done twice and must not be lost. The other operators' calls are not repeated: a reset could clear a
-# newer fault.
+# Mutations that carry request ids, so that a repeat is the same request; and the stop, the return of a reservation and
+# the revocation of a key, which are the same done twice and must not be lost. The other operators' calls are not
+# repeated: a reset could clear a newer fault.
 _REPEATABLE = frozenset(
     {
         "SubmitJob", "BatchSubmitJobs", "CancelJob", "StopUnit", "SetUnitHealth", "CalibrateUnit", "CreateReservation",
-        "CancelReservation", "CreateClosure",
+        "CancelReservation", "CreateClosure", "RevokeApiKey",
     }
 )  # fmt: skip
 _READS = ("Get", "List", "Explain", "WhatIf")
@@ -50,7 +50,7 @@ def service_config() -> dict[str, Any]:
     """Return the gRPC service config: which methods the channel repeats by itself, and how."""
     modules = (
         job_service_pb2, venue_service_pb2, episode_service_pb2, fleet_service_pb2, reservation_service_pb2,
-        calendar_service_pb2, estimate_service_pb2,
+        calendar_service_pb2, estimate_service_pb2, api_key_service_pb2,
     )  # fmt: skip
     names = [
         {"service": service.full_name, "method": method.name}
@@ -90,10 +90,5 @@ def is_loopback(address: str) -> bool:
 
 
 def authorization(token: str) -> tuple[tuple[str, str], ...]:
-    """Return the metadata that says who calls."""
-    return (("authorization", f"Bearer {token}"),)
-
-
-def credentials(tls_root: bytes | None) -> grpc.ChannelCredentials | None:
-    """Return TLS credentials that trust the PEM certificates `tls_root`, or None for a plain connection."""
-    return None if tls_root is None else grpc.ssl_channel_credentials(root_certificates=tls_root)
+    """Return the metadata that says who calls; none without a token, where a certificate says it."""
+    return (("authorization", f"Bearer {token}"),) if token else ()

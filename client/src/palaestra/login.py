@@ -12,8 +12,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from palaestra.errors import PalaestraError
+
+if TYPE_CHECKING:
+    from palaestra.tls import Tls
 
 _PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -27,20 +31,27 @@ class Login:
         token: Bearer token. Secret.
         api_url: Base of the venue's HTTP interface, such as "http://127.0.0.1:7480".
         vendor: "vendors/{vendor}", for people; the server goes by the token alone.
-        role: "vendor" or "operator", for people.
+        role: Such as "vendor" or "operator", for people.
         tls_root: PEM certificates to trust. Empty: the connection is not encrypted, fit for one machine only.
+        tls_certificate: PEM certificate that is shown, with its chain. It may stand in for the token.
+        tls_key: Its private key. Secret.
     """
 
     address: str
-    token: str
+    token: str = ""
     api_url: str = ""
     vendor: str = ""
     role: str = ""
     tls_root: str = ""
+    tls_certificate: str = ""
+    tls_key: str = ""
 
-    def tls_root_bytes(self) -> bytes | None:
-        """Return the certificates as the client takes them."""
-        return self.tls_root.encode() or None
+    def tls(self) -> "Tls":
+        """Return certificates and key as the client takes them."""
+        # Loads gRPC, which a command line's --help does without.
+        from palaestra.tls import Tls
+
+        return Tls(*(text.encode() or None for text in (self.tls_root, self.tls_certificate, self.tls_key)))
 
     def __repr__(self) -> str:
         return f"Login(address={self.address!r}, vendor={self.vendor!r}, role={self.role!r})"
@@ -52,7 +63,7 @@ def parse(text: str, source: str) -> Login:
     Unknown keys are left alone: a newer venue may write more.
 
     Raises:
-        PalaestraError: INVALID_FIELD if it is not TOML or lacks address or token.
+        PalaestraError: INVALID_FIELD if it is not TOML, lacks the address, or token and certificate.
     """
     try:
         values = tomllib.loads(text)
@@ -62,9 +73,10 @@ def parse(text: str, source: str) -> Login:
     for name, value in known.items():
         if not isinstance(value, str):
             raise _invalid(f"{source}: {name} must be text, not {value!r}")
-    for name in ("address", "token"):
-        if not known.get(name):
-            raise _invalid(f"{source}: {name} is missing")
+    if not known.get("address"):
+        raise _invalid(f"{source}: address is missing")
+    if not (known.get("token") or known.get("tls_certificate")):
+        raise _invalid(f"{source}: token is missing, and so is tls_certificate")
     return Login(**known)
 
 
@@ -77,23 +89,31 @@ def text_of(login: Login) -> str:
 def find(environ: Mapping[str, str], profile: str | None = None) -> Login:
     """Return the login of a profile; or, if none is named, of the environment and the current profile.
 
-    PALAESTRA_ADDRESS, PALAESTRA_TOKEN and PALAESTRA_API_URL go over the current profile's file; the first two
-    together need no file. A profile that is named counts alone: who names one means it.
+    PALAESTRA_ADDRESS, PALAESTRA_TOKEN, PALAESTRA_API_URL, and PALAESTRA_CA, PALAESTRA_CERT, PALAESTRA_KEY, which name
+    PEM files, go over the current profile's file; an address with a token or a certificate needs no file. A profile
+    that is named counts alone: who names one means it.
 
     Raises:
-        PalaestraError: BAD_TOKEN if there is no such login, INVALID_FIELD if it is broken.
+        PalaestraError: BAD_TOKEN if there is no such login, INVALID_FIELD if it is broken or a PEM file cannot be read.
     """
     if profile is not None:
         return _read(environ, profile)
-    address, token = environ.get("PALAESTRA_ADDRESS"), environ.get("PALAESTRA_TOKEN")
-    api_url = environ.get("PALAESTRA_API_URL", "")
-    if address and token:
-        return Login(address=address, token=token, api_url=api_url)
+    given = {
+        field: _text_of(environ, variable)
+        for field, variable in (("tls_root", "CA"), ("tls_certificate", "CERT"), ("tls_key", "KEY"))
+    }
+    for field in ("address", "token", "api_url"):
+        given[field] = environ.get(f"PALAESTRA_{field.upper()}", "")
+    named = {field: value for field, value in given.items() if value}
+    shown = named.keys() & {"token", "tls_certificate"}
+    if "address" in named and shown:
+        return Login(**named)
     login = _read(environ, current(environ))
-    if token:
-        # Whose it is, the file cannot know.
-        login = replace(login, token=token, vendor="", role="")
-    return replace(login, address=address or login.address, api_url=api_url or login.api_url)
+    if shown:
+        # Whose it is, the file cannot know. A token goes over the file's certificate, where the venue asks for one; but
+        # a certificate that is named is meant instead of the file's token.
+        login = replace(login, token="", vendor="", role="")
+    return replace(login, **named)
 
 
 def save(environ: Mapping[str, str], profile: str, login: Login) -> Path:
@@ -136,6 +156,16 @@ def _read(environ: Mapping[str, str], profile: str) -> Login:
         return parse(path.read_text("utf-8"), str(path))
     except FileNotFoundError:
         raise PalaestraError("BAD_TOKEN", f"no login for profile {profile!r}", metadata={"profile": profile}) from None
+
+
+def _text_of(environ: Mapping[str, str], variable: str) -> str:
+    path = environ.get(f"PALAESTRA_{variable}")
+    if not path:
+        return ""
+    try:
+        return Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _invalid(f"PALAESTRA_{variable}: {path} cannot be read: {error}") from None
 
 
 def _folder(environ: Mapping[str, str]) -> Path:

@@ -49,6 +49,11 @@ def reservation(name: str, identity: GetIdentityResponse) -> str:
     return _own(name, identity, "reservation", "reservations")
 
 
+def api_key(name: str, identity: GetIdentityResponse) -> str:
+    """Return "{vendor or venue}/apiKeys/{name}" of the caller's own; a full name stays as it is."""
+    return f"{identity.vendor or identity.venue}/apiKeys/{name}" if is_short(name) else name
+
+
 def closure(name: str, identity: GetIdentityResponse) -> str:
     """Return "venues/{venue}/closures/{name}"; a full name stays as it is."""
     return f"{identity.venue}/closures/{name}" if is_short(name) else name

@@ -4,12 +4,13 @@ Commands import gRPC, protobuf and rich when they run, so that `palaestra --help
 here or in the files imported below may import them at the top.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
 import typer
 
-from palaestra.cli import closures, episodes, events, jobs, login, reservations, submit, units, venue
+from palaestra.cli import closures, episodes, events, jobs, keys, login, reservations, submit, units, venue
 
 app = typer.Typer(
     name="palaestra",
@@ -28,13 +29,23 @@ reservations.register(app)
 closures.register(app)
 episodes.register(app)
 events.register(app)
+keys.register(app)
 
 # Click's base of all "you typed it wrong" errors, which Typer has no public name for.
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
 
 
 @app.callback(invoke_without_command=True)
-def _root(context: typer.Context, version: bool = typer.Option(False, "--version", help="Print it and exit.")) -> None:
+def _root(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print it and exit."),
+    ca: str = typer.Option("", metavar="FILE", help="Certificates to trust (PEM), as PALAESTRA_CA."),
+    cert: str = typer.Option("", metavar="FILE", help="Client certificate (PEM), as PALAESTRA_CERT."),
+    key: str = typer.Option("", metavar="FILE", help="Its private key (PEM), as PALAESTRA_KEY."),
+) -> None:
+    for name, path in (("CA", ca), ("CERT", cert), ("KEY", key)):
+        if path:
+            os.environ[f"PALAESTRA_{name}"] = path
     if version:
         from importlib.metadata import version as installed
 

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import ssl
 import sys
 import urllib.error
 import urllib.parse
@@ -19,7 +20,7 @@ _SILENCE_S = 120.0
 """Longest time without a byte; an export is put together before its first byte comes."""
 
 
-def download(url: str, token: str, out: Path, *, show: bool) -> int:
+def download(url: str, token: str, out: Path, *, show: bool, tls_root: str = "") -> int:
     """Fetch the zip file at `url` to `out` and return its size in bytes. What breaks off leaves nothing.
 
     Args:
@@ -27,18 +28,24 @@ def download(url: str, token: str, out: Path, *, show: bool) -> int:
         token: Bearer token; not passed on where the server redirects to.
         out: File that does not exist.
         show: Draw a progress bar on stderr, if that is a terminal.
+        tls_root: PEM certificates to trust for https; empty: those of the machine.
 
     Raises:
         PalaestraError: The server's reason; Unreachable if it does not answer or breaks off.
         OSError: The file cannot be written.
     """
+    if not token:
+        raise PalaestraError(
+            "BAD_TOKEN",
+            "this goes over HTTP, which takes no client certificate: set PALAESTRA_TOKEN to the secret of an API key",
+        )
     request = urllib.request.Request(url)
     request.add_unredirected_header("Authorization", f"Bearer {token}")
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         with part.open("xb") as file:
             try:
-                with _opener(url).open(request, timeout=_SILENCE_S) as response:
+                with _opener(url, tls_root).open(request, timeout=_SILENCE_S) as response:
                     size_bytes = _copy(response, file, out.name, show=show)
             except urllib.error.HTTPError as error:
                 raise _refusal(error) from None
@@ -66,10 +73,13 @@ def _give_name(part: Path, out: Path) -> None:
         part.rename(out)
 
 
-def _opener(url: str) -> urllib.request.OpenerDirector:
+def _opener(url: str, tls_root: str) -> urllib.request.OpenerDirector:
+    handlers: list[urllib.request.BaseHandler] = []
     if channel.is_loopback(urllib.parse.urlsplit(url).netloc):
-        return urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    return urllib.request.build_opener()
+        handlers.append(urllib.request.ProxyHandler({}))
+    if tls_root:
+        handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context(cadata=tls_root)))
+    return urllib.request.build_opener(*handlers)
 
 
 def _copy(response: Any, file: IO[bytes], name: str, *, show: bool) -> int:

@@ -87,7 +87,7 @@ def export(
     with connect(profile) as client:
         name = names.job(job, client.identity())
     url = f"{login.api_url.rstrip('/')}/v1/{name}/export?format=lerobot"
-    size_bytes = download(url, login.token, out, show=not as_json)
+    size_bytes = download(url, login.token, out, show=not as_json, tls_root=login.tls_root)
     if as_json:
         print_json({"job": name, "path": str(out), "sizeBytes": str(size_bytes)})
     else:

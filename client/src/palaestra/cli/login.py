@@ -41,12 +41,22 @@ def login(file: _File, profile: _NewProfile = "default", as_json: Json = False) 
 
 def whoami(profile: Profile = None, as_json: Json = False) -> None:
     """Say who the venue takes you for."""
+    from datetime import UTC
+
     from palaestra.cli.output import print_facts, print_json
     from palaestra.cli.session import connect
+    from palaestra.cli.times import local
 
     with connect(profile) as client:
         identity = client.identity()
     if as_json:
         print_json(identity)
     else:
-        print_facts([("role", identity.role), ("vendor", identity.vendor), ("venue", identity.venue)])
+        scopes = [*identity.methods, *(f"project {project}" for project in identity.projects)]
+        expires = local(identity.expire_time.ToDatetime(UTC)) if identity.HasField("expire_time") else ""
+        print_facts(
+            [
+                *(("role", identity.role), ("vendor", identity.vendor), ("venue", identity.venue)),
+                *(("by", identity.credential), ("only", ", ".join(scopes)), ("until", expires)),
+            ]
+        )

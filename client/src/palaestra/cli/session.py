@@ -29,14 +29,23 @@ def find_login(profile: str | None) -> "Login":
 def connect(profile: str | None) -> Iterator["Client"]:
     """Open a client whose venue has answered. Says so if that takes long."""
     from palaestra.client import Client
+    from palaestra.errors import Unreachable
 
     login = find_login(profile)
-    with Client(login.address, login.token, tls_root=login.tls_root_bytes()) as client:
+    tls = login.tls()
+    with Client(
+        login.address, login.token, tls_root=tls.root, tls_certificate=tls.certificate, tls_key=tls.key
+    ) as client:
         patience = threading.Timer(_SILENT_S, warn, [f"waiting for the venue at {login.address} ..."])
         patience.daemon = True
         patience.start()
         try:
             client.identity()
+        except Unreachable as error:
+            from palaestra.tls import trouble
+
+            why = trouble(login.address, tls)
+            raise Unreachable(f"{error.message}; {why}") if why else error from None
         finally:
             patience.cancel()
         yield client

@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from palaestra.v1 import api_key_pb2 as palaestra_dot_v1_dot_api__key__pb2
 from palaestra.v1 import calendar_pb2 as palaestra_dot_v1_dot_calendar__pb2
 from palaestra.v1 import episode_pb2 as palaestra_dot_v1_dot_episode__pb2
 from palaestra.v1 import job_pb2 as palaestra_dot_v1_dot_job__pb2
@@ -30,13 +31,13 @@ from palaestra.v1 import reservation_pb2 as palaestra_dot_v1_dot_reservation__pb
 from palaestra.v1 import venue_pb2 as palaestra_dot_v1_dot_venue__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18palaestra/v1/event.proto\x12\x0cpalaestra.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpalaestra/v1/calendar.proto\x1a\x1apalaestra/v1/episode.proto\x1a\x16palaestra/v1/job.proto\x1a\x1epalaestra/v1/reservation.proto\x1a\x18palaestra/v1/venue.proto\"\xbe\x03\n\x05\x45vent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x10\n\x08resource\x18\x04 \x01(\t\x12 \n\x03job\x18\x05 \x01(\x0b\x32\x11.palaestra.v1.JobH\x00\x12\"\n\x04unit\x18\x06 \x01(\x0b\x32\x12.palaestra.v1.UnitH\x00\x12\"\n\x04\x63\x65ll\x18\x07 \x01(\x0b\x32\x12.palaestra.v1.CellH\x00\x12)\n\x08sim_slot\x18\x08 \x01(\x0b\x32\x15.palaestra.v1.SimSlotH\x00\x12$\n\x05lease\x18\t \x01(\x0b\x32\x13.palaestra.v1.LeaseH\x00\x12(\n\x07\x65pisode\x18\n \x01(\x0b\x32\x15.palaestra.v1.EpisodeH\x00\x12\x30\n\x0breservation\x18\x14 \x01(\x0b\x32\x19.palaestra.v1.ReservationH\x00\x12(\n\x07\x63losure\x18\x15 \x01(\x0b\x32\x15.palaestra.v1.ClosureH\x00\x12\x0f\n\x07message\x18\x0b \x01(\tB\x07\n\x05stateb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18palaestra/v1/event.proto\x12\x0cpalaestra.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apalaestra/v1/api_key.proto\x1a\x1bpalaestra/v1/calendar.proto\x1a\x1apalaestra/v1/episode.proto\x1a\x16palaestra/v1/job.proto\x1a\x1epalaestra/v1/reservation.proto\x1a\x18palaestra/v1/venue.proto\"\xe7\x03\n\x05\x45vent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x10\n\x08resource\x18\x04 \x01(\t\x12 \n\x03job\x18\x05 \x01(\x0b\x32\x11.palaestra.v1.JobH\x00\x12\"\n\x04unit\x18\x06 \x01(\x0b\x32\x12.palaestra.v1.UnitH\x00\x12\"\n\x04\x63\x65ll\x18\x07 \x01(\x0b\x32\x12.palaestra.v1.CellH\x00\x12)\n\x08sim_slot\x18\x08 \x01(\x0b\x32\x15.palaestra.v1.SimSlotH\x00\x12$\n\x05lease\x18\t \x01(\x0b\x32\x13.palaestra.v1.LeaseH\x00\x12(\n\x07\x65pisode\x18\n \x01(\x0b\x32\x15.palaestra.v1.EpisodeH\x00\x12\x30\n\x0breservation\x18\x14 \x01(\x0b\x32\x19.palaestra.v1.ReservationH\x00\x12(\n\x07\x63losure\x18\x15 \x01(\x0b\x32\x15.palaestra.v1.ClosureH\x00\x12\'\n\x07\x61pi_key\x18\x16 \x01(\x0b\x32\x14.palaestra.v1.ApiKeyH\x00\x12\x0f\n\x07message\x18\x0b \x01(\tB\x07\n\x05stateb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'palaestra.v1.event_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EVENT']._serialized_start=215
-  _globals['_EVENT']._serialized_end=661
+  _globals['_EVENT']._serialized_start=243
+  _globals['_EVENT']._serialized_end=730
 # @@protoc_insertion_point(module_scope)

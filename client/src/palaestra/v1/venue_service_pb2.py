@@ -30,7 +30,7 @@ from palaestra.v1 import usage_pb2 as palaestra_dot_v1_dot_usage__pb2
 from palaestra.v1 import venue_pb2 as palaestra_dot_v1_dot_venue__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n palaestra/v1/venue_service.proto\x12\x0cpalaestra.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18palaestra/v1/event.proto\x1a\x18palaestra/v1/rules.proto\x1a\x18palaestra/v1/usage.proto\x1a\x18palaestra/v1/venue.proto\"B\n\x0fGetVenueRequest\x12/\n\x04name\x18\x01 \x01(\tB!\xe2\x41\x01\x02\x8a\xb2\x19\x19\x10P\x1a\x15venues/([a-z0-9-]+|-)\"\x14\n\x12GetIdentityRequest\"B\n\x13GetIdentityResponse\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0e\n\x06vendor\x18\x02 \x01(\t\x12\r\n\x05venue\x18\x03 \x01(\t\"\x84\x01\n\x10ListUnitsRequest\x12\x31\n\x06parent\x18\x01 \x01(\tB!\xe2\x41\x01\x02\x8a\xb2\x19\x19\x10P\x1a\x15venues/([a-z0-9-]+|-)\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xe8\x07\"O\n\x11ListUnitsResponse\x12!\n\x05units\x18\x01 \x03(\x0b\x32\x12.palaestra.v1.Unit\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"O\n\x0eGetUnitRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"venues/[a-z0-9-]+/units/[a-z0-9-]+\"\x84\x01\n\x10ListCellsRequest\x12\x31\n\x06parent\x18\x01 \x01(\tB!\xe2\x41\x01\x02\x8a\xb2\x19\x19\x10P\x1a\x15venues/([a-z0-9-]+|-)\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xe8\x07\"O\n\x11ListCellsResponse\x12!\n\x05\x63\x65lls\x18\x01 \x03(\x0b\x32\x12.palaestra.v1.Cell\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x01\n\x13ListSimSlotsRequest\x12\x31\n\x06parent\x18\x01 \x01(\tB!\xe2\x41\x01\x02\x8a\xb2\x19\x19\x10P\x1a\x15venues/([a-z0-9-]+|-)\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xe8\x07\"Y\n\x14ListSimSlotsResponse\x12(\n\tsim_slots\x18\x01 \x03(\x0b\x32\x15.palaestra.v1.SimSlot\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9a\x01\n\x11ListLeasesRequest\x12\x32\n\x06parent\x18\x01 \x01(\tB\"\xe2\x41\x01\x02\x8a\xb2\x19\x1a\x10P\x1a\x16vendors/([a-z0-9-]+|-)\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xe8\x07\x12\x12\n\nshow_ended\x18\x04 \x01(\x08\"R\n\x12ListLeasesResponse\x12#\n\x06leases\x18\x01 \x03(\x0b\x32\x13.palaestra.v1.Lease\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"R\n\x0fGetLeaseRequest\x12?\n\x04name\x18\x01 \x01(\tB1\xe2\x41\x01\x02\x8a\xb2\x19)\x10\xc8\x01\x1a$vendors/[a-z0-9-]+/leases/[a-z0-9-]+\"{\n\x10ListUsageRequest\x12\x32\n\x06parent\x18\x01 \x01(\tB\"\xe2\x41\x01\x02\x8a\xb2\x19\x1a\x10P\x1a\x16vendors/([a-z0-9-]+|-)\x12\x33\n\x05month\x18\x02 \x01(\tB$\x8a\xb2\x19 \x10\x07\x1a\x1c[12][0-9]{3}-(0[1-9]|1[0-2])\"\x93\x01\n\x11ListUsageResponse\x12(\n\x05usage\x18\x01 \x03(\x0b\x32\x19.palaestra.v1.VendorUsage\x12(\n\x05total\x18\x02 \x01(\x0b\x32\x19.palaestra.v1.VendorUsage\x12*\n\x06months\x18\x03 \x03(\x0b\x32\x1a.palaestra.v1.MonthlyUsage\"\x89\x01\n\x0bVendorUsage\x12\x0e\n\x06vendor\x18\x01 \x01(\t\x12\x0e\n\x06unit_s\x18\x02 \x01(\x01\x12\x12\n\nsim_slot_s\x18\x03 \x01(\x01\x12\x0e\n\x06\x63\x65ll_s\x18\x04 \x01(\x01\x12\x10\n\x08\x65pisodes\x18\x05 \x01(\x03\x12\x0c\n\x04jobs\x18\x06 \x01(\x03\x12\x16\n\x0e\x64ominant_share\x18\x07 \x01(\x01\";\n\x12WatchEventsRequest\x12%\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x03\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\"v\n\x13WatchEventsResponse\x12#\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x13.palaestra.v1.Event\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9b\x01\n\x16InjectUnitFaultRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"venues/[a-z0-9-]+/units/[a-z0-9-]+\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x17.palaestra.v1.FaultKindB\x04\xe2\x41\x01\x02\x12\x15\n\x05joint\x18\x03 \x01(\tB\x06\x8a\xb2\x19\x02\x10x\"g\n\x10ResetUnitRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"venues/[a-z0-9-]+/units/[a-z0-9-]+\x12\x14\n\x04\x65tag\x18\x02 \x01(\tB\x06\x8a\xb2\x19\x02\x10@\"P\n\x0fStopUnitRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"venues/[a-z0-9-]+/units/[a-z0-9-]+*\x82\x01\n\tFaultKind\x12\x1a\n\x16\x46\x41ULT_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x46\x41ULT_KIND_ENCODER_DROPOUT\x10\x01\x12\x1d\n\x19\x46\x41ULT_KIND_ENCODER_FROZEN\x10\x02\x12\x1a\n\x16\x46\x41ULT_KIND_JOINT_STUCK\x10\x03\x32\xd4\x07\n\x0cVenueService\x12>\n\x08GetVenue\x12\x1d.palaestra.v1.GetVenueRequest\x1a\x13.palaestra.v1.Venue\x12R\n\x0bGetIdentity\x12 .palaestra.v1.GetIdentityRequest\x1a!.palaestra.v1.GetIdentityResponse\x12L\n\tListUnits\x12\x1e.palaestra.v1.ListUnitsRequest\x1a\x1f.palaestra.v1.ListUnitsResponse\x12;\n\x07GetUnit\x12\x1c.palaestra.v1.GetUnitRequest\x1a\x12.palaestra.v1.Unit\x12L\n\tListCells\x12\x1e.palaestra.v1.ListCellsRequest\x1a\x1f.palaestra.v1.ListCellsResponse\x12U\n\x0cListSimSlots\x12!.palaestra.v1.ListSimSlotsRequest\x1a\".palaestra.v1.ListSimSlotsResponse\x12O\n\nListLeases\x12\x1f.palaestra.v1.ListLeasesRequest\x1a .palaestra.v1.ListLeasesResponse\x12>\n\x08GetLease\x12\x1d.palaestra.v1.GetLeaseRequest\x1a\x13.palaestra.v1.Lease\x12L\n\tListUsage\x12\x1e.palaestra.v1.ListUsageRequest\x1a\x1f.palaestra.v1.ListUsageResponse\x12T\n\x0bWatchEvents\x12 .palaestra.v1.WatchEventsRequest\x1a!.palaestra.v1.WatchEventsResponse0\x01\x12K\n\x0fInjectUnitFault\x12$.palaestra.v1.InjectUnitFaultRequest\x1a\x12.palaestra.v1.Unit\x12?\n\tResetUnit\x12\x1e.palaestra.v1.ResetUnitRequest\x1a\x12.palaestra.v1.Unit\x12=\n\x08StopUnit\x12\x1d.palaestra.v1.StopUnitRequest\x1a\x12.palaestra.v1.Unitb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n palaestra/v1/venue_service.proto\x12\x0cpalaestra.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18palaestra/v1/event.proto\x1a\x18palaestra/v1/rules.proto\x1a\x18palaestra/v1/usage.proto\x1a\x18palaestra/v1/venue.proto\"B\n\x0fGetVenueRequest\x12/\n\x04name\x18\x01 \x01(\tB!\xe2\x41\x01\x02\x8a\xb2\x19\x19\x10P\x1a\x15venues/([a-z0-9-]+|-)\"\x14\n\x12GetIdentityRequest\"\xaa\x01\n\x13GetIdentityResponse\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0e\n\x06vendor\x18\x02 \x01(\t\x12\r\n\x05venue\x18\x03 \x01(\t\x12\x12\n\ncredential\x18\x04 \x01(\t\x12\x0f\n\x07methods\x18\x05 \x03(\t\x12\x10\n\x08projects\x18\x06 \x03(\t\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x84\x01\n\x10ListUnitsRequest\x12\x31\n\x06parent\x18\x01 \x01(\tB!\xe2\x41\x01\x02\x8a\xb2\x19\x19\x10P\x1a\x15venues/([a-z0-9-]+|-)\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xe8\x07\"O\n\x11ListUnitsResponse\x12!\n\x05units\x18\x01 \x03(\x0b\x32\x12.palaestra.v1.Unit\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"O\n\x0eGetUnitRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"venues/[a-z0-9-]+/units/[a-z0-9-]+\"\x84\x01\n\x10ListCellsRequest\x12\x31\n\x06parent\x18\x01 \x01(\tB!\xe2\x41\x01\x02\x8a\xb2\x19\x19\x10P\x1a\x15venues/([a-z0-9-]+|-)\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xe8\x07\"O\n\x11ListCellsResponse\x12!\n\x05\x63\x65lls\x18\x01 \x03(\x0b\x32\x12.palaestra.v1.Cell\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x87\x01\n\x13ListSimSlotsRequest\x12\x31\n\x06parent\x18\x01 \x01(\tB!\xe2\x41\x01\x02\x8a\xb2\x19\x19\x10P\x1a\x15venues/([a-z0-9-]+|-)\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xe8\x07\"Y\n\x14ListSimSlotsResponse\x12(\n\tsim_slots\x18\x01 \x03(\x0b\x32\x15.palaestra.v1.SimSlot\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9a\x01\n\x11ListLeasesRequest\x12\x32\n\x06parent\x18\x01 \x01(\tB\"\xe2\x41\x01\x02\x8a\xb2\x19\x1a\x10P\x1a\x16vendors/([a-z0-9-]+|-)\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xe8\x07\x12\x12\n\nshow_ended\x18\x04 \x01(\x08\"R\n\x12ListLeasesResponse\x12#\n\x06leases\x18\x01 \x03(\x0b\x32\x13.palaestra.v1.Lease\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"R\n\x0fGetLeaseRequest\x12?\n\x04name\x18\x01 \x01(\tB1\xe2\x41\x01\x02\x8a\xb2\x19)\x10\xc8\x01\x1a$vendors/[a-z0-9-]+/leases/[a-z0-9-]+\"{\n\x10ListUsageRequest\x12\x32\n\x06parent\x18\x01 \x01(\tB\"\xe2\x41\x01\x02\x8a\xb2\x19\x1a\x10P\x1a\x16vendors/([a-z0-9-]+|-)\x12\x33\n\x05month\x18\x02 \x01(\tB$\x8a\xb2\x19 \x10\x07\x1a\x1c[12][0-9]{3}-(0[1-9]|1[0-2])\"\x93\x01\n\x11ListUsageResponse\x12(\n\x05usage\x18\x01 \x03(\x0b\x32\x19.palaestra.v1.VendorUsage\x12(\n\x05total\x18\x02 \x01(\x0b\x32\x19.palaestra.v1.VendorUsage\x12*\n\x06months\x18\x03 \x03(\x0b\x32\x1a.palaestra.v1.MonthlyUsage\"\x89\x01\n\x0bVendorUsage\x12\x0e\n\x06vendor\x18\x01 \x01(\t\x12\x0e\n\x06unit_s\x18\x02 \x01(\x01\x12\x12\n\nsim_slot_s\x18\x03 \x01(\x01\x12\x0e\n\x06\x63\x65ll_s\x18\x04 \x01(\x01\x12\x10\n\x08\x65pisodes\x18\x05 \x01(\x03\x12\x0c\n\x04jobs\x18\x06 \x01(\x03\x12\x16\n\x0e\x64ominant_share\x18\x07 \x01(\x01\";\n\x12WatchEventsRequest\x12%\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x03\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\"v\n\x13WatchEventsResponse\x12#\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x13.palaestra.v1.Event\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9b\x01\n\x16InjectUnitFaultRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"venues/[a-z0-9-]+/units/[a-z0-9-]+\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x17.palaestra.v1.FaultKindB\x04\xe2\x41\x01\x02\x12\x15\n\x05joint\x18\x03 \x01(\tB\x06\x8a\xb2\x19\x02\x10x\"g\n\x10ResetUnitRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"venues/[a-z0-9-]+/units/[a-z0-9-]+\x12\x14\n\x04\x65tag\x18\x02 \x01(\tB\x06\x8a\xb2\x19\x02\x10@\"P\n\x0fStopUnitRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"venues/[a-z0-9-]+/units/[a-z0-9-]+*\x82\x01\n\tFaultKind\x12\x1a\n\x16\x46\x41ULT_KIND_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x46\x41ULT_KIND_ENCODER_DROPOUT\x10\x01\x12\x1d\n\x19\x46\x41ULT_KIND_ENCODER_FROZEN\x10\x02\x12\x1a\n\x16\x46\x41ULT_KIND_JOINT_STUCK\x10\x03\x32\xd4\x07\n\x0cVenueService\x12>\n\x08GetVenue\x12\x1d.palaestra.v1.GetVenueRequest\x1a\x13.palaestra.v1.Venue\x12R\n\x0bGetIdentity\x12 .palaestra.v1.GetIdentityRequest\x1a!.palaestra.v1.GetIdentityResponse\x12L\n\tListUnits\x12\x1e.palaestra.v1.ListUnitsRequest\x1a\x1f.palaestra.v1.ListUnitsResponse\x12;\n\x07GetUnit\x12\x1c.palaestra.v1.GetUnitRequest\x1a\x12.palaestra.v1.Unit\x12L\n\tListCells\x12\x1e.palaestra.v1.ListCellsRequest\x1a\x1f.palaestra.v1.ListCellsResponse\x12U\n\x0cListSimSlots\x12!.palaestra.v1.ListSimSlotsRequest\x1a\".palaestra.v1.ListSimSlotsResponse\x12O\n\nListLeases\x12\x1f.palaestra.v1.ListLeasesRequest\x1a .palaestra.v1.ListLeasesResponse\x12>\n\x08GetLease\x12\x1d.palaestra.v1.GetLeaseRequest\x1a\x13.palaestra.v1.Lease\x12L\n\tListUsage\x12\x1e.palaestra.v1.ListUsageRequest\x1a\x1f.palaestra.v1.ListUsageResponse\x12T\n\x0bWatchEvents\x12 .palaestra.v1.WatchEventsRequest\x1a!.palaestra.v1.WatchEventsResponse0\x01\x12K\n\x0fInjectUnitFault\x12$.palaestra.v1.InjectUnitFaultRequest\x1a\x12.palaestra.v1.Unit\x12?\n\tResetUnit\x12\x1e.palaestra.v1.ResetUnitRequest\x1a\x12.palaestra.v1.Unit\x12=\n\x08StopUnit\x12\x1d.palaestra.v1.StopUnitRequest\x1a\x12.palaestra.v1.Unitb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -85,50 +85,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESETUNITREQUEST'].fields_by_name['etag']._serialized_options = b'\212\262\031\002\020@'
   _globals['_STOPUNITREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_STOPUNITREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\212\262\031\'\020\310\001\032\"venues/[a-z0-9-]+/units/[a-z0-9-]+'
-  _globals['_FAULTKIND']._serialized_start=2387
-  _globals['_FAULTKIND']._serialized_end=2517
+  _globals['_FAULTKIND']._serialized_start=2492
+  _globals['_FAULTKIND']._serialized_end=2622
   _globals['_GETVENUEREQUEST']._serialized_start=220
   _globals['_GETVENUEREQUEST']._serialized_end=286
   _globals['_GETIDENTITYREQUEST']._serialized_start=288
   _globals['_GETIDENTITYREQUEST']._serialized_end=308
-  _globals['_GETIDENTITYRESPONSE']._serialized_start=310
-  _globals['_GETIDENTITYRESPONSE']._serialized_end=376
-  _globals['_LISTUNITSREQUEST']._serialized_start=379
-  _globals['_LISTUNITSREQUEST']._serialized_end=511
-  _globals['_LISTUNITSRESPONSE']._serialized_start=513
-  _globals['_LISTUNITSRESPONSE']._serialized_end=592
-  _globals['_GETUNITREQUEST']._serialized_start=594
-  _globals['_GETUNITREQUEST']._serialized_end=673
-  _globals['_LISTCELLSREQUEST']._serialized_start=676
-  _globals['_LISTCELLSREQUEST']._serialized_end=808
-  _globals['_LISTCELLSRESPONSE']._serialized_start=810
-  _globals['_LISTCELLSRESPONSE']._serialized_end=889
-  _globals['_LISTSIMSLOTSREQUEST']._serialized_start=892
-  _globals['_LISTSIMSLOTSREQUEST']._serialized_end=1027
-  _globals['_LISTSIMSLOTSRESPONSE']._serialized_start=1029
-  _globals['_LISTSIMSLOTSRESPONSE']._serialized_end=1118
-  _globals['_LISTLEASESREQUEST']._serialized_start=1121
-  _globals['_LISTLEASESREQUEST']._serialized_end=1275
-  _globals['_LISTLEASESRESPONSE']._serialized_start=1277
-  _globals['_LISTLEASESRESPONSE']._serialized_end=1359
-  _globals['_GETLEASEREQUEST']._serialized_start=1361
-  _globals['_GETLEASEREQUEST']._serialized_end=1443
-  _globals['_LISTUSAGEREQUEST']._serialized_start=1445
-  _globals['_LISTUSAGEREQUEST']._serialized_end=1568
-  _globals['_LISTUSAGERESPONSE']._serialized_start=1571
-  _globals['_LISTUSAGERESPONSE']._serialized_end=1718
-  _globals['_VENDORUSAGE']._serialized_start=1721
-  _globals['_VENDORUSAGE']._serialized_end=1858
-  _globals['_WATCHEVENTSREQUEST']._serialized_start=1860
-  _globals['_WATCHEVENTSREQUEST']._serialized_end=1919
-  _globals['_WATCHEVENTSRESPONSE']._serialized_start=1921
-  _globals['_WATCHEVENTSRESPONSE']._serialized_end=2039
-  _globals['_INJECTUNITFAULTREQUEST']._serialized_start=2042
-  _globals['_INJECTUNITFAULTREQUEST']._serialized_end=2197
-  _globals['_RESETUNITREQUEST']._serialized_start=2199
-  _globals['_RESETUNITREQUEST']._serialized_end=2302
-  _globals['_STOPUNITREQUEST']._serialized_start=2304
-  _globals['_STOPUNITREQUEST']._serialized_end=2384
-  _globals['_VENUESERVICE']._serialized_start=2520
-  _globals['_VENUESERVICE']._serialized_end=3500
+  _globals['_GETIDENTITYRESPONSE']._serialized_start=311
+  _globals['_GETIDENTITYRESPONSE']._serialized_end=481
+  _globals['_LISTUNITSREQUEST']._serialized_start=484
+  _globals['_LISTUNITSREQUEST']._serialized_end=616
+  _globals['_LISTUNITSRESPONSE']._serialized_start=618
+  _globals['_LISTUNITSRESPONSE']._serialized_end=697
+  _globals['_GETUNITREQUEST']._serialized_start=699
+  _globals['_GETUNITREQUEST']._serialized_end=778
+  _globals['_LISTCELLSREQUEST']._serialized_start=781
+  _globals['_LISTCELLSREQUEST']._serialized_end=913
+  _globals['_LISTCELLSRESPONSE']._serialized_start=915
+  _globals['_LISTCELLSRESPONSE']._serialized_end=994
+  _globals['_LISTSIMSLOTSREQUEST']._serialized_start=997
+  _globals['_LISTSIMSLOTSREQUEST']._serialized_end=1132
+  _globals['_LISTSIMSLOTSRESPONSE']._serialized_start=1134
+  _globals['_LISTSIMSLOTSRESPONSE']._serialized_end=1223
+  _globals['_LISTLEASESREQUEST']._serialized_start=1226
+  _globals['_LISTLEASESREQUEST']._serialized_end=1380
+  _globals['_LISTLEASESRESPONSE']._serialized_start=1382
+  _globals['_LISTLEASESRESPONSE']._serialized_end=1464
+  _globals['_GETLEASEREQUEST']._serialized_start=1466
+  _globals['_GETLEASEREQUEST']._serialized_end=1548
+  _globals['_LISTUSAGEREQUEST']._serialized_start=1550
+  _globals['_LISTUSAGEREQUEST']._serialized_end=1673
+  _globals['_LISTUSAGERESPONSE']._serialized_start=1676
+  _globals['_LISTUSAGERESPONSE']._serialized_end=1823
+  _globals['_VENDORUSAGE']._serialized_start=1826
+  _globals['_VENDORUSAGE']._serialized_end=1963
+  _globals['_WATCHEVENTSREQUEST']._serialized_start=1965
+  _globals['_WATCHEVENTSREQUEST']._serialized_end=2024
+  _globals['_WATCHEVENTSRESPONSE']._serialized_start=2026
+  _globals['_WATCHEVENTSRESPONSE']._serialized_end=2144
+  _globals['_INJECTUNITFAULTREQUEST']._serialized_start=2147
+  _globals['_INJECTUNITFAULTREQUEST']._serialized_end=2302
+  _globals['_RESETUNITREQUEST']._serialized_start=2304
+  _globals['_RESETUNITREQUEST']._serialized_end=2407
+  _globals['_STOPUNITREQUEST']._serialized_start=2409
+  _globals['_STOPUNITREQUEST']._serialized_end=2489
+  _globals['_VENUESERVICE']._serialized_start=2625
+  _globals['_VENUESERVICE']._serialized_end=3605
 # @@protoc_insertion_point(module_scope)

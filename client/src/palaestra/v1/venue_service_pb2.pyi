@@ -37,14 +37,22 @@ class GetIdentityRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetIdentityResponse(_message.Message):
-    __slots__ = ("role", "vendor", "venue")
+    __slots__ = ("role", "vendor", "venue", "credential", "methods", "projects", "expire_time")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     VENDOR_FIELD_NUMBER: _ClassVar[int]
     VENUE_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIAL_FIELD_NUMBER: _ClassVar[int]
+    METHODS_FIELD_NUMBER: _ClassVar[int]
+    PROJECTS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     role: str
     vendor: str
     venue: str
-    def __init__(self, role: _Optional[str] = ..., vendor: _Optional[str] = ..., venue: _Optional[str] = ...) -> None: ...
+    credential: str
+    methods: _containers.RepeatedScalarFieldContainer[str]
+    projects: _containers.RepeatedScalarFieldContainer[str]
+    expire_time: _timestamp_pb2.Timestamp
+    def __init__(self, role: _Optional[str] = ..., vendor: _Optional[str] = ..., venue: _Optional[str] = ..., credential: _Optional[str] = ..., methods: _Optional[_Iterable[str]] = ..., projects: _Optional[_Iterable[str]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListUnitsRequest(_message.Message):
     __slots__ = ("parent", "page_size", "page_token")
