@@ -57,7 +57,7 @@ $(STAMPS)/venv:
 	@mkdir -p $(STAMPS) && touch $@
 
 # Build tools first, so that our own packages build without fetching anything of their own.
-$(STAMPS)/server: $(STAMPS)/venv requirements/server.lock pyproject.toml client/pyproject.toml setup.py $(wildcard controller/*.c) $(wildcard controller/*.h)
+$(STAMPS)/server: $(STAMPS)/venv requirements/server.lock pyproject.toml client/pyproject.toml setup.py $(wildcard controller/*.[ch]) $(wildcard sim/*.c)
 	@echo "installing what the rooms need into $(VENV) (about 400 MB; a minute or two)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/server.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e client -e .
