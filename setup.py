@@ -11,7 +11,10 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCES = ("controller/kernel.c", "controller/kernel_step.h", "controller/kernel_physics.h")
+SOURCES = tuple(
+    f"controller/{name}"
+    for name in ("kernel.c", "kernel_real.h", "kernel_command.h", "kernel_physics.h", "kernel_step.h")
+)
 
 
 class BuildKernel(build_ext):

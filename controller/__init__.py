@@ -9,6 +9,7 @@ from controller.actuator import (
     ActuatorPhysics,
     Friction,
     JointPhysics,
+    LuGre,
     Thermal,
     load_actuator,
     reflected_inertia_kg_m2,
@@ -25,8 +26,11 @@ from controller.errors import (
     StopHeldError,
 )
 from controller.kernel import backend, backend_reason
+from controller.learned import LearnedActuator
+from controller.plausibility import Plausibility
 from controller.safety import Event, Fault, State
 from controller.spec import JointSpec, RobotSpec
+from controller.transmission import LeadScrew
 
 __all__ = [
     "ActuatorPhysics",
@@ -44,6 +48,10 @@ __all__ = [
     "JointPhysics",
     "JointSpec",
     "KernelUnavailableError",
+    "LeadScrew",
+    "LearnedActuator",
+    "LuGre",
+    "Plausibility",
     "Restarting",
     "RobotSpec",
     "SpecError",
