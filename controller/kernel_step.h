@@ -216,11 +216,11 @@ INLINE void OF(inspect)(const struct context *c, size_t begin, size_t size)
     }
 }
 
-/* A tile has a whole number of vectors: the inner loops need no remainder. */
-INLINE void OF(tick)(const struct context *c, size_t begin, size_t size)
+/* A tile has a whole number of vectors: the inner loops need no remainder. `x` is a constant of the call where it is
+ * null. */
+INLINE void OF(tick)(const struct context *c, size_t begin, size_t size, const struct physics *x)
 {
     const uint32_t *states = c->state + begin, *fresh = c->fresh + begin;
-    const struct physics *x = c->physics;
     const REAL *commands[5] = {c->held_q_ref, c->held_dq_ref, c->held_tau_ff, c->held_kp, c->held_kd};
     uint32_t any_fresh = 0;
     struct found found;
@@ -277,10 +277,12 @@ CLONES static void OF(step)(const struct context *c)
     for (size_t begin = 0; begin < c->lanes; begin += TILE) {
         const size_t left = c->lanes - begin, size = (left < TILE ? left : TILE) / LANES * LANES;
         /* A constant size unrolls the loops: for one robot their overhead is most of the tick. */
-        if (size == LANES)
-            OF(tick)(c, begin, LANES);
+        if (c->physics)
+            OF(tick)(c, begin, size, c->physics);
+        else if (size == LANES)
+            OF(tick)(c, begin, LANES, 0);
         else
-            OF(tick)(c, begin, size);
+            OF(tick)(c, begin, size, 0);
     }
     if (c->physics) {
         if (c->physics->slots)
