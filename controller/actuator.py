@@ -1,4 +1,4 @@
-"""What an actuator is made of besides its limits: friction, play, screw, heat, delay, or a network. Optional, per cohort.
+"""What an actuator is made of besides its limits: friction, play, screw, heat, delay, a network. Optional.
 
 The formulas are in `controller/physics.py`; the files in `configs/actuators/` hold the numbers, each with its
 source. Everything is seen at the output side, after the gear.
@@ -15,7 +15,6 @@ from controller.errors import SpecError
 from controller.learned import LearnedActuator, load_learned
 from controller.quantity import check_quantities
 from controller.transmission import LeadScrew
-
 
 DELAY_MOST_S = 1.0
 """Of fixed and random delay together: each tick of it takes the memory of five commands."""

@@ -32,8 +32,8 @@ def philox(counter: tuple[Any, Any, Any, Any], key: tuple[int, int]) -> tuple[Bi
         c0, c1 = (q >> _HALF) ^ c1 ^ np.uint64(k0), q & _LOW
         c2, c3 = (p >> _HALF) ^ c3 ^ np.uint64(k1), p & _LOW
         k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
-    words = np.broadcast_arrays(c0, c1, c2, c3)
-    return words[0].astype(np.uint32), words[1].astype(np.uint32), words[2].astype(np.uint32), words[3].astype(np.uint32)
+    w0, w1, w2, w3 = (word.astype(np.uint32) for word in np.broadcast_arrays(c0, c1, c2, c3))
+    return w0, w1, w2, w3
 
 
 def delay(x: "Physics", held: tuple[Real, ...], run: npt.NDArray[np.bool_]) -> tuple[Real, ...]:

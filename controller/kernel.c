@@ -51,7 +51,7 @@ struct inspection {
     void *anchor, *tau_low, *tau_high;
     uint32_t *still, *tick;
     const void *parameters;
-    uint32_t every_ticks, still_most;
+    uint32_t every_ticks, frozen_looks, stuck_looks;
 };
 
 /* Mirrors controller/kernel.py:_Context and controller/block.py:Block. */
@@ -107,6 +107,7 @@ enum { Q_LOW, Q_HIGH, TRAVEL, SWING_FROZEN, SWING_STUCK, INSPECTION_PARAMETERS }
 
 /* A bit of `still`: the joint has measured other positions since. The rest counts looks. */
 #define STIRRED (UINT32_C(1) << 31)
+#define LOOKS_MOST (UINT32_C(1) << 30)
 
 /* Lanes are worked on in tiles, so long that memory is read in long runs: shorter ones keep a tile's sensors in
  * a nearer cache and still cost a third where memory is the limit. Within a row, the passes of the physics take

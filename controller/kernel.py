@@ -73,7 +73,7 @@ class _Inspection(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in _INSPECTION_ARRAYS),
-        *((name, ctypes.c_uint32) for name in ("every_ticks", "still_most")),
+        *((name, ctypes.c_uint32) for name in ("every_ticks", "frozen_looks", "stuck_looks")),
     )
 
 
@@ -130,11 +130,14 @@ def bind(blocks: Sequence[Block], handle: ctypes.CDLL | None = None) -> Callable
             context.physics = ctypes.addressof(bound)
             keep.append(bound)
         if block.inspection is not None:
-            looks = _Inspection(every_ticks=block.inspection.every_ticks, still_most=block.inspection.still_most)
+            looked = block.inspection
+            mirror = _Inspection(
+                every_ticks=looked.every_ticks, frozen_looks=looked.frozen_looks, stuck_looks=looked.stuck_looks
+            )
             for name in _INSPECTION_ARRAYS:
-                setattr(looks, name, getattr(block.inspection, name).ctypes.data)
-            context.inspection = ctypes.addressof(looks)
-            keep.append(looks)
+                setattr(mirror, name, getattr(looked, name).ctypes.data)
+            context.inspection = ctypes.addressof(mirror)
+            keep.append(mirror)
         for name in _REAL_ARRAYS + _BIT_ARRAYS:
             array = getattr(block, name)
             assert array.flags.c_contiguous, name

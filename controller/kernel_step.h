@@ -181,7 +181,8 @@ INLINE void OF(law)(const struct context *c, size_t begin, size_t size, const RE
 INLINE void OF(inspect)(const struct context *c, size_t begin, size_t size)
 {
     const struct inspection *x = c->inspection;
-    const uint32_t *states = c->state + begin, every = x->every_ticks, still_most = x->still_most;
+    const uint32_t *states = c->state + begin, every = x->every_ticks;
+    const uint32_t frozen_looks = x->frozen_looks, stuck_looks = x->stuck_looks;
     const size_t first = (every - *x->tick % every) % every;
     for (size_t j = first; j < c->joints; j += every) {
         const size_t at = j * c->lanes + begin;
@@ -196,7 +197,7 @@ INLINE void OF(inspect)(const struct context *c, size_t begin, size_t size)
             const REAL q = qs[n], tau = taus[n], anchor = anchors[n], low = lows[n], high = highs[n];
             const uint32_t still = stills[n];
             const int stays = (states[n] == RUN) & (still != 0) & (ABS(q - anchor) <= travel);
-            const uint32_t count = (still & ~STIRRED) + 1, counted = count > still_most ? still_most : count;
+            const uint32_t before = still & ~STIRRED, counted = (before > LOOKS_MOST ? LOOKS_MOST : before) + 1;
             const uint32_t stirred = q == anchor ? still & STIRRED : STIRRED;
             const REAL low_now = tau < low ? tau : low, high_now = tau > high ? tau : high;
             const uint32_t still_now = stays ? counted | stirred : 1;
@@ -205,10 +206,11 @@ INLINE void OF(inspect)(const struct context *c, size_t begin, size_t size)
             lows[n] = lowest;
             highs[n] = highest;
             stills[n] = still_now;
-            const int judged = (states[n] == RUN) & ((still_now & ~STIRRED) >= still_most) & (q > q_low) & (q < q_high);
-            const uint32_t frozen = ((still_now & STIRRED) == 0) & (swing > swing_frozen) ? ENCODER_FROZEN : 0;
-            const uint32_t stuck = ((still_now & STIRRED) != 0) & (swing > swing_stuck) ? JOINT_STUCK : 0;
-            bits[n] = judged ? frozen | stuck : 0;
+            const uint32_t looks = still_now & ~STIRRED;
+            const int judged = (states[n] == RUN) & (q > q_low) & (q < q_high), alive = (still_now & STIRRED) != 0;
+            const int frozen = judged & !alive & (looks >= frozen_looks) & (swing > swing_frozen);
+            const int stuck = judged & alive & (looks >= stuck_looks) & (swing > swing_stuck);
+            bits[n] = (frozen ? ENCODER_FROZEN : 0) | (stuck ? JOINT_STUCK : 0);
             any |= bits[n];
         }
         if (any)

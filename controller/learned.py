@@ -9,6 +9,7 @@ file's SHA-256 stand in the actuator's TOML file. How it is evaluated is in `con
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,7 +73,7 @@ class LearnedActuator:
 
 def count_weights(widths: tuple[int, ...]) -> int:
     """Return how many weights and biases layers of these widths have."""
-    return sum((inputs + 1) * outputs for inputs, outputs in zip(widths, widths[1:], strict=False))
+    return sum((inputs + 1) * outputs for inputs, outputs in pairwise(widths))
 
 
 def load_learned(table: Mapping[str, Any], folder: Path) -> LearnedActuator:

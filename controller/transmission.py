@@ -74,7 +74,8 @@ class LeadScrew:
             ("collar_diameter_m", collar_diameter_m, -1.0), ("half_angle_rad", half_angle_rad, -1.0),
         ):  # fmt: skip
             if not math.isfinite(value) or value < 0.0 or value == least:
-                raise SpecError(f"{name} = {value!r}: must be finite and {'above 0' if least == 0.0 else 'not negative'}")
+                sign = "above 0" if least == 0.0 else "not negative"
+                raise SpecError(f"{name} = {value!r}: must be finite and {sign}")
         lead_m = pitch_m * starts
         slope, friction = lead_m / (math.pi * mean_diameter_m), friction / math.cos(half_angle_rad)
         if friction * slope >= 1.0:

@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 
 from controller import ActuatorPhysics, Cohort, Friction, JointPhysics, LeadScrew, LuGre, RobotSpec, SpecError
-from tests.controller.robots import PERIOD_S, joint, running
+from tests.controller.robots import PERIOD_S, joint
 
-BRISTLES = LuGre(
-    stiffness_nm_rad=100.0, damping_nms_rad=1.0, coulomb_nm=0.2, static_nm=0.35, stribeck_speed_rad_s=0.1
-)
+BRISTLES = LuGre(stiffness_nm_rad=100.0, damping_nms_rad=1.0, coulomb_nm=0.2, static_nm=0.35, stribeck_speed_rad_s=0.1)
 WIDE = {"q_min_rad": -100.0, "q_max_rad": 100.0, "dq_max_rad_s": 1000.0, "tau_rate_nm_s": 1e9}
 
 

@@ -124,7 +124,12 @@ def test_a_linear_joint_has_its_motors_power() -> None:
 
 def test_wrong_screws_are_refused_by_name(tmp_path: Path) -> None:
     good = {"lead_m": 0.01, "efficiency_forward": 0.9, "efficiency_backward": 0.8}
-    for wrong in ({"lead_m": 0.0}, {"efficiency_forward": 1.1}, {"efficiency_forward": 0.0}, {"efficiency_backward": 2}):
+    for wrong in (
+        {"lead_m": 0.0},
+        {"efficiency_forward": 1.1},
+        {"efficiency_forward": 0.0},
+        {"efficiency_backward": 2},
+    ):
         with pytest.raises(SpecError, match=next(iter(wrong))):
             LeadScrew(**{**good, **wrong})
     for wrong in ({"pitch_m": 0.0}, {"friction": -0.1}, {"starts": 0}, {"mean_diameter_m": math.nan}):
