@@ -266,8 +266,6 @@ INLINE void OF(tick)(const struct context *c, size_t begin, size_t size, const s
         OF(law)(c, begin, size, commands, 0, 0, 1, 0);
     else if (!x)
         OF(law)(c, begin, size, commands, run, powered, 0, 0);
-    else if (!found.not_running)
-        OF(law)(c, begin, size, commands, 0, 0, 1, x);
     else
         OF(law)(c, begin, size, commands, run, powered, 0, x);
     if (c->inspection)
