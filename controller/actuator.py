@@ -211,7 +211,7 @@ def load_actuator(path: Path) -> JointPhysics:
 _PARTS: dict[str, Any] = {"friction": Friction, "thermal": Thermal, "lugre": LuGre, "lead_screw": LeadScrew}
 
 
-def _numbers(table: Mapping[str, Any], prefix: str, sources: dict[str, str]) -> dict[str, float]:
+def _numbers(table: Mapping[str, Any], prefix: str, sources: dict[str, str]) -> dict[str, Any]:
     numbers = {}
     for name, entry in table.items():
         if not isinstance(entry, dict) or set(entry) != {"value", "source"} or not entry["source"]:

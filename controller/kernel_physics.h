@@ -9,73 +9,76 @@ INLINE REAL OF(decay)(REAL x, REAL power_most)
     return OF(exp2)(y < -power_most ? -power_most : y);
 }
 
-/* The friction of a row's piece: a budget that clips the torque which would stop the joint within the tick. */
-INLINE void OF(rub)(const REAL *p, const REAL *taus, const REAL *dqs, const REAL *externals, REAL *tau_joint, size_t size)
+/* Take friction off: the torque that would stop the joint within the tick, clipped to the budget. `rests` has the
+ * share of what acts at rest. `slips` and `screws` are constants of the call: without them the terms are left
+ * out, which would add zero to what is not negative. */
+INLINE void OF(yield)(const REAL *p, const REAL *taus, const REAL *dqs, const REAL *externals, const REAL *rests,
+    REAL *tau_joint, size_t size, int slips, int screws)
 {
-    const REAL viscous = p[VISCOUS], coulomb = p[COULOMB], stribeck = p[STRIBECK];
-    const REAL inverse_speed = p[INVERSE_SPEED], exponent = p[EXPONENT], power_most = p[POWER_MOST];
+    const REAL viscous = p[VISCOUS], coulomb = p[COULOMB], stribeck = p[STRIBECK], inertia_rate = p[INERTIA_RATE];
     const REAL load_m = p[LOAD_MOTOR], load_e = p[LOAD_EXTERNAL];
     const REAL rest_m = p[LOAD_MOTOR_STRIBECK], rest_e = p[LOAD_EXTERNAL_STRIBECK];
-    const REAL quad_m = p[QUAD_MOTOR], quad_e = p[QUAD_EXTERNAL], inertia_rate = p[INERTIA_RATE];
+    const REAL quad_m = p[QUAD_MOTOR], quad_e = p[QUAD_EXTERNAL];
     const REAL loss_m = p[LOSS_MOTOR], loss_e = p[LOSS_EXTERNAL];
-    /* Terms without a part in this joint are left out: they would add zero to what is not negative. */
-    const int slips = (stribeck != 0) | (rest_m != 0) | (rest_e != 0) | (quad_m != 0) | (quad_e != 0);
-    const int screws = (loss_m != 0) | (loss_e != 0);
-    REAL budgets[PIECE];
-    if (slips) {
-        REAL rests[PIECE];
-        /* Short loops: in one long loop each lane would wait for the whole chain of its polynomials. */
-        if (exponent == 1 || exponent == 2) {
-            const int squared = exponent == 2;
-            LANE_LOOP
-            for (size_t n = 0; n < size; n++) {
-                const REAL x = ABS(OF(finite)(dqs[n])) * inverse_speed;
-                rests[n] = squared ? x * x : x;
-            }
-        } else {
-            LANE_LOOP
-            for (size_t n = 0; n < size; n++)
-                rests[n] = exponent * OF(log2)(ABS(OF(finite)(dqs[n])) * inverse_speed);
-            LANE_LOOP
-            for (size_t n = 0; n < size; n++)
-                rests[n] = OF(exp2)(OF(clamp)(rests[n], -power_most, power_most));
-        }
-        LANE_LOOP
-        for (size_t n = 0; n < size; n++)
-            rests[n] = OF(decay)(rests[n], power_most);
-        LANE_LOOP
-        for (size_t n = 0; n < size; n++) {
-            const REAL tau = taus[n], external = OF(finite)(externals[n]), speed = ABS(OF(finite)(dqs[n]));
-            const REAL load = ABS(load_m * tau - load_e * external);
+    LANE_LOOP
+    for (size_t n = 0; n < size; n++) {
+        const REAL tau = taus[n], external = OF(finite)(externals[n]), dq = OF(finite)(dqs[n]);
+        REAL budget = viscous * ABS(dq) + coulomb + ABS(load_m * tau - load_e * external);
+        if (slips) {
             const REAL load_rest = ABS(rest_m * tau - rest_e * external);
             const MASK opposed = tau * external < 0 ? ALL : 0;
             const MASK driven = opposed & (ABS(tau) > ABS(external) ? ALL : 0);
             const MASK driving = opposed & (ABS(tau) < ABS(external) ? ALL : 0);
             const REAL quad = OF(keep)(driven, quad_e * external * external) + OF(keep)(driving, quad_m * tau * tau);
-            budgets[n] = viscous * speed + coulomb + load + rests[n] * (stribeck + load_rest + quad);
+            budget = budget + rests[n] * (stribeck + load_rest + quad);
+        }
+        const REAL stopping = inertia_rate * dq + tau + external;
+        if (screws) {
+            const MASK loaded = external * stopping > 0 ? ALL : 0;
+            budget = budget + (OF(keep)(loaded, loss_e * ABS(external)) + OF(keep)(~loaded, loss_m * ABS(tau)));
+        }
+        tau_joint[n] = OF(finite)(tau - OF(clamp)(stopping, -budget, budget));
+    }
+}
+
+/* The friction of a row's piece by the budget. */
+INLINE void OF(rub)(const REAL *p, const REAL *taus, const REAL *dqs, const REAL *externals, REAL *tau_joint, size_t size)
+{
+    const REAL inverse_speed = p[INVERSE_SPEED], exponent = p[EXPONENT], power_most = p[POWER_MOST];
+    const int slips = (p[STRIBECK] != 0) | (p[LOAD_MOTOR_STRIBECK] != 0) | (p[LOAD_EXTERNAL_STRIBECK] != 0)
+        | (p[QUAD_MOTOR] != 0) | (p[QUAD_EXTERNAL] != 0);
+    const int screws = (p[LOSS_MOTOR] != 0) | (p[LOSS_EXTERNAL] != 0);
+    if (!slips) {
+        if (screws)
+            OF(yield)(p, taus, dqs, externals, 0, tau_joint, size, 0, 1);
+        else
+            OF(yield)(p, taus, dqs, externals, 0, tau_joint, size, 0, 0);
+        return;
+    }
+    REAL rests[PIECE];
+    /* Short loops: in one long loop each lane would wait for the whole chain of its polynomials. */
+    if (exponent == 1 || exponent == 2) {
+        const int squared = exponent == 2;
+        LANE_LOOP
+        for (size_t n = 0; n < size; n++) {
+            const REAL x = ABS(OF(finite)(dqs[n])) * inverse_speed;
+            rests[n] = squared ? x * x : x;
         }
     } else {
         LANE_LOOP
-        for (size_t n = 0; n < size; n++) {
-            const REAL tau = taus[n], external = OF(finite)(externals[n]), speed = ABS(OF(finite)(dqs[n]));
-            budgets[n] = viscous * speed + coulomb + ABS(load_m * tau - load_e * external);
-        }
-    }
-    if (screws) {
+        for (size_t n = 0; n < size; n++)
+            rests[n] = exponent * OF(log2)(ABS(OF(finite)(dqs[n])) * inverse_speed);
         LANE_LOOP
-        for (size_t n = 0; n < size; n++) {
-            const REAL tau = taus[n], external = OF(finite)(externals[n]), dq = OF(finite)(dqs[n]);
-            const REAL stopping = inertia_rate * dq + tau + external;
-            const MASK loaded = external * stopping > 0 ? ALL : 0;
-            budgets[n] += OF(keep)(loaded, loss_e * ABS(external)) + OF(keep)(~loaded, loss_m * ABS(tau));
-        }
+        for (size_t n = 0; n < size; n++)
+            rests[n] = OF(exp2)(OF(clamp)(rests[n], -power_most, power_most));
     }
     LANE_LOOP
-    for (size_t n = 0; n < size; n++) {
-        const REAL tau = taus[n], budget = budgets[n];
-        const REAL stopping = inertia_rate * OF(finite)(dqs[n]) + tau + OF(finite)(externals[n]);
-        tau_joint[n] = OF(finite)(tau - OF(clamp)(stopping, -budget, budget));
-    }
+    for (size_t n = 0; n < size; n++)
+        rests[n] = OF(decay)(rests[n], power_most);
+    if (screws)
+        OF(yield)(p, taus, dqs, externals, rests, tau_joint, size, 1, 1);
+    else
+        OF(yield)(p, taus, dqs, externals, rests, tau_joint, size, 1, 0);
 }
 
 /* The friction of a row's piece by LuGre's bristles. */

@@ -106,6 +106,13 @@ INLINE REAL OF(pd)(REAL q_ref, REAL dq_ref, REAL tau_ff, REAL kp, REAL kd, REAL 
 INLINE void OF(law)(const struct context *c, size_t begin, size_t size, const REAL *const *commands, const MASK *run,
     const MASK *powered, int all_run, const struct physics *physics)
 {
+    REAL usable_supply[TILE];
+    if (physics) {
+        const REAL *supply = (const REAL *)physics->supply + begin;
+        LANE_LOOP
+        for (size_t n = 0; n < size; n++)
+            usable_supply[n] = OF(keep)((supply[n] >= 0) & (supply[n] <= REAL_MAX) ? ALL : 0, supply[n]);
+    }
     for (size_t j = 0; j < c->joints; j++) {
         const REAL *p = (const REAL *)c->parameters + j * PARAMETERS;
         const REAL *x = physics ? (const REAL *)physics->parameters + j * PHYSICS_PARAMETERS : 0;
@@ -120,7 +127,7 @@ INLINE void OF(law)(const struct context *c, size_t begin, size_t size, const RE
             const size_t at = j * c->lanes + begin + from;
             const REAL *held_q_ref = commands[0] + at, *held_dq_ref = commands[1] + at;
             const REAL *held_tau_ff = commands[2] + at, *held_kp = commands[3] + at, *held_kd = commands[4] + at;
-            const REAL *supply = physics ? (const REAL *)physics->supply + begin + from : 0;
+            const REAL *supply = physics ? usable_supply + from : 0;
             const REAL *winding = physics ? (const REAL *)physics->winding + at : 0;
             REAL *q_motor = physics ? (REAL *)physics->q_motor + at : 0;
             const REAL *measured_q = (const REAL *)c->q + at, *measured_dq = (const REAL *)c->dq + at;
@@ -141,7 +148,7 @@ INLINE void OF(law)(const struct context *c, size_t begin, size_t size, const RE
                     REAL share = (limit - winding[n]) * derate;
                     share = share > 1 ? 1 : share;
                     tau_max = tau_most * OF(keep)(share > 0 ? ALL : 0, share);
-                    v_noload = v_nominal * OF(keep)((supply[n] >= 0) & (supply[n] <= REAL_MAX) ? ALL : 0, supply[n]);
+                    v_noload = v_nominal * supply[n];
                 }
                 REAL tau = OF(pd)(q_ref, dq_ref, held_tau_ff[n], held_kp[n], held_kd[n], kd_stop, q_law, dq, runs);
                 const MASK nan = tau != tau ? ALL : 0, above = q > q_max ? ALL : 0, below = q < q_min ? ALL : 0;

@@ -64,7 +64,8 @@ class Network:
             return np.where(x > 0, x, real(0))
         y = real(2.0 * LOG2_E) * x
         y = np.where(y > LARGEST_POWER, real(LARGEST_POWER), y)
-        return 1 - 2 / (exp2(y) + 1)
+        tanh: Real = 1 - 2 / (exp2(y) + 1)
+        return tanh
 
 
 def learn(

@@ -264,7 +264,8 @@ def friction_budget(x: Physics, tau: Real, tau_external: Real, dq: Real) -> Real
 
 def _stopping(x: Physics, tau: Real, tau_external: Real, dq: Real) -> Real:
     """Return the torque that would stop the joint within the tick [N m]; its sign is where the joint would move."""
-    return x.column("inertia_rate") * dq + tau + tau_external
+    stopping: Real = x.column("inertia_rate") * dq + tau + tau_external
+    return stopping
 
 
 def bend(x: Physics, dq: Real) -> Real:
@@ -276,7 +277,8 @@ def bend(x: Physics, dq: Real) -> Real:
     bent = _or_zero(bent)
     friction = stiffness * bent + x.column("bristle_damping") * ((bent - x.bristle) * x.column("rate"))
     x.bristle[:] = np.where(stiffness != 0, bent, x.bristle)
-    return friction + x.column("bristle_viscous") * dq
+    friction = friction + x.column("bristle_viscous") * dq
+    return friction
 
 
 def rub(x: Physics, tau: Real, dq: Real) -> None:
