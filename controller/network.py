@@ -59,7 +59,8 @@ class Network:
 
         real = x.dtype.type
         if self.made.activation == "softsign":
-            return x / (1 + np.abs(x))
+            softsign: Real = x / (1 + np.abs(x))
+            return softsign
         if self.made.activation == "relu":
             return np.where(x > 0, x, real(0))
         y = real(2.0 * LOG2_E) * x

@@ -259,7 +259,8 @@ def friction_budget(x: Physics, tau: Real, tau_external: Real, dq: Real) -> Real
     budget = always + rest * (x.column("stribeck") + load_rest + quad)
     loaded = tau_external * _stopping(x, tau, tau_external, dq) > 0
     lost_by_load = np.where(loaded, x.column("loss_external") * np.abs(tau_external), zero)
-    return budget + (lost_by_load + np.where(loaded, zero, x.column("loss_motor") * np.abs(tau)))
+    total: Real = budget + (lost_by_load + np.where(loaded, zero, x.column("loss_motor") * np.abs(tau)))
+    return total
 
 
 def _stopping(x: Physics, tau: Real, tau_external: Real, dq: Real) -> Real:
@@ -273,12 +274,12 @@ def bend(x: Physics, dq: Real) -> Real:
     stiffness, slip = x.column("bristle_stiffness"), dq * x.column("bristle_inverse_speed")
     slide = x.column("bristle_coulomb") + x.column("bristle_stribeck") * decay(slip * slip)
     one = dq.dtype.type(1)
-    bent = (x.bristle + x.column("period") * dq) / (one + x.column("period") * (stiffness * np.abs(dq) / slide))
-    bent = _or_zero(bent)
+    yielding = one + x.column("period") * (stiffness * np.abs(dq) / slide)
+    bent = _or_zero((x.bristle + x.column("period") * dq) / yielding)
     friction = stiffness * bent + x.column("bristle_damping") * ((bent - x.bristle) * x.column("rate"))
     x.bristle[:] = np.where(stiffness != 0, bent, x.bristle)
-    friction = friction + x.column("bristle_viscous") * dq
-    return friction
+    total: Real = friction + x.column("bristle_viscous") * dq
+    return total
 
 
 def rub(x: Physics, tau: Real, dq: Real) -> None:
