@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.palaestra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-long lint fmt cover gen bench clean
+.PHONY: help setup demo up test test-long test-search lint fmt cover gen bench clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: $(STAMPS)/server $(STAMPS)/console  ## install into .venv and build the kernel and the console
 
@@ -23,6 +23,9 @@ test: setup $(STAMPS)/test $(STAMPS)/robots  ## install what tests need and run 
 
 test-long: setup $(STAMPS)/test $(STAMPS)/robots  ## run the tests that take minutes each: whole logs, node by node
 	$(BIN)/python -m pytest -m long $(PYTEST)
+
+test-search: setup $(STAMPS)/test $(STAMPS)/robots  ## run the tests with other generated examples than the last time
+	$(BIN)/python -m pytest -m "not long" --hypothesis-profile=search $(PYTEST)
 
 lint: setup $(STAMPS)/test  ## format, lint, types, room borders, contract
 	$(BIN)/ruff format --check .
@@ -46,7 +49,7 @@ bench: setup $(STAMPS)/test $(STAMPS)/robots  ## run all measurements in bench/
 	$(BIN)/python -m bench all
 
 clean:  ## remove what was built and installed here
-	rm -rf $(VENV) build api/static/console console/node_modules controller/_kernel*.so *.egg-info client/src/*.egg-info
+	rm -rf $(VENV) build api/static/console console/node_modules controller/_kernel*.so sim/_substep*.so *.egg-info client/src/*.egg-info
 
 $(STAMPS)/venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 1; }

@@ -1,7 +1,7 @@
-"""Builds the control kernel; everything else about the distribution is in pyproject.toml.
+"""Builds the control kernel and the simulated drives; everything else about the distribution is in pyproject.toml.
 
-The kernel is plain C, opened with ctypes by its path: it needs a C compiler and no Python headers' symbol.
-Where it cannot be built the installation goes on and the control core runs on NumPy.
+They are plain C, opened with ctypes by their paths: they need a C compiler and no Python headers' symbol.
+Where they cannot be built the installation goes on and both run on NumPy.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ SOURCES = tuple(
     f"controller/{name}"
     for name in ("kernel.c", "kernel_real.h", "kernel_command.h", "kernel_physics.h", "kernel_step.h")
 )
+SUBSTEP_SOURCES = ("sim/substep.c",)
 
 
 class BuildKernel(build_ext):
@@ -32,10 +33,10 @@ class BuildKernel(build_ext):
         super().build_extension(ext)
 
 
-def digest() -> str:
+def digest(sources: tuple[str, ...]) -> str:
     """Return what controller/kernel.py:source_digest will compare with."""
     together = hashlib.sha256()
-    for source in SOURCES:
+    for source in sources:
         together.update((Path(__file__).parent / source).read_bytes())
     return together.hexdigest()[:16]
 
@@ -47,8 +48,15 @@ setup(
             "controller._kernel",
             [SOURCES[0]],
             depends=list(SOURCES),
-            define_macros=[("KERNEL_DIGEST", f'"{digest()}"')],
+            define_macros=[("KERNEL_DIGEST", f'"{digest(SOURCES)}"')],
             optional=True,
-        )
+        ),
+        Extension(
+            "sim._substep",
+            list(SUBSTEP_SOURCES),
+            depends=list(SUBSTEP_SOURCES),
+            define_macros=[("SUBSTEP_DIGEST", f'"{digest(SUBSTEP_SOURCES)}"')],
+            optional=True,
+        ),
     ],
 )

@@ -14,6 +14,7 @@ BENCHES = {
     "control-scaling": "bench.control_scaling",
     "control-tick": "bench.control_tick",
     "scheduler-cycle": "bench.scheduler_cycle",
+    "sim-slot": "bench.sim_slot",
     "submit": "bench.submit",
 }
 

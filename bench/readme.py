@@ -25,6 +25,8 @@ ROWS = (
     ("control-kernel", "ratio_to_numpy", "the same over its NumPy reference", ""),
     ("control-kernel", "differing_bits", "bits in which the two differ", ""),
     ("control-tick", "tick_us", "one tick of one 29-joint robot", "µs"),
+    ("sim-slot", "ratio_to_raw_min", "a sim slot's physics over a plain C loop, slowest of seven robots, same run", ""),
+    ("sim-slot", "ratio_to_raw_with_actuators_min", "the same with core, friction, play and heat in each substep", ""),
 )
 
 

@@ -100,6 +100,15 @@ class Block:
             None if plausibility is None else Inspection(plausibility, spec, period_s, self.lanes, self.dtype)
         )
 
+    def memory(self) -> dict[str, npt.NDArray[Any]]:
+        """Return all arrays that make the cohort's state, live, by name: restoring them continues to the bit."""
+        mine = {name: array for name, array in vars(self).items() if isinstance(array, np.ndarray)}
+        del mine["parameters"]
+        extended = {} if self.physics is None else self.physics.memory()
+        looked = {} if self.inspection is None else self.inspection.memory()
+        mine |= {f"physics.{name}": array for name, array in extended.items()}
+        return mine | {f"inspection.{name}": array for name, array in looked.items()}
+
 
 def _lanes(units: int) -> int:
     """Return the length of a row: whole vectors, and for long rows an odd number of them.

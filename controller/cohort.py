@@ -210,6 +210,46 @@ class Cohort:
         self.block.fresh[column] = 0
         self.block.state[column] = after
 
+    def renew(self, units: Sequence[int] | npt.NDArray[Any], q: Real, dq: Real) -> None:
+        """Put newly built robots in the place of `units`, armed: for simulators alone.
+
+        They know no torques, commands or faults, their actuators are new, and they hold where they are. It is no
+        safety reset: `reset` and `arm` lead a robot that exists out of a stop. Here the robot itself is new.
+
+        Args:
+            units: n of the cohort's units.
+            q, dq: Their positions [rad] and speeds [rad/s], (J, n).
+
+        Raises:
+            CommandError: no such unit.
+        """
+        lanes = np.array([self._column(unit) for unit in units], dtype=np.intp)
+        block = self.block
+        for rows in (block.tau, block.fault, block.staged_dq_ref, block.staged_tau_ff, block.held_dq_ref,
+                     block.held_tau_ff):  # fmt: skip
+            rows[:, lanes] = 0
+        for counts in (
+            block.unit_fault,
+            block.stop_request,
+            block.stop_ticks,
+            block.slow_ticks,
+            block.age,
+            block.fresh,
+        ):
+            counts[lanes] = 0
+        for rows in (block.q, block.staged_q_ref, block.held_q_ref):
+            rows[:, lanes] = q
+        block.dq[:, lanes] = dq
+        for kp in (block.staged_kp, block.held_kp):
+            kp[:, lanes] = np.array([[joint.kp_nm_rad] for joint in self.spec.joints])
+        for kd in (block.staged_kd, block.held_kd):
+            kd[:, lanes] = np.array([[joint.kd_nms_rad] for joint in self.spec.joints])
+        if block.physics is not None:
+            block.physics.renew(lanes, block.q[:, lanes])
+        if block.inspection is not None:
+            block.inspection.still[:, lanes] = 0
+        block.state[lanes] = State.ARMED
+
     def unit_state(self, unit: int) -> State:
         """Return where the unit is in its life cycle."""
         return State(int(self.block.state[self._column(unit)]))

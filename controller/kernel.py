@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -180,13 +180,24 @@ def _bind_physics(physics: Physics, keep: list[object]) -> _Physics:
     return bound
 
 
-def source_digest(folder: Path) -> str | None:
-    """Return the digest of the kernel's sources in `folder`, as the build bakes it in.
+def address_of(step: Callable[[], None]) -> tuple[int, int] | None:
+    """Return the addresses of the compiled function behind a `step` and of its one argument, for other compiled code.
+
+    None where the step is not compiled. The caller keeps `step` alive.
+    """
+    if not isinstance(step, partial):
+        return None
+    function: Any = step.func
+    return ctypes.cast(function, ctypes.c_void_p).value or 0, ctypes.addressof(step.args[0]._obj)
+
+
+def source_digest(folder: Path, sources: Sequence[str] = SOURCES) -> str | None:
+    """Return the digest of the sources in `folder`, by default the kernel's, as the build bakes it in.
 
     None where the sources are not there: an installation from a wheel carries only the library.
     """
     digest = hashlib.sha256()
-    for name in SOURCES:
+    for name in sources:
         source = folder / name
         if not source.is_file():
             return None

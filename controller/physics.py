@@ -93,9 +93,6 @@ class Physics:
         networks, network_of: The networks, and which of them each joint has, -1 for none, (J,).
     """
 
-    STATE = ("tau_joint", "q_motor", "winding", "case", "bristle", "ring", "cursor", "tick", "lag", "history")
-    """The arrays that, with what is yours to write, make the whole state."""
-
     def __init__(self, made: ActuatorPhysics, spec: RobotSpec, period_s: float, lanes: int, dtype: Any) -> None:
         unknown = set(made.joints) - set(spec.joint_names)
         if unknown:
@@ -129,6 +126,21 @@ class Physics:
             [_parameters(name, joint, period_s) for name, joint in zip(spec.joint_names, joints, strict=True)],
             dtype=dtype,
         )
+        # A renewed unit keeps its key: that is who it is.
+        renewed = {name: array for name, array in self.memory().items() if name != "key"}
+        self._new = {name: array[..., :1].copy() for name, array in renewed.items() if array.shape[-1] == lanes}
+
+    def memory(self) -> dict[str, npt.NDArray[Any]]:
+        """Return all arrays that make the state, live, by name."""
+        mine = {name: array for name, array in vars(self).items() if isinstance(array, np.ndarray)}
+        del mine["parameters"], mine["network_of"]
+        return mine
+
+    def renew(self, lanes: npt.NDArray[np.intp], q: Real) -> None:
+        """Give the units of these lanes new actuators, at rest and at ambient temperature, at `q` [rad], (J, n)."""
+        for name, first in self._new.items():
+            getattr(self, name)[..., lanes] = first
+        self.q_motor[:, lanes] = q
 
     def column(self, name: str) -> Real:
         """Return one of `PHYSICS_PARAMETERS` as a column, (J, 1)."""

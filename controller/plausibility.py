@@ -107,6 +107,10 @@ class Inspection:
             dtype=dtype,
         )  # fmt: skip
 
+    def memory(self) -> dict[str, npt.NDArray[Any]]:
+        """Return all arrays that make the state, live, by name."""
+        return {name: getattr(self, name) for name in ("anchor", "tau_low", "tau_high", "still", "tick")}
+
 
 def inspect(b: "Block", x: Inspection) -> None:
     """Look at this tick's rows; latch the faults of joints that are not plausible."""

@@ -113,7 +113,11 @@ class Attempt:
         world: int | None = None,
         scenario: str | None = None,
     ) -> EpisodeRecorder:
-        """Open the recorder of one episode. provenance: engine, engine_version, model_sha256, controller_backend."""
+        """Open the recorder of one episode.
+
+        provenance: engine, engine_version, model_sha256, controller_backend; of what is simulated also actuators and
+        drives_sha256.
+        """
         cell = self.assignment.cell
         header = EpisodeHeader(
             name=f"{self.name}/episodes/{index}",
@@ -132,6 +136,8 @@ class Attempt:
             engine_version=provenance["engine_version"],
             architecture=provenance.get("architecture", platform.machine()),
             model_sha256=provenance["model_sha256"],
+            actuators=provenance.get("actuators"),
+            drives_sha256=provenance.get("drives_sha256"),
             controller_version=provenance.get("controller_version", "0.1.0"),
             controller_backend=provenance["controller_backend"],
             started_at_ns=time.time_ns(),
@@ -173,6 +179,8 @@ class Attempt:
                 "seed": str(header.seed),
             },
         )
+        if header.actuators is not None and header.drives_sha256 is not None:
+            episode.provenance.update(actuators=header.actuators, drives_sha256=header.drives_sha256)
         if outcome.episode_return is not None and math.isfinite(outcome.episode_return):
             episode.return_value = outcome.episode_return
         request = runner_service_pb2.CatalogueEpisodeRequest(

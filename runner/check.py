@@ -31,7 +31,8 @@ TURN_S = 0.8
 # Joints that take their turns at one time: the first of each half of the robot's list, then the second, and so on.
 AT_A_TIME = 2
 # A joint that follows less than this share of what it was told does not answer. Measured over all robots of the
-# catalogue in simulation: at least 0.07 for sound joints (ankles of a standing robot), below 0.001 for jammed ones.
+# catalogue in simulation, with friction at rest and play: at least 0.06 for sound joints (hips and ankles of a standing
+# robot), below 0.001 for jammed ones.
 FOLLOW_MIN = 0.02
 
 

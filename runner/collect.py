@@ -7,7 +7,7 @@ from runner.attempt import Attempt
 from runner.drive import collect_on_units
 from runner.errors import AttemptError
 from runner.policy import LinearPolicy
-from runner.slots import find_robot, open_slot
+from runner.slots import ACTUATORS, find_robot, open_slot
 from runner.tally import Tally
 from runner.worlds import record_worlds
 from sim.errors import SimError
@@ -62,13 +62,16 @@ def _prepare(attempt: Attempt, worlds: int, duration_s: float) -> tuple[SimSlot,
     spec = attempt.job.collect
     if attempt.assignment.HasField("policy"):
         policy = LinearPolicy.from_json(attempt.fetch(attempt.assignment.policy))
-        slot = open_slot(attempt, policy.task, spec.robot_model, worlds=worlds, seed=spec.seed)
+        slot = open_slot(
+            attempt, policy.task, spec.robot_model, worlds=worlds, seed=spec.seed, actuators=spec.actuators
+        )
         policy.check_fits(policy.task, spec.robot_model, slot.obs_size, slot.action_size)
         return slot, policy
     entry = find_robot(attempt, spec.robot_model)
     try:
         task: Task = Follow(find_motion(spec.motion), duration_s)
         threads = min(max(1, len(attempt.assignment.lease.sim_slots)), worlds)
-        return SimSlot(entry, task, worlds=worlds, threads=threads, seed=spec.seed), None
+        actuators = ACTUATORS[spec.actuators]
+        return SimSlot(entry, task, worlds=worlds, threads=threads, seed=spec.seed, actuators=actuators), None
     except SimError as error:
         raise AttemptError("UNKNOWN_WORK", str(error), retryable=False) from error

@@ -269,6 +269,7 @@ class UnitDrive:
             "architecture": known.get("architecture", "unknown"),
             "model_sha256": known.get("model_sha256", "0" * 64),
             "controller_backend": self.opened.controller_backend or "unknown",
+            **{key: known[key] for key in ("actuators", "drives_sha256") if key in known},
         }
 
     def record_to(self, recorder: EpisodeRecorder | None) -> Callable[[], None]:

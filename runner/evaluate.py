@@ -22,7 +22,15 @@ def evaluate(attempt: Attempt) -> job_pb2.JobResult:
     spec = attempt.job.evaluate
     episodes = spec.episodes or EPISODES
     worlds = min(WORLDS, episodes)
-    slot = open_slot(attempt, spec.task, spec.robot_model, worlds=worlds, seed=spec.seed, first_world=FIRST_WORLD)
+    slot = open_slot(
+        attempt,
+        spec.task,
+        spec.robot_model,
+        worlds=worlds,
+        seed=spec.seed,
+        actuators=spec.actuators,
+        first_world=FIRST_WORLD,
+    )
     policy = LinearPolicy.zero(spec.task, spec.robot_model, slot.obs_size, slot.action_size)
     if attempt.assignment.HasField("policy"):
         policy = LinearPolicy.from_json(attempt.fetch(attempt.assignment.policy))

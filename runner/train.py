@@ -90,9 +90,17 @@ def train(attempt: Attempt) -> job_pb2.JobResult:
     spec = attempt.job.train
     iterations = spec.iterations or ITERATIONS
     directions = spec.directions or DIRECTIONS
-    slot = open_slot(attempt, spec.task, spec.robot_model, worlds=2 * directions, seed=spec.seed)
+    slot = open_slot(
+        attempt, spec.task, spec.robot_model, worlds=2 * directions, seed=spec.seed, actuators=spec.actuators
+    )
     judge = open_slot(
-        attempt, spec.task, spec.robot_model, worlds=JUDGE_WORLDS, seed=spec.seed, first_world=JUDGE_FIRST_WORLD
+        attempt,
+        spec.task,
+        spec.robot_model,
+        worlds=JUDGE_WORLDS,
+        seed=spec.seed,
+        actuators=spec.actuators,
+        first_world=JUDGE_FIRST_WORLD,
     )
     statistics = Statistics.empty(slot.obs_size)
     policy = LinearPolicy.zero(spec.task, spec.robot_model, slot.obs_size, slot.action_size)

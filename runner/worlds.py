@@ -67,6 +67,8 @@ def record_worlds(
                     "engine": "mujoco",
                     "engine_version": mujoco.__version__,
                     "model_sha256": slot.model_sha256,
+                    "actuators": slot.actuators,
+                    "drives_sha256": slot.core.drives.sha256,
                     "controller_backend": slot.backend,
                 },
                 base_pose=True,

@@ -8,10 +8,12 @@ import fcntl
 import os
 import secrets
 import sqlite3
+import zlib
 from pathlib import Path
 
-SCHEMA = Path(__file__).with_name("schema.sql")
-SCHEMA_VERSION = 1
+SCHEMA = Path(__file__).with_name("schema.sql").read_text()
+# As long as there are no migrations, any change of the schema makes another version; 0 stands for an empty file.
+SCHEMA_VERSION = zlib.crc32(SCHEMA.encode()) & 0x7FFF_FFFF or 1
 
 
 class DatabaseInUse(Exception):
@@ -53,14 +55,17 @@ def open_writer(path: Path) -> sqlite3.Connection:
         db.executescript(
             f"""
             BEGIN IMMEDIATE;
-            {SCHEMA.read_text()}
+            {SCHEMA}
             INSERT INTO meta VALUES ('secret', x'{secrets.token_hex(32)}');
             PRAGMA user_version={SCHEMA_VERSION};
             COMMIT;
             """
         )
     elif version != SCHEMA_VERSION:
-        raise SchemaMismatch(f"{path} has schema {version}, this scheduler needs {SCHEMA_VERSION}")
+        raise SchemaMismatch(
+            f"{path} was made by another version of the scheduler (schema {version}, this one has {SCHEMA_VERSION}) "
+            "and cannot be taken over: go on with that version, or move the data folder away to begin anew"
+        )
     return db
 
 

@@ -19,7 +19,7 @@ HALF_LIFE_S = 86_400.0
 
 
 def remaining(age_s: float, half_life_s: float) -> float:
-    """Return beta: what share of its weight something keeps after `age_s` [s].
+    """Return beta: what share of its weight something keeps after `age_s` [s, or both in another unit of time].
 
     An infinite half-life forgets nothing. Raises ValueError for a negative age or a half-life that is not positive.
     """

@@ -8,8 +8,8 @@ Over time: the planned ends of what runs, closures and bookings tell when a bloc
 jobs hold such planned starts as reservations, and from then on a job starts only if it delays none of them: it ends
 before, or uses only what they leave. The job that has waited longest (of those that could start at all with what is in
 order, of vendors that hold less than their part) holds the first one, so that a large gang starts when the leases that
-it waits for end. What may hold one
-and how many, `Config` says. The same code decides in a venue, in a replay and in a what-if.
+it waits for end. What may hold one and how many, `Config` says. The same code decides in a venue, in a replay and in a
+what-if.
 
 The work of a decision grows with what it grants, with the number of shapes and with the number of kinds: neither with
 the length of the queue nor with the number of units.

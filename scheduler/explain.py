@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from scheduler.account import dominant_share
+from scheduler.body import why_not
 from scheduler.decide import decide, planned
 from scheduler.floor import available_ns
 from scheduler.matching import cell_matches, enough, matches
@@ -162,8 +163,8 @@ def _units(request: UnitRequest, claim: Claim, state: State) -> list[Reason]:
     now_ns, duration_ns = state.now_ns, int(claim.duration_s * 1e9)
     fitting = [unit for unit in state.units if matches(request, unit)]
     idle = [unit for unit in fitting if unit.free and unit.usable]
-    charged = claim.chargers > 0 and claim.chargers >= sum(max(r.count, r.count_max) for r in claim.units)
-    able = [unit for unit in idle if available_ns(unit, duration_ns, charged=charged) <= now_ns]
+    able_ns = {unit.unit: available_ns(unit, duration_ns, charged=claim.charged) for unit in idle}
+    able = [unit for unit in idle if able_ns[unit.unit] <= now_ns]
     closing = _closing(state, now_ns + duration_ns)
     open_now = [unit for unit in able if not any(closure.covers_unit(unit) for closure in closing)]
     if len(open_now) >= request.count:
@@ -186,7 +187,9 @@ def _units(request: UnitRequest, claim: Claim, state: State) -> list[Reason]:
         able_s = sorted((unit.good_for_s for unit in idle if unit.ready_ns <= now_ns), reverse=True)
         longest_s = able_s[request.count - 1] if len(able_s) >= request.count else 0.0
         shorter = f"for at most {span(float(int(longest_s)))} it could start now" if longest_s >= 1 else ""
-        return [Reason("BODY", message, *counts, shorter or "wait until they are rested, charged or calibrated")]
+        soonest = min((unit for unit in idle if able_ns[unit.unit] > now_ns), key=lambda unit: able_ns[unit.unit])
+        waits = why_not(soonest, claim.duration_s, now_ns) or "wait until they are rested, charged or calibrated"
+        return [Reason("BODY", message, *counts, shorter or waits)]
     return [Reason("UNITS", message, *counts, fix)]
 
 

@@ -216,7 +216,7 @@ class Floor:
                 zone_of is not None and claim.placement is Placement.GROUPED,
                 self._token_of if claim.cell is not None and self._token_of else None,
                 (sum(request.count for request in claim.units), claim.sim_slots, int(claim.cell is not None)),
-                claim.chargers > 0 and claim.chargers >= sum(max(r.count, r.count_max) for r in claim.units),
+                claim.charged,
             )
 
         if claim.placement is Placement.TOGETHER and claim.units:

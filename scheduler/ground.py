@@ -4,8 +4,7 @@ Replays and estimates both use it: a replay fills an empty ground with the jobs 
 a moment and lets it run on. The planned end of a lease (what its claim asked for) is all that deciding ever sees; when
 a job really ends, the caller says by `end`.
 
-Past use fades with a half-life h: a vendor's used share u follows its share now r by u(t + dt) = r + (u(t) - r)
-2^(-dt/h), the average that HTCondor calls real user priority (HTCondor manual, "User Priorities").
+Past use fades with a half-life (`scheduler.decay`).
 """
 
 from collections import Counter
@@ -13,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from scheduler.account import Accounts
+from scheduler.decay import decayed
 from scheduler.decide import decide
 from scheduler.option import CHARGERS, SEATS, SLOTS
 from scheduler.standing import Standing
 from scheduler.state import Claim, Config, Decisions, Grant, Job, Lease, State, Unnamed, Vendor
 
-HALF_LIFE_S = 24 * 3600.0
 # Of what nobody knows the end.
 NEVER_NS = 2**62
 Pairs = Sequence[tuple[int, int]]
@@ -29,7 +28,8 @@ class Ground:
 
     The ground of a State takes over everything in it: its leases end when somebody says so, what is taken without a
     lease becomes free at its planned end, if it has one. Sim slots lose their names: like ones are told by number. A
-    slot whose planned end has come counts as free even if its job has not been ended yet.
+    slot whose planned end has come counts as free even if its job has not been ended yet; but what the state tells as
+    taken is taken at that moment, also if it should have ended by then: it ends one nanosecond later at the earliest.
     """
 
     def __init__(self, state: State, *, half_life_s: float | None = None) -> None:
@@ -40,11 +40,21 @@ class Ground:
         self.now_ns = state.now_ns
         # What began in the last step.
         self.begun: tuple[Lease, ...] = ()
-        slots_busy = [*((_end(slot.end_ns), 1) for slot in state.slots if not slot.free), *state.unnamed.busy]
+        slots_busy = self._later(
+            [*((_end(slot.end_ns), 1) for slot in state.slots if not slot.free), *state.unnamed.busy]
+        )
+        leases = tuple(replace(lease, end_ns=max(lease.end_ns, self.now_ns + 1)) for lease in state.leases)
         self._slots = len(state.slots) + state.unnamed.count
-        self._told = replace(state, slots=(), unnamed=Unnamed(self._slots, tuple(slots_busy)))
+        self._told = replace(
+            state,
+            slots=(),
+            unnamed=Unnamed(self._slots, tuple(slots_busy)),
+            seats=replace(state.seats, busy=tuple(self._later(state.seats.busy))),
+            chargers=replace(state.chargers, busy=tuple(self._later(state.chargers.busy))),
+            leases=leases,
+        )
         self._standing = Standing.of(self._told)
-        self._leases = {lease.job: lease for lease in state.leases}
+        self._leases = {lease.job: lease for lease in leases}
         # How many jobs of each vendor wait.
         self._waiting = Counter(job.vendor for job in state.jobs)
         self._half_life_ns = None if half_life_s is None else half_life_s * 1e9
@@ -53,16 +63,19 @@ class Ground:
         self._tree = any(vendor.parent for vendor in state.vendors)
         self._totals = (len(state.units), self._slots, len(state.cells))
         # What is taken without a lease, and until when.
-        leases = state.leases
         self._loose_slots = _without(slots_busy, [(x.end_ns, x.slots) for x in leases])
         units, cells = {name for x in leases for name in x.units}, {x.cell for x in leases}
         self._loose_units = {
-            x.unit: _end(x.end_ns) for x in state.units if x.usable and not x.free and x.unit not in units
+            x.unit: max(_end(x.end_ns), self.now_ns + 1)
+            for x in state.units
+            if x.usable and not x.free and x.unit not in units
         }
-        self._loose_cells = {x.cell: _end(x.end_ns) for x in state.cells if not x.free and x.cell not in cells}
+        self._loose_cells = {
+            x.cell: max(_end(x.end_ns), self.now_ns + 1) for x in state.cells if not x.free and x.cell not in cells
+        }
         self._loose_pools = {
-            SEATS: _without(state.seats.busy, [(x.end_ns, x.seats) for x in leases]),
-            CHARGERS: _without(state.chargers.busy, [(x.end_ns, x.chargers) for x in leases]),
+            SEATS: _without(self._told.seats.busy, [(x.end_ns, x.seats) for x in leases]),
+            CHARGERS: _without(self._told.chargers.busy, [(x.end_ns, x.chargers) for x in leases]),
         }
 
     def copy(self) -> "Ground":
@@ -193,6 +206,10 @@ class Ground:
         busy = [(x.end_ns, x.slots) for x in self._leases.values() if x.slots and x.end_ns > now_ns]
         return busy + [pair for pair in self._loose_slots if pair[0] > now_ns] if self._loose_slots else busy
 
+    def _later(self, busy: Pairs) -> list[tuple[int, int]]:
+        """Return what is taken, as (end_ns, count), with ends after the present moment only."""
+        return [(max(end_ns, self.now_ns + 1), count) for end_ns, count in busy]
+
     def _hold(self, lease: Lease, sign: int) -> None:
         """Count a lease to its vendor, after what was used until now has been averaged in."""
         vendor = self._faded(self._vendors[lease.vendor], self.now_ns)
@@ -218,8 +235,8 @@ class Ground:
             return vendor
         held = (vendor.held_units, vendor.held_slots, vendor.held_cells)
         share = max((part / total for part, total in zip(held, self._totals, strict=True) if total), default=0.0)
-        kept = 0.5 ** ((now_ns - self._used_ns[vendor.vendor]) / self._half_life_ns)
-        return replace(vendor, used_share=share + (vendor.used_share - share) * kept)
+        dt_ns = now_ns - self._used_ns[vendor.vendor]
+        return replace(vendor, used_share=decayed(vendor.used_share, share, dt_ns, self._half_life_ns))
 
 
 def decide_on(state: State, config: Config) -> Decisions:

@@ -26,11 +26,6 @@ class Line:
             else:
                 self._values[-1] = free
 
-    @property
-    def finally_free(self) -> int:
-        """What is free once everything planned has ended."""
-        return self._values[-1]
-
     def at(self, time_ns: int) -> int:
         """Return what is free at a time, which must not be before the line begins."""
         return self._values[bisect_right(self._times_ns, time_ns) - 1]

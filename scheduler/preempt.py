@@ -123,7 +123,7 @@ def _victims(
 
     For the guarantee of the account `whose`, or for a booking. `leases` in the order in which they would have to end.
     """
-    # What is closed or planned for is free for nobody: only what leases hold is counted in.
+    # A kind that a closure or a planned start takes can be below zero: what leases give back does not fill that hole.
     free = [max(0, n) for n in plan.profile.free]
     for lease in leases:
         if lease.ending:

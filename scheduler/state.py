@@ -69,7 +69,8 @@ class CellRequest:
 class Placement(Enum):
     """Where the units of a claim may stand: anywhere, all in one zone, or each in a zone of its own.
 
-    Grouped: those of each request in one zone, no two requests in the same.
+    Grouped: those of each request in one zone, no two requests in the same. It stands for chunks of cores on nodes in
+    replayed logs; vendors cannot ask for it.
     """
 
     ANYWHERE = "anywhere"
@@ -93,6 +94,11 @@ class Claim:
     chargers: int = 0
     placement: Placement = Placement.ANYWHERE
     alternatives: tuple["Claim", ...] = ()
+
+    @property
+    def charged(self) -> bool:
+        """Whether each of its units hangs on a charger of the claim, however many it may grow to."""
+        return 0 < sum(max(request.count, request.count_max) for request in self.units) <= self.chargers
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,6 @@ class FairTurns:
         # How far each vendor's run of a shape has been looked at.
         self._places: dict[tuple[str, int], int] = {}
         self._seen: set[int] = set()
-        self._barred: set[str] = set()
         self._shortest = False
         self._also: set[int] = set()
         # How far each vendor's heads have been looked at, and those that come again.
@@ -63,10 +62,6 @@ class FairTurns:
     def drop(self, vendor: str, shape: int) -> None:
         """Look at no further job of the vendor's of this shape."""
         self._places[vendor, shape] = len(self._queue.shapes[shape].of_vendor[vendor])
-
-    def bar(self, vendor: str) -> None:
-        """Look at no further job of the vendor's."""
-        self._barred.add(vendor)
 
     def hide(self, job: int) -> None:
         """Pass over this job whenever its turn comes."""
@@ -201,8 +196,6 @@ class FairTurns:
 
     def _head(self, vendor: str) -> Turn | None:
         """Return the vendor's first job of a shape that is looked at."""
-        if vendor in self._barred:
-            return None
         heads = (self._queue.short_heads_of if self._shortest else self._queue.heads_of)[vendor]
         cursor, end = self._cursors.get(vendor, 0), len(heads)
         open_shapes, also = self._open, self._also
@@ -281,9 +274,6 @@ class AgeTurns:
 
     def drop(self, vendor: str, shape: int) -> None:
         self._places[shape] = len(self._queue.shapes[shape].by_age)
-
-    def bar(self, vendor: str) -> None:
-        raise AssertionError("where only age counts nobody has a limit")
 
     def hide(self, job: int) -> None:
         self._seen.add(job)

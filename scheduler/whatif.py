@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from scheduler.decide import planned
-from scheduler.option import Option
 from scheduler.standing import Standing
 from scheduler.state import Claim, Config, Job, Placement, State, UnitRequest
+from scheduler.turns import FairTurns
 
 # Changes that are tried, those that are told, and what a change must gain to be worth telling.
 TRIED, TOLD = 24, 5
@@ -36,24 +36,13 @@ def start_of(standing: Standing, job: Job, now_ns: int, config: Config) -> int |
             return max(reservation.start_ns, now_ns + 1)
     if job.booking:
         return next((max(b.start_ns, now_ns + 1) for b in standing.bookings if b.booking == job.booking), None)
-    options = [option for option in standing.floor.options(job.claim) if _allowed(standing, job, option)]
+    # Where a limit leaves no room, nobody can tell when it will.
+    turns = FairTurns(standing.accounts, standing.queue, standing.floor.size, set())
+    options = [option for option in standing.floor.options(job.claim) if turns.allowed(job.vendor, option.amounts)]
     starts = (plan.profile.earliest(option) for option in options)
     found = min((start[0] for start in starts if start is not None), default=None)
     # It is not granted now, whatever room there seems to be: others come first.
     return None if found is None else max(found, now_ns + 1)
-
-
-def _allowed(standing: Standing, job: Job, option: Option) -> bool:
-    """Whether the limits above a job leave room for it: if not, nobody can tell when they will."""
-    accounts = standing.accounts
-    units, slots, cells = option.amounts
-    for link in accounts.chains[job.vendor]:
-        told, held = accounts.vendors[link], accounts.holdings[link]
-        if not told.limit.holds(held.units + units, held.slots + slots, held.cells + cells):
-            return False
-        if held.leases >= told.leases_max or told.starts_left < 1:
-            return False
-    return True
 
 
 def counterfactuals(job: Job, state: State, config: Config) -> tuple[Counterfactual, ...]:

@@ -13,12 +13,15 @@ A file describes one robot model. Its fields:
     [[joints]]    match = ["*_knee"]          patterns of joint names; the first table that matches counts
                   dq_max_rad_s, tau_rate_nm_s, kp_nm_rad, kd_nms_rad, source
                   v_knee_rad_s, v_noload_rad_s, tau_max_nm, q_min_rad, q_max_rad     (optional)
+                  actuator = "own_large"      what drives it, a file of configs/actuators   (optional)
+    [bus]         command_delay_s, source     time from a command to its effect, with physical actuators (optional)
     end_effector  site or body that `reach` moves (arms)
     [body]        payload_kg, source (optional)
     [battery]     capacity_wh, work_power_w, idle_power_w (standing), rest_power_w (torque off), charge_power_w,
                   source; left out for robots on mains, and where nothing is published
 
-Every limit that is not in the file comes from the MJCF. Numbers carry their source beside them.
+Every limit that is not in the file comes from the MJCF. Numbers carry their source beside them. A joint whose
+actuator nobody names has the friction that its MJCF gives it, and no heat.
 """
 
 import difflib
@@ -27,13 +30,14 @@ import functools
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import mujoco
 import numpy as np
 
+from controller.actuator import ActuatorPhysics, Friction, JointPhysics, load_actuator
 from controller.errors import SpecError
 from controller.spec import JointSpec, RobotSpec
 from controller.unit import Battery
@@ -45,6 +49,7 @@ from sim.model import (
     add_floor,
     driven_joints,
     fingerprint,
+    leave_friction_to_drives,
     let_touch,
     use_keyframe,
     use_position_limits,
@@ -53,7 +58,16 @@ from sim.model import (
 from sim.own import BUILDERS
 from sim.resolve import locate
 
-ROBOTS_FOLDER = Path(__file__).resolve().parents[1] / "configs" / "robots"
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+ROBOTS_FOLDER = CONFIGS / "robots"
+ACTUATORS_FOLDER = CONFIGS / "actuators"
+
+Actuators = Literal["ideal", "physical"]
+"""Whether the core's torque moves a joint itself, or is its motor's: friction, play and heat then come after it."""
+
+ACTUATORS: tuple[Actuators, ...] = ("physical", "ideal")
+"""All of them; the first is what worlds and emulated units have unless asked otherwise."""
+
 ROBOT_CLASSES = ("humanoid", "biped", "quadruped", "arm", "dual_arm", "mobile_base")
 _JOINT_LIMITS = (
     "dq_max_rad_s", "tau_rate_nm_s", "kp_nm_rad", "kd_nms_rad",
@@ -70,6 +84,7 @@ class JointGroup:
     match: tuple[str, ...]
     values: Mapping[str, float]
     source: str
+    actuator: JointPhysics | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +116,7 @@ class Entry:
     _touching: tuple[str, ...]
     _home: Mapping[str, Any]
     _groups: tuple[JointGroup, ...]
+    _command_delay_s: float
     _menagerie_root: Path | None
 
     @property
@@ -116,13 +132,15 @@ class Entry:
         """Return where the model comes from, in words. Raises MissingModel."""
         return "palaestra" if self.is_own else self._locate()[2]
 
-    def mjspec(self, *, visuals: bool = True, floor: bool = True) -> mujoco.MjSpec:
+    def mjspec(self, *, visuals: bool = True, floor: bool = True, actuators: Actuators = "ideal") -> mujoco.MjSpec:
         """Return the robot with torque motors on its driven joints and a `home` keyframe.
 
         Args:
             visuals: Keep geoms that are only there to be seen. Without them a model has the same
                 dynamics, compiles faster and needs less memory.
             floor: Stand it on a floor of its own. Leave it out where the robot joins a larger scene.
+            actuators: With "physical" ones the joints have no friction and no torque limit of their own:
+                `sim.drives` brings them.
 
         Raises:
             MissingModel: the files are not on this machine.
@@ -133,6 +151,8 @@ class Entry:
         described = self._describe(driven_joints(spec))
         home = self._home_qpos(spec)
         use_torque_motors(spec, [j.name for j in described], [j.tau_max_nm for j in described])
+        if actuators == "physical":
+            leave_friction_to_drives(spec, [j.name for j in described])
         for joint in described:
             use_position_limits(spec, joint.name, (joint.q_min_rad, joint.q_max_rad))
         use_keyframe(spec, home)
@@ -144,9 +164,9 @@ class Entry:
         spec.compiler.discardvisual = not visuals
         return spec
 
-    def model(self, *, visuals: bool = False) -> mujoco.MjModel:
+    def model(self, *, visuals: bool = False, actuators: Actuators = "ideal") -> mujoco.MjModel:
         """Return `mjspec` compiled, by default without visuals. Raises as `mjspec`."""
-        return compile_model(self.mjspec(visuals=visuals), label=self.id)
+        return compile_model(self.mjspec(visuals=visuals, actuators=actuators), label=self.id)
 
     def robot_spec(self) -> RobotSpec:
         """Return limits and gains for the control core: MJCF limits joined with the catalogue's numbers.
@@ -155,13 +175,23 @@ class Entry:
         """
         return RobotSpec(robot_model=self.id, joints=tuple(self._describe(driven_joints(self._source()))))
 
+    def actuator_physics(self) -> ActuatorPhysics:
+        """Return what the joints' drives are made of. Raises as `mjspec`.
+
+        Where the file names an actuator, its friction, play and heat count; else the friction of the MJCF. The
+        inertia is always the MJCF's armature, because it is the one that is simulated. With it a drive feels as load
+        what passes through its gear, and friction can stop no more than there is to stop.
+        """
+        joints = {joint.name: self._drive(joint) for joint in driven_joints(self._source())}
+        return ActuatorPhysics(joints=joints, command_delay_s=self._command_delay_s)
+
     def joint_names(self) -> tuple[str, ...]:
         """Return the driven joints in the order of every array. Raises as `mjspec`."""
         return self.robot_spec().joint_names
 
-    def model_sha256(self) -> str:
+    def model_sha256(self, actuators: Actuators = ACTUATORS[0]) -> str:
         """Return the SHA-256 of the compiled model without visuals, the one that slots and units step."""
-        return _model_sha256(self.id, self._menagerie_root)
+        return _model_sha256(self.id, self._menagerie_root, actuators)
 
     def _locate(self) -> tuple[Path, Path, str]:
         found = locate(self._path, menagerie_root=self._menagerie_root)
@@ -183,10 +213,14 @@ class Entry:
     def _describe(self, joints: list[DrivenJoint]) -> list[JointSpec]:
         return [self._describe_joint(joint) for joint in joints]
 
-    def _describe_joint(self, joint: DrivenJoint) -> JointSpec:
-        group = next((g for g in self._groups if any(fnmatch.fnmatchcase(joint.name, p) for p in g.match)), None)
+    def _group_of(self, joint: str) -> JointGroup:
+        group = next((g for g in self._groups if any(fnmatch.fnmatchcase(joint, p) for p in g.match)), None)
         if group is None:
-            raise BrokenCatalogue(f"robot {self.id!r}: no [[joints]] table matches joint {joint.name!r}")
+            raise BrokenCatalogue(f"robot {self.id!r}: no [[joints]] table matches joint {joint!r}")
+        return group
+
+    def _describe_joint(self, joint: DrivenJoint) -> JointSpec:
+        group = self._group_of(joint.name)
         values = dict(group.values)
         sources = dict.fromkeys(values, group.source)
         origin = "own table" if self.is_own else f"MJCF {self._path}"
@@ -201,6 +235,22 @@ class Entry:
             return JointSpec(name=joint.name, sources=sources, **values)
         except SpecError as error:
             raise BrokenCatalogue(f"robot {self.id!r}: {error}") from error
+
+    def _drive(self, joint: DrivenJoint) -> JointPhysics:
+        group = self._group_of(joint.name)
+        origin = "own table" if self.is_own else f"MJCF {self._path}"
+        friction: Friction | None = Friction(viscous_nms_rad=joint.damping_nms_rad, coulomb_nm=joint.friction_nm)
+        made, sources = JointPhysics(), {"friction.viscous_nms_rad": origin, "friction.coulomb_nm": origin}
+        if group.actuator is not None:
+            made, sources = group.actuator, dict(group.actuator.sources)
+            friction = made.friction or friction
+        if friction == Friction():
+            # Nothing rubs: neither would it be right to ask for an inertia.
+            return replace(made, friction=None, sources=sources)
+        if joint.armature_kg_m2 <= 0.0:
+            raise BrokenCatalogue(f"robot {self.id!r}: joint {joint.name!r} has friction, but no armature to stop")
+        sources["inertia_kg_m2"] = f"{origin}: armature"
+        return replace(made, inertia_kg_m2=joint.armature_kg_m2, friction=friction, sources=sources)
 
     def _home_qpos(self, spec: mujoco.MjSpec) -> list[float]:
         """Return the home configuration (nq,). Joints of a described home that are not named are at 0."""
@@ -225,8 +275,8 @@ class Entry:
 
 
 @functools.cache
-def _model_sha256(robot_id: str, menagerie_root: Path | None) -> str:
-    return fingerprint(find(robot_id, menagerie_root).model())
+def _model_sha256(robot_id: str, menagerie_root: Path | None, actuators: Actuators) -> str:
+    return fingerprint(find(robot_id, menagerie_root).model(actuators=actuators))
 
 
 def load_entry(path: Path, *, menagerie_root: Path | None = None) -> Entry:
@@ -249,6 +299,7 @@ def load_entry(path: Path, *, menagerie_root: Path | None = None) -> Entry:
             _touching=tuple(source.get("touching", ())),
             _home=home,
             _groups=tuple(_group(g, path) for g in table["joints"]),
+            _command_delay_s=_command_delay_s(table.get("bus"), path),
             _menagerie_root=menagerie_root,
         )
     except (KeyError, tomllib.TOMLDecodeError) as error:
@@ -270,6 +321,12 @@ def _payload_kg(table: Mapping[str, Any] | None, path: Path) -> float:
     return _sourced(table, ("payload_kg",), "[body]", path)["payload_kg"]
 
 
+def _command_delay_s(table: Mapping[str, Any] | None, path: Path) -> float:
+    if table is None:
+        return 0.0
+    return _sourced(table, ("command_delay_s",), "[bus]", path)["command_delay_s"]
+
+
 def _battery(table: Mapping[str, Any] | None, path: Path) -> Battery | None:
     if table is None:
         return None
@@ -289,13 +346,23 @@ def _sourced(table: Mapping[str, Any], keys: tuple[str, ...], where: str, path: 
 
 
 def _group(table: Mapping[str, Any], path: Path) -> JointGroup:
-    unknown = set(table) - set(_JOINT_LIMITS) - {"match", "source"}
+    unknown = set(table) - set(_JOINT_LIMITS) - {"match", "source", "actuator"}
     if unknown:
         raise BrokenCatalogue(f"{path.name}: unknown fields {sorted(unknown)} in [[joints]]")
     if not table.get("source"):
         raise BrokenCatalogue(f"{path.name}: [[joints]] {table.get('match')} names no source for its numbers")
     values = {key: float(table[key]) for key in _JOINT_LIMITS if key in table}
-    return JointGroup(tuple(table["match"]), values, str(table["source"]))
+    actuator = table.get("actuator")
+    if actuator is None:
+        return JointGroup(tuple(table["match"]), values, str(table["source"]))
+    known = sorted(file.stem for file in ACTUATORS_FOLDER.glob("*.toml"))
+    if actuator not in known:
+        raise BrokenCatalogue(f"{path.name}: actuator {actuator!r} is none of {', '.join(known)}")
+    try:
+        made = load_actuator(ACTUATORS_FOLDER / f"{actuator}.toml")
+    except SpecError as error:
+        raise BrokenCatalogue(f"{path.name}: {error}") from error
+    return JointGroup(tuple(table["match"]), values, str(table["source"]), made)
 
 
 @functools.cache

@@ -21,7 +21,7 @@ from controller.spec import RobotSpec
 from controller.unit import Battery
 from sim.battery import EmulatedBattery
 from sim.body import body_of
-from sim.catalog import find
+from sim.catalog import ACTUATORS, Actuators, find
 from sim.errors import BrokenVenue, MissingModel, SimError
 from sim.unit import EmulatedUnit
 from sim.venue import UnitTwin, VenueTwin, load_venue
@@ -43,6 +43,7 @@ class Config:
         period_s: Control period.
         watchdog_s: A driven unit that hears no target for this long stops; None keeps what its robot model says.
         battery_lapse: Batteries empty and fill that many times as fast as real ones.
+        actuators: Of its robots, as of `EmulatedUnit`.
         menagerie_root: A MuJoCo Menagerie checkout, if there is one.
     """
 
@@ -55,11 +56,17 @@ class Config:
     period_s: float
     watchdog_s: float | None
     battery_lapse: float
+    actuators: Actuators
     menagerie_root: Path | None
 
 
 def emulated_units(
-    twins: Sequence[UnitTwin], *, period_s: float, menagerie_root: Path | None = None, battery_lapse: float = 1.0
+    twins: Sequence[UnitTwin],
+    *,
+    period_s: float,
+    menagerie_root: Path | None = None,
+    battery_lapse: float = 1.0,
+    actuators: Actuators = ACTUATORS[0],
 ) -> list[tuple[UnitTwin, EmulatedUnit]]:
     """Bring up the units whose models are on this machine; units of one robot share its compiled model.
 
@@ -72,7 +79,9 @@ def emulated_units(
         model, spec = shared.get(twin.robot, (None, None))
         try:
             battery = None if entry.battery is None else EmulatedBattery(entry.battery, lapse=battery_lapse)
-            unit = EmulatedUnit(entry, twin.id, period_s=period_s, model=model, spec=spec, battery=battery)
+            unit = EmulatedUnit(
+                entry, twin.id, period_s=period_s, model=model, spec=spec, battery=battery, actuators=actuators
+            )
         except MissingModel as error:
             log.warning("unit %s stays offline: %s", twin.id, error)
             continue
@@ -109,7 +118,11 @@ def serve(config: Config) -> None:
         watchdog_s=config.watchdog_s,
     )
     emulated = emulated_units(
-        twins, period_s=config.period_s, menagerie_root=config.menagerie_root, battery_lapse=config.battery_lapse
+        twins,
+        period_s=config.period_s,
+        menagerie_root=config.menagerie_root,
+        battery_lapse=config.battery_lapse,
+        actuators=config.actuators,
     )
     units = [
         HostedUnit(
@@ -166,6 +179,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--watchdog-s", type=float, help="a unit without targets for this long stops (its model's own)")
     parser.add_argument(
         "--battery-lapse", type=_above_zero, default=1.0, help="batteries empty and fill so much faster"
+    )
+    parser.add_argument(
+        "--actuators", choices=ACTUATORS, default=ACTUATORS[0], help=f"what drives the robots' joints ({ACTUATORS[0]})"
     )
     given = parser.parse_args(arguments)
     root = os.environ.get("MENAGERIE_ROOT")

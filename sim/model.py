@@ -29,11 +29,16 @@ class DrivenJoint:
         name: Name of the joint.
         range_rad: Lower and upper position limit [rad], or None.
         tau_max_nm: Largest torque [N m] that actuator and joint limits allow, or None.
+        armature_kg_m2: Inertia of the rotor, reflected to the joint.
+        damping_nms_rad, friction_nm: Viscous and dry friction of the joint.
     """
 
     name: str
     range_rad: tuple[float, float] | None
     tau_max_nm: float | None
+    armature_kg_m2: float
+    damping_nms_rad: float
+    friction_nm: float
 
 
 def driven_joints(spec: mujoco.MjSpec) -> list[DrivenJoint]:
@@ -62,7 +67,16 @@ def driven_joints(spec: mujoco.MjSpec) -> list[DrivenJoint]:
             for bound in values
             if bound != 0.0 and np.isfinite(bound)
         ]
-        out.append(DrivenJoint(joint.name, _range_rad(spec, joint), min(limits) if limits else None))
+        out.append(
+            DrivenJoint(
+                name=joint.name,
+                range_rad=_range_rad(spec, joint),
+                tau_max_nm=min(limits) if limits else None,
+                armature_kg_m2=float(joint.armature),
+                damping_nms_rad=float(np.ravel(joint.damping)[0]),
+                friction_nm=float(joint.frictionloss),
+            )
+        )
     return out
 
 
@@ -94,6 +108,22 @@ def use_torque_motors(spec: mujoco.MjSpec, joints: Sequence[str], tau_max_nm: Se
         motor.forcerange = (-tau, tau)
         motor.forcelimited = mujoco.mjtLimited.mjLIMITED_TRUE
         motor.ctrllimited = mujoco.mjtLimited.mjLIMITED_FALSE
+
+
+def leave_friction_to_drives(spec: mujoco.MjSpec, joints: Sequence[str]) -> None:
+    """Take from joints with torque motors what `sim.drives` brings: viscous and dry friction, and the torque's limit.
+
+    The reflected inertia stays. The limit goes because friction adds to what the motor brakes with: the control core
+    limits the motor alone.
+    """
+    for name in joints:
+        joint, motor = spec.joint(name), spec.actuator(name)
+        damping = np.array(joint.damping, dtype=np.float64)
+        damping.flat[0] = 0.0
+        joint.damping = damping
+        joint.frictionloss = 0.0
+        joint.actfrclimited = mujoco.mjtLimited.mjLIMITED_FALSE
+        motor.forcelimited = mujoco.mjtLimited.mjLIMITED_FALSE
 
 
 def use_position_limits(spec: mujoco.MjSpec, name: str, range_rad: tuple[float, float]) -> None:

@@ -2,8 +2,8 @@
 
 Per policy step (20 ms) the slot takes actions, turns them into joint targets and then, every physics
 substep (2 ms), does what happens on the real robot: the control core reads angles and speeds, applies its
-law and limits, and hands torques to the joints. Physics runs in `mujoco.batch.Batch`, threads across
-worlds.
+law and limits, and hands torques to the joints through drives with friction, play and heat (`sim.drives`).
+Physics runs in `mujoco.batch.Batch`, threads across worlds.
 
 What a world does depends on the seed, its world number and its episode number, and on nothing else: not on
 how many worlds share the slot, nor on the number of threads. It is the same to the last bit.
@@ -16,17 +16,16 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 import numpy.typing as npt
-from mujoco.batch import Batch, SimulationError
 
-from controller import Cohort, State
 from controller.cohort import Backend
 from controller.spec import RobotSpec
 from sim.body import Array, body_of
-from sim.catalog import Entry
+from sim.catalog import ACTUATORS, Actuators, Entry
 from sim.errors import BadAction, BadSnapshot
 from sim.mjcf import compile_model
 from sim.model import fingerprint
 from sim.task import Mask, Task, View
+from sim.worlds import Worlds
 
 POLICY_PERIOD_S = 0.02
 TARGET_SPEED_SHARE = 0.8
@@ -36,9 +35,6 @@ _UNSTABLE = [
     int(mujoco.mjtWarning.mjWARN_BADQVEL),
     int(mujoco.mjtWarning.mjWARN_BADQACC),
 ]
-_BLOCK_ROWS = ("staged_q_ref", "staged_dq_ref", "staged_tau_ff", "staged_kp", "staged_kd",
-               "held_q_ref", "held_dq_ref", "held_tau_ff", "held_kp", "held_kd", "q", "dq", "tau", "fault",
-               "fresh", "age", "state", "stop_request", "stop_ticks", "slow_ticks", "unit_fault")  # fmt: skip
 
 
 class Transition(NamedTuple):
@@ -91,6 +87,8 @@ class SimSlot:
         obs_size, action_size: Widths of observations and actions.
         observation_names, joint_names: What their columns are.
         horizon_steps: Policy steps of an episode that does not end early.
+        actuators: "physical" or "ideal".
+        core: The worlds themselves, without a task.
         action_scale_rad: Joint offset that an action of 1 asks for, (nu,).
         model, model_sha256: The compiled model and its SHA-256.
         terminated, truncated, success: Of each world's current episode; `success` is set when it ends.
@@ -108,6 +106,7 @@ class SimSlot:
         threads: int,
         seed: int,
         first_world: int = 0,
+        actuators: Actuators = ACTUATORS[0],
         backend: Backend | None = None,
     ) -> None:
         """Compile the scene and place every world at the start of its first episode.
@@ -119,6 +118,8 @@ class SimSlot:
             threads: Threads that step them: the leased cores, at least 1.
             seed: The job's seed; every world and episode draws from it.
             first_world: Number of the first world, so that slots can share one job's worlds.
+            actuators: "physical": motors with friction, play and heat, as `Entry.actuator_physics` describes
+                them; "ideal": what the control core asks for is what moves the joint.
             backend: Of the control core; None takes the compiled kernel where there is one.
 
         Raises:
@@ -129,13 +130,13 @@ class SimSlot:
         if worlds < 1 or threads < 1:
             raise ValueError(f"worlds = {worlds}, threads = {threads}: both must be at least 1")
         task.check(entry)
-        spec = entry.mjspec(visuals=False)
+        spec = entry.mjspec(visuals=False, actuators=actuators)
         task.furnish(spec, entry)
         # A world that blows up must stay visible as one; MuJoCo would quietly reset it.
         spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
         model = compile_model(spec, label=entry.id)
         robot: RobotSpec = entry.robot_spec()
-        self.entry, self.task, self.worlds, self.seed = entry, task, worlds, seed
+        self.entry, self.task, self.worlds, self.seed, self.actuators = entry, task, worlds, seed, actuators
         self.model = model
         self.model_sha256 = fingerprint(model)
         self.body = body_of(model, robot)
@@ -144,11 +145,11 @@ class SimSlot:
         self.action_scale_rad = task.action_scale(self.body)
         self.substeps = max(1, round(POLICY_PERIOD_S / model.opt.timestep))
         self.horizon_steps = round(task.horizon_s / POLICY_PERIOD_S)
-        self._batch = Batch(model, worlds, threads)
-        self._ctrl = self._batch.bind("ctrl")
-        self._qpos, self._qvel = self._batch.bind("qpos"), self._batch.bind("qvel")
-        self._cohort = Cohort(robot, worlds, model.opt.timestep, dtype=np.float64, backend=backend)
-        self.backend = self._cohort.backend
+        physics = entry.actuator_physics() if actuators == "physical" else None
+        self.core = Worlds(model, self.body, worlds, threads, physics=physics, backend=backend)
+        self._batch, self._drives = self.core.batch, self.core.drives
+        self._qpos, self._qvel = self.core.qpos, self.core.qvel
+        self.backend = self._drives.cohort.backend
         dq_max = np.array([[joint.dq_max_rad_s] for joint in robot.joints])
         self._target_step_rad = TARGET_SPEED_SHARE * dq_max * POLICY_PERIOD_S
         self.steps = np.zeros(worlds, dtype=np.int64)
@@ -210,7 +211,7 @@ class SimSlot:
         draws = self._run.draws
         uniform = [philox_uniform(self.seed, int(self.world_numbers[i]), int(self.episodes[i]), draws) for i in ids]
         self._run.begin(ids, np.stack(uniform))
-        self._rebirth(ids)
+        self.core.renew(ids)
         # Also brings derived fields and the solver's warm start to where a lone world would have them.
         self._batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_POS)
         return self._observe()
@@ -272,12 +273,12 @@ class SimSlot:
         return self._observe()
 
     def joint_state(self) -> tuple[Array, Array, Array, Array]:
-        """Return copies of q [rad], dq [rad/s], tau [N m] and the target q_ref [rad], each (N, action_size)."""
+        """Return copies of q [rad], dq [rad/s], motor torque [N m] and target q_ref [rad], each (N, action_size)."""
         return (
             np.array(self._qpos[:, self.body.q]),
             np.array(self._qvel[:, self.body.dq]),
-            np.array(self._cohort.tau.T),
-            np.array(self._cohort.q_ref.T),
+            np.array(self._drives.cohort.tau.T),
+            np.array(self._drives.cohort.q_ref.T),
         )
 
     def base_pose(self) -> Array:
@@ -288,41 +289,25 @@ class SimSlot:
         return np.tile(fixed, (self.worlds, 1))
 
     def _advance(self, action: Array, running: Mask) -> None:
-        cohort, batch = self._cohort, self._batch
+        drives, batch = self._drives, self._batch
+        cohort = drives.cohort
         goal = (self._run.base_pose() + self.action_scale_rad * action).T
         # A target that jumps would only trip the core's over-speed stop: it moves at an allowed speed.
         step = np.clip(goal - cohort.q_ref, -self._target_step_rad, self._target_step_rad)
         cohort.q_ref[:] = np.where(running, cohort.q_ref + step, cohort.q_ref)
         cohort.submit()
-        q, dq = self.body.q, self.body.dq
         ids = None if running.all() else np.flatnonzero(running)
-        for substep in range(self.substeps):
-            cohort.q[:] = self._qpos[:, q].T
-            cohort.dq[:] = self._qvel[:, dq].T
-            cohort.step()
-            self._ctrl[:] = cohort.tau.T
-            last = substep == self.substeps - 1
-            try:
-                batch.step(ids, stage=self._last_stage if last else mujoco.mjtStage.mjSTAGE_NONE)
-            except SimulationError as error:
-                ids = self._isolate(error, ids)
-                if len(ids) == 0:
-                    break
+        for world, why in self.core.advance(ids, self.substeps, stage=self._last_stage).items():
+            self._fail(world, f"world {world}: {why}")
         unstable = (batch.warning[:, _UNSTABLE, 1] != 0).any(axis=1) | ~np.isfinite(self._qpos).all(axis=1)
         unstable |= ~np.isfinite(self._qvel).all(axis=1)
         for i in np.flatnonzero(unstable & running & ~self.diverged):
             self._fail(int(i), f"world {i}: the simulation became unstable at {batch.state[i, 0]:.3f} s")
-        halted = ((cohort.state == State.STOPPED) | (cohort.state == State.STOPPING)) & running & ~self.diverged
+        halted = drives.halted() & running & ~self.diverged
         for i in np.flatnonzero(halted):
             why = ", ".join(f"{fault.name} at {joint}" for joint, fault in cohort.joint_faults(int(i)).items())
             self.failures[int(i)] = f"world {i}: the control core stopped the robot: {why}"
         self.stopped |= halted
-
-    def _isolate(self, error: SimulationError, ids: npt.NDArray[np.intp] | None) -> npt.NDArray[np.intp]:
-        """Take the worlds that MuJoCo gave up on out of this step; the others have completed the substep."""
-        for i in error.ids:
-            self._fail(int(i), f"world {i}: {self._batch.error(int(i))}")
-        return np.setdiff1d(np.arange(self.worlds) if ids is None else ids, error.ids)
 
     def _fail(self, world: int, why: str) -> None:
         self.diverged[world] = True
@@ -330,27 +315,6 @@ class SimSlot:
         # A finite state again, so that observations stay finite until the world is reset.
         self._batch.reset([world], keyframe=0, stage=mujoco.mjtStage.mjSTAGE_POS)
         self._batch.warning[world] = 0
-
-    def _rebirth(self, ids: npt.NDArray[np.intp]) -> None:
-        """Give the worlds a newly built robot: no memory of torques, commands or faults, armed.
-
-        This is no safety reset: the control core's own `reset` and `arm` lead a robot that exists out of a
-        stop. Here the robot itself is new.
-        """
-        cohort, block = self._cohort, self._cohort.block
-        for name in ("tau", "fault", "staged_dq_ref", "staged_tau_ff", "held_dq_ref", "held_tau_ff"):
-            getattr(block, name)[:, ids] = 0
-        for name in ("unit_fault", "stop_request", "stop_ticks", "slow_ticks", "age", "fresh"):
-            getattr(block, name)[ids] = 0
-        q = self._qpos[:, self.body.q].T
-        for name in ("q", "staged_q_ref", "held_q_ref"):
-            getattr(block, name)[:, ids] = q[:, ids]
-        block.dq[:, ids] = self._qvel[:, self.body.dq].T[:, ids]
-        for gain, name in (("kp_nm_rad", "kp"), ("kd_nms_rad", "kd")):
-            column = np.array([[getattr(joint, gain)] for joint in cohort.spec.joints])
-            for kind in ("staged", "held"):
-                getattr(block, f"{kind}_{name}")[:, ids] = column
-        block.state[ids] = State.ARMED
 
     def _observe(self) -> Array:
         return np.ascontiguousarray(self._run.observe(), dtype=np.float64)
@@ -363,6 +327,8 @@ class SimSlot:
             "model_sha256": self.model_sha256,
             "robot_model": self.entry.id,
             "task": self.task.name,
+            "actuators": self.actuators,
+            "drives_sha256": self.core.drives.sha256,
             "worlds": str(self.worlds),
             "seed": str(self.seed),
         }
@@ -381,5 +347,5 @@ class SimSlot:
                 "stopped",
             )
         }
-        core = {f"core.{name}": getattr(self._cohort.block, name) for name in _BLOCK_ROWS}
-        return own | core | {f"task.{name}": array for name, array in self._run.memory.items()}
+        drives = {f"drives.{name}": array for name, array in self._drives.memory().items()}
+        return own | drives | {f"task.{name}": array for name, array in self._run.memory.items()}

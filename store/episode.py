@@ -79,6 +79,7 @@ class EpisodeHeader:
         engine, engine_version: What moved the body, e.g. `mujoco` `4.0.0`, or a robot's firmware.
         architecture: Processor architecture of the recording machine, as `platform.machine()` says.
         model_sha256: Hash of the body description that was used.
+        actuators, drives_sha256: What drove simulated joints, `physical` or `ideal`, and the hash of its numbers.
         controller_version, controller_backend: The control core and its kernel, e.g. `0.1.0` `cython`.
         started_at_ns: Wall clock of `time_s == 0`, nanoseconds since 1970-01-01 UTC.
         units: Unit of measure per recorded signal, see `joint_units`.
@@ -108,6 +109,8 @@ class EpisodeHeader:
     scenario: str | None = None
     cell: str | None = None
     level: str | None = None
+    actuators: str | None = None
+    drives_sha256: str | None = None
     units: Mapping[str, str] = field(default_factory=joint_units, hash=False)
     schema_version: int = SCHEMA_VERSION
 
@@ -126,8 +129,12 @@ class EpisodeHeader:
             raise _bad("level", self.level, f"one of {', '.join(LEVELS)}")
         if self.clock_source not in CLOCK_SOURCES:
             raise _bad("clock_source", self.clock_source, f"one of {', '.join(CLOCK_SOURCES)}")
-        if not re.fullmatch("[0-9a-f]{64}", self.model_sha256):
-            raise _bad("model_sha256", self.model_sha256, "64 lower-case hexadecimal digits")
+        for name in ("model_sha256", "drives_sha256"):
+            digest = getattr(self, name)
+            if digest is None and name == "drives_sha256":
+                continue
+            if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
+                raise _bad(name, digest, "64 lower-case hexadecimal digits")
         for name, least in (("attempt", 1), ("seed", 0), ("started_at_ns", 1)):
             value = getattr(self, name)
             if type(value) is not int or not least <= value < 2**63:
@@ -217,7 +224,7 @@ _NAMES = (
     "controller_version",
     "controller_backend",
 )
-_OPTIONAL_NAMES = ("unit", "world", "scenario", "cell")
+_OPTIONAL_NAMES = ("unit", "world", "scenario", "cell", "actuators")
 
 
 def _bad(name: str, value: object, rule: str) -> InvalidEpisode:

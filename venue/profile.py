@@ -20,11 +20,13 @@ class Host:
         id: Its name within the venue.
         watchdog_s: A driven unit that hears no target for this long stops; None keeps what each robot model says.
         battery_lapse: Emulated batteries empty and fill that many times as fast; None keeps real time.
+        actuators: What drives emulated joints, "physical" or "ideal"; None leaves it to the host.
     """
 
     id: str
     watchdog_s: float | None = None
     battery_lapse: float | None = None
+    actuators: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,10 @@ def _host(table: Mapping[str, Any]) -> Host:
     lapse = table.get("battery_lapse")
     if lapse is not None and not (_is_number(lapse) and 0.0 < lapse < math.inf):
         raise BadProfile(f"host {name}: battery_lapse is {lapse!r}, must be a factor above 0")
-    return Host(name, watchdog_s, lapse)
+    actuators = table.get("actuators")
+    if actuators not in (None, "physical", "ideal"):
+        raise BadProfile(f"host {name}: actuators is {actuators!r}, must be 'physical' or 'ideal'")
+    return Host(name, watchdog_s, lapse, actuators)
 
 
 def _table(tables: Mapping[str, Any], key: str) -> Mapping[str, Any]:

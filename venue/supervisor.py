@@ -203,6 +203,8 @@ class Supervisor:
             arguments += ["--watchdog-s", str(host.watchdog_s)]
         if host.battery_lapse is not None:
             arguments += ["--battery-lapse", str(host.battery_lapse)]
+        if host.actuators is not None:
+            arguments += ["--actuators", host.actuators]
         return self._process("sim.host", arguments, name=f"host-{host.id}")
 
     def _runner(self) -> Process:

@@ -13,7 +13,8 @@ from palaestra.v1 import job_pb2
 from scheduler import snapshot
 from scheduler.commands import recording
 from scheduler.database import SCHEMA_VERSION, open_reader
-from scheduler.ground import HALF_LIFE_S, Ground, decide_on
+from scheduler.decay import HALF_LIFE_S
+from scheduler.ground import Ground, decide_on
 from scheduler.replay.workload import SECOND_NS, BadTrace, TraceJob, Workload
 from scheduler.state import Claim, Config, Job, State, Unnamed
 from scheduler.token import BadBytes, pack_decisions, unpack

@@ -9,7 +9,8 @@ asks for more slots than are free asks for no decision, for nothing else has cha
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
-from scheduler.ground import HALF_LIFE_S, Ground
+from scheduler.decay import HALF_LIFE_S
+from scheduler.ground import Ground
 from scheduler.replay.workload import SECOND_NS, Workload
 from scheduler.state import Config, Grant, Job, Order
 

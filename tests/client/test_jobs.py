@@ -221,3 +221,23 @@ def test_a_broken_file_says_where_it_breaks(tmp_path: Path, text: str, problem: 
 def test_a_missing_file_says_which(tmp_path: Path) -> None:
     with pytest.raises(PalaestraError, match=r"nowhere\.toml"):
         jobs.job_from_toml(tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize("actuators", ["physical", "ideal"])
+def test_what_drives_simulated_joints_is_said_alike_in_sdk_and_file(tmp_path: Path, actuators: str) -> None:
+    for job, table in (
+        (jobs.collect(motion="sway", robot_model="own_arm", actuators=actuators), 'motion = "sway"'),
+        (jobs.train("reach", "own_arm", actuators=actuators), 'task = "reach"'),
+        (jobs.evaluate("reach", "own_arm", actuators=actuators), 'task = "reach"'),
+    ):
+        work = str(job.WhichOneof("work"))
+        text = f'[{work}]\n{table}\nrobot_model = "own_arm"\nactuators = "{actuators}"\n'
+        read = from_text(tmp_path, text)
+
+        assert getattr(read, work) == getattr(job, work)
+        assert job_pb2.Actuators.Name(getattr(job, work).actuators) == f"ACTUATORS_{actuators.upper()}"
+
+
+def test_actuators_that_do_not_exist_are_refused_by_name() -> None:
+    with pytest.raises(PalaestraError, match=r"'magic'.*physical, ideal"):
+        jobs.train("reach", "own_arm", actuators="magic")

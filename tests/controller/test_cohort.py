@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from controller import Cohort, CommandError, Fault, Floor, RobotSpec, State
+from controller import ActuatorPhysics, Cohort, CommandError, Fault, Floor, JointPhysics, RobotSpec, State
 from controller.block import Real
 from controller.plant import PlantDriver
 from tests.controller.robots import PERIOD_S, joint, robot, running, same_bits
@@ -274,3 +274,60 @@ def test_padding_lanes_never_leak(backend: str, units: int) -> None:
     assert (block.tau[:, units:] == 0.0).all()
     assert block.lanes % 16 == 0
     assert block.lanes - units < 16
+
+
+@pytest.mark.parametrize(
+    "physics", [None, ActuatorPhysics(default=JointPhysics(backlash_rad=0.02), command_delay_s=0.004)]
+)
+def test_a_renewed_unit_is_as_a_new_one_and_the_others_are_as_they_were(
+    backend: str, physics: ActuatorPhysics | None
+) -> None:
+    """Two of four units are stopped by a fault, with torques and commands of all kinds; one of them is renewed."""
+    spec = robot()
+    used, fresh = (Cohort(spec, 4, PERIOD_S, dtype=np.float64, backend=backend, physics=physics) for _ in range(2))
+    q, dq = np.full((3, 4), 0.3), np.full((3, 4), 0.1)
+    fresh.renew(range(4), q, dq)
+    used.renew(range(4), np.zeros((3, 4)), dq)
+    for tick in range(20):
+        used.q_ref[:], used.tau_ff[:], used.kp[:] = 0.5, 3.0, 11.0
+        used.dq[:, 1:3] = 1e3 if tick == 10 else 0.1
+        used.submit()
+        used.step()
+    before = {name: array.copy() for name, array in used.block.memory().items()}
+    assert used.unit_faults(1) & Fault.OVER_SPEED
+    used.renew([1], q[:, :1], dq[:, :1])
+
+    assert used.unit_state(1) is State.ARMED
+    for name, array in used.block.memory().items():
+        if array.shape[-1:] == (used.block.lanes,):
+            assert same_bits(array[..., 1], fresh.block.memory()[name][..., 1]), name
+            assert same_bits(np.delete(array, 1, axis=-1), np.delete(before[name], 1, axis=-1)), name
+
+
+@pytest.mark.parametrize("unit", [-1, 4])
+def test_a_unit_that_the_cohort_does_not_have_is_not_renewed(unit: int) -> None:
+    with pytest.raises(CommandError, match=str(unit)):
+        Cohort(robot(), 4, PERIOD_S).renew([0, unit], np.zeros((3, 2)), np.zeros((3, 2)))
+
+
+def test_a_cohort_whose_memory_is_put_back_goes_on_to_the_bit(backend: str) -> None:
+    physics = ActuatorPhysics(default=JointPhysics(backlash_rad=0.02), command_delay_s=0.006)
+    cohort = running(robot(), 3, dtype=np.float64, backend=backend, physics=physics)
+
+    def go_on() -> bytes:
+        seen = []
+        for tick in range(12):
+            cohort.q_ref[:] = 0.1 * math.sin(tick)
+            cohort.q[:] = 0.05 * math.cos(tick)
+            cohort.submit()
+            cohort.step()
+            seen.append(cohort.tau.tobytes() + cohort.tau_joint.tobytes())
+        return b"".join(seen)
+
+    go_on()
+    kept = {name: array.copy() for name, array in cohort.block.memory().items()}
+    expected = go_on()
+    for name, array in cohort.block.memory().items():
+        array[...] = kept[name]
+
+    assert go_on() == expected

@@ -379,17 +379,9 @@ def assert_agreement(compiled: Cohort, plain: Cohort, ticks: int) -> None:
                 cohort.supply[:] = supply
                 cohort.submit()
                 cohort.step()
-        a, b = compiled.block.physics, plain.block.physics
-        assert a is not None
-        assert b is not None
-        for name in ("tau", "fault", "unit_fault", "state"):
-            assert same_bits(getattr(compiled.block, name), getattr(plain.block, name)), name
-        for name in (*physics.Physics.STATE, "told"):
-            assert same_bits(getattr(a, name), getattr(b, name)), name
-        if compiled.block.inspection is not None and plain.block.inspection is not None:
-            for name in ("anchor", "tau_low", "tau_high", "still", "tick"):
-                c, d = (getattr(block.inspection, name) for block in (compiled.block, plain.block))
-                assert same_bits(c, d), name
+        memories = compiled.block.memory(), plain.block.memory()
+        for name, array in memories[0].items():
+            assert same_bits(array, memories[1][name]), name
         assert np.isfinite(compiled.tau_joint).all()
 
 

@@ -15,6 +15,8 @@ from runner.evaluate import RECORDED, evaluate
 from runner.interval import wilson
 from runner.policy import LinearPolicy
 from runner.train import train
+from sim import catalog
+from sim.unit import EmulatedUnit
 from store import read_episode
 from tests.runner.desk import Desk, attempt_at
 
@@ -43,6 +45,36 @@ def test_every_world_of_every_round_is_an_episode(desk: Desk, tmp_path: Path) ->
         assert len(episode.time_s) == entry.rows == 20
         assert (episode.header.seed, episode.header.robot_model, episode.header.vendor) == (4, "own_arm", "acme")
         assert entry.provenance["model_sha256"] == episode.header.model_sha256
+
+
+@pytest.mark.parametrize("actuators", ["physical", "ideal"])
+def test_an_episode_names_its_actuators_as_a_unit_of_the_same_robot_does(
+    desk: Desk, tmp_path: Path, actuators: catalog.Actuators
+) -> None:
+    job = jobs.collect(motion="reach_around", episode_s=0.1, robot_model="own_arm", worlds=1, actuators=actuators)
+    attempt = attempt_at(desk, tmp_path, job)
+    collect(attempt)
+    unit = EmulatedUnit(catalog.find("own_arm"), "twin", period_s=0.002, actuators=actuators)
+    named = unit.identity().provenance
+
+    (entry,) = desk.episodes.values()
+    header = read_episode(attempt.objects.path_of(entry.content.sha256)).header
+    assert (header.actuators, header.drives_sha256) == (actuators, named["drives_sha256"])
+    assert (entry.provenance["actuators"], entry.provenance["drives_sha256"]) == (actuators, named["drives_sha256"])
+
+
+def test_work_has_physical_actuators_unless_it_asks_for_others(tmp_path: Path) -> None:
+    """Whatever its kind: the same job with the default said aloud has the same outcome, with ideal ones another."""
+
+    def outcome(work: str, actuators: str) -> float:
+        if work == "train":
+            job = jobs.train("reach", "own_arm", iterations=1, directions=1, seed=3, actuators=actuators)
+            return train(attempt_at(Desk(), tmp_path, job)).return_before
+        job = jobs.evaluate("reach", "own_arm", episodes=2, seed=3, actuators=actuators)
+        return evaluate(attempt_at(Desk(), tmp_path, job)).return_after
+
+    for work in ("train", "evaluate"):
+        assert outcome(work, "") == outcome(work, "physical") != outcome(work, "ideal")
 
 
 def test_a_round_that_was_cut_is_run_again_whole_and_the_same(desk: Desk, tmp_path: Path) -> None:

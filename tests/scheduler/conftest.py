@@ -1,14 +1,9 @@
-"""Settings of the scheduler's tests, and where the published logs lie."""
+"""Where the published logs lie."""
 
 import os
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
-
-# A busy machine is no defect: examples may take as long as they take.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -237,6 +237,14 @@ def test_a_unit_with_too_little_charge_is_told_with_how_long_it_could_work() -> 
     assert (reason.constraint, reason.fix) == ("BODY", "for at most 20 s it could start now")
 
 
+def test_where_no_unit_is_rested_the_one_that_is_ready_first_is_named_with_its_time() -> None:
+    first, *_, last = ARMS.units
+    units = (replace(first, ready_ns=90 * 10**9), replace(last, robot_model="own_arm", ready_ns=40 * 10**9))
+    (reason,) = explain(of(arms(1)), replace(ARMS, units=units), CONFIG).reasons
+
+    assert (reason.constraint, reason.fix) == ("BODY", "panda-1 cools down or is charged for another 40 s")
+
+
 def test_a_claim_with_one_good_alternative_is_neither_unknown_nor_impossible() -> None:
     good = replace(arms(99), alternatives=(arms(1),))
     bad = replace(arms(99), alternatives=(arms(98),))

@@ -12,7 +12,7 @@ from scheduler.calibration import JOBS_MIN, Calibration, Told, calibration
 from scheduler.estimate import Effort, Ratios
 from scheduler.explain import Explanation
 from scheduler.forecast import Expectation, Forecast, Past, forecast
-from scheduler.state import Claim, Config, Job, Lease, SimSlot, State, Unit, UnitRequest, Vendor
+from scheduler.state import Claim, Config, Job, Lease, SimSlot, State, Unit, UnitRequest, Unnamed, Vendor
 from tests.scheduler.deciding import decide
 from tests.scheduler.test_decide import claims, venues
 from tests.scheduler.test_ground import grounds
@@ -61,6 +61,17 @@ def test_a_change_that_is_told_to_start_now_is_granted(state: State) -> None:
             if one.start_ns == state.now_ns:
                 jobs = tuple(replace(other, claim=one.claim) if other is job else other for other in state.jobs)
                 assert any(grant.job == job.job for grant in decide(replace(state, jobs=jobs), CONFIG).grants)
+
+
+def test_what_should_have_ended_by_now_but_has_not_is_not_told_to_be_free_now() -> None:
+    waiting = Job(2, "acme", Claim(sim_slots=2, duration_s=100.0), create_ns=0)
+    state = State(0, slots=(SimSlot("s-0", False, 0),), vendors=(Vendor("acme"),), jobs=(waiting,))
+    overdue = replace(state, slots=(), unnamed=Unnamed(2, ((0, 2),)), leases=(Lease(1, 1, "acme", 0, 0, slots=2),))
+
+    assert [(one.start_ns, one.claim.sim_slots) for one in told(waiting, state).counterfactuals] == [(1, 1)]
+    expected = told(waiting, overdue).expectation
+    assert expected is not None
+    assert (expected.starts_now, expected.planned_ns) == (False, 1)
 
 
 @settings(max_examples=40)

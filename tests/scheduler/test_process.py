@@ -2,11 +2,13 @@
 
 import random
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import grpc
@@ -89,6 +91,18 @@ def test_a_second_scheduler_on_the_database_refuses_to_start(first: Process, tmp
     assert second.code() == 2
     assert "is in use by the scheduler with process id" in second.output()
     assert "Traceback" not in second.output()
+
+
+def test_a_database_of_another_schema_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    with closing(sqlite3.connect(data / "scheduler.db")) as db:
+        db.execute("PRAGMA user_version=1")
+    process = Process(tmp_path / "process", data=data)
+
+    assert process.code() == 2
+    assert "move the data folder away" in process.output()
+    assert "Traceback" not in process.output()
 
 
 def test_a_second_scheduler_on_the_port_refuses_to_start(tmp_path: Path) -> None:

@@ -1,15 +1,19 @@
 """The catalogue: what is in it, what its models are, what happens when something is missing or wrong."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import mujoco
 import numpy as np
 import pytest
 
-from sim import resolve
-from sim.catalog import Entry, find, load_entry, robots
+from controller import Cohort, load_actuator
+from sim import catalog, resolve
+from sim.catalog import ACTUATORS_FOLDER, Entry, find, load_entry, robots
 from sim.errors import BrokenCatalogue, MissingModel, UnknownRobot
+from sim.own import BUILDERS
+from sim.unit import EmulatedUnit
 from tests.sim.wheels import needs_wheels
 
 OWN = [e.id for e in robots() if e.is_own]
@@ -189,9 +193,63 @@ def test_a_sound_description_is_accepted(tmp_path: Path) -> None:
         ("dq_max_rad_s = 2.0", "dq_max_rad_s = -2.0", "dq_max_rad_s"),
         ('keyframe = "home"', 'keyframe = "away"', "away"),
         ("[source]", "[source", "toy.toml"),
+        ("dq_max_rad_s = 2.0", 'dq_max_rad_s = 2.0\nactuator = "own_lrge"', "own_lrge.*own_large"),
+        ("[home]", "[bus]\ncommand_delay_s = 0.004\n[home]", "source"),
+        ("[home]", "[bus]\ncommand_delay_s = -1.0\nsource = 'x'\n[home]", "command_delay_s"),
     ],
 )
 def test_a_wrong_description_is_refused_by_name(tmp_path: Path, old: str, new: str, said: str) -> None:
     assert old in GOOD
     with pytest.raises(BrokenCatalogue, match=said):
         entry_from(tmp_path, GOOD.replace(old, new, 1)).mjspec()
+
+
+def test_a_joint_has_the_actuator_that_its_table_names_with_the_inertia_that_is_simulated(tmp_path: Path) -> None:
+    named = GOOD.replace("kd_nms_rad", 'actuator = "own_small"\nkd_nms_rad').replace(
+        "[home]", "[bus]\ncommand_delay_s = 0.004\nsource = 'a test'\n[home]"
+    )
+    entry = entry_from(tmp_path, named)
+    physics, model = entry.actuator_physics(), entry.model()
+    elbow = physics.joints["elbow"]
+    own_small = load_actuator(ACTUATORS_FOLDER / "own_small.toml")
+
+    assert physics.command_delay_s == 0.004
+    assert (elbow.friction, elbow.thermal) == (own_small.friction, own_small.thermal)
+    assert elbow.inertia_kg_m2 == model.dof_armature[model.joint("elbow").dofadr[0]]
+    assert "armature" in elbow.sources["inertia_kg_m2"]
+    assert all(elbow.sources.values())
+
+
+def test_friction_without_an_inertia_to_stop_is_refused_by_joint(monkeypatch: pytest.MonkeyPatch) -> None:
+    def light() -> mujoco.MjSpec:
+        spec = BUILDERS["arm"]()
+        spec.joint("elbow").armature = 0.0
+        return spec
+
+    monkeypatch.setitem(catalog.BUILDERS, "bare", light)
+    entry = replace(find("own_arm"), _builder="bare")
+
+    with pytest.raises(BrokenCatalogue, match="elbow"):
+        entry.actuator_physics()
+
+
+@pytest.mark.parametrize("robot", OWN)
+def test_our_robots_may_hold_their_home_pose_for_ever(robot: str) -> None:
+    """The torques that hold them after a while are below what their motors bear for ever."""
+    entry = find(robot)
+    emulated = EmulatedUnit(entry, "u", period_s=0.002)
+    core = Cohort(emulated.spec, 1, 0.002)
+    emulated.read(core.q[:, 0], core.dq[:, 0])
+    core.arm(0)
+    home = np.array(core.q[:, 0])
+    for tick in range(500):
+        emulated.read(core.q[:, 0], core.dq[:, 0])
+        if tick % 10 == 0:
+            core.set_target(0, q_ref=home)
+        core.step()
+        emulated.write(core.tau[:, 0])
+    physics = entry.actuator_physics()
+
+    for joint, torque in zip(emulated.spec.joints, core.tau[:, 0], strict=True):
+        thermal = physics.joints[joint.name].thermal
+        assert thermal is None or abs(torque) < thermal.tau_rated_nm, joint.name

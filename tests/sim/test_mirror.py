@@ -13,7 +13,8 @@ from sim.tasks import find_task
 def test_a_mirror_that_is_told_a_worlds_state_observes_and_wants_the_same(robot: str, task: str, exact: int) -> None:
     """The first columns depend on angles, poses and chance alone; the estimated velocities come close."""
     entry = find(robot)
-    slot = SimSlot(entry, find_task(task), worlds=1, threads=1, seed=5, first_world=7)
+    # A mean velocity over 20 ms is compared with one instant's: how close they come depends on the very motion.
+    slot = SimSlot(entry, find_task(task), worlds=1, threads=1, seed=5, first_world=7, actuators="ideal")
     mirror = Mirror(entry, find_task(task), seed=5, world=7)
     rng = np.random.default_rng(0)
     last = slot.joint_state()[3][0]

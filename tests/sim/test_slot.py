@@ -1,9 +1,11 @@
 """Sim slots: what is exact is tested to the last bit, what fails stays in its world."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from sim.catalog import find
+from sim.catalog import ACTUATORS, Actuators, find
 from sim.errors import BadAction, BadSnapshot, Misfit
 from sim.slot import POLICY_PERIOD_S, SimSlot, philox_uniform
 from sim.tasks import find_task
@@ -12,7 +14,7 @@ PAIRS = [("own_arm", "reach"), ("own_humanoid", "stand"), ("own_quadruped", "wal
 
 
 def slot(
-    robot: str = "own_quadruped", task: str = "walk", *, worlds: int = 4, threads: int = 1, seed: int = 7, **kw: int
+    robot: str = "own_quadruped", task: str = "walk", *, worlds: int = 4, threads: int = 1, seed: int = 7, **kw: Any
 ) -> SimSlot:
     return SimSlot(find(robot), find_task(task), worlds=worlds, threads=threads, seed=seed, **kw)
 
@@ -33,11 +35,14 @@ def run(s: SimSlot, steps: int) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize(("robot", "task"), PAIRS)
-def test_a_world_is_the_same_to_the_bit_in_any_batch_and_on_any_number_of_threads(robot: str, task: str) -> None:
+@pytest.mark.parametrize("actuators", ACTUATORS)
+def test_a_world_is_the_same_to_the_bit_in_any_batch_and_on_any_number_of_threads(
+    robot: str, task: str, actuators: Actuators
+) -> None:
     """World 2 alone, among three on one thread, among seven on two: the same bytes."""
-    alone = run(slot(robot, task, worlds=1, first_world=2), 20)
-    three = run(slot(robot, task, worlds=3), 20)
-    seven = run(slot(robot, task, worlds=7, threads=2), 20)
+    alone = run(slot(robot, task, worlds=1, first_world=2, actuators=actuators), 20)
+    three = run(slot(robot, task, worlds=3, actuators=actuators), 20)
+    seven = run(slot(robot, task, worlds=7, threads=2, actuators=actuators), 20)
 
     for a, b, c in zip(alone, three, seven, strict=True):
         assert a[0].tobytes() == b[2].tobytes() == c[2].tobytes()
@@ -107,6 +112,26 @@ def test_worlds_with_the_same_number_meet_the_same_chance() -> None:
     obs = s.reset(worlds=[0, 1, 0, 1], episodes=[5, 5, 5, 5])
 
     assert np.array_equal(obs[:2], obs[2:])
+
+
+@pytest.mark.parametrize(("robot", "task"), PAIRS)
+def test_an_episode_knows_nothing_of_the_ones_before_it(robot: str, task: str) -> None:
+    """Episode 0 of a slot that has run before, its motors warm, is episode 0 of a fresh one to the bit."""
+    used, fresh = slot(robot, task, worlds=2), slot(robot, task, worlds=2)
+    run(used, 15)
+    used.reset(episodes=[0, 0])
+
+    for a, b in zip(run(used, 10), run(fresh, 10), strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def test_actuators_change_what_a_robot_does_and_a_snapshot_knows_which_they_were() -> None:
+    ideal, physical = slot(actuators="ideal"), slot()
+
+    assert physical.actuators == "physical"
+    assert run(ideal, 10)[-1].tobytes() != run(physical, 10)[-1].tobytes()
+    with pytest.raises(BadSnapshot, match=r"model_sha256|actuators"):
+        physical.restore(ideal.snapshot())
 
 
 def test_resetting_some_worlds_leaves_the_others_exactly_as_they_were() -> None:

@@ -154,3 +154,68 @@ def test_the_time_per_write_is_the_period_whatever_the_physics_step() -> None:
 def test_a_period_that_is_no_positive_number_is_refused(period_s: float) -> None:
     with pytest.raises(DriverError):
         EmulatedUnit(find("own_arm"), "x", period_s=period_s)
+
+
+def test_motors_warm_up_under_load_and_stay_warm_when_the_robot_is_put_back_home() -> None:
+    emulated = unit("own_humanoid")
+    knee = emulated.spec.joint_names.index("left_knee")
+    emulated.stick(knee, True)
+    cold = emulated.winding_c
+    push = np.zeros(29)
+    push[knee] = 100.0
+    for _ in range(250):
+        emulated.write(push)
+    warm = emulated.winding_c
+    emulated.restart()
+    assert cold is not None
+    assert warm is not None
+    assert emulated.winding_c is not None
+
+    assert warm[knee] > cold[knee] + 1.0
+    assert warm[0] == pytest.approx(cold[0], abs=0.1)
+    assert emulated.winding_c[knee] == warm[knee]
+    for _ in range(250):
+        emulated.write(np.zeros(29))
+    assert emulated.winding_c[knee] < warm[knee]
+
+
+def test_a_motor_gives_no_more_than_its_curve_whatever_is_asked_for() -> None:
+    """A leg asked for ten times its torque moves exactly as one that is asked for its limit."""
+    greedy, modest = unit(), unit()
+    limit = np.array([joint.tau_max_nm for joint in greedy.spec.joints])
+    ends = []
+    for emulated, torque in ((greedy, 10 * limit), (modest, limit)):
+        for _ in range(30):
+            emulated.write(torque)
+        q, dq = np.zeros(12), np.zeros(12)
+        emulated.read(q, dq)
+        ends.append((q, dq))
+
+    assert np.array_equal(ends[0][1], ends[1][1])
+
+
+def test_encoders_sit_on_the_motors_side_of_the_play() -> None:
+    """The joint moves inside its play of half a milliradian, and the encoder does not see it."""
+    emulated = unit("own_quadruped", encoder_noise_rad=0.0)
+    q, dq = np.zeros(12), np.zeros(12)
+    emulated.read(q, dq)
+    before = q.copy()
+    emulated._data.qpos[7] += 2e-4
+    emulated.read(q, dq)
+    assert q[0] == before[0]
+
+    emulated._data.qpos[7] += 1e-3
+    emulated.read(q, dq)
+    assert q[0] == pytest.approx(before[0] + 2e-4 + 1e-3 - 2.5e-4, abs=1e-12)
+
+
+def test_ideal_actuators_have_no_temperature() -> None:
+    assert unit(actuators="ideal").winding_c is None
+    assert "ideal" in unit(actuators="ideal").identity().firmware
+
+
+def test_a_model_made_for_other_actuators_is_not_shared() -> None:
+    """Its joints would rub twice, or not at all."""
+    for mine, theirs in (("ideal", "physical"), ("physical", "ideal")):
+        with pytest.raises(DriverError, match=f"other than {theirs}"):
+            unit(actuators=theirs, model=unit(actuators=mine).model)

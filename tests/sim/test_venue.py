@@ -209,6 +209,13 @@ def test_units_whose_models_are_missing_stay_offline_and_the_others_come_up(monk
     assert venue_spec(venue, skip_missing=True).compile().nu == 14
 
 
+def test_all_units_of_a_host_have_the_actuators_that_it_is_told() -> None:
+    twins = parse_venue(HALL).units
+
+    assert {unit.actuators for _, unit in emulated_units(twins, period_s=0.002)} == {"physical"}
+    assert {unit.actuators for _, unit in emulated_units(twins, period_s=0.002, actuators="ideal")} == {"ideal"}
+
+
 def test_a_host_that_the_venue_does_not_have_cannot_be_started(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -37,6 +37,12 @@ def test_a_venue_file_is_read_and_what_it_leaves_out_has_a_value(tmp_path: Path)
     assert profile.hosts == (Host("one", 0.4), Host("two"))
 
 
+def test_a_host_may_have_ideal_actuators(tmp_path: Path) -> None:
+    profile = Profile.load(written(tmp_path, GOOD.replace("watchdog_s = 0.4", 'actuators = "ideal"')))
+
+    assert [host.actuators for host in profile.hosts] == ["ideal", None]
+
+
 def test_the_demo_s_own_file_is_good() -> None:
     profile = Profile.load(Path(__file__).parents[2] / "configs" / "venues" / "demo.toml")
 
@@ -60,6 +66,8 @@ def test_the_demo_s_own_file_is_good() -> None:
         ("watchdog_s = 0.4", "watchdog_s = nan", "host one: watchdog_s is nan"),
         ("watchdog_s = 0.4", "watchdog_s = inf", "host one: watchdog_s is inf"),
         ("watchdog_s = 0.4", "watchdog_s = true", "host one: watchdog_s is True"),
+        ("watchdog_s = 0.4", 'actuators = "magic"', "host one: actuators is 'magic'"),
+        ("watchdog_s = 0.4", "actuators = true", "host one: actuators is True"),
         ('id = "two"', 'id = "one"', r"\[\[host\]\] ids are not distinct: one, one"),
         ('id = "two"', "", r"\[\[host\]\] id is ''"),
         ('[[vendor]]\nid = "acme"', "", r"at least one \[\[vendor\]\]"),

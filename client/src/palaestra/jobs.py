@@ -12,12 +12,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from palaestra.errors import PalaestraError
 from palaestra.jobfile import job_from_toml
 from palaestra.v1.claim_pb2 import CellRequest, Claim, EnvironmentLevel, Placement, UnitRequest, UnitSelector
-from palaestra.v1.job_pb2 import CollectSpec, EvaluateSpec, Job, TrainSpec
+from palaestra.v1.job_pb2 import Actuators, CollectSpec, EvaluateSpec, Job, TrainSpec
 
 __all__ = ["cell", "claim", "collect", "evaluate", "job_from_toml", "train", "unit"]
 
 _LEVELS = ("fixed", "structured", "open", "dynamic")
 _PLACEMENTS = ("anywhere", "together", "apart")
+_ACTUATORS = ("physical", "ideal")
 
 
 def unit(
@@ -134,6 +135,7 @@ def collect(
     sim_slots: int | None = None,
     robot_model: str = "",
     worlds: int = 0,
+    actuators: str = "",
     cell: CellRequest | None = None,
     duration_s: float = 600.0,
     seats: int = 0,
@@ -161,6 +163,7 @@ def collect(
         units: From `unit`.
         sim_slots: Slots for the worlds. Default: one if there are no units, else none.
         robot_model, worlds: What to simulate and how often, for worlds.
+        actuators: "physical" (friction, play and heat) or "ideal", for worlds.
         cell: From `cell`.
         duration_s: Longest time the job holds its claim [s].
         seats, chargers, placement, alternatives: As for `claim`.
@@ -172,8 +175,8 @@ def collect(
         reservation: Name, or its last part, of the reservation to run in.
 
     Raises:
-        PalaestraError: INVALID_FIELD unless exactly one of motion and policy_job is given, for another placement,
-            and for a deadline without time zone.
+        PalaestraError: INVALID_FIELD unless exactly one of motion and policy_job is given, for another placement or
+            other actuators, and for a deadline without time zone.
     """
     if bool(motion) == bool(policy_job):
         raise PalaestraError(
@@ -189,6 +192,7 @@ def collect(
         seed=seed,
         robot_model=robot_model,
         worlds=worlds,
+        actuators=_actuators(actuators),
     )
     if motion:
         spec.motion = motion
@@ -225,6 +229,7 @@ def train(
     sim_slots: int = 1,
     iterations: int = 0,
     directions: int = 0,
+    actuators: str = "",
     duration_s: float = 3600.0,
     seed: int = 0,
     display_name: str = "",
@@ -243,10 +248,14 @@ def train(
         sim_slots: Slots to run in.
         iterations: Steps of the search.
         directions: Random directions tried in each step.
+        actuators: "physical" (friction, play and heat) or "ideal".
         duration_s: Longest time the job holds its claim [s].
         seed: Seed of all chance in it.
         display_name, priority, max_attempts, labels: As in the contract.
         deadline, after, reservation: As for `collect`.
+
+    Raises:
+        PalaestraError: INVALID_FIELD for other actuators, and for a deadline without time zone.
     """
     return Job(
         display_name=display_name,
@@ -257,7 +266,14 @@ def train(
         deadline=_timestamp(deadline),
         after=after,
         reservation=reservation,
-        train=TrainSpec(task=task, robot_model=robot_model, iterations=iterations, directions=directions, seed=seed),
+        train=TrainSpec(
+            task=task,
+            robot_model=robot_model,
+            iterations=iterations,
+            directions=directions,
+            seed=seed,
+            actuators=_actuators(actuators),
+        ),
     )
 
 
@@ -267,6 +283,7 @@ def evaluate(
     *,
     policy_job: str = "",
     episodes: int = 0,
+    actuators: str = "",
     sim_slots: int = 1,
     duration_s: float = 600.0,
     seed: int = 0,
@@ -285,11 +302,15 @@ def evaluate(
         robot_model: Identifier in the robot catalogue.
         policy_job: Name of a training job; without one, the policy that does nothing, as a baseline.
         episodes: How many.
+        actuators: "physical" (friction, play and heat) or "ideal".
         sim_slots: Slots to run in.
         duration_s: Longest time the job holds its claim [s].
         seed: Seed of the first episode.
         display_name, priority, max_attempts, labels: As in the contract.
         deadline, after, reservation: As for `collect`.
+
+    Raises:
+        PalaestraError: INVALID_FIELD for other actuators, and for a deadline without time zone.
     """
     return Job(
         display_name=display_name,
@@ -300,8 +321,21 @@ def evaluate(
         deadline=_timestamp(deadline),
         after=after,
         reservation=reservation,
-        evaluate=EvaluateSpec(task=task, robot_model=robot_model, policy_job=policy_job, episodes=episodes, seed=seed),
+        evaluate=EvaluateSpec(
+            task=task,
+            robot_model=robot_model,
+            policy_job=policy_job,
+            episodes=episodes,
+            seed=seed,
+            actuators=_actuators(actuators),
+        ),
     )
+
+
+def _actuators(actuators: str) -> str:
+    if actuators and actuators not in _ACTUATORS:
+        raise PalaestraError("INVALID_FIELD", f"actuators {actuators!r} are none of {', '.join(_ACTUATORS)}")
+    return Actuators.Name(_ACTUATORS.index(actuators) + 1 if actuators else 0)
 
 
 def _timestamp(time: datetime | None) -> Timestamp | None:

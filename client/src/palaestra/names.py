@@ -18,15 +18,7 @@ def job(name: str, identity: GetIdentityResponse) -> str:
     Raises:
         PalaestraError: INVALID_FIELD if the caller has no vendor of its own, as operators.
     """
-    if not is_short(name):
-        return name
-    if not identity.vendor:
-        raise PalaestraError(
-            "INVALID_FIELD",
-            f"job {name!r}: without a vendor of one's own it takes the full name, vendors/VENDOR/jobs/{name}",
-            metadata={"field": "name"},
-        )
-    return f"{identity.vendor}/jobs/{name}"
+    return _own(name, identity, "job", "jobs")
 
 
 def job_array(name: str, identity: GetIdentityResponse) -> str:
@@ -35,7 +27,7 @@ def job_array(name: str, identity: GetIdentityResponse) -> str:
     Raises:
         PalaestraError: INVALID_FIELD if the caller has no vendor of its own, as operators.
     """
-    return job(name, identity).replace("/jobs/", "/jobArrays/") if is_short(name) else name
+    return _own(name, identity, "job array", "jobArrays")
 
 
 def unit(name: str, identity: GetIdentityResponse) -> str:
@@ -54,16 +46,7 @@ def reservation(name: str, identity: GetIdentityResponse) -> str:
     Raises:
         PalaestraError: INVALID_FIELD if the caller has no vendor of its own, as operators.
     """
-    if not is_short(name):
-        return name
-    if not identity.vendor:
-        raise PalaestraError(
-            "INVALID_FIELD",
-            f"reservation {name!r}: without a vendor of one's own it takes the full name, "
-            f"vendors/VENDOR/reservations/{name}",
-            metadata={"field": "name"},
-        )
-    return f"{identity.vendor}/reservations/{name}"
+    return _own(name, identity, "reservation", "reservations")
 
 
 def closure(name: str, identity: GetIdentityResponse) -> str:
@@ -108,6 +91,19 @@ def complete(spec: Job, identity: GetIdentityResponse) -> Job:
 def parent(identity: GetIdentityResponse) -> str:
     """Return the collection to list: the caller's vendor, or every vendor for those without one."""
     return identity.vendor or "vendors/-"
+
+
+def _own(name: str, identity: GetIdentityResponse, what: str, collection: str) -> str:
+    if not is_short(name):
+        return name
+    if not identity.vendor:
+        raise PalaestraError(
+            "INVALID_FIELD",
+            f"{what} {name!r}: without a vendor of one's own it takes the full name, "
+            f"vendors/VENDOR/{collection}/{name}",
+            metadata={"field": "name"},
+        )
+    return f"{identity.vendor}/{collection}/{name}"
 
 
 def last(name: str) -> str:

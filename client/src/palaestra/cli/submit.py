@@ -57,6 +57,9 @@ _Deadline = Annotated[
     str, typer.Option(metavar="TIME", help="Order among jobs of one priority; such as 2026-12-01T18:00, local time.")
 ]
 _Reservation = Annotated[str, typer.Option(help="Reservation to run in.")]
+_Actuators = Annotated[
+    str, typer.Option(metavar="physical|ideal", help="What drives simulated joints; physical unless given.")
+]
 _Policy = Annotated[str, typer.Option("--policy-job", help="Training job whose policy to use.")]
 
 
@@ -104,6 +107,7 @@ def collect(
     worlds: Annotated[
         int, typer.Option(min=0, show_default=False, help="Worlds to simulate, if no units are asked for.")
     ] = 0,
+    actuators: _Actuators = "",
     sim_slots: Annotated[int | None, typer.Option("--sim-slots", min=0, help="Sim slots for the worlds.")] = None,
     cell: Annotated[str, typer.Option(metavar="CELL", help="Ask for this cell.")] = "",
     scenario: Annotated[str, typer.Option(help="Ask for a cell fitted for this scenario.")] = "",
@@ -142,6 +146,7 @@ def collect(
         sim_slots=sim_slots,
         robot_model=model,
         worlds=worlds,
+        actuators=actuators,
         cell=jobs.cell(name=cell, scenario=scenario) if cell or scenario else None,
         duration_s=duration_s,
         seats=seats,
@@ -167,6 +172,7 @@ def train(
     model: _Model,
     iterations: Annotated[int, typer.Option(min=0, show_default=False, help="Steps of the search.")] = 0,
     directions: Annotated[int, typer.Option(min=0, show_default=False, help="Random directions in each step.")] = 0,
+    actuators: _Actuators = "",
     sim_slots: _Slots = 1,
     duration_s: _Duration = 3600.0,
     seed: _Seed = 0,
@@ -211,6 +217,7 @@ def evaluate(
     model: _Model,
     policy_job: _Policy = "",
     episodes: _Episodes = 0,
+    actuators: _Actuators = "",
     sim_slots: _Slots = 1,
     duration_s: _Duration = 600.0,
     seed: _Seed = 0,
@@ -234,6 +241,7 @@ def evaluate(
         model,
         policy_job=policy_job,
         episodes=episodes,
+        actuators=actuators,
         sim_slots=sim_slots,
         duration_s=duration_s,
         seed=seed,

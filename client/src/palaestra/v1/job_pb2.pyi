@@ -26,6 +26,12 @@ class JobState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     JOB_STATE_FAILED: _ClassVar[JobState]
     JOB_STATE_CANCELLED: _ClassVar[JobState]
 
+class Actuators(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ACTUATORS_UNSPECIFIED: _ClassVar[Actuators]
+    ACTUATORS_PHYSICAL: _ClassVar[Actuators]
+    ACTUATORS_IDEAL: _ClassVar[Actuators]
+
 class AttemptState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ATTEMPT_STATE_UNSPECIFIED: _ClassVar[AttemptState]
@@ -43,6 +49,9 @@ JOB_STATE_CANCELLING: JobState
 JOB_STATE_SUCCEEDED: JobState
 JOB_STATE_FAILED: JobState
 JOB_STATE_CANCELLED: JobState
+ACTUATORS_UNSPECIFIED: Actuators
+ACTUATORS_PHYSICAL: Actuators
+ACTUATORS_IDEAL: Actuators
 ATTEMPT_STATE_UNSPECIFIED: AttemptState
 ATTEMPT_STATE_GRANTED: AttemptState
 ATTEMPT_STATE_RUNNING: AttemptState
@@ -121,7 +130,7 @@ class Job(_message.Message):
     def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., claim: _Optional[_Union[_claim_pb2.Claim, _Mapping]] = ..., priority: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., max_attempts: _Optional[int] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., sim_first: bool = ..., collect: _Optional[_Union[CollectSpec, _Mapping]] = ..., train: _Optional[_Union[TrainSpec, _Mapping]] = ..., evaluate: _Optional[_Union[EvaluateSpec, _Mapping]] = ..., check: _Optional[_Union[CheckSpec, _Mapping]] = ..., reservation: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., grant_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., progress: _Optional[_Union[JobProgress, _Mapping]] = ..., result: _Optional[_Union[JobResult, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., episode_count: _Optional[int] = ..., etag: _Optional[str] = ..., sequence: _Optional[int] = ..., array: _Optional[str] = ..., array_index: _Optional[int] = ..., project: _Optional[str] = ...) -> None: ...
 
 class CollectSpec(_message.Message):
-    __slots__ = ("motion", "policy_job", "episodes", "episode_duration", "task", "seed", "robot_model", "worlds")
+    __slots__ = ("motion", "policy_job", "episodes", "episode_duration", "task", "seed", "robot_model", "worlds", "actuators")
     MOTION_FIELD_NUMBER: _ClassVar[int]
     POLICY_JOB_FIELD_NUMBER: _ClassVar[int]
     EPISODES_FIELD_NUMBER: _ClassVar[int]
@@ -130,6 +139,7 @@ class CollectSpec(_message.Message):
     SEED_FIELD_NUMBER: _ClassVar[int]
     ROBOT_MODEL_FIELD_NUMBER: _ClassVar[int]
     WORLDS_FIELD_NUMBER: _ClassVar[int]
+    ACTUATORS_FIELD_NUMBER: _ClassVar[int]
     motion: str
     policy_job: str
     episodes: int
@@ -138,35 +148,40 @@ class CollectSpec(_message.Message):
     seed: int
     robot_model: str
     worlds: int
-    def __init__(self, motion: _Optional[str] = ..., policy_job: _Optional[str] = ..., episodes: _Optional[int] = ..., episode_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., task: _Optional[str] = ..., seed: _Optional[int] = ..., robot_model: _Optional[str] = ..., worlds: _Optional[int] = ...) -> None: ...
+    actuators: Actuators
+    def __init__(self, motion: _Optional[str] = ..., policy_job: _Optional[str] = ..., episodes: _Optional[int] = ..., episode_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., task: _Optional[str] = ..., seed: _Optional[int] = ..., robot_model: _Optional[str] = ..., worlds: _Optional[int] = ..., actuators: _Optional[_Union[Actuators, str]] = ...) -> None: ...
 
 class TrainSpec(_message.Message):
-    __slots__ = ("task", "robot_model", "iterations", "directions", "seed")
+    __slots__ = ("task", "robot_model", "iterations", "directions", "seed", "actuators")
     TASK_FIELD_NUMBER: _ClassVar[int]
     ROBOT_MODEL_FIELD_NUMBER: _ClassVar[int]
     ITERATIONS_FIELD_NUMBER: _ClassVar[int]
     DIRECTIONS_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
+    ACTUATORS_FIELD_NUMBER: _ClassVar[int]
     task: str
     robot_model: str
     iterations: int
     directions: int
     seed: int
-    def __init__(self, task: _Optional[str] = ..., robot_model: _Optional[str] = ..., iterations: _Optional[int] = ..., directions: _Optional[int] = ..., seed: _Optional[int] = ...) -> None: ...
+    actuators: Actuators
+    def __init__(self, task: _Optional[str] = ..., robot_model: _Optional[str] = ..., iterations: _Optional[int] = ..., directions: _Optional[int] = ..., seed: _Optional[int] = ..., actuators: _Optional[_Union[Actuators, str]] = ...) -> None: ...
 
 class EvaluateSpec(_message.Message):
-    __slots__ = ("task", "robot_model", "policy_job", "episodes", "seed")
+    __slots__ = ("task", "robot_model", "policy_job", "episodes", "seed", "actuators")
     TASK_FIELD_NUMBER: _ClassVar[int]
     ROBOT_MODEL_FIELD_NUMBER: _ClassVar[int]
     POLICY_JOB_FIELD_NUMBER: _ClassVar[int]
     EPISODES_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
+    ACTUATORS_FIELD_NUMBER: _ClassVar[int]
     task: str
     robot_model: str
     policy_job: str
     episodes: int
     seed: int
-    def __init__(self, task: _Optional[str] = ..., robot_model: _Optional[str] = ..., policy_job: _Optional[str] = ..., episodes: _Optional[int] = ..., seed: _Optional[int] = ...) -> None: ...
+    actuators: Actuators
+    def __init__(self, task: _Optional[str] = ..., robot_model: _Optional[str] = ..., policy_job: _Optional[str] = ..., episodes: _Optional[int] = ..., seed: _Optional[int] = ..., actuators: _Optional[_Union[Actuators, str]] = ...) -> None: ...
 
 class CheckSpec(_message.Message):
     __slots__ = ()

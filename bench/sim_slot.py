@@ -1,0 +1,228 @@
+"""Physics substeps per second of a sim slot's core, its drives in the loop, against a plain C loop of mj_step.
+
+The core goes first and its torques are kept; the C loop then takes the same worlds through the same torques, and must
+end in the same states to the last bit. The two take turns; `ratio` is the median over the pairs of turns, of processor
+time of all threads: a busy machine slows both turns of a pair. `ratio_best_*` are of the best turns, by processor time
+and by the clock. `open` is the core without drives: torques held for a policy step.
+"""
+
+import ctypes
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+import numpy.typing as npt
+
+from sim.catalog import ACTUATORS, Actuators, Entry, find
+from sim.motion import find_motion
+from sim.slot import SimSlot
+from sim.tasks.follow import Follow
+
+PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "sim-slot.png"
+CONTESTANTS = {"open": "without control core", "ideal": "ideal actuators", "physical": "physical actuators"}
+ROBOTS = {
+    "unitree_g1": "sway", "unitree_go1": "trot_in_place", "booster_t1": "sway", "franka_panda": "reach_around",
+    "own_humanoid": "sway", "own_quadruped": "trot_in_place", "own_arm": "reach_around",
+}  # fmt: skip
+WORLDS = 64
+ROUNDS = 7
+PAIR_S = 0.6
+"""Turns go on for at least so long: those of fast models are short, and a busy machine spoils many of them."""
+THREADS = (1, 2)
+
+Array = npt.NDArray[np.float64]
+Call = Callable[[], None]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a pair of contestants took [s], turn by turn, (2, turns): the core, the plain loop."""
+
+    cpu_s: Array
+    wall_s: Array
+
+
+class RawLoop:
+    """The C loop of `raw_loop.c`, on as many threads as the slot."""
+
+    def __init__(self) -> None:
+        package = Path(mujoco.__file__).parent
+        engine = next(package.glob("libmujoco.so*"))
+        ctypes.CDLL(str(engine), mode=ctypes.RTLD_GLOBAL)
+        with tempfile.TemporaryDirectory() as folder:
+            library = Path(folder) / "raw_loop.so"
+            source = Path(__file__).parent / "raw_loop.c"
+            command = ["cc", "-O2", "-shared", "-fPIC", f"-I{package / 'include'}", str(source), "-o", str(library)]
+            subprocess.run(command, check=True)
+            self._call = ctypes.CDLL(str(library)).raw_loop
+
+    def run(self, model: mujoco.MjModel, data: list[mujoco.MjData], states: Array, torques: Array) -> None:
+        """Take all worlds through their torques; one thread for each of `data`."""
+        worlds, shares = len(states), np.linspace(0, len(states), len(data) + 1).astype(int)
+
+        def share(number: int) -> None:
+            self._call(
+                ctypes.c_void_p(model._address), ctypes.c_void_p(data[number]._address),
+                ctypes.c_void_p(states.ctypes.data), ctypes.c_void_p(torques.ctypes.data),
+                int(shares[number]), int(shares[number + 1]), worlds, len(torques),
+            )  # fmt: skip
+
+        others = [threading.Thread(target=share, args=(n,)) for n in range(1, len(data))]
+        for thread in others:
+            thread.start()
+        share(0)
+        for thread in others:
+            thread.join()
+
+
+def run() -> dict[str, object]:
+    """Measure, and return the figures."""
+    raw = RawLoop()
+    rows = [row for robot in ROBOTS if find(robot).available() for row in _rows(raw, find(robot))]
+    _draw(rows)
+    smallest = {name: min(row["ratio"] for row in rows if row["contestant"] == name) for name in CONTESTANTS}
+    return {
+        "worlds": WORLDS,
+        "ratio_to_raw_min": smallest["open"],
+        "ratio_to_raw_with_actuators_min": smallest["physical"],
+        "ratio_to_raw_with_ideal_actuators_min": smallest["ideal"],
+        "speedup_2_threads_min": _speedup_min(rows),
+        "picture": str(PICTURE.relative_to(PICTURE.parents[2])),
+        "rows": rows,
+    }
+
+
+def _rows(raw: RawLoop, entry: Entry) -> list[Row]:
+    rows = []
+    for threads in THREADS:
+        for name in CONTESTANTS:
+            actuators: Actuators = "physical" if name == "physical" else "ideal"
+            slot = SimSlot(
+                entry, Follow(find_motion(ROBOTS[entry.id]), 5.0), worlds=WORLDS, threads=threads, seed=1,
+                actuators=actuators,
+            )  # fmt: skip
+            took = _compare(raw, slot, threads, drives=name != "open")
+            steps = WORLDS * slot.substeps
+            best_cpu_s, best_wall_s = took.cpu_s.min(axis=1), took.wall_s.min(axis=1)
+            rows.append(
+                {
+                    "robot": entry.id,
+                    "threads": threads,
+                    "contestant": name,
+                    "ratio": round(float(np.median(took.cpu_s[1] / took.cpu_s[0])), 3),
+                    "ratio_best_cpu": round(float(best_cpu_s[1] / best_cpu_s[0]), 3),
+                    "ratio_best_wall": round(float(best_wall_s[1] / best_wall_s[0]), 3),
+                    "turns": took.cpu_s.shape[1],
+                    "substeps_per_s": round(steps / float(best_wall_s[0])),
+                    "raw_substeps_per_s": round(steps / float(best_wall_s[1])),
+                }
+            )
+    return rows
+
+
+def _compare(raw: RawLoop, slot: SimSlot, threads: int, *, drives: bool) -> Figures:
+    """Return what the core and the plain loop take for one policy step on identical trajectories."""
+    # Some way into the motion: feet have met the floor, nothing is at its start any more.
+    for _ in range(10):
+        slot.step(np.zeros((WORLDS, slot.action_size)))
+    worlds, substeps = slot.core, slot.substeps
+    batch = worlds.batch
+    ctrl = batch.bind("ctrl")
+    memory = {name: array.copy() for name, array in worlds.drives.memory().items()}
+    start = batch.state.copy()
+    data = [mujoco.MjData(slot.model) for _ in range(threads)]
+
+    def restore() -> None:
+        batch.state[:] = start
+        for name, array in worlds.drives.memory().items():
+            array[...] = memory[name]
+
+    torques = np.zeros((substeps, WORLDS, ctrl.shape[1]))
+    restore()
+    for k in range(substeps):
+        if drives:
+            worlds.advance(None, 1)
+        else:
+            batch.step()
+        torques[k] = ctrl
+    end = batch.state.copy()
+
+    def core() -> None:
+        if drives:
+            worlds.advance(None, slot.substeps)
+        else:
+            batch.step(nstep=slot.substeps)
+
+    states = np.empty_like(start)
+
+    def rewind() -> None:
+        states[:] = start
+
+    def plain() -> None:
+        raw.run(slot.model, data, states, torques)
+
+    took = _take_turns(((restore, core), (rewind, plain)))
+    assert batch.state.tobytes() == end.tobytes() == states.tobytes(), f"{slot.entry.id}: not the same trajectory"
+    return took
+
+
+def _take_turns(calls: tuple[tuple[Call, Call], tuple[Call, Call]]) -> Figures:
+    """Time both, turn by turn, each first in every other pair. The first of two calls prepares and is not timed."""
+    cpu_s: list[list[float]] = [[], []]
+    wall_s: list[list[float]] = [[], []]
+    start_s = time.perf_counter()
+    while len(cpu_s[0]) < ROUNDS or time.perf_counter() - start_s < PAIR_S:
+        for number in (0, 1) if len(cpu_s[0]) % 2 else (1, 0):
+            prepare, call = calls[number]
+            prepare()
+            cpu, wall = time.process_time(), time.perf_counter()
+            call()
+            cpu_s[number].append(time.process_time() - cpu)
+            wall_s[number].append(time.perf_counter() - wall)
+    return Figures(np.array(cpu_s), np.array(wall_s))
+
+
+def _speedup_min(rows: list[Row]) -> float:
+    """Return the smallest gain of the second thread, by the clock, of the core with physical actuators."""
+    by_threads = {
+        threads: {
+            row["robot"]: float(row["substeps_per_s"])
+            for row in rows
+            if row["threads"] == threads and row["contestant"] == ACTUATORS[0]
+        }
+        for threads in THREADS
+    }
+    one, two = (by_threads[threads] for threads in THREADS)
+    return round(min(two[robot] / one[robot] for robot in one), 2)
+
+
+def _draw(rows: list[Row]) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    robots = list(dict.fromkeys(str(row["robot"]) for row in rows))
+    figure, axes = plt.subplots(1, len(THREADS), figsize=(12, 4), layout="constrained", sharey=True)
+    for panel, threads in zip(axes, THREADS, strict=True):
+        for number, (name, label) in enumerate(CONTESTANTS.items()):
+            ratios = [row["ratio"] for row in rows if row["threads"] == threads and row["contestant"] == name]
+            places = np.arange(len(robots)) + 0.27 * (number - 1)
+            panel.bar(places, ratios, width=0.25, label=label, color=("#9aa5ad", "#1f6f8b", "#c0562f")[number])
+        panel.axhline(1.0, color="black", linewidth=0.8)
+        panel.set_xticks(np.arange(len(robots)), robots, rotation=30, ha="right", fontsize=8)
+        panel.set(title=f"{WORLDS} worlds, {threads} thread{'s' * (threads > 1)}", ylim=(0.0, 1.4))
+        panel.grid(axis="y", alpha=0.3)
+    axes[0].set_ylabel("speed over a C loop of mj_step")
+    axes[0].legend(loc="upper left", ncols=3, fontsize=8)
+    PICTURE.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(PICTURE, dpi=110)
+    plt.close(figure)

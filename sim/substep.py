@@ -1,0 +1,114 @@
+"""Finds, loads and binds the compiled substep of drives; says why where it cannot. NumPy does the same, slower."""
+
+import ctypes
+import logging
+from collections.abc import Callable
+from functools import cache, partial
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from controller import Cohort
+from controller.block import Real
+from controller.kernel import Library, address_of, source_digest
+
+log = logging.getLogger(__name__)
+
+SOURCES = ("substep.c",)
+
+Index = npt.NDArray[np.intp]
+
+_DOUBLES = ("qpos", "qvel", "out")
+_INDICES = ("q_index", "dq_index")
+_LANES = ("q", "dq", "dq_before", "load", "torque", "inertia_rate")
+_COUNTS = ("qpos_stride", "qvel_stride", "out_stride", "robots", "joints", "lanes")
+
+
+class _Substep(ctypes.Structure):
+    """Mirror of `struct substep` in substep.c; `keep` holds what the addresses point into."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in (*_DOUBLES, *_INDICES, *_LANES, "step", "floor")),
+        *((name, ctypes.c_size_t) for name in _COUNTS),
+    )
+    keep: object
+
+
+@cache
+def loaded() -> Library:
+    """Return the library beside this file, looked for once; where there is none, a warning says so once."""
+    library = load(Path(__file__).parent)
+    if library.handle is None:
+        log.warning("simulated drives: running on NumPy, slower: %s", library.reason)
+    return library
+
+
+def load(folder: Path) -> Library:
+    """Open the library in `folder` and prove that it is ours. Never raises: the reason says what is wrong."""
+    path = next((p for s in EXTENSION_SUFFIXES if (p := folder / f"_substep{s}").is_file()), None)
+    if path is None:
+        return Library(None, "it is not built (no C compiler?): `python -m controller build` tries again")
+    try:
+        handle = ctypes.CDLL(str(path))
+        handle.palaestra_substep_digest.restype = ctypes.c_char_p
+        handle.palaestra_substep_bytes.restype = ctypes.c_size_t
+        handle.palaestra_substep.restype = None
+        built_from = handle.palaestra_substep_digest().decode()
+        size_b = handle.palaestra_substep_bytes()
+    except (OSError, AttributeError) as error:
+        return Library(None, f"{path.name} does not load: {error}")
+    if size_b != ctypes.sizeof(_Substep) or source_digest(folder, SOURCES) not in (None, built_from):
+        return Library(None, f"{path.name} was built from another source: `python -m controller build`")
+    return Library(handle, f"{path.name} is built and current (source {built_from})")
+
+
+def bind(
+    cohort: Cohort,
+    *,
+    qpos: Real,
+    qvel: Real,
+    out: Real,
+    q_index: Index,
+    dq_index: Index,
+    dq_before: Real,
+    inertia_rate: Real | None,
+) -> Callable[[], None] | None:
+    """Return a call without arguments that does a substep; None where something is not compiled.
+
+    The addresses are taken once, here: no array may be replaced afterwards, and nothing is checked any more.
+
+    Args:
+        cohort: Of N robots with J joints, in f64.
+        qpos, qvel, out: Rows of the simulator, (N, any) and (N, J); a row's numbers lie side by side.
+        q_index, dq_index: Where the joints are in a row of `qpos` and of `qvel`, (J,).
+        dq_before: Speeds of the last substep, (J, P) with the lanes of the cohort's block.
+        inertia_rate: Reflected inertia over period, (J,); None for ideal actuators.
+    """
+    handle, core = loaded().handle, address_of(cohort.step)
+    if handle is None or core is None:
+        return None
+    block = cohort.block
+    s = _Substep()
+    indices = [np.ascontiguousarray(index, dtype=np.int32) for index in (q_index, dq_index)]
+    for name, index in zip(_INDICES, indices, strict=True):
+        setattr(s, name, index.ctypes.data)
+    for name, rows in zip(_DOUBLES, (qpos, qvel, out), strict=True):
+        assert rows.dtype == np.float64, name
+        assert rows.strides[1] == rows.itemsize, name
+        setattr(s, name, rows.ctypes.data)
+        setattr(s, f"{name}_stride", rows.strides[0] // rows.itemsize)
+    lanes: dict[str, Any] = {"q": block.q, "dq": block.dq, "dq_before": dq_before, "torque": block.tau}
+    if block.physics is not None and inertia_rate is not None:
+        lanes |= {"load": block.physics.tau_external, "torque": block.physics.tau_joint}
+        lanes["inertia_rate"] = np.ascontiguousarray(inertia_rate)
+    for name, array in lanes.items():
+        assert array.dtype == np.float64, name
+        assert array.flags.c_contiguous, name
+        setattr(s, name, array.ctypes.data)
+    s.step, s.floor = core
+    s.robots, s.joints, s.lanes = cohort.units, block.joints, block.lanes
+    s.keep = (cohort, qpos, qvel, out, indices, lanes)
+    return partial(handle.palaestra_substep, ctypes.byref(s))

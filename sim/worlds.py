@@ -1,0 +1,72 @@
+"""Worlds of one robot: MuJoCo's batch with the control core and the drives in its loop. The core of a sim slot."""
+
+import mujoco
+import numpy as np
+import numpy.typing as npt
+from mujoco.batch import Batch, SimulationError
+
+from controller import ActuatorPhysics
+from controller.cohort import Backend
+from sim.body import Body
+from sim.drives import Drives
+
+Ids = npt.NDArray[np.intp]
+
+
+class Worlds:
+    """N worlds of one compiled model, each with the robot `body`.
+
+    Attributes:
+        batch: The worlds' states and all that MuJoCo can do with them.
+        drives: What turns commands into torques, substep by substep.
+        qpos, qvel: Live views of the states, (N, nq) and (N, nv).
+    """
+
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        body: Body,
+        worlds: int,
+        threads: int,
+        *,
+        physics: ActuatorPhysics | None,
+        backend: Backend | None = None,
+    ) -> None:
+        """Allocate the worlds on `threads` threads; `physics` and `backend` as for `Drives`."""
+        self.batch = Batch(model, worlds, threads)
+        self.qpos, self.qvel = self.batch.bind("qpos"), self.batch.bind("qvel")
+        self.drives = Drives(body.spec, worlds, model.opt.timestep, physics=physics, backend=backend)
+        self._body = body
+        self._drive = self.drives.bind(self.qpos, self.qvel, self.batch.bind("ctrl"), body.q, body.dq)
+
+    def renew(self, ids: Ids) -> None:
+        """Put newly built robots into the worlds `ids`, as they stand there."""
+        q, dq = self._body.q, self._body.dq
+        self.drives.renew(ids, self.qpos[ids][:, q], self.qvel[ids][:, dq])
+
+    def advance(
+        self, ids: Ids | None, substeps: int, *, stage: mujoco.mjtStage = mujoco.mjtStage.mjSTAGE_NONE
+    ) -> dict[int, str]:
+        """Advance the worlds `ids` (None: all) by some substeps under the commands in force.
+
+        All drives advance, also those of worlds that rest: nobody sees them before they are renewed.
+
+        Args:
+            ids: Worlds to advance.
+            substeps: How many substeps.
+            stage: What MuJoCo computes anew after the last one.
+
+        Returns:
+            Why, for each world that MuJoCo gave up on; it stopped there, the others have gone on.
+        """
+        none, failures = mujoco.mjtStage.mjSTAGE_NONE, dict[int, str]()
+        for left in range(substeps - 1, -1, -1):
+            self._drive()
+            try:
+                self.batch.step(ids, stage=none if left else stage)
+            except SimulationError as error:
+                failures |= {int(i): self.batch.error(int(i)) for i in error.ids}
+                ids = np.setdiff1d(np.arange(self.batch.nsim) if ids is None else ids, error.ids)
+                if len(ids) == 0:
+                    break
+        return failures
