@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+import controller
 from controller import ActuatorPhysics, Cohort, Friction, JointPhysics, LeadScrew, LuGre, RobotSpec, SpecError
 from tests.controller.robots import PERIOD_S, joint
 
@@ -71,7 +72,7 @@ def test_a_joint_on_bristles_holds_below_and_slips_above_its_static_friction(bac
     assert slipped_rad_s > 0.25
 
 
-def test_bristles_are_those_of_mujocos_dc_motor_to_first_order(backend: str) -> None:
+def test_bristles_are_those_of_mujocos_dc_motor_to_first_order() -> None:
     """The same speeds, to and fro, through slip and stick, for MuJoCo's dcmotor and for us: the largest
     difference is small and halves with the time step."""
     mujoco = pytest.importorskip("mujoco")
@@ -83,7 +84,7 @@ def test_bristles_are_those_of_mujocos_dc_motor_to_first_order(backend: str) -> 
             <dcmotor joint="j" motorconst="0.1" resistance="0.5" lugre="100 1 0.2 0.35 0.1"/></actuator></mujoco>"""
         )
         data = mujoco.MjData(model)
-        cohort, worst_nm = bristled(BRISTLES, backend, period_s=period_s), 0.0
+        cohort, worst_nm = bristled(BRISTLES, controller.backend(), period_s=period_s), 0.0
         for tick in range(round(1.0 / period_s)):
             dq_rad_s = 0.3 * math.sin(2.0 * math.pi * tick * period_s) ** 3
             data.qvel[0] = dq_rad_s
