@@ -49,7 +49,7 @@ bench: setup $(STAMPS)/test $(STAMPS)/robots  ## run all measurements in bench/
 	$(BIN)/python -m bench all
 
 clean:  ## remove what was built and installed here
-	rm -rf $(VENV) build api/static/console console/node_modules controller/_kernel*.so sim/_substep*.so *.egg-info client/src/*.egg-info
+	rm -rf $(VENV) build api/static/console console/node_modules controller/_*.so sim/_*.so *.egg-info client/src/*.egg-info
 
 $(STAMPS)/venv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 1; }
@@ -57,7 +57,7 @@ $(STAMPS)/venv:
 	@mkdir -p $(STAMPS) && touch $@
 
 # Build tools first, so that our own packages build without fetching anything of their own.
-$(STAMPS)/server: $(STAMPS)/venv requirements/server.lock pyproject.toml client/pyproject.toml setup.py controller/kernel.c $(wildcard controller/*.h)
+$(STAMPS)/server: $(STAMPS)/venv requirements/server.lock pyproject.toml client/pyproject.toml setup.py $(wildcard controller/*.c) $(wildcard controller/*.h)
 	@echo "installing what the rooms need into $(VENV) (about 400 MB; a minute or two)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/server.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e client -e .

@@ -1,7 +1,7 @@
-"""Builds the control kernel and the simulated drives; everything else about the distribution is in pyproject.toml.
+"""Builds the control kernel, the timed loop and the simulated drives; everything else is in pyproject.toml.
 
 They are plain C, opened with ctypes by their paths: they need a C compiler and no Python headers' symbol.
-Where they cannot be built the installation goes on and both run on NumPy.
+Where they cannot be built the installation goes on: law and drives run on NumPy, the loop in Python.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ SOURCES = tuple(
     f"controller/{name}"
     for name in ("kernel.c", "kernel_real.h", "kernel_command.h", "kernel_physics.h", "kernel_step.h")
 )
+LOOP_SOURCES = tuple(f"controller/realtime{part}" for part in (".c", "_thread.c", "_plants.c", ".h", "_loop.h"))
 SUBSTEP_SOURCES = ("sim/substep.c",)
 
 
@@ -56,6 +57,14 @@ setup(
             list(SUBSTEP_SOURCES),
             depends=list(SUBSTEP_SOURCES),
             define_macros=[("SUBSTEP_DIGEST", f'"{digest(SUBSTEP_SOURCES)}"')],
+            optional=True,
+        ),
+        Extension(
+            "controller._realtime",
+            [source for source in LOOP_SOURCES if source.endswith(".c")],
+            depends=list(LOOP_SOURCES),
+            define_macros=[("REALTIME_DIGEST", f'"{digest(LOOP_SOURCES)}"')],
+            libraries=["pthread"],
             optional=True,
         ),
     ],

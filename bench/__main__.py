@@ -11,9 +11,12 @@ from bench.readme import write_figures
 # Name to module; each has a docstring whose first line says what it measures, and `run() -> dict`.
 BENCHES = {
     "control-kernel": "bench.control_kernel",
+    "control-loop": "bench.control_loop",
     "control-scaling": "bench.control_scaling",
     "control-tick": "bench.control_tick",
+    "joint-tools": "bench.joint_tools",
     "scheduler-cycle": "bench.scheduler_cycle",
+    "scheduler-live": "bench.scheduler_live",
     "sim-slot": "bench.sim_slot",
     "submit": "bench.submit",
 }

@@ -5,7 +5,8 @@ A floor of one model grows from 1 to 20,000 units; a floor of 4,096 units is spl
 
 from pathlib import Path
 
-from bench.control_kernel import JOINTS, running, take_turns
+from bench.control_kernel import JOINTS, running
+from bench.turns import take_turns
 from controller import Floor, backend
 
 UNITS = (1, 4, 16, 64, 256, 1024, 4096, 10_000, 20_000)

@@ -3,7 +3,8 @@
 The call measured is `Cohort.step()`: commands, sensors, life cycle, law and limits of one robot.
 """
 
-from bench.control_kernel import JOINTS, running, take_turns
+from bench.control_kernel import JOINTS, running
+from bench.turns import take_turns
 from controller import backend
 
 

@@ -4,6 +4,10 @@
 is filled, decision and book-keeping together. `cycle_ms_*`: 100 leases end, what they held is granted anew and as many
 jobs come in; releases, decision, grants and submissions together. `rows` tells the same for other sizes, measured in
 turn with the first; `ratio` is against it.
+
+How fast the machine is just then, `python_loop_ns` tells: one turn of an empty loop, measured throughout, median.
+`*_in_loops` are grant and cycle over it, all three in processor time: in them unlike machines can be compared, and one
+with itself when it is shared with others.
 """
 
 import gc
@@ -14,7 +18,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from scheduler.decide import decide
 from scheduler.standing import Standing
@@ -42,6 +46,7 @@ NOW_NS = 1_800_000_000 * SECOND_NS
 CYCLE_S = 5
 RELEASES = 100
 ROUNDS = 41
+LOOP_TURNS = 200_000
 MODELS, ZONES = 24, 10
 CLASSES = ("humanoid", "quadruped", "arm", "torso", "base", "hand")
 LENGTHS_S = (300.0, 600.0, 900.0, 1200.0, 1800.0, 2700.0, 3600.0, 7200.0)
@@ -74,6 +79,14 @@ GROWTH = {
 }
 
 
+class Spent(NamedTuple):
+    """What it took, on the clock and of the processor, and what was granted."""
+
+    wall_s: float
+    cpu_s: float
+    grants: int
+
+
 class Ground:
     """A venue under load, in virtual time."""
 
@@ -91,28 +104,28 @@ class Ground:
         self._held: dict[int, Grant] = {}
         self.standing = Standing(self._state(tuple(self._job(vendor, 7200) for vendor in vendors)))
 
-    def cold_fill(self) -> tuple[int, float]:
-        """Fill the empty venue; return grants and seconds."""
-        started_s = time.perf_counter()
+    def cold_fill(self) -> Spent:
+        """Fill the empty venue."""
+        started_s, started_cpu_s = time.perf_counter(), time.process_time()
         grants = decide(self.standing, self._now_ns, self._config).grants
         self._apply(grants)
-        return len(grants), time.perf_counter() - started_s
+        return Spent(time.perf_counter() - started_s, time.process_time() - started_cpu_s, len(grants))
 
-    def cycle(self) -> tuple[float, int]:
-        """Let leases end and decide; return the seconds that it took and the number of grants."""
+    def cycle(self) -> Spent:
+        """Let leases end and decide."""
         self._now_ns += CYCLE_S * SECOND_NS
         ending = self._random.sample(sorted(self._held), min(RELEASES, len(self._held)))
         coming = [
             self._job(vendor, 0) for vendor in self._random.choices(self._names, self._weights, k=len(ending))
         ]  # fmt: skip
-        started_s = time.perf_counter()
+        started_s, started_cpu_s = time.perf_counter(), time.process_time()
         for lease in ending:
             self.standing.end(lease, unnamed=self._held.pop(lease).unnamed)
         for job in coming:
             self.standing.submit(job)
         decisions = decide(self.standing, self._now_ns, self._config)
         self._apply(decisions.grants)
-        return time.perf_counter() - started_s, len(decisions.grants)
+        return Spent(time.perf_counter() - started_s, time.process_time() - started_cpu_s, len(decisions.grants))
 
     def _apply(self, grants: tuple[Grant, ...]) -> None:
         now_ns, jobs = self._now_ns, self.standing.queue.jobs
@@ -184,6 +197,14 @@ class Ground:
         return replace(state, vendors=guaranteed, closures=closures, bookings=bookings)
 
 
+def python_loop_ns() -> float:
+    """Return the processor time of one turn of an empty Python loop, as it is now [ns]."""
+    started_s = time.process_time()
+    for _ in range(LOOP_TURNS):
+        pass
+    return (time.process_time() - started_s) / LOOP_TURNS * 1e9
+
+
 def run() -> dict[str, Any]:
     """Measure, draw, and return the figures."""
     compared = list(_measured(COMPARED))
@@ -197,6 +218,9 @@ def run() -> dict[str, Any]:
         "cold_fill_grants_per_s": base["cold_fill_grants_per_s"],
         "cycle_ms_p50": base["cycle_ms_p50"],
         "cycle_ms_p95": base["cycle_ms_p95"],
+        "python_loop_ns": base["python_loop_ns"],
+        "cold_fill_grant_in_loops": base["cold_fill_grant_in_loops"],
+        "cycle_in_loops": base["cycle_in_loops"],
         "grants_per_cycle": base["grants_per_cycle"],
         "ratio_5000_shapes": compared[1]["ratio"],
         "ratio_1m_queued": compared[2]["ratio"],
@@ -210,32 +234,39 @@ def run() -> dict[str, Any]:
 def _measured(sizes: tuple[Size, ...]) -> Iterator[dict[str, Any]]:
     """Yield the figures of each size, all measured in turn with the first of them."""
     grounds = [Ground(size) for size in sizes]
+    # What building the grounds left behind is not the fill's to clear away.
+    gc.collect()
+    loops_ns = [python_loop_ns()]
     fills = [ground.cold_fill() for ground in grounds]
+    loops_ns.append(python_loop_ns())
+    fill_loop_ns = statistics.mean(loops_ns)
     gc.collect()
     gc.freeze()
-    taken_s: list[list[float]] = [[] for _ in grounds]
-    granted: list[list[int]] = [[] for _ in grounds]
+    cycles: list[list[Spent]] = [[] for _ in grounds]
     for ground in grounds:
         ground.cycle()
     for _ in range(ROUNDS):
+        loops_ns.append(python_loop_ns())
         for place, ground in enumerate(grounds):
-            seconds, grants = ground.cycle()
-            taken_s[place].append(seconds)
-            granted[place].append(grants)
-    base_ms = statistics.median(taken_s[0]) * 1e3
+            cycles[place].append(ground.cycle())
+    base_ms = statistics.median(spent.wall_s for spent in cycles[0]) * 1e3
+    loop_ns = statistics.median(loops_ns)
     for place, size in enumerate(sizes):
-        times_ms = sorted(seconds * 1e3 for seconds in taken_s[place])
-        grants, seconds = fills[place]
+        times_ms = sorted(spent.wall_s * 1e3 for spent in cycles[place])
+        fill = fills[place]
         yield {
             "name": size.name,
             "units": size.units,
             "queued": size.jobs,
             "shapes": size.shapes,
-            "cold_fill_grants": grants,
-            "cold_fill_grants_per_s": round(grants / seconds),
-            "grants_per_cycle": statistics.median(granted[place]),
+            "cold_fill_grants": fill.grants,
+            "cold_fill_grants_per_s": round(fill.grants / fill.wall_s),
+            "grants_per_cycle": statistics.median(spent.grants for spent in cycles[place]),
             "cycle_ms_p50": round(statistics.median(times_ms), 2),
             "cycle_ms_p95": round(times_ms[int(0.95 * len(times_ms))], 2),
+            "python_loop_ns": round(loop_ns, 1),
+            "cold_fill_grant_in_loops": round(fill.cpu_s * 1e9 / fill.grants / fill_loop_ns),
+            "cycle_in_loops": round(statistics.median(spent.cpu_s for spent in cycles[place]) * 1e9 / loop_ns),
             "base_ms_p50": base_ms,
         }
     gc.unfreeze()

@@ -2,7 +2,8 @@
 
 A robot model is a `RobotSpec`; all units of one model are a `Cohort`; any mix of cohorts is a `Floor`. What a
 tick does is specified in `controller/reference.py` (NumPy) and runs as `controller/kernel.c`, which equals
-it bit for bit. `controller/loop.py` calls it on time, `controller/driver.py` is the line to the robot.
+it bit for bit. `controller/loop.py` calls it on time and `controller/realtime.py` does so without Python, so that
+Python cannot hold it up; `controller/driver.py` is the line to the robot.
 """
 
 from controller.actuator import (
@@ -21,12 +22,16 @@ from controller.errors import (
     ControllerError,
     DriverError,
     KernelUnavailableError,
+    NotExcitedError,
     SpecError,
     StateError,
     StopHeldError,
+    TraceError,
 )
+from controller.jerk import JerkLimiter
 from controller.kernel import backend, backend_reason
 from controller.learned import LearnedActuator
+from controller.limiter import TargetLimiter
 from controller.plausibility import Plausibility
 from controller.safety import Event, Fault, State
 from controller.spec import JointSpec, RobotSpec
@@ -45,12 +50,14 @@ __all__ = [
     "Floor",
     "Friction",
     "Identity",
+    "JerkLimiter",
     "JointPhysics",
     "JointSpec",
     "KernelUnavailableError",
     "LeadScrew",
     "LearnedActuator",
     "LuGre",
+    "NotExcitedError",
     "Plausibility",
     "Restarting",
     "RobotSpec",
@@ -59,7 +66,9 @@ __all__ = [
     "StateError",
     "Sticking",
     "StopHeldError",
+    "TargetLimiter",
     "Thermal",
+    "TraceError",
     "backend",
     "backend_reason",
     "load_actuator",

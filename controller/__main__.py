@@ -1,20 +1,24 @@
-"""`python -m controller info | build | host --dry-run`."""
+"""`python -m controller info | build | rt-check | host --dry-run | evaluate-joint | identify | admit-bus`."""
 
 import argparse
+import json
 import logging
 import subprocess
 import sys
 from pathlib import Path
 
-from controller import kernel
+from controller import kernel, realtime_library
 from controller.errors import ControllerError
 from controller.plant import PlantDriver
 from controller.spec import JointSpec, RobotSpec
+from controller.tools import TOOLS, add_tools, run_tool
 
 
 def info() -> int:
-    """Print which form of the step runs here, and why."""
+    """Print which forms of the step and of the timed loop run here, and why."""
     print(f"{kernel.backend()}: {kernel.backend_reason()}")
+    loop = realtime_library.loaded()
+    print(f"timed loop in {'Python' if loop.handle is None else 'C'}: {loop.reason}")
     return 0
 
 
@@ -28,7 +32,27 @@ def build() -> int:
     finished = subprocess.run(command, cwd=root, check=False)
     built = kernel.load(Path(kernel.__file__).parent)
     print(f"{'numpy' if built.handle is None else 'compiled'}: {built.reason}")
+    # A system without clock_nanosleep has the law compiled and its loop in Python: no failure.
+    loop = realtime_library.load(Path(kernel.__file__).parent)
+    print(f"timed loop in {'Python' if loop.handle is None else 'C'}: {loop.reason}")
     return 1 if finished.returncode or built.handle is None else 0
+
+
+def rt_check(given: argparse.Namespace) -> int:
+    """Measure and say what this machine can promise. Returns 1 if not the rate asked for, 2 if it cannot be told."""
+    from controller import rtcheck
+
+    try:
+        check = rtcheck.check(
+            rate_hz=given.rate, seconds=given.seconds, priority=None if given.no_fifo else rtcheck.PRIORITY
+        )
+        if given.picture is not None:
+            rtcheck.draw([check], given.picture)
+    except (ControllerError, OSError) as error:
+        print(f"cannot check: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(check.as_json()) if given.json else rtcheck.table(check))
+    return 0 if check.holds() else 1
 
 
 def host(given: argparse.Namespace) -> int:
@@ -45,6 +69,7 @@ def host(given: argparse.Namespace) -> int:
             token=given.token_file.read_text(encoding="utf-8").strip(),
             state_folder=given.state_folder,
             listen=given.listen,
+            ddq_max_rad_s2=given.ddq_max_rad_s2,
         )
         spec = _dry_robot(given.joints)
         units = [
@@ -88,8 +113,20 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m controller", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("info", help="say which form of the control step runs here, and why")
-    commands.add_parser("build", help="build the compiled kernel in place")
+    commands.add_parser("info", help="say which form of the control step and of its loop run here, and why")
+    commands.add_parser("build", help="build the compiled kernel and loop in place")
+    timing = commands.add_parser(
+        "rt-check",
+        help="measure what this machine can promise a control loop",
+        description="Run the compiled and the Python loop in turns, alone and beside busy Python, and say which control"
+        " rates this machine holds. Exit code 0 if the rate asked for is held at p99, 1 if not, 2 if it could not be"
+        " measured.",
+    )
+    timing.add_argument("--seconds", type=float, default=10.0, metavar="S", help="how long in all (default 10)")
+    timing.add_argument("--rate", type=float, default=500.0, metavar="HZ", help="ticks per second (default 500)")
+    timing.add_argument("--no-fifo", action="store_true", help="do not ask for SCHED_FIFO")
+    timing.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    timing.add_argument("--picture", type=Path, metavar="PNG", help="draw the histograms into this file")
     serve = commands.add_parser("host", help="serve units of the analytic plant, to try a scheduler against")
     serve.add_argument("--dry-run", action="store_true", required=True, help="no robot and no MuJoCo")
     serve.add_argument("--scheduler", required=True, metavar="HOST:PORT")
@@ -99,10 +136,16 @@ def main(arguments: list[str] | None = None) -> int:
     serve.add_argument("--units", type=int, default=1, metavar="N", help="how many units")
     serve.add_argument("--joints", type=int, default=6, metavar="J", help="joints of each")
     serve.add_argument("--listen", default="127.0.0.1:0", metavar="HOST:PORT")
+    serve.add_argument("--ddq-max-rad-s2", type=float, help="approach targets with at most this acceleration")
+    add_tools(commands)
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.ERROR if given.command != "host" else logging.INFO)
     if given.command == "host":
         return host(given)
+    if given.command in TOOLS:
+        return run_tool(given)
+    if given.command == "rt-check":
+        return rt_check(given)
     return info() if given.command == "info" else build()
 
 

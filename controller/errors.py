@@ -47,3 +47,19 @@ class NoAuthorityError(ControllerError):
 
 class HostError(ControllerError):
     """The host cannot serve, or can no longer: its address is taken, or its control loop died."""
+
+
+class TraceError(ControllerError):
+    """A recording lacks a column, is too short, or holds what cannot be evaluated."""
+
+
+class NotExcitedError(ControllerError):
+    """The measurements do not determine a parameter; the message names it and says what to measure."""
+
+
+class QueueFullError(ControllerError):
+    """A command was not queued because too many wait already: the loop is slower than its caller."""
+
+
+class LoopError(ControllerError):
+    """The loop cannot do that now, or ended by an error; the message says which."""

@@ -86,6 +86,7 @@ class UnitHost:
             clock=clock,
             dtype=settings.dtype,
             backend=settings.backend,
+            ddq_max_rad_s2=settings.ddq_max_rad_s2,
             on_change=lambda: self._from_loop(self._notify),
             on_death=lambda error: self._from_loop(self._die, error),
         )

@@ -20,6 +20,8 @@ class HostSettings:
         dtype: Element type of the control core.
         backend: None takes the compiled kernel where there is one.
         watchdog_s: Replaces the watchdog of every robot model; None keeps them.
+        ddq_max_rad_s2: Targets are approached with at most this acceleration, and the model's speed limits, in the
+            shortest time; the speeds of targets are not used then. None gives them to the law as they come.
         beat_s: Longest time between two beats.
         silence_s: The stream is opened anew after this long without a word from the scheduler.
         reconnect_min_s, reconnect_max_s: First and longest pause before a new attempt.
@@ -36,6 +38,7 @@ class HostSettings:
     dtype: Literal["float32", "float64"] = "float32"
     backend: Literal["compiled", "numpy"] | None = None
     watchdog_s: float | None = None
+    ddq_max_rad_s2: float | None = None
     beat_s: float = 0.5
     silence_s: float = 5.0
     reconnect_min_s: float = 0.1

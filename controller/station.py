@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from controller.approach import Approach
 from controller.cohort import Cohort, Floor
 from controller.errors import (
     CommandError,
@@ -69,6 +70,7 @@ class _Seat:
         self.target: Target | None = None
         self.over_epoch = 0
         # The tick's own.
+        self.approach: Approach | None = None
         self.driving_epoch = 0
         self.opened_epoch = 0
         self.first_torque_unix_ns = 0
@@ -92,10 +94,11 @@ class Station:
         clock: Clock,
         dtype: npt.DTypeLike = np.float32,
         backend: Literal["compiled", "numpy"] | None = None,
+        ddq_max_rad_s2: float | None = None,
         on_change: Callable[[], None] = lambda: None,
         on_death: Callable[[BaseException], None] = lambda error: None,
     ) -> None:
-        """Seat the units, in one cohort per model.
+        """Seat the units, in one cohort per model. `ddq_max_rad_s2` limits targets; None leaves them as they come.
 
         `on_change` and `on_death` are called in the loop's thread: when some unit's `Status` has changed, and
         when the loop ended by an error (all units are in their safe state by then).
@@ -123,7 +126,9 @@ class Station:
             cohorts.append(cohort)
             for column, hosted in enumerate(members):
                 driver = InjectableDriver(hosted.driver)
-                self._seats[hosted.name] = _Seat(hosted, cohort, column, driver)
+                seat = self._seats[hosted.name] = _Seat(hosted, cohort, column, driver)
+                if ddq_max_rad_s2 is not None:
+                    seat.approach = Approach(cohort, column, ddq_max_rad_s2)
         self._floor = Floor(cohorts)
         self.backend = cohorts[0].backend
         self._loop = Loop(period_s, self.tick, clock)
@@ -297,6 +302,8 @@ class Station:
         target, seat.target = seat.target, None
         if target is not None and seat.driving_epoch and target.epoch == seat.driving_epoch:
             spec = seat.hosted.spec
+            if seat.approach is not None:
+                target = seat.approach.limited(target)
             kp, kd = target.kp_nm_rad, target.kd_nms_rad
             seat.cohort.set_target(
                 seat.column,
@@ -306,6 +313,8 @@ class Station:
                 kp=[joint.kp_nm_rad for joint in spec.joints] if kp is None else kp,
                 kd=[joint.kd_nms_rad for joint in spec.joints] if kd is None else kd,
             )
+        elif seat.approach is not None and seat.driving_epoch and state is State.RUN:
+            seat.approach.move_on()
 
     def _reset(self, seat: _Seat, state: State, now_s: float, until_s: float) -> None:
         # Where there is nothing to reset, or it cannot be done soon, the wish lapses: it must not clear a
@@ -419,6 +428,8 @@ class Station:
             raise NotReadyError(f"{seat.hosted.name}: {error}") from error
         if epoch != seat.opened_epoch:
             seat.first_torque_unix_ns = 0
+        if seat.approach is not None:
+            seat.approach.begin(seat.q)
         seat.driving_epoch = seat.opened_epoch = epoch
         seat.target = None
         rate_hz = 1.0 / (self.period_s * every_ticks)

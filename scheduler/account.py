@@ -3,7 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from scheduler.state import Amounts, Vendor
+from scheduler.state import NOTHING, Amounts, Vendor
+
+# Of an account among its brothers: rank and weighted share, then time of creation (ns) and number of its first job, and
+# its name.
+Place = tuple[int, float, int, int, str]
 
 
 @dataclass(slots=True)
@@ -16,11 +20,14 @@ class Holding:
     leases: int = 0
 
     def add(self, amounts: tuple[int, int, int], leases: int) -> None:
-        units, slots, cells = amounts
-        self.units += units
-        self.slots += slots
-        self.cells += cells
+        self.units += amounts[0]
+        self.slots += amounts[1]
+        self.cells += amounts[2]
         self.leases += leases
+
+    @property
+    def anything(self) -> bool:
+        return bool(self.leases or self.units or self.slots or self.cells)
 
     def copy(self) -> "Holding":
         return Holding(self.units, self.slots, self.cells, self.leases)
@@ -37,14 +44,18 @@ class Accounts:
     limited: set[str] = field(default_factory=set)
     # Names with a guarantee of their own or above them.
     guaranteed: set[str] = field(default_factory=set)
-    # Ranks between brothers, as far as they have been asked for.
-    _ranks: dict[str, tuple[int, float]] = field(default_factory=dict)
+    # Of each account that has any, the children in the order of their names.
+    children: dict[str, list[str]] = field(default_factory=dict)
+    # Places among brothers, as far as they have been asked for and are still true.
+    places: dict[str, Place] = field(default_factory=dict)
 
     @classmethod
     def of(cls, vendors: Iterable[Vendor]) -> "Accounts":
         """Return the accounts of a tree. Raises ValueError for an unknown parent or a cycle."""
         accounts = cls()
         accounts.vendors = {vendor.vendor: vendor for vendor in vendors}
+        for name in sorted(accounts.vendors):
+            accounts.children.setdefault(accounts.vendors[name].parent, []).append(name)
         for name in accounts.vendors:
             accounts.chains[name] = _chain(name, accounts.vendors)
             accounts.holdings[name] = Holding()
@@ -59,32 +70,58 @@ class Accounts:
 
     def hold(self, name: str, amounts: tuple[int, int, int], leases: int = 1) -> None:
         """Add what a lease holds to its account and all above it."""
+        holdings, places = self.holdings, self.places
         for link in self.chains[name]:
-            self.holdings[link].add(amounts, leases)
-            self._ranks.pop(link, None)
+            holdings[link].add(amounts, leases)
+            places.pop(link, None)
 
-    def rank(self, name: str, totals: tuple[int, int, int]) -> tuple[int, float]:
+    def put(self, vendor: Vendor) -> None:
+        """Take over what an account itself holds and has used by now, and its weight; its place in the tree, its
+        guarantee and whether it is limited stay."""
+        name, before = vendor.vendor, self.vendors[vendor.vendor]
+        self.vendors[name] = vendor
+        more = (
+            vendor.held_units - before.held_units,
+            vendor.held_slots - before.held_slots,
+            vendor.held_cells - before.held_cells,
+        )
+        if any(more) or vendor.leases != before.leases:
+            self.hold(name, more, vendor.leases - before.leases)
+        self.places.pop(name, None)
+
+    def forget_ranks(self) -> None:
+        """Rank everybody anew: what the venue has is another amount."""
+        self.places.clear()
+
+    def place(self, name: str, totals: tuple[int, int, int]) -> Place:
         """Return the place of an account among its brothers, `totals` being what the venue has.
 
-        Those below what they are guaranteed come first; then the smaller weighted share.
+        Those below what they are guaranteed come first; then the smaller weighted share. Whose job is older decides
+        where the share alone does not: as that is looked up only then, the place is told as if it were the oldest.
         """
-        known = self._ranks.get(name)
+        known = self.places.get(name)
         if known is None:
-            known = self._ranks[name] = rank_of(self.vendors[name], self.holdings[name], totals)
+            below, share = rank_of(self.vendors[name], self.holdings[name], totals)
+            known = self.places[name] = (below, share, -1, -1, name)
         return known
 
 
 def rank_of(vendor: Vendor, held: Holding, totals: tuple[int, int, int]) -> tuple[int, float]:
-    """Return an account's place among its brothers if it holds so much.
+    """Return an account's rank and weighted share if it holds so much.
 
     First rank is for what is guaranteed: who holds more of anything than that has it no longer.
     """
     guarantee = vendor.guarantee
-    below = short_of(held, guarantee) and (
-        held.units <= guarantee.units and held.slots <= guarantee.slots and held.cells <= guarantee.cells
+    below = (
+        # Nothing is guaranteed to most.
+        guarantee is not NOTHING
+        and short_of(held, guarantee)
+        and (held.units <= guarantee.units and held.slots <= guarantee.slots and held.cells <= guarantee.cells)
     )
-    share = dominant_share(held.units, held.slots, held.cells, totals) + vendor.used_share
-    return int(not below), share / vendor.weight
+    of_units, of_slots, of_cells = totals
+    # As `dominant_share`, without the cost of a call: a rank is found for every grant.
+    share = max(held.units / (of_units or 1), held.slots / (of_slots or 1), held.cells / (of_cells or 1))
+    return 0 if below else 1, (share + vendor.used_share) / vendor.weight
 
 
 def short_of(held: Holding, guarantee: Amounts) -> bool:

@@ -80,6 +80,13 @@ class Core:
         # When each unit was last heard of.
         self.seen_ns: dict[str, int] = {}
         self.config = settings.deciding
+        self._decider = granting.Cycle(
+            db,
+            self.config,
+            lease_ttl_s=settings.lease_ttl_s,
+            preempt_grace_s=settings.preempt_grace_s,
+            decisions_kept=settings.decisions_kept,
+        )
         self._writer = Writer(
             db, now_ns=self.clock.now_ns, cycle=self._cycle, committed=self.hub.committed, broken=_broken
         )
@@ -170,13 +177,7 @@ class Core:
     def _cycle(self, tx: Transaction) -> None:
         ready = self._ready
         checking.cycle(lease_ttl_s=self.settings.lease_ttl_s, runner_ready=ready)(tx)
-        granting.cycle(
-            self.config,
-            lease_ttl_s=self.settings.lease_ttl_s,
-            runner_ready=ready,
-            preempt_grace_s=self.settings.preempt_grace_s,
-            decisions_kept=self.settings.decisions_kept,
-        )(tx)
+        self._decider.command(runner_ready=ready)(tx)
 
     def _last_sequence(self) -> int:
         found: int = self.read.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0]

@@ -18,7 +18,6 @@ the length of the queue nor with the number of units.
 from bisect import bisect_right
 from collections.abc import Iterator
 from functools import partial
-from itertools import islice
 from math import isinf
 
 from scheduler.account import dominant_share
@@ -68,6 +67,7 @@ class _Decision:
     def __init__(self, standing: Standing, now_ns: int, config: Config) -> None:
         self._standing, self._now_ns, self._config = standing, now_ns, config
         self._queue = standing.queue
+        self._limited = standing.accounts.limited
         self._plan = Plan(standing, now_ns)
         self._plan.book()
         self._open = set(self._plan.outlook())
@@ -135,12 +135,12 @@ class _Decision:
         return self._config.backfill is not Backfill.NONE
 
     def _serve_by_turns(self) -> None:
-        config, turns = self._config, self._turns
+        config, turns, jobs = self._config, self._turns, self._queue.jobs
         passing = False
         if not self._full:
             turns.look_also_at(self._old_shapes())
         while True:
-            if self._full and not passing:
+            if not passing and self._full:
                 passing = True
                 self._hold_for_the_due()
                 self._compare_all()
@@ -148,8 +148,8 @@ class _Decision:
             turn = turns.next()
             if turn is None:
                 return
-            vendor, shape = turn.vendor, turn.shape
-            job = self._queue.jobs[turn.job]
+            job, shape = jobs[turn[-2]], turn[-1]
+            vendor = job.vendor
             if shape in self._open:
                 if self._started(job, shape):
                     turns.skip(vendor, shape)
@@ -203,35 +203,37 @@ class _Decision:
         venue would be kept waiting with it.
         """
         latest_ns = self._now_ns - self._hold_after_ns
-        heads: list[tuple[int, int, int]] = []
+        now_ns, large_after_ns = self._now_ns, self._config.large_after_s * 1e9
+        jobs, below_entitlement = self._queue.jobs, self._turns.below_entitlement
+        eldest: tuple[int, int, int] | None = None
         for first_ns, _, index in self._queue.oldest:
-            if first_ns > latest_ns or (heads and first_ns > heads[0][0]):
+            if first_ns > latest_ns or (eldest is not None and first_ns > eldest[0]):
                 break
-            for create_ns, job_id in islice(self._queue.shapes[index].by_age, ELDEST_LOOKED_AT):
+            # Most shapes are small, or too young for that to matter.
+            large = now_ns - first_ns >= large_after_ns and self._large(index)
+            for create_ns, job_id in self._queue.shapes[index].by_age.first(ELDEST_LOOKED_AT):
                 if create_ns > latest_ns:
                     break
-                job = self._queue.jobs[job_id]
-                if self._deserves(job, index) and self._allowed(job, index):
+                job = jobs[job_id]
+                deserves = below_entitlement(job.vendor) or (large and now_ns - create_ns >= large_after_ns)
+                if deserves and self._allowed(job, index):
                     if self._plan.possible(index):
-                        heads = sorted([*heads, (create_ns, job_id, index)])[:1]
+                        found = (create_ns, job_id, index)
+                        eldest = found if eldest is None else min(eldest, found)
                     break
-        if not heads:
+        if eldest is None:
             return None
-        _, job_id, index = heads[0]
-        return self._queue.jobs[job_id], index
+        _, job_id, index = eldest
+        return jobs[job_id], index
 
-    def _deserves(self, job: Job, shape: int) -> bool:
-        if self._turns.below_entitlement(job.vendor):
-            return True
+    def _large(self, shape: int) -> bool:
+        """Whether the claim asks for so much that turns alone would never bring it together."""
         units, slots, cells = self._plan.options(shape)[0].amounts
-        return (
-            self._age_ns(job) >= self._config.large_after_s * 1e9
-            and dominant_share(units, slots, cells, self._standing.floor.size) >= self._config.large_part
-        )
+        return dominant_share(units, slots, cells, self._standing.floor.size) >= self._config.large_part
 
     def _allowed(self, job: Job, shape: int) -> bool:
         """Whether the vendor's limits leave room for the job in any way."""
-        if job.vendor not in self._standing.accounts.limited:
+        if job.vendor not in self._limited:
             return True
         return any(self._turns.allowed(job.vendor, option.amounts) for option in self._plan.options(shape))
 
@@ -245,8 +247,7 @@ class _Decision:
         """Start the job if that delays nothing planned."""
         if shape not in self._open:
             return False
-        limited = job.vendor in self._standing.accounts.limited
-        allowed = partial(self._turns.allowed, job.vendor) if limited else None
+        allowed = partial(self._turns.allowed, job.vendor) if job.vendor in self._limited else None
         amounts, everybody = self._plan.start(job, shape, allowed)
         if amounts is None:
             if everybody:

@@ -1,6 +1,7 @@
 """Appends the event that goes with a change, in the change's own transaction."""
 
 import sqlite3
+from collections.abc import Sequence
 
 from palaestra.v1 import episode_pb2, event_pb2, job_pb2
 from scheduler import resources
@@ -23,6 +24,18 @@ def job_changed(tx: Transaction, job_id: int, kind: str, message: str) -> None:
     body = resources.job(tx.db, row)
     sequence = tx.event(kind, body.name, event_pb2.Event(job=body), vendor=row["vendor"], message=message)
     tx.db.execute("UPDATE job SET event_seq = ? WHERE id = ?", (sequence, job_id))
+
+
+def jobs_changed(tx: Transaction, job_ids: Sequence[int], kind: str, message: str) -> None:
+    """Do what `job_changed` does for many jobs, with fewer statements for each."""
+    tx.db.executemany("UPDATE job SET version = version + 1 WHERE id = ?", [(job_id,) for job_id in job_ids])
+    sequences = []
+    for job_id in job_ids:
+        row = tx.db.execute("SELECT * FROM job WHERE id = ?", (job_id,)).fetchone()
+        body = resources.job(tx.db, row)
+        sequence = tx.event(kind, body.name, event_pb2.Event(job=body), vendor=row["vendor"], message=message)
+        sequences.append((sequence, job_id))
+    tx.db.executemany("UPDATE job SET event_seq = ? WHERE id = ?", sequences)
 
 
 def job_submitted(tx: Transaction, body: job_pb2.Job, vendor: str) -> int:

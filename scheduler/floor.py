@@ -39,6 +39,7 @@ class Floor:
         self._matching: dict[UnitRequest, tuple[int, ...]] = {}
         # What the kinds are, in order: floors of equal signatures have equal kinds.
         self.signatures: list[object] = []
+        self._kind_of_signature: dict[object, int] = {}
         # A cell and a unit may have the same name.
         self._cell_kind_of: dict[str, int] = {}
         for pool, told in ((SLOTS, unnamed), (SEATS, seats), (CHARGERS, chargers)):
@@ -80,6 +81,10 @@ class Floor:
             counts[pool] += free
         return counts
 
+    def anything_free(self) -> bool:
+        """Whether a unit or a slot is free, without which no job can start."""
+        return self.pool_free[SLOTS] > 0 or bool(self.free[SLOTS]) or any(self.free[kind] for kind in self._unit_kinds)
+
     def ends(self, kind: int, now_ns: int) -> list[tuple[int, int]]:
         """Return (end_ns, count) of what is in use.
 
@@ -88,7 +93,10 @@ class Floor:
         soon_ns = now_ns + 1
         ends = [(soon_ns if end_ns is None or end_ns < soon_ns else end_ns, 1) for end_ns in self.busy[kind].values()]
         if kind < len(self.pool_busy):
-            ends += [(max(end_ns, soon_ns), count) for end_ns, count in self.pool_busy[kind]]
+            held = self.pool_busy[kind]
+            overdue = bisect_left(held, (soon_ns,))
+            ends += [(soon_ns, count) for _, count in held[:overdue]]
+            ends += held[overdue:]
         return ends
 
     def is_cell(self, kind: int) -> bool:
@@ -132,13 +140,14 @@ class Floor:
 
     def hold_units(self, names: Iterable[str], end_ns: int | None) -> None:
         """Take units away until `end_ns`."""
+        kind_of, free_of, busy_of, special = self.kind_of, self.free, self.busy, self.special
         for name in names:
-            kind = self.kind_of[name]
-            free = self.free[kind]
-            if free[0][1] == name and kind not in self.special:
+            kind = kind_of[name]
+            free = free_of[kind]
+            if free[0][1] == name and kind not in special:
                 # Names are given out from the front.
                 del free[0]
-                self.busy[kind][name] = end_ns
+                busy_of[kind][name] = end_ns
             else:
                 self.hold(kind, name, end_ns)
 
@@ -170,6 +179,68 @@ class Floor:
         self.pool_free[pool] += count
         held = self.pool_busy[pool]
         del held[bisect_left(held, (end_ns, count))]
+
+    def put_unit(self, name: str, unit: Unit | None, named: frozenset[str]) -> bool:
+        """Take over how a unit is now, None if it is gone; return False, with nothing changed, if that takes or leaves
+        the only one of a kind: then the kinds are others, and a floor must be laid anew."""
+        before = self.kind_of.get(name)
+        kind = None
+        if unit is not None and unit.usable:
+            kind = self._kind_of_signature.get(_signature(unit, named))
+            if kind is None:
+                return False
+        if before is not None:
+            if before != kind and self.capacity[before] == 1:
+                return False
+            self._remove(before, name)
+            del self.kind_of[name]
+        if unit is None:
+            self.units.pop(name, None)
+            return True
+        self.units[name] = unit
+        if kind is not None:
+            self.kind_of[name] = kind
+            self._add(kind, name, unit.wear_h, unit.free, unit.end_ns)
+            if unit.free and _is_special(unit):
+                self.special.setdefault(kind, {})[name] = unit
+        return True
+
+    def put_cell(self, name: str, cell: Cell | None, named: frozenset[str]) -> bool:
+        """Take over how a cell is now, as `put_unit` does."""
+        before = self._cell_kind_of.get(name)
+        kind = None
+        if cell is not None:
+            kind = self._kind_of_signature.get(_cell_signature(cell, named))
+            if kind is None:
+                return False
+        if before is not None:
+            if before != kind and self.capacity[before] == 1:
+                return False
+            self._remove(before, name)
+            del self._cell_kind_of[name], self.cells[name]
+        if cell is not None and kind is not None:
+            self.cells[name] = cell
+            self._cell_kind_of[name] = kind
+            self._add(kind, name, 0.0, cell.free, cell.end_ns)
+        for token in {
+            self._token_of[changed] for changed in (before, kind) if changed is not None and changed in self._token_of
+        }:
+            self._set_token(token)
+        return True
+
+    def put_slot(self, name: str, slot: SimSlot | None) -> None:
+        """Take over how a slot is now, None if it is gone."""
+        if name in self.busy[SLOTS] or _place((0.0, name), self.free[SLOTS]) is not None:
+            self._remove(SLOTS, name)
+        if slot is not None:
+            self._add(SLOTS, name, 0.0, slot.free, slot.end_ns)
+
+    def put_pool(self, pool: int, told: Unnamed) -> None:
+        """Take over how many seats or chargers there are, and which are in use."""
+        more = told.count - self.capacity[pool]
+        self.capacity[pool] += more
+        self.pool_free[pool] += more
+        self.set_pool(pool, told.busy)
 
     def options(self, claim: Claim) -> tuple[Option, ...]:
         """Return the ways to meet a claim, the preferred first. None of them need be possible."""
@@ -259,8 +330,7 @@ class Floor:
         groups: dict[tuple[object, ...], list[Cell]] = {}
         for cell in cells:
             self.cells[cell.cell] = cell
-            own_name = cell.cell if cell.cell in named else ""
-            groups.setdefault((cell.scenario, cell.level, cell.zone, own_name), []).append(cell)
+            groups.setdefault(_cell_signature(cell, named), []).append(cell)
         tokens: dict[str, int] = {}
         for zone in sorted(exclusive_zones & {cell.zone for cell in self.cells.values()}):
             tokens[zone] = self._new_kind(("exclusive zone", zone))
@@ -274,11 +344,23 @@ class Floor:
             for cell in sorted(groups[signature], key=lambda cell: cell.cell):
                 self._cell_kind_of[cell.cell] = kind
                 self._add(kind, cell.cell, 0.0, cell.free, cell.end_ns)
-                if not cell.free and zone in tokens and self.free[tokens[zone]]:
-                    self.hold(tokens[zone], zone, cell.end_ns)
+        for token in tokens.values():
+            self._set_token(token)
+
+    def _set_token(self, token: int) -> None:
+        """Let an exclusive zone be in use if a cell of it is: the first, where it became exclusive while more were."""
+        zone = next(iter(self.busy[token]), None) or self.free[token][0][1]
+        ends_ns = [
+            self.busy[kind][min(self.busy[kind])]
+            for kind, its in sorted(self._token_of.items())
+            if its == token and self.busy[kind]
+        ]
+        self._remove(token, zone)
+        self._add(token, zone, 0.0, not ends_ns, ends_ns[0] if ends_ns else None)
 
     def _new_kind(self, signature: object) -> int:
         self.signatures.append(signature)
+        self._kind_of_signature[signature] = len(self.free)
         self.free.append([])
         self.busy.append({})
         self.capacity.append(0)
@@ -290,6 +372,18 @@ class Floor:
             insort(self.free[kind], (wear_h, name))
         else:
             self.busy[kind][name] = end_ns
+
+    def _remove(self, kind: int, name: str) -> None:
+        self.capacity[kind] -= 1
+        if name in self.busy[kind]:
+            del self.busy[kind][name]
+        else:
+            place = _place((self._wear_h(kind, name), name), self.free[kind])
+            assert place is not None, f"{name} is neither free nor in use"
+            del self.free[kind][place]
+        special = self.special.get(kind)
+        if special is not None and special.pop(name, None) is not None and not special:
+            del self.special[kind]
 
     def _end_ns(self, unit: str) -> int | None:
         return self.busy[self.kind_of[unit]].get(unit)
@@ -312,6 +406,16 @@ def available_ns(unit: Unit, duration_ns: int, *, charged: bool = False) -> int:
 
 def _is_special(unit: Unit) -> bool:
     return unit.ready_ns > 0 or unit.good_for_s != float("inf")
+
+
+def _place(entry: tuple[float, str], entries: list[tuple[float, str]]) -> int | None:
+    """Return where an entry stands among sorted ones, None if it does not."""
+    place = bisect_left(entries, entry)
+    return place if place < len(entries) and entries[place] == entry else None
+
+
+def _cell_signature(cell: Cell, named: frozenset[str]) -> tuple[object, ...]:
+    return cell.scenario, cell.level, cell.zone, cell.cell if cell.cell in named else ""
 
 
 def _signature(unit: Unit, named: frozenset[str]) -> tuple[object, ...]:

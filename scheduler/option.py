@@ -34,24 +34,22 @@ class Option:
     demand: tuple[tuple[int, int], ...] = field(init=False)
     # Whether two parts could take of the same kind.
     overlaps: bool = field(init=False)
+    # Whether the parts can be served one by one, whatever the order.
+    plain: bool = field(init=False)
 
     def __post_init__(self) -> None:
         kinds = [kind for part in self.parts for kind in part.kinds]
         object.__setattr__(self, "overlaps", len(set(kinds)) < len(kinds))
         entries = None
         demand: dict[int, int] = {}
-        plain = len(kinds) == len(self.parts) and all(len(part.kinds) == 1 for part in self.parts)
-        if plain and self.zone_of is None and not (self.token_of and any(kind in self.token_of for kind in kinds)):
+        no_choice = len(kinds) == len(self.parts) and all(len(part.kinds) == 1 for part in self.parts)
+        if no_choice and self.zone_of is None and not (self.token_of and any(kind in self.token_of for kind in kinds)):
             entries = tuple(Entry(place, part.kinds[0], part.amount) for place, part in enumerate(self.parts))
             for part in self.parts:
                 demand[part.kinds[0]] = demand.get(part.kinds[0], 0) + part.amount
         object.__setattr__(self, "entries", entries)
         object.__setattr__(self, "demand", tuple(demand.items()))
-
-    @property
-    def plain(self) -> bool:
-        """Whether the parts can be served one by one, whatever the order."""
-        return not self.overlaps and self.zone_of is None and not self.token_of
+        object.__setattr__(self, "plain", not self.overlaps and self.zone_of is None and not self.token_of)
 
     @property
     def kinds(self) -> frozenset[int]:

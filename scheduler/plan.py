@@ -34,6 +34,7 @@ class Plan:
         # Bookings whose time has come and that do not find what they need.
         self.unserved: list[Booking] = []
         self._grants: list[Grant] = []
+        self._outlook = standing.outlook
         self._feasible: dict[int, list[Option]] = {}
         self._possible: dict[int, bool] = {}
         self._names: dict[int, list[str]] = {}
@@ -62,18 +63,17 @@ class Plan:
 
     def outlook(self) -> Mapping[int, list[Option]]:
         """Return the shapes, with their options, that could start as far as counts alone tell."""
-        outlook = self.standing.outlook
-        self._feasible = outlook.feasible(self.now_ns, self.profile.levels())
+        self._feasible = self._outlook.feasible(self.now_ns, self.profile.levels())
         return self._feasible
 
     def _cost(self) -> Sequence[int]:
         """Return, by kind, how much waiting jobs long for one of it: what many wait for is taken last."""
-        longing = self.standing.outlook.longing(self.standing.queue.shapes)
+        longing = self._outlook.longing(self.standing.queue.shapes)
         return [wanted // max(1, have) for wanted, have in zip(longing, self.floor.capacity, strict=True)]
 
     def options(self, shape: int) -> tuple[Option, ...]:
         """Return all options of a shape."""
-        return self.standing.outlook.options[shape]
+        return self._outlook.options[shape]
 
     def possible(self, shape: int) -> bool:
         """Whether the shape could start if only the running leases ended."""
@@ -95,12 +95,11 @@ class Plan:
                 everybody = False
                 continue
             entries = self.profile.start(option)
-            if entries is None:
-                continue
-            if option.growth:
-                option, entries = self._grown(option, entries, allowed)
-            self._grant(job, option, entries)
-            return option.amounts, True
+            if entries is not None:
+                if option.growth:
+                    option, entries = self._grown(option, entries, allowed)
+                self._grant(job, option, entries)
+                return option.amounts, True
         return None, everybody
 
     def reserve(self, job: Job, shape: int) -> None:
@@ -202,33 +201,36 @@ class Plan:
         units: list[str] = []
         slots: list[str] = []
         cell: str | None = None
-        count_of = {SLOTS: 0, SEATS: 0, CHARGERS: 0}
+        unnamed = seats = chargers = 0
+        specials, known_names = self.profile.specials, self._names
         # Units are named in the order of the requests.
-        for entry in entries if option.plain else sorted(entries):
-            if entry.part < option.unit_parts:
-                units += self._take_units(entry.kind, entry.amount, option, job.setup)
-            elif entry.kind == SLOTS:
+        for part, kind, amount in entries if option.plain else sorted(entries):
+            if part < option.unit_parts:
+                if kind in specials or job.setup:
+                    units += self._take_fit(kind, amount, option, job.setup)
+                else:
+                    names = known_names.get(kind) or self._free_names(kind)
+                    units += names[:amount]
+                    del names[:amount]
+            elif kind == SLOTS:
                 names = self._free_names(SLOTS)
-                slots += names[: entry.amount]
-                count_of[SLOTS] += entry.amount - len(slots)
-                del names[: entry.amount]
-            elif entry.kind in count_of:
-                count_of[entry.kind] += entry.amount
-            elif self.floor.is_cell(entry.kind):
-                cell = self._free_names(entry.kind).pop(0)
+                slots += names[:amount]
+                unnamed += amount - len(slots)
+                del names[:amount]
+            elif kind == SEATS:
+                seats += amount
+            elif kind == CHARGERS:
+                chargers += amount
+            elif self.floor.is_cell(kind):
+                cell = self._free_names(kind).pop(0)
         self.granted.add(job.job)
         self._grants.append(
-            Grant(job.job, job.vendor, tuple(units), tuple(slots), cell, count_of[SLOTS], count_of[SEATS],
-                  count_of[CHARGERS], option.alternative)
-        )  # fmt: skip
+            Grant(job.job, job.vendor, tuple(units), tuple(slots), cell, unnamed, seats, chargers, option.alternative)
+        )
 
-    def _take_units(self, kind: int, count: int, option: Option, setup: str) -> list[str]:
-        """Give out units of a kind: those already set up for the job, then the least worn."""
+    def _take_fit(self, kind: int, count: int, option: Option, setup: str) -> list[str]:
+        """Give out units of a kind that can do it: those already set up for the job, then the least worn."""
         names = self._free_names(kind)
-        if kind not in self.profile.specials and not setup:
-            taken = names[:count]
-            del names[:count]
-            return taken
         units = self.floor.units
         fit = [name for name in names if self.profile.ready(kind, name, option)]
         if setup:

@@ -82,11 +82,10 @@ def guaranteed(standing: Standing, plan: Plan, turns: FairTurns, latest_ns: int)
     for leaf in accounts.guaranteed & queue.heads_of.keys():
         if not any(short_of(turns.holding(link), accounts.vendors[link].guarantee) for link in accounts.chains[leaf]):
             continue
-        for key, shape in queue.heads_of[leaf][:LOOKED_AT]:
-            if key[-1] in plan.granted:
-                left = (later for later in queue.shapes[shape].of_vendor[leaf] if later[-1] not in plan.granted)
-                key = next(left, ())
-            if key and key[-2] <= latest_ns:
+        for *_, shape in queue.heads_of[leaf][:LOOKED_AT]:
+            left = (key for key in queue.shapes[shape].of_vendor[leaf] if key[-1] not in plan.granted)
+            key = next(left, None)
+            if key is not None and key[-2] <= latest_ns:
                 candidates.append((key[-2], key[-1], shape))
     for _, job_id, shape in sorted(candidates):
         job = queue.jobs[job_id]

@@ -31,7 +31,8 @@ class Profile:
         # When less of a kind is free than just before, for the first time.
         self._drop_ns = [NEVER_NS] * len(self.free)
         self._lines: dict[int, Line] = {}
-        self._started: dict[int, list[tuple[int, int]]] = {}
+        # What was taken from now on and no line tells yet, as (end_ns, count).
+        self._started: list[list[tuple[int, int]]] = [[] for _ in self.free]
         # Free units of limited use, by kind.
         self.specials = {kind: dict(units) for kind, units in floor.special.items()}
         self._closed = closed
@@ -42,10 +43,14 @@ class Profile:
                     break
                 if end_ns > now_ns:
                     self.free[kind] -= ALL_OF_IT
-                    self._started.setdefault(kind, []).append((end_ns, ALL_OF_IT))
+                    self._started[kind].append((end_ns, ALL_OF_IT))
         self._find_cost = cost
         self._cost: Sequence[int] | None = None
-        self._ordered: dict[tuple[int, ...], Sequence[int]] = {}
+        # By the identity of the kinds of a part, for to hash a long tuple costs more than to walk it: the kinds
+        # themselves, kept so that no other tuple can take their place, in order of cost.
+        self._ordered: dict[int, tuple[tuple[int, ...], list[int]]] = {}
+        # The same without those in front that have run out.
+        self._left: dict[int, list[int]] = {}
 
     def levels(self) -> list[tuple[int, list[int]]]:
         """Return free counts by kind for jobs of growing length: each (until_ns, counts) holds for those that end by
@@ -66,15 +71,40 @@ class Profile:
     def start(self, option: Option) -> tuple[Entry, ...] | None:
         """Return what to take now, and keep for the option's duration, without delaying anything planned; or None."""
         end_ns = self.now_ns + option.duration_ns
-        if option.entries is not None and not self.specials:
-            free, drop_ns = self.free, self._drop_ns
+        free, drop_ns, specials, left = self.free, self._drop_ns, self.specials, self._left
+        if option.entries is not None and not specials:
             for kind, amount in option.demand:
                 if free[kind] < amount or (drop_ns[kind] < end_ns and self.least(kind, self.now_ns, end_ns) < amount):
                     return None
             return option.entries
 
-        if not self.specials and option.plain:
-            return self._start_plainly(option, end_ns)
+        if not option.plain:
+            return self._start_competing(option, end_ns)
+        entries: list[Entry] = []
+        for place, (kinds, wanted) in enumerate(option.parts):
+            order: Sequence[int] = kinds
+            if len(kinds) > 1:
+                order = known = left[id(kinds)] if id(kinds) in left else self._order_left(kinds)
+                while known and free[known[0]] <= 0:
+                    del known[0]
+            for kind in order:
+                have = free[kind]
+                if have > 0 and drop_ns[kind] < end_ns:
+                    have = min(have, self.least(kind, self.now_ns, end_ns))
+                if specials and have > 0 and kind in specials:
+                    have = min(have, free[kind] - self._short(kind, option, self.now_ns))
+                if have >= wanted:
+                    entries.append(Entry(place, kind, wanted))
+                    break
+                if have > 0:
+                    entries.append(Entry(place, kind, have))
+                    wanted -= have
+            else:
+                return None
+        return tuple(entries)
+
+    def _start_competing(self, option: Option, end_ns: int) -> tuple[Entry, ...] | None:
+        """Do as `start` where parts compete for the same kinds, or for zones."""
 
         def count(kind: int) -> int:
             have = self.free[kind]
@@ -84,31 +114,17 @@ class Profile:
                 have = min(have, self.free[kind] - self._short(kind, option, self.now_ns))
             return have
 
-        return option.within(count, self._order)
+        return option.within(count, self._order_of)
 
-    def _start_plainly(self, option: Option, end_ns: int) -> tuple[Entry, ...] | None:
-        """Do as `start` where no two parts compete: the bulk of all claims."""
-        free, drop_ns = self.free, self._drop_ns
-        entries: list[Entry] = []
-        for place, part in enumerate(option.parts):
-            wanted = part.amount
-            for kind in self._order(part):
-                have = free[kind]
-                if have > 0 and drop_ns[kind] < end_ns:
-                    have = min(have, self.least(kind, self.now_ns, end_ns))
-                if have > 0:
-                    entries.append(Entry(place, kind, min(have, wanted)))
-                    wanted -= have
-                    if wanted <= 0:
-                        break
-            if wanted > 0:
-                return None
-        return tuple(entries)
+    def _order_left(self, kinds: tuple[int, ...]) -> list[int]:
+        """Return the kinds of a part in the order in which they are taken: a list to shorten as they run out."""
+        left = self._left[id(kinds)] = list(self._order(kinds))
+        return left
 
     def at(self, option: Option, start_ns: int, end_ns: int | None = None) -> tuple[Entry, ...] | None:
         """Return what to take from start to end (default: for the option's duration), or None."""
         until_ns = start_ns + option.duration_ns if end_ns is None else end_ns
-        return option.within(lambda kind: self._available(kind, option, start_ns, until_ns), self._order)
+        return option.within(lambda kind: self._available(kind, option, start_ns, until_ns), self._order_of)
 
     def earliest(self, option: Option) -> tuple[int, tuple[Entry, ...]] | None:
         """Return the earliest start (ns) for the whole duration, and what to take then; None if there never is one."""
@@ -149,26 +165,28 @@ class Profile:
         def finally_free(kind: int) -> int:
             return self.floor.capacity[kind] - self._short(kind, option, NEVER_NS - 1)
 
-        return option.within(finally_free, self._order) is not None
+        return option.within(finally_free, self._order_of) is not None
 
     def take(self, entries: Iterable[Entry], start_ns: int, end_ns: int) -> None:
         """Cut entries out of the time from start to end."""
         if start_ns > self.now_ns:
-            for entry in entries:
-                self._cut(entry.kind, entry.amount, start_ns, end_ns)
-            return
-        free, lines, started = self.free, self._lines, self._started
-        for _, kind, amount in entries:
-            if kind in lines:
+            for _, kind, amount in entries:
                 self._cut(kind, amount, start_ns, end_ns)
-            else:
+            return
+        free, started, lines = self.free, self._started, self._lines
+        gone = end_ns <= self.now_ns
+        for _, kind, amount in entries:
+            # What ends at once is no matter to a line.
+            if not gone or kind not in lines:
                 free[kind] -= amount
-                started.setdefault(kind, []).append((end_ns, amount))
+                started[kind].append((end_ns, amount))
 
     def give_back(self, entries: Iterable[Entry], start_ns: int, end_ns: int) -> None:
         """Undo a `take`."""
-        for entry in entries:
-            self._cut(entry.kind, -entry.amount, start_ns, end_ns)
+        # What comes back may be of what had run out.
+        self._left.clear()
+        for _, kind, amount in entries:
+            self._cut(kind, -amount, start_ns, end_ns)
 
     def forget_unit(self, kind: int, name: str) -> None:
         """Note that a unit of limited use has been given away."""
@@ -183,16 +201,12 @@ class Profile:
     def _cut(self, kind: int, amount: int, start_ns: int, end_ns: int) -> None:
         if end_ns <= start_ns or end_ns <= self.now_ns:
             return
-        line = self._lines.get(kind)
         if start_ns <= self.now_ns:
             self.free[kind] -= amount
-            if line is None:
-                self._started.setdefault(kind, []).append((end_ns, amount))
-            else:
-                line.take(amount, self.now_ns, end_ns)
-                # A line that rises everywhere does so still: what starts now only ends later.
-                if self._drop_ns[kind] != NEVER_NS and amount < 0:
-                    self._drop_ns[kind] = line.next_drop_ns()
+            self._started[kind].append((end_ns, amount))
+            # A line that rises everywhere does so still: what starts now only ends later.
+            if kind in self._lines and self._drop_ns[kind] != NEVER_NS and amount < 0:
+                self._drop_ns[kind] = self._line(kind).next_drop_ns()
             return
         line = self._line(kind)
         line.take(amount, start_ns, end_ns)
@@ -202,13 +216,17 @@ class Profile:
             self._drop_ns[kind] = line.next_drop_ns()
 
     def _line(self, kind: int) -> Line:
-        line = self._lines.get(kind)
+        line, started = self._lines.get(kind), self._started[kind]
         if line is None:
-            ends = self.floor.ends(kind, self.now_ns) + self._started.pop(kind, [])
+            ends = self.floor.ends(kind, self.now_ns) + started
             line = self._lines[kind] = Line(self.now_ns, self.free[kind], ends)
             for start_ns, end_ns in self._closed.get(kind, ()):
                 if start_ns > self.now_ns:
                     line.take(ALL_OF_IT, start_ns, end_ns)
+        else:
+            for end_ns, amount in started:
+                line.take(amount, self.now_ns, end_ns)
+        started.clear()
         return line
 
     def least(self, kind: int, start_ns: int, end_ns: int) -> int:
@@ -230,16 +248,19 @@ class Profile:
             available_ns(unit, option.duration_ns, charged=option.charged) > time_ns for unit in special.values()
         )
 
-    def _order(self, part: Part) -> Sequence[int]:
-        kinds = part.kinds
+    def _order_of(self, part: Part) -> Sequence[int]:
+        return self._order(part.kinds)
+
+    def _order(self, kinds: tuple[int, ...]) -> Sequence[int]:
+        """Return kinds in the order in which they are taken."""
         if len(kinds) < 2:
             return kinds
-        known = self._ordered.get(kinds)
+        known = self._ordered.get(id(kinds))
         if known is None:
             if self._cost is None:
                 self._cost = self._find_cost()
-            known = self._ordered[kinds] = sorted(kinds, key=self._cost.__getitem__)
-        return known
+            known = self._ordered[id(kinds)] = (kinds, sorted(kinds, key=self._cost.__getitem__))
+        return known[1]
 
     def _earliest_without_choice(self, option: Option) -> tuple[int, tuple[Entry, ...]] | None:
         assert option.entries is not None

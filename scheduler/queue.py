@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from scheduler.line import NEVER_NS
 from scheduler.state import Claim, Job
 
+# The place of a job in some order; the job itself stands last.
 Key = tuple[int, ...]
-Heads = list[tuple[Key, int]]
+# The same with its shape after it.
+Head = tuple[int, ...]
 # Front places of a run that may stand empty before it is packed.
 SLACK = 4096
 
@@ -34,20 +36,27 @@ class Run:
         for place in range(self._first, len(self._keys)):
             yield self._keys[place]
 
+    def first(self, count: int) -> list[Key]:
+        """Return up to so many keys, the first ones."""
+        return self._keys[self._first : self._first + count]
+
     def add(self, key: Key) -> None:
         if not self._keys or key > self._keys[-1]:
             self._keys.append(key)
         else:
             insort(self._keys, key, lo=self._first)
 
-    def remove(self, key: Key) -> None:
-        if self._keys[self._first] != key:
-            del self._keys[bisect_left(self._keys, key, lo=self._first)]
-            return
-        self._first += 1
-        if self._first >= SLACK and self._first * 2 >= len(self._keys):
-            del self._keys[: self._first]
+    def remove(self, key: Key) -> bool:
+        """Take a key out; return whether it was the first."""
+        keys, first = self._keys, self._first
+        if keys[first] != key:
+            del keys[bisect_left(keys, key, first)]
+            return False
+        self._first = first = first + 1
+        if first >= SLACK and first * 2 >= len(keys):
+            del keys[:first]
             self._first = 0
+        return True
 
 
 class Shape:
@@ -70,8 +79,8 @@ class Queue:
         self.jobs: dict[int, Job] = {}
         self.shapes: dict[int, Shape] = {}
         # The first job of each shape that a vendor has jobs of, by vendor: in its own order, and shortest first.
-        self.heads_of: dict[str, Heads] = {}
-        self.short_heads_of: dict[str, Heads] = {}
+        self.heads_of: dict[str, list[Head]] = {}
+        self.short_heads_of: dict[str, list[Head]] = {}
         self.booked: dict[str, Run] = {}
         # The oldest job of each shape as (create_ns, job, shape), the oldest first; and as (create_ns less duration,
         # shape), by which they pass any bound of the time until they end.
@@ -129,22 +138,19 @@ class Queue:
             self._name(job.claim, -1)
             return None
         shape = self._shape_of.pop(job_id)
-        age = (job.create_ns, job.job)
-        was_oldest = shape.by_age[0] == age
-        shape.by_age.remove(age)
-        if was_oldest:
-            self._change_oldest(shape, age, shape.by_age[0] if shape.by_age else None)
-        run = shape.of_vendor[job.vendor]
+        by_age, age, vendor = shape.by_age, (job.create_ns, job_id), job.vendor
+        if by_age.remove(age):
+            self._change_oldest(shape, age, by_age[0] if by_age else None)
+        run = shape.of_vendor[vendor]
         key = turn(job)
-        was_first = run[0] == key
-        run.remove(key)
-        if was_first:
-            self._change_head(job.vendor, shape, key, run[0] if run else None)
-        if not run:
-            del shape.of_vendor[job.vendor]
-            if not self.heads_of[job.vendor]:
-                del self.heads_of[job.vendor], self.short_heads_of[job.vendor]
-        if shape.by_age:
+        if run.remove(key):
+            after = run[0] if run else None
+            self._change_head(vendor, shape, key, after)
+            if after is None:
+                del shape.of_vendor[vendor]
+                if not self.heads_of[vendor]:
+                    del self.heads_of[vendor], self.short_heads_of[vendor]
+        if by_age:
             return None
         del self.shapes[shape.index], self._index_of[job.claim]
         self._name(job.claim, -1)
@@ -159,13 +165,16 @@ class Queue:
             insort(self.first_due, (after[0] - shape.duration_ns, shape.index))
 
     def _change_head(self, vendor: str, shape: Shape, before: Key | None, after: Key | None) -> None:
-        for heads, shortest in ((self.heads_of[vendor], False), (self.short_heads_of[vendor], True)):
-            if before is not None:
-                first = heads[0][1] == shape.index
-                old = shorter_first(before, shape.duration_ns) if shortest else before
-                del heads[0 if first else bisect_left(heads, (old, shape.index))]
-            if after is not None:
-                insort(heads, (shorter_first(after, shape.duration_ns) if shortest else after, shape.index))
+        heads, short_heads = self.heads_of[vendor], self.short_heads_of[vendor]
+        index, duration_ns = shape.index, shape.duration_ns
+        if before is not None:
+            # Most often it is the first: no need to seek it.
+            del heads[0 if heads[0][-1] == index else bisect_left(heads, (*before, index))]
+            first = short_heads[0][-1] == index
+            del short_heads[0 if first else bisect_left(short_heads, (*shorter_first(before, duration_ns), index))]
+        if after is not None:
+            insort(heads, (*after, index))
+            insort(short_heads, (*shorter_first(after, duration_ns), index))
 
     def _name(self, claim: Claim, step: int) -> None:
         for name in names_in(claim):

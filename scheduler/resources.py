@@ -57,14 +57,15 @@ def job(db: sqlite3.Connection, row: sqlite3.Row) -> job_pb2.Job:
         message.result.ParseFromString(row["result"])
     if row["failure"] is not None:
         message.failure.ParseFromString(row["failure"])
-    attempts = db.execute(
-        """
-        SELECT a.*, l.uid AS lease_uid FROM attempt a JOIN lease l ON l.id = a.lease_id
-        WHERE a.job_id = ? ORDER BY a.number DESC LIMIT ?
-        """,
-        (row["id"], ATTEMPTS_SHOWN),
-    )
-    message.attempts.extend(attempt(row["vendor"], row["uid"], found) for found in attempts)
+    if row["attempt_count"]:
+        attempts = db.execute(
+            """
+            SELECT a.*, l.uid AS lease_uid FROM attempt a JOIN lease l ON l.id = a.lease_id
+            WHERE a.job_id = ? ORDER BY a.number DESC LIMIT ?
+            """,
+            (row["id"], ATTEMPTS_SHOWN),
+        )
+        message.attempts.extend(attempt(row["vendor"], row["uid"], found) for found in attempts)
     return message
 
 

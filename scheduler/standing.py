@@ -4,14 +4,17 @@ A `Standing` holds the same as a `State`, and two that hold the same decide the 
 change costs does not depend on how many jobs wait.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from scheduler.account import Accounts
 from scheduler.floor import Floor
 from scheduler.option import CHARGERS, SEATS, SLOTS, Option
 from scheduler.outlook import Outlook
 from scheduler.queue import Queue, names_in
-from scheduler.state import Booking, Cell, Grant, Job, Lease, SimSlot, State, Unit, Unnamed
+from scheduler.state import Booking, Cell, Closure, Grant, Job, Lease, SimSlot, State, Unit, Unnamed
+
+T = TypeVar("T")
 
 
 class Standing:
@@ -20,7 +23,8 @@ class Standing:
     def __init__(self, state: State) -> None:
         """Index a state. Raises ValueError if an account stands under an unknown one."""
         self.queue = Queue()
-        for job in state.jobs:
+        # The oldest first: then most come last where they are sorted in.
+        for job in sorted(state.jobs, key=lambda job: (job.create_ns, job.job)):
             self.queue.add(job)
         self._named: frozenset[str] = frozenset()
         self._floor = Floor((), (), (), Unnamed(), Unnamed(), Unnamed(), frozenset(), self._named)
@@ -44,9 +48,8 @@ class Standing:
         self.leases = {lease.lease: lease for lease in state.leases}
         self.accounts = Accounts.of(state.vendors)
         self._exclusive_zones = state.exclusive_zones
-        closed = {name for closure in state.closures for name in (*closure.units, *closure.cells)}
         # Units and cells that closures and bookings name.
-        self._named_for_long = frozenset(closed.union(*(names_in(booking.claim) for booking in state.bookings)))
+        self._named_for_long = _named_in(state.closures, state.bookings)
         self._named = self._named_now()
         self._lay(state.units, state.cells, state.slots, state.unnamed, state.seats, state.chargers)
 
@@ -95,15 +98,18 @@ class Standing:
     def start(self, grant: Grant, lease: Lease) -> None:
         """Let a waiting job hold what it was granted."""
         self.withdraw(grant.job)
-        floor = self._floor
-        floor.hold_units(lease.units, lease.end_ns)
+        floor, end_ns = self._floor, lease.end_ns
+        floor.hold_units(lease.units, end_ns)
         for slot in grant.slots:
-            floor.hold(SLOTS, slot, lease.end_ns)
+            floor.hold(SLOTS, slot, end_ns)
         if lease.cell is not None:
-            floor.hold_cell(lease.cell, lease.end_ns)
-        for pool, count in ((SLOTS, grant.unnamed), (SEATS, lease.seats), (CHARGERS, lease.chargers)):
-            if count:
-                floor.hold_pool(pool, lease.end_ns, count)
+            floor.hold_cell(lease.cell, end_ns)
+        if grant.unnamed:
+            floor.hold_pool(SLOTS, end_ns, grant.unnamed)
+        if lease.seats:
+            floor.hold_pool(SEATS, end_ns, lease.seats)
+        if lease.chargers:
+            floor.hold_pool(CHARGERS, end_ns, lease.chargers)
         self.leases[lease.lease] = lease
         self.accounts.hold(lease.vendor, (len(lease.units), lease.slots, int(lease.cell is not None)))
 
@@ -122,6 +128,38 @@ class Standing:
                 floor.release_pool(pool, lease.end_ns, count)
         amounts = (len(lease.units), lease.slots, int(lease.cell is not None))
         self.accounts.hold(lease.vendor, tuple(-n for n in amounts), -1)  # type: ignore[arg-type]
+
+    def put(
+        self, units: Mapping[str, Unit | None], cells: Mapping[str, Cell | None], slots: Mapping[str, SimSlot | None],
+    ) -> None:  # fmt: skip
+        """Take over how some units, cells and slots are now, None for what is gone."""
+        floor, named, size = self._floor, self._named, self._floor.size
+        new_units = {name: unit for name, unit in units.items() if not floor.put_unit(name, unit, named)}
+        new_cells = {name: cell for name, cell in cells.items() if not floor.put_cell(name, cell, named)}
+        for name, slot in slots.items():
+            floor.put_slot(name, slot)
+        if new_units or new_cells:
+            old_units, old_cells, old_slots, *pools = floor.contents()
+            of_units: dict[str, Unit | None] = {unit.unit: unit for unit in old_units}
+            of_cells: dict[str, Cell | None] = {cell.cell: cell for cell in old_cells}
+            self._lay(_there(of_units | new_units), _there(of_cells | new_cells), old_slots, *pools)
+        if self._floor.size != size:
+            self.accounts.forget_ranks()
+
+    def put_pools(self, seats: Unnamed, chargers: Unnamed) -> None:
+        """Take over how many seats and chargers there are, and which are in use."""
+        self._floor.put_pool(SEATS, seats)
+        self._floor.put_pool(CHARGERS, chargers)
+
+    def plan_for(self, closures: tuple[Closure, ...], bookings: tuple[Booking, ...]) -> None:
+        """Take over what is closed and booked."""
+        if closures != self.closures:
+            self._closed = None
+        if closures != self.closures or bookings != self.bookings:
+            self.closures, self.bookings = closures, bookings
+            self._named_for_long = _named_in(closures, bookings)
+            known = {booking.booking for booking in bookings}
+            self._booked_options = {name: found for name, found in self._booked_options.items() if name in known}
 
     def _lay(
         self, units: Iterable[Unit], cells: Iterable[Cell], slots: Iterable[SimSlot],
@@ -147,3 +185,12 @@ class Standing:
 
     def _named_now(self) -> frozenset[str]:
         return self._named_for_long | self.queue.named.keys() if self.queue.named else self._named_for_long
+
+
+def _named_in(closures: Iterable[Closure], bookings: Iterable[Booking]) -> frozenset[str]:
+    closed = {name for closure in closures for name in (*closure.units, *closure.cells)}
+    return frozenset(closed.union(*(names_in(booking.claim) for booking in bookings)))
+
+
+def _there(things: Mapping[str, T | None]) -> list[T]:
+    return [thing for thing in things.values() if thing is not None]

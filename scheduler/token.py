@@ -7,8 +7,8 @@ another version of the scheduler, which might decide otherwise anyway, are refus
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, fields, is_dataclass, replace
 from enum import Enum
 from functools import cache
 from operator import attrgetter
@@ -19,6 +19,8 @@ from scheduler.state import Claim, Config, Decisions, State
 
 Encode = Callable[[Any], Any]
 _hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
+# Parts of packed changes; a whole state has fewer.
+CHANGES_PARTS = 6
 
 
 class BadBytes(Exception):
@@ -38,12 +40,68 @@ def unpack(data: bytes) -> tuple[State, Config]:
         shape, rows, state, config = json.loads(data)
         if shape != _shape():
             raise BadBytes("written by another version of the scheduler")
-        claims: list[Claim] = []
-        for row in rows:
-            claims.append(_decoder(Claim, claims, root=True)(row))
+        claims = _claims(rows)
         return _decoder(State, claims)(state), _decoder(Config, claims)(config)
     except (ValueError, TypeError, LookupError, UnicodeDecodeError) as error:
         raise BadBytes(f"no state: {error}") from error
+
+
+# The parts of a state that are told by name, and the field that names each.
+NAMED = {"units": "unit", "slots": "slot", "cells": "cell", "vendors": "vendor", "jobs": "job", "leases": "lease"}
+Changed = Mapping[str, Mapping[Any, Any]]
+
+
+def pack_changes(previous: str, changed: Changed, others: Mapping[str, Any], config: Config) -> bytes:
+    """Return what was decided on as bytes, told by how it differs from what the decision `previous` was made on.
+
+    previous: A token; that of what is returned therefore stands for all that it builds on. changed: By field of the
+    state and by name, None for what is gone. others: Fields that are told whole, at least the time.
+    """
+    claims = _Claims()
+    named = {}
+    for field, things in changed.items():
+        (kind, _) = get_args(_hints(State)[field])
+        encode = _encoder(kind, claims)
+        named[field] = [[name, None if thing is None else encode(thing)] for name, thing in sorted(things.items())]
+    whole = {field: _encoder(_hints(State)[field], claims)(value) for field, value in sorted(others.items())}
+    return _dump([_shape(), previous, claims.rows, named, whole, _encoder(Config, claims)(config)])
+
+
+def previous_of(data: bytes) -> str | None:
+    """Return the token of what packed changes build on, None for a whole state. Raises BadBytes."""
+    try:
+        told = json.loads(data)
+        return str(told[1]) if len(told) == CHANGES_PARTS else None
+    except (ValueError, TypeError, LookupError) as error:
+        raise BadBytes(f"no state: {error}") from error
+
+
+def unpack_changes(whole: bytes, changes: Iterable[bytes]) -> tuple[State, Config]:
+    """Return what was packed as a whole state and changes of it, in order. Raises BadBytes."""
+    state, config = unpack(whole)
+    named = {field: {getattr(thing, key): thing for thing in getattr(state, field)} for field, key in NAMED.items()}
+    others: dict[str, Any] = {}
+    try:
+        for data in changes:
+            shape, _, rows, told, fields, config_told = json.loads(data)
+            if shape != _shape():
+                raise BadBytes("written by another version of the scheduler")
+            claims = _claims(rows)
+            for field, things in told.items():
+                (kind, _) = get_args(_hints(State)[field])
+                decode = _decoder(kind, claims)
+                for name, thing in things:
+                    if thing is None:
+                        # Perhaps it had come since, too.
+                        named[field].pop(name, None)
+                    else:
+                        named[field][name] = decode(thing)
+            others |= {field: _decoder(_hints(State)[field], claims)(value) for field, value in fields.items()}
+            config = _decoder(Config, claims)(config_told)
+    except (ValueError, TypeError, LookupError, UnicodeDecodeError) as error:
+        raise BadBytes(f"no changes of a state: {error}") from error
+    others |= {field: tuple(things.values()) for field, things in named.items()}
+    return replace(state, **others), config
 
 
 def token_of(data: bytes) -> str:
@@ -54,6 +112,13 @@ def token_of(data: bytes) -> str:
 def pack_decisions(decisions: Decisions) -> bytes:
     """Return decisions as bytes: equal ones, and only those, have equal bytes."""
     return _dump(_encoder(Decisions, _Claims())(decisions))
+
+
+def _claims(rows: list[Any]) -> list[Claim]:
+    claims: list[Claim] = []
+    for row in rows:
+        claims.append(_decoder(Claim, claims, root=True)(row))
+    return claims
 
 
 class _Claims:

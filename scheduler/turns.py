@@ -6,24 +6,42 @@ decayed share of the past, divided by its weight. A child that holds less than i
 do not. Ties go to the older job.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush, heapreplace
-from typing import NamedTuple
 
-from scheduler.account import Accounts, Holding, dominant_share, rank_of
-from scheduler.queue import Heads, Key, Queue, shorter_first
+from scheduler.account import Accounts, Holding, Place, dominant_share, rank_of
+from scheduler.queue import Head, Queue, shorter_first
+from scheduler.state import ALL, Vendor
 
-Entry = tuple[int, float, int, int, str]
 ROOT = ""
+# So many waiting shapes of each vendor, on average, make it likely that nearly every vendor has one that is looked at.
+MANY = 4
 
 
-class Turn(NamedTuple):
-    """Whose turn it is, with which job."""
+class _Contender:
+    """An account within one decision: what it holds by now, and how far its jobs have been looked at."""
 
-    vendor: str
-    shape: int
-    create_ns: int
-    job: int
+    __slots__ = ("cursor", "first", "granted", "grown", "heads", "held", "later", "places", "told")
+
+    def __init__(self, told: Vendor, held: Holding, heads: Sequence[Head]) -> None:
+        self.told = told
+        # The standing's own until something is granted.
+        self.held = held
+        self.granted = 0
+        # It holds more than its place among its brothers tells.
+        self.grown = False
+        # By shape, how far its run has been looked at.
+        self.places: dict[int, int] = {}
+        self.start_again(heads)
+
+    def start_again(self, heads: Sequence[Head]) -> None:
+        """Begin with these first jobs of its shapes, in order."""
+        self.heads = heads
+        # The first of them that has not been passed over, and the next jobs of those that have been: a heap.
+        self.cursor = 0
+        self.later: list[Head] = []
+        # The first job of all, found before: it remains so as long as its shape is looked at.
+        self.first: Head | None = None
 
 
 class FairTurns:
@@ -32,66 +50,67 @@ class FairTurns:
     def __init__(self, accounts: Accounts, queue: Queue, totals: tuple[int, int, int], open_shapes: set[int]) -> None:
         """`open_shapes`: those that may still start; it shrinks meanwhile."""
         self._accounts, self._queue, self._totals, self._open = accounts, queue, totals, open_shapes
-        self._holdings: dict[str, Holding] = {}
-        self._granted: dict[str, int] = {}
-        # How far each vendor's run of a shape has been looked at.
-        self._places: dict[tuple[str, int], int] = {}
+        self._contenders: dict[str, _Contender] = {}
         self._seen: set[int] = set()
         self._shortest = False
         self._also: set[int] = set()
-        # How far each vendor's heads have been looked at, and those that come again.
-        self._cursors: dict[str, int] = {}
-        self._later: dict[str, Heads] = {}
-        self._branches: dict[str, list[Entry]] | None = None
+        # The branches of the tree: heaps of their children.
+        self._branches: dict[str, list[Place]] | None = None
         self._weights: dict[str, float] | None = None
         self._below: dict[str, bool] = {}
 
-    def next(self) -> Turn | None:
-        """Return the next turn, or None if nobody is left."""
+    def next(self) -> Head | None:
+        """Return whose turn it is, as (..., create_ns, job, shape), or None if nobody is left."""
         if not self._open and not self._also:
             return None
         if self._branches is None:
             self._branches = self._planted()
-        return self._best(ROOT, self._branches)
+        return self._best(self._branches[ROOT], self._branches)
 
     def skip(self, vendor: str, shape: int) -> None:
         """Pass over the job whose turn it is."""
-        place = (vendor, shape)
-        self._places[place] = self._places.get(place, 0) + 1
+        contender = self._contenders[vendor]
+        contender.places[shape] = contender.places.get(shape, 0) + 1
+        self._pass(contender, self._after(contender, shape))
 
     def drop(self, vendor: str, shape: int) -> None:
         """Look at no further job of the vendor's of this shape."""
-        self._places[vendor, shape] = len(self._queue.shapes[shape].of_vendor[vendor])
+        contender = self._contenders[vendor]
+        contender.places[shape] = ALL
+        self._pass(contender, None)
 
     def hide(self, job: int) -> None:
         """Pass over this job whenever its turn comes."""
         self._seen.add(job)
+        for contender in self._contenders.values():
+            contender.first = None
 
     def take(self, vendor: str, amounts: tuple[int, int, int]) -> None:
         """Let the vendor hold so many units, slots and cells more."""
         for link in self._accounts.chains[vendor]:
-            self.holding(link, own=True).add(amounts, 1)
-            self._granted[link] = self._granted.get(link, 0) + 1
+            contender = self._contenders.get(link) or self._contender(link)
+            if not contender.granted:
+                contender.held = contender.held.copy()
+            contender.held.add(amounts, 1)
+            contender.granted += 1
+            contender.grown = True
 
-    def holding(self, name: str, *, own: bool = False) -> Holding:
+    def holding(self, name: str) -> Holding:
         """Return what an account holds, this decision's grants included."""
-        found = self._holdings.get(name)
-        if found is None:
-            found = self._accounts.holdings[name]
-            if own:
-                found = self._holdings[name] = found.copy()
-        return found
+        contender = self._contenders.get(name)
+        return self._accounts.holdings[name] if contender is None else contender.held
 
     def allowed(self, vendor: str, amounts: tuple[int, int, int]) -> bool:
         """Whether the limits of the vendor and of all above it leave room for so much more."""
         if vendor not in self._accounts.limited:
             return True
         for link in self._accounts.chains[vendor]:
-            told, held = self._accounts.vendors[link], self.holding(link)
+            contender = self._contenders.get(link) or self._contender(link)
+            told, held = contender.told, contender.held
             units, slots, cells = amounts
             if not told.limit.holds(held.units + units, held.slots + slots, held.cells + cells):
                 return False
-            if held.leases >= told.leases_max or self._granted.get(link, 0) >= told.starts_left:
+            if held.leases >= told.leases_max or contender.granted >= told.starts_left:
                 return False
         return True
 
@@ -104,7 +123,12 @@ class FairTurns:
         known = self._below.get(vendor)
         if known is None:
             chain = self._accounts.chains[vendor]
-            known = self._below[vendor] = all(self._share(link) < self._entitlement(link) for link in chain)
+            known = True
+            for link in chain:
+                if self._share(link) >= self._entitlement(link):
+                    known = False
+                    break
+            self._below[vendor] = known
         return known
 
     def look_also_at(self, shapes: Iterable[int]) -> None:
@@ -131,115 +155,151 @@ class FairTurns:
 
     def _active_weights(self) -> dict[str, float]:
         """Return the sum of the weights of the active children of each account."""
-        active: set[str] = set()
-        for leaf, chain in self._accounts.chains.items():
-            held = self._accounts.holdings[leaf]
-            if held.leases or held.units or held.slots or held.cells or leaf in self._queue.heads_of:
-                active.update(chain)
+        vendors, holdings = self._accounts.vendors, self._accounts.holdings
+        with_jobs = self._with_those_above(self._queue.heads_of)
         weights: dict[str, float] = {}
-        # In one order, for sums of floating point numbers depend on it.
-        for name in sorted(active):
-            vendor = self._accounts.vendors[name]
-            weights[vendor.parent] = weights.get(vendor.parent, 0.0) + vendor.weight
+        for parent, children in self._accounts.children.items():
+            total = 0.0
+            # In one order, for sums of floating point numbers depend on it.
+            for name in children:
+                if name in with_jobs or holdings[name].anything:
+                    total += vendors[name].weight
+            weights[parent] = total
         return weights
 
+    def _with_those_above(self, names: Iterable[str]) -> set[str]:
+        return set().union(*map(self._accounts.chains.__getitem__, names))
+
     def _start_again(self) -> None:
-        self._cursors.clear()
-        self._later.clear()
+        for name, contender in self._contenders.items():
+            contender.start_again(self._heads(name))
         self._branches = None
 
-    def _planted(self) -> dict[str, list[Entry]]:
+    def _heads(self, name: str) -> Sequence[Head]:
+        return (self._queue.short_heads_of if self._shortest else self._queue.heads_of).get(name, ())
+
+    def _contender(self, name: str) -> _Contender:
+        accounts = self._accounts
+        found = _Contender(accounts.vendors[name], accounts.holdings[name], self._heads(name))
+        self._contenders[name] = found
+        return found
+
+    def _planted(self) -> dict[str, list[Place]]:
         """Return the branches of the tree with their children, each at least as far in front as it belongs."""
-        looked_at = self._open | self._also if self._also else self._open
-        vendors: set[str] = set()
-        shapes = self._queue.shapes
-        for shape in looked_at:
-            vendors.update(shapes[shape].of_vendor)
-        members: dict[str, set[str]] = {}
-        for vendor in vendors:
-            for link in self._accounts.chains[vendor]:
-                members.setdefault(self._accounts.vendors[link].parent, set()).add(link)
-        branches: dict[str, list[Entry]] = {}
-        for parent, children in members.items():
-            # A job's age is looked up only when the share alone does not decide.
-            branches[parent] = [(*self._rank(child), -1, -1, child) for child in children]
-            heapify(branches[parent])
+        vendors, places = self._accounts.vendors, self._accounts.places
+        branches: dict[str, list[Place]] = {ROOT: []}
+        for name in self._with_those_above(self._concerned()):
+            # What was granted meanwhile is counted in when it is its turn.
+            place = places.get(name) or self._accounts.place(name, self._totals)
+            branches.setdefault(vendors[name].parent, []).append(place)
+        for branch in branches.values():
+            heapify(branch)
+        for contender in self._contenders.values():
+            contender.grown = contender.granted > 0
         return branches
 
-    def _best(self, parent: str, branches: dict[str, list[Entry]]) -> Turn | None:
-        branch = branches.get(parent, [])
+    def _concerned(self) -> Iterable[str]:
+        """Return all vendors with jobs of shapes that are looked at; some others do no harm."""
+        looked_at = self._open | self._also if self._also else self._open
+        of_vendor = [self._queue.shapes[shape].of_vendor for shape in looked_at]
+        if sum(map(len, of_vendor)) > MANY * len(self._queue.heads_of):
+            # Nearly everybody: quicker than to find out who not.
+            return self._queue.heads_of
+        return set().union(*of_vendor)
+
+    def _best(self, branch: list[Place], branches: dict[str, list[Place]]) -> Head | None:
+        """Return the job whose turn it is in a branch."""
+        contenders, totals, open_shapes, also = self._contenders, self._totals, self._open, self._also
         while branch:
             present = branch[0]
-            name = present[-1]
-            rank = self._rank(name)
-            if rank != present[:2]:
-                # It holds more by now: its job is looked up when its turn comes again.
-                heapreplace(branch, (*rank, -1, -1, name))
+            below, share, create_ns, job, name = present
+            contender = contenders.get(name) or self._contender(name)
+            if contender.grown:
+                # Its job is looked up when its turn comes again.
+                contender.grown = False
+                below, share = rank_of(contender.told, contender.held, totals)
+                heapreplace(branch, (below, share, -1, -1, name))
                 continue
-            found = self._best(name, branches) if name in branches else self._head(name)
+            if name in branches:
+                found = self._best(branches[name], branches)
+            else:
+                found = contender.first
+                if found is None or (found[-1] not in open_shapes and found[-1] not in also):
+                    found = contender.first = self._head(contender)
             if found is None:
                 heappop(branch)
-                continue
-            true = (*rank, found.create_ns, found.job, name)
-            if true == present:
+            elif found[-2] == job and found[-3] == create_ns:
                 return found
-            heapreplace(branch, true)
-            if branch[0] is true:
-                return found
+            else:
+                true = (below, share, found[-3], found[-2], name)
+                brothers = branch[1:3]
+                if not brothers or true < min(brothers):
+                    # It stays in front: the heap need not be sifted.
+                    branch[0] = true
+                    return found
+                heapreplace(branch, true)
         return None
 
-    def _rank(self, name: str) -> tuple[int, float]:
-        held = self._holdings.get(name)
-        if held is None:
-            return self._accounts.rank(name, self._totals)
-        return rank_of(self._accounts.vendors[name], held, self._totals)
-
-    def _head(self, vendor: str) -> Turn | None:
+    def _head(self, contender: _Contender) -> Head | None:
         """Return the vendor's first job of a shape that is looked at."""
-        heads = (self._queue.short_heads_of if self._shortest else self._queue.heads_of)[vendor]
-        cursor, end = self._cursors.get(vendor, 0), len(heads)
-        open_shapes, also = self._open, self._also
-        while cursor < end:
-            key, shape = heads[cursor]
+        open_shapes, also, seen = self._open, self._also, self._seen
+        heads, places, later = contender.heads, contender.places, contender.later
+        first = None
+        for cursor in range(contender.cursor, len(heads)):
+            head = heads[cursor]
+            shape = head[-1]
             if shape in open_shapes or shape in also:
-                if (vendor, shape) not in self._places and key[-1] not in self._seen:
+                if shape not in places and head[-2] not in seen:
+                    first, contender.cursor = head, cursor
                     break
-                # Looked at before: its next job has another place in the order.
-                later = self._key(vendor, shape)
-                if later is not None:
-                    heappush(self._later.setdefault(vendor, []), (later, shape))
-            cursor += 1
-        self._cursors[vendor] = cursor
-        best = heads[cursor] if cursor < end else None
-        waiting = self._later.get(vendor)
-        while waiting:
-            key, shape = waiting[0]
-            if best is not None and best[0] < key:
+                # Passed over before: its next job has another place in the order.
+                after = self._after(contender, shape)
+                if after is not None:
+                    heappush(later, after)
+        else:
+            contender.cursor = len(heads)
+        while later:
+            head = later[0]
+            if first is not None and first < head:
                 break
-            present = self._key(vendor, shape) if shape in open_shapes or shape in also else None
-            if present == key:
-                best = waiting[0]
-                break
-            heappop(waiting)
-            if present is not None:
-                heappush(waiting, (present, shape))
-        if best is None:
-            return None
-        key, shape = best
-        return Turn(vendor, shape, key[-2], key[-1])
+            if head[-1] not in open_shapes and head[-1] not in also:
+                heappop(later)
+            elif head[-2] in seen:
+                _replace_first(later, self._after(contender, head[-1]))
+            else:
+                return head
+        return first
 
-    def _key(self, vendor: str, shape: int) -> Key | None:
-        """Return the key of the vendor's next job of a shape."""
-        run = self._queue.shapes[shape].of_vendor[vendor]
-        where = (vendor, shape)
-        place = self._places.get(where, 0)
-        while place < len(run):
+    def _pass(self, contender: _Contender, after: Head | None) -> None:
+        """Go on from the vendor's first job; `after` is the next one of its shape."""
+        later = contender.later
+        if later and later[0] is contender.first:
+            _replace_first(later, after)
+        else:
+            contender.cursor += 1
+            if after is not None:
+                heappush(later, after)
+        contender.first = None
+
+    def _after(self, contender: _Contender, shape: int) -> Head | None:
+        """Return the vendor's next job of a shape."""
+        places, told = contender.places, self._queue.shapes[shape]
+        run = told.of_vendor[contender.told.vendor]
+        place, end = places.get(shape, 0), len(run)
+        while place < end:
             key = run[place]
             if key[-1] not in self._seen:
-                self._places[where] = place
-                return shorter_first(key, self._queue.shapes[shape].duration_ns) if self._shortest else key
+                places[shape] = place
+                return (*shorter_first(key, told.duration_ns), shape) if self._shortest else (*key, shape)
             place += 1
         return None
+
+
+def _replace_first(heap: list[Head], by: Head | None) -> None:
+    if by is None:
+        heappop(heap)
+    else:
+        heapreplace(heap, by)
 
 
 class AgeTurns:
@@ -251,20 +311,21 @@ class AgeTurns:
         self._places: dict[int, int] = {}
         self._seen: set[int] = set()
         self._shortest = False
-        self._heads: list[tuple[Key, int]] = []
+        self._heads: list[Head] = []
         self._restart()
 
-    def next(self) -> Turn | None:
+    def next(self) -> Head | None:
         """As in `FairTurns`, and so the others."""
         heads = self._heads
         while heads:
-            key, shape = heads[0]
+            head = heads[0]
+            shape = head[-1]
             if shape in self._open or shape in self._also:
-                present = self._key(shape)
-                if present == key:
-                    return Turn(self._queue.jobs[key[-1]].vendor, shape, key[-2], key[-1])
+                present = self._head(shape)
+                if present == head:
+                    return head
                 if present is not None:
-                    heapreplace(heads, (present, shape))
+                    heapreplace(heads, present)
                     continue
             heappop(heads)
         return None
@@ -296,19 +357,17 @@ class AgeTurns:
         self._restart()
 
     def _restart(self) -> None:
-        self._heads = []
-        for shape in self._open | self._also:
-            key = self._key(shape)
-            if key is not None:
-                heappush(self._heads, (key, shape))
+        found = map(self._head, self._open | self._also)
+        self._heads = [head for head in found if head is not None]
+        heapify(self._heads)
 
-    def _key(self, shape: int) -> Key | None:
+    def _head(self, shape: int) -> Head | None:
         run = self._queue.shapes[shape].by_age
         place = self._places.get(shape, 0)
         while place < len(run):
             key = run[place]
             if key[-1] not in self._seen:
                 self._places[shape] = place
-                return (self._queue.shapes[shape].duration_ns, *key) if self._shortest else key
+                return (self._queue.shapes[shape].duration_ns, *key, shape) if self._shortest else (*key, shape)
             place += 1
         return None

@@ -1,11 +1,14 @@
-"""`python -m sim robots | motions | tasks | picture SUBJECT OUT.png | host ...`."""
+"""`python -m sim robots | spec ROBOT | bench-joint ROBOT JOINT | motions | tasks | picture SUBJECT OUT.png | host`."""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
+from controller.errors import ControllerError
+from controller.jointbench.command import add_bench_arguments
 from sim.errors import SimError
 
 
@@ -28,6 +31,30 @@ def robots(menagerie_root: Path | None) -> int:
             )
         )
     _print_table(rows)
+    for entry in catalog.robots(menagerie_root):
+        count = len(entry.disagreements()) if entry.available() else 0
+        if count:
+            print(f"{entry.id}: sources disagree on {count} numbers, see `python -m sim spec {entry.id}`")
+    return 0
+
+
+def spec(robot: str, menagerie_root: Path | None) -> int:
+    """Print every number of a robot's joints with where it comes from, and where sources disagree."""
+    from sim import catalog
+
+    entry = catalog.find(robot, menagerie_root)
+    rows = [("joint", "quantity", "value", "source")]
+    for joint in entry.robot_spec().joints:
+        for each in fields(joint):
+            value = getattr(joint, each.name)
+            if each.name not in ("name", "sources") and value is not None:
+                rows.append((joint.name, each.name, f"{value:.6g}", joint.source(each.name) or "-"))
+    _print_table(rows)
+    for differs in entry.disagreements():
+        print(
+            f"sources disagree: {differs.joint} {differs.quantity} = {differs.value} ({differs.source}), "
+            f"but {differs.other} ({differs.other_source})"
+        )
     return 0
 
 
@@ -67,27 +94,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m sim", description="The simulation room.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("robots", help="list the robot catalogue")
+    numbers = commands.add_parser("spec", help="every number of a robot's joints, and where it comes from")
+    numbers.add_argument("robot", help="robot id")
     commands.add_parser("motions", help="list the scripted motions")
     commands.add_parser("tasks", help="list the tasks")
     commands.add_parser("host", help="serve emulated units; see python -m sim.host --help")
     draw = commands.add_parser("picture", help="draw a robot or a venue")
     draw.add_argument("subject", help="robot id, or a venue file ending in .toml")
     draw.add_argument("out", type=Path, help="PNG file to write")
+    bench = commands.add_parser("bench-joint", help="test one joint of a robot on a simulated bench")
+    bench.add_argument("robot", help="robot id")
+    bench.add_argument("joint", help="name of the joint")
+    add_bench_arguments(bench)
     parsed = parser.parse_args(given)
     root = os.environ.get("MENAGERIE_ROOT")
     menagerie_root = Path(root) if root else None
     try:
         if parsed.command == "robots":
             return robots(menagerie_root)
+        if parsed.command == "spec":
+            return spec(parsed.robot, menagerie_root)
         if parsed.command == "motions":
             return motions()
         if parsed.command == "tasks":
             return tasks()
+        if parsed.command == "bench-joint":
+            from sim.jointbench import bench as bench_joint
+
+            return bench_joint(parsed, menagerie_root)
         from sim.picture import picture
 
         picture(parsed.subject, parsed.out, menagerie_root=menagerie_root)
         print(parsed.out)
-    except (SimError, OSError) as error:
+    except (SimError, ControllerError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -15,6 +15,7 @@ A file describes one robot model. Its fields:
                   v_knee_rad_s, v_noload_rad_s, tau_max_nm, q_min_rad, q_max_rad     (optional)
                   actuator = "own_large"      what drives it, a file of configs/actuators   (optional)
     [bus]         command_delay_s, source     time from a command to its effect, with physical actuators (optional)
+    [[second_sources]]   match, numbers as in [[joints]], source: what another source says; reported where it differs
     end_effector  site or body that `reach` moves (arms)
     [body]        payload_kg, source (optional)
     [battery]     capacity_wh, work_power_w, idle_power_w (standing), rest_power_w (torque off), charge_power_w,
@@ -73,6 +74,9 @@ _JOINT_LIMITS = (
     "dq_max_rad_s", "tau_rate_nm_s", "kp_nm_rad", "kd_nms_rad",
     "v_knee_rad_s", "v_noload_rad_s", "tau_max_nm", "q_min_rad", "q_max_rad",
 )  # fmt: skip
+SOURCES_AGREE = 0.01
+"""Two sources agree within this share of the number: rounding."""
+
 # Joints without any position limit in model and file (wheels, free turning servos) get one full turn.
 _FULL_TURN_RAD = (-np.pi, np.pi)
 
@@ -85,6 +89,18 @@ class JointGroup:
     values: Mapping[str, float]
     source: str
     actuator: JointPhysics | None = None
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """Two sources that give one number of a joint differently; `value` is the one in use."""
+
+    joint: str
+    quantity: str
+    value: float
+    source: str
+    other: float
+    other_source: str
 
 
 @dataclass(frozen=True)
@@ -117,6 +133,7 @@ class Entry:
     _home: Mapping[str, Any]
     _groups: tuple[JointGroup, ...]
     _command_delay_s: float
+    _second_sources: tuple[JointGroup, ...]
     _menagerie_root: Path | None
 
     @property
@@ -184,6 +201,29 @@ class Entry:
         """
         joints = {joint.name: self._drive(joint) for joint in driven_joints(self._source())}
         return ActuatorPhysics(joints=joints, command_delay_s=self._command_delay_s)
+
+    def disagreements(self) -> tuple[Disagreement, ...]:
+        """Return where file, second sources and MJCF differ by more than `SOURCES_AGREE`. Raises as `mjspec`.
+
+        Position ranges are not compared with the MJCF: a file narrows them on purpose.
+        """
+        found = []
+        for joint in driven_joints(self._source()):
+            spec = self._describe_joint(joint)
+            said = [
+                (quantity, value, group.source)
+                for group in self._second_sources
+                if any(fnmatch.fnmatchcase(joint.name, pattern) for pattern in group.match)
+                for quantity, value in group.values.items()
+            ]
+            if joint.tau_max_nm is not None:
+                said.append(("tau_max_nm", joint.tau_max_nm, f"MJCF {self._path}"))
+            for quantity, other, other_source in said:
+                value = getattr(spec, quantity)
+                if value is None or abs(value - other) > SOURCES_AGREE * abs(other):
+                    source = spec.source(quantity) or ""
+                    found.append(Disagreement(joint.name, quantity, value, source, other, other_source))
+        return tuple(found)
 
     def joint_names(self) -> tuple[str, ...]:
         """Return the driven joints in the order of every array. Raises as `mjspec`."""
@@ -300,6 +340,7 @@ def load_entry(path: Path, *, menagerie_root: Path | None = None) -> Entry:
             _home=home,
             _groups=tuple(_group(g, path) for g in table["joints"]),
             _command_delay_s=_command_delay_s(table.get("bus"), path),
+            _second_sources=tuple(_group(g, path) for g in table.get("second_sources", ())),
             _menagerie_root=menagerie_root,
         )
     except (KeyError, tomllib.TOMLDecodeError) as error:
@@ -352,6 +393,9 @@ def _group(table: Mapping[str, Any], path: Path) -> JointGroup:
     if not table.get("source"):
         raise BrokenCatalogue(f"{path.name}: [[joints]] {table.get('match')} names no source for its numbers")
     values = {key: float(table[key]) for key in _JOINT_LIMITS if key in table}
+    for key, value in values.items():
+        if not math.isfinite(value):
+            raise BrokenCatalogue(f"{path.name}: {key} = {value!r} of {table.get('match')} must be finite")
     actuator = table.get("actuator")
     if actuator is None:
         return JointGroup(tuple(table["match"]), values, str(table["source"]))

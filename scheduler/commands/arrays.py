@@ -7,7 +7,7 @@ from palaestra import ids
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_array_pb2, job_array_service_pb2, job_pb2
 from scheduler import resources
-from scheduler.commands.ending import cancel_job
+from scheduler.commands.ending import cancel_job, cancel_waiting
 from scheduler.commands.submitting import Catalogue, Limits, admit, checks_of, insert, invalid, serialized, spec_of
 from scheduler.lifecycle import JobState
 from scheduler.writer import Command, Transaction
@@ -70,8 +70,10 @@ def cancel(vendor: str, uid: str) -> Command[None]:
         array = tx.db.execute("SELECT 1 FROM job_array WHERE uid = ? AND vendor = ?", (uid, vendor)).fetchone()
         if array is None:
             raise PalaestraError("NOT_FOUND", f"vendors/{vendor}/jobArrays/{uid} not found")
-        for row in tx.db.execute("SELECT * FROM job WHERE array_uid = ? ORDER BY id", (uid,)).fetchall():
-            if not JobState(row["state"]).ended:
+        rows = tx.db.execute("SELECT * FROM job WHERE array_uid = ? ORDER BY id", (uid,)).fetchall()
+        cancel_waiting(tx, [row["id"] for row in rows if row["state"] == JobState.QUEUED])
+        for row in rows:
+            if row["state"] != JobState.QUEUED and not JobState(row["state"]).ended:
                 cancel_job(tx, row)
 
     return command

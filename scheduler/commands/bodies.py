@@ -160,7 +160,7 @@ def check_waited(tx: Transaction) -> bool:
     row = tx.db.execute(
         """
         SELECT 1 FROM body b JOIN unit u ON u.id = b.unit
-        WHERE b.check_after_ns BETWEEN 1 AND ? AND u.online AND NOT u.latched LIMIT 1
+        WHERE b.check_after_ns > 0 AND b.check_after_ns <= ? AND u.online AND NOT u.latched LIMIT 1
         """,
         (tx.now_ns,),
     ).fetchone()

@@ -29,8 +29,8 @@ def cycle(*, lease_ttl_s: float, runner_ready: bool) -> Command[None]:
         due = _due(tx, care) if runner_ready else []
         if not due:
             return
-        state = snapshot.load(tx.db, tx.now_ns, runner_ready=runner_ready)
-        units = {unit.unit: unit for unit in state.units}
+        units = {unit.unit: unit for unit in snapshot.units(tx.db, only=due)}
+        state = State(tx.now_ns, units=tuple(units.values()), closures=snapshot.closures(tx.db, tx.now_ns))
         for unit in due:
             if unit in units and not closed(units[unit], state, care.check_duration_s):
                 _start(tx, unit, care, lease_ttl_s)

@@ -1,6 +1,7 @@
 """Ends of attempts, leases and jobs, whoever brings them about."""
 
 import sqlite3
+from collections.abc import Sequence
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2
@@ -190,19 +191,38 @@ def cancel_job(tx: Transaction, job: sqlite3.Row) -> None:
     tx.wants_cycle = True
 
 
+def cancel_waiting(tx: Transaction, job_ids: Sequence[int]) -> None:
+    """Cancel jobs that wait and hold nothing, all at once: many thousands must not keep the writer for long."""
+    db = tx.db
+    after = advance_job(JobState.QUEUED, Step.CANCEL)
+    db.executemany(
+        "UPDATE job SET state = ?, end_ns = ? WHERE id = ?", [(after, tx.now_ns, job_id) for job_id in job_ids]
+    )
+    events.jobs_changed(tx, job_ids, f"job.{after.name.lower()}", "")
+    linked = {row[0] for row in db.execute("SELECT job_id FROM job_after UNION SELECT job_id FROM sim_gate")}
+    linked |= {row[0] for row in db.execute("SELECT before_id FROM job_after")}
+    for job_id in job_ids:
+        if job_id in linked:
+            dependencies.job_ended(tx, job_id)
+    tx.wants_cycle = True
+
+
 def sweep() -> Command[None]:
     """Return the command that does what time brings: leases that expire, cancels that linger, stops that are sure."""
 
     def command(tx: Transaction) -> None:
-        active = tx.db.execute(
+        due_attempts = tx.db.execute(
             """
             SELECT a.*, l.expire_ns, l.end_by_ns FROM attempt a JOIN lease l ON l.id = a.lease_id
-            WHERE a.state IN (1, 2)
-            """
+            WHERE a.state IN (1, 2) AND (l.expire_ns < :now OR l.end_by_ns < :now OR a.stop_by_ns < :now
+              OR a.cancel_ns < :now - :grace)
+            """,
+            {"now": tx.now_ns, "grace": int(CANCEL_GRACE_S * 1e9)},
         ).fetchall()
-        for attempt in active:
+        for attempt in due_attempts:
             _sweep_attempt(tx, attempt)
-        ending = tx.db.execute("SELECT id FROM lease WHERE state IN (3, 5)").fetchall()
+        # Told as the index tells it; without that every lease there ever was would be looked at.
+        ending = tx.db.execute("SELECT id FROM lease WHERE state IN (1, 2, 3, 5) AND state IN (3, 5)").fetchall()
         for (lease_id,) in ending:
             free_rested_units(tx, lease_id)
         # Jobs that wait out a back-off become due without any other event.

@@ -2,13 +2,16 @@
 
 import json
 import logging
+import sqlite3
 from dataclasses import replace
 
 from palaestra import ids
-from scheduler import events, snapshot
+from scheduler import events
 from scheduler.commands import bodies, preempting, recording, telling
+from scheduler.commands.recording import Recorder
 from scheduler.decide import decide
 from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_job
+from scheduler.snapshot.kept import Kept
 from scheduler.standing import Standing
 from scheduler.state import Claim, Config, Grant
 from scheduler.writer import Command, Transaction
@@ -16,48 +19,75 @@ from scheduler.writer import Command, Transaction
 log = logging.getLogger(__name__)
 
 
-def cycle(
-    config: Config,
-    *,
-    lease_ttl_s: float,
-    runner_ready: bool,
-    preempt_grace_s: float = preempting.GRACE_S,
-    decisions_kept: int = recording.KEPT,
-) -> Command[None]:
-    """Return the command that grants every claim which can be granted now, and asks leases to end where that is due.
+class Cycle:
+    """Decides again and again on one venue, which it keeps in mind between decisions.
 
-    preempt_grace_s: Time [s] that those have to end in good order. decisions_kept: So many are kept with what they were
-    made on, and told by their tokens in the events of what they brought about; 0: none.
+    Args:
+        db: The connection that writes.
+        config: How to decide.
+        lease_ttl_s: Time [s] that a new lease has before somebody must have been heard of.
+        preempt_grace_s: Time [s] that leases have to end in good order when they are asked to.
+        decisions_kept: So many decisions are kept with what they were made on, and told by their tokens in the events
+            of what they brought about; 0: none.
     """
 
-    def command(tx: Transaction) -> None:
-        if not runner_ready:
-            return
-        worth_while = (
-            snapshot.anything_free(tx.db) or snapshot.may_preempt(tx.db, config) or snapshot.stopping(tx.db, tx.now_ns)
-        )
-        if not worth_while:
-            return
-        state = snapshot.load(tx.db, tx.now_ns, runner_ready=runner_ready)
-        claims = {job.job: job.claim for job in state.jobs}
-        try:
-            decisions = decide(Standing.of(state), tx.now_ns, config)
-        except Exception:
-            # Nothing is granted then, but what must stop for safety stops.
-            log.exception("deciding failed; only what safety demands is done")
-            without = replace(state, jobs=(), bookings=())
-            decisions = decide(Standing.of(without), tx.now_ns, config)
-        token = ""
-        if decisions_kept and (decisions.grants or decisions.preemptions):
-            token = recording.record(tx, state, config, decisions, decisions_kept)
-        for decided in decisions.grants:
-            grant(tx, decided, _chosen(claims[decided.job], decided).duration_s, lease_ttl_s, token)
-        for preemption in decisions.preemptions:
-            preempting.preempt(preemption, preempt_grace_s, token)(tx)
-        for unit in decisions.charges:
-            bodies.charge(tx, unit)
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        config: Config,
+        *,
+        lease_ttl_s: float,
+        preempt_grace_s: float = preempting.GRACE_S,
+        decisions_kept: int = recording.KEPT,
+    ) -> None:
+        self.venue = Kept(db)
+        self._config = config
+        self._lease_ttl_s = lease_ttl_s
+        self._preempt_grace_s = preempt_grace_s
+        self._recorder = Recorder(decisions_kept) if decisions_kept else None
 
-    return command
+    def command(self, *, runner_ready: bool) -> Command[None]:
+        """Return the command that grants every claim which can be granted now, and asks leases to end if that is due.
+
+        Without anybody who could carry jobs out, only what safety demands is done.
+        """
+
+        def run(tx: Transaction) -> None:
+            standing = self.venue.look(tx.now_ns, runner_ready=runner_ready)
+            if not worth_while(standing, tx.now_ns, self._config):
+                return
+            jobs = standing.queue.jobs
+            try:
+                decisions = decide(standing, tx.now_ns, self._config)
+            except Exception:
+                # Nothing is granted then, but what must stop for safety stops.
+                log.exception("deciding failed; only what safety demands is done")
+                without = replace(self.venue.state(), jobs=(), bookings=())
+                decisions = decide(Standing.of(without), tx.now_ns, self._config)
+            token = ""
+            if self._recorder is not None and (decisions.grants or decisions.preemptions):
+                token = self._recorder.record(tx, self.venue, self._config, decisions)
+            for decided in decisions.grants:
+                grant(tx, decided, _chosen(jobs[decided.job].claim, decided).duration_s, self._lease_ttl_s, token)
+            for preemption in decisions.preemptions:
+                preempting.preempt(preemption, self._preempt_grace_s, token)(tx)
+            for unit in decisions.charges:
+                bodies.charge(tx, unit)
+
+        return run
+
+
+def worth_while(standing: Standing, now_ns: int, config: Config) -> bool:
+    """Whether a decision could bring anything about: cheaper to say than to decide."""
+    closures = standing.closures
+    if standing.leases and any(c.stop_running and c.start_ns <= now_ns < c.end_ns for c in closures):
+        return True
+    if not standing.runner_ready:
+        return False
+    if standing.floor.anything_free():
+        return True
+    booked = any(booking.start_ns <= now_ns < booking.end_ns for booking in standing.bookings)
+    return config.preempt and (booked or bool(standing.accounts.guaranteed))
 
 
 def _chosen(claim: Claim, grant: Grant) -> Claim:

@@ -1,45 +1,110 @@
-"""Decisions kept so that they can be made again: the latest that granted something or made room for it."""
+"""Decisions kept so that they can be made again: the latest that granted something or made room for it.
+
+What a decision was made on is kept whole now and then, and in between as what has changed since the decision before: so
+keeping it costs what has happened, not what there is.
+"""
 
 import sqlite3
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
+from scheduler.snapshot.kept import Kept
 from scheduler.state import Config, Decisions, State
-from scheduler.token import pack, pack_decisions, token_of
+from scheduler.token import pack, pack_changes, pack_decisions, previous_of, token_of, unpack_changes
 from scheduler.writer import Transaction
 
 KEPT = 1_000
+# A whole state at least after so many changes of it.
+CHANGES_MAX = 256
 # The fewest digits of a token that are looked up, and all of them.
 DIGITS_MIN, DIGITS = 8, 64
 # Speed before size: the states of a venue are far more alike within than levels of compression differ.
 LEVEL = 1
+# Stands before compressed changes; zlib's own first byte is another one (RFC 1950).
+CHANGES = b"+"
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A decision as it was made: on which bytes, and its own."""
+    """A decision as it was made: on which bytes (a whole state and changes of it, in order), and its own."""
 
     token: str
     time_ns: int
-    state: bytes
+    states: tuple[bytes, ...]
     decisions: bytes
+
+    def made_on(self) -> tuple[State, Config]:
+        """Return what it was made on. Raises BadBytes."""
+        return unpack_changes(self.states[0], self.states[1:])
+
+
+class Recorder:
+    """Records the decisions of one venue, each but some by what has changed since the one before.
+
+    kept: How many are kept. Of the oldest beyond them, what others build on stays until these go too: a quarter as many
+        more at most.
+    """
+
+    def __init__(self, kept: int = KEPT) -> None:
+        self.kept = kept
+        self._changes_max = min(CHANGES_MAX, kept // 4)
+        self._previous = ""
+        self._others: dict[str, Any] = {}
+        # Changes since the last whole state, how many bytes they have, and how many that has.
+        self._count = self._size = self._whole_size = 0
+
+    def record(self, tx: Transaction, venue: Kept, config: Config, decisions: Decisions) -> str:
+        """Keep a decision made on what `venue` saw last, in the transaction that carries it out; return its token."""
+        changed, others = venue.changed, venue.others()
+        if changed is None or self._count >= self._changes_max or self._size > self._whole_size:
+            token, self._whole_size = _insert(tx, pack(venue.state(), config), decisions)
+            self._count = self._size = 0
+            _forget(tx, self.kept)
+        else:
+            told = {name: value for name, value in others.items() if self._others[name] != value}
+            things = {
+                field: {name: venue.things[field].get(name) for name in names}
+                for field, names in changed.items()
+                if names
+            }
+            data = pack_changes(self._previous, things, told | {"now_ns": tx.now_ns}, config)
+            token, size = _insert(tx, data, decisions, mark=CHANGES)
+            self._count += 1
+            self._size += size
+        # What is kept for others' sake alone is no decision any more.
+        tx.db.execute("UPDATE decision SET decisions = x'' WHERE id = (SELECT max(id) FROM decision) - ?", (self.kept,))
+        self._previous, self._others = token, others
+        venue.forget_changes()
+        return token
 
 
 def record(tx: Transaction, state: State, config: Config, decisions: Decisions, kept: int | None = None) -> str:
-    """Keep a decision in the transaction that carries it out, and return its token.
+    """Keep a decision by the whole state, and return its token. kept: How many are; None: KEPT."""
+    token, _ = _insert(tx, pack(state, config), decisions)
+    _forget(tx, KEPT if kept is None else kept)
+    return token
 
-    kept: How many are; the oldest beyond them go. None: KEPT.
-    """
-    data = pack(state, config)
-    token = token_of(data)
+
+def _insert(tx: Transaction, data: bytes, decisions: Decisions, mark: bytes = b"") -> tuple[str, int]:
+    """Write one decision down; return its token and the bytes that it takes."""
+    token, stored = token_of(data), mark + zlib.compress(data, LEVEL)
     tx.db.execute(
         "INSERT INTO decision (token, time_ns, state, decisions) VALUES (?, ?, ?, ?)",
-        (token, tx.now_ns, zlib.compress(data, LEVEL), zlib.compress(pack_decisions(decisions), LEVEL)),
+        (token, tx.now_ns, stored, zlib.compress(pack_decisions(decisions), LEVEL)),
     )
+    return token, len(stored)
+
+
+def _forget(tx: Transaction, kept: int) -> None:
+    """Delete the oldest decisions, but not those on which one of the latest `kept` builds."""
     tx.db.execute(
-        "DELETE FROM decision WHERE id <= (SELECT max(id) FROM decision) - ?", (KEPT if kept is None else kept,)
+        """
+        DELETE FROM decision WHERE id < (SELECT max(id) FROM decision
+          WHERE id <= (SELECT max(id) FROM decision) - ? + 1 AND substr(state, 1, 1) != ?)
+        """,
+        (kept, CHANGES),
     )
-    return token
 
 
 def words(token: str) -> str:
@@ -48,13 +113,30 @@ def words(token: str) -> str:
 
 
 def find(db: sqlite3.Connection, token: str) -> Recorded | None:
-    """Return the decision of a token or of its first digits, the latest if several have them; None if none is kept."""
+    """Return the decision of a token or of its first digits, the latest if several have them; None if none is kept.
+
+    Raises BadBytes.
+    """
     if not DIGITS_MIN <= len(token) <= DIGITS or set(token) - set("0123456789abcdef"):
         return None
     # All tokens with these first digits, by the index: "g" follows every digit.
     row = db.execute(
-        "SELECT * FROM decision WHERE token >= ? AND token < ? ORDER BY id DESC LIMIT 1", (token, token + "g")
+        "SELECT * FROM decision WHERE token >= ? AND token < ? AND decisions != x'' ORDER BY id DESC LIMIT 1",
+        (token, token + "g"),
     ).fetchone()
     if row is None:
         return None
-    return Recorded(row["token"], row["time_ns"], zlib.decompress(row["state"]), zlib.decompress(row["decisions"]))
+    states = [_state_of(row)]
+    before = row
+    while (previous := previous_of(states[-1])) is not None:
+        before = db.execute(
+            "SELECT * FROM decision WHERE token = ? AND id < ? ORDER BY id DESC LIMIT 1", (previous, before["id"])
+        ).fetchone()
+        if before is None:
+            return None
+        states.append(_state_of(before))
+    return Recorded(row["token"], row["time_ns"], tuple(states[::-1]), zlib.decompress(row["decisions"]))
+
+
+def _state_of(row: sqlite3.Row) -> bytes:
+    return zlib.decompress(row["state"].removeprefix(CHANGES))

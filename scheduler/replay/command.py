@@ -96,7 +96,7 @@ def _decide_again(options: argparse.Namespace) -> int:
         "vendors": len(state.vendors),
         "grants": len(found[0]),
         "planned_starts": len(found[1]),
-        "bytes_of_the_state": len(again.recorded.state),
+        "bytes_of_the_state": len(again.recorded.states[-1]),
         "same_to_the_byte": again.same,
     }
     if options.json:

@@ -17,7 +17,7 @@ from scheduler.decay import HALF_LIFE_S
 from scheduler.ground import Ground, decide_on
 from scheduler.replay.workload import SECOND_NS, BadTrace, TraceJob, Workload
 from scheduler.state import Claim, Config, Job, State, Unnamed
-from scheduler.token import BadBytes, pack_decisions, unpack
+from scheduler.token import BadBytes, pack_decisions
 
 MAGIC = b"SQLite format 3\0"
 
@@ -92,7 +92,7 @@ def decide_again(path: Path, token: str) -> Again:
     db = _open(path)
     try:
         recorded = recording.find(db, token)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, BadBytes) as error:
         raise BadTrace(f"{path}: {error}") from error
     finally:
         db.close()
@@ -101,7 +101,7 @@ def decide_again(path: Path, token: str) -> Again:
             f"{path}: no decision {token!r} is kept; the latest {recording.KEPT:,} that granted something are"
         )
     try:
-        state, config = unpack(recorded.state)
+        state, config = recorded.made_on()
     except BadBytes as error:
         raise BadTrace(f"{path}: decision {token}: {error}") from error
     return Again(recorded, state, config, pack_decisions(decide_on(state, config)))

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -11,9 +12,10 @@ from palaestra.v1 import reservation_pb2
 from scheduler import calendar
 from scheduler.booking import held_by_part
 from scheduler.calendar import DAY_NS, Scope, Window
-from scheduler.snapshot.places import units
+from scheduler.snapshot.leases import leases
+from scheduler.snapshot.places import units as read_units
 from scheduler.snapshot.queue import claim_of
-from scheduler.state import Booking, Claim, Closure, Unit
+from scheduler.state import Booking, Claim, Closure, Lease, Unit
 
 # How far deciding looks: twice the longest claim.
 HORIZON_DAYS = 14
@@ -91,19 +93,27 @@ def recurring(
     return Window("", start, end, rrule, scope_of(scope), stop_running=stop_running)
 
 
-def bookings(db: sqlite3.Connection, now_ns: int) -> tuple[Booking, ...]:
-    """Return the reservations that are not over, in the order in which they were accepted."""
+def bookings(
+    db: sqlite3.Connection, now_ns: int, running: Iterable[Lease] | None = None, units: Mapping[str, Unit] | None = None
+) -> tuple[Booking, ...]:
+    """Return the reservations that are not over, in the order in which they were accepted.
+
+    running, units: The open leases (at least those of reserved jobs) and the units (at least theirs); None: read them.
+    """
     rows = db.execute(
         "SELECT * FROM reservation WHERE state IN (1, 2) AND end_ns > ? ORDER BY id", (now_ns,)
     ).fetchall()
     if not rows:
         return ()
-    held = _held(db)
+    held = _held(leases(db) if running is None else running)
+    if units is None:
+        names = {name for each in held.values() for name in each.units}
+        units = {unit.unit: unit for unit in read_units(db, only=names)}
     found = []
     for row in rows:
         claim = booked_claim(row["spec"], row["start_ns"], row["end_ns"])
-        own = held.get(row["id"])
-        parts = held_by_part(claim, own.units, **own.counts) if own else ()
+        own = held.get(row["uid"])
+        parts = held_by_part(claim, [units[name] for name in sorted(own.units)], **own.counts) if own else ()
         found.append(Booking(row["uid"], row["vendor"], claim, row["start_ns"], row["end_ns"], parts))
     return tuple(found)
 
@@ -120,28 +130,20 @@ class _Held:
     """What open leases of one reservation's jobs hold."""
 
     def __init__(self) -> None:
-        self.units: list[Unit] = []
+        self.units: list[str] = []
         self.counts: Counter[str] = Counter()
 
 
-def _held(db: sqlite3.Connection) -> dict[int, _Held]:
+def _held(running: Iterable[Lease]) -> dict[str, _Held]:
     """Return what is held by reservation."""
-    leases = """
-    SELECT rj.reservation_id, {what} FROM reservation_job rj JOIN lease l ON l.job_id = rj.job_id {join}
-    WHERE l.state IN (1, 2, 3, 5)
-    """
-    part = "JOIN lease_{0} x ON x.lease_id = l.id AND x.free_ns IS NULL"
-    found: defaultdict[int, _Held] = defaultdict(_Held)
-    leased = db.execute(leases.format(what="x.unit", join=part.format("unit"))).fetchall()
-    if leased:
-        by_name = {unit.unit: unit for unit in units(db)}
-        for row in leased:
-            found[row["reservation_id"]].units.append(by_name[row["unit"]])
-    for thing in ("slot", "cell"):
-        for row in db.execute(leases.format(what="1", join=part.format(thing))):
-            found[row["reservation_id"]].counts[f"{thing}s"] += 1
-    for row in db.execute(leases.format(what="l.seats, l.chargers", join="")):
-        found[row["reservation_id"]].counts.update(seats=row["seats"], chargers=row["chargers"])
+    found: defaultdict[str, _Held] = defaultdict(_Held)
+    for lease in running:
+        if lease.booking:
+            own = found[lease.booking]
+            own.units += lease.units
+            own.counts.update(
+                slots=lease.slots, cells=int(lease.cell is not None), seats=lease.seats, chargers=lease.chargers
+            )
     return dict(found)
 
 

@@ -1,27 +1,40 @@
 """What runs, as far as preemption must know."""
 
 import sqlite3
+from collections.abc import Iterable
 
-from scheduler.state import Config, Lease
+from scheduler.state import Lease
+
+_OPEN = """
+    SELECT l.id, l.job_id, l.leaf, l.grant_ns, l.end_by_ns, l.seats, l.chargers, j.priority,
+      coalesce(a.safe_ns, l.grant_ns) AS safe_ns,
+      l.state IN (3, 5) OR a.cancel_ns IS NOT NULL OR a.preempt_ns IS NOT NULL AS ending,
+      coalesce((SELECT r.uid FROM reservation_job rj JOIN reservation r ON r.id = rj.reservation_id
+        WHERE rj.job_id = l.job_id), '') AS booking
+    FROM lease l JOIN job j ON j.id = l.job_id JOIN attempt a ON a.job_id = l.job_id AND a.number = l.attempt
+    WHERE l.state IN (1, 2, 3, 5)
+"""
 
 
-def leases(db: sqlite3.Connection) -> tuple[Lease, ...]:
-    """Return all leases that still hold something, with those that are ending."""
+def leases(db: sqlite3.Connection, only: Iterable[int] | None = None) -> tuple[Lease, ...]:
+    """Return all leases that still hold something, with those that are ending; or those among `only`."""
+    if only is None:
+        return _leases(db, "", "", ())
+    return tuple(lease for one in only for lease in _leases(db, "AND lease_id = ?", "AND l.id = ?", (one,)))
+
+
+def _leases(db: sqlite3.Connection, of_parts: str, of_lease: str, values: tuple[int, ...]) -> tuple[Lease, ...]:
     units: dict[int, list[str]] = {}
-    for lease_id, unit in db.execute("SELECT lease_id, unit FROM lease_unit WHERE free_ns IS NULL ORDER BY unit"):
+    rows = db.execute(f"SELECT lease_id, unit FROM lease_unit WHERE free_ns IS NULL {of_parts} ORDER BY unit", values)
+    for lease_id, unit in rows:
         units.setdefault(lease_id, []).append(unit)
-    slots = dict(db.execute("SELECT lease_id, count(*) FROM lease_slot WHERE free_ns IS NULL GROUP BY 1").fetchall())
-    cells = dict(db.execute("SELECT lease_id, cell FROM lease_cell WHERE free_ns IS NULL").fetchall())
-    rows = db.execute(
-        """
-        SELECT l.id, l.job_id, l.leaf, l.grant_ns, l.end_by_ns, l.seats, l.chargers, j.priority,
-          coalesce(a.safe_ns, l.grant_ns) AS safe_ns,
-          l.state IN (3, 5) OR a.cancel_ns IS NOT NULL OR a.preempt_ns IS NOT NULL AS ending,
-          coalesce((SELECT r.uid FROM reservation_job rj JOIN reservation r ON r.id = rj.reservation_id
-            WHERE rj.job_id = l.job_id), '') AS booking
-        FROM lease l JOIN job j ON j.id = l.job_id JOIN attempt a ON a.job_id = l.job_id AND a.number = l.attempt
-        WHERE l.state IN (1, 2, 3, 5)
-        """
+    slots = dict(
+        db.execute(
+            f"SELECT lease_id, count(*) FROM lease_slot WHERE free_ns IS NULL {of_parts} GROUP BY 1", values
+        ).fetchall()
+    )
+    cells = dict(
+        db.execute(f"SELECT lease_id, cell FROM lease_cell WHERE free_ns IS NULL {of_parts}", values).fetchall()
     )
     return tuple(
         Lease(
@@ -40,7 +53,7 @@ def leases(db: sqlite3.Connection) -> tuple[Lease, ...]:
             booking=row["booking"],
             ending=bool(row["ending"]),
         )
-        for row in rows
+        for row in db.execute(f"{_OPEN} {of_lease}", values)
     )
 
 
@@ -50,18 +63,3 @@ def preempted_ns(db: sqlite3.Connection) -> int:
         0
     ]
     return found
-
-
-def may_preempt(db: sqlite3.Connection, config: Config) -> bool:
-    """Return whether deciding may be worth its while though nothing is free: somebody holds a guarantee,
-    or a reservation whose time it is.
-    """
-    if not config.preempt:
-        return False
-    found = db.execute(
-        """
-        SELECT EXISTS (SELECT 1 FROM party WHERE guarantee_units > 0 OR guarantee_slots > 0 OR guarantee_cells > 0)
-          OR EXISTS (SELECT 1 FROM reservation WHERE state = 2)
-        """
-    ).fetchone()
-    return bool(found[0])

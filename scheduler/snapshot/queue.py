@@ -1,6 +1,7 @@
 """Waiting jobs and their claims."""
 
 import sqlite3
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from palaestra.v1 import claim_pb2, job_pb2
@@ -10,7 +11,7 @@ from scheduler.lifecycle import JobState
 from scheduler.queue import turn
 from scheduler.state import CellRequest, Claim, Job, Placement, State, UnitRequest
 
-# Jobs per vendor or project that one decision looks at; the others wait for their turn unseen.
+# Jobs per vendor or project that looking ahead considers; deciding considers all.
 LOOK_AHEAD = 256
 # What stands in the database for no deadline.
 NO_DEADLINE_NS = 2**63 - 1
@@ -56,23 +57,41 @@ def _unit_request(message: claim_pb2.UnitRequest) -> UnitRequest:
     )
 
 
+# What may start as soon as its back-off is over.
+_OPEN = "state = 1 AND open_after = 0 AND open_gates = 0"
+_COLUMNS = "j.id, j.vendor, j.leaf, j.priority, j.deadline_ns, j.create_ns, j.spec, j.not_before_ns"
+
+
 def jobs(db: sqlite3.Connection, now_ns: int) -> tuple[Job, ...]:
-    """Return the jobs of every vendor and project that may start now, as far as deciding looks.
+    """Return the first jobs of every vendor and project that may start now, as far as looking ahead goes.
 
     Left out are those that wait for other jobs, for a pass in simulation, or out a back-off.
     """
     jobs = []
     for leaf, vendor in db.execute("SELECT id, vendor FROM party WHERE leaf = 1").fetchall():
         rows = db.execute(
-            """
-            SELECT id, vendor, leaf, priority, deadline_ns, create_ns, spec FROM job
-            WHERE vendor = ? AND leaf = ? AND state = 1 AND open_after = 0 AND open_gates = 0 AND not_before_ns <= ?
+            f"""
+            SELECT {_COLUMNS} FROM job j WHERE vendor = ? AND leaf = ? AND {_OPEN} AND not_before_ns <= ?
             ORDER BY priority DESC, deadline_ns, id LIMIT ?
             """,
             (vendor, leaf, now_ns, LOOK_AHEAD),
         )
         jobs += [job_of(row) for row in rows]
     return tuple(jobs)
+
+
+def waiting(db: sqlite3.Connection, only: Iterable[int] | None = None) -> Iterator[tuple[Job, int]]:
+    """Yield every job that waits for nothing but its turn, with the end (ns) of its back-off; or those among `only`."""
+    query = f"""
+    SELECT {_COLUMNS} FROM job j WHERE {_OPEN}
+      AND EXISTS (SELECT 1 FROM party p WHERE p.id = j.leaf AND p.leaf = 1 AND p.vendor = j.vendor)
+    """
+    if only is None:
+        rows: Iterable[sqlite3.Row] = db.execute(query)
+    else:
+        rows = (row for one in only for row in db.execute(f"{query} AND j.id = ?", (one,)))
+    for row in rows:
+        yield job_of(row), row["not_before_ns"]
 
 
 def job_of(row: sqlite3.Row) -> Job:
@@ -83,7 +102,7 @@ def job_of(row: sqlite3.Row) -> Job:
 
 
 def looked_at(job: Job, state: State) -> bool:
-    """Whether deciding looks at a waiting job: not if more of its vendor or project come first than it looks at."""
+    """Whether looking ahead considers a waiting job: not if too many of its vendor or project come first."""
     return sum(turn(other) < turn(job) for other in state.jobs if other.vendor == job.vendor) < LOOK_AHEAD
 
 
@@ -94,12 +113,17 @@ def job_as_if(number: int, leaf: str, vendor: str, spec: job_pb2.Job, now_ns: in
     return Job(number, leaf, claim, spec.priority, now_ns, deadline_ns, booking, setup)
 
 
-@lru_cache(maxsize=4096)
 def _wishes(spec: bytes, vendor: str) -> tuple[Claim, str, str]:
-    """Return claim, booking and setup of a job. They never change, and many jobs ask for the same: parse each once."""
+    """Return claim, booking and setup of a job, which never change."""
     job = job_pb2.Job.FromString(spec)
     booking = names.parts(job.reservation)[1] if job.reservation else ""
-    return claim_of(job.claim), booking, setup_of(job, vendor)
+    return _claim_of(job.claim.SerializeToString(deterministic=True)), booking, setup_of(job, vendor)
+
+
+@lru_cache(maxsize=8192)
+def _claim_of(message: bytes) -> Claim:
+    """Many jobs ask for the same: read each claim once, and let them share it."""
+    return claim_of(claim_pb2.Claim.FromString(message))
 
 
 assert JobState.QUEUED.value == 1, "the SQL above and the partial index of the schema say state = 1"

@@ -3,22 +3,42 @@
 import math
 import sqlite3
 import struct
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from scheduler.decay import remaining, weight
 
 RESOURCES = ("unit", "slot", "cell")
 HALF_LIFE_KEY = "half_life_s"
-# Open leases granted within the same minute are weighed as one: against a half-life of hours that is exact enough.
-GRAIN_NS = 60_000_000_000
+# Means are summed in whole numbers of this part: so sums do not depend on their order.
+PARTS = 1 << 48
+# Deciding sees past use as of the last full step: so many to a half-life, of which each changes no mean by more than
+# one in ten thousand of what is held (ln 2 / STEPS).
+STEPS = 1 << 13
 
 
 @dataclass
 class Use:
-    """Of one leaf, each by resource: things held now, and the decayed mean of things held."""
+    """Of one leaf, each by resource: things held now, and the decayed mean of things held, in PARTS."""
 
     held: list[int] = field(default_factory=lambda: [0, 0, 0])
-    means: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    means: list[int] = field(default_factory=lambda: [0, 0, 0])
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What an open lease has taken: (place of the resource, grant_ns, free_ns or None) of each thing."""
+
+    leaf: str
+    things: tuple[tuple[int, int, int | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The decayed means of a leaf's ended leases, as of a time."""
+
+    time_ns: int
+    means: tuple[float, float, float]
 
 
 def half_life_of(db: sqlite3.Connection) -> float | None:
@@ -27,26 +47,67 @@ def half_life_of(db: sqlite3.Connection) -> float | None:
     return None if row is None else float(struct.unpack("<d", row[0])[0])
 
 
-def uses(db: sqlite3.Connection, now_ns: int) -> dict[str, Use]:
-    """Return the use of every leaf that has any; what runs is counted to now."""
-    half_life_s = half_life_of(db) or math.inf
-    found: dict[str, Use] = {}
-    for row in db.execute("SELECT * FROM used_mean"):
-        # A wall clock that was set back must not make the past grow.
-        beta = remaining(max(0, now_ns - row["time_ns"]) / 1e9, half_life_s)
-        found[row["leaf"]] = Use(means=[beta * row[resource] for resource in RESOURCES])
+def step_ns(half_life_s: float | None, now_ns: int) -> int:
+    """Return the moment as of which deciding sees past use."""
+    if half_life_s is None or math.isinf(half_life_s):
+        return now_ns
+    period_ns = max(1, int(half_life_s * 1e9) // STEPS)
+    return now_ns - now_ns % period_ns
+
+
+def books(db: sqlite3.Connection, only: Iterable[str] | None = None) -> dict[str, Books]:
+    """Return the books of every leaf that has any, or of some."""
+    if only is None:
+        rows = db.execute("SELECT * FROM used_mean").fetchall()
+    else:
+        rows = [row for leaf in only for row in db.execute("SELECT * FROM used_mean WHERE leaf = ?", (leaf,))]
+    return {row["leaf"]: Books(row["time_ns"], (row["unit"], row["slot"], row["cell"])) for row in rows}
+
+
+def taken(db: sqlite3.Connection, only: Iterable[int] | None = None) -> dict[int, Taken]:
+    """Return what open leases have taken, by lease, or that of some."""
+    things: dict[int, list[tuple[int, int, int | None]]] = {}
+    leaves: dict[int, str] = {}
     for place, resource in enumerate(RESOURCES):
-        rows = db.execute(
-            f"""
-            SELECT l.leaf, avg(x.grant_ns), avg(coalesce(x.free_ns, ?)), count(*), sum(x.free_ns IS NULL)
-            FROM lease l JOIN lease_{resource} x ON x.lease_id = l.id WHERE l.state IN (1, 2, 3, 5)
-            GROUP BY l.leaf, x.grant_ns / {GRAIN_NS}, x.free_ns IS NULL
-            """,
-            (now_ns,),
-        )
-        for leaf, grant_ns, free_ns, count, held in rows:
-            use = found.setdefault(leaf, Use())
-            use.held[place] += held
-            if grant_ns < free_ns <= now_ns:
-                use.means[place] += count * weight(grant_ns / 1e9, free_ns / 1e9, now_ns / 1e9, half_life_s)
-    return found
+        query = f"""
+        SELECT l.id, l.leaf, x.grant_ns, x.free_ns FROM lease l JOIN lease_{resource} x ON x.lease_id = l.id
+        WHERE l.state IN (1, 2, 3, 5)
+        """
+        if only is None:
+            rows = db.execute(query).fetchall()
+        else:
+            rows = [row for lease in only for row in db.execute(f"{query} AND l.id = ?", (lease,))]
+        for lease, leaf, grant_ns, free_ns in rows:
+            leaves[lease] = leaf
+            things.setdefault(lease, []).append((place, grant_ns, free_ns))
+    return {lease: Taken(leaves[lease], tuple(found)) for lease, found in things.items()}
+
+
+def use_of(books: Books | None, leases: Iterable[Taken], used_ns: int, half_life_s: float) -> Use:
+    """Return the use of one leaf; what runs is counted to `used_ns`."""
+    use = Use()
+    if books is not None:
+        # A wall clock that was set back must not make the past grow.
+        beta = remaining(max(0, used_ns - books.time_ns) / 1e9, half_life_s)
+        use.means = [round(beta * mean * PARTS) for mean in books.means]
+    for lease in leases:
+        for place, grant_ns, free_ns in lease.things:
+            use.held[place] += free_ns is None
+            end_ns = used_ns if free_ns is None else min(free_ns, used_ns)
+            if grant_ns < end_ns:
+                gained = weight(grant_ns / 1e9, end_ns / 1e9, used_ns / 1e9, half_life_s)
+                use.means[place] += round(gained * PARTS)
+    return use
+
+
+def uses(
+    books: Mapping[str, Books], leases: Iterable[Taken], used_ns: int, half_life_s: float | None
+) -> dict[str, Use]:
+    """Return the use of every leaf that has any."""
+    by_leaf: dict[str, list[Taken]] = {}
+    for lease in leases:
+        by_leaf.setdefault(lease.leaf, []).append(lease)
+    return {
+        leaf: use_of(books.get(leaf), by_leaf.get(leaf, ()), used_ns, half_life_s or math.inf)
+        for leaf in books.keys() | by_leaf.keys()
+    }

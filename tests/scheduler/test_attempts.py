@@ -457,11 +457,11 @@ def test_the_database_refuses_a_double_grant_whatever_was_decided(
         ]
         monkeypatch.setattr(granting, "decide", lambda *_: Decisions(tuple(grants)))
         with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
-            await site.run(granting.cycle(site.core.config, lease_ttl_s=TTL_S, runner_ready=True))
+            await site.run(site.core._decider.command(runner_ready=True))
         assert {site.get(name).state for name in names} == {QUEUED}
         assert site.rows("SELECT 1 FROM lease") == []
         monkeypatch.setattr(granting, "decide", lambda *_: Decisions((grants[0],)))
-        await site.run(granting.cycle(site.core.config, lease_ttl_s=TTL_S, runner_ready=True))
+        await site.run(site.core._decider.command(runner_ready=True))
         assert site.get(names[0]).state == GRANTED
 
     play(tmp_path, scene)

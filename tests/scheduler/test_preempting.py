@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2
-from scheduler import snapshot
 from scheduler.commands import ending, granting, preempting, running
 from scheduler.services.runners import RunnerService
 from scheduler.standing import Standing
@@ -292,7 +291,6 @@ def test_a_guarantee_is_honoured_and_who_made_room_goes_on_afterwards(tmp_path: 
 def test_a_full_venue_without_guarantees_is_not_decided_about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def scene(site: Site) -> None:
         await under_way(site, units=3, slots=2)
-        assert not snapshot.may_preempt(site.core.read, Config())
         monkeypatch.setattr(granting, "decide", lambda *_: pytest.fail("decided"))
         await site.settle()
 

@@ -9,7 +9,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scheduler.state import Backfill, Claim, Config, Decisions, Grant, Job, State, Unit, UnitRequest, Vendor
-from scheduler.token import BadBytes, pack, pack_decisions, token_of, unpack
+from scheduler.token import (
+    NAMED,
+    BadBytes,
+    pack,
+    pack_changes,
+    pack_decisions,
+    previous_of,
+    token_of,
+    unpack,
+    unpack_changes,
+)
 from tests.scheduler.deciding import decide
 
 finite = st.floats(allow_nan=False)
@@ -44,6 +54,35 @@ def test_every_change_changes_the_token(state: State) -> None:
     assert token_of(pack(replace(state, vendors=(*state.vendors, Vendor("another"))), Config())) != token
     assert token_of(pack(state, Config(hold_after_s=12345.0))) != token
     assert token_of(pack(state, Config(backfill=Backfill.NONE))) != token
+
+
+def named(state: State) -> dict[str, dict[Any, Any]]:
+    """Return what a state tells by name."""
+    return {field: {getattr(thing, key): thing for thing in getattr(state, field)} for field, key in NAMED.items()}
+
+
+@given(states, states, configs)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_changes_lead_from_one_state_to_another_and_name_the_one_before(a: State, b: State, config: Config) -> None:
+    before, after = named(a), named(b)
+    whole = pack(replace(a, **{field: tuple(things.values()) for field, things in before.items()}), Config())
+    told = {
+        field: {
+            name: after[field].get(name)
+            for name in {*before[field], *after[field]}
+            if before[field].get(name) != after[field].get(name)
+        }
+        for field in NAMED
+    }
+    others = {field: getattr(b, field) for field in State.__annotations__ if field not in NAMED}
+    data = pack_changes(token_of(whole), told, others, config)
+    found, found_config = unpack_changes(whole, [data])
+
+    assert (named(found), found_config) == (after, config)
+    assert all(getattr(found, field) == value for field, value in others.items())
+    assert (previous_of(data), previous_of(whole)) == (token_of(whole), None)
+    with pytest.raises(BadBytes):
+        unpack(data)
 
 
 def test_equal_states_have_equal_bytes_however_they_came_about() -> None:

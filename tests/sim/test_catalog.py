@@ -253,3 +253,31 @@ def test_our_robots_may_hold_their_home_pose_for_ever(robot: str) -> None:
     for joint, torque in zip(emulated.spec.joints, core.tau[:, 0], strict=True):
         thermal = physics.joints[joint.name].thermal
         assert thermal is None or abs(torque) < thermal.tau_rated_nm, joint.name
+
+
+@needs_wheels
+def test_sources_that_disagree_are_reported_with_both_numbers() -> None:
+    """The G1's hip roll, 139 N m in the MJCF and 88 N m elsewhere; Spot's placeholder of 1000 N m."""
+    hip = [
+        d for d in find("unitree_g1").disagreements() if (d.joint, d.quantity) == ("left_hip_roll_joint", "tau_max_nm")
+    ]
+    assert [(d.value, d.other) for d in hip] == [(139.0, 88.0)]
+    assert "MJCF" in hip[0].source and "Isaac Lab" in hip[0].other_source
+    assert {d.other for d in find("boston_dynamics_spot").disagreements()} == {1000.0}
+
+
+def test_our_own_robots_have_one_source_and_no_disagreement() -> None:
+    for robot in OWN:
+        assert find(robot).disagreements() == ()
+
+
+def test_a_second_source_is_checked_as_the_first_is(tmp_path: Path) -> None:
+    second = '[[second_sources]]\nmatch = ["elbow"]\ntau_max_nm = 61.0\nsource = "elsewhere"\n'
+    differing = entry_from(tmp_path, GOOD + second).disagreements()
+    assert [(d.joint, d.value, d.other, d.other_source) for d in differing] == [("elbow", 60.0, 61.0, "elsewhere")]
+    for wrong, said in (
+        (second.replace("61.0", "nan"), "finite"),
+        (second.replace('source = "elsewhere"', ""), "source"),
+    ):
+        with pytest.raises(BrokenCatalogue, match=said):
+            entry_from(tmp_path, GOOD + wrong)
