@@ -11,7 +11,10 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-SOURCES = ("controller/kernel.c", "controller/kernel_step.h", "controller/kernel_physics.h")
+SOURCES = tuple(
+    f"controller/{name}"
+    for name in ("kernel.c", "kernel_real.h", "kernel_command.h", "kernel_physics.h", "kernel_step.h")
+)
 LOOP_SOURCES = tuple(f"controller/realtime{part}" for part in (".c", "_thread.c", "_plants.c", ".h", "_loop.h"))
 SUBSTEP_SOURCES = ("sim/substep.c",)
 

@@ -10,6 +10,7 @@ from controller.actuator import (
     ActuatorPhysics,
     Friction,
     JointPhysics,
+    LuGre,
     Thermal,
     load_actuator,
     reflected_inertia_kg_m2,
@@ -29,9 +30,12 @@ from controller.errors import (
 )
 from controller.jerk import JerkLimiter
 from controller.kernel import backend, backend_reason
+from controller.learned import LearnedActuator
 from controller.limiter import TargetLimiter
+from controller.plausibility import Plausibility
 from controller.safety import Event, Fault, State
 from controller.spec import JointSpec, RobotSpec
+from controller.transmission import LeadScrew
 
 __all__ = [
     "ActuatorPhysics",
@@ -50,7 +54,11 @@ __all__ = [
     "JointPhysics",
     "JointSpec",
     "KernelUnavailableError",
+    "LeadScrew",
+    "LearnedActuator",
+    "LuGre",
     "NotExcitedError",
+    "Plausibility",
     "Restarting",
     "RobotSpec",
     "SpecError",

@@ -1,4 +1,4 @@
-"""What an actuator is made of besides its limits: friction, play, heat, delay. Optional, per cohort.
+"""What an actuator is made of besides its limits: friction, play, screw, heat, delay, a network. Optional.
 
 The formulas are in `controller/physics.py`; the files in `configs/actuators/` hold the numbers, each with its
 source. Everything is seen at the output side, after the gear.
@@ -7,11 +7,17 @@ source. Everything is seen at the output side, after the gear.
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from controller.errors import SpecError
+from controller.learned import LearnedActuator, load_learned
+from controller.quantity import check_quantities
+from controller.transmission import LeadScrew
+
+DELAY_MOST_S = 1.0
+"""Of fixed and random delay together: each tick of it takes the memory of five commands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +48,32 @@ class Friction:
     quad_external_per_nm: float = 0.0
 
     def __post_init__(self) -> None:
-        _check(self, above_zero=("stribeck_speed_rad_s", "stribeck_exponent"))
+        check_quantities(self, above_zero=("stribeck_speed_rad_s", "stribeck_exponent"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LuGre:
+    """Friction of elastic bristles (Canudas de Wit, Olsson, Astrom, Lischinsky, "A new model for control of systems
+    with friction", 1995): a joint held by friction yields like a spring before it slips, and creeps.
+
+    Attributes:
+        stiffness_nm_rad, damping_nms_rad: Of the bristles, > 0 and >= 0.
+        coulomb_nm, static_nm: Friction when sliding fast, > 0, and at the edge of sliding, not below it.
+        stribeck_speed_rad_s: How one becomes the other, exp(-(v / speed)^2), > 0.
+        viscous_nms_rad: What grows with speed, >= 0.
+    """
+
+    stiffness_nm_rad: float
+    coulomb_nm: float
+    static_nm: float
+    stribeck_speed_rad_s: float
+    damping_nms_rad: float = 0.0
+    viscous_nms_rad: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_quantities(self, above_zero=("stiffness_nm_rad", "coulomb_nm", "stribeck_speed_rad_s"))
+        if self.static_nm < self.coulomb_nm:
+            raise SpecError(f"static_nm = {self.static_nm!r}: must not be below coulomb_nm {self.coulomb_nm!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +101,7 @@ class Thermal:
     copper_per_k: float = 0.0039
 
     def __post_init__(self) -> None:
-        _check(self, above_zero=("tau_rated_nm", "winding_share", "winding_s", "case_s"))
+        check_quantities(self, above_zero=("tau_rated_nm", "winding_share", "winding_s", "case_s"))
         if self.winding_share >= 1.0:
             raise SpecError(f"winding_share = {self.winding_share!r}: must be below 1")
         if not self.ambient_c <= self.derate_from_c < self.limit_c:
@@ -84,7 +115,9 @@ class JointPhysics:
     Attributes:
         inertia_kg_m2: Inertia that friction has to stop: reflected rotor plus link, > 0.
         backlash_rad: Whole width of the play between motor and joint, >= 0.
-        friction, thermal: None leaves them out.
+        friction, lugre, lead_screw, thermal: None leaves them out. LuGre's friction takes the place of both the
+            budget and the screw's.
+        learned: A network that takes the place of the law; None for the law.
         sources: Where each number comes from, by name ("friction.coulomb_nm").
     """
 
@@ -92,10 +125,15 @@ class JointPhysics:
     backlash_rad: float = 0.0
     friction: Friction | None = None
     thermal: Thermal | None = None
+    lugre: LuGre | None = None
+    lead_screw: LeadScrew | None = None
+    learned: LearnedActuator | None = None
     sources: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        _check(self, above_zero=("inertia_kg_m2",))
+        check_quantities(self, above_zero=("inertia_kg_m2",))
+        if self.lugre is not None and (self.friction is not None or self.lead_screw is not None):
+            raise SpecError("lugre: takes the place of friction and lead_screw, and stands beside one")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,14 +144,22 @@ class ActuatorPhysics:
         joints: By joint name.
         default: For the joints that `joints` does not name.
         command_delay_s: Time between taking over a command and acting on it, >= 0; rounded to whole ticks.
+        command_jitter_s: Random time that may come on top, >= 0, of whole ticks (`controller/delay.py`).
+        seed: Of these random times, 0 to 2^64 - 1.
     """
 
     joints: Mapping[str, JointPhysics] = field(default_factory=dict, hash=False)
     default: JointPhysics = field(default_factory=JointPhysics)
     command_delay_s: float = 0.0
+    command_jitter_s: float = 0.0
+    seed: int = 0
 
     def __post_init__(self) -> None:
-        _check(self)
+        check_quantities(self)
+        if self.command_delay_s + self.command_jitter_s > DELAY_MOST_S:
+            raise SpecError(f"command_delay_s + command_jitter_s: must be at most {DELAY_MOST_S} s")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 1 << 64:
+            raise SpecError(f"seed = {self.seed!r}: must be a whole number from 0 to 2^64 - 1")
 
 
 def reflected_inertia_kg_m2(inertias_kg_m2: Sequence[float], ratios: Sequence[float]) -> float:
@@ -149,16 +195,23 @@ def load_actuator(path: Path) -> JointPhysics:
         raise SpecError(f"{path.name}: {error}") from error
     document.pop("name", None)
     sources: dict[str, str] = {}
-    tables = {key: document.pop(key) for key in ("friction", "thermal") if key in document}
+    parts: dict[str, Any] = {}
     try:
-        friction = Friction(**_numbers(tables["friction"], "friction.", sources)) if "friction" in tables else None
-        thermal = Thermal(**_numbers(tables["thermal"], "thermal.", sources)) if "thermal" in tables else None
-        return JointPhysics(**_numbers(document, "", sources), friction=friction, thermal=thermal, sources=sources)
-    except (TypeError, SpecError) as error:
+        for key, part in _PARTS.items():
+            if key in document:
+                parts[key] = part(**_numbers(document.pop(key), f"{key}.", sources))
+        if "learned" in document:
+            parts["learned"] = load_learned(document.pop("learned"), path.parent)
+            sources["learned"] = parts["learned"].sources["*"]
+        return JointPhysics(**_numbers(document, "", sources), **parts, sources=sources)
+    except (TypeError, AttributeError, SpecError) as error:
         raise SpecError(f"{path.name}: {error}") from error
 
 
-def _numbers(table: Mapping[str, Any], prefix: str, sources: dict[str, str]) -> dict[str, float]:
+_PARTS: dict[str, Any] = {"friction": Friction, "thermal": Thermal, "lugre": LuGre, "lead_screw": LeadScrew}
+
+
+def _numbers(table: Mapping[str, Any], prefix: str, sources: dict[str, str]) -> dict[str, Any]:
     numbers = {}
     for name, entry in table.items():
         if not isinstance(entry, dict) or set(entry) != {"value", "source"} or not entry["source"]:
@@ -166,14 +219,3 @@ def _numbers(table: Mapping[str, Any], prefix: str, sources: dict[str, str]) -> 
         numbers[name] = entry["value"]
         sources[prefix + name] = entry["source"]
     return numbers
-
-
-def _check(made: Any, above_zero: Sequence[str] = ()) -> None:
-    for each in fields(made):
-        value = getattr(made, each.name)
-        if each.type not in (float, "float"):
-            continue
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
-            raise SpecError(f"{each.name} = {value!r}: must be finite and not negative")
-        if each.name in above_zero and value == 0:
-            raise SpecError(f"{each.name} = {value!r}: must be above 0")

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from controller.actuator import ActuatorPhysics
 from controller.physics import Physics
+from controller.plausibility import Inspection, Plausibility
 from controller.spec import JointSpec, RobotSpec
 
 LANES = 16
@@ -56,6 +57,7 @@ class Block:
         unit_fault: Sticky `Fault` bits per unit: its joints' and its own, (P,).
         parameters: `PARAMETERS` of each joint, (J, len(PARAMETERS)).
         physics: What actuators with physics need besides, or None.
+        inspection: What finding broken joints needs besides, or None.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Block:
         period_s: float,
         dtype: npt.DTypeLike,
         physics: ActuatorPhysics | None = None,
+        plausibility: Plausibility | None = None,
     ) -> None:
         self.dtype = np.dtype(dtype)
         self.joints = len(spec.joints)
@@ -93,13 +96,18 @@ class Block:
             [_parameters(joint, spec, period_s) for joint in spec.joints], dtype=self.dtype
         )
         self.physics = None if physics is None else Physics(physics, spec, period_s, self.lanes, self.dtype)
+        self.inspection = (
+            None if plausibility is None else Inspection(plausibility, spec, period_s, self.lanes, self.dtype)
+        )
 
     def memory(self) -> dict[str, npt.NDArray[Any]]:
         """Return all arrays that make the cohort's state, live, by name: restoring them continues to the bit."""
         mine = {name: array for name, array in vars(self).items() if isinstance(array, np.ndarray)}
         del mine["parameters"]
         extended = {} if self.physics is None else self.physics.memory()
-        return mine | {f"physics.{name}": array for name, array in extended.items()}
+        looked = {} if self.inspection is None else self.inspection.memory()
+        mine |= {f"physics.{name}": array for name, array in extended.items()}
+        return mine | {f"inspection.{name}": array for name, array in looked.items()}
 
 
 def _lanes(units: int) -> int:

@@ -22,6 +22,7 @@ from controller import kernel, reference
 from controller.actuator import ActuatorPhysics
 from controller.block import Bits, Block, Real
 from controller.errors import CommandError, KernelUnavailableError, StopHeldError
+from controller.plausibility import Plausibility
 from controller.safety import Event, Fault, State, advance
 from controller.spec import RobotSpec
 
@@ -50,6 +51,8 @@ class Cohort:
         tau_external: Load on the joints [N m], shape (J, N), yours to write; only with physics.
         supply: Supply voltage over the nominal one, shape (N,), yours to write; only with physics.
         winding_c: Temperature of the windings [degrees Celsius], shape (J, N); only with physics.
+        delay_key: What tells the units' random delays apart, shape (N,), 0 to N - 1, yours to write; only with
+            physics.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Cohort:
         dtype: npt.DTypeLike = np.float32,
         backend: Backend | None = None,
         physics: ActuatorPhysics | None = None,
+        plausibility: Plausibility | None = None,
     ) -> None:
         """Make a cohort in which every unit is in INIT, with the default gains and zero everything else.
 
@@ -71,9 +75,10 @@ class Cohort:
             dtype: float32 or float64.
             backend: None takes the compiled kernel where there is one.
             physics: Friction, play, heat and delay of the actuators; None for ideal ones.
+            plausibility: When joints of running units are taken for frozen or stuck; None never does.
 
         Raises:
-            SpecError: `physics` names a joint that the model does not have.
+            SpecError: `physics` names a joint that the model does not have, or bristles too stiff for the period.
             CommandError: `units`, `period_s` or `dtype` is none of these.
             KernelUnavailableError: the compiled kernel was asked for and cannot be used.
         """
@@ -87,7 +92,7 @@ class Cohort:
         self.units = units
         self.period_s = period_s
         self.backend: Backend = backend if backend is not None else kernel.backend()
-        self.block = block = Block(spec, units, period_s, dtype, physics)
+        self.block = block = Block(spec, units, period_s, dtype, physics, plausibility)
         block.staged_kp[:] = np.array([[joint.kp_nm_rad] for joint in spec.joints])
         block.staged_kd[:] = np.array([[joint.kd_nms_rad] for joint in spec.joints])
         self.q_ref, self.dq_ref = self._view(block.staged_q_ref), self._view(block.staged_dq_ref)
@@ -101,6 +106,7 @@ class Cohort:
             self.tau_external: Real = self._view(block.physics.tau_external)
             self.supply: Real = self._view(block.physics.supply)
             self.winding_c: Real = self._view(block.physics.winding)
+            self.delay_key: Bits = self._view(block.physics.key)
         self.fault: Bits = self._view(block.fault, writeable=False)
         self.unit_fault: Bits = self._view(block.unit_fault, writeable=False)
         self.age_ticks: Bits = self._view(block.age, writeable=False)
@@ -172,6 +178,8 @@ class Cohort:
         block.unit_fault[column] = 0
         block.fresh[column] = 0
         block.age[column] = 0
+        if block.inspection is not None:
+            block.inspection.still[:, column] = 0
         block.state[column] = after
 
     def request_stop(self, unit: int, category: int) -> None:
@@ -238,6 +246,8 @@ class Cohort:
             kd[:, lanes] = np.array([[joint.kd_nms_rad] for joint in self.spec.joints])
         if block.physics is not None:
             block.physics.renew(lanes, block.q[:, lanes])
+        if block.inspection is not None:
+            block.inspection.still[:, lanes] = 0
         block.state[lanes] = State.ARMED
 
     def unit_state(self, unit: int) -> State:

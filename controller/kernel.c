@@ -25,13 +25,33 @@
 #define CLONES
 #endif
 
+/* Mirrors controller/kernel.py:_Network and controller/network.py:Network. */
+enum { LAYERS_MOST = 8, WIDTH_MOST = 64 };
+struct network {
+    const void *weights; /* per layer: rows of weights, then biases */
+    double position_scale, velocity_scale, torque_scale;
+    uint32_t layers, activation, stride, widths[LAYERS_MOST + 1];
+};
+enum { SOFTSIGN, TANH, RELU };
+
 /* Mirrors controller/kernel.py:_Physics and controller/physics.py:Physics. */
 struct physics {
     const void *tau_external, *supply;
-    void *tau_joint, *q_motor, *winding, *casing, *ring;
-    uint32_t *cursor;
+    void *tau_joint, *q_motor, *winding, *casing, *bristle, *ring, *told, *history;
+    uint32_t *cursor, *tick, *lag;
+    const uint32_t *key;
     const void *parameters;
-    uint32_t slots;
+    const struct network *networks;
+    const int32_t *network_of; /* per joint; negative: none */
+    uint32_t slots, delay_ticks, jitter_ticks, seed[2], history_slots;
+};
+
+/* Mirrors controller/kernel.py:_Plausibility and controller/plausibility.py:Inspection. */
+struct inspection {
+    void *anchor, *tau_low, *tau_high;
+    uint32_t *still, *tick;
+    const void *parameters;
+    uint32_t every_ticks, frozen_looks, stuck_looks;
 };
 
 /* Mirrors controller/kernel.py:_Context and controller/block.py:Block. */
@@ -43,6 +63,7 @@ struct context {
     const void *parameters;
     uint32_t *fault, *fresh, *age, *state, *stop_request, *stop_ticks, *slow_ticks, *unit_fault;
     const struct physics *physics; /* null: ideal actuators */
+    const struct inspection *inspection; /* null: joints are not inspected */
     uint32_t next_state[6]; /* per event: the states after each state, four bits each */
     uint32_t is_double, joints, lanes, watchdog_ticks, dwell_ticks, timeout_ticks;
 };
@@ -60,10 +81,12 @@ enum { ARM, COMMAND, STOP_1, STOP_0, HALT, RESET, EVENTS };
 #define OVER_SPEED (UINT32_C(1) << 2)
 #define TORQUE_NOT_FINITE (UINT32_C(1) << 3)
 #define POSITION_LIMIT (UINT32_C(1) << 4)
+#define ENCODER_FROZEN (UINT32_C(1) << 5)
+#define JOINT_STUCK (UINT32_C(1) << 6)
 #define WATCHDOG (UINT32_C(1) << 16)
 #define STOP_REQUESTED (UINT32_C(1) << 17)
-#define STOP_0_FAULTS (SENSOR_NOT_FINITE | TORQUE_NOT_FINITE)
-#define STOP_1_FAULTS (OVER_SPEED | WATCHDOG)
+#define STOP_0_FAULTS (SENSOR_NOT_FINITE | TORQUE_NOT_FINITE | ENCODER_FROZEN)
+#define STOP_1_FAULTS (OVER_SPEED | WATCHDOG | JOINT_STUCK)
 
 /* controller/block.py: PARAMETERS. */
 enum { Q_MIN, Q_MAX, DQ_MAX, DQ_TRIP, DQ_SLOW, TAU_MAX, TAU_SLOPE, V_NOLOAD, TAU_STEP, KD_STOP, PARAMETERS };
@@ -71,15 +94,25 @@ enum { Q_MIN, Q_MAX, DQ_MAX, DQ_TRIP, DQ_SLOW, TAU_MAX, TAU_SLOPE, V_NOLOAD, TAU
 /* controller/physics.py: PHYSICS_PARAMETERS. */
 enum {
     HALF_BACKLASH, DERATE_LIMIT, DERATE_SLOPE,
-    VISCOUS, COULOMB, STRIBECK, INVERSE_SPEED, EXPONENT,
+    VISCOUS, COULOMB, STRIBECK, INVERSE_SPEED, EXPONENT, POWER_MOST,
     LOAD_MOTOR, LOAD_EXTERNAL, LOAD_MOTOR_STRIBECK, LOAD_EXTERNAL_STRIBECK,
-    QUAD_MOTOR, QUAD_EXTERNAL, INERTIA_RATE,
-    HEAT, COPPER, AMBIENT, WINDING_GAIN, CASE_GAIN, AMBIENT_GAIN,
+    QUAD_MOTOR, QUAD_EXTERNAL, LOSS_MOTOR, LOSS_EXTERNAL, INERTIA_RATE,
+    BRISTLE_STIFFNESS, BRISTLE_DAMPING, BRISTLE_VISCOUS, BRISTLE_COULOMB, BRISTLE_STRIBECK, BRISTLE_INVERSE_SPEED,
+    HEAT_BASE, HEAT_RISE, AMBIENT, WINDING_GAIN, CASE_GAIN, AMBIENT_GAIN, PERIOD, RATE,
     PHYSICS_PARAMETERS
 };
 
-/* Lanes are worked on in tiles whose rows stay in the nearest caches between the passes. */
-enum { TILE = 1024, LANES = 16 };
+/* controller/plausibility.py: INSPECTION_PARAMETERS. */
+enum { Q_LOW, Q_HIGH, TRAVEL, SWING_FROZEN, SWING_STUCK, INSPECTION_PARAMETERS };
+
+/* A bit of `still`: the joint has measured other positions since. The rest counts looks. */
+#define STIRRED (UINT32_C(1) << 31)
+#define LOOKS_MOST (UINT32_C(1) << 30)
+
+/* Lanes are worked on in tiles, so long that memory is read in long runs: shorter ones keep a tile's sensors in
+ * a nearer cache and still cost a third where memory is the limit. Within a row, the passes of the physics take
+ * turns on pieces that stay in the first cache. */
+enum { TILE = 4096, PIECE = 512, LANES = 16 };
 
 /* The rows of a block never overlap: told to GCC by name, since it does not trust many `restrict`s at once. */
 #if defined(__clang__)
@@ -178,72 +211,55 @@ INLINE void brake(const struct context *c, size_t begin, size_t size, const uint
     }
 }
 
+/* Philox4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", 2011): a number that
+ * belongs to its counter (tick, joint, unit, 0) and key. Returns the first of its four words. */
+INLINE uint32_t philox(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t k0, uint32_t k1)
+{
+    uint32_t c3 = 0;
+    for (int round = 0; round < 10; round++) {
+        const uint64_t p = (uint64_t)UINT32_C(0xD2511F53) * c0, q = (uint64_t)UINT32_C(0xCD9E8D57) * c2;
+        c0 = (uint32_t)(q >> 32) ^ c1 ^ k0;
+        c1 = (uint32_t)q;
+        c2 = (uint32_t)(p >> 32) ^ c3 ^ k1;
+        c3 = (uint32_t)p;
+        k0 += UINT32_C(0x9E3779B9);
+        k1 += UINT32_C(0xBB67AE85);
+    }
+    return c0;
+}
+
+#define PASTE(a, b) a##_##b
+#define NAMED(a, b) PASTE(a, b)
+#define OF(name) NAMED(name, SUFFIX)
+
+#define SUFFIX f32
 #define REAL float
 #define MASK uint32_t
 #define ALL UINT32_MAX
 #define REAL_MAX 0x1.fffffep+127f
 #define ABS __builtin_fabsf
-#define TAKE take_f32
-#define JUDGE judge_f32
-#define MOVING moving_f32
 #define WIDE 0
-#define PD pd_f32
-#define REAL_OF real_of_f32
-#define BITS_OF bits_of_f32
-#define EXP2 exp2_f32
-#define LOG2 log2_f32
-#define DELAY delay_f32
-#define RUB rub_f32
-#define KEEP keep_f32
-#define CLAMP clamp_f32
-#define LAW law_f32
-#define TICK tick_f32
-#define STEP step_f32
+#include "kernel_real.h"
+#include "kernel_command.h"
 #include "kernel_physics.h"
 #include "kernel_step.h"
+#undef SUFFIX
 #undef REAL
 #undef MASK
+#undef ALL
 #undef REAL_MAX
 #undef ABS
-#undef TAKE
-#undef JUDGE
-#undef MOVING
-#undef PD
 #undef WIDE
-#undef REAL_OF
-#undef BITS_OF
-#undef EXP2
-#undef LOG2
-#undef DELAY
-#undef RUB
-#undef KEEP
-#undef ALL
-#undef CLAMP
-#undef LAW
-#undef TICK
-#undef STEP
 
+#define SUFFIX f64
 #define REAL double
 #define MASK uint64_t
 #define ALL UINT64_MAX
 #define REAL_MAX 0x1.fffffffffffffp+1023
 #define ABS __builtin_fabs
-#define TAKE take_f64
-#define JUDGE judge_f64
-#define MOVING moving_f64
 #define WIDE 1
-#define PD pd_f64
-#define REAL_OF real_of_f64
-#define BITS_OF bits_of_f64
-#define EXP2 exp2_f64
-#define LOG2 log2_f64
-#define DELAY delay_f64
-#define RUB rub_f64
-#define KEEP keep_f64
-#define CLAMP clamp_f64
-#define LAW law_f64
-#define TICK tick_f64
-#define STEP step_f64
+#include "kernel_real.h"
+#include "kernel_command.h"
 #include "kernel_physics.h"
 #include "kernel_step.h"
 

@@ -17,11 +17,14 @@ from typing import Any, Literal
 import numpy as np
 
 from controller.block import PARAMETERS, Block
+from controller.delay import split_seed
+from controller.learned import ACTIVATIONS, LAYERS_MOST
+from controller.physics import Physics
 from controller.safety import NEXT_STATE, Event, State
 
 log = logging.getLogger(__name__)
 
-SOURCES = ("kernel.c", "kernel_step.h", "kernel_physics.h")
+SOURCES = ("kernel.c", "kernel_real.h", "kernel_command.h", "kernel_physics.h", "kernel_step.h")
 
 _REAL_ARRAYS = (
     "staged_q_ref", "staged_dq_ref", "staged_tau_ff", "staged_kp", "staged_kd",
@@ -35,14 +38,43 @@ _COUNTS = ("is_double", "joints", "lanes", "watchdog_ticks", "dwell_ticks", "tim
 
 
 _PHYSICS_ARRAYS = (
-    "tau_external", "supply", "tau_joint", "q_motor", "winding", "case", "ring", "cursor", "parameters",
+    "tau_external", "supply", "tau_joint", "q_motor", "winding", "case", "bristle", "ring", "told", "history",
+    "cursor", "tick", "lag", "key", "parameters",
 )  # fmt: skip
+_INSPECTION_ARRAYS = ("anchor", "tau_low", "tau_high", "still", "tick", "parameters")
+
+
+class _Network(ctypes.Structure):
+    """Mirror of `struct network` in kernel.c."""
+
+    _fields_ = (
+        ("weights", ctypes.c_void_p),
+        *((name, ctypes.c_double) for name in ("position_scale", "velocity_scale", "torque_scale")),
+        *((name, ctypes.c_uint32) for name in ("layers", "activation", "stride")),
+        ("widths", ctypes.c_uint32 * (LAYERS_MOST + 1)),
+    )
 
 
 class _Physics(ctypes.Structure):
     """Mirror of `struct physics` in kernel.c."""
 
-    _fields_ = (*((name, ctypes.c_void_p) for name in _PHYSICS_ARRAYS), ("slots", ctypes.c_uint32))
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in _PHYSICS_ARRAYS),
+        ("networks", ctypes.c_void_p),
+        ("network_of", ctypes.c_void_p),
+        *((name, ctypes.c_uint32) for name in ("slots", "delay_ticks", "jitter_ticks")),
+        ("seed", ctypes.c_uint32 * 2),
+        ("history_slots", ctypes.c_uint32),
+    )
+
+
+class _Inspection(ctypes.Structure):
+    """Mirror of `struct inspection` in kernel.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in _INSPECTION_ARRAYS),
+        *((name, ctypes.c_uint32) for name in ("every_ticks", "frozen_looks", "stuck_looks")),
+    )
 
 
 class _Context(ctypes.Structure):
@@ -51,6 +83,7 @@ class _Context(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_void_p) for name in _REAL_ARRAYS + _BIT_ARRAYS),
         ("physics", ctypes.c_void_p),
+        ("inspection", ctypes.c_void_p),
         ("next_state", ctypes.c_uint32 * len(Event)),
         *((name, ctypes.c_uint32) for name in _COUNTS),
     ]
@@ -90,13 +123,21 @@ def bind(blocks: Sequence[Block], handle: ctypes.CDLL | None = None) -> Callable
     handle = handle or loaded().handle
     assert handle is not None, "bind() without a library: ask backend() first"
     contexts = (_Context * len(blocks))()
-    physics = (_Physics * len(blocks))()
-    for context, extended, block in zip(contexts, physics, blocks, strict=True):
+    keep: list[object] = [contexts, tuple(blocks)]
+    for context, block in zip(contexts, blocks, strict=True):
         if block.physics is not None:
-            for name in _PHYSICS_ARRAYS:
-                setattr(extended, name, getattr(block.physics, name).ctypes.data)
-            extended.slots = block.physics.slots
-            context.physics = ctypes.addressof(extended)
+            bound = _bind_physics(block.physics, keep)
+            context.physics = ctypes.addressof(bound)
+            keep.append(bound)
+        if block.inspection is not None:
+            looked = block.inspection
+            mirror = _Inspection(
+                every_ticks=looked.every_ticks, frozen_looks=looked.frozen_looks, stuck_looks=looked.stuck_looks
+            )
+            for name in _INSPECTION_ARRAYS:
+                setattr(mirror, name, getattr(looked, name).ctypes.data)
+            context.inspection = ctypes.addressof(mirror)
+            keep.append(mirror)
         for name in _REAL_ARRAYS + _BIT_ARRAYS:
             array = getattr(block, name)
             assert array.flags.c_contiguous, name
@@ -109,9 +150,34 @@ def bind(blocks: Sequence[Block], handle: ctypes.CDLL | None = None) -> Callable
         context.dwell_ticks = block.dwell_ticks
         context.timeout_ticks = block.timeout_ticks
     floor = _Floor(ctypes.addressof(contexts), len(blocks))
-    floor.keep = (contexts, physics, tuple(blocks))
+    floor.keep = keep
     # A partial is called without a Python frame: that matters for one robot's tick of under a microsecond.
     return partial(handle.palaestra_step, ctypes.byref(floor))
+
+
+def _bind_physics(physics: Physics, keep: list[object]) -> _Physics:
+    """Return the mirror of `physics`; what it points into besides is added to `keep`."""
+    bound = _Physics(
+        slots=physics.slots,
+        delay_ticks=physics.delay_ticks,
+        jitter_ticks=physics.jitter_ticks,
+        seed=split_seed(physics.seed),
+        history_slots=physics.history_slots,
+    )
+    for name in _PHYSICS_ARRAYS:
+        setattr(bound, name, getattr(physics, name).ctypes.data)
+    networks = (_Network * len(physics.networks))()
+    for mirror, network in zip(networks, physics.networks, strict=True):
+        made = network.made
+        mirror.weights = network.weights.ctypes.data
+        mirror.position_scale, mirror.velocity_scale = made.position_scale, made.velocity_scale
+        mirror.torque_scale = made.torque_scale
+        mirror.layers, mirror.stride = len(made.widths) - 1, network.stride
+        mirror.activation = ACTIVATIONS.index(made.activation)
+        mirror.widths[: len(made.widths)] = made.widths
+    bound.networks, bound.network_of = ctypes.addressof(networks), physics.network_of.ctypes.data
+    keep.append(networks)
+    return bound
 
 
 def address_of(step: Callable[[], None]) -> tuple[int, int] | None:

@@ -1,180 +1,128 @@
 /* The physics of actuators for one element type: equals controller/physics.py bit for bit; read that file.
- * Included once per type by kernel.c, before kernel_step.h.
+ * Included once per type by kernel.c, after kernel_real.h.
  */
 
-INLINE MASK BITS_OF(REAL x)
+/* exp(-x) for x >= 0, of which so much is taken that 2^-80 is its smallest value. */
+INLINE REAL OF(decay)(REAL x, REAL power_most)
 {
-    MASK bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
+    const REAL y = (REAL)-1.4426950408889634 * x;
+    return OF(exp2)(y < -power_most ? -power_most : y);
 }
 
-INLINE REAL REAL_OF(MASK bits)
+/* Take friction off: the torque that would stop the joint within the tick, clipped to the budget. `rests` has the
+ * share of what acts at rest. `slips` and `screws` are constants of the call: without them the terms are left
+ * out, which would add zero to what is not negative. */
+INLINE void OF(yield)(const REAL *p, const REAL *taus, const REAL *dqs, const REAL *externals, const REAL *rests,
+    REAL *tau_joint, size_t size, int slips, int screws)
 {
-    REAL x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-/* WIDE is a number, so that one branch per type is seen by the preprocessor. */
-#if WIDE
-#define SHIFT 52
-#define BIAS 1023
-#else
-#define SHIFT 23
-#define BIAS 127
-#endif
-#define POWER ((REAL)((uint64_t)1 << SHIFT))
-
-INLINE REAL EXP2(REAL y)
-{
-    const REAL magic = (REAL)1.5 * POWER;
-    y = y > 80 ? 80 : y;
-    y = y < -80 ? -80 : y;
-    const REAL rounded = y + magic, f = y - (rounded - magic);
-    REAL p;
-#if WIDE
-    p = (REAL)4.44553827187081e-10;
-    p = p * f + (REAL)7.054911620801121e-09;
-    p = p * f + (REAL)1.0178086009239696e-07;
-    p = p * f + (REAL)1.3215486790144305e-06;
-    p = p * f + (REAL)1.5252733804059838e-05;
-    p = p * f + (REAL)0.00015403530393381606;
-    p = p * f + (REAL)0.0013333558146428441;
-    p = p * f + (REAL)0.009618129107628477;
-    p = p * f + (REAL)0.055504108664821576;
-    p = p * f + (REAL)0.2402265069591007;
-    p = p * f + (REAL)0.6931471805599453;
-    p = p * f + (REAL)1.0;
-#else
-    p = (REAL)0.00015403530393381606;
-    p = p * f + (REAL)0.0013333558146428441;
-    p = p * f + (REAL)0.009618129107628477;
-    p = p * f + (REAL)0.055504108664821576;
-    p = p * f + (REAL)0.2402265069591007;
-    p = p * f + (REAL)0.6931471805599453;
-    p = p * f + (REAL)1.0;
-#endif
-    return REAL_OF(BITS_OF(p) + (BITS_OF(rounded) << SHIFT));
-}
-
-INLINE REAL LOG2(REAL x)
-{
-    const MASK one = BITS_OF(1), root = BITS_OF((REAL)0.7071067811865476);
-    const MASK moved = BITS_OF(x) + (one - root);
-    const REAL whole = REAL_OF(moved >> SHIFT | BITS_OF(POWER)) - (POWER + BIAS);
-    const REAL m = REAL_OF((moved & (((MASK)1 << SHIFT) - 1)) + root), s = (m - 1) / (m + 1), square = s * s;
-    REAL p;
-#if WIDE
-    p = (REAL)0.16972882833987804;
-    p = p * square + (REAL)0.19235933878519512;
-    p = p * square + (REAL)0.22195308321368667;
-    p = p * square + (REAL)0.2623081892525388;
-    p = p * square + (REAL)0.3205988979753252;
-    p = p * square + (REAL)0.4121985831111324;
-    p = p * square + (REAL)0.5770780163555853;
-    p = p * square + (REAL)0.9617966939259756;
-    p = p * square + (REAL)2.8853900817779268;
-#else
-    p = (REAL)0.4121985831111324;
-    p = p * square + (REAL)0.5770780163555853;
-    p = p * square + (REAL)0.9617966939259756;
-    p = p * square + (REAL)2.8853900817779268;
-#endif
-    return whole + s * p;
-}
-
-/* Store the commands in force in this tick's slot; the law then reads the oldest slot. A unit that does not run
- * loses the gains and torques of all slots. */
-INLINE void DELAY(const struct context *c, size_t begin, size_t size, const MASK *run, int all_run)
-{
-    const struct physics *x = c->physics;
-    const REAL *held[5] = {c->held_q_ref, c->held_dq_ref, c->held_tau_ff, c->held_kp, c->held_kd};
-    for (size_t k = 0; k < 5; k++)
-        for (size_t j = 0; j < c->joints; j++) {
-            const size_t at = j * c->lanes + begin;
-            memcpy((REAL *)x->ring + (*x->cursor * 5 + k) * c->joints * c->lanes + at, held[k] + at,
-                size * sizeof(REAL));
-        }
-    for (size_t slot = 0; !all_run && slot < x->slots; slot++)
-        for (size_t row = 2 * c->joints; row < 5 * c->joints; row++) {
-            REAL *kept = (REAL *)x->ring + (slot * 5 * c->joints + row) * c->lanes + begin;
-            LANE_LOOP
-            for (size_t n = 0; n < size; n++)
-                kept[n] = REAL_OF(BITS_OF(kept[n]) & run[n]);
-        }
-}
-
-/* Friction and heat. */
-INLINE void RUB(const struct context *c, size_t begin, size_t size)
-{
-    const struct physics *x = c->physics;
-    for (size_t j = 0; j < c->joints; j++) {
-        const size_t at = j * c->lanes + begin;
-        const REAL *taus = (const REAL *)c->tau + at, *dqs = (const REAL *)c->dq + at;
-        const REAL *externals = (const REAL *)x->tau_external + at;
-        REAL *tau_joint = (REAL *)x->tau_joint + at;
-        REAL *windings = (REAL *)x->winding + at, *cases = (REAL *)x->casing + at;
-        const REAL *p = (const REAL *)x->parameters + j * PHYSICS_PARAMETERS;
-        const REAL viscous = p[VISCOUS], coulomb = p[COULOMB], stribeck = p[STRIBECK];
-        const REAL inverse_speed = p[INVERSE_SPEED], exponent = p[EXPONENT], inertia_rate = p[INERTIA_RATE];
-        const REAL load_m = p[LOAD_MOTOR], load_e = p[LOAD_EXTERNAL];
-        const REAL rest_m = p[LOAD_MOTOR_STRIBECK], rest_e = p[LOAD_EXTERNAL_STRIBECK];
-        const REAL quad_m = p[QUAD_MOTOR], quad_e = p[QUAD_EXTERNAL];
-        const REAL heat = p[HEAT], copper = p[COPPER], ambient = p[AMBIENT];
-        const REAL winding_gain = p[WINDING_GAIN], case_gain = p[CASE_GAIN], ambient_gain = p[AMBIENT_GAIN];
-        /* Short loops: in one long loop each lane would wait for the whole chain of its polynomials. */
-        REAL rests[TILE];
-        const int slips = (stribeck != 0) | (rest_m != 0) | (rest_e != 0) | (quad_m != 0) | (quad_e != 0);
+    const REAL viscous = p[VISCOUS], coulomb = p[COULOMB], stribeck = p[STRIBECK], inertia_rate = p[INERTIA_RATE];
+    const REAL load_m = p[LOAD_MOTOR], load_e = p[LOAD_EXTERNAL];
+    const REAL rest_m = p[LOAD_MOTOR_STRIBECK], rest_e = p[LOAD_EXTERNAL_STRIBECK];
+    const REAL quad_m = p[QUAD_MOTOR], quad_e = p[QUAD_EXTERNAL];
+    const REAL loss_m = p[LOSS_MOTOR], loss_e = p[LOSS_EXTERNAL];
+    LANE_LOOP
+    for (size_t n = 0; n < size; n++) {
+        const REAL tau = taus[n], external = OF(finite)(externals[n]), dq = OF(finite)(dqs[n]);
+        REAL budget = viscous * ABS(dq) + coulomb + ABS(load_m * tau - load_e * external);
         if (slips) {
-            LANE_LOOP
-            for (size_t n = 0; n < size; n++) {
-                const REAL dq = REAL_OF(BITS_OF(dqs[n]) & (ABS(dqs[n]) <= REAL_MAX ? ALL : 0));
-                rests[n] = exponent * LOG2(ABS(dq) * inverse_speed);
-            }
-            LANE_LOOP
-            for (size_t n = 0; n < size; n++)
-                rests[n] = (REAL)-1.4426950408889634 * EXP2(rests[n]);
-            LANE_LOOP
-            for (size_t n = 0; n < size; n++)
-                rests[n] = EXP2(rests[n]);
-        } else {
-            for (size_t n = 0; n < size; n++)
-                rests[n] = 0;
-        }
-        LANE_LOOP
-        for (size_t n = 0; n < size; n++) {
-            const REAL tau = taus[n];
-            const REAL dq = REAL_OF(BITS_OF(dqs[n]) & (ABS(dqs[n]) <= REAL_MAX ? ALL : 0));
-            const REAL external = REAL_OF(BITS_OF(externals[n]) & (ABS(externals[n]) <= REAL_MAX ? ALL : 0));
-            const REAL speed = ABS(dq), rest = rests[n];
-            const REAL load = ABS(load_m * tau - load_e * external);
             const REAL load_rest = ABS(rest_m * tau - rest_e * external);
-            const MASK opposed = ((tau > 0 ? ALL : 0) & (external < 0 ? ALL : 0))
-                | ((tau < 0 ? ALL : 0) & (external > 0 ? ALL : 0));
+            const MASK opposed = tau * external < 0 ? ALL : 0;
             const MASK driven = opposed & (ABS(tau) > ABS(external) ? ALL : 0);
             const MASK driving = opposed & (ABS(tau) < ABS(external) ? ALL : 0);
-            const REAL quad = REAL_OF(BITS_OF(quad_e * external * external) & driven)
-                + REAL_OF(BITS_OF(quad_m * tau * tau) & driving);
-            const REAL always = viscous * speed + coulomb + load;
-            const REAL budget = always + rest * (stribeck + load_rest + quad);
-            REAL stopping = inertia_rate * dq + tau + external;
-            stopping = stopping > budget ? budget : stopping;
-            stopping = stopping < -budget ? -budget : stopping;
-            const REAL joint = tau - stopping;
-            tau_joint[n] = REAL_OF(BITS_OF(joint) & (ABS(joint) <= REAL_MAX ? ALL : 0));
+            const REAL quad = OF(keep)(driven, quad_e * external * external) + OF(keep)(driving, quad_m * tau * tau);
+            budget = budget + rests[n] * (stribeck + load_rest + quad);
         }
-        LANE_LOOP
-        for (size_t n = 0; n < size; n++) {
-            const REAL tau = taus[n], winding = windings[n], casing = cases[n];
-            const REAL losses = heat * tau * tau * (1 + copper * (winding - ambient));
-            const REAL flow = winding - casing;
-            windings[n] = winding + losses - winding_gain * flow;
-            cases[n] = casing + case_gain * flow - ambient_gain * (casing - ambient);
+        const REAL stopping = inertia_rate * dq + tau + external;
+        if (screws) {
+            const MASK loaded = external * stopping > 0 ? ALL : 0;
+            budget = budget + (OF(keep)(loaded, loss_e * ABS(external)) + OF(keep)(~loaded, loss_m * ABS(tau)));
         }
+        tau_joint[n] = OF(finite)(tau - OF(clamp)(stopping, -budget, budget));
     }
 }
 
-#undef SHIFT
-#undef BIAS
-#undef POWER
+/* The friction of a row's piece by the budget. */
+INLINE void OF(rub)(const REAL *p, const REAL *taus, const REAL *dqs, const REAL *externals, REAL *tau_joint, size_t size)
+{
+    const REAL inverse_speed = p[INVERSE_SPEED], exponent = p[EXPONENT], power_most = p[POWER_MOST];
+    const int slips = (p[STRIBECK] != 0) | (p[LOAD_MOTOR_STRIBECK] != 0) | (p[LOAD_EXTERNAL_STRIBECK] != 0)
+        | (p[QUAD_MOTOR] != 0) | (p[QUAD_EXTERNAL] != 0);
+    const int screws = (p[LOSS_MOTOR] != 0) | (p[LOSS_EXTERNAL] != 0);
+    if (!slips) {
+        if (screws)
+            OF(yield)(p, taus, dqs, externals, 0, tau_joint, size, 0, 1);
+        else
+            OF(yield)(p, taus, dqs, externals, 0, tau_joint, size, 0, 0);
+        return;
+    }
+    REAL rests[PIECE];
+    /* Short loops: in one long loop each lane would wait for the whole chain of its polynomials. */
+    if (exponent == 1 || exponent == 2) {
+        const int squared = exponent == 2;
+        LANE_LOOP
+        for (size_t n = 0; n < size; n++) {
+            const REAL x = ABS(OF(finite)(dqs[n])) * inverse_speed;
+            rests[n] = squared ? x * x : x;
+        }
+    } else {
+        LANE_LOOP
+        for (size_t n = 0; n < size; n++)
+            rests[n] = exponent * OF(log2)(ABS(OF(finite)(dqs[n])) * inverse_speed);
+        LANE_LOOP
+        for (size_t n = 0; n < size; n++)
+            rests[n] = OF(exp2)(OF(clamp)(rests[n], -power_most, power_most));
+    }
+    LANE_LOOP
+    for (size_t n = 0; n < size; n++)
+        rests[n] = OF(decay)(rests[n], power_most);
+    if (screws)
+        OF(yield)(p, taus, dqs, externals, rests, tau_joint, size, 1, 1);
+    else
+        OF(yield)(p, taus, dqs, externals, rests, tau_joint, size, 1, 0);
+}
+
+/* The friction of a row's piece by LuGre's bristles. */
+INLINE void OF(brush)(const REAL *p, const REAL *taus, const REAL *dqs, REAL *bristles, REAL *tau_joint, size_t size)
+{
+    const REAL stiffness = p[BRISTLE_STIFFNESS], damping = p[BRISTLE_DAMPING], viscous = p[BRISTLE_VISCOUS];
+    const REAL coulomb = p[BRISTLE_COULOMB], stribeck = p[BRISTLE_STRIBECK];
+    const REAL inverse_speed = p[BRISTLE_INVERSE_SPEED], power_most = p[POWER_MOST];
+    const REAL period = p[PERIOD], rate = p[RATE];
+    LANE_LOOP
+    for (size_t n = 0; n < size; n++) {
+        const REAL dq = OF(finite)(dqs[n]), bristle = bristles[n], x = dq * inverse_speed;
+        const REAL slide = coulomb + stribeck * OF(decay)(x * x, power_most);
+        const REAL bent = OF(finite)((bristle + period * dq) / (1 + period * (stiffness * ABS(dq) / slide)));
+        const REAL friction = stiffness * bent + damping * ((bent - bristle) * rate) + viscous * dq;
+        bristles[n] = bent;
+        tau_joint[n] = OF(finite)(taus[n] - friction);
+    }
+}
+
+/* Heat of a row's piece. */
+INLINE void OF(warm)(const REAL *p, const REAL *taus, REAL *windings, REAL *cases, size_t size)
+{
+    const REAL base = p[HEAT_BASE], rise = p[HEAT_RISE], ambient = p[AMBIENT];
+    const REAL winding_gain = p[WINDING_GAIN], case_gain = p[CASE_GAIN], ambient_gain = p[AMBIENT_GAIN];
+    LANE_LOOP
+    for (size_t n = 0; n < size; n++) {
+        const REAL tau = taus[n], winding = windings[n], casing = cases[n], flow = winding - casing;
+        windings[n] = winding + tau * tau * (base + rise * winding) - winding_gain * flow;
+        cases[n] = casing + case_gain * flow - ambient_gain * (casing - ambient);
+    }
+}
+
+/* Friction and heat of the row `j`, which the law has just written. */
+INLINE void OF(act)(const struct context *c, size_t j, size_t begin, size_t size)
+{
+    const struct physics *x = c->physics;
+    const size_t at = j * c->lanes + begin;
+    const REAL *taus = (const REAL *)c->tau + at, *dqs = (const REAL *)c->dq + at;
+    const REAL *p = (const REAL *)x->parameters + j * PHYSICS_PARAMETERS;
+    REAL *tau_joint = (REAL *)x->tau_joint + at;
+    if (p[BRISTLE_STIFFNESS] != 0)
+        OF(brush)(p, taus, dqs, (REAL *)x->bristle + at, tau_joint, size);
+    else
+        OF(rub)(p, taus, dqs, (const REAL *)x->tau_external + at, tau_joint, size);
+    OF(warm)(p, taus, (REAL *)x->winding + at, (REAL *)x->casing + at, size);
+}

@@ -20,7 +20,11 @@ Order of operations, fixed:
 A cohort with `ActuatorPhysics` (formulas in `controller/physics.py`) also does this: before 4 it delays the
 commands and drags the motor side of the gear, whose position the law then reads; in 7 the torque limit is
 derated by temperature and $v_{noload}$ scaled with the supply voltage at an unchanged slope, as a DC motor's
-is; after 9 friction is taken off what moves the joint, and the losses heat winding and case.
+is; after 9 friction is taken off what moves the joint, and the losses heat winding and case. A joint with a
+learned actuator takes the network's torque for its feed-forward torque, without gains (`controller/network.py`).
+
+10. With `Plausibility`, some rows of joints are asked whether they are frozen or stuck
+   (`controller/plausibility.py`); what is found acts in the next tick.
 
 The envelope is that of a DC motor (Isaac Lab, `DCMotor`): full braking torque, falling driving torque, and
 beyond the no-load speed braking only. Comparisons are written as `where(x > hi, hi, x)` and never as minimum
@@ -31,7 +35,10 @@ import numpy as np
 import numpy.typing as npt
 
 from controller.block import PARAMETERS, Bits, Block, Real
-from controller.physics import delay, derating, drag_motor_side, heat, rub, usable_supply
+from controller.delay import delay
+from controller.network import learn
+from controller.physics import derating, drag_motor_side, heat, rub, usable_supply
+from controller.plausibility import inspect
 from controller.safety import NEXT_STATE, STOP_0_FAULTS, STOP_1_FAULTS, Event, Fault, State
 
 Mask = npt.NDArray[np.bool_]
@@ -64,6 +71,9 @@ def step(block: Block) -> None:
         if block.physics is not None:
             rub(block.physics, block.tau, block.dq)
             heat(block.physics, block.tau)
+            block.physics.tick += _ONE
+        if block.inspection is not None:
+            inspect(block, block.inspection)
 
 
 def _take_commands(b: Block) -> Bits:
@@ -128,6 +138,8 @@ def _law(b: Block) -> None:
     q = b.q
     if b.physics is not None:
         command = delay(b.physics, command, run)
+        if b.physics.networks:
+            command = learn(b.physics, command, (q_min, q_max), b.q, b.dq, run)
         q = drag_motor_side(b.physics, b.q)
         tau_max = tau_max * derating(b.physics)
         v_noload = v_noload * usable_supply(b.physics)

@@ -54,14 +54,18 @@ class Fault(IntFlag):
     """The law itself overflowed: no torque in that tick, stop category 0 in the next."""
     POSITION_LIMIT = 1 << 4
     """A powered joint was outside its range; torque further outward was blocked. Does not stop."""
+    ENCODER_FROZEN = 1 << 5
+    """A position repeated itself bit for bit while the torque swung: stop category 0, as for a blind joint."""
+    JOINT_STUCK = 1 << 6
+    """A joint stayed where it was while the torque swung: stop category 1."""
     WATCHDOG = 1 << 16
     """The newest complete command of a running unit was too old: stop category 1."""
     STOP_REQUESTED = 1 << 17
     """Somebody asked for the stop."""
 
 
-STOP_0_FAULTS = Fault.SENSOR_NOT_FINITE | Fault.TORQUE_NOT_FINITE
-STOP_1_FAULTS = Fault.OVER_SPEED | Fault.WATCHDOG
+STOP_0_FAULTS = Fault.SENSOR_NOT_FINITE | Fault.TORQUE_NOT_FINITE | Fault.ENCODER_FROZEN
+STOP_1_FAULTS = Fault.OVER_SPEED | Fault.WATCHDOG | Fault.JOINT_STUCK
 
 NEXT = {
     (State.INIT, Event.ARM): State.ARMED,

@@ -31,8 +31,9 @@ from controller.errors import (
 )
 from controller.injection import InjectableDriver, InjectedFault
 from controller.loop import Clock, Loop
+from controller.plausibility import Plausibility
 from controller.recorder import Recorder, Row
-from controller.safety import Fault, State
+from controller.safety import STOP_0_FAULTS, STOP_1_FAULTS, Fault, State
 from controller.spec import RobotSpec
 from controller.unit import Authority, Charge, HostedUnit, Status, Target
 
@@ -119,7 +120,9 @@ class Station:
         self._seats: dict[str, _Seat] = {}
         cohorts = []
         for members in models.values():
-            cohort = Cohort(members[0].spec, len(members), period_s, dtype=dtype, backend=backend)
+            cohort = Cohort(
+                members[0].spec, len(members), period_s, dtype=dtype, backend=backend, plausibility=Plausibility()
+            )
             cohorts.append(cohort)
             for column, hosted in enumerate(members):
                 driver = InjectableDriver(hosted.driver)
@@ -458,7 +461,7 @@ class Station:
 
 def _fault_text(seat: _Seat) -> str:
     """Return what is wrong, for people: "SENSOR_NOT_FINITE at left_knee"."""
-    stops = Fault.SENSOR_NOT_FINITE | Fault.OVER_SPEED | Fault.TORQUE_NOT_FINITE
+    stops = STOP_0_FAULTS | STOP_1_FAULTS
     parts = [
         f"{bit.name} at {joint}"
         for joint, bits in seat.cohort.joint_faults(seat.column).items()

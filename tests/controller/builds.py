@@ -3,8 +3,11 @@
 import ctypes
 import os
 import platform
+import shutil
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,13 +18,15 @@ X86 = platform.machine().lower() in ("x86_64", "amd64")
 ISA_FEATURES = {"x86-64": "sse2", "x86-64-v3": "avx2", "x86-64-v4": "avx512bw"}
 
 
-def build(folder: Path, *flags: str) -> ctypes.CDLL:
-    """Build the kernel into `folder` with `flags` added and open it."""
-    root = Path(kernel.__file__).parents[1]
+@cache
+def build(*flags: str) -> ctypes.CDLL:
+    """Build the kernel with `flags` added and open it; once per run of the tests, for that takes many seconds."""
+    root, folder = Path(kernel.__file__).parents[1], Path(tempfile.mkdtemp())
     command = [sys.executable, "setup.py", "--quiet", "build_ext", f"--build-lib={folder}", f"--build-temp={folder}"]
     subprocess.run(command, cwd=root, env={**os.environ, "CFLAGS": " ".join(flags)}, check=True, capture_output=True)
     handle = ctypes.CDLL(str(next(folder.rglob("_kernel*.so"))))
     handle.palaestra_step.restype = None
+    shutil.rmtree(folder)
     return handle
 
 

@@ -52,9 +52,9 @@ def test_both_forms_agree_in_every_bit_of_every_array(joints: int, units: int, d
 
 @compiled_only
 @pytest.mark.parametrize("isa", sorted(ISA_FEATURES))
-def test_every_instruction_set_agrees_with_the_reference(isa: str, tmp_path: Path) -> None:
+def test_every_instruction_set_agrees_with_the_reference(isa: str) -> None:
     """The clones of the shipped library, each built alone. Those this processor lacks are skipped."""
-    handle = build(tmp_path, *isa_flags(isa))
+    handle = build(*isa_flags(isa))
     for dtype in (np.float32, np.float64):
         compiled, plain = twins(7, 50, dtype)
         compiled.step = kernel.bind([compiled.block], handle)
@@ -122,10 +122,10 @@ def test_both_forms_agree_on_any_numbers(data: st.DataObject, wide: bool) -> Non
 
 
 @compiled_only
-def test_the_compiled_form_is_much_faster_than_numpy_and_than_a_scalar_build(tmp_path: Path) -> None:
+def test_the_compiled_form_is_much_faster_than_numpy_and_than_a_scalar_build() -> None:
     """At 256 units of 29 joints, taking turns. The same sources without vectors guard against a loop that
     silently stopped to vectorise: the shipped build is 5 to 8 times faster with AVX2."""
-    scalar = build(tmp_path, *SCALAR_FLAGS)
+    scalar = build(*SCALAR_FLAGS)
     cohorts = {name: running(robot(29), 256, backend=name) for name in ("compiled", "numpy")}
     cohorts["scalar"] = running(robot(29), 256)
     cohorts["scalar"].step = kernel.bind([cohorts["scalar"].block], scalar)

@@ -85,12 +85,22 @@ def test_a_sound_unit_passes_and_its_job_tells_each_joints_share(hall: Floor, tm
 
 
 def test_a_unit_with_a_joint_that_does_not_answer_fails_and_the_joint_is_named(hall: Floor, tmp_path: Path) -> None:
-    hall.inject(A, FaultKind.FAULT_KIND_ENCODER_FROZEN, "elbow")
+    """The wrist's gain is so low that a check swings its torque by a fifth: the host has no reason to stop."""
+    hall.inject(A, FaultKind.FAULT_KIND_ENCODER_FROZEN, "wrist_pitch")
     with pytest.raises(AttemptError) as failed:
         carry_out(attempt_at(Desk(), tmp_path, JOB, **lease(hall)))
 
     assert (failed.value.reason, failed.value.retryable) == ("CHECK_FAILED", False)
-    assert "elbow" in str(failed.value) and "wrist" not in str(failed.value)
+    assert "wrist_pitch" in str(failed.value) and "elbow" not in str(failed.value)
+
+
+def test_a_joint_that_its_host_takes_for_frozen_is_a_fault_and_is_named(hall: Floor, tmp_path: Path) -> None:
+    hall.inject(A, FaultKind.FAULT_KIND_ENCODER_FROZEN, "elbow")
+    with pytest.raises(AttemptError) as failed:
+        carry_out(attempt_at(Desk(), tmp_path, JOB, **lease(hall)))
+
+    assert failed.value.reason == "UNIT_FAULT"
+    assert "ENCODER_FROZEN at elbow" in str(failed.value)
 
 
 def test_a_unit_that_stops_during_its_check_is_a_fault_and_no_failed_check(hall: Floor, tmp_path: Path) -> None:
