@@ -35,7 +35,7 @@ class BuildKernel(build_ext):
 
 
 def digest(sources: tuple[str, ...]) -> str:
-    """Return what controller/kernel.py:source_digest will compare with."""
+    """Return what controller/library.py:source_digest will compare with."""
     together = hashlib.sha256()
     for source in sources:
         together.update((Path(__file__).parent / source).read_bytes())

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from controller import kernel, realtime_library
+from controller.dry_robot import dry_robot
 from controller.errors import ControllerError
 from controller.plant import PlantDriver
-from controller.spec import JointSpec, RobotSpec
 from controller.tools import TOOLS, add_tools, run_tool
 
 
@@ -73,7 +73,7 @@ def host(given: argparse.Namespace) -> int:
             listen=given.listen,
             ddq_max_rad_s2=given.ddq_max_rad_s2,
         )
-        spec = _dry_robot(given.joints)
+        spec = dry_robot(given.joints)
         units = [
             HostedUnit(
                 name=f"venues/{given.venue}/units/dry-{number}",
@@ -89,26 +89,6 @@ def host(given: argparse.Namespace) -> int:
         print(f"cannot serve: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _dry_robot(joints: int) -> RobotSpec:
-    return RobotSpec(
-        robot_model="dry_arm",
-        joints=tuple(
-            JointSpec(
-                name=f"joint_{number}",
-                q_min_rad=-3.0,
-                q_max_rad=3.0,
-                dq_max_rad_s=10.0,
-                tau_max_nm=20.0,
-                tau_rate_nm_s=2000.0,
-                kp_nm_rad=20.0,
-                kd_nms_rad=2.0,
-                sources={"*": "invented: a dry run has no robot"},
-            )
-            for number in range(1, joints + 1)
-        ),
-    )
 
 
 def main(arguments: list[str] | None = None) -> int:

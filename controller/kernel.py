@@ -1,16 +1,9 @@
-"""Finds, loads and binds the compiled kernel; says why where it cannot.
-
-The library is plain C without a Python symbol, opened by its path. It is used only if it was built from the
-very sources that lie beside this file: a stale build would silently be another control law.
-"""
+"""Loads and binds the compiled kernel; says why where it cannot."""
 
 import ctypes
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +12,7 @@ import numpy as np
 from controller.block import PARAMETERS, Block
 from controller.delay import split_seed
 from controller.learned import ACTIVATIONS, LAYERS_MOST
+from controller.library import Library, open_library
 from controller.physics import Physics
 from controller.safety import NEXT_STATE, Event, State
 
@@ -94,14 +88,6 @@ class _Floor(ctypes.Structure):
 
     _fields_ = (("contexts", ctypes.c_void_p), ("count", ctypes.c_size_t))
     keep: object
-
-
-@dataclass(frozen=True)
-class Library:
-    """The opened library, or None, and the reason in one sentence."""
-
-    handle: ctypes.CDLL | None
-    reason: str
 
 
 def backend() -> Literal["compiled", "numpy"]:
@@ -191,20 +177,6 @@ def address_of(step: Callable[[], None]) -> tuple[int, int] | None:
     return ctypes.cast(function, ctypes.c_void_p).value or 0, ctypes.addressof(step.args[0]._obj)
 
 
-def source_digest(folder: Path, sources: Sequence[str] = SOURCES) -> str | None:
-    """Return the digest of the sources in `folder`, by default the kernel's, as the build bakes it in.
-
-    None where the sources are not there: an installation from a wheel carries only the library.
-    """
-    digest = hashlib.sha256()
-    for name in sources:
-        source = folder / name
-        if not source.is_file():
-            return None
-        digest.update(source.read_bytes())
-    return digest.hexdigest()[:16]
-
-
 @cache
 def loaded() -> Library:
     """Return the library beside this file, looked for once; where there is none, a warning says so once."""
@@ -215,19 +187,11 @@ def loaded() -> Library:
 
 
 def load(folder: Path) -> Library:
-    """Open the library in `folder` and prove that it is ours. Never raises: the reason says what is wrong."""
-    path = next((p for s in EXTENSION_SUFFIXES if (p := folder / f"_kernel{s}").is_file()), None)
-    if path is None:
-        return Library(None, "it is not built (no C compiler?): `python -m controller build` tries again")
-    try:
-        handle = ctypes.CDLL(str(path))
-        handle.palaestra_digest.restype = ctypes.c_char_p
-        handle.palaestra_context_bytes.restype = ctypes.c_size_t
-        handle.palaestra_step.restype = None
-        built_from = handle.palaestra_digest().decode()
-        context_bytes = handle.palaestra_context_bytes()
-    except (OSError, AttributeError) as error:
-        return Library(None, f"{path.name} does not load: {error}")
-    if context_bytes != ctypes.sizeof(_Context) or source_digest(folder) not in (None, built_from):
-        return Library(None, f"{path.name} was built from other sources: `python -m controller build`")
-    return Library(handle, f"{path.name} is built and current (sources {built_from})")
+    """Open the library in `folder`, as `open_library` does."""
+    return open_library(folder, "_kernel", SOURCES, "palaestra_digest", _declare)
+
+
+def _declare(handle: ctypes.CDLL) -> bool:
+    handle.palaestra_context_bytes.restype = ctypes.c_size_t
+    handle.palaestra_step.restype = None
+    return bool(handle.palaestra_context_bytes() == ctypes.sizeof(_Context))

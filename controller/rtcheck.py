@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from controller.cohort import Cohort
+from controller.dry_robot import dry_robot
 from controller.errors import CommandError
 from controller.loop import EDGES_S, LoopReport, WallClock
 from controller.machine import Machine, look, stolen_s
 from controller.plants import JointPlant
 from controller.realtime import LoopBackend, RealtimeLoop
 from controller.realtime_library import loaded
-from controller.spec import JointSpec, RobotSpec
 
 JOINTS = 29
 """As a humanoid has, without hands (Unitree G1)."""
@@ -267,7 +267,7 @@ def _curves(left: Any, right: Any, report: LoopReport, style: Mapping[str, Any])
 
 
 def _turn(row: Row, rate_hz: float, slice_s: float, priority: int | None) -> None:
-    cohort = Cohort(_robot(), 1, 1.0 / rate_hz)
+    cohort = Cohort(dry_robot(JOINTS), 1, 1.0 / rate_hz)
     # Spinning in Python keeps the GIL from others and is no faster: the Python loop sleeps.
     clock = WallClock(spin_s=min(SPIN_S, 0.1 / rate_hz) if row.loop == "compiled" else 0.0)
     loop = RealtimeLoop(
@@ -308,26 +308,6 @@ def _busy_python(wanted: bool) -> Any:
         ends.set()
         if wanted:
             thread.join()
-
-
-def _robot() -> RobotSpec:
-    return RobotSpec(
-        robot_model="rt_check",
-        joints=tuple(
-            JointSpec(
-                name=f"joint_{number}",
-                q_min_rad=-3.0,
-                q_max_rad=3.0,
-                dq_max_rad_s=10.0,
-                tau_max_nm=20.0,
-                tau_rate_nm_s=2000.0,
-                kp_nm_rad=20.0,
-                kd_nms_rad=2.0,
-                sources={"*": "invented: what is measured is time"},
-            )
-            for number in range(1, JOINTS + 1)
-        ),
-    )
 
 
 def _us(seconds: float) -> float:

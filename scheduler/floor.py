@@ -181,8 +181,11 @@ class Floor:
         del held[bisect_left(held, (end_ns, count))]
 
     def put_unit(self, name: str, unit: Unit | None, named: frozenset[str]) -> bool:
-        """Take over how a unit is now, None if it is gone; return False, with nothing changed, if that takes or leaves
-        the only one of a kind: then the kinds are others, and a floor must be laid anew."""
+        """Take over how a unit is now, None if it is gone.
+
+        Return False, with nothing changed, if that takes or leaves the only one of a kind: then the kinds are others,
+        and a floor must be laid anew.
+        """
         before = self.kind_of.get(name)
         kind = None
         if unit is not None and unit.usable:

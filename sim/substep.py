@@ -1,10 +1,9 @@
-"""Finds, loads and binds the compiled substep of drives; says why where it cannot. NumPy does the same, slower."""
+"""Loads and binds the compiled substep of drives; says why where it cannot. NumPy does the same, slower."""
 
 import ctypes
 import logging
 from collections.abc import Callable
 from functools import cache, partial
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ import numpy.typing as npt
 
 from controller import Cohort
 from controller.block import Real
-from controller.kernel import Library, address_of, source_digest
+from controller.kernel import address_of
+from controller.library import Library, open_library
 
 log = logging.getLogger(__name__)
 
@@ -47,22 +47,14 @@ def loaded() -> Library:
 
 
 def load(folder: Path) -> Library:
-    """Open the library in `folder` and prove that it is ours. Never raises: the reason says what is wrong."""
-    path = next((p for s in EXTENSION_SUFFIXES if (p := folder / f"_substep{s}").is_file()), None)
-    if path is None:
-        return Library(None, "it is not built (no C compiler?): `python -m controller build` tries again")
-    try:
-        handle = ctypes.CDLL(str(path))
-        handle.palaestra_substep_digest.restype = ctypes.c_char_p
-        handle.palaestra_substep_bytes.restype = ctypes.c_size_t
-        handle.palaestra_substep.restype = None
-        built_from = handle.palaestra_substep_digest().decode()
-        size_b = handle.palaestra_substep_bytes()
-    except (OSError, AttributeError) as error:
-        return Library(None, f"{path.name} does not load: {error}")
-    if size_b != ctypes.sizeof(_Substep) or source_digest(folder, SOURCES) not in (None, built_from):
-        return Library(None, f"{path.name} was built from another source: `python -m controller build`")
-    return Library(handle, f"{path.name} is built and current (source {built_from})")
+    """Open the library in `folder`, as `open_library` does."""
+    return open_library(folder, "_substep", SOURCES, "palaestra_substep_digest", _declare)
+
+
+def _declare(handle: ctypes.CDLL) -> bool:
+    handle.palaestra_substep_bytes.restype = ctypes.c_size_t
+    handle.palaestra_substep.restype = None
+    return bool(handle.palaestra_substep_bytes() == ctypes.sizeof(_Substep))
 
 
 def bind(

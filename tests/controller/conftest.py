@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from controller import kernel
+from controller.library import Library
 
 
 @pytest.fixture(params=["compiled", "numpy"])
@@ -20,7 +21,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 def no_library(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A machine without the compiled kernel."""
     reason = "it is not built"
-    monkeypatch.setattr(kernel, "load", lambda folder: kernel.Library(None, reason))
+    monkeypatch.setattr(kernel, "load", lambda folder: Library(None, reason))
     kernel.loaded.cache_clear()
     yield reason
     kernel.loaded.cache_clear()

@@ -24,7 +24,7 @@ from controller import (
     realtime_library,
 )
 from controller.errors import LoopError, QueueFullError
-from controller.kernel import Library
+from controller.library import Library
 from controller.loop import VirtualClock, WallClock
 from controller.plant import PlantDriver
 from controller.plants import DriverPlant, JointPlant

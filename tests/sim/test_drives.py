@@ -209,7 +209,7 @@ def test_a_library_that_is_missing_stale_or_something_else_is_not_used_and_says_
         (tmp_path / "substep.c").write_text("/* edited */")
         stale = substep.load(tmp_path)
         assert stale.handle is None
-        assert "another source" in stale.reason
+        assert "other sources" in stale.reason
 
 
 @pytest.mark.parametrize("robot", ["own_arm", "own_quadruped", "own_humanoid"])
