@@ -1,7 +1,8 @@
 """`python -m scheduler --venue FILE --data FOLDER`: run the scheduler of one venue.
 
-`python -m scheduler replay TRACE` replays a log of jobs instead, and `python -m scheduler fairness DATABASE` tells how
-fairly the venue was shared; see their --help.
+`python -m scheduler replay TRACE` replays a log of jobs instead, `python -m scheduler fairness DATABASE` tells how
+fairly the venue was shared, and `python -m scheduler migrate --data FOLDER` brings a database to the newest revision of
+its schema; see their --help.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 
 from palaestra.tls_files import NoCertificate
+from scheduler import database
 from scheduler.configuration import BadConfiguration, Settings
 from scheduler.core import Core
 from scheduler.database import DatabaseInUse, SchemaMismatch
@@ -29,6 +31,10 @@ def main() -> int:
         return replay.main(sys.argv[2:])
     if sys.argv[1:2] == ["fairness"]:
         return fairness.main(sys.argv[2:])
+    if sys.argv[1:2] == ["migrate"]:
+        from scheduler.migrations import command as migrate  # alembic takes half a second to import
+
+        return migrate.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m scheduler", description=__doc__)
     parser.add_argument("--venue", type=Path, required=True, help="the venue file, such as configs/venues/demo.toml")
     parser.add_argument("--data", type=Path, required=True, help="folder of the database and the tokens")
@@ -49,7 +55,7 @@ async def _serve(venue: Path, data: Path, listen: str) -> int:
     settings = Settings.load(venue)
     loop = asyncio.get_running_loop()
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    core = Core(settings, data / "scheduler.db", loop)
+    core = Core(settings, data / database.FILE, loop)
     credentials = Credentials.open(data / "tokens", [vendor.id for vendor in settings.venue.vendors])
     server = Server(core, credentials, listen, settings.tls, data)
     await core.start()
