@@ -8,11 +8,13 @@ its schema; see their --help.
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sqlite3
 import sys
 from pathlib import Path
 
+from palaestra.errors import PalaestraError
 from palaestra.tls_files import NoCertificate
 from scheduler import database
 from scheduler.configuration import BadConfiguration, Settings
@@ -24,6 +26,8 @@ from scheduler.replay import command as replay
 from scheduler.server import NotLoopback, PortInUse, Server, write_address
 
 STOP_GRACE_S = 3.0
+# Exit code when the disk failed; 2 means a refusal to start.
+BROKEN = 1
 
 
 def main() -> int:
@@ -45,7 +49,7 @@ def main() -> int:
         return asyncio.run(_serve(arguments.venue, arguments.data, arguments.listen))
     except (
         *(BadConfiguration, DatabaseInUse, PortInUse, SchemaMismatch, NotLoopback, NoCertificate),
-        *(OSError, sqlite3.Error),
+        *(PalaestraError, OSError, sqlite3.Error),
     ) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -73,6 +77,10 @@ async def _serve(venue: Path, data: Path, listen: str) -> int:
     logging.info("stopping")
     await server.stop(STOP_GRACE_S)
     await core.stop()
+    if core.broken:
+        # At once: an orderly end of the interpreter would close the database, and so write to it.
+        logging.shutdown()
+        os._exit(BROKEN)
     return 0
 
 

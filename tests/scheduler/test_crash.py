@@ -17,6 +17,7 @@ from palaestra import ids
 from palaestra.channel import authorization
 from palaestra.v1 import job_service_pb2, job_service_pb2_grpc, venue_service_pb2, venue_service_pb2_grpc
 from scheduler import database
+from tests.scheduler.faulty import SLOW, Disk
 from tests.scheduler.nursery import Nursery
 from tests.scheduler.process import FILE, PATIENCE_S, Process
 from tests.scheduler.site import job
@@ -73,6 +74,12 @@ class Crowd:
             thread.join(max(give_up_s - time.monotonic(), 0.0))
         assert not self.failures
         assert len(self.answered) == self.jobs
+
+    def await_answer(self) -> None:
+        """Return as soon as another job is answered, or after a while without."""
+        before, give_up_s = len(self.answered), time.monotonic() + 0.3
+        while len(self.answered) == before and time.monotonic() < give_up_s:
+            time.sleep(0.0002)
 
     def _call(self, count: int, size: int, atomic: bool) -> None:
         groups = [[ids.new_request_id() for _ in range(size)] for _ in range(count)]
@@ -144,8 +151,11 @@ def crash(folder: Path, jobs: int, kills: int, *, start: Callable[[], object], k
     with Crowd(address, metadata, jobs) as crowd:
         for number in range(kills):
             crowd.share = (number + 1) / (kills + 1)
-            # From in the middle of its start to after all that was allowed so far.
-            time.sleep(chance.choice((0.0, 0.01, 0.05, 0.2)) * chance.random())
+            # At the moment of an answer; or anywhere from the middle of its start to after all that was allowed so far.
+            if number % 2:
+                crowd.await_answer()
+            else:
+                time.sleep(chance.choice((0.0, 0.01, 0.05, 0.2)) * chance.random())
             kill()
             started_s = time.monotonic()
             start()
@@ -181,15 +191,28 @@ def told(what: str, took_s: list[float]) -> str:
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery("scheduler.__main__") as found:
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Disk | None:
+    """A disk that takes 5 ms longer for each commit, so that kills come in the middle of them; None without a compiler."""
+    try:
+        disk = Disk(tmp_path_factory.mktemp("slow"))
+    except pytest.skip.Exception:
+        return None
+    disk.mode = SLOW
+    return disk
+
+
+@pytest.fixture(scope="module")
+def nursery(slow: Disk | None) -> Iterator[Nursery]:
+    with Nursery("scheduler.__main__", environment=slow.environment if slow is not None else None) as found:
         yield found
 
 
 @pytest.mark.slow
-def test_no_answer_is_lost_and_nothing_is_there_twice_after_kill_9(nursery: Nursery, tmp_path: Path) -> None:
+def test_no_answer_is_lost_and_nothing_is_there_twice_after_kill_9(
+    nursery: Nursery, slow: Disk | None, tmp_path: Path
+) -> None:
     """40 times among 2,000 jobs, single and in batches, of five callers; sometimes it dies again as it starts."""
-    address, data = free_address(), tmp_path / "data"
+    address, data = free_address(), (slow.folder if slow is not None else tmp_path) / "data"
     (tmp_path / "venue.toml").write_text(FILE)
     arguments = ["--venue", str(tmp_path / "venue.toml"), "--data", str(data), "--listen", address]
     alive: list[int] = []
