@@ -1,7 +1,7 @@
 """`python -m scheduler --venue FILE --data FOLDER`: run the scheduler of one venue.
 
 `python -m scheduler replay TRACE` replays a log of jobs instead, `python -m scheduler fairness DATABASE` tells how
-fairly the venue was shared, and `python -m scheduler migrate --data FOLDER` brings a database to the newest revision of
+fairly the venue was shared, `python -m scheduler rebuild DATABASE` what it was at any event, and `python -m scheduler migrate --data FOLDER` brings a database to the newest revision of
 its schema; see their --help.
 """
 
@@ -22,6 +22,7 @@ from scheduler.core import Core
 from scheduler.database import DatabaseInUse, SchemaMismatch
 from scheduler.fairness import command as fairness
 from scheduler.identity import Credentials
+from scheduler.rebuild import command as rebuild
 from scheduler.replay import command as replay
 from scheduler.server import NotLoopback, PortInUse, Server, write_address
 
@@ -35,6 +36,8 @@ def main() -> int:
         return replay.main(sys.argv[2:])
     if sys.argv[1:2] == ["fairness"]:
         return fairness.main(sys.argv[2:])
+    if sys.argv[1:2] == ["rebuild"]:
+        return rebuild.main(sys.argv[2:])
     if sys.argv[1:2] == ["migrate"]:
         from scheduler.migrations import command as migrate  # alembic takes half a second to import
 

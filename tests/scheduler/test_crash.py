@@ -151,7 +151,7 @@ def crash(folder: Path, jobs: int, kills: int, *, start: Callable[[], object], k
     with Crowd(address, metadata, jobs) as crowd:
         for number in range(kills):
             crowd.share = (number + 1) / (kills + 1)
-            # At the moment of an answer; or anywhere from the middle of its start to after all that was allowed so far.
+            # At the moment of an answer; or anywhere from the middle of its start to after all that was allowed.
             if number % 2:
                 crowd.await_answer()
             else:
@@ -192,7 +192,7 @@ def told(what: str, took_s: list[float]) -> str:
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Disk | None:
-    """A disk that takes 5 ms longer for each commit, so that kills come in the middle of them; None without a compiler."""
+    """A disk that takes 5 ms longer for each commit, so that kills come in between; None without a compiler."""
     try:
         disk = Disk(tmp_path_factory.mktemp("slow"))
     except pytest.skip.Exception:
