@@ -1,8 +1,8 @@
 """`python -m scheduler --venue FILE --data FOLDER`: run the scheduler of one venue.
 
 `python -m scheduler replay TRACE` replays a log of jobs instead, `python -m scheduler fairness DATABASE` tells how
-fairly the venue was shared, `python -m scheduler rebuild DATABASE` what it was at any event, and `python -m scheduler migrate --data FOLDER` brings a database to the newest revision of
-its schema; see their --help.
+fairly the venue was shared, `python -m scheduler rebuild DATABASE` what it was at any event, and `python -m scheduler
+migrate --data FOLDER` brings a database to the newest revision of its schema; see their --help.
 """
 
 import argparse

@@ -113,7 +113,7 @@ class Core:
         await self.run(inventory.apply(self.settings.venue))
         await self.run(accounting.adopt(self.settings.usage_half_life_s))
         await self.run(fleet.all_offline())
-        await self.run(inventory.recover(self.settings.lease_ttl_s))
+        await self.run(inventory.recover(self.settings.lease_ttl_s, self.clock.anchor()))
         gate = simfirst.apply(every_job=self.settings.sim_first, success_min=self.settings.sim_first_success_min)
         await self.run(gate)
         self._sweeper = asyncio.create_task(self._sweep())

@@ -129,18 +129,22 @@ class Record:
         }
         for unit in lease.units:
             key = (uid, names.parts(unit.unit)[1])
-            row = {"epoch": unit.epoch, "grant_ns": grant_ns, "free_ns": None}
-            self.rows["lease_unit"].setdefault(key, row)
+            self._held("lease_unit", key, {"epoch": unit.epoch, "grant_ns": grant_ns, "free_ns": None})
         for slot in lease.sim_slots:
-            row = {"grant_ns": grant_ns, "free_ns": None}
-            self.rows["lease_slot"].setdefault((uid, names.parts(slot)[1]), row)
+            self._held("lease_slot", (uid, names.parts(slot)[1]), {"grant_ns": grant_ns, "free_ns": None})
         if lease.cell:
-            row = {"cell": names.parts(lease.cell)[1], "grant_ns": grant_ns, "free_ns": None}
-            self.rows["lease_cell"].setdefault((uid,), row)
+            cell = names.parts(lease.cell)[1]
+            self._held("lease_cell", (uid,), {"cell": cell, "grant_ns": grant_ns, "free_ns": None})
         if not LeaseState(lease.state).drives:
             for slot in lease.sim_slots:
                 row = self.rows["lease_slot"][(uid, names.parts(slot)[1])]
                 row["free_ns"] = row["free_ns"] or time_ns
+
+    def _held(self, table: str, key: Key, row: Row) -> None:
+        """Note what a lease holds. What it still holds moves with it when the clock is set."""
+        before = self.rows[table].setdefault(key, row)
+        if before["free_ns"] is None:
+            before["grant_ns"] = row["grant_ns"]
 
     def _unit(self, unit: venue_pb2.Unit, time_ns: int) -> None:
         uid = names.parts(unit.name)[1]
