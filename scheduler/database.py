@@ -88,7 +88,7 @@ def revision(db: sqlite3.Connection) -> str | None:
 
 def is_older(found: str | None) -> bool:
     """Whether a revision is one that `migrate` can start from. Revisions are numbers of four digits in one line."""
-    return bool(found) and len(found or "") == len(REVISION) and (found or "").isdecimal() and found < REVISION
+    return found is not None and len(found) == len(REVISION) and found.isdecimal() and found < REVISION
 
 
 def refusal(path: Path, found: str | None) -> str:

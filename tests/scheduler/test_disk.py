@@ -3,8 +3,9 @@
 import random
 import sqlite3
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from tests.scheduler.faulty import (
 from tests.scheduler.nursery import Nursery
 from tests.scheduler.process import FILE, PATIENCE_S
 from tests.scheduler.site import job
+from venue.process import Process
 
 Request = job_service_pb2.SubmitJobRequest
 
@@ -225,6 +227,43 @@ def test_no_answer_is_false_however_the_disk_fails_and_heals(patient: Patient) -
         answered[request_id] = patient.submit(request_id)
     assert set(patient.there()) == set(answered.values())
     assert len(set(answered.values())) == len(answered)
+
+
+def test_the_supervisor_starts_a_scheduler_again_whose_disk_failed(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in lab.disk.environment.items():
+        monkeypatch.setenv(name, value)
+    lab.disk.mode = FINE
+    data = lab.disk.folder / "supervised"
+    arguments = ["--venue", str(lab.base / "venue.toml"), "--data", str(data), "--listen", "127.0.0.1:0"]
+    child = Process("scheduler", [sys.executable, "-m", "scheduler", *arguments], tmp_path)
+
+    def until(what: str, holds: Callable[[], bool]) -> None:
+        give_up_s = time.monotonic() + PATIENCE_S
+        while not holds():
+            assert time.monotonic() < give_up_s, f"never: {what}; {child.tail()}"
+            time.sleep(0.01)
+
+    child.start()
+    until("up", lambda: (data / "scheduler.address").exists())
+    lab.disk.mode = SYNC_FAILS
+    with closing(sqlite3.connect(data / database.FILE)) as db:
+        token = (data / "tokens" / "vendor-acme.token").read_text().strip()
+        with grpc.insecure_channel((data / "scheduler.address").read_text().strip()) as channel:
+            stub: Any = job_service_pb2_grpc.JobServiceStub(channel)  # type: ignore[no-untyped-call]
+            with pytest.raises(grpc.RpcError):
+                stub.SubmitJob(Request(parent="vendors/acme", job=job()), timeout=20.0, metadata=authorization(token))
+        (data / "scheduler.address").unlink()
+        until("ended", lambda: child.pid is None)
+        lab.disk.mode = FINE
+        until("again", child.watch)
+        until("up again", lambda: (data / "scheduler.address").exists())
+        assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+    child.terminate()
+    child.wait(time.monotonic() + PATIENCE_S)
+
+    assert (child.restarts, child.last_exit_code) == (1, 1)
 
 
 def error_of(code: int) -> sqlite3.Error:
