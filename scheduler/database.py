@@ -14,9 +14,9 @@ from pathlib import Path
 FILE = "scheduler.db"
 SCHEMA = Path(__file__).with_name("schema.sql").read_text()
 # What `schema.sql` is: the number of the last revision in `migrations/versions`.
-REVISION = "0001"
-# Before there were migrations, the file's user version was a checksum of the schema. This one is the first revision.
-USER_VERSION_FIRST = 109310061
+REVISION = "0002"
+# Before there were migrations, the file's user version was a checksum of the schema; these are revisions since.
+USER_VERSIONS_BEFORE = {109310061: "0001", 1685363253: "0002"}
 # Since then the revision stands in alembic's table; not 0, which schedulers of before would take for an empty file.
 USER_VERSION = 1
 
@@ -81,8 +81,8 @@ def revision(db: sqlite3.Connection) -> str | None:
         if len(rows) == 1:
             return str(rows[0])
     version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version == USER_VERSION_FIRST:
-        return "0001"
+    if version in USER_VERSIONS_BEFORE:
+        return USER_VERSIONS_BEFORE[version]
     return None if version or tables else ""
 
 

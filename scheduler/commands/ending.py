@@ -1,8 +1,8 @@
 """Ends of attempts, leases and jobs, whoever brings them about."""
 
 import sqlite3
-from collections.abc import Sequence
 import struct
+from collections.abc import Sequence
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2

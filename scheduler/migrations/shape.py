@@ -4,7 +4,8 @@ import re
 import sqlite3
 from collections.abc import Iterator
 
-Shape = dict[str, object]
+# By "kind name": what it is, part by part.
+Shape = dict[str, dict[str, object]]
 
 
 def shape(db: sqlite3.Connection) -> Shape:
@@ -19,7 +20,7 @@ def shape(db: sqlite3.Connection) -> Shape:
         if kind == "table" and not name.startswith("sqlite_"):
             found[f"table {name}"] = _table(db, name, sql, tables[name])
         elif kind in ("trigger", "view"):
-            found[f"{kind} {name}"] = _plain(sql)
+            found[f"{kind} {name}"] = {"text": _plain(sql)}
     return found
 
 
@@ -29,14 +30,22 @@ def differences(is_: Shape, should_be: Shape) -> list[str]:
         *(f"{name} is missing" for name in sorted(should_be.keys() - is_.keys())),
         *(f"{name} should not be there" for name in sorted(is_.keys() - should_be.keys())),
         *(
-            f"{name} is {is_[name]}, should be {should_be[name]}"
+            f"{name}: {part} are {_other(is_[name][part], wanted)}, should be {_other(wanted, is_[name][part])}"
             for name in sorted(is_.keys() & should_be.keys())
-            if is_[name] != should_be[name]
+            for part, wanted in should_be[name].items()
+            if is_[name][part] != wanted
         ),
     ]
 
 
-def _table(db: sqlite3.Connection, name: str, sql: str, kind: tuple[int, int]) -> object:
+def _other(found: object, than: object) -> object:
+    """Return of a list only what is not in another one, if that is anything."""
+    if isinstance(found, list) and isinstance(than, list):
+        return [each for each in found if each not in than] or found
+    return found
+
+
+def _table(db: sqlite3.Connection, name: str, sql: str, kind: tuple[int, int]) -> dict[str, object]:
     plain = _plain(sql)
     return {
         "columns": [tuple(row) for row in db.execute(f"PRAGMA table_xinfo({name})")],

@@ -100,6 +100,7 @@ NOT_TOLD: Mapping[str, str] = {
     "body": "charge, wear, rest and calibration " + SILENT + "; its health is rebuilt with the unit",
     "unit_fault": "follows from unit.fault",
     "fleet_request": REQUEST,
+    "api_key": "digests of secrets are nobody else's to know; that keys were made and revoked is in the events",
     "ledger": "follows from leases, attempts and the rules of refunds",
     "usage": "follows from leases",
     "usage_hour": "follows from leases",
