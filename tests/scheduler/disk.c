@@ -3,12 +3,14 @@
  * The byte at the start of the file DISK_CONTROL says how: 0 not at all; 'S' no space is left; 'R' the file system has
  * become read-only; 'W' writes fail; 'F' fsync fails; 'f' the next fsync fails, and those after it do not, as Linux does
  * it, which then has forgotten what it could not write (https://wiki.postgresql.org/wiki/Fsync_Errors); 'D' the
- * first write after an fsync takes 5 ms longer, and with it each commit. The next byte counts, modulo 256, how often it failed.
+ * first write after an fsync takes 5 ms longer, and with it each commit; 'K' the process is
+ * killed before the write or fsync at which the number in the control's bytes 4 to 7 has come down to zero. The next byte counts, modulo 256, how often it failed.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +30,7 @@ __attribute__((constructor)) static void begin(void) {
     int file = path != NULL && folder != NULL ? real(path, O_RDWR) : -1;
     if (file < 0)
         return;
-    void *found = mmap(NULL, 2, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    void *found = mmap(NULL, 8, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     close(file);
     control = found == MAP_FAILED ? NULL : found;
 }
@@ -53,8 +55,14 @@ static int fail(int error) {
     return -1;
 }
 
+static void count_down(char mode) {
+    if (mode == 'K' && --*(volatile int *)(control + 4) == 0)
+        kill(getpid(), SIGKILL);
+}
+
 static int refuses_write(int file) {
     char mode = mode_of(file);
+    count_down(mode);
     if (mode == 'D' && synced) {
         synced = 0;
         usleep(5000);
@@ -64,6 +72,7 @@ static int refuses_write(int file) {
 
 static int refuses_sync(int file) {
     char mode = mode_of(file);
+    count_down(mode);
     synced = 1;
     if (mode == 'f')
         control[0] = 0;

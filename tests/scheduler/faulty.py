@@ -4,13 +4,16 @@ import mmap
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 SOURCE = Path(__file__).with_name("disk.c")
-FINE, FULL, READ_ONLY, WRITES_FAIL, SYNC_FAILS, SYNC_FAILS_ONCE, SLOW = b"\0", b"S", b"R", b"W", b"F", b"f", b"D"
+FINE, FULL, READ_ONLY, WRITES_FAIL, SYNC_FAILS, SYNC_FAILS_ONCE, SLOW, KILLS = (
+    b"\0", b"S", b"R", b"W", b"F", b"f", b"D", b"K",
+)  # fmt: skip
 
 
 class Disk:
@@ -44,6 +47,15 @@ class Disk:
     @mode.setter
     def mode(self, mode: bytes) -> None:
         self._control[0:1] = mode
+
+    @property
+    def left(self) -> int:
+        """How many writes and fsyncs there are until the process is killed, in mode KILLS."""
+        return int.from_bytes(self._control[4:8], sys.byteorder, signed=True)
+
+    @left.setter
+    def left(self, count: int) -> None:
+        self._control[4:8] = count.to_bytes(4, sys.byteorder, signed=True)
 
     @property
     def failures(self) -> int:

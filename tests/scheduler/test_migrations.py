@@ -1,9 +1,7 @@
 """Migrations: the schema has one meaning whichever way it was made, and no migration is ever half done."""
 
-import random
+import signal
 import sqlite3
-import time
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +15,7 @@ from scheduler.migrations.script import statements
 from scheduler.migrations.shape import Shape, differences, shape
 from scheduler.migrations.upgrade import OWN, Chain, MigrationFailed, upgrade
 from tests.scheduler.chain import NEXT
+from tests.scheduler.faulty import KILLS, Disk
 from tests.scheduler.nursery import Nursery
 from tests.scheduler.site import Site, job, play
 
@@ -252,51 +251,49 @@ def test_a_table_that_means_another_thing_is_unlike(case: str) -> None:
     assert differences(shape_of(sql), shape_of(table)) != []
 
 
-KILLS = 10
+POINTS = 10
 
 
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery("tests.scheduler.chain") as found:
-        yield found
-
-
-def test_kill_9_leaves_the_old_database_or_the_new_one_never_one_between(
-    nursery: Nursery, old: Path, tmp_path: Path
-) -> None:
-    """Killed at moments that are spread over the whole of a migration, of which both kinds of ends must come up."""
-    with closing(sqlite3.connect(old)) as db:
+def test_kill_9_leaves_the_old_database_or_the_new_one_never_one_between(tmp_path: Path) -> None:
+    """Killed at writes and fsyncs that are spread over the whole of a migration, from the backup to the end."""
+    disk = Disk(tmp_path / "faulty")
+    path, log = disk.folder / database.FILE, tmp_path / "log"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript((HERE / "golden" / "before.sql").read_text())
+        # So that the changes do not fit into memory, but reach the log before the commit.
         db.execute(
             """
-            WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+            WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
             INSERT INTO event (time_ns, kind, resource, message, body) SELECT i, 'number', i, '', zeroblob(50) FROM n
             """
         )
         db.commit()
-    image, log = old.read_bytes(), tmp_path / "log"
-    before, events = state(old)[1], state(old)[2]
-    main = "tests.scheduler.chain:migrate_next"
-    started_s = time.monotonic()
-    assert nursery.wait(nursery.start(main, log, passed=[str(old)])) == 0, log.read_text()
-    whole_s = time.monotonic() - started_s
-    after = state(old)[1]
-    assert differences(after, shape_of(NEXT.schema)) == []
-    chance = random.Random(4)
+    image = path.read_bytes()
+    _, before, events = state(path)
     ends = []
-    for kill in range(KILLS):
-        for file in old.parent.glob(f"{old.name}-*"):
-            file.unlink()
-        old.write_bytes(image)
-        pid = nursery.start(main, log, passed=[str(old)])
-        time.sleep(whole_s * 1.1 * (kill + chance.random()) / KILLS)
-        nursery.kill(pid)
-        revision, found, count = state(old)
-        assert (revision, found) in (("0001", before), ("0003", after))
-        assert count == events
-        ends.append(revision)
+    with Nursery("tests.scheduler.chain", environment=disk.environment) as nursery:
 
+        def migrate() -> int:
+            for file in disk.folder.glob(f"{path.name}*"):
+                file.unlink()
+            path.write_bytes(image)
+            return nursery.wait(nursery.start("tests.scheduler.chain:migrate_next", log, passed=[str(path)]))
+
+        disk.mode, disk.left = KILLS, 2**30
+        assert migrate() == 0, log.read_text()
+        count = 2**30 - disk.left
+        _, after, _ = state(path)
+        assert differences(after, shape_of(NEXT.schema)) == []
+        for point in [*range(1, count, max(count // POINTS, 1)), count - 2, count - 1, count]:
+            disk.left = point
+            assert migrate() == -signal.SIGKILL, log.read_text()
+            revision, found, left = state(path)
+            assert (revision, found, left) in (("0001", before, events), ("0003", after, events))
+            ends.append(revision)
+
+    assert ends == sorted(ends), "old up to a point, new from there on"
     assert set(ends) == {"0001", "0003"}
-    backups = list((old.parent / "backups").glob("*.db"))
+    backups = list((disk.folder / "backups").glob("*.db"))
     assert backups
     for backup in backups:
         assert state(backup)[0] == "0001", "a backup has its name only once it is whole"
