@@ -1,27 +1,34 @@
 """`python -m scheduler --venue FILE --data FOLDER`: run the scheduler of one venue.
 
-`python -m scheduler replay TRACE` replays a log of jobs instead, and `python -m scheduler fairness DATABASE` tells how
-fairly the venue was shared; see their --help.
+`python -m scheduler replay TRACE` replays a log of jobs instead, `python -m scheduler fairness DATABASE` tells how
+fairly the venue was shared, `python -m scheduler rebuild DATABASE` what it was at any event, and `python -m scheduler
+migrate --data FOLDER` brings a database to the newest revision of its schema; see their --help.
 """
 
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sqlite3
 import sys
 from pathlib import Path
 
+from palaestra.errors import PalaestraError
 from palaestra.tls_files import NoCertificate
+from scheduler import database
 from scheduler.configuration import BadConfiguration, Settings
 from scheduler.core import Core
 from scheduler.database import DatabaseInUse, SchemaMismatch
 from scheduler.fairness import command as fairness
 from scheduler.identity import Credentials
+from scheduler.rebuild import command as rebuild
 from scheduler.replay import command as replay
 from scheduler.server import NotLoopback, PortInUse, Server, write_address
 
 STOP_GRACE_S = 3.0
+# Exit code when the disk failed; 2 means a refusal to start.
+BROKEN = 1
 
 
 def main() -> int:
@@ -29,6 +36,12 @@ def main() -> int:
         return replay.main(sys.argv[2:])
     if sys.argv[1:2] == ["fairness"]:
         return fairness.main(sys.argv[2:])
+    if sys.argv[1:2] == ["rebuild"]:
+        return rebuild.main(sys.argv[2:])
+    if sys.argv[1:2] == ["migrate"]:
+        from scheduler.migrations import command as migrate  # alembic takes half a second to import
+
+        return migrate.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m scheduler", description=__doc__)
     parser.add_argument("--venue", type=Path, required=True, help="the venue file, such as configs/venues/demo.toml")
     parser.add_argument("--data", type=Path, required=True, help="folder of the database and the tokens")
@@ -39,7 +52,7 @@ def main() -> int:
         return asyncio.run(_serve(arguments.venue, arguments.data, arguments.listen))
     except (
         *(BadConfiguration, DatabaseInUse, PortInUse, SchemaMismatch, NotLoopback, NoCertificate),
-        *(OSError, sqlite3.Error),
+        *(PalaestraError, OSError, sqlite3.Error),
     ) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -49,7 +62,7 @@ async def _serve(venue: Path, data: Path, listen: str) -> int:
     settings = Settings.load(venue)
     loop = asyncio.get_running_loop()
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    core = Core(settings, data / "scheduler.db", loop)
+    core = Core(settings, data / database.FILE, loop)
     credentials = Credentials.open(data / "tokens", [vendor.id for vendor in settings.venue.vendors])
     server = Server(core, credentials, listen, settings.tls, data)
     await core.start()
@@ -67,6 +80,10 @@ async def _serve(venue: Path, data: Path, listen: str) -> int:
     logging.info("stopping")
     await server.stop(STOP_GRACE_S)
     await core.stop()
+    if core.broken:
+        # At once: an orderly end of the interpreter would close the database, and so write to it.
+        logging.shutdown()
+        os._exit(BROKEN)
     return 0
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from scheduler import calibration, database, events
+from palaestra.errors import PalaestraError
+from scheduler import calibration, database, disk, events
 from scheduler.calibration import Calibration
 from scheduler.clock import Clock
 from scheduler.commands import (
@@ -74,6 +75,8 @@ class Core:
             grace_s=settings.reservation_grace_s,
         )
         self._draining = False
+        # Set when nothing can be written any more.
+        self.broken = False
         # Open connections, the newest of each: of a runner by name, of a host by "host/instance".
         self.runners: dict[str, RunnerConnection] = {}
         self.hosts: dict[str, object] = {}
@@ -88,7 +91,12 @@ class Core:
             decisions_kept=settings.decisions_kept,
         )
         self._writer = Writer(
-            db, now_ns=self.clock.now_ns, cycle=self._cycle, committed=self.hub.committed, broken=_broken
+            db,
+            now_ns=self.clock.now_ns,
+            cycle=self._cycle,
+            committed=self.hub.committed,
+            broken=self._give_up,
+            is_read_only=lambda: disk.is_read_only(path.parent),
         )
         # The clock may be another one later.
         self.foresight = Foresight(
@@ -105,7 +113,7 @@ class Core:
         await self.run(inventory.apply(self.settings.venue))
         await self.run(accounting.adopt(self.settings.usage_half_life_s))
         await self.run(fleet.all_offline())
-        await self.run(inventory.recover(self.settings.lease_ttl_s))
+        await self.run(inventory.recover(self.settings.lease_ttl_s, self.clock.anchor()))
         gate = simfirst.apply(every_job=self.settings.sim_first, success_min=self.settings.sim_first_success_min)
         await self.run(gate)
         self._sweeper = asyncio.create_task(self._sweep())
@@ -192,11 +200,14 @@ class Core:
                 if count % INSPECT_SWEEPS == 0:
                     await self.run(reserving.inspect(), urgent=True)
                 await self.run(lambda tx: events.forget_old(tx, self.settings.events_kept))
+            except PalaestraError as error:
+                # The disk's, which the writer has logged; five times a second would be too often.
+                log.debug("sweep refused: %s", error)
             except Exception:
                 log.exception("sweep failed")
 
-
-def _broken(error: BaseException) -> None:
-    """End the process when the disk cannot be trusted; the supervisor starts a new one, which reads what is there."""
-    log.critical("the database cannot be written any more: %s", error)
-    os.kill(os.getpid(), signal.SIGTERM)
+    def _give_up(self, error: BaseException) -> None:
+        """End the process when the disk cannot be trusted; the supervisor starts another, which reads what is there."""
+        log.critical("the database cannot be written any more, so the scheduler ends: %s", error)
+        self.broken = True
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -1,19 +1,24 @@
 """The venue's SQLite file: opened once for writing, any number of times for reading.
 
 WAL with synchronous=FULL: a commit that returned is on the disk. A lock on a file beside the database keeps a second
-scheduler out for as long as the first lives, however it ends.
+scheduler out for as long as the first lives, however it ends. A new file is made from `schema.sql`; one of an older
+revision is brought forward by `python -m scheduler migrate` (`migrations/`) and by nothing else.
 """
 
 import fcntl
 import os
 import secrets
 import sqlite3
-import zlib
 from pathlib import Path
 
+FILE = "scheduler.db"
 SCHEMA = Path(__file__).with_name("schema.sql").read_text()
-# As long as there are no migrations, any change of the schema makes another version; 0 stands for an empty file.
-SCHEMA_VERSION = zlib.crc32(SCHEMA.encode()) & 0x7FFF_FFFF or 1
+# What `schema.sql` is: the number of the last revision in `migrations/versions`.
+REVISION = "0002"
+# Before there were migrations, the file's user version was a checksum of the schema; these are revisions since.
+USER_VERSIONS_BEFORE = {109310061: "0001", 1685363253: "0002"}
+# Since then the revision stands in alembic's table; not 0, which schedulers of before would take for an empty file.
+USER_VERSION = 1
 
 
 class DatabaseInUse(Exception):
@@ -21,7 +26,7 @@ class DatabaseInUse(Exception):
 
 
 class SchemaMismatch(Exception):
-    """The database was made by another version of the schema."""
+    """The database is of another revision of the schema."""
 
 
 class DatabaseLock:
@@ -45,33 +50,68 @@ class DatabaseLock:
 def open_writer(path: Path) -> sqlite3.Connection:
     """Open the only connection that writes; make the schema if the file is new. Raises SchemaMismatch."""
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    db = _connect(f"file:{path}?mode=rwc")
+    db = connect(f"file:{path}?mode=rwc")
+    found = revision(db)
+    if found not in ("", REVISION):
+        db.close()
+        raise SchemaMismatch(refusal(path, found))
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")
     db.execute("PRAGMA foreign_keys=ON")
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0:
+    if found == "":
         # One transaction: killed at any moment, the file is empty or complete.
         db.executescript(
             f"""
             BEGIN IMMEDIATE;
             {SCHEMA}
+            INSERT INTO alembic_version VALUES ('{REVISION}');
             INSERT INTO meta VALUES ('secret', x'{secrets.token_hex(32)}');
-            PRAGMA user_version={SCHEMA_VERSION};
+            PRAGMA user_version={USER_VERSION};
             COMMIT;
             """
-        )
-    elif version != SCHEMA_VERSION:
-        raise SchemaMismatch(
-            f"{path} was made by another version of the scheduler (schema {version}, this one has {SCHEMA_VERSION}) "
-            "and cannot be taken over: go on with that version, or move the data folder away to begin anew"
         )
     return db
 
 
+def revision(db: sqlite3.Connection) -> str | None:
+    """Return the revision of a database, "" for an empty one, None for one that has none."""
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if "alembic_version" in tables:
+        rows = [row[0] for row in db.execute("SELECT version_num FROM alembic_version")]
+        if len(rows) == 1:
+            return str(rows[0])
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version in USER_VERSIONS_BEFORE:
+        return USER_VERSIONS_BEFORE[version]
+    return None if version or tables else ""
+
+
+def is_older(found: str | None) -> bool:
+    """Whether a revision is one that `migrate` can start from. Revisions are numbers of four digits in one line."""
+    return found is not None and len(found) == len(REVISION) and found.isdecimal() and found < REVISION
+
+
+def refusal(path: Path, found: str | None) -> str:
+    """Say why a database cannot be used as it is, and what to do."""
+    if is_older(found):
+        return (
+            f"{path} is of revision {found}, this scheduler needs {REVISION}: run `python -m scheduler migrate --data "
+            f"{path.parent}`, which makes a backup first"
+        )
+    if found:
+        return (
+            f"{path} is of revision {found}, which this scheduler does not know (its own is {REVISION}), so a newer "
+            f"one has written it: go on with that version, or put back a backup from {path.parent / 'backups'}"
+        )
+    return (
+        f"{path} is no database of a scheduler, or was made by one of before migrations: go on with that version, or "
+        "move the data folder away to begin anew"
+    )
+
+
 def open_reader(path: Path) -> sqlite3.Connection:
     """Open a connection that cannot write."""
-    db = _connect(f"file:{path}?mode=ro")
+    db = connect(f"file:{path}?mode=ro")
     db.execute("PRAGMA query_only=ON")
     return db
 
@@ -82,7 +122,8 @@ def secret(db: sqlite3.Connection) -> bytes:
     return value
 
 
-def _connect(uri: str) -> sqlite3.Connection:
+def connect(uri: str) -> sqlite3.Connection:
+    """Open a connection that begins and ends transactions only when told to."""
     # Used by one thread at a time; sqlite3's own check would forbid to open here and use in the writer's thread.
     db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0)
     db.row_factory = sqlite3.Row

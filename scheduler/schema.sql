@@ -326,3 +326,6 @@ CREATE TABLE api_key (
   create_ns INTEGER NOT NULL, expire_ns INTEGER, rotate_ns INTEGER, use_ns INTEGER, revoke_ns INTEGER
 ) STRICT;
 CREATE INDEX api_key_by_vendor ON api_key (vendor, id);
+
+-- The revision of this schema (see migrations/), in the table that alembic keeps.
+CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num));

@@ -19,14 +19,10 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 
 from palaestra.errors import PalaestraError
+from scheduler import disk
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-# Errors after which nobody knows what the disk holds: the process ends and reads it again at its next start.
-_DISK_BROKEN = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY})
-# Errors that end the whole transaction, not one command.
-_FATAL = _DISK_BROKEN | {sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM}
 
 BATCH_MAX = 512
 BATCH_WAIT_S = 0.002
@@ -75,7 +71,8 @@ class Writer:
         now_ns: The clock.
         cycle: Command that grants what can be granted; run after a batch that wants it, in a transaction of its own.
         committed: Called on the writer's thread after each commit with the highest sequence number.
-        broken: Called when the disk can no longer be trusted; the process should end.
+        broken: Called when the disk can no longer be trusted: nothing is written any more, and the process should end.
+        is_read_only: Whether the disk can at present only be read.
     """
 
     def __init__(
@@ -86,6 +83,7 @@ class Writer:
         cycle: Command[None],
         committed: Callable[[int], None],
         broken: Callable[[BaseException], None],
+        is_read_only: Callable[[], bool] = lambda: False,
         depth_max: int = 8192,
     ) -> None:
         self._db = db
@@ -93,6 +91,10 @@ class Writer:
         self._cycle = cycle
         self._committed = committed
         self._broken = broken
+        self._is_read_only = is_read_only
+        self._disk_failed = False
+        # The reason for which the disk took nothing the last time, if it did not.
+        self._refused = ""
         self._queue: queue.Queue[_Entry | None] = queue.Queue()
         self._depth_max = depth_max
         self._stopped = False
@@ -111,7 +113,8 @@ class Writer:
         """Queue a command. A command whose future is cancelled before its turn is not run.
 
         urgent: our own book-keeping, such as a host that is gone; a flood of calls must not turn it away.
-        The future fails with what the command raised, or DISK_FULL. Raises QUEUE_FULL, SHUTTING_DOWN after `stop`.
+        The future fails with what the command raised, DISK_FULL, DISK_READ_ONLY or DISK_FAILED. Raises QUEUE_FULL;
+        SHUTTING_DOWN after `stop`, or after DISK_FAILED.
         """
         if self._stopped:
             raise PalaestraError("SHUTTING_DOWN", "the scheduler is stopping", retry_after_s=1.0)
@@ -130,23 +133,26 @@ class Writer:
             self._broken(error)
             raise
         finally:
-            self._db.close()
+            # Closing would write the log's pages to their places and try fsync again.
+            if not self._disk_failed:
+                self._db.close()
 
     def _serve(self) -> None:
         cycle_wanted = False
         cycle_due_s = 0.0
-        while True:
+        while not self._disk_failed:
             batch, stopping = self._gather(cycle_due_s - time.monotonic() if cycle_wanted else None)
             if batch:
                 cycle_wanted = self._commit(batch) or cycle_wanted
             if stopping:
                 return
             started_s = time.monotonic()
-            if cycle_wanted and started_s >= cycle_due_s:
+            if cycle_wanted and started_s >= cycle_due_s and not self._disk_failed:
                 self._run_cycle()
                 cycle_wanted = False
                 ended_s = time.monotonic()
                 cycle_due_s = ended_s + CYCLE_REST * (ended_s - started_s)
+        self._refuse_all()
 
     def _gather(self, timeout_s: float | None) -> tuple[list[_Entry], bool]:
         """Wait for commands, for ever or for a time; return those that came and whether to stop."""
@@ -183,6 +189,9 @@ class Writer:
         except sqlite3.Error as error:
             self._fail(batch, error)
             return False
+        if self._refused and transaction.last_seq:
+            log.warning("the disk takes what is written again")
+            self._refused = ""
         # First the news, then the answers: who has an answer finds its event.
         if transaction.last_seq:
             self._committed(transaction.last_seq)
@@ -199,7 +208,7 @@ class Writer:
         try:
             result = entry.command(transaction)
         except Exception as error:
-            if isinstance(error, sqlite3.Error) and _code(error) in _FATAL:
+            if disk.is_fatal(error):
                 raise
             self._db.execute("ROLLBACK TO command")
             self._db.execute("RELEASE command")
@@ -219,34 +228,48 @@ class Writer:
             self._cycle(transaction)
             self._db.execute("COMMIT")
         except Exception as error:
-            self._rollback()
-            log.exception("scheduling cycle failed")
-            if isinstance(error, sqlite3.Error) and _code(error) in _DISK_BROKEN:
-                self._broken(error)
+            if isinstance(error, sqlite3.Error) and disk.is_fatal(error):
+                log.error("scheduling cycle failed: %s", error)
+                self._give_up(error)
+            else:
+                log.exception("scheduling cycle failed")
+                self._rollback()
             return
         if transaction.last_seq:
             self._committed(transaction.last_seq)
 
     def _fail(self, batch: Sequence[_Entry], error: sqlite3.Error) -> None:
-        self._rollback()
-        full = _code(error) == sqlite3.SQLITE_FULL
-        log.error("commit failed: %s", error)
+        reason = self._give_up(error)
+        # Once: our own sweep would say so several times a second, to a log on the same disk.
+        if reason != self._refused:
+            log.error("commit failed, %s: %s", reason, error)
+        self._refused = reason
         for entry in batch:
-            # A full disk is known to have taken nothing; after any other failure only reading it again will tell.
-            refusal = (
-                PalaestraError("DISK_FULL", "the scheduler's disk is full; nothing was stored", retry_after_s=5.0)
-                if full
-                else PalaestraError("INTERNAL", "the scheduler's database failed; whether this was stored is not known")
-            )
-            entry.future.set_exception(refusal)
-        if not full:
+            entry.future.set_exception(disk.refusal(reason))
+
+    def _give_up(self, error: sqlite3.Error) -> str:
+        """Undo the transaction that the disk did not take; return why, having ended all writing if that must be."""
+        reason = disk.judge(error, read_only=self._is_read_only())
+        try:
+            self._rollback()
+        except sqlite3.Error as another:
+            log.error("rollback failed: %s", another)
+            reason = disk.FAILED
+        if reason == disk.FAILED:
+            self._disk_failed = self._stopped = True
             self._broken(error)
+        return reason
+
+    def _refuse_all(self) -> None:
+        """Answer those who wait; none of it was begun."""
+        while True:
+            try:
+                entry = self._queue.get_nowait()
+            except queue.Empty:
+                return
+            if entry is not None and entry.future.set_running_or_notify_cancel():
+                entry.future.set_exception(disk.refusal(disk.FAILED))
 
     def _rollback(self) -> None:
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
-
-
-def _code(error: sqlite3.Error) -> int:
-    """Return SQLite's primary result code (https://sqlite.org/rescode.html), 0 for an error of Python's module."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF

@@ -1,8 +1,9 @@
-"""`palaestra-venue up | demo | ca`: run a venue on this machine, and open it to its network."""
+"""`palaestra-venue up | demo | ca | migrate`: run a venue on this machine, and open it to its network."""
 
 import argparse
 import logging
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -25,6 +26,9 @@ def main() -> int:
         "demo", parents=[shared], help="three competing vendors' jobs share one venue, in under three minutes"
     )
     ca.add_parser(commands, shared)
+    commands.add_parser(
+        "migrate", parents=[shared], help="bring a stopped venue's database to this version; backs it up first"
+    )
     demo.add_argument("--report", type=Path, default=Path("report"), help="folder of the written report")
     demo.add_argument("--keep", action="store_true", help="leave the venue running afterwards, until Ctrl-C")
     arguments = parser.parse_args()
@@ -38,6 +42,8 @@ def main() -> int:
             return run(profile, data, arguments.report, keep=arguments.keep)
         if arguments.command == "ca":
             return _certify(arguments, profile, data)
+        if arguments.command == "migrate":
+            return subprocess.call([sys.executable, "-m", "scheduler", "migrate", "--data", str(data)])
         return _up(profile, data)
     except (BadProfile, VenueError) as error:
         print(f"error: {error}", file=sys.stderr)

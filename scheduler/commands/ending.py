@@ -1,11 +1,13 @@
 """Ends of attempts, leases and jobs, whoever brings them about."""
 
 import sqlite3
+import struct
 from collections.abc import Sequence
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2
 from scheduler import events, snapshot
+from scheduler.clock import DRIFT_MAX
 from scheduler.commands import bodies, dependencies, simfirst
 from scheduler.commands.accounting import account
 from scheduler.health import VENUE_VENDOR
@@ -24,8 +26,11 @@ BACKOFF_FIRST_S = 0.25
 BACKOFF_MAX_S = 30.0
 # How long a cancelled attempt may take to stop by itself before its lease is taken away.
 CANCEL_GRACE_S = 1.5
-# Clock drift and scheduling delay allowed for before an unconfirmed stop is believed by time alone.
+# Delay of messages and threads allowed for before an unconfirmed stop is believed by time alone; besides, the host's
+# clock may run slower than ours.
 STOP_MARGIN_S = 1.0
+# Where the longest time to live that hosts were told stands in table meta.
+TTL_KEY = "lease_ttl_s"
 
 
 def end_attempt(
@@ -130,7 +135,7 @@ def free_rested_units(tx: Transaction, lease_id: int) -> None:
     if state not in (LeaseState.RELEASING, LeaseState.UNCERTAIN):
         return
     # Without its host's word a unit rests for sure once the time to live that the host was last given has passed.
-    sure_by_time = tx.now_ns > lease["expire_ns"] + STOP_MARGIN_S * 1e9
+    sure_by_time = tx.now_ns > lease["expire_ns"] + _stop_margin_s(tx) * 1e9
     held = db.execute(
         """
         SELECT lu.unit, lu.epoch, u.safe_epoch FROM lease_unit lu JOIN unit u ON u.id = lu.unit
@@ -157,6 +162,16 @@ def free_rested_units(tx: Transaction, lease_id: int) -> None:
         )
         account(tx, lease_id)
         events.lease_changed(tx, lease_id, "lease.ended")
+
+
+def _stop_margin_s(tx: Transaction) -> float:
+    """Return how long after its lease's end a unit may still move by its host's clock, if that is a slow one."""
+    found: float | None = tx.memo.get(TTL_KEY)
+    if found is None:
+        row = tx.db.execute("SELECT value FROM meta WHERE key = ?", (TTL_KEY,)).fetchone()
+        ttl_s = struct.unpack("<d", row["value"])[0] if row else 0.0
+        found = tx.memo[TTL_KEY] = STOP_MARGIN_S + DRIFT_MAX * ttl_s
+    return found
 
 
 def cancel(vendor: str, uid: str, etag: str) -> Command[None]:

@@ -1,15 +1,23 @@
 """Brings the venue's configuration into the database, and a restarted scheduler back to its senses."""
 
 import json
+import logging
 import math
+import struct
 from dataclasses import replace
 
 from scheduler import events, state
-from scheduler.commands import bodies, timetable
+from scheduler.clock import Anchor, jump_ns
+from scheduler.commands import bodies, ending, timetable
 from scheduler.configuration import BadConfiguration, Party, Venue
 from scheduler.health import VENUE_VENDOR
 from scheduler.tree import FIELDS, REST
 from scheduler.writer import Command, Transaction
+
+log = logging.getLogger(__name__)
+
+ANCHOR_KEY = "clock"
+ATTEMPT_TIMES = ("grant_ns", "start_ns", "end_ns", "cancel_ns", "preempt_ns", "stop_by_ns", "safe_ns")
 
 
 def apply(venue: Venue) -> Command[None]:
@@ -113,10 +121,20 @@ def _or_none(value: float) -> int | None:
     return None if math.isinf(value) else int(value)
 
 
-def recover(lease_ttl_s: float) -> Command[None]:
-    """Return the command for the start: every lease that still drives gets one full time to live of grace."""
+def recover(lease_ttl_s: float, anchor: Anchor) -> Command[None]:
+    """Return the command for the start: every lease that still drives gets one full time to live of grace.
+
+    If the clock was set since the last start, what is under way is moved along with it, so that it lasts as long as it
+    should. What has a date stays at its date: reservations, closures, calibrations.
+    """
 
     def command(tx: Transaction) -> None:
+        row = tx.db.execute("SELECT value FROM meta WHERE key = ?", (ANCHOR_KEY,)).fetchone()
+        shift_ns = jump_ns(Anchor.from_bytes(row["value"]) if row else None, anchor)
+        if shift_ns:
+            _shift(tx, shift_ns)
+        tx.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (ANCHOR_KEY, anchor.to_bytes()))
+        tx.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (ending.TTL_KEY, struct.pack("<d", lease_ttl_s)))
         grace_ns = tx.now_ns + int(lease_ttl_s * 1e9)
         rows = tx.db.execute("SELECT id FROM lease WHERE state IN (1, 2)").fetchall()
         for (lease_id,) in rows:
@@ -125,3 +143,29 @@ def recover(lease_ttl_s: float) -> Command[None]:
             events.lease_changed(tx, lease_id, "lease.graced")
 
     return command
+
+
+def _shift(tx: Transaction, shift_ns: int) -> None:
+    """Move what is under way by as much as the clock was set."""
+    db, values = tx.db, {"ns": shift_ns}
+    log.warning("the clock was set by %+.0f s; leases go on for as long as they should", shift_ns / 1e9)
+    open_leases = "SELECT id FROM lease WHERE state IN (1, 2, 3, 5)"
+    for name in ("lease_unit", "lease_slot", "lease_cell"):
+        db.execute(
+            f"UPDATE {name} SET grant_ns = grant_ns + :ns WHERE free_ns IS NULL AND lease_id IN ({open_leases})", values
+        )
+    for name, columns, rows in (
+        ("attempt", ATTEMPT_TIMES, f"lease_id IN ({open_leases})"),
+        ("lease", ("grant_ns", "expire_ns", "end_by_ns"), "state IN (1, 2, 3, 5)"),
+        # Back-offs, rests and repeats of checks: none may be cut short.
+        ("job", ("not_before_ns",), "state = 1 AND not_before_ns > 0"),
+        ("body", ("cool_ns",), "cool_ns > 0"),
+        ("body", ("check_after_ns",), "check_after_ns > 0"),
+        ("body", ("charge_try_ns",), "charge_try_ns > 0"),
+    ):
+        moved = ", ".join(f"{column} = {column} + :ns" for column in columns)
+        db.execute(f"UPDATE {name} SET {moved} WHERE {rows}", values)
+    message = f"the clock was set by {shift_ns / 1e9:+.0f} s"
+    for lease_id, job_id in db.execute(f"SELECT id, job_id FROM lease WHERE id IN ({open_leases})").fetchall():
+        events.lease_changed(tx, lease_id, "lease.moved", message)
+        events.job_changed(tx, job_id, "job.moved", message)

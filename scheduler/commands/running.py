@@ -67,6 +67,7 @@ def start(name: str, instance: str) -> Command[None]:
                 "UPDATE job SET state = ?, start_ns = coalesce(start_ns, ?) WHERE id = ?",
                 (advance_job(job_state, Step.START), tx.now_ns, row["job_id"]),
             )
+        events.lease_changed(tx, row["lease_id"], "lease.started")
         events.job_changed(tx, row["job_id"], "job.started", "")
 
     return command

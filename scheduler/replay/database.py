@@ -12,7 +12,7 @@ from pathlib import Path
 from palaestra.v1 import job_pb2
 from scheduler import snapshot
 from scheduler.commands import recording
-from scheduler.database import SCHEMA_VERSION, open_reader
+from scheduler.database import REVISION, open_reader, refusal, revision
 from scheduler.decay import HALF_LIFE_S
 from scheduler.ground import Ground, decide_on
 from scheduler.replay.workload import SECOND_NS, BadTrace, TraceJob, Workload
@@ -112,12 +112,12 @@ def _open(path: Path) -> sqlite3.Connection:
         raise BadTrace(f"{path}: no such file")
     try:
         db = open_reader(path)
-        version = db.execute("PRAGMA user_version").fetchone()[0]
+        found = revision(db)
     except sqlite3.Error as error:
         raise BadTrace(f"{path}: {error}") from error
-    if version != SCHEMA_VERSION:
+    if found != REVISION:
         db.close()
-        raise BadTrace(f"{path}: not a database of this version of the scheduler")
+        raise BadTrace(refusal(path, found or None))
     return db
 
 

@@ -23,6 +23,7 @@ from palaestra.v1 import (
     runner_service_pb2,
 )
 from scheduler import names, resources
+from scheduler.clock import Anchor
 from scheduler.commands import ending, fleet, running, submitting
 from scheduler.commands.submitting import Catalogue
 from scheduler.configuration import Settings, settings_of
@@ -48,9 +49,18 @@ class FakeClock:
 
     def __init__(self, now_ns: int = 1_700_000_000_000_000_000) -> None:
         self._now_ns = now_ns
+        self._set_ns = 0
 
     def now_ns(self) -> int:
         return self._now_ns
+
+    def set_by_s(self, jump_s: float) -> None:
+        """Be set by somebody, without any time passing."""
+        self._set_ns += int(jump_s * 1e9)
+        self._now_ns += int(jump_s * 1e9)
+
+    def anchor(self) -> Anchor:
+        return Anchor("one", self._set_ns)
 
     def pass_s(self, duration_s: float) -> None:
         self._now_ns += int(duration_s * 1e9)

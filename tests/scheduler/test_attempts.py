@@ -9,6 +9,7 @@ import pytest
 
 from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2
 from scheduler import events
+from scheduler.clock import DRIFT_MAX
 from scheduler.commands import ending, granting, inventory, running
 from scheduler.commands.ending import BACKOFF_FIRST_S, CANCEL_GRACE_S, LOST_MAX, STOP_MARGIN_S
 from scheduler.lifecycle import LeaseState
@@ -101,6 +102,9 @@ def test_a_silent_runner_loses_its_lease_and_the_unit_counts_as_occupied_until_i
         await site.status("arm-1", safe_epoch=1)
         assert held(site) == ["arm-2"]
         await site.sweep(STOP_MARGIN_S)
+        found = LeaseState(site.row("SELECT state FROM lease WHERE id = 1")["state"])
+        assert found is LeaseState.UNCERTAIN, "its host's clock may be a slow one"
+        await site.sweep(DRIFT_MAX * TTL_S)
         assert LeaseState(site.row("SELECT state FROM lease WHERE id = 1")["state"]) is LeaseState.EXPIRED
         assert held(site) == ["arm-1", "arm-3"], "free by time is not enough to be granted again"
         assert await site.beat(attempt) == [attempt], "who was lost is told to stop"
@@ -414,10 +418,10 @@ def test_a_restarted_scheduler_gives_leases_a_full_time_to_live(tmp_path: Path) 
         await site.start(await granted(site))
         for away_s in (100.0, -50.0):
             site.clock.pass_s(away_s)
-            await site.run(inventory.recover(TTL_S))
+            await site.run(inventory.recover(TTL_S, site.clock.anchor()))
             assert lease(site)["expire_ns"] == site.clock.now_ns() + int(TTL_S * 1e9)
         site.clock.pass_s(540.0)
-        await site.run(inventory.recover(TTL_S))
+        await site.run(inventory.recover(TTL_S, site.clock.anchor()))
         assert lease(site)["expire_ns"] == lease(site)["end_by_ns"]
 
     play(tmp_path, scene)

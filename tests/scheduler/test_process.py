@@ -1,80 +1,16 @@
-"""The scheduler as a process: what it refuses to start with, its tokens, and kill -9."""
+"""The scheduler as a process: what it refuses to start with, and its tokens."""
 
-import random
 import socket
 import sqlite3
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import grpc
 import pytest
 
-from palaestra import ids
-from palaestra.channel import authorization
-from palaestra.v1 import job_service_pb2, job_service_pb2_grpc
 from scheduler.configuration import BadConfiguration, Settings, settings_of
-from tests.scheduler.site import VENUE, job
-
-ROOT = Path(__file__).parents[2]
-PATIENCE_S = 60.0
-FILE = """
-[venue]
-id = "hall"
-[[vendor]]
-id = "acme"
-[[unit]]
-id = "arm-1"
-robot = "own_arm"
-"""
-
-
-class Process:
-    """`python -m scheduler` on a folder; its output goes to a file."""
-
-    def __init__(self, folder: Path, listen: str = "127.0.0.1:0", file: str = FILE, data: Path | None = None) -> None:
-        folder.mkdir(exist_ok=True)
-        self.data = data or folder / "data"
-        self._log = folder / "log"
-        (folder / "venue.toml").write_text(file)
-        if data is None:
-            (self.data / "scheduler.address").unlink(missing_ok=True)
-        arguments = ["--venue", str(folder / "venue.toml"), "--data", str(self.data), "--listen", listen]
-        with self._log.open("wb") as log:
-            command = [sys.executable, "-m", "scheduler", *arguments]
-            self._child = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT)
-
-    def address(self) -> str:
-        """Wait until it listens; return where."""
-        found = self.data / "scheduler.address"
-        give_up_s = time.monotonic() + PATIENCE_S
-        while not found.exists():
-            assert self._child.poll() is None, self.output()
-            assert time.monotonic() < give_up_s
-            time.sleep(0.005)
-        return found.read_text().strip()
-
-    def token(self, name: str) -> str:
-        return (self.data / "tokens" / f"{name}.token").read_text().strip()
-
-    def output(self) -> str:
-        return self._log.read_text()
-
-    def code(self) -> int:
-        """Wait for its end; return the exit code."""
-        return self._child.wait(PATIENCE_S)
-
-    def terminate(self) -> int:
-        self._child.terminate()
-        return self.code()
-
-    def kill(self) -> None:
-        self._child.kill()
-        self._child.wait()
+from tests.scheduler.process import FILE, ROOT, Process
+from tests.scheduler.site import VENUE
 
 
 @pytest.fixture(scope="module")
@@ -204,71 +140,3 @@ def test_tokens_are_minted_once_for_their_owner_alone(tmp_path: Path) -> None:
     assert len(process.token("operator")) > 40, "one that a crash left empty is minted anew"
     assert not any(token.strip() in process.output() for token in before.values())
     process.kill()
-
-
-KILLS = 20
-CALLERS = 4
-JOBS_EACH = 100
-
-
-@pytest.mark.slow
-def test_no_acknowledged_job_is_lost_and_none_is_doubled_by_kill_9(tmp_path: Path) -> None:
-    """Four callers submit 400 jobs, again with the same request id until they have an answer, while the scheduler is
-    killed 20 times at random moments and started again on its port."""
-    process = Process(tmp_path / "p")
-    address = process.address()
-    metadata = authorization(process.token("vendor-acme"))
-    answered: list[dict[str, str]] = [{} for _ in range(CALLERS)]
-    failures: list[str] = []
-    done = threading.Event()
-
-    def submit(index: int) -> None:
-        options = [("grpc.initial_reconnect_backoff_ms", 20), ("grpc.min_reconnect_backoff_ms", 20),
-                   ("grpc.max_reconnect_backoff_ms", 100)]  # fmt: skip
-        with grpc.insecure_channel(address, options) as channel:
-            stub = job_service_pb2_grpc.JobServiceStub(channel)  # type: ignore[no-untyped-call]
-            for _ in range(JOBS_EACH):
-                request_id = ids.new_request_id()
-                request = job_service_pb2.SubmitJobRequest(parent="vendors/acme", job=job(), request_id=request_id)
-                while not done.is_set():
-                    try:
-                        name = stub.SubmitJob(request, timeout=10.0, metadata=metadata).name
-                    except grpc.RpcError as error:
-                        if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):  # type: ignore[attr-defined]
-                            failures.append(str(error))
-                            return
-                        time.sleep(0.01)
-                    else:
-                        answered[index][request_id] = name
-                        break
-                # Spread over the kills.
-                while len(answered[index]) > JOBS_EACH * (kills + 1) / KILLS and not done.is_set():
-                    time.sleep(0.002)
-
-    kills = 0
-    chance = random.Random(7)
-    callers = [threading.Thread(target=submit, args=(index,)) for index in range(CALLERS)]
-    for caller in callers:
-        caller.start()
-    try:
-        for _ in range(KILLS):
-            time.sleep(chance.uniform(0.0, 0.15))
-            process.kill()
-            process = Process(tmp_path / "p", listen=address)
-            process.address()
-            kills += 1
-        for caller in callers:
-            caller.join(PATIENCE_S)
-        assert not failures
-        assert [len(each) for each in answered] == [JOBS_EACH] * CALLERS
-        with grpc.insecure_channel(address) as channel:
-            stub = job_service_pb2_grpc.JobServiceStub(channel)  # type: ignore[no-untyped-call]
-            request = job_service_pb2.ListJobsRequest(parent="vendors/acme", page_size=1000)
-            there = [each.name for each in stub.ListJobs(request, timeout=PATIENCE_S, metadata=metadata).jobs]
-    finally:
-        done.set()
-        process.kill()
-
-    names = [name for each in answered for name in each.values()]
-    assert sorted(there) == sorted(names), "every answer is there, and nothing else"
-    assert len(set(there)) == CALLERS * JOBS_EACH
