@@ -1,5 +1,7 @@
 # Everything happens inside .venv; nothing is installed globally. `make help` lists the targets.
 PYTHON ?= python3
+# Tests run in so many processes; those that start a whole venue, one after the other.
+WORKERS ?= $(shell getconf _NPROCESSORS_ONLN || echo 2)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.palaestra
@@ -19,7 +21,8 @@ up: setup $(STAMPS)/robots  ## start the venue and keep it running until Ctrl-C
 	$(BIN)/python -m venue up
 
 test: setup $(STAMPS)/test $(STAMPS)/robots  ## install what tests need and run all but the longest
-	$(BIN)/python -m pytest -m "not long" $(PYTEST)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not long and not system" $(PYTEST)
+	$(BIN)/python -m pytest -m "system and not long" $(PYTEST)
 
 test-long: setup $(STAMPS)/test $(STAMPS)/robots  ## run the tests that take minutes each: whole logs, node by node
 	$(BIN)/python -m pytest -m long $(PYTEST)
