@@ -97,11 +97,12 @@ class ApiKeyService(api_key_service_pb2_grpc.ApiKeyServiceServicer):
         raise PalaestraError("NOT_FOUND", f"{parent} not found")
 
     def _find(self, name: str) -> sqlite3.Row:
-        """Return a key's row. Raises NOT_FOUND."""
+        """Return a key's row. Raises NOT_FOUND; to a key of projects all keys are, for they are of none."""
         uid = names.parts(name)[1]
         row: sqlite3.Row | None = self._core.read.execute("SELECT * FROM api_key WHERE uid = ?", (uid,)).fetchone()
         if (
             row is None
+            or caller().projects
             or not caller().sees_vendor(row["vendor"])
             or names.api_key(self._core.venue, row["vendor"], uid) != name
         ):

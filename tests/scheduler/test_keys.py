@@ -245,6 +245,22 @@ def test_a_key_of_projects_reaches_their_jobs_alone(live: LiveServer, acme: Clie
     assert {outside.name, other.name, own.name} <= {found.name for found in acme.jobs()}
 
 
+def test_to_a_key_of_projects_the_vendor_s_keys_are_as_if_missing(live: LiveServer, acme: Client) -> None:
+    other = acme.api_keys.create(api_key("engineer")).api_key.name
+    made = acme.api_keys.create(api_key("vendor", projects=["walk"]))
+
+    with holder(live, made.secret) as client:
+        for attempt in (client.api_keys.get, client.api_keys.rotate, client.api_keys.revoke):
+            told = []
+            for name in (other, f"{other[:-4]}0000"):
+                with pytest.raises(PalaestraError) as caught:
+                    attempt(name)
+                told.append((caught.value.reason, caught.value.message.replace(name, "ASKED")))
+            assert told[0] == told[1]
+            assert told[0][0] == "NOT_FOUND"
+    assert not acme.api_keys.get(other).HasField("revoke_time")
+
+
 def test_a_rotated_key_s_former_secret_opens_for_the_overlap_and_not_after(live: LiveServer, acme: Client) -> None:
     made = acme.api_keys.create(api_key("reader"))
     rotated = acme.api_keys.rotate(made.api_key.name, overlap_s=3600.0)
