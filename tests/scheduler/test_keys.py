@@ -290,6 +290,26 @@ def test_a_revoked_key_opens_nothing_and_gets_no_new_secret(live: LiveServer, ac
     assert made.api_key.name in {key.name for key in acme.api_keys.list(show_ended=True)}
 
 
+def test_a_change_of_a_key_costs_the_same_however_many_have_ended(live: LiveServer, acme: Client) -> None:
+    """A vendor may make and revoke keys all day; nobody else waits for that to be read again."""
+    statements: list[str] = []
+
+    async def traced(trace: Any) -> None:
+        live.core.read.set_trace_callback(trace)
+
+    made = acme.api_keys.create(api_key("reader"))
+    live.act(traced(statements.append))
+    try:
+        acme.api_keys.create(api_key("reader"))
+        acme.api_keys.rotate(made.api_key.name)
+        acme.api_keys.revoke(made.api_key.name)
+    finally:
+        live.act(traced(None))
+    read = [statement for statement in statements if "api_key" in statement]
+    assert read
+    assert all("WHERE uid = " in statement for statement in read)
+
+
 def test_a_key_is_gone_also_for_who_hung_up_while_revoking_it(live: LiveServer, acme: Client) -> None:
     """The change is committed whether or not somebody waits for the answer; what is known in memory must follow."""
     made = acme.api_keys.create(api_key("reader"))
