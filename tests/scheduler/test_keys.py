@@ -16,7 +16,10 @@ from palaestra.channel import authorization
 from palaestra.roles import HOUSE_ROLES, VENDOR_ROLES
 from palaestra.v1 import api_key_service_pb2, api_key_service_pb2_grpc, venue_service_pb2, venue_service_pb2_grpc
 from scheduler import keys
+from scheduler.commands import running
+from scheduler.commands.submitting import Catalogue
 from scheduler.configuration import settings_of
+from scheduler.core import RunnerConnection
 from scheduler.roles import ROLES, Role, in_scope
 from tests.scheduler.site import PATIENCE_S, VENUE, LiveServer, error_of, job
 
@@ -243,6 +246,22 @@ def test_a_key_of_projects_reaches_their_jobs_alone(live: LiveServer, acme: Clie
         }
         assert told == {own.name}
     assert {outside.name, other.name, own.name} <= {found.name for found in acme.jobs()}
+
+
+def test_a_key_of_projects_does_not_see_what_holds_a_slot(live: LiveServer, acme: Client) -> None:
+    live.run(running.register_runner("r", "r/one", 1))
+    live.core.runners["r"] = RunnerConnection("r/one", Catalogue(frozenset(), frozenset({"sway"}), frozenset()))
+    other = acme.submit(job(0, 1, project="reach"))
+    made = acme.api_keys.create(api_key("reader", projects=["walk"]))
+    live.until(lambda: acme.job(other.name), lambda found: bool(found.attempts))
+    lease = acme.job(other.name).attempts[0].lease
+
+    with holder(live, made.secret) as client:
+        assert [slot.lease for slot in acme.sim_slots()] == [lease]
+        assert [(slot.occupied, slot.lease) for slot in client.sim_slots()] == [(True, "")]
+        told = next(client.watch_events(0)).events
+        assert "simSlots" in {event.resource.split("/")[2] for event in told}
+        assert not [event for event in told if lease in str(event)]
 
 
 def test_to_a_key_of_projects_the_vendor_s_keys_are_as_if_missing(live: LiveServer, acme: Client) -> None:
