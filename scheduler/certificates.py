@@ -5,6 +5,7 @@ the venue, the path says who: "spiffe://{venue}/vendors/{vendor}/{role}", or "sp
 The TLS handshake has checked the chain and the dates; the dates are checked again, because a connection outlives them.
 """
 
+import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +16,8 @@ from cryptography import x509
 from palaestra.errors import PalaestraError
 from scheduler.identity import Identity
 from scheduler.roles import Role
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class Certificates:
     Args:
         venue: Its id, the trust domain.
         vendors: Ids of its vendors.
-        revoked: File with serial numbers in hexadecimal, the first word of each line; read again when it changes.
-            None or a file that is not there: none are revoked.
+        revoked: File with serial numbers in hexadecimal, the first word of each line, with colons and leading zeros
+            or without; read again when it changes. None or a file that is not there: none are revoked.
         now_ns: The clock.
     """
 
@@ -76,13 +79,22 @@ class Certificates:
                 stamp = (state.st_ino, state.st_mtime_ns, state.st_size)
                 if stamp != self._revoked_state:
                     lines = self._revoked_file.read_text(encoding="utf-8").splitlines()
-                    self._revoked = frozenset(line.split()[0].lower() for line in lines if line.split())
+                    self._revoked = frozenset(_serial(line.split()[0]) for line in lines if line.split())
                     self._revoked_state = stamp
             except FileNotFoundError:
                 self._revoked, self._revoked_state = frozenset(), None
             except (OSError, UnicodeDecodeError):
                 pass
         return self._revoked
+
+
+def _serial(word: str) -> str:
+    """Return a serial number as `_Certificate` has it, however its authority's tools write it: 0A:1B, 0x0a1b, A1B."""
+    try:
+        return f"{int(word.replace(':', ''), 16):x}"
+    except ValueError:
+        log.warning("%r in the file of revoked certificates is no serial number, and revokes nothing", word)
+        return word
 
 
 @lru_cache(maxsize=4096)

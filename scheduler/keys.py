@@ -50,7 +50,7 @@ def digest(venue_secret: bytes, secret: str) -> bytes:
 
 
 class Keys:
-    """The venue's keys in memory, as of the last `load`. For one thread."""
+    """The venue's keys in memory, as of the last `load` and `look`. For one thread."""
 
     def __init__(
         self,
@@ -72,6 +72,12 @@ class Keys:
         """Take in what the database holds now."""
         rows = self._db.execute("SELECT * FROM api_key").fetchall()
         self._keys = {row["uid"]: self._key(row) for row in rows}
+
+    def look(self, key_id: str) -> None:
+        """Take in what the database holds of one key now: those that have ended stay, and there may be very many."""
+        row = self._db.execute("SELECT * FROM api_key WHERE uid = ?", (key_id,)).fetchone()
+        if row is not None:
+            self._keys[key_id] = self._key(row)
 
     def identify(self, secret: str) -> Identity | None:
         """Return whose secret it is, None if it is of no key.

@@ -252,8 +252,8 @@ def event(row: sqlite3.Row, reader: Identity) -> event_pb2.Event:
 
 
 def redact(message: venue_pb2.Unit | venue_pb2.Cell | venue_pb2.SimSlot, reader: Identity) -> None:
-    """Take out the lease if it is not the reader's to see."""
-    if message.lease and not reader.sees_vendor(names.parts(message.lease)[0]):
+    """Take out the lease if it is not the reader's to see; also if that is not known, for one of projects alone."""
+    if message.lease and (reader.projects or not reader.sees_vendor(names.parts(message.lease)[0])):
         message.lease = ""
 
 

@@ -40,6 +40,8 @@ def run(arguments: argparse.Namespace, profile: Profile, data: Path) -> int:
 
     folder = data / profile.tls.folder
     if arguments.step == "init":
+        # Whoever comes first makes the venue's folder, and for its owner alone, as the venue itself does.
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
         Authority.create(folder, profile.venue)
         print(f"made {folder / 'ca.crt'} and its key, which stays there\nnext: palaestra-venue ca server NAME")
         return 0
@@ -62,6 +64,8 @@ def run(arguments: argparse.Namespace, profile: Profile, data: Path) -> int:
         if vendor and vendor not in profile.vendors:
             raise AuthorityError(f"{vendor!r} is no vendor of {profile.path}; there are {', '.join(profile.vendors)}")
         uri = client_uri(profile.venue, role, vendor)
+        if arguments.name and role != "host":
+            raise AuthorityError("--name is for --role host: with it others could answer in a unit host's place")
         address = arguments.address or _address(profile, authority.server_names())
         if not address:
             raise AuthorityError("--address is missing: nobody knows yet how others reach the scheduler")

@@ -4,7 +4,6 @@ import json
 import sqlite3
 from collections.abc import Collection, Mapping
 
-from palaestra import ids
 from palaestra.errors import PalaestraError
 from palaestra.v1 import api_key_pb2
 from scheduler import events, keys, resources
@@ -45,13 +44,13 @@ def check(spec: api_key_pb2.ApiKey, vendor: str, maker: Identity, projects: Coll
 
 
 def create(
-    spec: api_key_pb2.ApiKey, role: Role, owner: str, maker: Identity, venue_secret: bytes
+    uid: str, spec: api_key_pb2.ApiKey, role: Role, owner: str, maker: Identity, venue_secret: bytes
 ) -> Command[tuple[api_key_pb2.ApiKey, str]]:
-    """Return the command that makes a key and tells its secret. owner: its vendor, or the venue's own.
+    """Return the command that makes a key and tells its secret.
 
+    uid: its id, a new one. owner: its vendor, or the venue's own.
     Raises OVER_QUOTA.
     """
-    uid = ids.new_id()
     secret = keys.new_secret(uid)
 
     def command(tx: Transaction) -> tuple[api_key_pb2.ApiKey, str]:

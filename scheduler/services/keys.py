@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from typing import Any, TypeVar
 
+from palaestra import ids
 from palaestra.errors import PalaestraError
 from palaestra.v1 import api_key_pb2, api_key_service_pb2, api_key_service_pb2_grpc
 from scheduler import names, reading, resources
@@ -38,7 +39,8 @@ class ApiKeyService(api_key_service_pb2_grpc.ApiKeyServiceServicer):
             if spec.HasField("expire_time"):
                 plain.expire_time.CopyFrom(spec.expire_time)
             return api_key_service_pb2.ApiKeySecret(api_key=plain)
-        made, secret = await self._change(keying.create(spec, role, owner, maker, core.secret))
+        uid = ids.new_id()
+        made, secret = await self._change(uid, keying.create(uid, spec, role, owner, maker, core.secret))
         return api_key_service_pb2.ApiKeySecret(api_key=made, secret=secret)
 
     async def GetApiKey(self, request: api_key_service_pb2.GetApiKeyRequest, context: Any) -> api_key_pb2.ApiKey:
@@ -68,21 +70,21 @@ class ApiKeyService(api_key_service_pb2_grpc.ApiKeyServiceServicer):
     ) -> api_key_service_pb2.ApiKeySecret:
         uid = self._find(request.name)["uid"]
         command = keying.rotate(uid, request.overlap.ToNanoseconds(), caller(), self._core.secret)
-        made, secret = await self._change(command)
+        made, secret = await self._change(uid, command)
         return api_key_service_pb2.ApiKeySecret(api_key=made, secret=secret)
 
     async def RevokeApiKey(self, request: api_key_service_pb2.RevokeApiKeyRequest, context: Any) -> api_key_pb2.ApiKey:
         uid = self._find(request.name)["uid"]
-        return await self._change(keying.revoke(uid, caller()))
+        return await self._change(uid, keying.revoke(uid, caller()))
 
-    async def _change(self, command: Command[T]) -> T:
-        """Run a command and take in what it did; to the end, although the caller may hang up on the way."""
+    async def _change(self, uid: str, command: Command[T]) -> T:
+        """Run a command and take in what it did to a key; to the end, although the caller may hang up on the way."""
 
         async def change() -> T:
             try:
                 return await self._core.run(command)
             finally:
-                self._keys.load()
+                self._keys.look(uid)
 
         return await asyncio.shield(asyncio.create_task(change()))
 
@@ -97,11 +99,12 @@ class ApiKeyService(api_key_service_pb2_grpc.ApiKeyServiceServicer):
         raise PalaestraError("NOT_FOUND", f"{parent} not found")
 
     def _find(self, name: str) -> sqlite3.Row:
-        """Return a key's row. Raises NOT_FOUND."""
+        """Return a key's row. Raises NOT_FOUND; to a key of projects all keys are, for they are of none."""
         uid = names.parts(name)[1]
         row: sqlite3.Row | None = self._core.read.execute("SELECT * FROM api_key WHERE uid = ?", (uid,)).fetchone()
         if (
             row is None
+            or caller().projects
             or not caller().sees_vendor(row["vendor"])
             or names.api_key(self._core.venue, row["vendor"], uid) != name
         ):

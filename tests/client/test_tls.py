@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from palaestra import AsyncClient, Client, Unreachable
+from palaestra import AsyncClient, Client, PalaestraError, Unreachable
 from tests.client.fake_venue import VENDOR_TOKEN, FakeVenue
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
@@ -75,3 +75,13 @@ def test_another_certificate_never_sees_the_token(secure: FakeVenue, tmp_path: P
     ):
         client.identity()
     assert not secure.received
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_token_does_not_travel_unencrypted_to_another_machine(kind: type[Client] | type[AsyncClient]) -> None:
+    """Whoever forgets the certificates to trust would tell the token to everybody on the way."""
+    for address in ("192.0.2.7:7443", "hall.example:7443", "[2001:db8::7]:7443"):
+        with pytest.raises(PalaestraError, match="unencrypted") as caught:
+            kind(address, "secret-token")
+        assert caught.value.reason == "INVALID_FIELD"
+        assert "secret-token" not in str(caught.value)

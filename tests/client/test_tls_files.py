@@ -1,6 +1,7 @@
 """Certificates in files: processes that run for months follow them, without a restart and without losing calls."""
 
 import asyncio
+import contextlib
 import shutil
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -155,3 +156,25 @@ def test_files_that_cannot_be_used_are_refused_by_name(tmp_path: Path) -> None:
             given(**wrong)
     with pytest.raises(NoCertificate):
         ServerFiles(tmp_path / "none", tmp_path / "none")
+
+
+def test_a_call_is_made_although_another_thread_takes_new_files_in_meanwhile(live: LiveServer, tmp_path: Path) -> None:
+    """What is known of the methods is thrown away between a look at it and its use."""
+
+    class Renewed(dict):  # type: ignore[type-arg]
+        def __contains__(self, key: object) -> bool:
+            found = super().__contains__(key)
+            channel._methods = {}  # type: ignore[attr-defined]
+            return found
+
+        def get(self, key: object, default: object = None) -> object:
+            found = super().get(key, default)
+            channel._methods = {}  # type: ignore[attr-defined]
+            return found
+
+    files = issue(Authority(tmp_path / "tls"), tmp_path / "own")
+    with contextlib.closing(files.channel(live.tls_address, ())) as channel:
+        stub = venue_service_pb2_grpc.VenueServiceStub(channel)
+        assert stub.GetIdentity(WHO, timeout=PATIENCE_S).role == "gateway"
+        channel._methods = Renewed(channel._methods)  # type: ignore[attr-defined]
+        assert stub.GetIdentity(WHO, timeout=PATIENCE_S).role == "gateway"

@@ -16,7 +16,10 @@ from palaestra.channel import authorization
 from palaestra.roles import HOUSE_ROLES, VENDOR_ROLES
 from palaestra.v1 import api_key_service_pb2, api_key_service_pb2_grpc, venue_service_pb2, venue_service_pb2_grpc
 from scheduler import keys
+from scheduler.commands import running
+from scheduler.commands.submitting import Catalogue
 from scheduler.configuration import settings_of
+from scheduler.core import RunnerConnection
 from scheduler.roles import ROLES, Role, in_scope
 from tests.scheduler.site import PATIENCE_S, VENUE, LiveServer, error_of, job
 
@@ -245,6 +248,38 @@ def test_a_key_of_projects_reaches_their_jobs_alone(live: LiveServer, acme: Clie
     assert {outside.name, other.name, own.name} <= {found.name for found in acme.jobs()}
 
 
+def test_a_key_of_projects_does_not_see_what_holds_a_slot(live: LiveServer, acme: Client) -> None:
+    live.run(running.register_runner("r", "r/one", 1))
+    live.core.runners["r"] = RunnerConnection("r/one", Catalogue(frozenset(), frozenset({"sway"}), frozenset()))
+    other = acme.submit(job(0, 1, project="reach"))
+    made = acme.api_keys.create(api_key("reader", projects=["walk"]))
+    live.until(lambda: acme.job(other.name), lambda found: bool(found.attempts))
+    lease = acme.job(other.name).attempts[0].lease
+
+    with holder(live, made.secret) as client:
+        assert [slot.lease for slot in acme.sim_slots()] == [lease]
+        assert [(slot.occupied, slot.lease) for slot in client.sim_slots()] == [(True, "")]
+        told = next(client.watch_events(0)).events
+        assert "simSlots" in {event.resource.split("/")[2] for event in told}
+        assert not [event for event in told if lease in str(event)]
+
+
+def test_to_a_key_of_projects_the_vendor_s_keys_are_as_if_missing(live: LiveServer, acme: Client) -> None:
+    other = acme.api_keys.create(api_key("engineer")).api_key.name
+    made = acme.api_keys.create(api_key("vendor", projects=["walk"]))
+
+    with holder(live, made.secret) as client:
+        for attempt in (client.api_keys.get, client.api_keys.rotate, client.api_keys.revoke):
+            told = []
+            for name in (other, f"{other[:-4]}0000"):
+                with pytest.raises(PalaestraError) as caught:
+                    attempt(name)
+                told.append((caught.value.reason, caught.value.message.replace(name, "ASKED")))
+            assert told[0] == told[1]
+            assert told[0][0] == "NOT_FOUND"
+    assert not acme.api_keys.get(other).HasField("revoke_time")
+
+
 def test_a_rotated_key_s_former_secret_opens_for_the_overlap_and_not_after(live: LiveServer, acme: Client) -> None:
     made = acme.api_keys.create(api_key("reader"))
     rotated = acme.api_keys.rotate(made.api_key.name, overlap_s=3600.0)
@@ -272,6 +307,26 @@ def test_a_revoked_key_opens_nothing_and_gets_no_new_secret(live: LiveServer, ac
     assert caught.value.reason == "KEY_ENDED"
     assert made.api_key.name not in {key.name for key in acme.api_keys.list()}
     assert made.api_key.name in {key.name for key in acme.api_keys.list(show_ended=True)}
+
+
+def test_a_change_of_a_key_costs_the_same_however_many_have_ended(live: LiveServer, acme: Client) -> None:
+    """A vendor may make and revoke keys all day; nobody else waits for that to be read again."""
+    statements: list[str] = []
+
+    async def traced(trace: Any) -> None:
+        live.core.read.set_trace_callback(trace)
+
+    made = acme.api_keys.create(api_key("reader"))
+    live.act(traced(statements.append))
+    try:
+        acme.api_keys.create(api_key("reader"))
+        acme.api_keys.rotate(made.api_key.name)
+        acme.api_keys.revoke(made.api_key.name)
+    finally:
+        live.act(traced(None))
+    read = [statement for statement in statements if "api_key" in statement]
+    assert read
+    assert all("WHERE uid = " in statement for statement in read)
 
 
 def test_a_key_is_gone_also_for_who_hung_up_while_revoking_it(live: LiveServer, acme: Client) -> None:

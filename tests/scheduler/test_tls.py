@@ -320,6 +320,20 @@ def test_the_book_of_revoked_certificates_is_read_again_and_survives_nonsense(tm
     assert certificates.identify(pem) == known
 
 
+@pytest.mark.parametrize("line", ["0ab1", "AB1", "0x0ab1", "0A:B1", "00:0a:b1 by hand", "nonsense\n0AB1"])
+def test_a_serial_number_is_taken_back_however_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    """The tools of other authorities fill up with zeros, and part bytes with colons."""
+    monkeypatch.setattr("cryptography.x509.random_serial_number", lambda: 0xAB1)
+    pem, _ = Authority.create(tmp_path, "hall").sign_client("spiffe://hall/operator", days=1)
+    (tmp_path / "revoked").write_text(f"{line}\n")
+
+    with pytest.raises(PalaestraError) as caught:
+        Certificates("hall", ["acme"], tmp_path / "revoked", time.time_ns).identify(pem)
+    assert caught.value.reason == "KEY_REVOKED"
+
+
 @pytest.mark.parametrize("pem", [b"", b"nonsense", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
 def test_what_is_no_certificate_names_nobody(pem: bytes) -> None:
     with pytest.raises(PalaestraError) as caught:

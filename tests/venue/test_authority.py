@@ -62,7 +62,7 @@ def test_private_keys_are_their_owners_alone(desk: Desk) -> None:
         desk.folder / "operator.toml",
     ]
     assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o600}
-    assert stat.S_IMODE(desk.tls.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (desk.tls, desk.tls.parent)} == {0o700}
     assert not [path for path in desk.folder.rglob(".*") if path.is_file()]
 
 
@@ -126,6 +126,7 @@ def test_the_book_lists_what_was_signed_and_what_was_taken_back(desk: Desk, caps
         (["issue", "--vendor", "acme", "--role", "operator"], "no role of vendor acme"),
         (["issue", "--role", "engineer"], "no role of the house"),
         (["issue"], "no role of the house"),
+        (["issue", "--vendor", "acme", "--name", "10.0.0.8"], "--name is for --role host"),
         (["issue", "--role", "operator"], "--address is missing"),
         (["revoke", "abc"], "no serial number"),
     ],

@@ -6,6 +6,7 @@ from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor
 
+from palaestra.errors import PalaestraError
 from palaestra.v1 import (
     api_key_service_pb2,
     calendar_service_pb2,
@@ -87,6 +88,16 @@ def is_loopback(address: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def check_private(address: str, token: str, *, encrypted: bool) -> None:
+    """Raise PalaestraError, INVALID_FIELD, if a token would travel to another machine for everybody to read."""
+    if token and not encrypted and not is_loopback(address):
+        raise PalaestraError(
+            "INVALID_FIELD",
+            f"{address} is another machine, and the token would travel there unencrypted: name the certificates to "
+            "trust (a login file that the venue made, PALAESTRA_CA, or tls_root)",
+        )
 
 
 def authorization(token: str) -> tuple[tuple[str, str], ...]:

@@ -53,7 +53,7 @@ class Client:
         address: Host and port of the scheduler.
         token: Bearer token, or the secret of an API key; "" where the certificate says who calls.
         timeout_s: Longest time for one call, with all its repeats [s].
-        tls_root: PEM certificates to trust; None for a connection that is not encrypted.
+        tls_root: PEM certificates to trust; None for a connection that is not encrypted, on one machine only.
         tls_certificate, tls_key: Client certificate with its chain, and its private key, as PEM.
         outage_s: How long streams look for a server that was there before [s].
     """
@@ -70,6 +70,7 @@ class Client:
         outage_s: float = 120.0,
     ) -> None:
         credentials = Tls(tls_root, tls_certificate, tls_key).credentials()
+        channel.check_private(address, token, encrypted=credentials is not None)
         options = channel.options(address)
         self._channel = (
             grpc.secure_channel(address, credentials, options)

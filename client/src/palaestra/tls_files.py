@@ -117,10 +117,12 @@ class _Live:
     def _late(self, kind: str, method: str, forms: Any, named: Any) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
             channel = self.current()
-            key = (id(channel), method)
-            if key not in self._methods:
-                self._methods[key] = getattr(channel, kind)(method, *forms, **named)
-            return self._methods[key](*arguments, **options)
+            # Another thread may put a new one in its place meanwhile.
+            methods, key = self._methods, (id(channel), method)
+            found = methods.get(key)
+            if found is None:
+                found = methods[key] = getattr(channel, kind)(method, *forms, **named)
+            return found(*arguments, **options)
 
         return call
 
