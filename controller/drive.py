@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -100,6 +100,16 @@ def refuse_target(message: pb.DriveTarget, joints: int) -> tuple[str, str] | Non
     return None
 
 
+def is_runner(shown: Mapping[str, Iterable[bytes]], venue: str) -> bool:
+    """Whether a connection's peer may drive: the runner by its certificate, or anybody where none is asked for.
+
+    shown: What gRPC knows of the connection. Without TLS, on loopback, there the lease's token says who drives.
+    """
+    if list(shown.get("transport_security_type", ())) != [b"ssl"]:
+        return True
+    return list(shown.get("peer_spiffe_id", ())) == [f"spiffe://{venue}/runner".encode()]
+
+
 class DriveService:
     """Serves `UnitHostService.Drive`: one stream per unit at a time."""
 
@@ -143,6 +153,9 @@ class DriveService:
             await _abort(context, PalaestraError("INTERNAL", "the drive stream failed"))
 
     async def _drive(self, requests: AsyncIterator[bytes], context: Context) -> None:
+        venue = next(iter(self._units)).split("/")[1]
+        if not is_runner(context.auth_context(), venue):
+            raise PalaestraError("ROLE_DENIED", "units are driven by the venue's runner: the certificate is another's")
         request = await self._opening(requests)
         unit = request.unit
         if self._shutting_down:

@@ -7,17 +7,20 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import grpc
 import pytest
 
 from api.upstream import Upstream
+from controller.drive import DriveService
 from controller.errors import HostError
 from controller.host import _listen
-from palaestra import Client
+from palaestra import Client, errors
 from palaestra.errors import PalaestraError
 from palaestra.tls_files import TlsFiles
-from palaestra.v1 import runner_service_pb2, venue_pb2, venue_service_pb2
+from palaestra.v1 import runner_service_pb2, unit_host_service_pb2, venue_pb2, venue_service_pb2
 from runner.link import Link
 from scheduler.configuration import settings_of
 from tests.scheduler.site import PATIENCE_S, VENUE, LiveServer
@@ -102,6 +105,42 @@ def test_runner_and_api_come_in_by_certificate(tmp_path: Path) -> None:
             return str(answer.vendor)
 
         assert asyncio.run(ask()) == "vendors/acme"
+
+
+def test_a_unit_elsewhere_is_driven_by_the_runner_and_by_no_other_certificate_of_the_authority(tmp_path: Path) -> None:
+    authority = Authority.create(tmp_path / "tls", "hall")
+    authority.sign_server(["127.0.0.1"], days=1)
+    tls = tmp_path / "tls"
+    unit = "venues/hall/units/u-1"
+    station: Any = SimpleNamespace(units={unit: None})
+    grants: Any = SimpleNamespace(grant=lambda _: None, newest=lambda _: 0)
+    settings: Any = SimpleNamespace(open_patience_s=PATIENCE_S)
+
+    async def refusal(role: str, address: str) -> str:
+        opening = unit_host_service_pb2.DriveRequest()
+        opening.open.unit, opening.open.lease, opening.open.epoch = unit, "vendors/acme/leases/l-1", 1
+        async with issue(authority, tmp_path / role.replace("/", "-"), role).aio_channel(address, ()) as channel:
+            stream = channel.stream_stream("/palaestra.v1.UnitHostService/Drive")
+            try:
+                async for _ in stream(iter([opening.SerializeToString()]), timeout=PATIENCE_S):
+                    pass
+            except grpc.aio.AioRpcError as error:
+                return errors.from_rpc(error).reason
+        return "nothing"
+
+    async def play() -> None:
+        server = grpc.aio.server()
+        server.add_generic_rpc_handlers((DriveService(station, grants, settings, lambda: 0.0).handler(),))
+        address = _listen(server, "0.0.0.0:0", TlsFiles(tls / "ca.crt", tls / "server.crt", tls / "server.key"))
+        await server.start()
+        address = address.replace("0.0.0.0", "127.0.0.1")
+        for role in ("vendors/acme/engineer", "host", "gateway"):
+            assert await refusal(role, address) == "ROLE_DENIED"
+        # The runner's certificate passes; that no such lease holds is said next.
+        assert await refusal("runner", address) not in ("ROLE_DENIED", "nothing")
+        await server.stop(0)
+
+    asyncio.run(play())
 
 
 def test_drives_are_served_beyond_loopback_by_certificate_alone(tmp_path: Path) -> None:
