@@ -57,6 +57,7 @@ class Cycle:
             if not worth_while(standing, tx.now_ns, self._config):
                 return
             jobs = standing.queue.jobs
+            recorder = self._recorder
             try:
                 decisions = decide(standing, tx.now_ns, self._config)
             except Exception:
@@ -64,9 +65,11 @@ class Cycle:
                 log.exception("deciding failed; only what safety demands is done")
                 without = replace(self.venue.state(), jobs=(), bookings=())
                 decisions = decide(Standing.of(without), tx.now_ns, self._config)
+                # On what is looked at the same code would not decide that again.
+                recorder = None
             token = ""
-            if self._recorder is not None and (decisions.grants or decisions.preemptions):
-                token = self._recorder.record(tx, self.venue, self._config, decisions)
+            if recorder is not None and (decisions.grants or decisions.preemptions):
+                token = recorder.record(tx, self.venue, self._config, decisions)
             for decided in decisions.grants:
                 grant(tx, decided, _chosen(jobs[decided.job].claim, decided).duration_s, self._lease_ttl_s, token)
             for preemption in decisions.preemptions:

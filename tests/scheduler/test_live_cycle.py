@@ -11,14 +11,19 @@ from palaestra.v1 import (
     body_pb2,
     calendar_service_pb2,
 )
+from scheduler import names
 from scheduler.commands import (
     ending,
+    granting,
     recording,
     timetable,
 )
+from scheduler.decide import decide
 from scheduler.lifecycle import Step
 from scheduler.replay.database import decide_again
 from scheduler.replay.workload import BadTrace
+from scheduler.standing import Standing
+from scheduler.state import Config, Decisions
 from scheduler.writer import Transaction
 from tests.scheduler.site import job
 from tests.scheduler.stepping import UNITS, claim, small
@@ -116,6 +121,39 @@ def test_what_must_stop_for_safety_stops_though_no_runner_is_connected(tmp_path:
 
     assert [row["preempt_ns"] for row in venue.rows("SELECT preempt_ns FROM attempt")] == [venue.clock.now_ns()]
     assert len(venue.rows("SELECT 1 FROM lease")) == 1
+
+
+def test_where_deciding_fails_what_must_stop_stops_and_no_decision_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One unit is closed and another is free: on the whole state something would be granted too."""
+    venue = small(tmp_path / "db")
+    venue.run(venue.submit(job(1)))
+    venue.writer._run_cycle()
+    held = venue.rows("SELECT unit FROM lease_unit")[0]["unit"]
+    venue.run(venue.submit(job(1)))
+    request = calendar_service_pb2.CreateClosureRequest(parent="venues/hall")
+    request.closure.end_time.FromNanoseconds(venue.clock.now_ns() + 3600 * 10**9)
+    request.closure.stop_running = True
+    request.closure.units.append(names.unit("hall", held))
+    venue.run(timetable.close(request, "hall"))
+
+    def failing(standing: Standing, now_ns: int, config: Config) -> Decisions:
+        if standing.queue:
+            raise ValueError("no decision")
+        return decide(standing, now_ns, config)
+
+    monkeypatch.setattr(granting, "decide", failing)
+    venue.writer._run_cycle()
+    assert [row["preempt_ns"] for row in venue.rows("SELECT preempt_ns FROM attempt")] == [venue.clock.now_ns()]
+    monkeypatch.undo()
+    tokens = [row["token"] for row in venue.rows("SELECT token FROM decision")]
+    assert len(tokens) == 1
+    assert all(decide_again(venue.path, token).same for token in tokens)
+    venue.same()
+    venue.writer._run_cycle()
+    assert len(venue.rows("SELECT 1 FROM lease")) == 2
+    assert venue.cycle.venue.readings == 1
 
 
 def test_decisions_are_kept_as_changes_and_those_they_build_on_are_kept_with_them(
