@@ -1,5 +1,6 @@
 """A cycle of a live venue: what it follows, what it looks at, and what it keeps of its decisions."""
 
+import gc
 import sqlite3
 from contextlib import closing
 from datetime import datetime
@@ -23,7 +24,8 @@ from scheduler.lifecycle import Step
 from scheduler.replay.database import decide_again
 from scheduler.replay.workload import BadTrace
 from scheduler.standing import Standing
-from scheduler.state import Config, Decisions
+from scheduler.state import Config, Decisions, State
+from scheduler.token import pack
 from scheduler.writer import Transaction
 from tests.scheduler.site import job
 from tests.scheduler.stepping import UNITS, claim, small
@@ -121,6 +123,31 @@ def test_what_must_stop_for_safety_stops_though_no_runner_is_connected(tmp_path:
 
     assert [row["preempt_ns"] for row in venue.rows("SELECT preempt_ns FROM attempt")] == [venue.clock.now_ns()]
     assert len(venue.rows("SELECT 1 FROM lease")) == 1
+
+
+def test_a_cycle_leaves_nothing_that_only_the_garbage_collector_could_free(tmp_path: Path) -> None:
+    """With a choice of units, a planned start, grants, and the whole state and then changes written down."""
+    venue = small(tmp_path / "db")
+    venue.hello(UNITS[:1], body=body_pb2.Body(end_effector="gripper"))
+    # What is found out once in the life of a process.
+    pack(State(0), Config())
+    for _ in range(2):
+        for units in (3, 1):
+            venue.run(venue.submit(job(claim=claim(units))))
+        venue.clock.pass_s(60.0)
+        gc.collect()
+        gc.disable()
+        try:
+            venue.writer._run_cycle()
+            left = gc.collect()
+        finally:
+            gc.enable()
+        assert left == 0
+        for row in venue.rows("SELECT * FROM attempt WHERE state IN (1, 2)"):
+            venue.run(lambda tx, row=row: ending.end_attempt(tx, row, Step.FAIL, failure=ending.made_room()))
+        for row in venue.rows("SELECT id, epoch FROM unit"):
+            venue.status(row["id"], safe_epoch=row["epoch"], motion=1)
+    assert len(venue.rows("SELECT 1 FROM decision")) == 2
 
 
 def test_where_deciding_fails_what_must_stop_stops_and_no_decision_is_told(
