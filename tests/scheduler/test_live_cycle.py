@@ -150,6 +150,21 @@ def test_a_cycle_leaves_nothing_that_only_the_garbage_collector_could_free(tmp_p
     assert len(venue.rows("SELECT 1 FROM decision")) == 2
 
 
+def test_the_garbage_collector_is_spared_a_great_queue_once_it_is_read_and_then_by_the_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venue = small(tmp_path / "db")
+    spared: list[int] = []
+    monkeypatch.setattr(gc, "freeze", lambda: spared.append(len(venue.rows("SELECT 1 FROM job"))))
+    monkeypatch.setattr(granting, "SPARE_FROM", 6, raising=False)
+    for _ in range(14):
+        venue.run(venue.submit(job(3)))
+        venue.clock.pass_s(600.0)
+        venue.writer._run_cycle()
+
+    assert spared == [7, 13]
+
+
 def test_where_deciding_fails_what_must_stop_stops_and_no_decision_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
