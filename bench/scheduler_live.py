@@ -5,7 +5,8 @@ come in as `changes` says; their rows are read, a decision is made and recorded,
 `look_ms_p50`: of that, what keeping the standing up takes. `quiet_ms_p50`: the next cycle, in which nothing new has
 happened but what the one before has granted. `anew_ms`: what reading the whole state and indexing it takes, as every
 cycle would otherwise; `start_s`: the first cycle, which has to, and fills the empty venue. `*_cpu_ms`: the same in
-processor time of the writer's thread, without waits for the disk and for whoever else uses the machine.
+processor time of the writer's thread, without waits for the disk and for whoever else uses the machine. The garbage
+collector is off meanwhile.
 """
 
 import gc

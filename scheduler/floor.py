@@ -13,6 +13,9 @@ from scheduler.matching import Part, cell_matches, matches
 from scheduler.option import CHARGERS, SEATS, SLOTS, Option
 from scheduler.state import Cell, Claim, Closure, Placement, SimSlot, Unit, UnitRequest, Unnamed
 
+# Requests for units of which it is remembered which kinds match.
+MATCHING_MAX = 4096
+
 
 class Floor:
     """The kinds of a venue, their free names in the order in which they are given out, and when the others are free."""
@@ -310,6 +313,9 @@ class Floor:
             own = self.kind_of.get(request.unit)
             kinds: Iterable[int] = self._unit_kinds if not request.unit else () if own is None else (own,)
             known = tuple(kind for kind in kinds if matches(request, self._unit_kinds[kind]))
+            if len(self._matching) >= MATCHING_MAX:
+                # A floor may last for weeks, and who asks otherwise each time must not fill the memory.
+                self._matching.clear()
             self._matching[asked] = known
         return known
 

@@ -35,9 +35,7 @@ class Outlook:
         self._sets: Integers = np.zeros((SPARE_ROWS, 4), dtype=np.int64)
         self._amounts: Integers = np.zeros((SPARE_ROWS, 4), dtype=np.int64)
         self._durations_ns: Integers = np.zeros(SPARE_ROWS, dtype=np.int64)
-        # Row 0 is the empty set, of which parts that an option lacks need nothing.
-        self._set_of: dict[tuple[int, ...], int] = {(): 0}
-        self._matrix: Integers = np.zeros((1, kinds), dtype=np.int64)
+        self._forget_sets()
 
     def add(self, shape: int, options: tuple[Option, ...]) -> None:
         """Add a shape."""
@@ -52,6 +50,7 @@ class Outlook:
         self._live -= len(self.options.pop(shape))
         if len(self._places) > 2 * self._live + SPARE_ROWS:
             self._places.clear()
+            self._forget_sets()
             self._sets[:] = 0
             self._amounts[:] = 0
             for other, options in self.options.items():
@@ -106,6 +105,11 @@ class Outlook:
         np.add.at(total, sets.ravel(), wanted.ravel())
         demand: list[int] = (total @ self._full_matrix()).tolist()
         return demand
+
+    def _forget_sets(self) -> None:
+        # Row 0 is the empty set, of which parts that an option lacks need nothing.
+        self._set_of: dict[tuple[int, ...], int] = {(): 0}
+        self._matrix: Integers = np.zeros((1, self._kinds), dtype=np.int64)
 
     def _append(self, shape: int, options: tuple[Option, ...]) -> None:
         first = len(self._places)

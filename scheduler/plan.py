@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
+from scheduler.floor import Floor
 from scheduler.matching import Entry, Part
 from scheduler.option import CHARGERS, SEATS, SLOTS, Option
+from scheduler.outlook import Outlook
 from scheduler.profile import Profile
+from scheduler.queue import Queue
 from scheduler.standing import Standing
 from scheduler.state import Booking, Decisions, Grant, Job, Preemption, Reservation
 
@@ -27,14 +31,16 @@ class Plan:
         self.now_ns = now_ns
         self.standing = standing
         self.floor = standing.floor
-        self.profile = Profile(self.floor, now_ns, standing.closed, self._cost)
+        self._outlook = standing.outlook
+        # Not a method: a plan that knows itself would lie about until garbage is collected.
+        cost = partial(_cost, self._outlook, standing.queue, self.floor)
+        self.profile = Profile(self.floor, now_ns, standing.closed, cost)
         self.granted: set[int] = set()
         self.reservations: list[Reservation] = []
         self.preemptions: tuple[Preemption, ...] = ()
         # Bookings whose time has come and that do not find what they need.
         self.unserved: list[Booking] = []
         self._grants: list[Grant] = []
-        self._outlook = standing.outlook
         self._feasible: dict[int, list[Option]] = {}
         self._possible: dict[int, bool] = {}
         self._names: dict[int, list[str]] = {}
@@ -65,11 +71,6 @@ class Plan:
         """Return the shapes, with their options, that could start as far as counts alone tell."""
         self._feasible = self._outlook.feasible(self.now_ns, self.profile.levels())
         return self._feasible
-
-    def _cost(self) -> Sequence[int]:
-        """Return, by kind, how much waiting jobs long for one of it: what many wait for is taken last."""
-        longing = self._outlook.longing(self.standing.queue.shapes)
-        return [wanted // max(1, have) for wanted, have in zip(longing, self.floor.capacity, strict=True)]
 
     def options(self, shape: int) -> tuple[Option, ...]:
         """Return all options of a shape."""
@@ -256,6 +257,12 @@ class Plan:
             if unit.wants_charge and unit.ready_ns <= self.now_ns
         ]
         return tuple(name for _, name in sorted(hungry)[: max(0, self.profile.free[CHARGERS])])
+
+
+def _cost(outlook: Outlook, queue: Queue, floor: Floor) -> Sequence[int]:
+    """Return, by kind, how much waiting jobs long for one of it: what many wait for is taken last."""
+    longing = outlook.longing(queue.shapes)
+    return [wanted // max(1, have) for wanted, have in zip(longing, floor.capacity, strict=True)]
 
 
 def _without(entries: Sequence[Entry], taken: Sequence[Entry]) -> tuple[Entry, ...]:

@@ -31,7 +31,7 @@ def pack(state: State, config: Config) -> bytes:
     """Return what was decided on as bytes."""
     claims = _Claims()
     told = _encoder(State, claims)(state)
-    return _dump([_shape(), claims.rows, told, _encoder(Config, claims)(config)])
+    return _dump([_shape(), claims.all(), told, _encoder(Config, claims)(config)])
 
 
 def unpack(data: bytes) -> tuple[State, Config]:
@@ -64,7 +64,7 @@ def pack_changes(previous: str, changed: Changed, others: Mapping[str, Any], con
         encode = _encoder(kind, claims)
         named[field] = [[name, None if thing is None else encode(thing)] for name, thing in sorted(things.items())]
     whole = {field: _encoder(_hints(State)[field], claims)(value) for field, value in sorted(others.items())}
-    return _dump([_shape(), previous, claims.rows, named, whole, _encoder(Config, claims)(config)])
+    return _dump([_shape(), previous, claims.all(), named, whole, _encoder(Config, claims)(config)])
 
 
 def previous_of(data: bytes) -> str | None:
@@ -143,6 +143,11 @@ class _Claims:
                 self.rows.append(row)
             self._of_object[id(claim)] = found
         return found
+
+    def all(self) -> list[Any]:
+        """Return all that have got a place; nothing lies about then until garbage is collected."""
+        self._encode = None
+        return self.rows
 
 
 def _dump(told: Any) -> bytes:

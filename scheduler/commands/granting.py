@@ -1,5 +1,6 @@
 """The scheduling cycle: decide, and write the grants down."""
 
+import gc
 import json
 import logging
 import sqlite3
@@ -17,6 +18,9 @@ from scheduler.state import Claim, Config, Grant
 from scheduler.writer import Command, Transaction
 
 log = logging.getLogger(__name__)
+# Waiting jobs from which on the garbage collector is spared them, and after how long those that have come since.
+SPARE_FROM = 10_000
+SPARE_NS = 3_600_000_000_000
 
 
 class Cycle:
@@ -45,6 +49,8 @@ class Cycle:
         self._lease_ttl_s = lease_ttl_s
         self._preempt_grace_s = preempt_grace_s
         self._recorder = Recorder(decisions_kept) if decisions_kept else None
+        # Readings of the venue, and the time, when the garbage collector was last spared what they brought.
+        self._readings = self._spared_ns = 0
 
     def command(self, *, runner_ready: bool) -> Command[None]:
         """Return the command that grants every claim which can be granted now, and asks leases to end if that is due.
@@ -54,9 +60,11 @@ class Cycle:
 
         def run(tx: Transaction) -> None:
             standing = self.venue.look(tx.now_ns, runner_ready=runner_ready)
+            self._spare(standing, tx.now_ns)
             if not worth_while(standing, tx.now_ns, self._config):
                 return
             jobs = standing.queue.jobs
+            recorder = self._recorder
             try:
                 decisions = decide(standing, tx.now_ns, self._config)
             except Exception:
@@ -64,9 +72,11 @@ class Cycle:
                 log.exception("deciding failed; only what safety demands is done")
                 without = replace(self.venue.state(), jobs=(), bookings=())
                 decisions = decide(Standing.of(without), tx.now_ns, self._config)
+                # On what is looked at the same code would not decide that again.
+                recorder = None
             token = ""
-            if self._recorder is not None and (decisions.grants or decisions.preemptions):
-                token = self._recorder.record(tx, self.venue, self._config, decisions)
+            if recorder is not None and (decisions.grants or decisions.preemptions):
+                token = recorder.record(tx, self.venue, self._config, decisions)
             for decided in decisions.grants:
                 grant(tx, decided, _chosen(jobs[decided.job].claim, decided).duration_s, self._lease_ttl_s, token)
             for preemption in decisions.preemptions:
@@ -75,6 +85,18 @@ class Cycle:
                 bodies.charge(tx, unit)
 
         return run
+
+    def _spare(self, standing: Standing, now_ns: int) -> None:
+        """Spare the garbage collector what is kept: every pass over a great queue would hold up the whole process.
+
+        Done between decisions, when there is hardly anything else that it should have found.
+        """
+        read_anew = self.venue.readings != self._readings
+        if (read_anew or now_ns - self._spared_ns >= SPARE_NS) and len(standing.queue.jobs) >= SPARE_FROM:
+            self._readings, self._spared_ns = self.venue.readings, now_ns
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
 
 
 def worth_while(standing: Standing, now_ns: int, config: Config) -> bool:

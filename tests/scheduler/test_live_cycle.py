@@ -1,5 +1,6 @@
 """A cycle of a live venue: what it follows, what it looks at, and what it keeps of its decisions."""
 
+import gc
 import sqlite3
 from contextlib import closing
 from datetime import datetime
@@ -11,14 +12,20 @@ from palaestra.v1 import (
     body_pb2,
     calendar_service_pb2,
 )
+from scheduler import names
 from scheduler.commands import (
     ending,
+    granting,
     recording,
     timetable,
 )
+from scheduler.decide import decide
 from scheduler.lifecycle import Step
 from scheduler.replay.database import decide_again
 from scheduler.replay.workload import BadTrace
+from scheduler.standing import Standing
+from scheduler.state import Config, Decisions, State
+from scheduler.token import pack
 from scheduler.writer import Transaction
 from tests.scheduler.site import job
 from tests.scheduler.stepping import UNITS, claim, small
@@ -116,6 +123,79 @@ def test_what_must_stop_for_safety_stops_though_no_runner_is_connected(tmp_path:
 
     assert [row["preempt_ns"] for row in venue.rows("SELECT preempt_ns FROM attempt")] == [venue.clock.now_ns()]
     assert len(venue.rows("SELECT 1 FROM lease")) == 1
+
+
+def test_a_cycle_leaves_nothing_that_only_the_garbage_collector_could_free(tmp_path: Path) -> None:
+    """With a choice of units, a planned start, grants, and the whole state and then changes written down."""
+    venue = small(tmp_path / "db")
+    venue.hello(UNITS[:1], body=body_pb2.Body(end_effector="gripper"))
+    # What is found out once in the life of a process.
+    pack(State(0), Config())
+    for _ in range(2):
+        for units in (3, 1):
+            venue.run(venue.submit(job(claim=claim(units))))
+        venue.clock.pass_s(60.0)
+        gc.collect()
+        gc.disable()
+        try:
+            venue.writer._run_cycle()
+            left = gc.collect()
+        finally:
+            gc.enable()
+        assert left == 0
+        for row in venue.rows("SELECT * FROM attempt WHERE state IN (1, 2)"):
+            venue.run(lambda tx, row=row: ending.end_attempt(tx, row, Step.FAIL, failure=ending.made_room()))
+        for row in venue.rows("SELECT id, epoch FROM unit"):
+            venue.status(row["id"], safe_epoch=row["epoch"], motion=1)
+    assert len(venue.rows("SELECT 1 FROM decision")) == 2
+
+
+def test_the_garbage_collector_is_spared_a_great_queue_once_it_is_read_and_then_by_the_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venue = small(tmp_path / "db")
+    spared: list[int] = []
+    monkeypatch.setattr(gc, "freeze", lambda: spared.append(len(venue.rows("SELECT 1 FROM job"))))
+    monkeypatch.setattr(granting, "SPARE_FROM", 6, raising=False)
+    for _ in range(14):
+        venue.run(venue.submit(job(3)))
+        venue.clock.pass_s(600.0)
+        venue.writer._run_cycle()
+
+    assert spared == [7, 13]
+
+
+def test_where_deciding_fails_what_must_stop_stops_and_no_decision_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One unit is closed and another is free: on the whole state something would be granted too."""
+    venue = small(tmp_path / "db")
+    venue.run(venue.submit(job(1)))
+    venue.writer._run_cycle()
+    held = venue.rows("SELECT unit FROM lease_unit")[0]["unit"]
+    venue.run(venue.submit(job(1)))
+    request = calendar_service_pb2.CreateClosureRequest(parent="venues/hall")
+    request.closure.end_time.FromNanoseconds(venue.clock.now_ns() + 3600 * 10**9)
+    request.closure.stop_running = True
+    request.closure.units.append(names.unit("hall", held))
+    venue.run(timetable.close(request, "hall"))
+
+    def failing(standing: Standing, now_ns: int, config: Config) -> Decisions:
+        if standing.queue:
+            raise ValueError("no decision")
+        return decide(standing, now_ns, config)
+
+    monkeypatch.setattr(granting, "decide", failing)
+    venue.writer._run_cycle()
+    assert [row["preempt_ns"] for row in venue.rows("SELECT preempt_ns FROM attempt")] == [venue.clock.now_ns()]
+    monkeypatch.undo()
+    tokens = [row["token"] for row in venue.rows("SELECT token FROM decision")]
+    assert len(tokens) == 1
+    assert all(decide_again(venue.path, token).same for token in tokens)
+    venue.same()
+    venue.writer._run_cycle()
+    assert len(venue.rows("SELECT 1 FROM lease")) == 2
+    assert venue.cycle.venue.readings == 1
 
 
 def test_decisions_are_kept_as_changes_and_those_they_build_on_are_kept_with_them(
