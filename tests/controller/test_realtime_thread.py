@@ -45,6 +45,25 @@ def test_a_stop_from_another_thread_takes_the_torque_off_in_the_next_tick_that_b
 
 
 @both
+def test_a_loop_that_one_thread_runs_is_run_by_no_other_and_ended_by_any(backend: Any) -> None:
+    cohort = Cohort(robot(), 1, PERIOD_S)
+    loop = RealtimeLoop(cohort, JointPlant(cohort), backend=backend)
+    reports: list[Any] = []
+    runner = threading.Thread(target=lambda: reports.append(loop.run(100_000)))
+    runner.start()
+    while loop.snapshot().tick < 1:
+        time.sleep(PERIOD_S)
+    for call in (lambda: loop.run(1), loop.start):
+        with pytest.raises(LoopError, match="another thread"):
+            call()
+    ended = loop.stop()
+    runner.join(10.0)
+
+    assert not runner.is_alive()
+    assert ended.due == reports[0].due < 100_000
+
+
+@both
 def test_on_the_wall_clock_a_unit_is_driven_and_every_tick_accounted_for(backend: Any) -> None:
     cohort = Cohort(robot(), 1, PERIOD_S)
     with RealtimeLoop(cohort, JointPlant(cohort, damping_nms_rad=1.0), backend=backend) as loop:
