@@ -3,6 +3,8 @@
 import ctypes
 import gc
 import os
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from controller import Cohort, State
+from controller import Cohort, State, kernel
 from controller.errors import LoopError, QueueFullError
 from controller.plants import JointPlant
 from controller.realtime import RealtimeLoop
@@ -42,6 +44,18 @@ def test_a_stop_from_another_thread_takes_the_torque_off_in_the_next_tick_that_b
             assert not with_torque[samples.time_s > asked_s].any()
             assert (samples.time_s > asked_s).any()
             loop.reset(0).wait(5.0)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="measured by GCC")
+def test_the_stack_that_is_touched_before_the_first_tick_has_room_for_a_tile(tmp_path: Path) -> None:
+    folder = Path(kernel.__file__).parent
+    flags = ("-std=c11", "-O1", "-DONE_ISA", "-fstack-usage", '-DKERNEL_DIGEST=""', "-c", "-o", tmp_path / "kernel.o")
+    subprocess.run(["gcc", *flags, folder / "kernel.c"], check=True, capture_output=True)
+    frames_b = [int(line.split("\t")[1]) for line in (tmp_path / "kernel.su").read_text().splitlines()]
+    touched = re.search(r"STACK_TOUCHED_B \((\d+) \* 1024\)", (folder / "realtime_thread.c").read_text())
+
+    assert touched is not None
+    assert 1024 * int(touched[1]) > 1.25 * max(frames_b)
 
 
 @both
