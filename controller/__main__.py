@@ -9,7 +9,7 @@ from pathlib import Path
 
 from controller import kernel, realtime_library
 from controller.dry_robot import dry_robot
-from controller.errors import ControllerError
+from controller.errors import CommandError, ControllerError
 from controller.plant import PlantDriver
 from controller.tools import TOOLS, add_tools, run_tool
 
@@ -43,6 +43,9 @@ def rt_check(given: argparse.Namespace) -> int:
     from controller import rtcheck
 
     try:
+        # Told now, and not after all the measuring.
+        if given.picture is not None and given.picture.suffix.lower() != ".png":
+            raise CommandError(f"--picture {given.picture}: must end in .png")
         check = rtcheck.check(
             rate_hz=given.rate, seconds=given.seconds, priority=None if given.no_fifo else rtcheck.PRIORITY
         )

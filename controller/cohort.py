@@ -277,8 +277,13 @@ class Cohort:
 
     def _rows(self, quantity: str, value: Target) -> tuple[Any, npt.NDArray[Any]]:
         if isinstance(value, Mapping):
-            return [self.joint(name) for name in value], np.array([float(v) for v in value.values()])
-        values = np.asarray(value, dtype=np.float64)
+            return [self.joint(name) for name in value], np.array(
+                [_real(f"{quantity} of {name}", number) for name, number in value.items()]
+            )
+        try:
+            values = np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise CommandError(f"{quantity} = {value!r}: must be one or {len(self._joint)} numbers") from error
         if values.shape not in ((), (len(self._joint),)):
             raise CommandError(f"{quantity}: {values.shape} values for {len(self._joint)} joints")
         return _ALL, values
@@ -318,6 +323,13 @@ class Floor:
 
         self.step: Callable[[], None] = parts[0] if len(parts) == 1 else step
         """Advance all units of all cohorts by one tick."""
+
+
+def _real(name: str, value: float) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise CommandError(f"{name} = {value!r}: must be a number") from error
 
 
 def stepper(blocks: Sequence[Block], backend: str) -> Callable[[], None]:

@@ -100,9 +100,9 @@ class TargetLimiter:
         target = np.asarray(target_rad, np.float64)
         if np.isnan(target).any():
             raise CommandError(f"target {target_rad!r}: must be numbers")
-        target = np.clip(target, self._low, self._high)
-        if np.broadcast_shapes(target.shape, self.q_ref.shape) != self.q_ref.shape:
+        if not _fits(target.shape, self.q_ref.shape):
             raise CommandError(f"targets of shape {target.shape} for joints of shape {self.q_ref.shape}")
+        target = np.clip(target, self._low, self._high)
         period_s = self.period_s
         step_v = self._a_max * period_s
         # An infinite range and an infinite target: far is far enough, and keeps infinities out of the arithmetic.
@@ -117,6 +117,13 @@ class TargetLimiter:
         self.dq_ref = np.where(arrived, 0.0, speed)
         self.q_ref = np.clip(np.where(arrived, target, position), self._low, self._high)
         return self.q_ref.copy(), self.dq_ref.copy()
+
+
+def _fits(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, into) == into
+    except ValueError:
+        return False
 
 
 def _next_speed(ahead: Real, step_v: Real, period_s: float) -> Real:

@@ -129,6 +129,8 @@ static uint32_t change(const struct member *m, size_t n, uint32_t kind, uint32_t
         const size_t at = j * m->lanes + n;
         m->fault[at] = 0;
         if (kind == ARM) {
+            if (m->still)
+                m->still[at] = 0;
             put_real(m->staged[0], m->is_double, at, real_at(m->q, m->is_double, at));
             put_real(m->staged[1], m->is_double, at, 0.0);
             put_real(m->staged[2], m->is_double, at, 0.0);

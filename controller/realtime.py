@@ -16,21 +16,31 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from controller.block import Bits, Real
 from controller.cohort import Cohort, Target
 from controller.errors import CommandError, KernelUnavailableError, LoopError, QueueFullError, StateError, StopHeldError
 from controller.loop import NS_PER_S, Clock, LoopReport, VirtualClock, WallClock, period_ns
 from controller.plants import PLANT_ERRORS, Plant
 from controller.realtime_native import NativeLoop, unavailable
-from controller.realtime_record import FIELDS, Answer, Engine, Grant, Kind, Message, Options, Samples
+from controller.realtime_record import (
+    FIELDS,
+    Answer,
+    CohortSnapshot,
+    Engine,
+    Grant,
+    Kind,
+    Message,
+    Options,
+    Samples,
+    Snapshot,
+)
 from controller.realtime_reference import PythonLoop
 from controller.safety import State
 
@@ -43,57 +53,6 @@ PRIORITY_MAX = 99
 """Of SCHED_FIFO on Linux; 99 is also that of the kernel's own watchdogs."""
 
 POWERED = (State.RUN, State.STOPPING)
-
-
-@dataclass(frozen=True)
-class CohortSnapshot:
-    """One cohort as of one tick; arrays of joints are (J, N), arrays of units (N,).
-
-    Attributes:
-        q, dq: Measured positions [rad] and speeds [rad/s].
-        tau: Torques [N m].
-        fault, unit_fault: Sticky `Fault` bits, per joint and per unit.
-        state: `State` of each unit.
-        age_ticks: Ticks since the last complete command, missed ones included.
-    """
-
-    q: Real
-    dq: Real
-    tau: Real
-    fault: Bits
-    unit_fault: Bits
-    state: Bits
-    age_ticks: Bits
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A loop as of one tick: everything in it is of that same tick.
-
-    Attributes:
-        tick: Number of the tick; -1 before the first.
-        time_s: When it began, on the loop's clock.
-        start_s: When the schedule began: tick k is due at `start_s` + k periods.
-        report: What the loop has kept; the cost of the newest tick is not in it yet.
-        commands: Messages taken over.
-        stale_commands: Targets that were too old when their tick came, and were left.
-        lease_stops: Stops because a lease had run out.
-        plant_errors: Reads and writes that failed; `plant_error` says what the newest one was.
-        lost_samples: Ticks that were to be sampled while `take_samples` was behind.
-        cohorts: One for each cohort, in order.
-    """
-
-    tick: int
-    time_s: float
-    start_s: float
-    report: LoopReport
-    commands: int
-    stale_commands: int
-    lease_stops: int
-    plant_errors: int
-    plant_error: str
-    lost_samples: int
-    cohorts: tuple[CohortSnapshot, ...]
 
 
 class Ticket:
@@ -226,6 +185,8 @@ class RealtimeLoop:
         self._numbers = 0
         self._pid = os.getpid()
         self._started = self._stopped = False
+        # Of who drives in his own thread: one at a time, and whoever stops him waits until he has.
+        self._turn = threading.RLock()
 
     def __enter__(self) -> "RealtimeLoop":
         self.start()
@@ -245,15 +206,15 @@ class RealtimeLoop:
         """Drive from now on, in a thread of its own.
 
         Raises:
-            LoopError: it was started before, the clock is virtual, or the system gives no thread.
+            LoopError: it was started before or runs, the clock is virtual, or the system gives no thread.
         """
-        self._refuse_elsewhere()
-        if self._started or self._stopped:
-            raise LoopError("a loop is started once")
-        if isinstance(self._clock, VirtualClock):
-            raise LoopError("a virtual clock has no thread: use run")
-        self._engine.start()
-        self._started = True
+        with self._alone():
+            if self._started or self._stopped:
+                raise LoopError("a loop is started once")
+            if isinstance(self._clock, VirtualClock):
+                raise LoopError("a virtual clock has no thread: use run")
+            self._engine.start()
+            self._started = True
         # A loop that nobody stops ends with this object, at the latest when the interpreter does.
         weakref.finalize(self, _finish, self._engine, self._pid)
 
@@ -261,14 +222,14 @@ class RealtimeLoop:
         """Drive in the caller's thread until `ticks` more scheduled ticks have passed, missed ones included.
 
         Raises:
-            LoopError: the loop was started or stopped.
+            LoopError: the loop was started or stopped, or another thread runs it.
             CommandError: `ticks` is below 0.
         """
-        self._refuse_elsewhere()
-        if self._started or self._stopped:
-            raise LoopError("run is for a loop without a thread, before it is stopped")
-        self._engine.run(_number("ticks", ticks, 0, 2**62))
-        return self._engine.final()
+        with self._alone():
+            if self._started or self._stopped:
+                raise LoopError("run is for a loop without a thread, before it is stopped")
+            self._engine.run(_number("ticks", ticks, 0, 2**62))
+            return self._engine.final()
 
     def stop(self, *, brake: bool = True) -> LoopReport:
         """Bring all units to rest, end the loop and return what it kept. May be called again.
@@ -295,7 +256,10 @@ class RealtimeLoop:
             self._engine.join()
         else:
             self._engine.stop()
-            self._engine.end()
+            with self._turn:
+                if not self._stopped:
+                    self._engine.end()
+                self._stopped = True
         self._stopped = True
         if self._engine.error is not None:
             raise LoopError(f"the loop died: {self._engine.error!r}") from self._engine.error
@@ -454,6 +418,16 @@ class RealtimeLoop:
             if resting and record.report().due > begun:
                 return
             time.sleep(min(self.period_s, 0.001))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        self._refuse_elsewhere()
+        if not self._turn.acquire(blocking=False):
+            raise LoopError("another thread runs the loop or ends it")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def _refuse_elsewhere(self) -> None:
         if self._pid != os.getpid():

@@ -33,6 +33,7 @@ struct member {
     void *staged[FIELDS];
     void *q, *dq;
     uint32_t *fault, *fresh, *age, *state, *stop_request, *unit_fault;
+    uint32_t *still; /* of the inspection, (joints, lanes); null: joints are not inspected */
     const double *trip_rad_s, *kp, *kd; /* (joints,) */
     _Atomic uint32_t *wish; /* stops asked for by other threads, (units,) */
     _Atomic int64_t *deadline_ns; /* of each unit's lease, (units,); null: no leases */

@@ -53,7 +53,7 @@ class _Member(ctypes.Structure):
 
     _fields_ = (
         ("staged", ctypes.c_void_p * len(FIELDS)),
-        *((name, ctypes.c_void_p) for name in ("q", "dq", *_MEMBER_BITS)),
+        *((name, ctypes.c_void_p) for name in ("q", "dq", *_MEMBER_BITS, "still")),
         *((name, ctypes.c_void_p) for name in ("trip_rad_s", "kp", "kd", "wish", "deadline_ns", *ANSWER_ARRAYS)),
         *((name, ctypes.c_uint32) for name in ("is_double", "joints", "lanes", "units")),
     )
@@ -309,6 +309,8 @@ def _members(options: Options) -> tuple[Any, list[dict[str, npt.NDArray[Any]]]]:
         member.staged[:] = [getattr(block, f"staged_{name}").ctypes.data for name in FIELDS]
         for name in ("q", "dq", *_MEMBER_BITS):
             setattr(member, name, getattr(block, name).ctypes.data)
+        if block.inspection is not None:
+            member.still = block.inspection.still.ctypes.data
         for name, array in own.items():
             setattr(member, name, array.ctypes.data)
         if not options.leases:

@@ -118,7 +118,8 @@ EXPORT int32_t palaestra_shared_read(void *self, int64_t tick, int64_t now_ns)
     const int32_t wrong = palaestra_shared_get(p->measured, p->scratch, 2 * size, &measured_ns);
     if (wrong)
         return wrong;
-    if (now_ns - measured_ns > p->stale_ns)
+    int64_t age_ns;
+    if (__builtin_sub_overflow(now_ns, measured_ns, &age_ns) || age_ns > p->stale_ns || age_ns < -p->stale_ns)
         return PLANT_STALE;
     for (size_t j = 0; j < p->to.joints; j++)
         for (size_t n = 0; n < p->to.units; n++) {

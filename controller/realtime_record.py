@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from controller.block import Bits, Real
 from controller.cohort import Cohort
 from controller.loop import BINS, NS_PER_S, Clock, LoopReport
 from controller.plants import Plant
@@ -111,6 +112,57 @@ class Record:
             lateness_count=histograms[0].copy(),
             cost_count=histograms[1].copy(),
         )
+
+
+@dataclass(frozen=True)
+class CohortSnapshot:
+    """One cohort as of one tick; arrays of joints are (J, N), arrays of units (N,).
+
+    Attributes:
+        q, dq: Measured positions [rad] and speeds [rad/s].
+        tau: Torques [N m].
+        fault, unit_fault: Sticky `Fault` bits, per joint and per unit.
+        state: `State` of each unit.
+        age_ticks: Ticks since the last complete command, missed ones included.
+    """
+
+    q: Real
+    dq: Real
+    tau: Real
+    fault: Bits
+    unit_fault: Bits
+    state: Bits
+    age_ticks: Bits
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A loop as of one tick: everything in it is of that same tick.
+
+    Attributes:
+        tick: Number of the tick; -1 before the first.
+        time_s: When it began, on the loop's clock.
+        start_s: When the schedule began: tick k is due at `start_s` + k periods.
+        report: What the loop has kept; the cost of the newest tick is not in it yet.
+        commands: Messages taken over.
+        stale_commands: Targets that were too old when their tick came, and were left.
+        lease_stops: Stops because a lease had run out.
+        plant_errors: Reads and writes that failed; `plant_error` says what the newest one was.
+        lost_samples: Ticks that were to be sampled while `take_samples` was behind.
+        cohorts: One for each cohort, in order.
+    """
+
+    tick: int
+    time_s: float
+    start_s: float
+    report: LoopReport
+    commands: int
+    stale_commands: int
+    lease_stops: int
+    plant_errors: int
+    plant_error: str
+    lost_samples: int
+    cohorts: tuple[CohortSnapshot, ...]
 
 
 @dataclass(frozen=True)

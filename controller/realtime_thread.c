@@ -18,10 +18,13 @@ static void grant(struct loop *l, int which, int error)
     atomic_store_explicit(&l->grants[which], error, memory_order_relaxed);
 }
 
+/* More than a tile of the kernel takes. */
+#define STACK_TOUCHED_B (192 * 1024)
+
 /* Touched once, so that no tick waits for the first page fault of its stack. */
 static void touch_stack(void)
 {
-    volatile unsigned char stack[64 * 1024];
+    volatile unsigned char stack[STACK_TOUCHED_B];
     for (size_t i = 0; i < sizeof stack; i += 1024)
         stack[i] = 0;
 }

@@ -1,7 +1,6 @@
 """A plant that is arrays in memory: whoever measures and applies torques is another thread or another process."""
 
 import ctypes
-import math
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,8 @@ class SharedPlant:
 
     The other side calls `measure` with what it has read from its robots and takes torques with `torque`. Both
     are a few memory copies, and neither side waits for the other, were it stopped in the middle of one. What is
-    not refreshed for `stale_s` reads as not measured, which stops the units.
+    not refreshed for `stale_s` reads as not measured, which stops the units. So does what claims to come from as far
+    in the future: it was measured on another clock, and would never grow old.
     """
 
     def __init__(
@@ -48,18 +48,18 @@ class SharedPlant:
             units: How many; default is all from the first on.
             memory: A writable buffer of `memory_b` bytes, zeroed, such as `SharedMemory(...).buf`; default
                 is memory of this process.
-            stale_s: Longest time without a new measurement, > 0; default is the model's watchdog.
+            stale_s: Longest time without a new measurement, > 0, at most 1e9; default is the model's watchdog.
             simulated: The other side is a simulation and takes the torque at the joints, without the friction
                 that the cohort's actuator physics computes.
 
         Raises:
-            CommandError: no such units, a buffer of another size, or `stale_s` is not above 0.
+            CommandError: no such units, a buffer of another size, or `stale_s` is out of its bounds.
         """
         self.cohort, self.first = cohort, first
         self.units = units_of(cohort, first, units)
         stale_s = cohort.spec.watchdog_s if stale_s is None else stale_s
-        if not (math.isfinite(stale_s) and stale_s > 0.0):
-            raise CommandError(f"stale_s = {stale_s!r}: must be finite and above 0")
+        if not 0.0 < stale_s <= 1e9:
+            raise CommandError(f"stale_s = {stale_s!r}: must be above 0 and at most 1e9")
         self._stale_ns = round(stale_s * NS_PER_S)
         size = len(cohort.spec.joints) * self.units
         whole = self.memory_b(cohort, self.units) // 8
@@ -108,7 +108,7 @@ class SharedPlant:
     def read(self, tick: int, now_ns: int) -> None:
         """Take the newest measurements. Raises PlantError where there are none, or old ones."""
         measured_ns = _get(self._library, self._measured, self._scratch)
-        if now_ns - measured_ns > self._stale_ns:
+        if abs(now_ns - measured_ns) > self._stale_ns:
             raise PlantError(STALE)
         q, dq = self._scratch.view(np.float64).reshape(2, -1, self.units)
         self.cohort.q[:, self.first : self.first + self.units] = q

@@ -59,7 +59,7 @@ def admit_bus(given: argparse.Namespace) -> int:
 
 
 def _bus(given: argparse.Namespace) -> Bus:
-    rate_hz = given.bit_rate_hz or 1e6
+    rate_hz = 1e6 if given.bit_rate_hz is None else given.bit_rate_hz
     if given.protocol == "rs-485":
         return SerialBus(bit_rate_hz=rate_hz, turnaround_s=given.turnaround_s)
     if given.protocol == "ethercat":
@@ -68,7 +68,7 @@ def _bus(given: argparse.Namespace) -> Bus:
     fd = given.protocol == "can-fd" or (known is not None and known.data_bit_rate_hz is not None)
     return CanBus(
         bit_rate_hz=rate_hz,
-        data_bit_rate_hz=(given.data_bit_rate_hz or 5e6) if fd else None,
+        data_bit_rate_hz=(5e6 if given.data_bit_rate_hz is None else given.data_bit_rate_hz) if fd else None,
         id_bits=given.id_bits or (known.id_bits if known else 11),
     )
 

@@ -93,12 +93,13 @@ class Rig:
         units: int = 1,
         dtype: Any = np.float32,
         physics: Any = None,
+        plausibility: Any = None,
         **options: Any,
     ) -> None:
         self.clock = VirtualClock(1.0)
         spec = robot(joints, watchdog_s=20 * PERIOD_S, stop_dwell_s=2 * PERIOD_S, stop_timeout_s=100 * PERIOD_S)
         # The Python loop drives the compiled core here: what is compared is the loop.
-        self.cohort = Cohort(spec, units, PERIOD_S, dtype=dtype, physics=physics)
+        self.cohort = Cohort(spec, units, PERIOD_S, dtype=dtype, physics=physics, plausibility=plausibility)
         self.plant = WatchedPlant(self.cohort, damping_nms_rad=0.1, q_start_rad=0.1)
         self.loop = RealtimeLoop(self.cohort, self.plant, clock=self.clock, backend=backend, **options)
 

@@ -1,6 +1,7 @@
 """The law and its limits, by physics and by name."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -331,3 +332,12 @@ def test_a_cohort_whose_memory_is_put_back_goes_on_to_the_bit(backend: str) -> N
         array[...] = kept[name]
 
     assert go_on() == expected
+
+
+@pytest.mark.parametrize("value", ["left", {"joint_1": None}, {"joint_1": "left"}, [[1.0], [2.0, 3.0]]])
+def test_a_target_that_is_no_number_is_refused_by_name(value: Any) -> None:
+    cohort = Cohort(robot(), 1, PERIOD_S)
+
+    with pytest.raises(CommandError, match="joint_1" if isinstance(value, dict) else "q_ref"):
+        cohort.set_target(0, q_ref=value)
+    assert not cohort.q_ref.any()

@@ -265,6 +265,7 @@ def test_recordings_are_evaluated_and_identified_on_the_command_line(
 def test_admission_on_the_command_line_says_yes_no_and_why_not(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["admit-bus", "mit-can", "--joints", "6", "--rate-hz", "400"]) == 0
     assert main(["admit-bus", "mit-can", "--joints", "6", "--rate-hz", "1000"]) == 1
+    assert main(["admit-bus", "mit-can", "--joints", "6", "--rate-hz", "400", "--bit-rate-hz", "0"]) == 2
     assert main(["admit-bus", "ethercat", "--joints", "29", "--rate-hz", "1000", "--command-b", "12"]) == 2
     told = capsys.readouterr()
     assert "highest rate     493 Hz" in told.out

@@ -126,4 +126,7 @@ def test_what_is_no_limit_and_no_target_is_refused_by_name() -> None:
         made.step([0.0, 1.0])
     with pytest.raises(CommandError, match="finite"):
         made.start(math.inf)
+    pair = TargetLimiter([-1.0, -1.0], 1.0, 1.0, 1.0, T)
+    with pytest.raises(CommandError, match="shape"):
+        pair.step([0.0, 0.0, 0.0])
     assert made.step(math.inf)[0] > 0.0

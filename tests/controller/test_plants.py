@@ -130,6 +130,18 @@ def test_measurements_that_nobody_refreshes_stop_the_unit(backend: Any) -> None:
     assert loop.snapshot().plant_error == "SharedPlant 0: nothing new was measured for too long"
 
 
+@both
+@pytest.mark.parametrize("stamp_ns", [1_700_000_000 * 10**9, 2**63 - 1, -(2**63)])
+def test_a_stamp_of_another_clock_does_not_keep_one_measurement_fresh_for_ever(backend: Any, stamp_ns: int) -> None:
+    cohort = Cohort(robot(2), 1, PERIOD_S)
+    plant = SharedPlant(cohort)
+    loop = RealtimeLoop(cohort, plant, clock=VirtualClock(10.0), backend=backend)
+    plant.measure(np.zeros((2, 1)), np.zeros((2, 1)), stamp_ns)
+    loop.run(1)
+
+    assert Fault.SENSOR_NOT_FINITE in cohort.unit_faults(0)
+
+
 @compiled_only
 def test_a_slow_reader_beside_a_fast_writer_gets_one_whole_measurement_or_none() -> None:
     """So many numbers that a read takes longer than many a write: both run without the GIL, on two cores."""

@@ -18,6 +18,7 @@ from controller import (
     Friction,
     JointPhysics,
     KernelUnavailableError,
+    Plausibility,
     State,
     StateError,
     StopHeldError,
@@ -82,13 +83,19 @@ def test_every_tick_that_was_due_ran_or_was_missed(backend: Any, stalls_s: list[
 
 @compiled_only
 @settings(max_examples=40, deadline=None)
-@given(data=st.data(), wide=st.booleans(), physics=st.sampled_from([None, PHYSICS]))
-def test_the_compiled_loop_equals_the_python_loop_in_every_bit(data: st.DataObject, wide: bool, physics: Any) -> None:
-    """The same wishes and stalls at the same moments: the same torques of every tick, states, faults, accounts."""
-    rigs = [
-        Rig(name, units=2, dtype=np.float64 if wide else np.float32, leases=True, samples=64)
-        for name in ("compiled", "python")
-    ]
+@given(
+    data=st.data(),
+    wide=st.booleans(),
+    physics=st.sampled_from([None, PHYSICS]),
+    plausibility=st.sampled_from([None, Plausibility(interval_s=5 * PERIOD_S)]),
+)
+def test_the_compiled_loop_equals_the_python_loop_in_every_bit(
+    data: st.DataObject, wide: bool, physics: Any, plausibility: Any
+) -> None:
+    """The same wishes and stalls at the same moments: the same torques of every tick, and all that cohorts remember."""
+    dtype = np.float64 if wide else np.float32
+    made = {"dtype": dtype, "physics": physics, "plausibility": plausibility}
+    rigs = [Rig(name, units=2, leases=True, samples=64, **made) for name in ("compiled", "python")]
     number = st.one_of(st.floats(-3.0, 3.0), st.sampled_from([np.nan, np.inf, -0.0, 1e39, 5e-324]))
     stalls_s = data.draw(st.lists(STALLS_S, min_size=1, max_size=6))
     for rig in rigs:
@@ -112,6 +119,8 @@ def test_the_compiled_loop_equals_the_python_loop_in_every_bit(data: st.DataObje
         compiled, python = (rig.plant.torques for rig in rigs)
         assert list(compiled) == list(python)
         assert all(same_bits(compiled[tick], python[tick]) for tick in compiled)
+    for name, kept in rigs[0].cohort.block.memory().items():
+        assert same_bits(kept, rigs[1].cohort.block.memory()[name]), name
     first, second = (rig.loop.snapshot() for rig in rigs)
     for one, other in zip(first.cohorts, second.cohorts, strict=True):
         for name in ("q", "dq", "tau", "fault", "unit_fault", "state", "age_ticks"):

@@ -3,6 +3,8 @@
 import ctypes
 import gc
 import os
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from controller import Cohort, State
+from controller import Cohort, State, kernel
 from controller.errors import LoopError, QueueFullError
 from controller.plants import JointPlant
 from controller.realtime import RealtimeLoop
@@ -42,6 +44,37 @@ def test_a_stop_from_another_thread_takes_the_torque_off_in_the_next_tick_that_b
             assert not with_torque[samples.time_s > asked_s].any()
             assert (samples.time_s > asked_s).any()
             loop.reset(0).wait(5.0)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="measured by GCC")
+def test_the_stack_that_is_touched_before_the_first_tick_has_room_for_a_tile(tmp_path: Path) -> None:
+    folder = Path(kernel.__file__).parent
+    flags = ("-std=c11", "-O1", "-DONE_ISA", "-fstack-usage", '-DKERNEL_DIGEST=""', "-c", "-o", tmp_path / "kernel.o")
+    subprocess.run(["gcc", *flags, folder / "kernel.c"], check=True, capture_output=True)
+    frames_b = [int(line.split("\t")[1]) for line in (tmp_path / "kernel.su").read_text().splitlines()]
+    touched = re.search(r"STACK_TOUCHED_B \((\d+) \* 1024\)", (folder / "realtime_thread.c").read_text())
+
+    assert touched is not None
+    assert 1024 * int(touched[1]) > 1.25 * max(frames_b)
+
+
+@both
+def test_a_loop_that_one_thread_runs_is_run_by_no_other_and_ended_by_any(backend: Any) -> None:
+    cohort = Cohort(robot(), 1, PERIOD_S)
+    loop = RealtimeLoop(cohort, JointPlant(cohort), backend=backend)
+    reports: list[Any] = []
+    runner = threading.Thread(target=lambda: reports.append(loop.run(100_000)))
+    runner.start()
+    while loop.snapshot().tick < 1:
+        time.sleep(PERIOD_S)
+    for call in (lambda: loop.run(1), loop.start):
+        with pytest.raises(LoopError, match="another thread"):
+            call()
+    ended = loop.stop()
+    runner.join(10.0)
+
+    assert not runner.is_alive()
+    assert ended.due == reports[0].due < 100_000
 
 
 @both

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from controller import CommandError, machine
+from controller.__main__ import main
 from controller.loop import LoopReport, bin_of
 from controller.machine import Machine, look
 from controller.realtime_library import loaded
@@ -103,6 +104,15 @@ def test_the_machine_is_described_also_where_nothing_can_be_read(monkeypatch: py
 
     assert (blind.clock_source, blind.rt_runtime, blind.virtual) == ("unknown", "unknown", "unknown")
     assert machine.stolen_s() is None
+
+
+def test_a_picture_that_cannot_be_drawn_is_refused_before_measuring(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("controller.rtcheck.check", lambda **_: pytest.fail("has measured"))
+
+    assert main(["rt-check", "--picture", "lateness.foo"]) == 2
+    assert "must end in .png" in capsys.readouterr().err
 
 
 def test_the_command_prints_json_and_refuses_nonsense() -> None:
