@@ -148,21 +148,25 @@ def run_stage(settings: Settings) -> Iterator[Stage]:
         return Scheduler(State())
 
     scheduler = in_loop(make())
-    address = f"127.0.0.1:{free_port()}"
     running: list[grpc.aio.Server] = []
+    # Of its own choice at first, for no port that is only thought to be free stays so; the same when it comes back.
+    port = 0
 
     async def start() -> None:
+        nonlocal port
         found = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         venue_service_pb2_grpc.add_VenueServiceServicer_to_server(scheduler, found)  # type: ignore[no-untyped-call]
         job_service_pb2_grpc.add_JobServiceServicer_to_server(scheduler, found)  # type: ignore[no-untyped-call]
         episode_service_pb2_grpc.add_EpisodeServiceServicer_to_server(scheduler, found)  # type: ignore[no-untyped-call]
-        assert found.add_insecure_port(address)
+        port = found.add_insecure_port(f"127.0.0.1:{port}")
+        assert port
         await found.start()
         running.append(found)
 
     in_loop(start())
-    settings = replace(settings, scheduler=address, port=settings.port or free_port())
+    settings = replace(settings, scheduler=f"127.0.0.1:{port}")
     listening = listen(settings)
+    settings = replace(settings, port=listening.getsockname()[1])
     serving = server(settings)
     served = threading.Thread(target=serving.run, kwargs={"sockets": [listening]}, daemon=True)
     served.start()
