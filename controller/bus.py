@@ -156,7 +156,12 @@ class CanBus:
         return slow / self.bit_rate_hz + fast / self.data_bit_rate_hz
 
     def busy_s(self, exchange: Exchange, joints: int) -> float:
-        """As `Bus`."""
+        """As `Bus`. Raises CommandError: more frames than the bus has identifiers."""
+        if 2 * joints > 2**self.id_bits:
+            raise CommandError(
+                f"{joints} joints: a command and a reply of each need {2 * joints} identifiers, "
+                f"{self.id_bits} bits tell {2**self.id_bits} apart"
+            )
         return joints * (self.frame_s(exchange.command_b) + self.frame_s(exchange.reply_b))
 
     def response_s(self, exchange: Exchange, joints: int, period_s: float) -> float:

@@ -40,6 +40,9 @@ RATES_HZ = (10, 20, 50, 100, 200, 250, 400, 500, 800, 1000, 2000, 4000, 5000, 80
 SLICE_S = 0.5
 """How long one loop has its turn."""
 
+TICKS_MIN = 3
+"""Of each loop in a turn: fewer tell nothing."""
+
 
 @dataclass
 class Row:
@@ -143,7 +146,8 @@ def check(*, rate_hz: float, seconds: float, priority: int | None = PRIORITY) ->
     """Measure for about `seconds` in all.
 
     Raises:
-        CommandError: the rate or the time is not a number above 0, or no clock keeps that rate.
+        CommandError: the rate or the time is not a number above 0, together they are too few ticks, or no clock keeps
+            that rate.
     """
     if not (math.isfinite(seconds) and 0.0 < seconds <= 86_400.0):
         raise CommandError(f"seconds = {seconds!r}: must be above 0 and at most a day")
@@ -151,8 +155,12 @@ def check(*, rate_hz: float, seconds: float, priority: int | None = PRIORITY) ->
         raise CommandError(f"rate = {rate_hz!r}: must be a number of ticks per second above 0")
     loops: tuple[LoopBackend, ...] = ("compiled", "python") if loaded().handle is not None else ("python",)
     rows = [Row(loop, busy) for busy in (False, True) for loop in loops]
+    if seconds * rate_hz < TICKS_MIN * len(rows):
+        raise CommandError(
+            f"rate = {rate_hz!r}: {seconds:g} s are too short for {TICKS_MIN} ticks of each of {len(rows)} loops"
+        )
     rounds = max(1, round(seconds / (len(rows) * SLICE_S)))
-    slice_s = max(seconds / (rounds * len(rows)), 3.0 / rate_hz)
+    slice_s = max(seconds / (rounds * len(rows)), TICKS_MIN / rate_hz)
     begun_s, stolen_before_s = time.monotonic(), stolen_s()
     for _ in range(rounds):
         for row in rows:

@@ -161,6 +161,8 @@ def test_what_no_bus_can_carry_is_refused_by_name() -> None:
         admit(CanBus(bit_rate_hz=1e6), Exchange(command_b=9, reply_b=8), joints=1, rate_hz=1.0)
     with pytest.raises(CommandError, match="65 bytes"):
         CanBus(bit_rate_hz=1e6, data_bit_rate_hz=2e6).frame_s(65)
+    with pytest.raises(CommandError, match=r"1025 joints.*2050 identifiers, 11 bits"):
+        admit(CanBus(bit_rate_hz=1e6), EIGHT, joints=1025, rate_hz=0.01)
     with pytest.raises(CommandError, match="joints = 0"):
         admit(CanBus(bit_rate_hz=1e6), EIGHT, joints=0, rate_hz=1.0)
     for made in (

@@ -126,3 +126,8 @@ def test_the_command_prints_json_and_refuses_nonsense() -> None:
     assert json.loads(good.stdout)["rate_hz"] == 200.0
     assert bad.returncode == 2
     assert "rate = 0.0" in bad.stderr
+
+
+def test_a_time_in_which_too_little_happens_is_refused_before_it_has_passed() -> None:
+    with pytest.raises(CommandError, match="too short for 3 ticks"):
+        check(rate_hz=0.001, seconds=10.0)
