@@ -119,7 +119,12 @@ def _triggers() -> list[tuple[str, str, str, str]]:
 
 def _trigger(table: str, event: str, columns: tuple[str, ...], marks: tuple[str, ...]) -> tuple[str, str, str, str]:
     row = "old" if event == "DELETE" else "new"
-    body = "".join(f"INSERT OR IGNORE INTO changed {mark.format(row=row)}; " for mark in marks)
+    # Not OR IGNORE: what the statement that fires a trigger says of conflicts, an upsert for one, holds in its body too
+    # (https://sqlite.org/lang_createtrigger.html).
+    body = "".join(
+        f"INSERT INTO changed SELECT * FROM ({mark.format(row=row)}) WHERE true ON CONFLICT DO NOTHING; "
+        for mark in marks
+    )
     if event != "UPDATE" or not columns:
         return table, event, "1", body
     # Most updates are of other columns; and of these, hosts tell the same over and over.
