@@ -153,10 +153,11 @@ class DriveService:
             await _abort(context, PalaestraError("INTERNAL", "the drive stream failed"))
 
     async def _drive(self, requests: AsyncIterator[bytes], context: Context) -> None:
+        request = await self._opening(requests)
+        # Only now: who is refused while he still sends may see his stream broken instead of the reason.
         venue = next(iter(self._units)).split("/")[1]
         if not is_runner(context.auth_context(), venue):
             raise PalaestraError("ROLE_DENIED", "units are driven by the venue's runner: the certificate is another's")
-        request = await self._opening(requests)
         unit = request.unit
         if self._shutting_down:
             raise PalaestraError("SHUTTING_DOWN", "the host is stopping")
