@@ -43,11 +43,13 @@ class Stage:
         async def renew() -> None:
             self.scheduler.state = State()
 
+        if not self.running:
+            self.start_scheduler()
+        # Where the last test stopped it, the api tries again only after a while.
+        wait_for(lambda: httpx.get(f"{self.url}/readyz").is_success, "the api reaches its scheduler")
         asyncio.run_coroutine_threadsafe(renew(), self.loop).result(10)
         self.server.config.app.state.sessions = Sessions(length_s=self.settings.session_s)  # type: ignore[union-attr]
         shutil.rmtree(self.settings.console, ignore_errors=True)
-        if not self.running:
-            self.start_scheduler()
 
     @property
     def url(self) -> str:
