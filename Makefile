@@ -21,8 +21,12 @@ up: setup $(STAMPS)/robots  ## start the venue and keep it running until Ctrl-C
 	$(BIN)/python -m venue up
 
 test: setup $(STAMPS)/test $(STAMPS)/robots  ## install what tests need and run all but the longest
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not long and not system" $(PYTEST)
-	$(BIN)/python -m pytest -m "system and not long" $(PYTEST)
+ifdef PYTEST
+	$(BIN)/python -m pytest -m "not long" $(PYTEST)
+else
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not long and not system"
+	$(BIN)/python -m pytest -m "system and not long"
+endif
 
 test-long: setup $(STAMPS)/test $(STAMPS)/robots  ## run the tests that take minutes each: whole logs, node by node
 	$(BIN)/python -m pytest -m long $(PYTEST)
