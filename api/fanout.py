@@ -44,6 +44,8 @@ class Ring:
     def __init__(self, *, head: int, most_events: int, most_bytes: int) -> None:
         self.floor = head
         self.head = head
+        # How many times it has started again: who has read before has to read everything anew.
+        self.renewals = 0
         self.size_bytes = 0
         self._most_events = most_events
         self._most_bytes = most_bytes
@@ -66,6 +68,7 @@ class Ring:
     def forget(self, head: int) -> None:
         """Start again at `head`: what lies between is lost, and every client has to read again."""
         self._events.clear()
+        self.renewals += 1
         self.size_bytes = 0
         self.floor = self.head = head
 
@@ -231,6 +234,7 @@ async def frames(
     reaches the ring. `resync` tells the client to read everything again; what follows it is complete from there on.
     """
     ring = feed.ring
+    renewals = ring.renewals
     cursor = ring.head if after is None else after
     yield b"retry: 1000\n\n" + frame("bookmark", b"{}", min(cursor, ring.head))
     if cursor > ring.head:
@@ -253,8 +257,9 @@ async def frames(
     connected = True
     marked = cursor
     while not feed.closed:
-        fresh = ring.after(cursor)
+        fresh = ring.after(cursor) if ring.renewals == renewals else None
         if fresh is None:
+            renewals = ring.renewals
             cursor = marked = ring.head
             yield frame("resync", b"{}", cursor)
             continue
@@ -267,13 +272,14 @@ async def frames(
                     break
             yield bytes(piece)
             continue
-        cursor = ring.head
+        # What the client's own watch brought may be ahead of the ring, which is not to bring it again.
+        cursor = max(cursor, ring.head)
         if feed.connected != connected:
             connected = feed.connected
             yield frame("upstream", b'{"connected":true}' if connected else b'{"connected":false}')
             continue
         if not await feed.wait(heartbeat_s):
             # The bookmark lets a client resume from now even if nothing was for it.
-            cursor = ring.head if ring.after(cursor) == [] else cursor
+            cursor = max(cursor, ring.head) if ring.after(cursor) == [] else cursor
             yield b": alive\n\n" if marked == cursor else frame("bookmark", b"{}", cursor)
             marked = cursor

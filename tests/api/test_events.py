@@ -1,17 +1,21 @@
 """Live events: resume, fan-out, slow readers, and the end."""
 
+import asyncio
 import json
 import socket
 import threading
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
-from typing import Any
+from itertools import pairwise
+from typing import Any, cast
 
 import httpx
 import pytest
 
-from api.fanout import Ring
+from api.fanout import Feed, Ring, frames
 from api.settings import Settings
-from palaestra.v1 import job_pb2
+from api.upstream import Upstream
+from palaestra.v1 import event_pb2, job_pb2, venue_service_pb2
 from tests.api.scheduler_double import TOKENS
 
 
@@ -106,6 +110,88 @@ def test_a_client_that_returns_gets_exactly_what_it_missed(stage: Any) -> None:
 
     stage.wait_for(lambda: len(again.numbers()) == 7, "the missed and the new")
     assert again.numbers() == [4, 5, 6, 7, 8, 9, 10]
+
+
+class Watches:
+    """An upstream with two watches that a test leads: the feed's own (the first one opened), then the client's."""
+
+    def __init__(self) -> None:
+        self.opened: list[asyncio.Queue[int]] = []
+
+    async def stream(self, *_: Any, **__: Any) -> AsyncGenerator[venue_service_pb2.WatchEventsResponse, None]:
+        queue: asyncio.Queue[int] = asyncio.Queue()
+        self.opened.append(queue)
+        while True:
+            upto = await queue.get()
+            events = [event_pb2.Event(sequence=number) for number in range(1, upto + 1)]
+            yield venue_service_pb2.WatchEventsResponse(events=events, sequence=upto)
+
+
+def numbers_in(pieces: list[bytes]) -> list[int]:
+    lines = b"".join(pieces).decode().split("\n")
+    return [int(line[4:]) for line, kind in pairwise(lines) if kind == "event: change"]
+
+
+def led(act: Callable[[Watches, Feed, list[bytes]], Any]) -> list[bytes]:
+    """Return what a client that resumes at 0 is sent over a ring at 3 while `act` leads."""
+
+    async def run() -> list[bytes]:
+        watches = Watches()
+        ring = Ring(head=3, most_events=64, most_bytes=1 << 20)
+        feed = Feed(cast(Upstream, watches), "token", ring)
+        sent: list[bytes] = []
+
+        async def read() -> None:
+            # Not a comprehension, which would keep back what has come until the end.
+            async for piece in frames(cast(Upstream, watches), feed, "token", after=0, heartbeat_s=0.01):
+                sent.append(piece)  # noqa: PERF401
+
+        while not watches.opened:
+            await asyncio.sleep(0)
+        reading = asyncio.create_task(read())
+        while len(watches.opened) < 2:
+            await asyncio.sleep(0)
+        await act(watches, feed, sent)
+        feed.close()
+        await reading
+        return sent
+
+    return asyncio.run(run())
+
+
+async def heartbeats(sent: list[bytes]) -> None:
+    """Return after the client has had two heartbeats more, at which it has had all that there is."""
+    for _ in range(2):
+        before = len(sent)
+        while len(sent) == before:
+            await asyncio.sleep(0.001)
+
+
+def test_what_a_clients_own_watch_brought_before_the_ring_had_it_does_not_come_again() -> None:
+    async def act(watches: Watches, feed: Feed, sent: list[bytes]) -> None:
+        watches.opened[1].put_nowait(5)
+        await heartbeats(sent)
+        watches.opened[0].put_nowait(6)
+        await heartbeats(sent)
+
+    assert numbers_in(led(act)) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_client_ahead_of_a_ring_that_starts_again_is_told_to_read_everything_again() -> None:
+    """The scheduler's history was restored: its latest event is older than the client's last one."""
+
+    async def act(watches: Watches, feed: Feed, sent: list[bytes]) -> None:
+        watches.opened[1].put_nowait(9)
+        await heartbeats(sent)
+        feed.ring.forget(6)
+        await heartbeats(sent)
+        watches.opened[0].put_nowait(7)
+        await heartbeats(sent)
+
+    sent = led(act)
+
+    assert b"id: 6\nevent: resync" in b"".join(sent)
+    assert numbers_in(sent) == [1, 2, 3, 4, 5, 6, 7, 8, 9, 7]
 
 
 def test_events_older_than_the_ring_are_fetched_from_the_scheduler(stage: Any) -> None:
