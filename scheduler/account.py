@@ -76,8 +76,10 @@ class Accounts:
             places.pop(link, None)
 
     def put(self, vendor: Vendor) -> None:
-        """Take over what an account itself holds and has used by now, and its weight; its place in the tree, its
-        guarantee and whether it is limited stay."""
+        """Take over what an account itself holds and has used by now, and its weight.
+
+        Its place in the tree, its guarantee and whether it is limited stay.
+        """
         name, before = vendor.vendor, self.vendors[vendor.vendor]
         self.vendors[name] = vendor
         more = (

@@ -16,7 +16,7 @@ from scheduler.decay import decayed
 from scheduler.decide import decide
 from scheduler.option import CHARGERS, SEATS, SLOTS
 from scheduler.standing import Standing
-from scheduler.state import Claim, Config, Decisions, Grant, Job, Lease, State, Unnamed, Vendor
+from scheduler.state import Config, Decisions, Grant, Job, Lease, State, Unnamed, Vendor
 
 # Of what nobody knows the end.
 NEVER_NS = 2**62
@@ -163,7 +163,7 @@ class Ground:
 
     def _start(self, grant: Grant) -> Lease:
         job = self._standing.queue.jobs[grant.job]
-        claim = claim_granted(job.claim, grant)
+        claim = grant.chosen(job.claim)
         lease = Lease(
             # Below zero, not to be taken for one of the state that this began with.
             lease=-1 - job.job,
@@ -242,11 +242,6 @@ class Ground:
 def decide_on(state: State, config: Config) -> Decisions:
     """Return what is decided on a state at its moment."""
     return decide(Standing.of(state), state.now_ns, config)
-
-
-def claim_granted(claim: Claim, grant: Grant) -> Claim:
-    """Return the claim itself, or the alternative of it that was granted."""
-    return claim.alternatives[grant.alternative - 1] if grant.alternative else claim
 
 
 def _end(end_ns: int | None) -> int:

@@ -325,6 +325,10 @@ class Grant:
     # Which of the claim's alternatives it is: 0 is the claim itself.
     alternative: int = 0
 
+    def chosen(self, claim: Claim) -> Claim:
+        """Return the claim itself, or the alternative of it that is granted."""
+        return claim.alternatives[self.alternative - 1] if self.alternative else claim
+
 
 @dataclass(frozen=True, slots=True)
 class Reservation:

@@ -14,7 +14,7 @@ from scheduler.decide import decide
 from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_job
 from scheduler.snapshot.kept import Kept
 from scheduler.standing import Standing
-from scheduler.state import Claim, Config, Grant
+from scheduler.state import Config, Grant
 from scheduler.writer import Command, Transaction
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class Cycle:
             if recorder is not None and (decisions.grants or decisions.preemptions):
                 token = recorder.record(tx, self.venue, self._config, decisions)
             for decided in decisions.grants:
-                grant(tx, decided, _chosen(jobs[decided.job].claim, decided).duration_s, self._lease_ttl_s, token)
+                grant(tx, decided, decided.chosen(jobs[decided.job].claim).duration_s, self._lease_ttl_s, token)
             for preemption in decisions.preemptions:
                 preempting.preempt(preemption, self._preempt_grace_s, token)(tx)
             for unit in decisions.charges:
@@ -110,11 +110,6 @@ def worth_while(standing: Standing, now_ns: int, config: Config) -> bool:
         return True
     booked = any(booking.start_ns <= now_ns < booking.end_ns for booking in standing.bookings)
     return config.preempt and (booked or bool(standing.accounts.guaranteed))
-
-
-def _chosen(claim: Claim, grant: Grant) -> Claim:
-    """Return the alternative of the claim that the grant is for."""
-    return claim.alternatives[grant.alternative - 1] if grant.alternative else claim
 
 
 def grant(tx: Transaction, grant: Grant, duration_s: float, lease_ttl_s: float, token: str = "") -> None:
