@@ -1,12 +1,12 @@
 """What vendors used by month, read from the hours of the books and from what runs."""
 
-import sqlite3
 from datetime import UTC, datetime
 
 from palaestra.v1 import usage_pb2
 from scheduler import names
 from scheduler.health import VENUE_VENDOR
 from scheduler.snapshot.use import RESOURCES
+from scheduler.sql import Connection
 
 HOUR_S = 3600
 Key = tuple[str, str, str]
@@ -24,7 +24,7 @@ def bounds_s(month: str) -> tuple[int, int]:
     return int(first.timestamp()), int(following.timestamp())
 
 
-def month(db: sqlite3.Connection, month: str, now_ns: int, vendor: str | None) -> list[usage_pb2.MonthlyUsage]:
+def month(db: Connection, month: str, now_ns: int, vendor: str | None) -> list[usage_pb2.MonthlyUsage]:
     """Return the books of a month by vendor, of one vendor alone if `vendor` is given. The venue itself has none."""
     start_s, end_s = bounds_s(month)
     amounts_ms = _ended(db, start_s, end_s, vendor)
@@ -47,7 +47,7 @@ def month(db: sqlite3.Connection, month: str, now_ns: int, vendor: str | None) -
     return list(found.values())
 
 
-def _ended(db: sqlite3.Connection, start_s: int, end_s: int, vendor: str | None) -> dict[Key, tuple[int, int]]:
+def _ended(db: Connection, start_s: int, end_s: int, vendor: str | None) -> dict[Key, tuple[int, int]]:
     whose, value = ("vendor = ?", vendor) if vendor is not None else ("?", 1)
     rows = db.execute(
         f"""
@@ -59,9 +59,7 @@ def _ended(db: sqlite3.Connection, start_s: int, end_s: int, vendor: str | None)
     return {(row[0], row[1], row[2]): (row[3], row[4]) for row in rows}
 
 
-def _running(
-    db: sqlite3.Connection, start_ms: int, end_ms: int, now_ns: int, vendor: str | None
-) -> list[tuple[Key, int]]:
+def _running(db: Connection, start_ms: int, end_ms: int, now_ns: int, vendor: str | None) -> list[tuple[Key, int]]:
     """Return what open leases used so far of each thing within the time."""
     whose, value = ("l.vendor = ?", vendor) if vendor is not None else ("l.vendor != ?", VENUE_VENDOR)
     found = []

@@ -1,8 +1,9 @@
 """How a venue cares for its robots: the [bodies] table of a venue file."""
 
 import json
-import sqlite3
 from dataclasses import asdict, dataclass
+
+from scheduler.sql import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Care:
         return cls(**json.loads(text))
 
 
-def care_of(db: sqlite3.Connection) -> Care:
+def care_of(db: Connection) -> Care:
     """Return the venue's rules as they were last brought in."""
     row = db.execute("SELECT value FROM meta WHERE key = 'care'").fetchone()
     return Care() if row is None else Care.from_json(bytes(row[0]).decode())

@@ -1,10 +1,10 @@
 """Appends the event that goes with a change, in the change's own transaction."""
 
-import sqlite3
 from collections.abc import Sequence
 
 from palaestra.v1 import api_key_pb2, episode_pb2, event_pb2, job_pb2
 from scheduler import resources
+from scheduler.sql import Row
 from scheduler.writer import Transaction
 
 FORGET_MAX = 1000
@@ -84,7 +84,7 @@ def reservation_changed(tx: Transaction, reservation_id: int, kind: str, message
     tx.event(kind, body.name, event_pb2.Event(reservation=body), vendor=row["vendor"], message=message)
 
 
-def closure_changed(tx: Transaction, row: sqlite3.Row, kind: str) -> None:
+def closure_changed(tx: Transaction, row: Row, kind: str) -> None:
     body = resources.closure(resources.venue_id(tx.db), row)
     tx.event(kind, body.name, event_pb2.Event(closure=body), vendor=None, message=body.display_name)
 

@@ -6,7 +6,6 @@ the same asker, so that nobody keeps the others from asking; and each gives up l
 
 import asyncio
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -21,6 +20,7 @@ from scheduler.estimate import Ratios
 from scheduler.explain import Explanation, explain
 from scheduler.forecast import Expectation, Forecast, Past, expect, forecast, with_job
 from scheduler.snapshot import past
+from scheduler.sql import Connection
 from scheduler.state import Config, Job, State
 from scheduler.writer import Command
 
@@ -34,7 +34,7 @@ PATIENCE_S = 2.0
 RATIOS_PERIOD_S = 60.0
 TELL_PERIOD_S = 5.0
 
-Find = Callable[[sqlite3.Connection, State], Job]
+Find = Callable[[Connection, State], Job]
 
 
 class Foresight:
@@ -160,7 +160,7 @@ class Foresight:
         expected = expect(job, state, self._config, ratios, waits, in_time=lambda: time.monotonic() < give_up_s)
         return job.job, expected
 
-    def _known(self, db: sqlite3.Connection, now_ns: int) -> tuple[Ratios, Past]:
+    def _known(self, db: Connection, now_ns: int) -> tuple[Ratios, Past]:
         """Return what estimates learn from. Ratios are shared by threads, so nothing is added to them any more."""
         with self._ratios_lock:
             if self._ratios is None or now_ns - self._ratios[0] >= RATIOS_PERIOD_S * 1e9:
@@ -169,7 +169,7 @@ class Foresight:
         return ratios, past.past(db, now_ns)
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def _reading(self) -> Iterator[Connection]:
         """Yield a connection on which every query sees the same moment."""
         with closing(database.open_reader(self._path)) as db:
             db.execute("BEGIN")

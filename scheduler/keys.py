@@ -14,7 +14,6 @@ import hmac
 import json
 import re
 import secrets
-import sqlite3
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
@@ -23,6 +22,7 @@ from scheduler import names
 from scheduler.health import VENUE_VENDOR
 from scheduler.identity import Identity
 from scheduler.roles import Role
+from scheduler.sql import Connection, Row
 
 _SECRET = re.compile(r"pal_([0-9a-z]{26})_([A-Za-z0-9_-]{43})")
 
@@ -57,7 +57,7 @@ class Keys:
         venue: str,
         vendors: Collection[str],
         venue_secret: bytes,
-        db: sqlite3.Connection,
+        db: Connection,
         now_ns: Callable[[], int],
     ) -> None:
         self._venue = venue
@@ -108,7 +108,7 @@ class Keys:
         used_ns, self._used_ns = self._used_ns, {}
         return used_ns
 
-    def _key(self, row: sqlite3.Row) -> _Key:
+    def _key(self, row: Row) -> _Key:
         return _Key(
             row["digest"],
             row["former_digest"],

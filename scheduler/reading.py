@@ -1,15 +1,15 @@
 """Queries for the services. Who asks is part of every query, so hidden and missing look the same."""
 
 import json
-import sqlite3
 from collections.abc import Sequence
 
 from palaestra.errors import PalaestraError
 from scheduler.identity import Identity
 from scheduler.paging import Page
+from scheduler.sql import Connection, Row
 
 
-def vendor_scope(db: sqlite3.Connection, reader: Identity, parent: str) -> str | None:
+def vendor_scope(db: Connection, reader: Identity, parent: str) -> str | None:
     """Return the vendor id that a parent stands for, None for all. Raises NOT_FOUND for what is not the reader's."""
     vendor = parent.split("/")[1]
     if vendor == "-" and reader.role.sees_everybody:
@@ -26,7 +26,7 @@ def venue_scope(venue: str, parent: str) -> None:
         raise PalaestraError("NOT_FOUND", f"{parent} not found")
 
 
-def find(db: sqlite3.Connection, table: str, reader: Identity, name: str, query: str = "") -> sqlite3.Row:
+def find(db: Connection, table: str, reader: Identity, name: str, query: str = "") -> Row:
     """Return the row of `name` in a table with columns vendor and uid. Raises NOT_FOUND.
 
     query: SELECT to use instead of the plain table, whose rows of the table are aliased by its first letter.
@@ -36,21 +36,21 @@ def find(db: sqlite3.Connection, table: str, reader: Identity, name: str, query:
     select = query or f"SELECT {alias}.* FROM {table} {alias}"
     conditions = [(f"{alias}.uid = ?", uid), (f"{alias}.vendor = ?", vendor), *_projects(table, reader)]
     clause, values = _joined(conditions)
-    row: sqlite3.Row | None = db.execute(f"{select} WHERE {clause}", values).fetchone()
+    row: Row | None = db.execute(f"{select} WHERE {clause}", values).fetchone()
     if row is None or not reader.sees_vendor(row["vendor"]):
         raise PalaestraError("NOT_FOUND", f"{name} not found")
     return row
 
 
 def page(
-    db: sqlite3.Connection,
+    db: Connection,
     select: str,
     table: str,
     reader: Identity,
     vendor: str | None,
     page: Page,
     where: Sequence[tuple[str, object]] = (),
-) -> list[sqlite3.Row]:
+) -> list[Row]:
     """Return one page of rows, newest first, and one row more if there is a next page.
 
     select: whose rows of the table are aliased by its first letter. where: conditions, each with the one value that it
@@ -79,7 +79,7 @@ def whole_vendor_scope(reader: Identity) -> None:
         raise PalaestraError("SCOPE_DENIED", f"{reader.credential} leaves out what is not of a project")
 
 
-def sees_event(db: sqlite3.Connection, reader: Identity, row: sqlite3.Row) -> bool:
+def sees_event(db: Connection, reader: Identity, row: Row) -> bool:
     """Return whether an event of table event, which the reader's vendor may read, is of the reader's projects."""
     if not reader.projects or row["vendor"] is None:
         return True

@@ -1,7 +1,6 @@
 """Turns rows into the contract's resources, complete, as an operator may see them; `redact` takes away the rest."""
 
 import json
-import sqlite3
 from collections.abc import Iterable
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -20,6 +19,7 @@ from palaestra.v1 import (
 from scheduler import names
 from scheduler.identity import Identity
 from scheduler.lifecycle import LeaseState
+from scheduler.sql import Connection, Row
 
 ATTEMPTS_SHOWN = 10
 
@@ -31,13 +31,13 @@ def timestamp(unix_ns: int | None) -> Timestamp | None:
     return Timestamp(seconds=unix_ns // 1_000_000_000, nanos=unix_ns % 1_000_000_000)
 
 
-def venue_id(db: sqlite3.Connection) -> str:
+def venue_id(db: Connection) -> str:
     """Return the id of the one venue that the database is about."""
     found: str = db.execute("SELECT id FROM venue").fetchone()[0]
     return found
 
 
-def job(db: sqlite3.Connection, row: sqlite3.Row) -> job_pb2.Job:
+def job(db: Connection, row: Row) -> job_pb2.Job:
     """Return the job of a row of table job, with its last attempts."""
     message = job_pb2.Job.FromString(row["spec"])
     message.name = names.job(row["vendor"], row["uid"])
@@ -70,7 +70,7 @@ def job(db: sqlite3.Connection, row: sqlite3.Row) -> job_pb2.Job:
     return message
 
 
-def job_array(db: sqlite3.Connection, row: sqlite3.Row) -> job_array_pb2.JobArray:
+def job_array(db: Connection, row: Row) -> job_array_pb2.JobArray:
     """Return the array of a row of table job_array, with how many of its jobs are in which state."""
     counts = db.execute(
         "SELECT state, count(*) AS count FROM job WHERE array_uid = ? GROUP BY state ORDER BY state", (row["uid"],)
@@ -83,7 +83,7 @@ def job_array(db: sqlite3.Connection, row: sqlite3.Row) -> job_array_pb2.JobArra
     )
 
 
-def attempt(vendor: str, job_uid: str, row: sqlite3.Row) -> job_pb2.Attempt:
+def attempt(vendor: str, job_uid: str, row: Row) -> job_pb2.Attempt:
     message = job_pb2.Attempt(
         name=names.attempt(vendor, job_uid, row["number"]),
         number=row["number"],
@@ -99,7 +99,7 @@ def attempt(vendor: str, job_uid: str, row: sqlite3.Row) -> job_pb2.Attempt:
     return message
 
 
-def lease(db: sqlite3.Connection, row: sqlite3.Row) -> venue_pb2.Lease:
+def lease(db: Connection, row: Row) -> venue_pb2.Lease:
     """Return the lease of a row of table lease joined with its job's uid as job_uid."""
     venue = venue_id(db)
     units = db.execute(
@@ -150,7 +150,7 @@ LEFT JOIN lease l ON l.id = ls.lease_id
 """
 
 
-def unit(venue: str, row: sqlite3.Row, seen_ns: int | None = None) -> venue_pb2.Unit:
+def unit(venue: str, row: Row, seen_ns: int | None = None) -> venue_pb2.Unit:
     """Return the unit of a row of UNITS. seen_ns: when its host was last heard of, kept in memory only."""
     message = venue_pb2.Unit(
         name=names.unit(venue, row["id"]),
@@ -176,7 +176,7 @@ def unit(venue: str, row: sqlite3.Row, seen_ns: int | None = None) -> venue_pb2.
     return message
 
 
-def _unit_state(row: sqlite3.Row) -> venue_pb2.UnitState:
+def _unit_state(row: Row) -> venue_pb2.UnitState:
     if not row["online"]:
         return venue_pb2.UNIT_STATE_OFFLINE
     if row["latched"]:
@@ -187,7 +187,7 @@ def _unit_state(row: sqlite3.Row) -> venue_pb2.UnitState:
     return venue_pb2.UNIT_STATE_IDLE if row["safe_epoch"] >= row["epoch"] else venue_pb2.UNIT_STATE_UNCERTAIN
 
 
-def _body_state(row: sqlite3.Row) -> body_pb2.BodyState:
+def _body_state(row: Row) -> body_pb2.BodyState:
     message = body_pb2.BodyState(
         body=body_pb2.Body(
             payload_kg=row["payload_kg"],
@@ -209,7 +209,7 @@ def _body_state(row: sqlite3.Row) -> body_pb2.BodyState:
     return message
 
 
-def cell(venue: str, row: sqlite3.Row) -> venue_pb2.Cell:
+def cell(venue: str, row: Row) -> venue_pb2.Cell:
     """Return the cell of a row of CELLS."""
     return venue_pb2.Cell(
         name=names.cell(venue, row["id"]),
@@ -225,7 +225,7 @@ def cell(venue: str, row: sqlite3.Row) -> venue_pb2.Cell:
     )
 
 
-def slot(venue: str, row: sqlite3.Row) -> venue_pb2.SimSlot:
+def slot(venue: str, row: Row) -> venue_pb2.SimSlot:
     """Return the sim slot of a row of SLOTS."""
     return venue_pb2.SimSlot(
         name=names.slot(venue, row["id"]),
@@ -234,7 +234,7 @@ def slot(venue: str, row: sqlite3.Row) -> venue_pb2.SimSlot:
     )
 
 
-def event(row: sqlite3.Row, reader: Identity) -> event_pb2.Event:
+def event(row: Row, reader: Identity) -> event_pb2.Event:
     """Return the event of a row of table event as `reader` may see it."""
     message = event_pb2.Event.FromString(row["body"])
     message.sequence = row["seq"]
@@ -265,7 +265,7 @@ def redacted(
         redact(message, reader)
 
 
-def episode(row: sqlite3.Row) -> episode_pb2.Episode:
+def episode(row: Row) -> episode_pb2.Episode:
     """Return the episode of a row of table episode."""
     return episode_pb2.Episode.FromString(row["body"])
 
@@ -275,7 +275,7 @@ SELECT r.*, (SELECT count(*) FROM reservation_job rj WHERE rj.reservation_id = r
 """
 
 
-def reservation(row: sqlite3.Row) -> reservation_pb2.Reservation:
+def reservation(row: Row) -> reservation_pb2.Reservation:
     """Return the reservation of a row of RESERVATIONS."""
     message = reservation_pb2.Reservation.FromString(row["spec"])
     message.name = names.reservation(row["vendor"], row["uid"])
@@ -291,7 +291,7 @@ def reservation(row: sqlite3.Row) -> reservation_pb2.Reservation:
     return message
 
 
-def closure(venue: str, row: sqlite3.Row) -> calendar_pb2.Closure:
+def closure(venue: str, row: Row) -> calendar_pb2.Closure:
     """Return the closure of a row of table closure."""
     places = json.loads(row["scope"])
     return calendar_pb2.Closure(
@@ -308,7 +308,7 @@ def closure(venue: str, row: sqlite3.Row) -> calendar_pb2.Closure:
     )
 
 
-def api_key(venue: str, row: sqlite3.Row) -> api_key_pb2.ApiKey:
+def api_key(venue: str, row: Row) -> api_key_pb2.ApiKey:
     """Return the key of a row of table api_key. Nothing in it opens anything."""
     return api_key_pb2.ApiKey(
         name=names.api_key(venue, row["vendor"], row["uid"]),

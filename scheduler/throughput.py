@@ -6,11 +6,11 @@ class or, for work without units, over sim slots (class ""). Gangs of several cl
 left out.
 """
 
-import sqlite3
 from collections import defaultdict
 
 from palaestra.v1 import job_pb2
 from scheduler.lifecycle import AttemptState
+from scheduler.sql import Connection, Row
 
 Key = tuple[str, str]
 HOUR_NS = 3_600_000_000_000
@@ -26,7 +26,7 @@ def type_of(spec: job_pb2.Job) -> str:
     return f"{kind} {getattr(work, 'task', '')}".strip()
 
 
-def measured(db: sqlite3.Connection, since_ns: int = 0) -> dict[Key, float]:
+def measured(db: Connection, since_ns: int = 0) -> dict[Key, float]:
     """Return pieces per thing-hour by (type of work, robot class), from attempts that ended well since a moment."""
     pieces: defaultdict[Key, float] = defaultdict(float)
     things_ns: defaultdict[Key, int] = defaultdict(int)
@@ -54,7 +54,7 @@ def measured(db: sqlite3.Connection, since_ns: int = 0) -> dict[Key, float]:
     return {key: pieces[key] * HOUR_NS / things_ns[key] for key in pieces if things_ns[key]}
 
 
-def _pieces(spec: job_pb2.Job, row: sqlite3.Row) -> int:
+def _pieces(spec: job_pb2.Job, row: Row) -> int:
     """Return the pieces that an attempt made. A job that went on from a checkpoint made some of them before."""
     if spec.WhichOneof("work") == "collect":
         return int(row["episodes"])

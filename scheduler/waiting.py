@@ -1,17 +1,17 @@
 """Why a job waits for more than its claim: for other jobs of its vendor, or for a pass in simulation."""
 
-import sqlite3
 from collections.abc import Sequence
 
 from palaestra.v1 import job_pb2
 from scheduler import names
 from scheduler.explain import Reason
 from scheduler.lifecycle import JobState
+from scheduler.sql import Connection, Row
 
 NAMED_MAX = 5
 
 
-def reasons(db: sqlite3.Connection, row: sqlite3.Row) -> tuple[Reason, ...]:
+def reasons(db: Connection, row: Row) -> tuple[Reason, ...]:
     """Return what keeps the waiting job of a row of table job from being looked at."""
     before = db.execute("SELECT before_id FROM job_after WHERE job_id = ?", (row["id"],)).fetchall()
     works = db.execute("SELECT work FROM sim_gate WHERE job_id = ? ORDER BY work", (row["id"],)).fetchall()
@@ -19,7 +19,7 @@ def reasons(db: sqlite3.Connection, row: sqlite3.Row) -> tuple[Reason, ...]:
     return reasons_of(db, [each["before_id"] for each in before], total, [each["work"] for each in works])
 
 
-def reasons_of(db: sqlite3.Connection, before: Sequence[int], total: int, works: Sequence[str]) -> tuple[Reason, ...]:
+def reasons_of(db: Connection, before: Sequence[int], total: int, works: Sequence[str]) -> tuple[Reason, ...]:
     """Return what keeps a job from being looked at.
 
     before: Jobs that must succeed first and have not yet, of `total`. works: What has yet to pass in simulation.
@@ -27,7 +27,7 @@ def reasons_of(db: sqlite3.Connection, before: Sequence[int], total: int, works:
     return (*_dependency(db, before, total), *_sim_first(db, works))
 
 
-def _dependency(db: sqlite3.Connection, before: Sequence[int], total: int) -> list[Reason]:
+def _dependency(db: Connection, before: Sequence[int], total: int) -> list[Reason]:
     if not before:
         return []
     named = sorted(before)[:NAMED_MAX]
@@ -41,7 +41,7 @@ def _dependency(db: sqlite3.Connection, before: Sequence[int], total: int) -> li
     return [Reason("DEPENDENCY", message, total, total, total - len(before), "wait until they have succeeded")]
 
 
-def _sim_first(db: sqlite3.Connection, works: Sequence[str]) -> list[Reason]:
+def _sim_first(db: Connection, works: Sequence[str]) -> list[Reason]:
     if not works:
         return []
     success_min = db.execute("SELECT sim_first_success_min FROM venue").fetchone()[0]

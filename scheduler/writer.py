@@ -20,6 +20,7 @@ from google.protobuf.message import Message
 
 from palaestra.errors import PalaestraError
 from scheduler import disk
+from scheduler.sql import Connection
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -35,7 +36,7 @@ CYCLE_REST = 3.0
 class Transaction:
     """What a command may use: the database inside the transaction, the time, and a place for events."""
 
-    db: sqlite3.Connection
+    db: Connection
     now_ns: int
     last_seq: int = 0
     # Set by commands after which a waiting job might start.
@@ -77,7 +78,7 @@ class Writer:
 
     def __init__(
         self,
-        db: sqlite3.Connection,
+        db: Connection,
         *,
         now_ns: Callable[[], int],
         cycle: Command[None],

@@ -4,12 +4,12 @@ Every use is an entry of the ledger, every refund another beside it with its lea
 The same amounts go into the hours in which they were used and, decayed, into the running mean that deciding reads.
 """
 
-import sqlite3
 import struct
 
 from scheduler.decay import by_hour, mean_of_hours, remaining, weight
 from scheduler.health import VENUE_VENDOR
 from scheduler.snapshot.use import HALF_LIFE_KEY, RESOURCES, half_life_of
+from scheduler.sql import Connection, Row
 from scheduler.writer import Command, Transaction
 
 
@@ -74,7 +74,7 @@ def account(tx: Transaction, lease_id: int) -> None:
         _fold(tx, lease["leaf"], means, half_life_s)
 
 
-def _held(db: sqlite3.Connection, lease_id: int) -> list[tuple[str, str, int, int]]:
+def _held(db: Connection, lease_id: int) -> list[tuple[str, str, int, int]]:
     """Return (resource, robot class, grant_ns, free_ns) of everything that a lease held."""
     found = []
     for resource in RESOURCES:
@@ -91,7 +91,7 @@ def _held(db: sqlite3.Connection, lease_id: int) -> list[tuple[str, str, int, in
     return [tuple(row) for row in found]
 
 
-def _add_hours(tx: Transaction, lease: sqlite3.Row, key: tuple[str, str], start_ms: int, end_ms: int) -> None:
+def _add_hours(tx: Transaction, lease: Row, key: tuple[str, str], start_ms: int, end_ms: int) -> None:
     tx.db.executemany(
         """
         INSERT INTO usage_hour (vendor, leaf, resource, robot_class, hour, used_ms, refund_ms)
@@ -101,7 +101,7 @@ def _add_hours(tx: Transaction, lease: sqlite3.Row, key: tuple[str, str], start_
     )
 
 
-def _refund_hours(tx: Transaction, lease: sqlite3.Row, key: tuple[str, str], start_ms: int, end_ms: int) -> None:
+def _refund_hours(tx: Transaction, lease: Row, key: tuple[str, str], start_ms: int, end_ms: int) -> None:
     tx.db.executemany(
         """
         UPDATE usage_hour SET refund_ms = refund_ms + ?
@@ -111,7 +111,7 @@ def _refund_hours(tx: Transaction, lease: sqlite3.Row, key: tuple[str, str], sta
     )
 
 
-def _enter(tx: Transaction, lease: sqlite3.Row, entry: str, cause: str, amounts_ms: dict[tuple[str, str], int]) -> None:
+def _enter(tx: Transaction, lease: Row, entry: str, cause: str, amounts_ms: dict[tuple[str, str], int]) -> None:
     tx.db.executemany(
         """
         INSERT INTO ledger (lease_id, vendor, leaf, time_ns, entry, cause, resource, robot_class, amount_ms)

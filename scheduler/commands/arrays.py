@@ -1,7 +1,6 @@
 """Arrays of like jobs."""
 
 import hashlib
-import sqlite3
 
 from palaestra import ids
 from palaestra.errors import PalaestraError
@@ -10,6 +9,7 @@ from scheduler import resources
 from scheduler.commands.ending import cancel_job, cancel_waiting
 from scheduler.commands.submitting import Catalogue, Limits, admit, checks_of, insert, invalid, serialized, spec_of
 from scheduler.lifecycle import JobState
+from scheduler.sql import Connection, Row
 from scheduler.writer import Command, Transaction
 
 # Each job keeps its own copy, and its event another: an array must not fill the disk in one call.
@@ -91,7 +91,7 @@ def _bound(spec: job_pb2.Job, bytes_each: int, size: int) -> None:
         raise invalid(f"job.{work}.seed", f"leaves no room for {size} seeds")
 
 
-def _repeat(db: sqlite3.Connection, row: sqlite3.Row, digest: bytes, request_id: str) -> job_array_pb2.JobArray:
+def _repeat(db: Connection, row: Row, digest: bytes, request_id: str) -> job_array_pb2.JobArray:
     if row["request_sha256"] != digest:
         raise PalaestraError(
             "REQUEST_ID_REUSED",

@@ -4,13 +4,13 @@ These are parts of other commands; nothing here ends leases or jobs.
 """
 
 import json
-import sqlite3
 
 from palaestra.v1 import body_pb2, host_service_pb2, job_pb2
 from scheduler import body, events
 from scheduler.care import Care, care_of
 from scheduler.health import VENUE_VENDOR, Happening, Health, after, faults_are_many
 from scheduler.lifecycle import Step
+from scheduler.sql import Row
 from scheduler.writer import Transaction
 
 # An operator's stop says nothing about the robot. The control core's own words for it.
@@ -56,7 +56,7 @@ def declared(tx: Transaction, unit: str, message: body_pb2.Body, *, restarted: b
         happen(tx, unit, Happening.CAME_ONLINE, "its host has started")
 
 
-def felt(tx: Transaction, row: sqlite3.Row, status: host_service_pb2.UnitStatus) -> None:
+def felt(tx: Transaction, row: Row, status: host_service_pb2.UnitStatus) -> None:
     """Take from a beat what concerns the body. row: the unit as it was before the beat."""
     unit = row["id"]
     was, now = (fault not in ("", PROTECTIVE_STOP) for fault in (row["fault"], status.fault))
@@ -123,7 +123,7 @@ def rested(tx: Transaction, lease_id: int, unit: str) -> None:
     )
 
 
-def work_ended(tx: Transaction, attempt: sqlite3.Row, vendor: str, step: Step, failure: job_pb2.Failure | None) -> None:
+def work_ended(tx: Transaction, attempt: Row, vendor: str, step: Step, failure: job_pb2.Failure | None) -> None:
     """Let the end of an attempt say what it says about the health of its units."""
     rows = tx.db.execute("SELECT unit FROM lease_unit WHERE lease_id = ?", (attempt["lease_id"],)).fetchall()
     units = [row["unit"] for row in rows]

@@ -6,7 +6,6 @@ It belongs to the venue's own vendor, whose jobs no vendor sees and which has no
 
 import hashlib
 import math
-import sqlite3
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -17,6 +16,7 @@ from scheduler.care import Care, care_of
 from scheduler.commands import granting
 from scheduler.health import VENUE_VENDOR, Health, check_due
 from scheduler.lifecycle import JobState
+from scheduler.sql import Row
 from scheduler.state import Closure, Grant, State, Unit
 from scheduler.writer import Command, Transaction
 
@@ -71,7 +71,7 @@ def _due(tx: Transaction, care: Care) -> list[str]:
     return [row["unit"] for row in rows if _is_due(row, care)]
 
 
-def _is_due(row: sqlite3.Row, care: Care) -> bool:
+def _is_due(row: Row, care: Care) -> bool:
     return check_due(Health(row["health"]), row["jobs_unchecked"], row["work_unchecked_ms"] / 1000, care)
 
 

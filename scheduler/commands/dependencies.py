@@ -1,6 +1,5 @@
 """Jobs that come after other jobs: what they wait for, and what the end of the others means for them."""
 
-import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -8,6 +7,7 @@ from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2
 from scheduler import events, names
 from scheduler.lifecycle import JobState, Step, advance_job
+from scheduler.sql import Connection
 from scheduler.writer import Transaction
 
 
@@ -18,7 +18,7 @@ class Open(NamedTuple):
     uses_policy: bool
 
 
-def waits_for(db: sqlite3.Connection, vendor: str, spec: job_pb2.Job) -> tuple[Open, ...]:
+def waits_for(db: Connection, vendor: str, spec: job_pb2.Job) -> tuple[Open, ...]:
     """Return what a new job still has to wait for.
 
     Raises NOT_FOUND for what is no job of the vendor, DEPENDENCY_FAILED for one that ended otherwise than by success,
@@ -44,7 +44,7 @@ def waits_for(db: sqlite3.Connection, vendor: str, spec: job_pb2.Job) -> tuple[O
     return tuple(found)
 
 
-def trains_policy(db: sqlite3.Connection, vendor: str, spec: job_pb2.Job) -> bool:
+def trains_policy(db: Connection, vendor: str, spec: job_pb2.Job) -> bool:
     """Whether the policy that the job uses is still being trained by a job that it comes after."""
     policy_job = _policy_job(spec)
     if policy_job not in spec.after:

@@ -1,6 +1,5 @@
 """Ends of attempts, leases and jobs, whoever brings them about."""
 
-import sqlite3
 import struct
 from collections.abc import Sequence
 
@@ -12,6 +11,7 @@ from scheduler.commands import bodies, dependencies, simfirst
 from scheduler.commands.accounting import account
 from scheduler.health import VENUE_VENDOR
 from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_attempt, advance_job, advance_lease
+from scheduler.sql import Row
 from scheduler.writer import Command, Transaction
 
 DEFAULT_MAX_ATTEMPTS = 3
@@ -35,7 +35,7 @@ TTL_KEY = "lease_ttl_s"
 
 def end_attempt(
     tx: Transaction,
-    attempt: sqlite3.Row,
+    attempt: Row,
     step: Step,
     *,
     failure: job_pb2.Failure | None = None,
@@ -96,7 +96,7 @@ def _refund(step: Step, failure: job_pb2.Failure | None) -> str | None:
     return "RUNNER_LOST" if step is Step.LOSE else None
 
 
-def _job_step(job: sqlite3.Row, step: Step, failure: job_pb2.Failure | None) -> Step:
+def _job_step(job: Row, step: Step, failure: job_pb2.Failure | None) -> Step:
     """Say what the end of an attempt means for its job."""
     if step in (Step.SUCCEED, Step.CANCELLED):
         return step
@@ -191,7 +191,7 @@ def cancel(vendor: str, uid: str, etag: str) -> Command[None]:
     return command
 
 
-def cancel_job(tx: Transaction, job: sqlite3.Row) -> None:
+def cancel_job(tx: Transaction, job: Row) -> None:
     """Cancel the job of a row of table job; a repeat changes nothing. Raises JOB_ENDED."""
     state = JobState(job["state"])
     after = advance_job(state, Step.CANCEL)
@@ -251,7 +251,7 @@ def sweep() -> Command[None]:
     return command
 
 
-def _sweep_attempt(tx: Transaction, attempt: sqlite3.Row) -> None:
+def _sweep_attempt(tx: Transaction, attempt: Row) -> None:
     now_ns = tx.now_ns
     if attempt["cancel_ns"] is not None and now_ns > attempt["cancel_ns"] + CANCEL_GRACE_S * 1e9:
         end_attempt(tx, attempt, Step.CANCELLED, failure=failure("JOB_CANCELLED", "cancelled", retryable=False))

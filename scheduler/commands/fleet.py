@@ -1,7 +1,6 @@
 """What unit hosts report, and orders to them."""
 
 import json
-import sqlite3
 from collections.abc import Container
 
 from palaestra.errors import PalaestraError
@@ -9,6 +8,7 @@ from palaestra.v1 import host_service_pb2
 from scheduler import events, names
 from scheduler.commands import bodies
 from scheduler.commands.ending import free_rested_units
+from scheduler.sql import Row
 from scheduler.writer import Command, Transaction
 
 # A stop is right at any time; everything else is for a unit that is there.
@@ -131,7 +131,7 @@ def status_changed(
     return command
 
 
-def _apply_status(tx: Transaction, row: sqlite3.Row, status: host_service_pb2.UnitStatus) -> None:
+def _apply_status(tx: Transaction, row: Row, status: host_service_pb2.UnitStatus) -> None:
     unit = row["id"]
     latched = int(status.motion == host_service_pb2.MOTION_STATE_LATCHED)
     # A host can only speak for epochs that were granted; and what was safe once stays safe.

@@ -3,7 +3,6 @@
 import gc
 import json
 import logging
-import sqlite3
 from dataclasses import replace
 
 from palaestra import ids
@@ -13,6 +12,7 @@ from scheduler.commands.recording import Recorder
 from scheduler.decide import decide
 from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_job
 from scheduler.snapshot.kept import Kept
+from scheduler.sql import Connection
 from scheduler.standing import Standing
 from scheduler.state import Config, Grant
 from scheduler.writer import Command, Transaction
@@ -37,7 +37,7 @@ class Cycle:
 
     def __init__(
         self,
-        db: sqlite3.Connection,
+        db: Connection,
         config: Config,
         *,
         lease_ttl_s: float,

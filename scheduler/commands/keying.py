@@ -1,7 +1,6 @@
 """API keys are made, get new secrets, and are taken back."""
 
 import json
-import sqlite3
 from collections.abc import Collection, Mapping
 
 from palaestra.errors import PalaestraError
@@ -9,6 +8,7 @@ from palaestra.v1 import api_key_pb2
 from scheduler import events, keys, resources
 from scheduler.identity import Identity
 from scheduler.roles import VENDORS, Role, unknown_scope
+from scheduler.sql import Connection, Row
 from scheduler.writer import Command, Transaction
 
 # Of one owner, besides those that have ended. More are a program that forgets what it makes.
@@ -140,8 +140,8 @@ def _changed(tx: Transaction, uid: str, kind: str, maker: Identity) -> api_key_p
     return message
 
 
-def _row(db: sqlite3.Connection, uid: str) -> sqlite3.Row:
-    row: sqlite3.Row = db.execute("SELECT * FROM api_key WHERE uid = ?", (uid,)).fetchone()
+def _row(db: Connection, uid: str) -> Row:
+    row: Row = db.execute("SELECT * FROM api_key WHERE uid = ?", (uid,)).fetchone()
     return row
 
 

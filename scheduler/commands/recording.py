@@ -4,12 +4,12 @@ What a decision was made on is kept whole now and then, and in between as what h
 keeping it costs what has happened, not what there is.
 """
 
-import sqlite3
 import zlib
 from dataclasses import dataclass
 from typing import Any
 
 from scheduler.snapshot.kept import Kept
+from scheduler.sql import Connection, Row
 from scheduler.state import Config, Decisions, State
 from scheduler.token import pack, pack_changes, pack_decisions, previous_of, token_of, unpack_changes
 from scheduler.writer import Transaction
@@ -112,7 +112,7 @@ def words(token: str) -> str:
     return f"; decision {token[:16]}" if token else ""
 
 
-def find(db: sqlite3.Connection, token: str) -> Recorded | None:
+def find(db: Connection, token: str) -> Recorded | None:
     """Return the decision of a token or of its first digits, the latest if several have them; None if none is kept.
 
     Raises BadBytes.
@@ -138,5 +138,5 @@ def find(db: sqlite3.Connection, token: str) -> Recorded | None:
     return Recorded(row["token"], row["time_ns"], tuple(states[::-1]), zlib.decompress(row["decisions"]))
 
 
-def _state_of(row: sqlite3.Row) -> bytes:
+def _state_of(row: Row) -> bytes:
     return zlib.decompress(row["state"].removeprefix(CHANGES))

@@ -1,7 +1,6 @@
 """Advance reservations: held, given back, and what time does to them."""
 
 import hashlib
-import sqlite3
 from dataclasses import dataclass, replace
 
 from palaestra import ids
@@ -12,6 +11,7 @@ from scheduler.commands import dependencies, ending
 from scheduler.explain import impossible, unknown_selector
 from scheduler.lifecycle import JobState, ReservationState, Step, advance_job
 from scheduler.snapshot.closures import booked_claim
+from scheduler.sql import Connection, Row
 from scheduler.state import Booking, Claim, State, Vendor
 from scheduler.writer import Command, Transaction
 
@@ -269,7 +269,7 @@ def _close(tx: Transaction, reservation_id: int, state: ReservationState, messag
     tx.wants_cycle = True
 
 
-def _in_use(db: sqlite3.Connection, reservation_id: int) -> bool:
+def _in_use(db: Connection, reservation_id: int) -> bool:
     """Whether a job of the reservation has started, or waits for its claim."""
     found = db.execute(
         """
@@ -300,19 +300,17 @@ def _cancel_stranded(tx: Transaction) -> None:
         dependencies.job_ended(tx, job["id"])
 
 
-def _find(db: sqlite3.Connection, vendor: str, uid: str) -> sqlite3.Row | None:
-    row: sqlite3.Row | None = db.execute(
-        "SELECT * FROM reservation WHERE uid = ? AND vendor = ?", (uid, vendor)
-    ).fetchone()
+def _find(db: Connection, vendor: str, uid: str) -> Row | None:
+    row: Row | None = db.execute("SELECT * FROM reservation WHERE uid = ? AND vendor = ?", (uid, vendor)).fetchone()
     return row
 
 
-def _row(db: sqlite3.Connection, reservation_id: int) -> sqlite3.Row:
-    row: sqlite3.Row = db.execute(f"{resources.RESERVATIONS} WHERE r.id = ?", (reservation_id,)).fetchone()
+def _row(db: Connection, reservation_id: int) -> Row:
+    row: Row = db.execute(f"{resources.RESERVATIONS} WHERE r.id = ?", (reservation_id,)).fetchone()
     return row
 
 
-def _repeat(row: sqlite3.Row, digest: bytes, request_id: str) -> reservation_pb2.Reservation:
+def _repeat(row: Row, digest: bytes, request_id: str) -> reservation_pb2.Reservation:
     if row["request_sha256"] != digest:
         raise PalaestraError(
             "REQUEST_ID_REUSED",

@@ -1,13 +1,12 @@
 """What a runner reports of its attempts."""
 
-import sqlite3
-
 from palaestra import ids
 from palaestra.errors import PalaestraError
 from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2
 from scheduler import events, names, resources
 from scheduler.commands.ending import PREEMPTED, end_attempt, failure, made_room
 from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_attempt, advance_job, advance_lease
+from scheduler.sql import Row
 from scheduler.writer import Command, Transaction
 
 LOG_LINES_MAX = 100_000
@@ -19,10 +18,10 @@ OUTCOMES: dict[int, Step] = {
 }
 
 
-def find(tx: Transaction, name: str) -> sqlite3.Row:
+def find(tx: Transaction, name: str) -> Row:
     """Return the attempt of that name with its job's vendor. Raises NOT_FOUND."""
     vendor, uid, number = names.attempt_parts(name)
-    row: sqlite3.Row | None = tx.db.execute(
+    row: Row | None = tx.db.execute(
         """
         SELECT a.*, j.uid AS job_uid, j.vendor, j.state AS job_state FROM attempt a JOIN job j ON j.id = a.job_id
         WHERE j.uid = ? AND j.vendor = ? AND a.number = ?
@@ -34,7 +33,7 @@ def find(tx: Transaction, name: str) -> sqlite3.Row:
     return row
 
 
-def _owned(tx: Transaction, name: str, instance: str) -> sqlite3.Row:
+def _owned(tx: Transaction, name: str, instance: str) -> Row:
     """Return an attempt that is running under this runner instance. Raises ATTEMPT_NOT_ACTIVE otherwise."""
     row = find(tx, name)
     if row["state"] != AttemptState.RUNNING or row["instance"] != instance:
@@ -178,7 +177,7 @@ def save_checkpoint(name: str, instance: str, checkpoint: job_pb2.Artifact) -> C
     return command
 
 
-def _safe(tx: Transaction, attempt: sqlite3.Row) -> None:
+def _safe(tx: Transaction, attempt: Row) -> None:
     """Note that nothing done so far would be lost if the attempt ended now."""
     tx.db.execute(
         "UPDATE attempt SET safe_ns = ? WHERE job_id = ? AND number = ?",

@@ -1,13 +1,12 @@
 """The gate of simulation first: work reaches units only after the same work has passed in sim slots."""
 
-import sqlite3
-
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2
 from scheduler import names, resources, snapshot
 from scheduler.contradiction import has_units
 from scheduler.matching import matches
 from scheduler.simulation import success_low, work_in_slots, works_on_units
+from scheduler.sql import Connection, Row
 from scheduler.writer import Command, Transaction
 
 
@@ -45,12 +44,12 @@ def apply(*, every_job: bool, success_min: float) -> Command[None]:
     return command
 
 
-def holds_for_every_job(db: sqlite3.Connection) -> bool:
+def holds_for_every_job(db: Connection) -> bool:
     """Whether jobs that do not ask for the gate pass it too."""
     return bool(db.execute("SELECT sim_first FROM venue").fetchone()[0])
 
 
-def closed_gates(db: sqlite3.Connection, vendor: str, spec: job_pb2.Job) -> tuple[str, ...]:
+def closed_gates(db: Connection, vendor: str, spec: job_pb2.Job) -> tuple[str, ...]:
     """Return the works that have yet to pass in simulation before a new job with units may reach them.
 
     Raises INVALID_FIELD if the job does not say which robot models it asks for.
@@ -74,7 +73,7 @@ def close(tx: Transaction, job_id: int, vendor: str, works: tuple[str, ...]) -> 
     )
 
 
-def job_succeeded(tx: Transaction, job: sqlite3.Row, lease_id: int, result: job_pb2.JobResult | None) -> None:
+def job_succeeded(tx: Transaction, job: Row, lease_id: int, result: job_pb2.JobResult | None) -> None:
     """Remember how the work went if it ran without units, and let the jobs start that waited for it to pass."""
     db = tx.db
     if db.execute("SELECT 1 FROM lease_unit WHERE lease_id = ? LIMIT 1", (lease_id,)).fetchone() is not None:
@@ -102,7 +101,7 @@ def job_succeeded(tx: Transaction, job: sqlite3.Row, lease_id: int, result: job_
     tx.wants_cycle = True
 
 
-def _success_low(job: sqlite3.Row, spec: job_pb2.Job, result: job_pb2.JobResult | None) -> float:
+def _success_low(job: Row, spec: job_pb2.Job, result: job_pb2.JobResult | None) -> float:
     kind = spec.WhichOneof("work")
     if kind == "train":
         # Nothing is counted in it, and it drives no unit: that it succeeded is all there is to ask for.
@@ -113,18 +112,18 @@ def _success_low(job: sqlite3.Row, spec: job_pb2.Job, result: job_pb2.JobResult 
     return success_low(successes, successes + job["episode_failure_count"])
 
 
-def _success_min(db: sqlite3.Connection) -> float:
+def _success_min(db: Connection) -> float:
     found: float = db.execute("SELECT sim_first_success_min FROM venue").fetchone()[0]
     return found
 
 
-def _not_passed(db: sqlite3.Connection, vendor: str, works: frozenset[str]) -> tuple[str, ...]:
+def _not_passed(db: Connection, vendor: str, works: frozenset[str]) -> tuple[str, ...]:
     success_min = _success_min(db)
     passed = "SELECT 1 FROM sim_result WHERE vendor = ? AND work = ? AND success_low >= ?"
     return tuple(work for work in sorted(works) if not db.execute(passed, (vendor, work, success_min)).fetchone())
 
 
-def _model_of(db: sqlite3.Connection) -> dict[str, str]:
+def _model_of(db: Connection) -> dict[str, str]:
     venue = resources.venue_id(db)
     return {names.unit(venue, row["id"]): row["robot_model"] for row in db.execute("SELECT id, robot_model FROM unit")}
 

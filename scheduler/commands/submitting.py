@@ -1,7 +1,6 @@
 """Accepting jobs."""
 
 import hashlib
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from scheduler.explain import impossible, unknown_selector
 from scheduler.lifecycle import JobState
 from scheduler.requestorder import RequestOrder
 from scheduler.snapshot.queue import NO_DEADLINE_NS
+from scheduler.sql import Connection, Row
 from scheduler.tree import beyond_limit
 from scheduler.writer import Command, Transaction
 
@@ -243,7 +243,7 @@ def spec_of(job: job_pb2.Job) -> job_pb2.Job:
     return spec
 
 
-def _repeat(db: sqlite3.Connection, row: sqlite3.Row, digest: bytes, request_id: str) -> job_pb2.Job:
+def _repeat(db: Connection, row: Row, digest: bytes, request_id: str) -> job_pb2.Job:
     if row["request_sha256"] != digest:
         raise PalaestraError(
             "REQUEST_ID_REUSED",
@@ -356,7 +356,7 @@ def _known_work(spec: job_pb2.Job, catalogue: Catalogue) -> None:
             )
 
 
-def _policy_ready(db: sqlite3.Connection, vendor: str, spec: job_pb2.Job) -> None:
+def _policy_ready(db: Connection, vendor: str, spec: job_pb2.Job) -> None:
     name = getattr(getattr(spec, spec.WhichOneof("work")), "policy_job", "")
     if not name:
         return
@@ -366,7 +366,7 @@ def _policy_ready(db: sqlite3.Connection, vendor: str, spec: job_pb2.Job) -> Non
         )
 
 
-def policy_of(db: sqlite3.Connection, vendor: str, name: str) -> job_pb2.Artifact | None:
+def policy_of(db: Connection, vendor: str, name: str) -> job_pb2.Artifact | None:
     """Return the policy that a vendor's training job left, or None."""
     owner, uid = name.split("/")[1], name.split("/")[3]
     row = db.execute(

@@ -1,13 +1,13 @@
 """What operators do for units over their lives: health by hand, calibration."""
 
 import hashlib
-import sqlite3
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import fleet_service_pb2
 from scheduler import events, names
 from scheduler.commands.bodies import happen
 from scheduler.health import ORDERED, Health
+from scheduler.sql import Row
 from scheduler.writer import Command, Transaction
 
 NS_PER_S = 1_000_000_000
@@ -63,15 +63,15 @@ def calibrate(venue: str, request: fleet_service_pb2.CalibrateUnitRequest) -> Co
     return command
 
 
-def _find(tx: Transaction, venue: str, name: str) -> sqlite3.Row:
+def _find(tx: Transaction, venue: str, name: str) -> Row:
     owner, unit = names.parts(name)
-    row: sqlite3.Row | None = tx.db.execute("SELECT * FROM unit WHERE id = ?", (unit,)).fetchone()
+    row: Row | None = tx.db.execute("SELECT * FROM unit WHERE id = ?", (unit,)).fetchone()
     if row is None or owner != venue:
         raise PalaestraError("NOT_FOUND", f"{name} not found")
     return row
 
 
-def _match(row: sqlite3.Row, etag: str) -> None:
+def _match(row: Row, etag: str) -> None:
     if etag and etag != str(row["version"]):
         raise PalaestraError("ETAG_MISMATCH", f"unit {row['id']} has etag {row['version']}, not {etag}")
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Sequence
 
 from palaestra import ids
@@ -13,6 +12,7 @@ from scheduler.calendar import Scope, Window
 from scheduler.configuration import Zone
 from scheduler.snapshot.closures import recurring, time_zone
 from scheduler.snapshot.closures import windows as all_windows
+from scheduler.sql import Connection, Row
 from scheduler.writer import Command, Transaction
 
 CLOSURES_MAX = 1_000
@@ -99,7 +99,7 @@ def scope_text(scope: Scope) -> str:
     return json.dumps({key: found for key, found in lists.items() if found})
 
 
-def _repeat(row: sqlite3.Row, digest: bytes, venue: str, request_id: str) -> calendar_pb2.Closure:
+def _repeat(row: Row, digest: bytes, venue: str, request_id: str) -> calendar_pb2.Closure:
     if row["request_sha256"] != digest:
         raise PalaestraError(
             "REQUEST_ID_REUSED",
@@ -109,7 +109,7 @@ def _repeat(row: sqlite3.Row, digest: bytes, venue: str, request_id: str) -> cal
     return resources.closure(venue, row)
 
 
-def _scope(db: sqlite3.Connection, spec: calendar_pb2.Closure, venue: str) -> Scope:
+def _scope(db: Connection, spec: calendar_pb2.Closure, venue: str) -> Scope:
     found: dict[str, set[str]] = {"unit": set(), "cell": set(), "zone": set(spec.zones)}
     for kind, full_names in (("unit", spec.units), ("cell", spec.cells)):
         for name in full_names:

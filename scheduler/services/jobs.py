@@ -1,6 +1,5 @@
 """JobService: vendors submit and follow jobs."""
 
-import sqlite3
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,6 +12,7 @@ from scheduler.forecast import Forecast
 from scheduler.foresight import Find
 from scheduler.guard import caller
 from scheduler.lifecycle import JobState
+from scheduler.sql import Connection
 from scheduler.state import Job, State
 
 LOG_BLOCK = 500
@@ -104,7 +104,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         reading.project_scope(caller(), request.job.project)
         spec, leaf, held = await core.run(submitting.check(vendor, request.job, core.catalogue, core.limits))
 
-        def submitted(db: sqlite3.Connection, state: State) -> Job:
+        def submitted(db: Connection, state: State) -> Job:
             number = db.execute("SELECT coalesce(max(id), 0) + 1 FROM job").fetchone()[0]
             return snapshot.job_as_if(number, leaf, vendor, spec, state.now_ns)
 
@@ -189,7 +189,7 @@ class _Gone(Exception):
     """The job no longer waits."""
 
 
-def _still_waiting(db: sqlite3.Connection, job_id: int) -> Job:
+def _still_waiting(db: Connection, job_id: int) -> Job:
     """Return a waiting job. Raises _Gone."""
     row = db.execute("SELECT * FROM job WHERE id = ? AND state = ?", (job_id, JobState.QUEUED)).fetchone()
     if row is None:

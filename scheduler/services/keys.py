@@ -1,7 +1,6 @@
 """ApiKeyService: vendors and operators make keys for programs, and take them back."""
 
 import asyncio
-import sqlite3
 from typing import Any, TypeVar
 
 from palaestra import ids
@@ -13,6 +12,7 @@ from scheduler.core import Core
 from scheduler.guard import caller
 from scheduler.health import VENUE_VENDOR
 from scheduler.keys import Keys
+from scheduler.sql import Row
 from scheduler.writer import Command
 
 T = TypeVar("T")
@@ -98,10 +98,10 @@ class ApiKeyService(api_key_service_pb2_grpc.ApiKeyServiceServicer):
             return VENUE_VENDOR
         raise PalaestraError("NOT_FOUND", f"{parent} not found")
 
-    def _find(self, name: str) -> sqlite3.Row:
+    def _find(self, name: str) -> Row:
         """Return a key's row. Raises NOT_FOUND; to a key of projects all keys are, for they are of none."""
         uid = names.parts(name)[1]
-        row: sqlite3.Row | None = self._core.read.execute("SELECT * FROM api_key WHERE uid = ?", (uid,)).fetchone()
+        row: Row | None = self._core.read.execute("SELECT * FROM api_key WHERE uid = ?", (uid,)).fetchone()
         if (
             row is None
             or caller().projects

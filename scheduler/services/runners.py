@@ -1,6 +1,5 @@
 """RunnerService: runners fetch their work and report on it."""
 
-import sqlite3
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,6 +8,7 @@ from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2, runner_servic
 from scheduler import names, resources
 from scheduler.commands import running, submitting
 from scheduler.core import Core, RunnerConnection
+from scheduler.sql import Row
 
 REFRESH_S = 1.0
 
@@ -89,7 +89,7 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
         ).fetchall()
         return [self._assignment(row) for row in rows]
 
-    def _assignment(self, row: sqlite3.Row) -> runner_service_pb2.Assignment:
+    def _assignment(self, row: Row) -> runner_service_pb2.Assignment:
         db, venue = self._core.read, self._core.venue
         job_row = db.execute("SELECT * FROM job WHERE id = ?", (row["job_id"],)).fetchone()
         lease_row = db.execute(f"{resources.LEASES} WHERE l.id = ?", (row["lease_id"],)).fetchone()

@@ -1,6 +1,5 @@
 """VenueService: what the venue has and does; and the operators' few levers."""
 
-import sqlite3
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,6 +11,7 @@ from scheduler.commands import fleet
 from scheduler.core import Core
 from scheduler.guard import caller
 from scheduler.health import VENUE_VENDOR
+from scheduler.sql import Row
 from scheduler.state import State
 
 EVENT_BLOCK = 200
@@ -257,7 +257,7 @@ def unit_of(core: Core, name: str) -> venue_pb2.Unit:
     return message
 
 
-def _fitting(rows: list[sqlite3.Row]) -> list[sqlite3.Row]:
+def _fitting(rows: list[Row]) -> list[Row]:
     """Return the first rows whose bodies fit into one block, at least one."""
     size = 0
     for count, row in enumerate(rows):

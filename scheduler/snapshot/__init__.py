@@ -1,13 +1,12 @@
 """Reads the State that deciding looks at from the database."""
 
-import sqlite3
-
 from scheduler.snapshot.closures import bookings, closures, exclusive_zones, stopping
 from scheduler.snapshot.leases import leases, preempted_ns
 from scheduler.snapshot.places import cells, chargers, charging, seats, slots, units
 from scheduler.snapshot.queue import claim_of, job_as_if, job_of, jobs, looked_at, waiting
 from scheduler.snapshot.use import half_life_of, step_ns
 from scheduler.snapshot.vendors import leaves, tree, vendors
+from scheduler.sql import Connection
 from scheduler.state import State
 
 __all__ = [
@@ -17,7 +16,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def load(db: sqlite3.Connection, now_ns: int, *, runner_ready: bool, look_ahead: bool = True) -> State:
+def load(db: Connection, now_ns: int, *, runner_ready: bool, look_ahead: bool = True) -> State:
     """Return the venue as of this transaction. look_ahead: With the first jobs of each vendor or project alone."""
     places_to_charge = chargers(db, now_ns)
     present = units(db, now_ns, chargers=places_to_charge.count > 0)
@@ -40,7 +39,7 @@ def load(db: sqlite3.Connection, now_ns: int, *, runner_ready: bool, look_ahead:
     )
 
 
-def inventory(db: sqlite3.Connection, now_ns: int) -> State:
+def inventory(db: Connection, now_ns: int) -> State:
     """Return the venue without its vendors and jobs: what a claim could ever be met from."""
     return State(
         now_ns, units=units(db), slots=slots(db), cells=cells(db), seats=seats(db), chargers=chargers(db, now_ns)

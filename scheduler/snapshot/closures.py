@@ -1,7 +1,6 @@
 """When places are closed, what is booked in advance, and which zones are exclusive."""
 
 import json
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -15,23 +14,24 @@ from scheduler.calendar import DAY_NS, Scope, Window
 from scheduler.snapshot.leases import leases
 from scheduler.snapshot.places import units as read_units
 from scheduler.snapshot.queue import claim_of
+from scheduler.sql import Connection, Row
 from scheduler.state import Booking, Claim, Closure, Lease, Unit
 
 # How far deciding looks: twice the longest claim.
 HORIZON_DAYS = 14
 
 
-def time_zone(db: sqlite3.Connection) -> ZoneInfo:
+def time_zone(db: Connection) -> ZoneInfo:
     """Return the venue's time zone."""
     return ZoneInfo(db.execute("SELECT time_zone FROM venue").fetchone()[0])
 
 
-def exclusive_zones(db: sqlite3.Connection) -> frozenset[str]:
+def exclusive_zones(db: Connection) -> frozenset[str]:
     """Return the zones whose cells must not run at once."""
     return frozenset(row["id"] for row in db.execute("SELECT id FROM zone WHERE exclusive"))
 
 
-def closures(db: sqlite3.Connection, now_ns: int, days: int = HORIZON_DAYS) -> tuple[Closure, ...]:
+def closures(db: Connection, now_ns: int, days: int = HORIZON_DAYS) -> tuple[Closure, ...]:
     """Return what is closed now and will be within a number of days, by order of start.
 
     Nothing is known of the time after: what is closed then is told as closed until then, or a little longer.
@@ -46,7 +46,7 @@ def closures(db: sqlite3.Connection, now_ns: int, days: int = HORIZON_DAYS) -> t
     return tuple(sorted(found, key=lambda closure: (closure.start_ns, closure.end_ns)))
 
 
-def stopping(db: sqlite3.Connection, now_ns: int) -> bool:
+def stopping(db: Connection, now_ns: int) -> bool:
     """Return whether something that runs may have to stop now: a closure is in force that ends what runs there."""
     told = db.execute(
         """
@@ -59,13 +59,13 @@ def stopping(db: sqlite3.Connection, now_ns: int) -> bool:
     return bool(told) and any(c.stop_running and c.start_ns <= now_ns < c.end_ns for c in closures(db, now_ns))
 
 
-def _once(row: sqlite3.Row) -> Closure:
+def _once(row: Row) -> Closure:
     scope = scope_of(row["scope"])
     places = (scope.units, scope.cells, scope.zones, scope.venue)
     return Closure(row["start_ns"], row["end_ns"], *places, stop_running=bool(row["stop_running"]))
 
 
-def windows(db: sqlite3.Connection, zone: ZoneInfo) -> tuple[Window, ...]:
+def windows(db: Connection, zone: ZoneInfo) -> tuple[Window, ...]:
     """Return the windows of the venue file and the recurring closures of operators."""
     found = [
         Window(
@@ -94,7 +94,7 @@ def recurring(
 
 
 def bookings(
-    db: sqlite3.Connection, now_ns: int, running: Iterable[Lease] | None = None, units: Mapping[str, Unit] | None = None
+    db: Connection, now_ns: int, running: Iterable[Lease] | None = None, units: Mapping[str, Unit] | None = None
 ) -> tuple[Booking, ...]:
     """Return the reservations that are not over, in the order in which they were accepted.
 

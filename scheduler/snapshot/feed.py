@@ -6,8 +6,9 @@ that was refused tells anything. Whoever looks takes the marks away in a transac
 or if another connection has written meanwhile, he is told to read everything anew.
 """
 
-import sqlite3
 from enum import StrEnum
+
+from scheduler.sql import Connection
 
 
 class What(StrEnum):
@@ -74,7 +75,7 @@ class Feed:
         db: The connection that writes. It is asked for nothing else than temporary tables and triggers.
     """
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: Connection) -> None:
         self._db = db
         self._looks = 0
         self._version: int | None = None

@@ -7,7 +7,6 @@ what time alone brings: back-offs that end, batteries that fill, past use that f
 
 import heapq
 import math
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sized
 from typing import Any
@@ -20,6 +19,7 @@ from scheduler.snapshot.places import Body, bodies, cells, charging_until, count
 from scheduler.snapshot.queue import waiting
 from scheduler.snapshot.use import Taken, Use, books, half_life_of, step_ns, taken, use_of, uses
 from scheduler.snapshot.vendors import factors, filled, means_of, parties, party_of, starts_left, totals
+from scheduler.sql import Connection
 from scheduler.standing import Standing
 from scheduler.state import Job, Lease, State, Unit, Unnamed, Vendor
 
@@ -35,7 +35,7 @@ class Kept:
         db: The connection that writes; marks are made on it from now on.
     """
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: Connection) -> None:
         self._db = db
         self._feed = Feed(db)
         self._standing: Standing | None = None

@@ -1,8 +1,8 @@
 """What runs, as far as preemption must know."""
 
-import sqlite3
 from collections.abc import Iterable
 
+from scheduler.sql import Connection
 from scheduler.state import Lease
 
 _OPEN = """
@@ -16,14 +16,14 @@ _OPEN = """
 """
 
 
-def leases(db: sqlite3.Connection, only: Iterable[int] | None = None) -> tuple[Lease, ...]:
+def leases(db: Connection, only: Iterable[int] | None = None) -> tuple[Lease, ...]:
     """Return all leases that still hold something, with those that are ending; or those among `only`."""
     if only is None:
         return _leases(db, "", "", ())
     return tuple(lease for one in only for lease in _leases(db, "AND lease_id = ?", "AND l.id = ?", (one,)))
 
 
-def _leases(db: sqlite3.Connection, of_parts: str, of_lease: str, values: tuple[int, ...]) -> tuple[Lease, ...]:
+def _leases(db: Connection, of_parts: str, of_lease: str, values: tuple[int, ...]) -> tuple[Lease, ...]:
     units: dict[int, list[str]] = {}
     rows = db.execute(f"SELECT lease_id, unit FROM lease_unit WHERE free_ns IS NULL {of_parts} ORDER BY unit", values)
     for lease_id, unit in rows:
@@ -57,7 +57,7 @@ def _leases(db: sqlite3.Connection, of_parts: str, of_lease: str, values: tuple[
     )
 
 
-def preempted_ns(db: sqlite3.Connection) -> int:
+def preempted_ns(db: Connection) -> int:
     """Return when a lease was last asked to make room, 0 if never."""
     found: int = db.execute("SELECT coalesce(max(preempt_ns), 0) FROM attempt WHERE preempt_ns IS NOT NULL").fetchone()[
         0

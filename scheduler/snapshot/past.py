@@ -1,16 +1,15 @@
 """What came of leases and of told starts: what estimates learn from."""
 
-import sqlite3
-
 from scheduler.calibration import Told
 from scheduler.estimate import KEPT, KEPT_OF_ALL, PAST, Ratios
 from scheduler.forecast import Past
+from scheduler.sql import Connection, Row
 
 # Told starts that the published figures are about.
 TOLD = 1_000
 
 
-def ratios(db: sqlite3.Connection) -> Ratios:
+def ratios(db: Connection) -> Ratios:
     """Return what part of the time asked for ended leases took, the latest of each vendor and of all.
 
     What had to make room for others is left out: it says nothing about how long its work takes.
@@ -32,7 +31,7 @@ _LEASES = """
 """
 
 
-def past(db: sqlite3.Connection, now_ns: int) -> Past:
+def past(db: Connection, now_ns: int) -> Past:
     """Return the latest told and real waits, before they were stretched.
 
     What still waits counts with its wait so far if that is more than it was told already, else as told; of what was
@@ -45,7 +44,7 @@ def past(db: sqlite3.Connection, now_ns: int) -> Past:
     )
 
 
-def told(db: sqlite3.Connection, now_ns: int) -> list[Told]:
+def told(db: Connection, now_ns: int) -> list[Told]:
     """Return the latest told starts as they were told, with what came or has come so far."""
     return [
         Told(row["p50_s"], row["p90_s"], _so_far_s(row, now_ns), started=row["wait_s"] is not None)
@@ -53,7 +52,7 @@ def told(db: sqlite3.Connection, now_ns: int) -> list[Told]:
     ]
 
 
-def _told(db: sqlite3.Connection, count: int) -> list[sqlite3.Row]:
+def _told(db: Connection, count: int) -> list[Row]:
     rows = db.execute(
         """
         SELECT t.* FROM told_start t JOIN job j ON j.id = t.job_id
@@ -64,11 +63,11 @@ def _told(db: sqlite3.Connection, count: int) -> list[sqlite3.Row]:
     return rows[::-1]
 
 
-def _so_far_s(row: sqlite3.Row, now_ns: int) -> float:
+def _so_far_s(row: Row, now_ns: int) -> float:
     wait_s: float | None = row["wait_s"]
     return (now_ns - row["told_ns"]) / 1e9 if wait_s is None else wait_s
 
 
-def _real_s(row: sqlite3.Row, told_s: float, now_ns: int) -> float:
+def _real_s(row: Row, told_s: float, now_ns: int) -> float:
     real_s = _so_far_s(row, now_ns)
     return real_s if row["wait_s"] is not None else max(real_s, told_s)

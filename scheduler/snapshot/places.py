@@ -1,7 +1,6 @@
 """Units, sim slots, cells, seats and chargers, each with whether it is free and when it will be."""
 
 import json
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -11,6 +10,7 @@ from scheduler import body
 from scheduler.body import Battery, Condition
 from scheduler.care import Care, care_of
 from scheduler.health import Health, serves
+from scheduler.sql import Connection, Row
 from scheduler.state import Cell, SimSlot, Unit, Unnamed
 
 # `sent`: it is on its way to a charger.
@@ -47,7 +47,7 @@ class Body:
 
 
 def units(
-    db: sqlite3.Connection, now_ns: int | None = None, *, chargers: bool = False, only: Iterable[str] | None = None
+    db: Connection, now_ns: int | None = None, *, chargers: bool = False, only: Iterable[str] | None = None
 ) -> tuple[Unit, ...]:
     """Return the units that have not been given up, with whether each is free and usable.
 
@@ -61,7 +61,7 @@ def units(
     return tuple(timed(unit, body, care, now_ns, chargers=chargers) for unit, body in found if body.present)
 
 
-def bodies(db: sqlite3.Connection, only: Iterable[str] | None = None) -> list[tuple[Unit, Body]]:
+def bodies(db: Connection, only: Iterable[str] | None = None) -> list[tuple[Unit, Body]]:
     """Return all units, or some, without what depends on time, each with its body; also those that are given up."""
     care = care_of(db)
     if only is None:
@@ -71,7 +71,7 @@ def bodies(db: sqlite3.Connection, only: Iterable[str] | None = None) -> list[tu
     return [(_unit(row, care), _body(row)) for row in rows]
 
 
-def _unit(row: sqlite3.Row, care: Care) -> Unit:
+def _unit(row: Row, care: Care) -> Unit:
     return Unit(
         unit=row["id"],
         robot_model=row["robot_model"],
@@ -96,7 +96,7 @@ def _unit(row: sqlite3.Row, care: Care) -> Unit:
     )
 
 
-def _body(row: sqlite3.Row) -> Body:
+def _body(row: Row) -> Body:
     idle = (
         row["lease_id"] is None
         and row["safe_epoch"] >= row["epoch"]
@@ -125,7 +125,7 @@ def timed(unit: Unit, of: Body, care: Care, now_ns: int, *, chargers: bool) -> U
     )
 
 
-def _at_rest_or_leased(row: sqlite3.Row) -> bool:
+def _at_rest_or_leased(row: Row) -> bool:
     """A unit without a lease may be given out only after its host confirmed that the last one is over."""
     return row["lease_id"] is not None or row["safe_epoch"] >= row["epoch"]
 
@@ -136,7 +136,7 @@ def _parsed(text: str) -> Any:
     return json.loads(text)
 
 
-def condition_of(row: sqlite3.Row) -> Condition:
+def condition_of(row: Row) -> Condition:
     """Return the condition of a unit's body, from a row of unit and body with `sent` and `end_by_ns`."""
     return Condition(
         battery=_battery(row["capacity_wh"], row["work_power_w"], row["charge_power_w"]),
@@ -153,7 +153,7 @@ def _battery(capacity_wh: float | None, work_power_w: float, charge_power_w: flo
     return None if capacity_wh is None else Battery(capacity_wh, work_power_w, charge_power_w)
 
 
-def charging(db: sqlite3.Connection, now_ns: int) -> tuple[tuple[int, int], ...]:
+def charging(db: Connection, now_ns: int) -> tuple[tuple[int, int], ...]:
     """Return the chargers in use by units on them or on their way, as (predicted end, count)."""
     return charging_until((body for _, body in bodies(db)), now_ns)
 
@@ -165,7 +165,7 @@ def charging_until(bodies: Iterable[Body], now_ns: int) -> tuple[tuple[int, int]
     )
 
 
-def slots(db: sqlite3.Connection, only: Iterable[str] | None = None) -> tuple[SimSlot, ...]:
+def slots(db: Connection, only: Iterable[str] | None = None) -> tuple[SimSlot, ...]:
     """Return all sim slots, or those among `only`."""
     query = """
         SELECT s.id, ls.lease_id, l.end_by_ns FROM sim_slot s
@@ -176,7 +176,7 @@ def slots(db: sqlite3.Connection, only: Iterable[str] | None = None) -> tuple[Si
     return tuple(SimSlot(row["id"], row["lease_id"] is None, row["end_by_ns"]) for row in rows)
 
 
-def cells(db: sqlite3.Connection, only: Iterable[str] | None = None) -> tuple[Cell, ...]:
+def cells(db: Connection, only: Iterable[str] | None = None) -> tuple[Cell, ...]:
     """Return all cells, or those among `only`."""
     query = """
         SELECT c.id, c.scenario, c.level, c.zone, lc.lease_id, l.end_by_ns FROM cell c
@@ -190,30 +190,30 @@ def cells(db: sqlite3.Connection, only: Iterable[str] | None = None) -> tuple[Ce
     )
 
 
-def _rows(db: sqlite3.Connection, query: str, key: str, only: Iterable[str] | None) -> Iterable[sqlite3.Row]:
+def _rows(db: Connection, query: str, key: str, only: Iterable[str] | None) -> Iterable[Row]:
     if only is None:
         return db.execute(query)
     return (row for one in only for row in db.execute(f"{query} WHERE {key} = ?", (one,)))
 
 
-def seats(db: sqlite3.Connection) -> Unnamed:
+def seats(db: Connection) -> Unnamed:
     """Return the operators' seats."""
     return _unnamed(db, "seats")
 
 
-def chargers(db: sqlite3.Connection, now_ns: int) -> Unnamed:
+def chargers(db: Connection, now_ns: int) -> Unnamed:
     """Return the chargers: in use by leases and by units that charge, or are on their way to it."""
     leased = _unnamed(db, "chargers")
     return Unnamed(leased.count, tuple(sorted(leased.busy + charging(db, now_ns))))
 
 
-def _unnamed(db: sqlite3.Connection, column: str) -> Unnamed:
+def _unnamed(db: Connection, column: str) -> Unnamed:
     """Return what has no names; in use by every lease that has not ended, also while its units come to rest."""
     busy = db.execute(f"SELECT end_by_ns, {column} FROM lease WHERE state IN (1, 2, 3, 5) AND {column} > 0")
     return Unnamed(count_of(db, column), tuple(sorted((row[0], row[1]) for row in busy)))
 
 
-def count_of(db: sqlite3.Connection, column: str) -> int:
+def count_of(db: Connection, column: str) -> int:
     """Return how many seats or chargers the venue has."""
     found: int = db.execute(f"SELECT coalesce(sum({column}), 0) FROM venue").fetchone()[0]
     return found

@@ -1,6 +1,5 @@
 """Waiting jobs and their claims."""
 
-import sqlite3
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
@@ -9,6 +8,7 @@ from scheduler import names
 from scheduler.body import setup_of
 from scheduler.lifecycle import JobState
 from scheduler.queue import turn
+from scheduler.sql import Connection, Row
 from scheduler.state import CellRequest, Claim, Job, Placement, State, UnitRequest
 
 # Jobs per vendor or project that looking ahead considers; deciding considers all.
@@ -62,7 +62,7 @@ _OPEN = "state = 1 AND open_after = 0 AND open_gates = 0"
 _COLUMNS = "j.id, j.vendor, j.leaf, j.priority, j.deadline_ns, j.create_ns, j.spec, j.not_before_ns"
 
 
-def jobs(db: sqlite3.Connection, now_ns: int) -> tuple[Job, ...]:
+def jobs(db: Connection, now_ns: int) -> tuple[Job, ...]:
     """Return the first jobs of every vendor and project that may start now, as far as looking ahead goes.
 
     Left out are those that wait for other jobs, for a pass in simulation, or out a back-off.
@@ -80,21 +80,21 @@ def jobs(db: sqlite3.Connection, now_ns: int) -> tuple[Job, ...]:
     return tuple(jobs)
 
 
-def waiting(db: sqlite3.Connection, only: Iterable[int] | None = None) -> Iterator[tuple[Job, int]]:
+def waiting(db: Connection, only: Iterable[int] | None = None) -> Iterator[tuple[Job, int]]:
     """Yield every job that waits for nothing but its turn, with the end (ns) of its back-off; or those among `only`."""
     query = f"""
     SELECT {_COLUMNS} FROM job j WHERE {_OPEN}
       AND EXISTS (SELECT 1 FROM party p WHERE p.id = j.leaf AND p.leaf = 1 AND p.vendor = j.vendor)
     """
     if only is None:
-        rows: Iterable[sqlite3.Row] = db.execute(query)
+        rows: Iterable[Row] = db.execute(query)
     else:
         rows = (row for one in only for row in db.execute(f"{query} AND j.id = ?", (one,)))
     for row in rows:
         yield job_of(row), row["not_before_ns"]
 
 
-def job_of(row: sqlite3.Row) -> Job:
+def job_of(row: Row) -> Job:
     """Return the waiting job of a row with id, vendor, leaf, priority, deadline_ns, create_ns and spec."""
     claim, booking, setup = _wishes(row["spec"], row["vendor"])
     deadline_ns = None if row["deadline_ns"] == NO_DEADLINE_NS else row["deadline_ns"]

@@ -1,12 +1,12 @@
 """What leaves of the tree hold now and have held, from open leases and from the books of those that ended."""
 
 import math
-import sqlite3
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from scheduler.decay import remaining, weight
+from scheduler.sql import Connection
 
 RESOURCES = ("unit", "slot", "cell")
 HALF_LIFE_KEY = "half_life_s"
@@ -41,7 +41,7 @@ class Books:
     means: tuple[float, float, float]
 
 
-def half_life_of(db: sqlite3.Connection) -> float | None:
+def half_life_of(db: Connection) -> float | None:
     """Return the half-life [s] that the books are folded with, None before any was adopted."""
     row = db.execute("SELECT value FROM meta WHERE key = ?", (HALF_LIFE_KEY,)).fetchone()
     return None if row is None else float(struct.unpack("<d", row[0])[0])
@@ -55,7 +55,7 @@ def step_ns(half_life_s: float | None, now_ns: int) -> int:
     return now_ns - now_ns % period_ns
 
 
-def books(db: sqlite3.Connection, only: Iterable[str] | None = None) -> dict[str, Books]:
+def books(db: Connection, only: Iterable[str] | None = None) -> dict[str, Books]:
     """Return the books of every leaf that has any, or of some."""
     if only is None:
         rows = db.execute("SELECT * FROM used_mean").fetchall()
@@ -64,7 +64,7 @@ def books(db: sqlite3.Connection, only: Iterable[str] | None = None) -> dict[str
     return {row["leaf"]: Books(row["time_ns"], (row["unit"], row["slot"], row["cell"])) for row in rows}
 
 
-def taken(db: sqlite3.Connection, only: Iterable[int] | None = None) -> dict[int, Taken]:
+def taken(db: Connection, only: Iterable[int] | None = None) -> dict[int, Taken]:
     """Return what open leases have taken, by lease, or that of some."""
     things: dict[int, list[tuple[int, int, int | None]]] = {}
     leaves: dict[int, str] = {}

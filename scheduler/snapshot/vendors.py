@@ -1,28 +1,28 @@
 """Groups, vendors and projects, with what they hold now and have used before."""
 
 import math
-import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from scheduler.snapshot.use import PARTS, Use, books, half_life_of, taken, uses
+from scheduler.sql import Connection, Row
 from scheduler.state import Amounts, Vendor
 
 HOUR_NS = 3_600_000_000_000
 
 
-def tree(db: sqlite3.Connection) -> tuple[Vendor, ...]:
+def tree(db: Connection) -> tuple[Vendor, ...]:
     """Return the tree alone: parents, weights, guarantees and limits."""
     return tuple(party_of(row) for row in db.execute("SELECT * FROM party"))
 
 
-def leaves(db: sqlite3.Connection, vendor: str) -> dict[str, str]:
+def leaves(db: Connection, vendor: str) -> dict[str, str]:
     """Return a vendor's leaves that take jobs, by project; "" is for jobs without one."""
     rows = db.execute("SELECT project, id FROM party WHERE vendor = ? AND leaf = 1 AND configured = 1", (vendor,))
     return {row["project"]: row["id"] for row in rows}
 
 
-def vendors(db: sqlite3.Connection, now_ns: int, *, used_ns: int | None = None) -> tuple[Vendor, ...]:
+def vendors(db: Connection, now_ns: int, *, used_ns: int | None = None) -> tuple[Vendor, ...]:
     """Return the whole tree with what each leaf holds now and each node has used, weights times the targets' factors.
 
     What is left of a rate of starts stands at the vendor itself, whether it has projects or not. used_ns: the moment
@@ -48,12 +48,12 @@ def vendors(db: sqlite3.Connection, now_ns: int, *, used_ns: int | None = None) 
     )
 
 
-def parties(db: sqlite3.Connection) -> list[sqlite3.Row]:
+def parties(db: Connection) -> list[Row]:
     """Return the rows of the tree."""
     return db.execute("SELECT * FROM party ORDER BY id").fetchall()
 
 
-def totals(db: sqlite3.Connection) -> tuple[int, int, int]:
+def totals(db: Connection) -> tuple[int, int, int]:
     """Return how many units, slots and cells there are, in order or not."""
     found = db.execute(
         "SELECT (SELECT count(*) FROM unit), (SELECT count(*) FROM sim_slot), (SELECT count(*) FROM cell)"
@@ -61,7 +61,7 @@ def totals(db: sqlite3.Connection) -> tuple[int, int, int]:
     return found[0], found[1], found[2]
 
 
-def factors(db: sqlite3.Connection) -> dict[str, float]:
+def factors(db: Connection) -> dict[str, float]:
     """Return by what the slow loop multiplies the weights of leaves."""
     return dict(db.execute("SELECT leaf, factor FROM target").fetchall())
 
@@ -95,7 +95,7 @@ def means_of(parents: Mapping[str, str], used: Mapping[str, Use]) -> dict[str, l
     return means
 
 
-def party_of(row: sqlite3.Row) -> Vendor:
+def party_of(row: Row) -> Vendor:
     """Return a node of the tree alone."""
     return Vendor(
         row["id"],
@@ -111,7 +111,7 @@ def _or_infinite(value: int | None) -> float:
     return math.inf if value is None else value
 
 
-def starts_left(db: sqlite3.Connection, party: sqlite3.Row, now_ns: int) -> tuple[float, int | None]:
+def starts_left(db: Connection, party: Row, now_ns: int) -> tuple[float, int | None]:
     """Return how many starts the last hour leaves a row of the tree, and when (ns) that grows by itself if it does.
 
     What made room for others may start again for nothing.

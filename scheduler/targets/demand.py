@@ -1,12 +1,12 @@
 """Reads who wants robots of which classes, and how fast its work runs on each."""
 
-import sqlite3
 from collections import Counter, defaultdict
 
 from palaestra.v1 import job_pb2
 from scheduler import snapshot, throughput
 from scheduler.health import VENUE_VENDOR
 from scheduler.matching import matches
+from scheduler.sql import Connection
 from scheduler.state import Claim, Unit
 from scheduler.targets.model import Problem, Tenant
 
@@ -14,7 +14,7 @@ from scheduler.targets.model import Problem, Tenant
 MEMORY_S = 30 * 86_400.0
 
 
-def problem(db: sqlite3.Connection, now_ns: int) -> Problem:
+def problem(db: Connection, now_ns: int) -> Problem:
     """Return the problem of this moment: tenants are leaves with unfinished jobs that need units of one class.
 
     A tenant's speed on a class is the mean over its jobs of how fast work of their type runs there, relative to the
