@@ -55,16 +55,25 @@ class RunnerConnection:
 class Core:
     """The venue's state and the only ways to it: `run` changes, `read` looks.
 
+    clock: The time; None: this machine's. writer: What runs commands; by default on a thread of its own.
     Raises DatabaseInUse if another scheduler has the database.
     """
 
-    def __init__(self, settings: Settings, path: Path, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        path: Path,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        clock: Clock | None = None,
+        writer: type[Writer] = Writer,
+    ) -> None:
         self.settings = settings
         self._lock = database.DatabaseLock(path)
         db = database.open_writer(path)
         self.secret = database.secret(db)
         self.pager = Pager(self.secret)
-        self.clock = Clock()
+        self.clock = clock or Clock()
         self.read = database.open_reader(path)
         self.hub = Hub(loop, self._last_sequence())
         self.limits = Limits(settings.queued_jobs_max)
@@ -90,7 +99,7 @@ class Core:
             preempt_grace_s=settings.preempt_grace_s,
             decisions_kept=settings.decisions_kept,
         )
-        self._writer = Writer(
+        self._writer = writer(
             db,
             now_ns=self.clock.now_ns,
             cycle=self._cycle,

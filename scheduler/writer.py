@@ -99,6 +99,8 @@ class Writer:
         self._queue: queue.Queue[_Entry | None] = queue.Queue()
         self._depth_max = depth_max
         self._stopped = False
+        self._cycle_wanted = False
+        self._cycle_due_s = 0.0
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def start(self) -> None:
@@ -139,21 +141,24 @@ class Writer:
                 self._db.close()
 
     def _serve(self) -> None:
-        cycle_wanted = False
-        cycle_due_s = 0.0
         while not self._disk_failed:
-            batch, stopping = self._gather(cycle_due_s - time.monotonic() if cycle_wanted else None)
-            if batch:
-                cycle_wanted = self._commit(batch) or cycle_wanted
+            wait_s = self._cycle_due_s - time.monotonic() if self._cycle_wanted else None
+            batch, stopping = self._gather(wait_s)
+            self._turn(batch, decide=not stopping)
             if stopping:
                 return
-            started_s = time.monotonic()
-            if cycle_wanted and started_s >= cycle_due_s and not self._disk_failed:
-                self._run_cycle()
-                cycle_wanted = False
-                ended_s = time.monotonic()
-                cycle_due_s = ended_s + CYCLE_REST * (ended_s - started_s)
         self._refuse_all()
+
+    def _turn(self, batch: Sequence[_Entry], *, decide: bool = True) -> None:
+        """Do one round of the writer's work: commit a batch, then decide if that is wanted and due."""
+        if batch:
+            self._cycle_wanted = self._commit(batch) or self._cycle_wanted
+        started_s = time.monotonic()
+        if decide and self._cycle_wanted and started_s >= self._cycle_due_s and not self._disk_failed:
+            self._run_cycle()
+            self._cycle_wanted = False
+            ended_s = time.monotonic()
+            self._cycle_due_s = ended_s + CYCLE_REST * (ended_s - started_s)
 
     def _gather(self, timeout_s: float | None) -> tuple[list[_Entry], bool]:
         """Wait for commands, for ever or for a time; return those that came and whether to stop."""
