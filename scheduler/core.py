@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from palaestra.errors import PalaestraError
+from palaestra.failpoint import Failpoint
 from scheduler import calibration, database, disk, events
 from scheduler.calibration import Calibration
 from scheduler.clock import Clock
@@ -42,6 +43,8 @@ T = TypeVar("T")
 SWEEP_PERIOD_S = 0.2
 # Looking through all reservations for what is out of order takes longer, and is less urgent.
 INSPECT_SWEEPS = 25
+ADOPTED = Failpoint("scheduler.start.adopted", "the venue file is taken over; leases of before have no grace yet")
+RECOVERED = Failpoint("scheduler.start.recovered", "leases of before have their grace; nobody is served yet")
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +125,9 @@ class Core:
         await self.run(inventory.apply(self.settings.venue))
         await self.run(accounting.adopt(self.settings.usage_half_life_s))
         await self.run(fleet.all_offline())
+        ADOPTED()
         await self.run(inventory.recover(self.settings.lease_ttl_s, self.clock.anchor()))
+        RECOVERED()
         gate = simfirst.apply(every_job=self.settings.sim_first, success_min=self.settings.sim_first_success_min)
         await self.run(gate)
         self._sweeper = asyncio.create_task(self._sweep())

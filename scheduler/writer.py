@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 
 from palaestra.errors import PalaestraError
+from palaestra.failpoint import Failpoint
 from scheduler import disk
 from scheduler.sql import Connection
 
@@ -30,6 +31,12 @@ BATCH_WAIT_S = 0.002
 # After a cycle that took t, the next waits at least this many t: under a flood of commands, deciding gets a quarter of
 # the thread and the commands get the rest.
 CYCLE_REST = 3.0
+APPLIED = Failpoint("scheduler.command.applied", "a command has changed rows; its transaction is open")
+COMMITTING = Failpoint("scheduler.commit.before", "all commands of a batch have run; nothing is committed")
+COMMITTED = Failpoint("scheduler.commit.after", "a batch is committed; nobody has been told")
+ANSWERING = Failpoint("scheduler.answer.before", "a batch is committed; this caller and those after it have no answer")
+GRANTING = Failpoint("scheduler.cycle.before", "what was decided stands in the transaction; nothing is committed")
+GRANTED = Failpoint("scheduler.cycle.after", "what was decided is committed; neither hosts nor runner know")
 
 
 @dataclass
@@ -191,10 +198,12 @@ class Writer:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             results = [(entry, *self._run_one(entry, transaction)) for entry in batch]
+            COMMITTING()
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             self._fail(batch, error)
             return False
+        COMMITTED()
         if self._refused and transaction.last_seq:
             log.warning("the disk takes what is written again")
             self._refused = ""
@@ -202,6 +211,7 @@ class Writer:
         if transaction.last_seq:
             self._committed(transaction.last_seq)
         for entry, result, error_of_one in results:
+            ANSWERING()
             if error_of_one is None:
                 entry.future.set_result(result)
             else:
@@ -213,6 +223,7 @@ class Writer:
         last_seq, wants_cycle = transaction.last_seq, transaction.wants_cycle
         try:
             result = entry.command(transaction)
+            APPLIED()
         except Exception as error:
             if disk.is_fatal(error):
                 raise
@@ -232,6 +243,7 @@ class Writer:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._cycle(transaction)
+            GRANTING()
             self._db.execute("COMMIT")
         except Exception as error:
             if isinstance(error, sqlite3.Error) and disk.is_fatal(error):
@@ -241,6 +253,7 @@ class Writer:
                 log.exception("scheduling cycle failed")
                 self._rollback()
             return
+        GRANTED()
         if transaction.last_seq:
             self._committed(transaction.last_seq)
 
