@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError, Message
 
 from palaestra import rules
 from palaestra.errors import PalaestraError, trailing
+from scheduler import audit
 from scheduler.admission import OpenStreams
 from scheduler.identity import Identification, Identity, Shown
 from scheduler.roles import ROLES, in_scope, short
@@ -88,12 +89,18 @@ class Guard(grpc.aio.ServerInterceptor):
         return shown
 
     def _unary(self, inner: Any, method: str) -> Any:
+        name = short(method)
+        audited = audit.is_audited(name)
+
         async def handle(request: Message | Malformed, context: Any) -> Any:
             try:
                 self._admit(method, context)
                 if context.time_remaining() is None:
                     raise PalaestraError("DEADLINE_REQUIRED", f"{method} was called without a deadline")
-                return await inner(_checked(request), context)
+                checked = _checked(request)
+                if audited:
+                    audit.begin(audit.Call(name, caller(), checked))
+                return await inner(checked, context)
             except Exception as error:
                 await _abort(context, error, method)
 

@@ -12,6 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from palaestra.channel import is_loopback
 from palaestra.v1 import (
     api_key_service_pb2_grpc,
+    audit_service_pb2_grpc,
     calendar_service_pb2_grpc,
     episode_service_pb2_grpc,
     estimate_service_pb2_grpc,
@@ -30,6 +31,7 @@ from scheduler.guard import MESSAGE_BYTES_MAX, Guard
 from scheduler.identity import Certifier, Credentials, Identification
 from scheduler.keys import Keys
 from scheduler.services.arrays import JobArrayService
+from scheduler.services.audit import AuditService
 from scheduler.services.calendar import CalendarService
 from scheduler.services.episodes import EpisodeService
 from scheduler.services.estimates import EstimateService
@@ -101,6 +103,7 @@ class Server:
         self._looking: asyncio.Task[None] | None = None
         self._server = grpc.aio.server(interceptors=[Guard(identification, self._streams)], options=OPTIONS)
         api_key_service_pb2_grpc.add_ApiKeyServiceServicer_to_server(ApiKeyService(core, self._keys), self._server)
+        audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditService(core), self._server)
         job_service_pb2_grpc.add_JobServiceServicer_to_server(JobService(core), self._server)
         job_array_service_pb2_grpc.add_JobArrayServiceServicer_to_server(JobArrayService(core), self._server)
         venue_service_pb2_grpc.add_VenueServiceServicer_to_server(VenueService(core), self._server)

@@ -78,10 +78,12 @@ def create(
     return command
 
 
-def rotate(uid: str, overlap_ns: int, maker: Identity, venue_secret: bytes) -> Command[tuple[api_key_pb2.ApiKey, str]]:
+def rotate(
+    uid: str, overlap_ns: int, etag: str, maker: Identity, venue_secret: bytes
+) -> Command[tuple[api_key_pb2.ApiKey, str]]:
     """Return the command that gives a key a new secret; the former one opens for `overlap_ns` more.
 
-    Raises SCOPE_DENIED, KEY_ENDED.
+    Raises ETAG_MISMATCH, SCOPE_DENIED, KEY_ENDED.
     """
     if maker.narrowed:
         raise PalaestraError("SCOPE_DENIED", f"{maker.credential} is narrower than its role and rotates no keys")
@@ -89,6 +91,7 @@ def rotate(uid: str, overlap_ns: int, maker: Identity, venue_secret: bytes) -> C
 
     def command(tx: Transaction) -> tuple[api_key_pb2.ApiKey, str]:
         row = _row(tx.db, uid)
+        _match(row, etag)
         # Not KEY_REVOKED, which is about the key of who asks.
         if row["revoke_ns"] is not None:
             raise PalaestraError("KEY_ENDED", "the key was revoked")
@@ -107,10 +110,11 @@ def rotate(uid: str, overlap_ns: int, maker: Identity, venue_secret: bytes) -> C
     return command
 
 
-def revoke(uid: str, maker: Identity) -> Command[api_key_pb2.ApiKey]:
-    """Return the command that takes a key back. A repeat changes nothing."""
+def revoke(uid: str, etag: str, maker: Identity) -> Command[api_key_pb2.ApiKey]:
+    """Return the command that takes a key back. A repeat changes nothing. Raises ETAG_MISMATCH."""
 
     def command(tx: Transaction) -> api_key_pb2.ApiKey:
+        _match(_row(tx.db, uid), etag)
         if _row(tx.db, uid)["revoke_ns"] is not None:
             return resources.api_key(resources.venue_id(tx.db), _row(tx.db, uid))
         tx.db.execute("UPDATE api_key SET revoke_ns = ? WHERE uid = ?", (tx.now_ns, uid))
@@ -138,6 +142,12 @@ def _changed(tx: Transaction, uid: str, kind: str, maker: Identity) -> api_key_p
     message = resources.api_key(resources.venue_id(tx.db), row)
     events.api_key_changed(tx, message, row["vendor"], kind, f"by {maker}")
     return message
+
+
+def _match(row: Row, etag: str) -> None:
+    found = resources.api_key_etag(row)
+    if etag and etag != found:
+        raise PalaestraError("ETAG_MISMATCH", f"the key has etag {found}, not {etag}")
 
 
 def _row(db: Connection, uid: str) -> Row:

@@ -30,6 +30,7 @@ class ApiKeyService(api_key_service_pb2_grpc.ApiKeyServiceServicer):
         owner = self._owner(request.parent)
         assert owner is not None, "the contract's pattern leaves no parent of many vendors"
         vendor = "" if owner == VENUE_VENDOR else owner
+        _own_side(vendor)
         projects = [project.id for project in core.settings.venue.projects if project.vendor == vendor]
         role = keying.check(spec, vendor, maker, projects, core.clock.now_ns())
         if request.validate_only:
@@ -68,14 +69,16 @@ class ApiKeyService(api_key_service_pb2_grpc.ApiKeyServiceServicer):
     async def RotateApiKey(
         self, request: api_key_service_pb2.RotateApiKeyRequest, context: Any
     ) -> api_key_service_pb2.ApiKeySecret:
-        uid = self._find(request.name)["uid"]
-        command = keying.rotate(uid, request.overlap.ToNanoseconds(), caller(), self._core.secret)
+        row = self._find(request.name)
+        _own_side("" if row["vendor"] == VENUE_VENDOR else row["vendor"])
+        uid = row["uid"]
+        command = keying.rotate(uid, request.overlap.ToNanoseconds(), request.etag, caller(), self._core.secret)
         made, secret = await self._change(uid, command)
         return api_key_service_pb2.ApiKeySecret(api_key=made, secret=secret)
 
     async def RevokeApiKey(self, request: api_key_service_pb2.RevokeApiKeyRequest, context: Any) -> api_key_pb2.ApiKey:
         uid = self._find(request.name)["uid"]
-        return await self._change(uid, keying.revoke(uid, caller()))
+        return await self._change(uid, keying.revoke(uid, request.etag, caller()))
 
     async def _change(self, uid: str, command: Command[T]) -> T:
         """Run a command and take in what it did to a key; to the end, although the caller may hang up on the way."""
@@ -110,3 +113,12 @@ class ApiKeyService(api_key_service_pb2_grpc.ApiKeyServiceServicer):
         ):
             raise PalaestraError("NOT_FOUND", f"{name} not found")
         return row
+
+
+def _own_side(vendor: str) -> None:
+    """Raise VENDOR_ONLY for who would get the secret of somebody else: nobody of the house acts for a vendor."""
+    if vendor != caller().vendor:
+        raise PalaestraError(
+            "VENDOR_ONLY",
+            f"role {caller().role.value} gets no secret that acts for vendor {vendor}; the vendor's own do",
+        )

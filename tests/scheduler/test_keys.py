@@ -145,14 +145,13 @@ def test_a_vendor_makes_no_key_for_more_than_it_is(acme: Client, spec: Any, pare
     assert len(list(acme.api_keys.list(show_ended=True))) == held
 
 
-def test_the_house_makes_keys_for_itself_and_for_vendors(live: LiveServer, operator: Client) -> None:
+def test_the_house_makes_keys_for_itself_and_sees_those_of_vendors(live: LiveServer, operator: Client) -> None:
     for role in HOUSE_ROLES:
         made = operator.api_keys.create(api_key(role))
         assert made.api_key.name.startswith("venues/hall/apiKeys/")
         with holder(live, made.secret) as client:
             assert (client.identity().role, client.identity().vendor) == (role, "")
-    theirs = operator.api_keys.create(api_key("reader"), parent="vendors/rival")
-    assert theirs.api_key.name.startswith("vendors/rival/apiKeys/")
+    theirs = live.key("reader", "rival")
     house = {key.name for key in operator.api_keys.list(parent="venues/-")}
     assert made.api_key.name in house
     assert theirs.api_key.name not in house
@@ -164,6 +163,41 @@ def test_the_house_makes_keys_for_itself_and_for_vendors(live: LiveServer, opera
     with pytest.raises(PalaestraError) as caught:
         operator.api_keys.create(api_key("reader"), parent="vendors/venue")
     assert caught.value.reason == "NOT_FOUND"
+
+
+def test_nobody_of_the_house_gets_a_secret_that_acts_for_a_vendor(live: LiveServer, operator: Client) -> None:
+    """Neither a new key nor another secret of one that is there; but whatever leaked can be taken back."""
+    theirs = live.key("engineer", "rival")
+    for wrong in (
+        lambda: operator.api_keys.create(api_key("reader"), parent="vendors/rival"),
+        lambda: operator.api_keys.create(api_key("reader"), parent="vendors/rival", validate_only=True),
+        lambda: operator.api_keys.rotate(theirs.api_key.name),
+    ):
+        with pytest.raises(PalaestraError) as caught:
+            wrong()
+        assert caught.value.reason == "VENDOR_ONLY"
+    with holder(live, theirs.secret) as client:
+        assert client.identity().vendor == "vendors/rival"
+    operator.api_keys.revoke(theirs.api_key.name)
+    assert reason(live, theirs.secret) == "KEY_REVOKED"
+
+
+def test_a_key_that_has_changed_since_it_was_read_is_not_changed_by_its_etag(live: LiveServer, acme: Client) -> None:
+    made = acme.api_keys.create(api_key("reader")).api_key
+    stub = api_key_service_pb2_grpc.ApiKeyServiceStub(live.channel)
+    options = {"timeout": PATIENCE_S, "metadata": live.metadata("vendor-acme")}
+    rotate = api_key_service_pb2.RotateApiKeyRequest(name=made.name, etag=made.etag)
+    rotated = stub.RotateApiKey(rotate, **options)
+    assert rotated.api_key.etag != made.etag
+    for call, request in (
+        (stub.RotateApiKey, rotate),
+        (stub.RevokeApiKey, api_key_service_pb2.RevokeApiKeyRequest(name=made.name, etag=made.etag)),
+    ):
+        assert error_of(lambda call=call, request=request: call(request, **options)).reason == "ETAG_MISMATCH"
+    acme.api_keys.get(made.name)
+    stub.RevokeApiKey(
+        api_key_service_pb2.RevokeApiKeyRequest(name=made.name, etag=rotated.api_key.etag), **options
+    )  # fmt: skip
 
 
 def test_validate_only_makes_nothing(acme: Client) -> None:
