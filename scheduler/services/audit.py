@@ -37,7 +37,6 @@ class AuditService(audit_service_pb2_grpc.AuditServiceServicer):
                 raise PalaestraError("NOT_FOUND", f"{parent} not found")
             reading.venue_scope(self._core.venue, parent)
             return audit.ALL
-        vendor = reading.vendor_scope(self._core.read, caller(), parent)
-        assert vendor is not None, "the contract's pattern leaves no parent of many vendors"
+        vendor = reading.one_vendor_scope(self._core.read, caller(), parent)
         reading.whole_vendor_scope(caller())
         return vendor

@@ -28,7 +28,8 @@ class ApiKeyService(api_key_service_pb2_grpc.ApiKeyServiceServicer):
     ) -> api_key_service_pb2.ApiKeySecret:
         core, maker, spec = self._core, caller(), request.api_key
         owner = self._owner(request.parent)
-        assert owner is not None, "the contract's pattern leaves no parent of many vendors"
+        if owner is None:
+            raise PalaestraError("NOT_FOUND", f"{request.parent} not found")
         vendor = "" if owner == VENUE_VENDOR else owner
         _own_side(vendor)
         projects = [project.id for project in core.settings.venue.projects if project.vendor == vendor]

@@ -54,6 +54,14 @@ class Process:
     def output(self) -> str:
         return self._log.read_text()
 
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._child.poll() is None
+
     def code(self) -> int:
         """Wait for its end; return the exit code."""
         return self._child.wait(PATIENCE_S)
