@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import api_key_pb2
-from scheduler import events, keys, resources
+from scheduler import audit, events, keys, names, resources
 from scheduler.identity import Identity
 from scheduler.roles import VENDORS, Role, unknown_scope
 from scheduler.sql import Connection, Row
@@ -13,6 +13,9 @@ from scheduler.writer import Command, Transaction
 
 # Of one owner, besides those that have ended. More are a program that forgets what it makes.
 KEYS_MAX = 1_000
+# Of those that have ended, the latest of each owner stay to be told of; older ones go, some with each that is made.
+ENDED_KEPT = 1_000
+FORGET_MAX = 100
 
 
 def check(spec: api_key_pb2.ApiKey, vendor: str, maker: Identity, projects: Collection[str], now_ns: int) -> Role:
@@ -45,15 +48,15 @@ def check(spec: api_key_pb2.ApiKey, vendor: str, maker: Identity, projects: Coll
 
 def create(
     uid: str, spec: api_key_pb2.ApiKey, role: Role, owner: str, maker: Identity, venue_secret: bytes
-) -> Command[tuple[api_key_pb2.ApiKey, str]]:
-    """Return the command that makes a key and tells its secret.
+) -> Command[tuple[api_key_pb2.ApiKey, str, list[str]]]:
+    """Return the command that makes a key, and tells its secret and the ids of ended ones that it removed.
 
     uid: its id, a new one. owner: its vendor, or the venue's own.
     Raises OVER_QUOTA.
     """
     secret = keys.new_secret(uid)
 
-    def command(tx: Transaction) -> tuple[api_key_pb2.ApiKey, str]:
+    def command(tx: Transaction) -> tuple[api_key_pb2.ApiKey, str, list[str]]:
         held = tx.db.execute(
             "SELECT count(*) FROM api_key WHERE vendor = ? AND revoke_ns IS NULL AND coalesce(expire_ns, ?) >= ?",
             (owner, tx.now_ns, tx.now_ns),
@@ -73,9 +76,26 @@ def create(
                 *(keys.digest(venue_secret, secret), tx.now_ns, expire_ns),
             ),
         )
-        return _changed(tx, uid, "key.created", maker), secret
+        return _changed(tx, uid, "key.created", maker), secret, _forget_ended(tx, owner)
 
     return command
+
+
+def _forget_ended(tx: Transaction, owner: str) -> list[str]:
+    """Remove an owner's oldest ended keys beyond those that are kept; return their ids."""
+    rows = tx.db.execute(
+        """
+        SELECT uid FROM api_key WHERE vendor = ? AND (revoke_ns IS NOT NULL OR expire_ns <= ?)
+        ORDER BY id DESC LIMIT ? OFFSET ?
+        """,
+        (owner, tx.now_ns, FORGET_MAX, ENDED_KEPT),
+    ).fetchall()
+    venue = resources.venue_id(tx.db)
+    for row in rows:
+        tx.db.execute("DELETE FROM api_key WHERE uid = ?", (row["uid"],))
+        told = f"it had ended, and {ENDED_KEPT} that ended later are kept"
+        audit.write(tx, [owner], "scheduler", "", "forget", names.api_key(venue, owner, row["uid"]), told)
+    return [row["uid"] for row in rows]
 
 
 def rotate(

@@ -42,7 +42,9 @@ class ApiKeyService(api_key_service_pb2_grpc.ApiKeyServiceServicer):
                 plain.expire_time.CopyFrom(spec.expire_time)
             return api_key_service_pb2.ApiKeySecret(api_key=plain)
         uid = ids.new_id()
-        made, secret = await self._change(uid, keying.create(uid, spec, role, owner, maker, core.secret))
+        made, secret, gone = await self._change(uid, keying.create(uid, spec, role, owner, maker, core.secret))
+        for former in gone:
+            self._keys.look(former)
         return api_key_service_pb2.ApiKeySecret(api_key=made, secret=secret)
 
     async def GetApiKey(self, request: api_key_service_pb2.GetApiKeyRequest, context: Any) -> api_key_pb2.ApiKey:

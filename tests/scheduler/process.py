@@ -62,9 +62,13 @@ class Process:
     def is_running(self) -> bool:
         return self._child.poll() is None
 
-    def code(self) -> int:
+    def code(self, patience_s: float = PATIENCE_S) -> int:
         """Wait for its end; return the exit code."""
-        return self._child.wait(PATIENCE_S)
+        return self._child.wait(patience_s)
+
+    def ask_to_end(self) -> None:
+        """Send SIGTERM."""
+        self._child.terminate()
 
     def terminate(self) -> int:
         self._child.terminate()

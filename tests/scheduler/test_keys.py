@@ -16,7 +16,7 @@ from palaestra.channel import authorization
 from palaestra.roles import HOUSE_ROLES, VENDOR_ROLES
 from palaestra.v1 import api_key_service_pb2, api_key_service_pb2_grpc, venue_service_pb2, venue_service_pb2_grpc
 from scheduler import keys
-from scheduler.commands import running
+from scheduler.commands import keying, running
 from scheduler.commands.submitting import Catalogue
 from scheduler.configuration import settings_of
 from scheduler.core import RunnerConnection
@@ -361,6 +361,26 @@ def test_a_change_of_a_key_costs_the_same_however_many_have_ended(live: LiveServ
     read = [statement for statement in statements if "api_key" in statement]
     assert read
     assert all("WHERE uid = " in statement for statement in read)
+
+
+def test_of_keys_that_have_ended_only_the_latest_stay_and_the_audit_tells_of_the_others(
+    live: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their number is bounded in the database and in memory; a secret of one that is gone is of no key."""
+    monkeypatch.setattr(keying, "ENDED_KEPT", 2)
+    with holder(live, live.token("vendor-third")) as third:
+        made = [third.api_keys.create(api_key("reader", display_name=str(number))) for number in range(5)]
+        for each in made[:4]:
+            third.api_keys.revoke(each.api_key.name)
+        assert reason(live, made[0].secret) == "KEY_REVOKED"
+        last = third.api_keys.create(api_key("reader")).api_key.name
+        names = [key.name for key in third.api_keys.list(show_ended=True)]
+        assert names == [last, *(each.api_key.name for each in (made[4], made[3], made[2]))]
+        assert [reason(live, each.secret) for each in made[:3]] == ["BAD_TOKEN", "BAD_TOKEN", "KEY_REVOKED"]
+        gone = [entry for entry in third.audit.entries() if entry.method == "forget"]
+        assert {entry.resource for entry in gone} == {each.api_key.name for each in made[:2]}
+        assert {entry.actor for entry in gone} == {"scheduler"}
+        third.audit.verify()
 
 
 def test_a_key_is_gone_also_for_who_hung_up_while_revoking_it(live: LiveServer, acme: Client) -> None:
