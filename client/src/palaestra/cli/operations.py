@@ -60,7 +60,7 @@ def release(
     as_json: Json = False,
 ) -> None:
     """Operators: open a place that was cordoned or drained; a unit in quarantine is checked before its next job."""
-    from palaestra.cli.output import print_json, print_line
+    from palaestra.cli.output import print_json
     from palaestra.cli.session import connect
 
     with connect(profile) as client:
@@ -68,7 +68,7 @@ def release(
     if as_json:
         print_json({"released": changed})
     else:
-        print_line("\n".join(f"{name}: released" for name in changed) or "nothing there was cordoned, drained or out")
+        _print_lines([f"{name}: released" for name in changed], "nothing there was cordoned, drained or out")
 
 
 def stop(
@@ -79,7 +79,7 @@ def stop(
     as_json: Json = False,
 ) -> None:
     """Operators: ask all units of a cell or the venue for a protective stop. Not a safety-rated emergency stop."""
-    from palaestra.cli.output import print_json, print_line
+    from palaestra.cli.output import print_json
     from palaestra.cli.session import connect
 
     if bool(cell) == venue:
@@ -91,7 +91,7 @@ def stop(
     if as_json:
         print_json({"units": units})
     else:
-        print_line("\n".join(f"{name}: asked to stop" for name in units) or "there is no unit there")
+        _print_lines([f"{name}: asked to stop" for name in units], "there is no unit there")
 
 
 def reorder(
@@ -111,6 +111,13 @@ def reorder(
         print_json(job)
     else:
         print_line(f"{job.name}: priority {job.priority}")
+
+
+def _print_lines(lines: list[str], otherwise: str) -> None:
+    from palaestra.cli.output import print_line
+
+    for line in lines or [otherwise]:
+        print_line(line)
 
 
 def _place(units: list[str] | None, cells: list[str] | None, zones: list[str] | None, *, venue: bool) -> "Place":
