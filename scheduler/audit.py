@@ -6,9 +6,10 @@ venue concerns the house, and the vendors whose leases hold what is touched.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
@@ -38,7 +39,7 @@ class Call:
 
     method: str
     caller: Identity
-    request: Any
+    request: Message
 
 
 _present: ContextVar[Call | None] = ContextVar("audited", default=None)
@@ -58,7 +59,7 @@ def begin(call: Call) -> None:
 def recorded(command: Command[T]) -> Command[T]:
     """Return a command that does the same and writes down the present call, if that is to be and nothing refuses it."""
     call = _present.get()
-    if call is None or getattr(call.request, "validate_only", False):
+    if call is None or _field(call.request, "validate_only"):
         return command
 
     def both(tx: Transaction) -> T:
@@ -85,9 +86,10 @@ def write(
     request_sha256: bytes = b"",
 ) -> None:
     """Append an entry to the chain of each of those concerned: vendors' ids, the venue's own for the house."""
-    heads: dict[str, tuple[int, bytes]] = tx.memo.setdefault("audit", {})
+    known = tx.at_commit.get("audit")
+    ends = dict(known.ends) if isinstance(known, _Ends) else {}
     for whose in concerned:
-        number, before = heads.get(whose) or _head(tx.db, whose)
+        number, before = ends.get(whose) or _head(tx.db, whose)
         fields: dict[str, str | int] = {
             "sequence": number + 1,
             "time_ns": tx.now_ns,
@@ -100,8 +102,8 @@ def write(
             "vendor": _vendor(whose),
         }
         own = chain.link(before, fields)
-        count, before_all = heads.get(ALL) or _head(tx.db, ALL)
-        within = {"venue_sequence": count + 1, "vendor": _vendor(whose), "hash": own.hex()}
+        count, before_all = ends.get(ALL) or _head(tx.db, ALL)
+        within: dict[str, str | int] = {"venue_sequence": count + 1, "vendor": _vendor(whose), "hash": own.hex()}
         together = chain.link(before_all, within)
         tx.db.execute(
             """
@@ -111,13 +113,23 @@ def write(
             (count + 1, whose, number + 1, tx.now_ns, actor, role, method, resource, reason, request_sha256,
              own, together),
         )  # fmt: skip
-        heads[whose], heads[ALL] = (number + 1, own), (count + 1, together)
+        ends[whose], ends[ALL] = (number + 1, own), (count + 1, together)
+    tx.at_commit["audit"] = _Ends(ends)
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """Where chains end in an open transaction, by whose they are; written down once, before its commit."""
+
+    ends: Mapping[str, tuple[int, bytes]]
+
+    def __call__(self, tx: Transaction) -> None:
         tx.db.executemany(
             """
             INSERT INTO audit_head (chain, seq, hash) VALUES (?, ?, ?)
             ON CONFLICT (chain) DO UPDATE SET seq = excluded.seq, hash = excluded.hash
             """,
-            [(whose, *heads[whose]), (ALL, *heads[ALL])],
+            [(whose, *end) for whose, end in sorted(self.ends.items())],
         )
 
 
@@ -165,13 +177,13 @@ def _vendor(whose: str) -> str:
     return "" if whose == VENUE_VENDOR else names.vendor(whose)
 
 
-def _concerned(db: Connection, request: Any) -> list[str]:
+def _concerned(db: Connection, request: Message) -> list[str]:
     kind, *rest = _target(request).split("/")
     if kind == "vendors":
         return [rest[0]]
     if len(rest) == 3 and rest[1] in _HOLDERS:
         rows = db.execute(_HOLDERS[rest[1]], (rest[2],)).fetchall()
-    elif len(rest) == 1 and not hasattr(request, "parent"):
+    elif len(rest) == 1 and _field(request, "parent") is None:
         rows = db.execute("SELECT DISTINCT vendor FROM lease WHERE state IN (1, 2, 3, 5)").fetchall()
     else:
         rows = []
@@ -186,18 +198,33 @@ _HOLDERS = {
 }
 
 
-def _target(request: Any) -> str:
+def _target(request: Message) -> str:
     """Return the name that a request is about."""
-    return str(getattr(request, "name", "") or getattr(request, "parent", ""))
+    return _first(request, ("name", "parent"))
 
 
-def _resource(request: Any, result: object) -> str:
+def _resource(request: Message, result: object) -> str:
     """Return the name of what a call made, or else of what it was about."""
     made = result[0] if isinstance(result, tuple) else result
-    return str(getattr(made, "name", "") if isinstance(made, Message) else "") or _target(request)
+    return (_first(made, ("name",)) if isinstance(made, Message) else "") or _target(request)
 
 
-def _reason(request: Any) -> str:
-    closure = getattr(request, "closure", None)
-    told = getattr(request, "reason", "") or getattr(request, "cause", "")
-    return str(told or getattr(closure, "display_name", ""))
+def _reason(request: Message) -> str:
+    told = _first(request, ("reason", "cause"))
+    closure = None if told else _field(request, "closure")
+    return told if closure is None else _first(closure, ("display_name",))
+
+
+def _first(message: Message, fields: tuple[str, ...]) -> str:
+    """Return the first of some fields that the message has and that says something."""
+    return next((text for name in fields if (text := _field(message, name))), "")
+
+
+def _field(message: Message, name: str) -> Any:
+    # To be asked for a field that it does not have is dear to a message.
+    return getattr(message, name) if name in _names(type(message)) else None
+
+
+@cache
+def _names(kind: type[Message]) -> frozenset[str]:
+    return frozenset(kind.DESCRIPTOR.fields_by_name)

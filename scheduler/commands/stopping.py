@@ -64,7 +64,7 @@ def stands_in(unit: Row, cell: Row) -> bool:
     cos, sin = math.cos(cell["yaw_rad"]), math.sin(cell["yaw_rad"])
     along_m, across_m = cos * dx_m + sin * dy_m, cos * dy_m - sin * dx_m
     # Rounding must not put a unit on the edge outside.
-    return abs(along_m) <= cell["width_m"] / 2 + 1e-9 and abs(across_m) <= cell["depth_m"] / 2 + 1e-9
+    return bool(abs(along_m) <= cell["width_m"] / 2 + 1e-9 and abs(across_m) <= cell["depth_m"] / 2 + 1e-9)
 
 
 def _ask(tx: Transaction, units: Iterable[str], reason: str) -> list[str]:

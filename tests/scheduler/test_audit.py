@@ -1,5 +1,6 @@
 """The audit: whoever changes something is written down with the change, and nobody can change that unseen."""
 
+import asyncio
 import json
 import re
 import sqlite3
@@ -23,9 +24,9 @@ from palaestra.v1.audit_pb2 import AuditEntry, AuditHead
 from scheduler import audit, database
 from scheduler.configuration import settings_of
 from scheduler.roles import ROLES, Role
-from scheduler.writer import Transaction
+from scheduler.writer import Command, Transaction
 from tests.scheduler.contract import METHODS
-from tests.scheduler.site import PATIENCE_S, VENUE, LiveServer, error_of, job
+from tests.scheduler.site import PATIENCE_S, VENUE, LiveServer, Site, error_of, job, play
 from tests.scheduler.test_isolation import FIRST, Hall
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +57,8 @@ def record(db: sqlite3.Connection, calls: list[tuple[str, str]]) -> None:
     for number, (whose, reason) in enumerate(calls):
         tx = Transaction(db, 1_700_000_000_000_000_000 + number)
         audit.write(tx, [whose], "operator by token", "operator", "A/B", f"x/{number}", reason, b"\1" * 32)
+        for last in tx.at_commit.values():
+            last(tx)
 
 
 def look(db: sqlite3.Connection, whose: str, noted: AuditHead | None = None) -> AuditHead:
@@ -239,6 +242,32 @@ def test_a_vendor_finds_who_did_what_with_its_things_and_nothing_of_others(
             with pytest.raises(PalaestraError) as caught:
                 wrong()
             assert caught.value.reason == "NOT_FOUND"
+
+
+def test_what_a_refused_command_had_written_down_is_gone_and_the_chain_goes_on_without_it(tmp_path: Path) -> None:
+    """Commands share a transaction: what one of them wrote before it was refused must not be counted by the next."""
+
+    async def scene(site: Site) -> None:
+        def told(reason: str, *, refused: bool = False) -> Command[None]:
+            def command(tx: Transaction) -> None:
+                audit.write(tx, ["acme"], "somebody", "operator", "A/B", "x", reason)
+                if refused:
+                    raise PalaestraError("NOT_FOUND", "after all")
+
+            return command
+
+        commands = [told("1"), told("never", refused=True), told("2"), told("3"), told("never", refused=True)]
+        await asyncio.gather(*map(site.run, commands), return_exceptions=True)
+        assert [entry.reason for entry in audit.entries(site.core.read, "acme", 0, 9)] == ["1", "2", "3"]
+        for whose in ("acme", audit.ALL):
+            verification = Verification(
+                "venues/-" if whose == audit.ALL else "vendors/acme", audit.head(site.core.read, whose, 0)
+            )
+            for entry in audit.entries(site.core.read, whose, 0, 9):
+                verification.take(entry)
+            assert verification.result().sequence == 3
+
+    play(tmp_path, scene)
 
 
 def test_what_is_refused_or_only_checked_leaves_no_entry(live: LiveServer, acme: Client) -> None:

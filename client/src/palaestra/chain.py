@@ -15,6 +15,7 @@ START = bytes(32)
 """The hash before the first entry."""
 
 _NS_PER_S = 1_000_000_000
+_text = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 class BrokenChain(Exception):
@@ -23,8 +24,7 @@ class BrokenChain(Exception):
 
 def link(before: bytes, fields: Mapping[str, str | int]) -> bytes:
     """Return the hash of fields after the hash `before`."""
-    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(before + text.encode("ascii")).digest()
+    return hashlib.sha256(before + _text(fields).encode("ascii")).digest()
 
 
 def fields_of(entry: AuditEntry) -> dict[str, str | int]:
@@ -52,7 +52,7 @@ def exported(entry: AuditEntry) -> str:
     line: dict[str, str | int] = {**fields_of(entry), "hash": entry.hash.hex()}
     if entry.venue_sequence:
         line |= {"venue_sequence": entry.venue_sequence, "venue_hash": entry.venue_hash.hex()}
-    return json.dumps(line, sort_keys=True, separators=(",", ":"))
+    return _text(line)
 
 
 class Chain:
