@@ -226,5 +226,5 @@ def _field(message: Message, name: str) -> Any:
 
 
 @cache
-def _names(kind: type[Message]) -> frozenset[str]:
+def _names(kind: Any) -> frozenset[str]:
     return frozenset(kind.DESCRIPTOR.fields_by_name)

@@ -1,6 +1,6 @@
 """Field masks: which fields of a message a reader wants."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -13,16 +13,17 @@ T = TypeVar("T", bound=Message)
 PATHS_MAX = 64
 
 
-def check(mask: FieldMask, message: Descriptor, field: str = "read_mask") -> None:
+def check(mask: FieldMask, message: type[Message], field: str = "read_mask") -> None:
     """Raise UNKNOWN_FIELD_PATH for a path that a message does not have. "*" stands for all of it (AIP-157)."""
     if len(mask.paths) > PATHS_MAX:
         problem = f"has {len(mask.paths)} paths, at most {PATHS_MAX}"
         raise PalaestraError("INVALID_FIELD", f"{field}: {problem}", metadata={"field": field, "rule": problem})
+    descriptor: Any = message.DESCRIPTOR
     for path in mask.paths:
-        if path != "*" and not _leads_somewhere(path, message):
+        if path != "*" and not _leads_somewhere(path, descriptor):
             raise PalaestraError(
                 "UNKNOWN_FIELD_PATH",
-                f"{field}: {message.name} has no field {path!r}",
+                f"{field}: {descriptor.name} has no field {path!r}",
                 metadata={"field": field, "path": path},
             )
 

@@ -39,14 +39,14 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         return await self._core.run(submitting.submit_batch(vendor, request, self._core.catalogue, self._core.limits))
 
     async def GetJob(self, request: job_service_pb2.GetJobRequest, context: Any) -> job_pb2.Job:
-        masks.check(request.read_mask, job_pb2.Job.DESCRIPTOR)
+        masks.check(request.read_mask, job_pb2.Job)
         return masks.masked(self._job(request.name), request.read_mask)
 
     async def ListJobs(
         self, request: job_service_pb2.ListJobsRequest, context: Any
     ) -> job_service_pb2.ListJobsResponse:
         core = self._core
-        masks.check(request.read_mask, job_pb2.Job.DESCRIPTOR)
+        masks.check(request.read_mask, job_pb2.Job)
         vendor = reading.vendor_scope(core.read, caller(), request.parent)
         states = sorted(set(request.states))
         scope = ("jobs", request.parent, caller().vendor, request.array, *map(str, states))
