@@ -66,6 +66,10 @@ def recorded(command: Command[T]) -> Command[T]:
         # Before, for the command may end what holds a unit.
         concerned = _concerned(tx.db, call.request)
         result = command(tx)
+        if isinstance(result, list):
+            # Units that were asked to stop, some of which may be of another lease than their cell.
+            holders = {row["vendor"] for unit in result for row in tx.db.execute(_HOLDERS["units"], (unit,)).fetchall()}
+            concerned += sorted(holders - {*concerned, VENUE_VENDOR})
         digest = hashlib.sha256(call.request.SerializeToString(deterministic=True)).digest()
         who, role = str(call.caller), call.caller.role.value
         resource = _resource(call.request, result)
@@ -222,7 +226,8 @@ def _first(message: Message, fields: tuple[str, ...]) -> str:
 
 def _field(message: Message, name: str) -> Any:
     # To be asked for a field that it does not have is dear to a message.
-    return getattr(message, name) if name in _names(type(message)) else None
+    kind: Any = type(message)
+    return getattr(message, name) if name in _names(kind) else None
 
 
 @cache

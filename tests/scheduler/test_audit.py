@@ -284,6 +284,22 @@ def test_what_is_refused_or_only_checked_leaves_no_entry(live: LiveServer, acme:
     assert acme.audit.head().sequence == before + 1
 
 
+def test_who_holds_a_unit_that_is_stopped_finds_it_in_its_chain_and_others_do_not(hall: Hall) -> None:
+    """The hall's leases hold no unit; one is made to. A stop of the venue concerns all who hold something."""
+    live = hall.live
+    held = (
+        "INSERT INTO lease_unit (lease_id, unit, epoch, grant_ns) SELECT id, 'arm-1', 77, 1 FROM lease "
+        "WHERE vendor = 'bolt' AND state IN (1, 2) LIMIT 1"
+    )
+    assert live.run(lambda tx: tx.db.execute(held).rowcount) == 1
+    try:
+        hall.ask("VenueService/StopUnit", hall.request("VenueService/StopUnit", {}), hall.callers["safety"])
+    finally:
+        live.run(lambda tx: tx.db.execute("DELETE FROM lease_unit WHERE epoch = 77"))
+    rows = live.core.read.execute("SELECT chain, role FROM audit ORDER BY seq DESC LIMIT 2").fetchall()
+    assert {(row["chain"], row["role"]) for row in rows} == {("venue", "safety"), ("bolt", "safety")}
+
+
 def test_closing_a_place_is_told_with_its_reason_in_the_chain_of_the_house(operator: Client) -> None:
     place = Place(units=["arm-2"])
     made = operator.operations.cordon(place, reason="its cable is worn")

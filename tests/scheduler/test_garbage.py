@@ -294,6 +294,7 @@ def storm(site: Site, count: int) -> Storm:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_twenty_thousand_requests_of_garbage_get_a_reason_each_and_do_no_harm(site: Site) -> None:
     storm(site, 20_000)
 
