@@ -67,19 +67,42 @@ class Quantity:
 
 _SCALE_MIN = 1e-3
 QUANTITIES: dict[str, Quantity] = {
-    "mass_scale": Quantity("body", Level.CONSTANTS, "mass and inertia of bodies, times", ("body_mass", "body_inertia"), least=_SCALE_MIN),
-    "payload_kg": Quantity("body", Level.CONSTANTS, "mass added at the centre of mass of bodies [kg]", ("body_mass",), least=0.0),
-    "centre_of_mass_m": Quantity("body", Level.CONSTANTS, "shift of the centre of mass of bodies [m], x y z", ("body_ipos", "body_sameframe"), axes=3),
-    "friction_scale": Quantity("geom", Level.NOTHING, "sliding friction of shapes, times; of two that touch the larger counts", ("geom_friction", "pair_friction"), least=0.0),
-    "damping_scale": Quantity("joint", Level.NOTHING, "viscous friction of joints, times", ("dof_damping",), least=0.0, actuators="ideal"),
-    "dry_friction_scale": Quantity("joint", Level.NOTHING, "dry friction of joints, times", ("dof_frictionloss",), least=0.0, actuators="ideal"),
-    "armature_scale": Quantity("joint", Level.CONSTANTS, "reflected inertia of rotors, times", ("dof_armature",), least=_SCALE_MIN, actuators="ideal"),
+    "mass_scale": Quantity(
+        "body", Level.CONSTANTS, "mass and inertia, times", ("body_mass", "body_inertia"), least=_SCALE_MIN
+    ),
+    "payload_kg": Quantity("body", Level.CONSTANTS, "mass added at the centre of mass [kg]", ("body_mass",), least=0.0),
+    "centre_of_mass_m": Quantity(
+        "body", Level.CONSTANTS, "shift of the centre of mass [m], x y z", ("body_ipos", "body_sameframe"), axes=3
+    ),
+    "friction_scale": Quantity(
+        "geom",
+        Level.NOTHING,
+        "sliding friction, times; of two shapes that touch the larger counts",
+        ("geom_friction", "pair_friction"),
+        least=0.0,
+    ),
+    "damping_scale": Quantity(
+        "joint", Level.NOTHING, "viscous friction, times", ("dof_damping",), least=0.0, actuators="ideal"
+    ),
+    "dry_friction_scale": Quantity(
+        "joint", Level.NOTHING, "dry friction, times", ("dof_frictionloss",), least=0.0, actuators="ideal"
+    ),
+    "armature_scale": Quantity(
+        "joint",
+        Level.CONSTANTS,
+        "reflected inertia of the rotor, times",
+        ("dof_armature",),
+        least=_SCALE_MIN,
+        actuators="ideal",
+    ),
     "gravity_m_s2": Quantity("world", Level.CONSTANTS, "added to gravity [m/s^2], x y z", ("opt.gravity",), axes=3),
     "kp_scale": Quantity("joint", Level.NOTHING, "stiffness of the control core's law, times", least=0.0),
     "kd_scale": Quantity("joint", Level.NOTHING, "damping of the control core's law, times", least=0.0),
     "supply": Quantity("robot", Level.NOTHING, "supply voltage over the nominal one", least=0.0, actuators="physical"),
-    "size_scale": Quantity("geom", Level.MODEL, "size of shapes, and of their mass what follows from it, times", least=_SCALE_MIN),
-}  # fmt: skip
+    "size_scale": Quantity(
+        "geom", Level.MODEL, "size, and mass where it follows from the size, times", least=_SCALE_MIN
+    ),
+}
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sim.catalog import ACTUATORS, Actuators, find
-from sim.errors import BadAction, BadSnapshot, Misfit
 from sim.chance import philox_uniform
+from sim.errors import BadAction, BadSnapshot, Misfit
 from sim.slot import POLICY_PERIOD_S, SimSlot
 from sim.tasks import find_task
 
