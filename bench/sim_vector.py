@@ -42,10 +42,7 @@ def run() -> dict[str, object]:
 
     raw = RawEpisodes()
     rows = [
-        _row(vector.make_vec, raw, robot, threads)
-        for robot in TASKS
-        if find(robot).available()
-        for threads in THREADS
+        _row(vector.make_vec, raw, robot, threads) for robot in TASKS if find(robot).available() for threads in THREADS
     ]
     peers = gymnasium_peers.run(raw)
     scaling = [_scaling(vector.make_vec, envs, threads) for threads in THREADS for envs in SCALING_ENVS]
@@ -136,9 +133,7 @@ def _draw(rows: list[Row], peers: list[Row], scaling: list[Row]) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, (bars, lines) = plt.subplots(
-        1, 2, figsize=(12, 4.2), layout="constrained", width_ratios=(1.5, 1)
-    )
+    figure, (bars, lines) = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained", width_ratios=(1.5, 1))
     robots = list(dict.fromkeys(str(row["robot"]) for row in rows))
     for number, threads in enumerate(THREADS):
         ratios = [row["ratio"] for row in rows if row["threads"] == threads]
@@ -155,9 +150,7 @@ def _draw(rows: list[Row], peers: list[Row], scaling: list[Row]) -> None:
     for threads, colour in zip(THREADS, ("#1f6f8b", "#c0562f"), strict=True):
         part = [row for row in scaling if row["threads"] == threads]
         label = f"{threads} thread{'s' * (threads > 1)}"
-        lines.plot(
-            [p["envs"] for p in part], [p["env_steps_per_s"] for p in part], "o-", color=colour, label=label
-        )
+        lines.plot([p["envs"] for p in part], [p["env_steps_per_s"] for p in part], "o-", color=colour, label=label)
     lines.set_xscale("log", base=2)
     lines.set_xticks(SCALING_ENVS, [str(n) for n in SCALING_ENVS])
     lines.set(ylim=(0, None), xlabel="environments", ylabel="environment steps/s", title=SCALING_ROBOT)
