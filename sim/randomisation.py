@@ -264,7 +264,7 @@ def change(bound: Bound, fields: Fields, values: Array) -> None:
     elif name == "friction_scale":
         fields("geom_friction")[ids, 0] *= each[:, 0]
         if len(bound.pairs):
-            fields("pair_friction")[np.ix_(bound.pairs, (0, 1))] *= values[0]
+            fields("pair_friction")[bound.pairs, :2] *= values[0]
     elif name in ("damping_scale", "dry_friction_scale", "armature_scale"):
         rows = fields(bound.kind.fields[0])
         rows[bound.dofs] *= each[:, 0].reshape(-1, *[1] * (rows.ndim - 1))
@@ -282,7 +282,7 @@ def reshape_spec(bound: Bound, spec: mujoco.MjSpec, model: mujoco.MjModel, value
 
 
 def draw(
-    bound: Sequence[Bound], seed: int, worlds: Sequence[int] | Array, episodes: Sequence[int] | Array
+    bound: Sequence[Bound], seed: int, worlds: npt.NDArray[np.int64], episodes: npt.NDArray[np.int64]
 ) -> dict[str, Array]:
     """Return the numbers of episodes of worlds, by term: (n, width)."""
     drawn = {}

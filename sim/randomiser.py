@@ -1,6 +1,6 @@
 """Carries out a randomisation in the worlds of a slot, and remembers what every world's episode has drawn."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import mujoco
@@ -55,7 +55,7 @@ class Randomiser:
         else:
             self._nominal = {name: np.array(_field(self._model, name)) for name in self._fields}
 
-    def draw(self, seed: int, worlds: Sequence[int] | Array, episodes: Sequence[int] | Array) -> dict[str, Array]:
+    def draw(self, seed: int, worlds: npt.NDArray[np.int64], episodes: npt.NDArray[np.int64]) -> dict[str, Array]:
         """Return what episodes of worlds draw, by term, (n, width). Nothing is changed."""
         return draw(self._bound, seed, worlds, episodes)
 
@@ -104,7 +104,7 @@ class Randomiser:
             for i in ids:
                 for name in self._fields:
                     live[name][i] = self._nominal[name]
-                self._change(int(i), lambda name, i=i: live[name][i])
+                self._change(int(i), {name: rows[i] for name, rows in live.items()}.__getitem__)
             if self.level == Level.CONSTANTS:
                 batch.set_const(ids)
         for b, gains, nominal in self._gains:

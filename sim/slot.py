@@ -147,6 +147,7 @@ class SimSlot:
         self._batch, self._drives = self.core.batch, self.core.drives
         self.randomiser = Randomiser(randomisation, self.core, self.body, spec, actuators=actuators)
         self._qpos, self._qvel = self.core.qpos, self.core.qvel
+        self._warned = self._batch.warning[:, _UNSTABLE[0] : _UNSTABLE[-1] + 1, 1]
         self.backend = self._drives.cohort.backend
         dq_max = np.array([[joint.dq_max_rad_s] for joint in robot.joints])
         self._target_step_rad = TARGET_SPEED_SHARE * dq_max * POLICY_PERIOD_S
@@ -238,14 +239,18 @@ class SimSlot:
         action = np.asarray(actions, dtype=np.float64)
         if action.shape != (self.worlds, self.action_size):
             raise BadAction(f"actions have shape {action.shape}, not ({self.worlds}, {self.action_size})")
-        bad = ~np.isfinite(action).all(axis=1)
-        if bad.any() and not contain:
-            raise BadAction(f"actions of worlds {np.flatnonzero(bad)[:5].tolist()} are not finite")
         running = ~(self.terminated | self.truncated)
-        for i in np.flatnonzero(bad & running):
-            self._refuse(int(i), action[i])
-        action = np.clip(np.where(bad[:, None], 0.0, action), -1.0, 1.0)
-        moving = running & ~self.refused
+        if np.isfinite(action).all():
+            moving = running
+        else:
+            bad = np.asarray(~np.isfinite(action).all(axis=1))
+            if not contain:
+                raise BadAction(f"actions of worlds {np.flatnonzero(bad)[:5].tolist()} are not finite")
+            for i in np.flatnonzero(bad & running):
+                self._refuse(int(i), action[i])
+            action = np.where(bad[:, None], 0.0, action)
+            moving = running & ~bad
+        action = np.clip(action, -1.0, 1.0)
         if moving.any():
             self._run.before_step()
             self._advance(action, moving)
@@ -303,23 +308,35 @@ class SimSlot:
         return np.tile(fixed, (self.worlds, 1))
 
     def _advance(self, action: Array, running: Mask) -> None:
-        drives, batch = self._drives, self._batch
+        drives = self._drives
         cohort = drives.cohort
         goal = (self._run.base_pose() + self.action_scale_rad * action).T
         # A target that jumps would only trip the core's over-speed stop: it moves at an allowed speed.
         step = np.clip(goal - cohort.q_ref, -self._target_step_rad, self._target_step_rad)
-        cohort.q_ref[:] = np.where(running, cohort.q_ref + step, cohort.q_ref)
+        whole = bool(running.all())
+        cohort.q_ref[:] += step if whole else np.where(running, step, 0.0)
         cohort.submit()
-        ids = None if running.all() else np.flatnonzero(running)
+        ids = None if whole else np.flatnonzero(running)
         for world, why in self.core.advance(ids, self.substeps, stage=self._last_stage).items():
             self._fail(world, f"world {world}: {why}")
+        # What is rare is asked in one go for all worlds; only then whom it is about.
+        if self._warned.any() or not (np.isfinite(self._qpos).all() and np.isfinite(self._qvel).all()):
+            self._look_for_unstable(running)
+        if drives.halted().any():
+            self._look_for_halted(running)
+
+    def _look_for_unstable(self, running: Mask) -> None:
+        batch = self._batch
         unstable = (batch.warning[:, _UNSTABLE, 1] != 0).any(axis=1) | ~np.isfinite(self._qpos).all(axis=1)
         unstable |= ~np.isfinite(self._qvel).all(axis=1)
         for i in np.flatnonzero(unstable & running & ~self.diverged):
             self._fail(int(i), f"world {i}: the simulation became unstable at {batch.state[i, 0]:.3f} s")
-        halted = drives.halted() & running & ~self.diverged
+
+    def _look_for_halted(self, running: Mask) -> None:
+        halted = self._drives.halted() & running & ~self.diverged
         for i in np.flatnonzero(halted):
-            why = ", ".join(f"{fault.name} at {joint}" for joint, fault in cohort.joint_faults(int(i)).items())
+            faults = self._drives.cohort.joint_faults(int(i))
+            why = ", ".join(f"{fault.name} at {joint}" for joint, fault in faults.items())
             self.failures[int(i)] = f"world {i}: the control core stopped the robot: {why}"
         self.stopped |= halted
 

@@ -43,13 +43,13 @@ class LerobotVectorEnv(SlotVectorEnv):
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.task_description = slot.task.title
 
-    def reset(self, *, seed: Seed = None, options: Mapping[str, Any] | None = None) -> tuple[Any, Info]:  # type: ignore[override]
+    def reset(self, *, seed: Seed = None, options: Mapping[str, Any] | None = None) -> tuple[Any, Info]:
         """As `SlotVectorEnv.reset`; LeRobot's own option is understood."""
         rest = {key: value for key, value in (options or {}).items() if key != NEW_ROLLOUT}
         _, info = super().reset(seed=seed, options=rest)
         return self._named(), info
 
-    def step(self, actions: npt.ArrayLike) -> tuple[Any, Any, Any, Any, Info]:  # type: ignore[override]
+    def step(self, actions: npt.ArrayLike) -> tuple[Any, Any, Any, Any, Info]:
         """As `SlotVectorEnv.step`."""
         _, reward, terminated, truncated, info = super().step(actions)
         ended = terminated | truncated

@@ -19,7 +19,7 @@ from sim.slot import SimSlot
 from sim.tasks import find_task
 
 
-class SlotEnv(gymnasium.Env[Array, npt.NDArray[np.float32]]):
+class SlotEnv(gymnasium.Env):  # type: ignore[misc]
     """The world of a slot that has one.
 
     Attributes:
@@ -41,7 +41,7 @@ class SlotEnv(gymnasium.Env[Array, npt.NDArray[np.float32]]):
         self._seed: int | None = None
         self._ended = True
 
-    def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[Array, Info]:  # type: ignore[override]
+    def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[Array, Info]:
         """Start an episode: the first of the world `seed`, else the next one of the same world.
 
         Args:
@@ -62,13 +62,14 @@ class SlotEnv(gymnasium.Env[Array, npt.NDArray[np.float32]]):
         if wanted is not None:
             super().reset(seed=wanted)
             self._seed = wanted
+        assert self._seed is not None
         if episode is None:
             episode = 0 if wanted is not None else int(self.slot.episodes[0]) + 1
         obs = self.slot.reset(worlds=[self._seed], episodes=[episode])
         self._ended = False
         return obs[0], {"seed": self._seed, "episode_number": int(self.slot.episodes[0])}
 
-    def step(self, action: npt.ArrayLike) -> tuple[Array, float, bool, bool, Info]:  # type: ignore[override]
+    def step(self, action: npt.ArrayLike) -> tuple[Array, float, bool, bool, Info]:
         """Advance by a policy step.
 
         Args:
@@ -93,7 +94,7 @@ class SlotEnv(gymnasium.Env[Array, npt.NDArray[np.float32]]):
                 info["failure"] = self.slot.failures[0]
         return after.obs[0], float(after.reward[0]), terminated, truncated, info
 
-    def render(self) -> npt.NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> npt.NDArray[np.uint8] | None:
         """Draw the world, (height, width, 3); None without a render mode. Raises NoDisplay."""
         if self.render_mode is None:
             gymnasium.logger.warn("render() without a render_mode draws nothing: give render_mode='rgb_array'")

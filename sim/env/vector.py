@@ -85,7 +85,7 @@ def spaces_of(slot: Slot) -> tuple[Box, Box]:
     )
 
 
-class SlotVectorEnv(VectorEnv[Array, Array, npt.NDArray[Any]]):
+class SlotVectorEnv(VectorEnv):  # type: ignore[misc]
     """All worlds of a slot.
 
     Attributes:
@@ -141,11 +141,11 @@ class SlotVectorEnv(VectorEnv[Array, Array, npt.NDArray[Any]]):
         self._ended = np.zeros(self.num_envs, np.bool_)
 
     @property
-    def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
+    def np_random_seed(self) -> tuple[int, ...]:
         """The seeds, one for each environment, -1 before the first reset."""
         return tuple([-1] * self.num_envs if self.seeds is None else self.seeds.tolist())
 
-    def reset(self, *, seed: Seed = None, options: Mapping[str, Any] | None = None) -> tuple[Array, Info]:  # type: ignore[override]
+    def reset(self, *, seed: Seed = None, options: Mapping[str, Any] | None = None) -> tuple[Array, Info]:
         """Start episodes and return observations and infos.
 
         Args:
@@ -179,7 +179,7 @@ class SlotVectorEnv(VectorEnv[Array, Array, npt.NDArray[Any]]):
         self.buffers.reward[ids] = 0.0
         return self._given(self.buffers.obs), self._begun({}, mask)
 
-    def step(self, actions: npt.ArrayLike) -> tuple[Array, Array, Mask, Mask, Info]:  # type: ignore[override]
+    def step(self, actions: npt.ArrayLike) -> tuple[Array, Array, Mask, Mask, Info]:
         """Advance all environments by a policy step; those whose episode has ended, as `autoreset_mode` says.
 
         Args:
@@ -193,14 +193,14 @@ class SlotVectorEnv(VectorEnv[Array, Array, npt.NDArray[Any]]):
         if self.seeds is None:
             raise ResetNeeded("step before the first reset")
         if self.autoreset_mode == AutoresetMode.DISABLED and self._ended.any():
-            ended = np.flatnonzero(self._ended)
-            raise ResetNeeded(f"the episodes of environments {ended[:5].tolist()} have ended: reset them")
+            over = np.flatnonzero(self._ended)[:5].tolist()
+            raise ResetNeeded(f"the episodes of environments {over} have ended: reset them")
         before, buffers = self._ended.copy(), self.buffers
         # Worlds that have ended rest in the slot: what is asked of them does not matter.
         after = self.slot.step(actions, contain=True)
         buffers.obs[:], buffers.reward[:] = after.obs, after.reward
         buffers.terminated[:], buffers.truncated[:] = after.terminated & ~before, after.truncated & ~before
-        ended = buffers.terminated | buffers.truncated
+        ended: Mask = buffers.terminated | buffers.truncated
         info: Info = {}
         if self.autoreset_mode == AutoresetMode.SAME_STEP:
             if ended.any():
