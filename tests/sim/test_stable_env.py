@@ -6,11 +6,11 @@ import pytest
 pytest.importorskip("gymnasium", reason="the extra `env` is not installed")
 pytest.importorskip("stable_baselines3", reason="Stable-Baselines3 is not installed")
 
-from stable_baselines3 import PPO  # noqa: E402
+from stable_baselines3 import PPO
 
-from sim.env.stable import StableVecEnv  # noqa: E402
-from sim.env.vector import make_vec  # noqa: E402
-from sim.errors import BadSeed  # noqa: E402
+from sim.env.stable import StableVecEnv
+from sim.env.vector import make_vec
+from sim.errors import BadSeed
 
 
 def stable(envs: int) -> StableVecEnv:
