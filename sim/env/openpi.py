@@ -12,7 +12,6 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
@@ -164,9 +163,9 @@ class ServedPolicy:
         self._chunks: dict[int, Array] = {}
         self._used: dict[int, int] = {}
 
-    def reset(self, worlds: Sequence[int] | npt.NDArray[np.intp] | None = None) -> None:
+    def reset(self, worlds: Sequence[int] | None = None) -> None:
         """Forget the chunks of worlds that begin an episode; all by default."""
-        for world in list(self._chunks) if worlds is None else [int(w) for w in worlds]:
+        for world in list(self._chunks) if worlds is None else worlds:
             self._chunks.pop(world, None)
 
     def act(self, obs: Array) -> Array:
