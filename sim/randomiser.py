@@ -1,6 +1,6 @@
 """Carries out a randomisation in the worlds of a slot, and remembers what every world's episode has drawn."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import mujoco
@@ -60,29 +60,29 @@ class Randomiser:
         return draw(self._bound, seed, worlds, episodes)
 
     def drawn(self, world: int) -> dict[str, list[float]]:
-        """Return what the current episode of a world has drawn, by term: what a record keeps and `impose` takes."""
+        """Return what the current episode of a world has drawn, by term: what a record keeps and a reset takes."""
         return {name: [float(v) for v in rows[world]] for name, rows in self._values.items()}
 
-    def impose(self, ids: Ids, drawn: Drawn) -> None:
-        """Give the worlds `ids` new numbers, and the robots in them new gains; the cohort has just been renewed.
-
-        Raises BadRandomisation where `drawn` has other terms or shapes.
-        """
-        if not self._bound and not drawn:
-            return
+    def checked(self, count: int, drawn: Drawn) -> dict[str, Array]:
+        """Return numbers for so many worlds as arrays. Raises BadRandomisation for other terms, shapes or values."""
         if set(drawn) != set(self._values):
             raise BadRandomisation(f"drawn are {sorted(drawn)}, but what is randomised is {sorted(self._values)}")
         rows = {name: np.asarray(values, dtype=np.float64) for name, values in drawn.items()}
         for b in self._bound:
             name = b.term.name
-            if rows[name].shape != (len(ids), b.width):
-                raise BadRandomisation(f"{name}: {rows[name].shape} numbers, not {(len(ids), b.width)}")
+            if rows[name].shape != (count, b.width):
+                raise BadRandomisation(f"{name}: {rows[name].shape} numbers, not {(count, b.width)}")
             low, high = b.term.distribution.bounds
             if not ((rows[name] >= low) & (rows[name] <= high)).all():
                 raise BadRandomisation(f"{name}: a number is not in [{low}, {high}]")
+        return rows
+
+    def impose(self, ids: Ids, rows: Mapping[str, Array]) -> None:
+        """Give the worlds `ids` their numbers, drawn or checked, and their robots, just renewed, their gains."""
         for name, values in rows.items():
             self._values[name][ids] = values
-        self._carry_out(ids)
+        if rows:
+            self._carry_out(ids)
 
     def renew(self) -> None:
         """Carry out again what is remembered, in all worlds."""

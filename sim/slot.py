@@ -197,7 +197,7 @@ class SimSlot:
 
         Raises:
             ValueError: a mask of another shape.
-            BadRandomisation: `drawn` does not belong to this slot's randomisation.
+            BadRandomisation: `drawn` does not belong to this slot's randomisation. Nothing has changed.
         """
         chosen = np.ones(self.worlds, np.bool_) if mask is None else np.asarray(mask, dtype=np.bool_)
         if chosen.shape != (self.worlds,):
@@ -205,6 +205,7 @@ class SimSlot:
         ids = np.flatnonzero(chosen)
         if len(ids) == 0:
             return self._observe()
+        given = None if drawn is None else self.randomiser.checked(len(ids), drawn)
         if worlds is not None:
             self.world_numbers[ids] = worlds
         self.episodes[ids] = self.episodes[ids] + 1 if episodes is None else np.asarray(episodes)
@@ -219,9 +220,9 @@ class SimSlot:
         uniform = [philox_uniform(self.seed, int(self.world_numbers[i]), int(self.episodes[i]), draws) for i in ids]
         self._run.begin(ids, np.stack(uniform))
         self.core.renew(ids)
-        if drawn is None:
-            drawn = self.randomiser.draw(self.seed, self.world_numbers[ids], self.episodes[ids])
-        self.randomiser.impose(ids, drawn)
+        if given is None:
+            given = self.randomiser.draw(self.seed, self.world_numbers[ids], self.episodes[ids])
+        self.randomiser.impose(ids, given)
         # Also brings derived fields and the solver's warm start to where a lone world would have them.
         self._batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_POS)
         return self._observe()

@@ -296,9 +296,10 @@ def test_what_makes_no_sense_is_refused_by_name(term: Any, reason: str) -> None:
     ],
 )
 def test_drawn_numbers_that_are_not_this_randomisations_are_refused(drawn: Any, reason: str) -> None:
-    s = slot(MASS, worlds=1)
+    s, untouched = slot(MASS, worlds=1), slot(MASS, worlds=1)
     with pytest.raises(BadRandomisation, match=reason):
         s.reset(drawn=drawn)
+    assert run(s, 3) == run(untouched, 3)
 
 
 def test_friction_and_damping_of_ideal_joints_and_sizes_reach_the_model() -> None:
