@@ -17,7 +17,7 @@ import numpy as np
 from bench.raw_episodes import RawEpisodes, Recording, record
 
 ENVS = 16
-STEPS = 10
+STEPS = 6
 ROUNDS = 7
 ROBOT, TASK = "own_humanoid", "stand"
 Row = dict[str, Any]

@@ -23,7 +23,7 @@ TASKS = {
     "own_humanoid": "stand", "own_quadruped": "walk", "own_arm": "reach",
 }  # fmt: skip
 ENVS = 64
-STEPS = 12
+STEPS = 6
 THREADS = (1, 2)
 REACH = 0.3
 SCALING_ROBOT = "own_humanoid"
