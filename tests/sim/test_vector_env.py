@@ -17,7 +17,7 @@ from gymnasium.wrappers.vector import RecordEpisodeStatistics  # noqa: E402
 from sim.env.seeds import SEED_MAX, fresh, world_numbers  # noqa: E402
 from sim.env.single import SlotEnv, make  # noqa: E402
 from sim.env.vector import Buffers, SlotVectorEnv, make_vec  # noqa: E402
-from sim.errors import BadAction, BadSeed  # noqa: E402
+from sim.errors import BadAction, BadSeed, NoDisplay  # noqa: E402
 
 QUADRUPED = ("own_quadruped", "walk")
 ARM = ("own_arm", "reach")
@@ -34,6 +34,8 @@ def plan(env: SlotVectorEnv | SyncVectorEnv, steps: int, *, reach: float = 1.0) 
 def rows(env: SlotVectorEnv, seed: int, steps: int) -> list[list[bytes]]:
     """What every environment shows, step by step: its first observations, then all that a step returns."""
     seen = [[row.tobytes()] for row in env.reset(seed=seed)[0]]
+    # World 5 is at step 140 of 150, world 6 at 130 and so on.
+    env.slot.steps[:] = env.slot.horizon_steps - 10 * (env.slot.world_numbers - 4)
     for action in plan(env, steps):
         *results, _ = env.step(action)
         for i, row in enumerate(seen):
@@ -71,13 +73,13 @@ def test_a_vector_equals_gymnasiums_own_vector_of_single_environments_to_the_bit
 
 
 def test_an_environment_is_the_same_to_the_bit_in_any_vector_and_on_any_number_of_threads() -> None:
-    """Robots that fall at their own times: seed 5 alone, as one of three, as one of seven on two threads."""
+    """Worlds whose episodes end at their own times: seed 5 alone, as one of three, as one of seven on two threads."""
     three, seven = make_vec(*QUADRUPED, 3), make_vec(*QUADRUPED, 7, threads=2)
 
-    a, b = rows(three, 5, 90), rows(seven, 5, 90)
+    a, b = rows(three, 5, 40), rows(seven, 5, 40)
     assert a == b[:3]
-    assert rows(make_vec(*QUADRUPED, 1), 5, 90)[0] == a[0]
-    assert three.slot.episodes[0] > 0
+    assert rows(make_vec(*QUADRUPED, 1), 5, 40)[0] == a[0]
+    assert three.slot.episodes.tolist() == [1, 1, 1]
 
 
 def test_seeds_are_worlds_an_int_for_the_first_or_one_for_each() -> None:
@@ -291,6 +293,26 @@ def test_gymnasiums_wrappers_for_vectors_count_our_episodes() -> None:
     assert truncated.all()
     assert info["episode"]["l"].tolist() == [100, 100]
     assert info["episode"]["r"] == pytest.approx(total)
+
+
+def test_a_world_is_drawn_as_it_stands() -> None:
+    """Two pictures of the same moment are the same; another world and a robot that has moved look different."""
+    env = make_vec(*ARM, 2, render_mode="rgb_array")
+    env.reset(seed=1)
+    try:
+        first, other = env.render()
+    except NoDisplay as error:
+        pytest.skip(str(error))
+    again = env.render()[0]
+    for _ in range(15):
+        env.step(np.ones((2, 7)))
+    moved = env.render()[0]
+
+    assert first.shape == (320, 480, 3)
+    assert len(np.unique(first.reshape(-1, 3), axis=0)) > 100
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert (moved != first).any(axis=2).mean() > 0.005
 
 
 def test_an_env_is_one_world() -> None:
