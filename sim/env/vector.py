@@ -95,8 +95,8 @@ class SlotVectorEnv(VectorEnv):  # type: ignore[misc]
 
     Infos follow Gymnasium's convention for vectors (`key` with a mask `_key`). A reset tells `seed` and
     `episode_number`; the end of an episode tells `success` and, where something broke, the reason: `failure`. Worlds
-    that blow up, whose robot
-    the control core stops or whose action is no number are terminated; the others do not notice.
+    that blow up, whose robot the control core stops or whose action is no number are terminated; the others do not
+    notice.
     """
 
     def __init__(

@@ -37,7 +37,8 @@ def test_the_randomisations_example_draws_for_each_term() -> None:
 
 
 def test_the_served_policys_example_drives_worlds() -> None:
-    pytest.importorskip("websockets", reason="the extra `env` is not installed")
+    for package in ("gymnasium", "websockets", "msgpack"):
+        pytest.importorskip(package, reason="the extra `env` is not installed")
     from sim.env.vector import make_vec
     from sim.env.wire import pack
     from tests.sim.policy_server import answering, server
