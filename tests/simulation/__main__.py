@@ -13,6 +13,9 @@ from collections import Counter
 from palaestra.failpoint import Failpoint
 from tests.simulation import defects, running
 
+# A planted defect must be found by so many seeds.
+FIND_MAX = 40
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
@@ -21,8 +24,11 @@ def main() -> int:
     parser.add_argument("--trace", action="store_true", help="print what happens, with --seed")
     parser.add_argument("--log", action="store_true", help="print also what the product logs, with --seed")
     parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--defects", action="store_true", help="plant each defect in turn, until a seed finds it")
     parser.add_argument("--defect", choices=sorted(defects.DEFECTS), help="plant a defect, which should be found")
     given = parser.parse_args()
+    if given.defects:
+        return find_defects(given.at_once)
     defect = defects.DEFECTS[given.defect] if given.defect else None
     logging.getLogger().setLevel(logging.ERROR)
     if given.seed is not None:
@@ -64,6 +70,20 @@ def run_seeds(seeds: range, at_once: int, defect: str | None) -> int:
     print(f"failpoints: {len(Failpoint.known)}; never reached: {', '.join(missed) or 'none'}")
     print(f"never killed at: {', '.join(spared) or 'none'}")
     return 1 if wrong else 0
+
+
+def find_defects(at_once: int) -> int:
+    """Say for each defect which seed finds it and how; return the exit code."""
+    missed = 0
+    for name, defect in defects.DEFECTS.items():
+        for count, found in enumerate(running.run_all(range(FIND_MAX), at_once=at_once, defect=defect), 1):
+            if found.broken:
+                print(f"{name}: found by seed {found.seed}, of {count}: {found.broken[0][:160]}", flush=True)
+                break
+        else:
+            missed += 1
+            print(f"{name}: not found by {FIND_MAX} seeds", flush=True)
+    return 1 if missed else 0
 
 
 def command(seed: int, defect: str | None = None) -> str:

@@ -32,7 +32,7 @@ class Invariants:
         self._moved: dict[str, int] = {}
         self.submitted: dict[tuple[str, str], str] = {}
         self.asked: set[tuple[str, str]] = set()
-        self._episodes: dict[str, bytes] = {}
+        self._episodes: dict[str, episode_pb2.Episode] = {}
         self._finished: dict[str, int] = {}
         self._checkpoints: set[str] = set()
         self.broken: list[str] = []
@@ -113,7 +113,7 @@ class Invariants:
                 self._say(self.submitted.setdefault(key, name) == name, f"{key} was {self.submitted[key]}, now {name}")
             case "CatalogueEpisode":
                 episode = episode_pb2.Episode.FromString(response)
-                self._episodes.setdefault(episode.name, response)
+                self._episodes.setdefault(episode.name, episode)
             case "FinishAttempt":
                 end = runner_service_pb2.FinishAttemptRequest.FromString(request)
                 self._finished.setdefault(end.attempt, end.outcome)
@@ -161,9 +161,10 @@ class Invariants:
     def _catalogue(self) -> None:
         objects = LocalObjects(self._objects)
         rows = {row["uid"]: row for row in self._db.execute("SELECT * FROM episode")}
-        for name, body in self._episodes.items():
+        for name, episode in self._episodes.items():
             found = rows.get(names.parts(name)[1])
-            self._say(found is not None and bytes(found["body"]) == body, f"{name} was acknowledged and is not there")
+            there = found is not None and episode_pb2.Episode.FromString(found["body"]) == episode
+            self._say(there, f"{name} was acknowledged and is not there")
         for row in rows.values():
             episode = episode_pb2.Episode.FromString(row["body"])
             stored = objects.verify(episode.content.sha256)

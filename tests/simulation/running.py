@@ -5,6 +5,7 @@ import os
 import pickle
 import selectors
 import shutil
+import signal
 import tempfile
 import time
 import traceback
@@ -35,8 +36,24 @@ def run_all(
     # Children look at what is there already without ever touching it.
     gc.collect()
     gc.freeze()
+    running: dict[int, tuple[int, int, float, bytearray]] = {}
+    try:
+        yield from _run_all(waiting, running, at_once, defect, patience_s)
+    finally:
+        for pipe, (_, pid, _, _) in running.items():
+            os.close(pipe)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def _run_all(
+    waiting: Iterator[int],
+    running: dict[int, tuple[int, int, float, bytearray]],
+    at_once: int,
+    defect: Defect | None,
+    patience_s: float,
+) -> Iterator[SimpleNamespace]:
     with selectors.DefaultSelector() as selector:
-        running: dict[int, tuple[int, int, float, bytearray]] = {}
         while True:
             while len(running) < at_once and (seed := next(waiting, None)) is not None:
                 pid, pipe = _fork(seed, defect)
@@ -52,7 +69,7 @@ def run_all(
                     yield _reap(selector, key.fd, *running.pop(key.fd))
             for pipe, (_, pid, started_s, _) in list(running.items()):
                 if time.monotonic() - started_s > patience_s:
-                    os.kill(pid, 9)
+                    os.kill(pid, signal.SIGKILL)
                     running[pipe] = (running[pipe][0], pid, float("inf"), running[pipe][3])
 
 

@@ -76,6 +76,8 @@ class SimStation:
 
     witness: Witness
     chance: Random
+    # Whether epochs and deadlines mean anything; a planted defect says no.
+    fenced = True
 
     def __init__(
         self,
@@ -99,7 +101,10 @@ class SimStation:
     def units(self) -> Mapping[str, HostedUnit]:
         return {name: seat.hosted for name, seat in self._seats.items()}
 
-    def start(self) -> None: ...
+    def start(self) -> None:
+        # The first thing that a loop writes is no torque.
+        for name in self._seats:
+            self.witness.rests(name)
 
     def stop(self) -> None:
         for name in self._seats:
@@ -156,7 +161,7 @@ class SimStation:
 
     def _open(self, seat: _Seat, epoch: int, every_ticks: int) -> tuple[Any, Recorder]:
         authority = seat.authority
-        if authority is None or authority.epoch != epoch or epoch <= seat.over_epoch:
+        if self.fenced and (authority is None or authority.epoch != epoch or epoch <= seat.over_epoch):
             raise NoAuthorityError(f"{seat.hosted.name}: epoch {epoch} does not drive it")
         if seat.fault:
             raise LatchedError(f"{seat.hosted.name}: {seat.fault}")
@@ -218,7 +223,7 @@ class SimStation:
                 and authority.epoch > seat.over_epoch
                 and now_s < authority.deadline_s
             )
-            if seat.driving_epoch and not allowed:
+            if seat.driving_epoch and not allowed and self.fenced:
                 self._let_go(seat)
             if seat.status.state is State.RUN and now_s - seat.target_s > WATCHDOG_S:
                 self._let_go(seat)

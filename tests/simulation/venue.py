@@ -33,7 +33,7 @@ from tests.simulation.workers import SimPool
 
 ADDRESS = "127.0.0.1:7400"
 TTL_S = 4.0
-ROUGH_S = 20.0
+ROUGH_S = 12.0
 # Virtual time by which everything must have ended once faults have ceased.
 CALM_MAX_S = 240.0
 HOSTS = {"host-a": ("arm-1", "arm-2"), "host-b": ("arm-3",)}
