@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from palaestra.v1 import event_pb2, episode_pb2, job_pb2, job_service_pb2, runner_service_pb2
+from palaestra.v1 import episode_pb2, event_pb2, job_pb2, job_service_pb2, runner_service_pb2
 from scheduler import database, names
 from scheduler.health import VENUE_VENDOR
 from scheduler.rebuild import tables
@@ -52,11 +52,12 @@ class Invariants:
             self._held(unit, epoch)
 
     def _held(self, unit: str, epoch: int) -> None:
-        row = self._db.execute(
-            "SELECT free_ns FROM lease_unit WHERE unit = ? AND epoch = ?", (unit, epoch)
-        ).fetchone()
+        row = self._db.execute("SELECT free_ns FROM lease_unit WHERE unit = ? AND epoch = ?", (unit, epoch)).fetchone()
         held = row is not None and row["free_ns"] is None
-        self._say(held, f"{unit} moves under epoch {epoch}, which is {'free' if row is not None else 'unknown'} to the scheduler")
+        self._say(
+            held,
+            f"{unit} moves under epoch {epoch}, which is {'free' if row is not None else 'unknown'} to the scheduler",
+        )
 
     # Commits.
 
@@ -146,7 +147,9 @@ class Invariants:
             rows = self._db.execute("SELECT uid FROM job WHERE vendor = ? AND request_id = ?", (vendor, request_id))
             found = [row["uid"] for row in rows.fetchall()]
             self._say(found == [uid], f"{parent} was answered {name} for {request_id}; there are {found}")
-        for row in self._db.execute("SELECT vendor, request_id FROM job WHERE request_id IS NOT NULL AND vendor != ?", (VENUE_VENDOR,)):
+        for row in self._db.execute(
+            "SELECT vendor, request_id FROM job WHERE request_id IS NOT NULL AND vendor != ?", (VENUE_VENDOR,)
+        ):
             known = (f"vendors/{row['vendor']}", row["request_id"]) in self.asked
             self._say(known, f"nobody asked for {row['request_id']}")
         for attempt, outcome in self._finished.items():
@@ -156,7 +159,9 @@ class Invariants:
                 (uid, number),
             ).fetchone()
             said = {row["state"], *([job_pb2.ATTEMPT_STATE_CANCELLED] if row["refund"] == PREEMPTED else [])}
-            self._say(outcome in said, f"{attempt} was told to end as {outcome}, which was acknowledged; it is {row['state']}")
+            self._say(
+                outcome in said, f"{attempt} was told to end as {outcome}, which was acknowledged; it is {row['state']}"
+            )
 
     def _catalogue(self) -> None:
         objects = LocalObjects(self._objects)
@@ -174,7 +179,10 @@ class Invariants:
         for row in self._db.execute(
             "SELECT uid, episode_count, (SELECT count(*) FROM episode e WHERE e.job_id = j.id) AS there FROM job j"
         ):
-            self._say(row["episode_count"] == row["there"], f"job {row['uid']} counts {row['episode_count']} episodes of {row['there']}")
+            self._say(
+                row["episode_count"] == row["there"],
+                f"job {row['uid']} counts {row['episode_count']} episodes of {row['there']}",
+            )
 
     def _books(self) -> None:
         for thing in ("unit", "slot", "cell"):
@@ -189,12 +197,17 @@ class Invariants:
             )
             books = (
                 ("usage", f"SELECT vendor, {thing}_ms FROM usage"),
-                ("ledger", f"SELECT vendor, sum(amount_ms) FROM ledger WHERE entry = 'use' AND resource = '{thing}' GROUP BY 1"),
+                (
+                    "ledger",
+                    f"SELECT vendor, sum(amount_ms) FROM ledger WHERE entry = 'use' AND resource = '{thing}' GROUP BY 1",
+                ),
                 ("usage_hour", f"SELECT vendor, sum(used_ms) FROM usage_hour WHERE resource = '{thing}' GROUP BY 1"),
             )
             for name, query in books:
                 told = {vendor: ms for vendor, ms in self._db.execute(query) if ms}
-                self._say(told == {v: ms for v, ms in used.items() if ms}, f"{name} says {told} of {thing}s, leases {used}")
+                self._say(
+                    told == {v: ms for v, ms in used.items() if ms}, f"{name} says {told} of {thing}s, leases {used}"
+                )
         over = self._db.execute(
             """
             SELECT lease_id FROM ledger GROUP BY lease_id, resource, robot_class

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
-
 STEP_S = 1e-6
 
 

@@ -162,7 +162,7 @@ class Network:
         self.servers: dict[str, Server] = {}
         self.parted: set[frozenset[str]] = set()
         self._waiting: list[tuple[Process, Process, Callable[[], None]]] = []
-        self._streams: dict["Stream", None] = {}
+        self._streams: dict[Stream, None] = {}
         self._port = 20_000
 
     def free_port(self) -> int:
@@ -222,7 +222,9 @@ class Channel:
         self._address = address
 
     def unary_unary(self, method: str, request_serializer: Any, response_deserializer: Any, *_: Any, **__: Any) -> Any:
-        def call(request: Any, *, timeout: float | None = None, metadata: Any = None, wait_for_ready: bool = False) -> Any:
+        def call(
+            request: Any, *, timeout: float | None = None, metadata: Any = None, wait_for_ready: bool = False
+        ) -> Any:
             data = request_serializer(request)
             return self._unary(method, data, response_deserializer, timeout, metadata, wait_for_ready)
 
@@ -236,7 +238,9 @@ class Channel:
 
         return call
 
-    def stream_stream(self, method: str, request_serializer: Any, response_deserializer: Any, *_: Any, **__: Any) -> Any:
+    def stream_stream(
+        self, method: str, request_serializer: Any, response_deserializer: Any, *_: Any, **__: Any
+    ) -> Any:
         def call(requests: Any, *, timeout: float | None = None, metadata: Any = None, **___: Any) -> Any:
             stream = Stream(self._network, self._address, method, response_deserializer, metadata, timeout)
             stream.open(None, _serialised(requests, request_serializer))

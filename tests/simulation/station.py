@@ -96,6 +96,7 @@ class SimStation:
         self._on_change = on_change
         self._seats = {unit.name: _Seat(unit) for unit in units}
         self._ticking: asyncio.Task[None] | None = None
+        self._ticked_s = 0.0
 
     @property
     def units(self) -> Mapping[str, HostedUnit]:
@@ -212,6 +213,9 @@ class SimStation:
     def _tick(self) -> bool:
         """Do what the loop does each tick; return whether there is anything to do in the next."""
         now_s = self._clock.now_s()
+        # After a gap, such as the process being stopped, robots have let go by themselves and stand still.
+        still = now_s - self._ticked_s > DEVICE_WATCHDOG_S
+        self._ticked_s = now_s
         busy = False
         for name, seat in self._seats.items():
             # Taken before authority is judged, as the real loop does.
@@ -227,7 +231,7 @@ class SimStation:
                 self._let_go(seat)
             if seat.status.state is State.RUN and now_s - seat.target_s > WATCHDOG_S:
                 self._let_go(seat)
-            if seat.status.state is State.STOPPING and now_s >= seat.rest_s:
+            if seat.status.state is State.STOPPING and (now_s >= seat.rest_s or still):
                 seat.braking_epoch = 0
                 self.witness.rests(name)
                 self._become(seat, State.STOPPED)

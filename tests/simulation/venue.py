@@ -178,7 +178,9 @@ class Venue:
         await host.run()
 
     async def _runner(self, process: Process) -> None:
-        settings = RunnerSettings("runner", ADDRESS, self.token("runner"), self.folder / "objects", self.folder / "spool")
+        settings = RunnerSettings(
+            "runner", ADDRESS, self.token("runner"), self.folder / "objects", self.folder / "spool"
+        )
         clean_spool(settings.spool)
         pool = SimPool(self, settings)
 
@@ -340,4 +342,3 @@ def run(seed: int, folder: Path, **options: Any) -> SimpleNamespace:
         kinds=sorted(venue.plan.kinds), virtual_s=venue.loop.now_s, jobs=venue.invariants.jobs,
         grants=venue.invariants.grants, events=venue.invariants._sequence,
     )  # fmt: skip
-

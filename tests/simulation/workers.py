@@ -313,7 +313,7 @@ async def _record(attempt: Attempt, link: AsyncLink, index: int, *, unit: str | 
     outcome = Outcome(Status.SUCCESS)
     with recorder:
         column = np.full((3, 1), float(index), np.float32)
-        signals = {signal: column for signal in recorder.header.signals}
+        signals = dict.fromkeys(recorder.header.signals, column)
         recorder.extend(np.array([0.0, 0.01, 0.02]), signals)
         sealed = recorder.seal(outcome)
     await link.through(lambda: attempt.catalogue(index, recorder.header, outcome, sealed))
