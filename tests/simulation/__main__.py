@@ -36,7 +36,7 @@ def main() -> int:
             logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="    %(name)s: %(message)s", force=True)
         found = running.run_here(given.seed, defect, watch=_print if given.trace else None)
         print(f"seed {found.seed}: {found.jobs} jobs, {found.grants} grants, {found.events} events", flush=True)
-        print(f"{found.virtual_s:.1f} s lived in {found.real_s:.2f} s; faults: {', '.join(found.kinds)}")
+        print(f"{found.virtual_s:.1f} s lived in {found.cpu_s:.2f} s of a core; faults: {', '.join(found.kinds)}")
         print(f"digest {found.digest}")
         for line in found.broken:
             print(f"BROKEN {line}")
@@ -52,12 +52,12 @@ def run_seeds(seeds: range, at_once: int, defect: str | None) -> int:
     reached: Counter[str] = Counter()
     killed: Counter[str] = Counter()
     wrong = jobs = grants = events = 0
-    virtual_s = 0.0
+    virtual_s = cpu_s = 0.0
     for found in running.run_all(seeds, at_once=at_once, defect=defects.DEFECTS[defect] if defect else None):
         reached.update(found.reached)
         killed.update(found.killed)
         jobs, grants, events = jobs + found.jobs, grants + found.grants, events + found.events
-        virtual_s += found.virtual_s
+        virtual_s, cpu_s = virtual_s + found.virtual_s, cpu_s + found.cpu_s
         if found.broken:
             wrong += 1
             print(f"seed {found.seed} is broken: {found.broken[0]}")
@@ -66,7 +66,7 @@ def run_seeds(seeds: range, at_once: int, defect: str | None) -> int:
     missed = sorted(Failpoint.known.keys() - reached.keys())
     spared = sorted(Failpoint.known.keys() - killed.keys())
     print(f"{len(seeds)} seeds, {wrong} broken; {jobs} jobs, {grants} grants, {events} events in {virtual_s:.0f} s of")
-    print(f"virtual and {real_s:.1f} s of real time")
+    print(f"virtual and {real_s:.1f} s of real time; {cpu_s / len(seeds):.2f} s of a core each")
     print(f"failpoints: {len(Failpoint.known)}; never reached: {', '.join(missed) or 'none'}")
     print(f"never killed at: {', '.join(spared) or 'none'}")
     return 1 if wrong else 0

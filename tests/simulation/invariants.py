@@ -1,4 +1,4 @@
-"""What must hold: of what is committed, after every commit; of robots, at every moment they move; of promises, always."""
+"""What must hold: of commits, after each; of robots, at every moment they move; of what was promised, always."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -155,7 +155,7 @@ class Invariants:
         for attempt, outcome in self._finished.items():
             vendor, uid, number = names.attempt_parts(attempt)
             row = self._db.execute(
-                "SELECT a.state, a.refund FROM attempt a JOIN job j ON j.id = a.job_id WHERE j.uid = ? AND a.number = ?",
+                "SELECT a.state, refund FROM attempt a JOIN job j ON j.id = a.job_id WHERE j.uid = ? AND a.number = ?",
                 (uid, number),
             ).fetchone()
             said = {row["state"], *([job_pb2.ATTEMPT_STATE_CANCELLED] if row["refund"] == PREEMPTED else [])}
@@ -199,7 +199,8 @@ class Invariants:
                 ("usage", f"SELECT vendor, {thing}_ms FROM usage"),
                 (
                     "ledger",
-                    f"SELECT vendor, sum(amount_ms) FROM ledger WHERE entry = 'use' AND resource = '{thing}' GROUP BY 1",
+                    "SELECT vendor, sum(amount_ms) FROM ledger WHERE entry = 'use' AND "
+                    f"resource = '{thing}' GROUP BY 1",
                 ),
                 ("usage_hour", f"SELECT vendor, sum(used_ms) FROM usage_hour WHERE resource = '{thing}' GROUP BY 1"),
             )

@@ -6,6 +6,7 @@ own (`tests/simulation/running.py`), which end by `os._exit`.
 
 import asyncio
 import contextvars
+import functools
 import os
 import random
 import secrets
@@ -19,7 +20,9 @@ import grpc.aio
 
 import controller.drive
 import controller.host
+import runner.attempt
 import scheduler.core
+import store.objects
 import store.spool
 from scheduler.writer import BATCH_MAX, Writer
 from tests.simulation import loop as loop_module
@@ -62,6 +65,8 @@ def install(loop: VirtualLoop, network: Network, seed: int) -> None:
         (controller.host, "EXPIRY_S", EXPIRY_S),
         (controller.drive, "BLOCK_S", BLOCK_S),
         (scheduler.core, "SWEEP_PERIOD_S", SWEEP_PERIOD_S),
+        # Its folders are looked at once and not by every attempt.
+        (runner.attempt, "LocalObjects", functools.cache(store.objects.LocalObjects)),
         (store.spool.Claim, "release", _release(store.spool.Claim.release)),
     ):
         setattr(module, name, new)

@@ -6,7 +6,7 @@ The host around it, its grants, its epochs on disk and its drive streams are the
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, Protocol
 
@@ -60,7 +60,7 @@ def hosted(venue: str, unit: str) -> HostedUnit:
 @dataclass
 class _Seat:
     hosted: HostedUnit
-    status: Status = Status()
+    status: Status = field(default_factory=Status)
     authority: Authority | None = None
     over_epoch: int = 0
     driving_epoch: int = 0

@@ -44,7 +44,7 @@ async def vendor(venue: Any, name: str) -> None:
     earlier = ""
     for _ in range(JOBS):
         if venue.rough:
-            await asyncio.sleep(chance.uniform(0.0, 4.0))
+            await asyncio.sleep(chance.uniform(0.0, 2.5))
         after = [earlier] if earlier and chance.random() < 0.2 else []
         wanted = job(**chance.choice(SHAPES), after=after, priority=chance.choice((0, 0, 3)))
         request_id = new_request_id()

@@ -1,4 +1,4 @@
-"""One run: a venue with its processes, what its users do, what goes wrong, and the calm after which all must end well."""
+"""One run: a venue with its processes, what its users do, what goes wrong, and the calm that must heal it."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ from tests.simulation.workers import SimPool
 
 ADDRESS = "127.0.0.1:7400"
 TTL_S = 4.0
-ROUGH_S = 12.0
+ROUGH_S = 8.0
 # Virtual time by which everything must have ended once faults have ceased.
 CALM_MAX_S = 240.0
 HOSTS = {"host-a": ("arm-1", "arm-2"), "host-b": ("arm-3",)}
@@ -42,7 +42,13 @@ VENUE: dict[str, Any] = {
     "vendor": [{"id": "acme"}, {"id": "rival", "weight": 2.0}],
     "cell": [{"id": "bench", "scenario": "assembly", "level": 2}],
     "unit": [{"id": unit, "robot": "dry_robot"} for units in HOSTS.values() for unit in units],
-    "scheduler": {"lease_ttl_s": TTL_S, "hold_after_s": 10.0, "queued_jobs_max": 50, "preempt_after_s": 8.0},
+    "scheduler": {
+        "lease_ttl_s": TTL_S,
+        "hold_after_s": 10.0,
+        "queued_jobs_max": 50,
+        "preempt_after_s": 8.0,
+        "decisions_kept": 50,
+    },
 }
 
 
@@ -121,7 +127,7 @@ class Venue:
             self.kill(process)
 
         def again() -> None:
-            later_s = self.loop.now_s + self.chance.choice((0.05, 0.5, 2.0, 6.0)) * (0.5 + self.chance.random())
+            later_s = self.loop.now_s + self.chance.choice((0.05, 0.5, 2.0, 5.0)) * (0.5 + self.chance.random())
             self.loop.at(later_s, self.spawn, name, work, context=machine.nobody())
 
         process.at_death.append(again)
@@ -212,7 +218,7 @@ class Venue:
             weather.cut = worst / 5
             weather.delay_s = chance.choice((0.002, 0.05, 0.2))
         while True:
-            await asyncio.sleep(chance.uniform(0.5, 4.0))
+            await asyncio.sleep(chance.uniform(0.3, 2.5))
             kind = chance.choice(("kills", "freezes", "partitions", "breakdowns", "clocks"))
             if kind in kinds:
                 getattr(self, f"_{kind}")()
@@ -278,7 +284,7 @@ class Venue:
         self._calm()
         give_up_s = self.loop.now_s + CALM_MAX_S
         while self.loop.now_s < give_up_s:
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(0.5)
             settled = self.invariants.submitted and not self.invariants.open_jobs() and self.calm_users >= 2
             if settled:
                 break
