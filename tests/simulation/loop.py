@@ -1,7 +1,7 @@
 """An event loop whose time is a number, and the processes that share it.
 
-A process is all that runs in its context: tasks and callbacks inherit it. One that is killed never runs again, as after
-`kill -9`, not even its `finally` blocks. One that is frozen runs on later, and finds its clocks ahead, as after SIGSTOP.
+A process is all that runs in its context: tasks and callbacks inherit it. One that is killed never runs again, as by
+`kill -9`, not even its `finally` blocks. One that is frozen runs on later, its clocks ahead, as after SIGSTOP.
 """
 
 import asyncio
