@@ -78,6 +78,7 @@ class Venue:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._count = 0
         self._wall_s = 0.0
+        self._rates: dict[str, float] = {}
         self._pools: dict[Process, SimPool] = {}
         self._stations: dict[Process, Any] = {}
         self.settings = settings_of(VENUE, "simulation")
@@ -115,8 +116,9 @@ class Venue:
 
     def spawn(self, name: str, work: Callable[[Process], Coroutine[Any, Any, None]]) -> Process:
         """Start a process that is started again a while after it ends, however it ends."""
-        drifting = "drift" in self.plan.kinds and name != "operator"
-        process = self.process(name, rate=self.chance.uniform(0.975, 1.025) if drifting else 1.0)
+        # A machine's clock is as fast or slow as it is, whatever is started there.
+        rate = self._rates.setdefault(name, self.chance.uniform(0.975, 1.025) if "drift" in self.plan.kinds else 1.0)
+        process = self.process(name, rate=rate)
         process.wall_s = self._wall_s if name == "scheduler" else 0.0
         self._present[name] = process
         self.trace(f"{name} starts")
