@@ -1,6 +1,7 @@
 """What goes wrong in a run, and when: drawn from the seed before it begins, or at the moment itself."""
 
 import errno
+import math
 import sqlite3
 from dataclasses import dataclass
 from random import Random
@@ -34,6 +35,11 @@ ERRORS: dict[str, tuple[Any, ...]] = {
 }
 
 
+def _when(chance: Random) -> int:
+    """Draw at which passing something happens: some places are passed twice in a life, others two hundred times."""
+    return int(math.exp(chance.uniform(0.0, math.log(chance.choice((3, 200))))))
+
+
 @dataclass
 class Plan:
     """The faults of one run.
@@ -53,11 +59,11 @@ class Plan:
         kinds = frozenset(kind for kind in KINDS if chance.random() < 0.5)
         names = sorted(Failpoint.known)
         chosen = chance.sample(names, POINT_KILLS)
-        kills = {name: 1 + int(chance.expovariate(0.2)) for name in chosen} if "failpoints" in kinds else {}
+        kills = {name: _when(chance) for name in chosen} if "failpoints" in kinds else {}
         errors: dict[str, list[Any]] = {}
         if "disk" in kinds:
             for name in chance.sample(sorted(ERRORS), 2):
-                errors[name] = [1 + int(chance.expovariate(0.1)), chance.randint(1, 4), chance.choice(ERRORS[name])]
+                errors[name] = [_when(chance), chance.randint(1, 6), chance.choice(ERRORS[name])]
         return cls(kinds, kills, errors)
 
     def due(self, name: str) -> Exception | bool:

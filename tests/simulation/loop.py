@@ -27,12 +27,14 @@ class Process:
 
     Attributes:
         name: For people, and for the order of things.
+        machine: Where it runs, which partitions go by; workers run beside their runner.
         rate: Speed of its monotonic clock, 1.0 for a true one.
         wall_s: By how much its machine's wall clock is wrong.
     """
 
     def __init__(self, name: str, *, rate: float = 1.0, wall_s: float = 0.0) -> None:
         self.name = name
+        self.machine = "runner" if name.startswith("worker#") else name
         self.rate = rate
         self.wall_s = wall_s
         self.alive = True

@@ -149,7 +149,7 @@ class Network:
 
     Attributes:
         servers: By address.
-        parted: Pairs of process names between which nothing goes through now.
+        parted: Pairs of machines between which nothing goes through now.
     """
 
     def __init__(self, loop: VirtualLoop, chance: random.Random, trace: Callable[[str], None]) -> None:
@@ -188,6 +188,10 @@ class Network:
     def part(self, one: str, other: str) -> None:
         self.parted.add(frozenset((one, other)))
 
+    def is_parted(self, one: Process, other: Process) -> bool:
+        """Whether nothing goes between the machines of two processes."""
+        return frozenset((one.machine, other.machine)) in self.parted
+
     def heal(self) -> None:
         """Let all through again, and all that has waited in its order."""
         self.parted.clear()
@@ -205,7 +209,7 @@ class Network:
                 server.serving = False
 
     def _arrive(self, source: Process, target: Process, call: Callable[[], None]) -> None:
-        if frozenset((source.name, target.name)) in self.parted:
+        if self.is_parted(source, target):
             self._waiting.append((source, target, call))
         elif target.alive:
             self.loop.call_soon(call, context=target.context())
@@ -399,7 +403,7 @@ class Stream:
     def open(self, request: bytes | None, requests: Any) -> None:
         network = self._network
         server = network.servers.get(self._address)
-        if server is None or not server.serving or frozenset((self.client.name, server.process.name)) in network.parted:
+        if server is None or not server.serving or network.is_parted(self.client, server.process):
             network.loop.call_later(0.05, self._end, REFUSED)
             return
         self.server = server

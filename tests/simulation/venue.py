@@ -248,11 +248,14 @@ class Venue:
             self.loop.thaw(process)
 
     def _partitions(self) -> None:
-        one, other = self.chance.choice(
-            (("scheduler", "host-a"), ("scheduler", "host-b"), ("scheduler", "runner"), ("scheduler", "acme"))
+        one = self.chance.choice(("scheduler", "scheduler", "runner"))
+        others = self.chance.choice(
+            (["host-a"], ["host-b"], ["acme"], ["runner"], ["scheduler"], ["host-a", "host-b", "runner", "scheduler"])
         )
-        self.trace(f"nothing goes between {one} and {other}")
-        self.network.part(one, other)
+        for other in others:
+            if other != one:
+                self.trace(f"nothing goes between {one} and {other}")
+                self.network.part(one, other)
         self.loop.call_later(self.chance.choice((0.3, 2.0, 8.0)), self.network.heal)
 
     def _breakdowns(self) -> None:
