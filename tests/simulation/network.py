@@ -16,8 +16,8 @@ import grpc.aio
 
 from tests.simulation.loop import Process, VirtualLoop, present
 
-# Once in so many unary calls: the request is lost, the answer is lost, the request comes twice, or very late.
 DELAY_S = 0.002
+# A server may hear of a cut so much later.
 CUT_NOTICED_S = 3.0
 
 
@@ -295,14 +295,15 @@ class Channel:
             network.send(client, server.process, handle.begin, not_before_s=loop.now_s + late_s)
         if lost:
             loop.call_later(weather.delay_s, lambda: answer.done() or answer.set_result((LOST, b"")))
-        network._streams[stream := _Pending(server, client, answer)] = None  # type: ignore[index]
+        pending = _Pending(server, client, answer)
+        network._streams[pending] = None
         try:
             async with asyncio.timeout(timeout):
                 status, body = await answer
         except TimeoutError:
             status, body = LATE, b""
         finally:
-            network._streams.pop(stream, None)  # type: ignore[call-overload]
+            network._streams.pop(pending, None)
         network.trace(f"{client.name} {method.rpartition('/')[2]} {status[0].name}")
         if status[0] is not grpc.StatusCode.OK:
             raise error_of(status)
@@ -407,7 +408,7 @@ class Stream:
             network.loop.call_later(0.05, self._end, REFUSED)
             return
         self.server = server
-        network._streams[self] = None  # type: ignore[index]
+        network._streams[self] = None
         self._up(lambda: self._begin(request))
         if requests is not None:
             self._pump = network.loop.create_task(self._send_all(requests))
