@@ -63,7 +63,7 @@ def small_histories(draw: some.DrawFn) -> list[Operation]:
     return operations
 
 
-@settings(max_examples=2000)
+@settings(max_examples=500)
 @given(small_histories())
 def test_it_agrees_with_the_definition_on_every_small_history(operations: list[Operation]) -> None:
     assert (not check(operations)) is is_linearizable(operations)
