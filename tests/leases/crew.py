@@ -19,7 +19,7 @@ from typing import Any
 import grpc
 
 from palaestra import ids, jobs
-from palaestra.channel import authorization, is_loopback
+from palaestra.channel import authorization, is_loopback, resuming_options
 from palaestra.errors import PalaestraError, Unreachable, from_rpc
 from palaestra.tls_files import TlsFiles
 from palaestra.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc, runner_service_pb2, runner_service_pb2_grpc
@@ -62,18 +62,17 @@ class Crew:
         self._lost: set[str] = set()
         self._ended: dict[str, asyncio.Event] = {}
         self._drives: dict[str, grpc.aio.Channel] = {}
-        self._channel = self._open_channel()
-
-    def _open_channel(self) -> grpc.aio.Channel:
-        channel = self._tls.aio_channel(self._given["scheduler"], [*OPTIONS, ("grpc.use_local_subchannel_pool", 1)])
+        channel = self._tls.aio_channel(given["scheduler"], resuming_options())
         self._runner = runner_service_pb2_grpc.RunnerServiceStub(channel)
         self._jobs = job_service_pb2_grpc.JobServiceStub(channel)
-        return channel
 
     async def run(self) -> None:
         endless = [asyncio.create_task(self._watch()), asyncio.create_task(self._beat())]
-        clients = [asyncio.create_task(self._client()) for _ in range(self._given["clients"])]
-        await asyncio.gather(*clients)
+        clients = asyncio.gather(*(self._client() for _ in range(self._given["clients"])))
+        await asyncio.wait([clients, *endless], return_when=asyncio.FIRST_COMPLETED)
+        for task in endless:
+            assert not task.done(), task
+        await clients
         # What an earlier process of the crew has begun.
         while self._running:
             await asyncio.sleep(PAUSE_S)
@@ -117,7 +116,7 @@ class Crew:
         return jobs.collect(motion=MOTION, episodes=1, episode_s=1.0, units=[wanted])
 
     async def _watch(self) -> None:
-        """Follow the assignments; a stream that is silent is opened anew, on a connection of its own."""
+        """Follow the assignments; a stream that is silent is opened anew, as the real runner does."""
         request = runner_service_pb2.WatchAssignmentsRequest(
             runner=RUNNER, instance=self._instance, motions=[MOTION], robot_models=["dry_robot"]
         )
@@ -133,8 +132,6 @@ class Crew:
                         self._follow(list(response.assignments))
                 finally:
                     stream.cancel()
-            old, self._channel = self._channel, self._open_channel()
-            await old.close(CALL_S)
             await asyncio.sleep(PAUSE_S)
 
     def _follow(self, assignments: list[runner_service_pb2.Assignment]) -> None:
@@ -173,7 +170,8 @@ class Crew:
         outcome = job_pb2.ATTEMPT_STATE_FAILED if problem else job_pb2.ATTEMPT_STATE_SUCCEEDED
         end = runner_service_pb2.FinishAttemptRequest(attempt=name, instance=self._instance, outcome=outcome)
         if problem:
-            end.failure.CopyFrom(job_pb2.Failure(reason="UNIT_FAULT", message=problem[:500], retryable=True))
+            reason = problem.reason if problem.reason in ("LEASE_NOT_ACTIVE", "STALE_EPOCH") else "UNIT_FAULT"
+            end.failure.CopyFrom(job_pb2.Failure(reason=reason, message=problem.message[:500], retryable=True))
         sending = [asyncio.create_task(drive.insist(records)) for drive in drives if late]
         if await self._call("FinishAttempt", end, attempt=name, answer_over=True) is not None:
             records.write("released", attempt=name, well=not problem)
@@ -181,18 +179,20 @@ class Crew:
                 self._ended[job].set()
         await asyncio.gather(*sending)
 
-    async def _drive(self, drives: list["_Drive"], name: str) -> str:
+    async def _drive(self, drives: list["_Drive"], name: str) -> PalaestraError | None:
         """Drive all units for a moment; return what went wrong, or nothing."""
         try:
             await asyncio.gather(*(drive.open() for drive in drives))
             for _ in range(self._chance.randint(2, 6)):
                 if name in self._lost:
-                    return "the attempt is over"
+                    return PalaestraError("LEASE_NOT_ACTIVE", "the attempt is over")
                 await asyncio.gather(*(drive.send() for drive in drives))
                 await asyncio.sleep(COMMAND_PERIOD_S)
-        except (PalaestraError, TimeoutError, grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
-            return str(error) or type(error).__name__
-        return ""
+        except PalaestraError as error:
+            return error
+        except (TimeoutError, grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+            return PalaestraError("UNIT_FAULT", str(error) or type(error).__name__)
+        return None
 
     async def _call(
         self, method: str, request: Any, *, attempt: str = "", vendor: bool = False, answer_over: bool = False

@@ -36,6 +36,7 @@ class Evidence:
         submitted_s: When each job was asked for, by its name.
         commands: What reached a joint: (time, unit, epoch), by time.
         torque: When a unit's torque came on or went off: (time, unit, on), by time.
+        over: When a host's loop knew that a unit's epochs up to one are over: (time, unit, epoch), by time.
         late: (sent, refused) of those who went on with an epoch that they had given back.
     """
 
@@ -43,6 +44,7 @@ class Evidence:
     submitted_s: dict[str, float] = field(default_factory=dict)
     commands: list[tuple[float, str, int]] = field(default_factory=list)
     torque: list[tuple[float, str, bool]] = field(default_factory=list)
+    over: list[tuple[float, str, int]] = field(default_factory=list)
     late: list[tuple[int, int]] = field(default_factory=list)
 
     @classmethod
@@ -100,10 +102,20 @@ class Evidence:
         owners: dict[tuple[str, int], str] = {}
         for attempt in self.attempts.values():
             for key in attempt.epochs.items():
-                if (owner := owners.setdefault(key, attempt.name)) != attempt.name:
-                    found.append(f"{key[0]}: epoch {key[1]} is that of {owner} and of {attempt.name}")
+                owner = owners.setdefault(key, attempt.name)
+                found += [f"{key[0]}: epoch {key[1]} is that of {owner} and of {attempt.name}"] * (
+                    owner != attempt.name
+                )
         by_unit: dict[str, list[tuple[float, int]]] = defaultdict(list)
-        for at_s, unit, epoch in self.commands:
+        over: dict[str, int] = {}
+        for at_s, unit, epoch, ends in sorted(
+            [(*command, False) for command in self.commands] + [(*ended, True) for ended in self.over]
+        ):
+            if ends:
+                over[unit] = epoch
+                continue
+            if epoch <= over.get(unit, 0):
+                found.append(f"{unit}: a command of epoch {epoch} at {at_s:.4f} s, though the host knew it to be over")
             by_unit[unit].append((at_s, epoch))
             if (unit, epoch) not in owners:
                 found.append(f"{unit}: a command of epoch {epoch} at {at_s:.4f} s, which nobody was granted")
@@ -149,5 +161,7 @@ class Evidence:
             self.commands.append((at_s, record["unit"], record["epoch"]))
         elif what == "torque":
             self.torque.append((at_s, record["unit"], record["on"]))
+        elif what == "over":
+            self.over.append((at_s, record["unit"], record["epoch"]))
         elif what == "insisted":
             self.late.append((record["sent"], record["refused"]))

@@ -5,7 +5,7 @@ import os
 import signal
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.leases.evidence import Evidence
 from tests.leases.network import CREW, HOST, SCHEDULER, Network
 from tests.scheduler.nursery import Nursery
 
-PATIENCE_S = 60.0
+PATIENCE_S = 40.0
 MAIN = {
     SCHEDULER: "scheduler.__main__:main",
     HOST: "tests.leases.host:main",
@@ -61,6 +61,8 @@ class Ground:
         self._main = MAIN | {SCHEDULER: scheduler}
         self.units = [f"venues/hall/units/u-{number:02}" for number in range(units)]
         self._pids: dict[str, int] = {}
+        # Of each file of the crew, what has been read of it [bytes], and the leases in that.
+        self._counted: dict[Path, tuple[int, int]] = {}
         self._stack = ExitStack()
         (folder / "venue.toml").write_text(VENUE.format(ttl_s=ttl_s, tables=network.tables()))
         nurseries: dict[tuple[str, ...], Nursery] = {}
@@ -119,17 +121,16 @@ class Ground:
     def finish(self) -> None:
         """Have the clients end what they have begun, and wait until all has ended."""
         (self.folder / "stop").touch()
-        self.until("the crew ends", lambda: self.log(CREW, ended=True))
+        self.until("the crew ends", self._crew_is_done)
         self.kill(CREW)
         with closing(sqlite3.connect(self.data / database.FILE, timeout=30.0)) as db:
             self.until("every job ends", lambda: not db.execute("SELECT 1 FROM job WHERE state < 5").fetchone())
             open_leases = "SELECT 1 FROM lease WHERE state IN (1, 2, 3, 5)"
             self.until("every lease ends", lambda: not db.execute(open_leases).fetchone())
 
-    def log(self, party: str, *, ended: bool = False) -> bool:
-        """Whether the newest process of the crew has written that it is done."""
-        found = self.folder / f"{party}-{self._pids[party]}.records"
-        return ended and found.exists() and '"what": "done"' in found.read_text()[-200:]
+    def _crew_is_done(self) -> bool:
+        found = self.folder / f"{CREW}-{self._pids[CREW]}.records"
+        return found.exists() and '"what": "done"' in found.read_text()[-200:]
 
     def evidence(self) -> Evidence:
         """Return what was written down until now."""
@@ -154,12 +155,19 @@ class Ground:
 
     def acquisitions(self) -> int:
         """Return how many leases the crew has had so far."""
-        return sum(path.read_text().count('"what": "acquired"') for path in self.folder.glob("crew-*.records"))
+        for path in self.folder.glob(f"{CREW}-*.records"):
+            seen_b, count = self._counted.get(path, (0, 0))
+            with path.open("rb") as file:
+                file.seek(seen_b)
+                # Up to the last whole line; the next look goes on there.
+                new = file.read().rpartition(b"\n")[0]
+            self._counted[path] = seen_b + len(new), count + new.count(b'"what": "acquired"')
+        return sum(count for _, count in self._counted.values())
 
-    def until(self, what: str, holds: "object") -> None:
+    def until(self, what: str, holds: Callable[[], object]) -> None:
         """Wait until `holds()`; fail with `what` if it never does."""
         give_up_s = time.monotonic() + PATIENCE_S
-        while not holds():  # type: ignore[operator]
+        while not holds():
             assert time.monotonic() < give_up_s, f"never: {what}; logs in {self.folder}"
             time.sleep(0.02)
 

@@ -9,6 +9,8 @@ import json
 import math
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,21 +55,41 @@ class WitnessedStation(Station):
 
     def __init__(self, units: Any, **settings: Any) -> None:
         super().__init__(units, **settings)
+        self._over: dict[str, int] = {}
         names = [hosted.name for hosted in units]
         for seat in self._seats.values():
             seat.cohort = _Witness(seat.cohort, names, self.records)  # type: ignore[assignment]
+
+    def _tell(self, seat: Any, over_epoch: int) -> bool:
+        # In the loop's own thread, and of what was over as its tick began: later commands come later in the record.
+        unit = seat.hosted.name
+        if over_epoch > self._over.get(unit, 0):
+            self._over[unit] = over_epoch
+            self.records.write("over", unit=unit, epoch=over_epoch)
+        return super()._tell(seat, over_epoch)
 
 
 class HeedlessStation(WitnessedStation):
     """The defect to be found: whoever opens a unit drives it, whatever has become of his epoch."""
 
     def _open(self, seat: Any, epoch: int, every_ticks: int) -> Any:
-        seat.authority, seat.over_epoch = Authority(epoch, math.inf), 0
-        return super()._open(seat, epoch, every_ticks)
+        with _heedless(seat, epoch):
+            return super()._open(seat, epoch, every_ticks)
 
     def _obey(self, seat: Any, now_s: float) -> None:
-        seat.authority, seat.over_epoch = Authority(seat.driving_epoch, math.inf), 0
-        super()._obey(seat, now_s)
+        with _heedless(seat, seat.driving_epoch):
+            super()._obey(seat, now_s)
+
+
+@contextmanager
+def _heedless(seat: Any, epoch: int) -> Iterator[None]:
+    """Have a seat believe that an epoch may drive it. What it tells the scheduler stays as it is."""
+    over_epoch, authority = seat.over_epoch, seat.authority
+    seat.authority, seat.over_epoch = Authority(epoch, math.inf), 0
+    try:
+        yield
+    finally:
+        seat.authority, seat.over_epoch = authority, over_epoch
 
 
 def _plant_defect() -> None:

@@ -1,8 +1,8 @@
 """Could all that was seen of a unit's leases have happened one thing after the other, each at one moment?
 
 A history is linearizable (Herlihy and Wing, 1990) if every operation can be given a moment between its call and its
-return such that, in the order of these moments, each does what it does to a lock with an epoch: an acquisition wants the
-unit free and an epoch above all before, a use and a release want their own holder on it. An operation whose outcome
+return such that, in the order of these moments, each does what it does to a lock with an epoch: an acquisition wants
+the unit free and an epoch above all before, a use and a release want their own holder on it. An operation whose outcome
 nobody knows may have its moment at any time after its call, or never.
 
 Units are independent, so each is checked alone. The search is that of Wing and Gong (1993) in Lowe's just-in-time form

@@ -81,8 +81,8 @@ class Loopback(Network):
 
 
 PORT = 7411
-# Between any two a network of its own, so that each can be cut alone.
-LINKS = {(SCHEDULER, HOST): "10.213.1", (SCHEDULER, CREW): "10.213.2", (CREW, HOST): "10.213.3"}
+ADDRESSES = {SCHEDULER: "10.213.1.2", HOST: "10.213.2.2", CREW: "10.213.3.2"}
+ROUTER = "router"
 
 
 def _ip(*arguments: str) -> None:
@@ -90,9 +90,10 @@ def _ip(*arguments: str) -> None:
 
 
 class Namespaces(Network):
-    """Each party in a network namespace, with certificates, as if it had a machine of its own.
+    """Each party in a network namespace, with certificates, as if it had a machine of its own; a router between them.
 
-    Cutting takes the cable out: packets are lost, and both ends go on believing in their connections.
+    When it cuts, the router swallows what goes from the one to the other: both ends keep their link, nobody is told
+    anything, and TCP sends again, ever more slowly.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -100,35 +101,36 @@ class Namespaces(Network):
         if shutil.which("ip") is None or os.geteuid() != 0:
             pytest.skip("network namespaces need `ip` and root")
         tag = f"pal{secrets.token_hex(2)}"
-        self._names = {party: f"{tag}-{party[0]}" for party in (SCHEDULER, HOST, CREW)}
+        self._names = {party: f"{tag}-{party[0]}" for party in (ROUTER, *ADDRESSES)}
         self._folder = folder
         try:
             for name in self._names.values():
                 _ip("netns", "add", name)
                 self._stack.callback(_ip, "netns", "del", name)
                 _ip("-n", name, "link", "set", "lo", "up")
-            for (one, other), net in LINKS.items():
-                ends = self._cable(one, other)
-                names = (self._names[one], self._names[other])
-                _ip("-n", names[0], "link", "add", ends[0], "type", "veth", "peer", "name", ends[1], "netns", names[1])
-                for number, (name, end) in enumerate(zip(names, ends, strict=True), 1):
-                    _ip("-n", name, "addr", "add", f"{net}.{number}/24", "dev", end)
-                    _ip("-n", name, "link", "set", end, "up")
+            for party, address in ADDRESSES.items():
+                self._connect(party, address, f"{address.rpartition('.')[0]}.1")
+            forward = "/proc/sys/net/ipv4/ip_forward"
+            _ip("netns", "exec", self._names[ROUTER], "sh", "-c", f"echo 1 > {forward}")
         except (subprocess.CalledProcessError, OSError) as error:
             self._stack.close()
             why = getattr(error, "stderr", b"").decode().strip() or error
             pytest.skip(f"network namespaces are not permitted here: {why}")
         self._certify()
 
-    def _cable(self, one: str, other: str) -> tuple[str, str]:
-        tag = self._names[one].partition("-")[0]
-        return f"{tag}{one[0]}{other[0]}0", f"{tag}{one[0]}{other[0]}1"
+    def _connect(self, party: str, address: str, gateway: str) -> None:
+        own, router = self._names[party], self._names[ROUTER]
+        _ip("-n", own, "link", "add", "up0", "type", "veth", "peer", "name", f"{party[:8]}0", "netns", router)
+        for name, end, of in ((own, "up0", address), (router, f"{party[:8]}0", gateway)):
+            _ip("-n", name, "addr", "add", f"{of}/24", "dev", end)
+            _ip("-n", name, "link", "set", end, "up")
+        _ip("-n", own, "route", "add", "default", "via", gateway)
 
     def _certify(self) -> None:
         folder = self._folder / "data" / "tls"
         authority = Authority.create(folder, "hall")
-        authority.sign_server([f"{LINKS[SCHEDULER, HOST]}.1", f"{LINKS[SCHEDULER, CREW]}.1"], days=1)
-        for party, role, names in ((HOST, "host", [f"{LINKS[CREW, HOST]}.2"]), (CREW, "runner", [])):
+        authority.sign_server([ADDRESSES[SCHEDULER]], days=1)
+        for party, role, names in ((HOST, "host", [ADDRESSES[HOST]]), (CREW, "runner", [])):
             certificate, key = authority.sign_client(f"spiffe://hall/{role}", days=1, names=names)
             (self._folder / f"{party}.crt").write_bytes(certificate)
             (self._folder / f"{party}.key").write_bytes(key)
@@ -144,16 +146,18 @@ class Namespaces(Network):
         return [str(path) for path in (ca, self._folder / f"{party}.crt", self._folder / f"{party}.key")]
 
     def listen(self, party: str) -> str:
-        return "127.0.0.1:0" if party == SCHEDULER else f"{LINKS[CREW, HOST]}.2:0"
+        return "127.0.0.1:0" if party == SCHEDULER else f"{ADDRESSES[HOST]}:0"
 
     def scheduler_for(self, party: str) -> str:
-        return f"{LINKS[SCHEDULER, party]}.1:{PORT}"
+        return f"{ADDRESSES[SCHEDULER]}:{PORT}"
 
     def cut(self, party: str) -> None:
-        self._set(party, "down")
+        self._swallow("add", party)
 
     def heal(self, party: str) -> None:
-        self._set(party, "up")
+        self._swallow("del", party)
 
-    def _set(self, party: str, state: str) -> None:
-        _ip("-n", self._names[SCHEDULER], "link", "set", self._cable(SCHEDULER, party)[0], state)
+    def _swallow(self, change: str, party: str) -> None:
+        ends = ADDRESSES[party], ADDRESSES[SCHEDULER]
+        for one, other in (ends, ends[::-1]):
+            _ip("-n", self._names[ROUTER], "rule", change, "from", one, "to", other, "blackhole")

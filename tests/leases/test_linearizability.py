@@ -1,4 +1,4 @@
-"""The checker of lease histories against the definition itself, and against histories with and without doubled grants."""
+"""The checker of lease histories: against the definition itself, and on histories with and without doubled grants."""
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations, count, islice, permutations
