@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import grpc
 
-from palaestra.channel import authorization
+from palaestra.channel import authorization, resuming_options
 from palaestra.errors import PalaestraError, from_rpc
 from palaestra.failpoint import Failpoint
 from palaestra.ids import new_id
@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 CALL_TIMEOUT_S = 5.0
 HEARTBEAT_S = 1.5
 RECONNECT_S = 0.3
+# The scheduler speaks every second. A stream that is silent for so long is opened anew: what is sent for that tells
+# whether there is still a connection.
+SILENCE_S = 4.0
 # A worker that was asked to stop and has not by then is killed; with the scheduler's way here and back, a cancelled job
 # has let go of everything within two seconds.
 STOP_GRACE_S = 1.0
@@ -80,8 +83,7 @@ class Runner:
         self._channel = settings.tls.aio_channel(
             settings.scheduler,
             [
-                ("grpc.initial_reconnect_backoff_ms", 100),
-                ("grpc.max_reconnect_backoff_ms", 1000),
+                *resuming_options(),
                 # All assignments come in one message, each with its job.
                 ("grpc.max_receive_message_length", 64 * 1024 * 1024),
             ],
@@ -119,15 +121,27 @@ class Runner:
         told = ""
         while True:
             try:
-                async for response in self._stub.WatchAssignments(self._catalogue, metadata=self._metadata):
-                    told = ""
-                    self._follow(list(response.assignments))
+                stream = self._stub.WatchAssignments(self._catalogue, metadata=self._metadata)
+                try:
+                    while (response := await self._word(stream)) is not None:
+                        told = ""
+                        self._follow(list(response.assignments))
+                finally:
+                    stream.cancel()
+            except TimeoutError:
+                log.warning("no assignments: no word from the scheduler in %.0f s", SILENCE_S)
             except grpc.RpcError as error:
                 # Three times a second, but said once.
                 if str(from_rpc(error)) != told:
                     told = str(from_rpc(error))
                     log.warning("no assignments: %s", told)
             await asyncio.sleep(RECONNECT_S)
+
+    async def _word(self, stream: Any) -> runner_service_pb2.WatchAssignmentsResponse | None:
+        """Return the stream's next message, None at its end. Raises TimeoutError."""
+        async with asyncio.timeout(SILENCE_S):
+            response = await stream.read()
+        return None if response is grpc.aio.EOF else response
 
     def _follow(self, assignments: list[runner_service_pb2.Assignment]) -> None:
         """Start what is new, stop what is cancelled or no longer ours."""
