@@ -17,7 +17,7 @@ from palaestra.errors import PalaestraError, from_rpc
 from palaestra.failpoint import Failpoint
 from palaestra.ids import new_id
 from palaestra.v1 import job_pb2, runner_service_pb2, runner_service_pb2_grpc
-from runner.errors import NoWorker, WorkerLost
+from runner.errors import NoWorker, RayLost, WorkerLost
 from runner.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,8 @@ class Workers(Protocol):
     def cancel(self, worker: Any, attempt: str) -> None: ...
     def give_back(self, worker: Any) -> None: ...
     def kill(self, worker: Any) -> None: ...
+    def abandon(self) -> None: ...
+    async def watch(self) -> None: ...
 
 
 @dataclass
@@ -94,13 +96,17 @@ class Runner:
 
     async def run(self) -> None:
         """Work until `stop` is called. Raises NoWorker, or what else keeps this instance from working at all."""
-        endless = [asyncio.create_task(self._watch()), asyncio.create_task(self._beat())]
+        endless = [asyncio.create_task(work) for work in (self._watch(), self._beat(), self._pool.watch())]
         stopped = asyncio.create_task(self._stopped.wait())
         await asyncio.wait([stopped, *endless], return_when=asyncio.FIRST_COMPLETED)
         for task in [stopped, *endless]:
             task.cancel()
         ends = await asyncio.gather(*endless, return_exceptions=True)
-        await asyncio.gather(*(self._stop(running) for running in list(self._running.values())))
+        if any(isinstance(end, RayLost) for end in ends):
+            # Nobody can be asked to stop: Ray is what would pass it on.
+            self._pool.abandon()
+        else:
+            await asyncio.gather(*(self._stop(running) for running in list(self._running.values())))
         attempts = [running.task for running in self._running.values() if running.task]
         if attempts:
             await asyncio.wait(attempts, timeout=FAREWELL_S)

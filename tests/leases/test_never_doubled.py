@@ -50,7 +50,7 @@ def check_cut(evidence: Evidence, cut_s: tuple[float, float], ttl_s: float) -> s
     assert max(off_s, default=0.0) < ttl_s + 1.0
     assert again, "nothing was driven again"
     return (
-        f"cut for {end_s - begin_s:.1f} s: {len(off_s)} units under torque, all off after {max(off_s, default=0):.2f} s "
+        f"cut for {end_s - begin_s:.1f} s: {len(off_s)} units under torque, all off in {max(off_s, default=0):.2f} s "
         f"(time to live {ttl_s:.0f} s), driven again {again[0][0] - end_s:.2f} s after the end (bar: 5 s)"
     )
 
