@@ -73,7 +73,7 @@ class Pool:
         self._busy: set[Any] = set()
         # Process ids, of workers of a Ray that was started here.
         self._pids: dict[Any, int] = {}
-        self._abandoned = False
+        self._abandoned = asyncio.Event()
         self._refill: asyncio.Task[None] | None = None
 
     async def warm(self) -> None:
@@ -134,13 +134,22 @@ class Pool:
             running.cancel()
 
     async def _attend(self, worker: Any, running: "asyncio.Future[bytes]") -> None:
-        """Return when the work is over. Raises WorkerLost if the worker is silent for too long."""
+        """Return when the work is over. Raises WorkerLost if the worker is silent for too long, or abandoned."""
+        abandoned = asyncio.create_task(self._abandoned.wait())
         missed = 0
-        while missed < PROBES_MISSED_MAX:
-            await asyncio.wait({running}, timeout=PROBE_PERIOD_S)
-            if running.done():
-                return
-            missed = 0 if await _alive(worker) else missed + 1
+        try:
+            while missed < PROBES_MISSED_MAX:
+                await asyncio.wait(
+                    {running, abandoned}, timeout=PROBE_PERIOD_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                if running.done():
+                    return
+                if abandoned.done():
+                    # Ray would tell, but not while its GCS is away.
+                    raise WorkerLost("Ray is lost, and the worker was ended with it")
+                missed = 0 if await _alive(worker) else missed + 1
+        finally:
+            abandoned.cancel()
         if not running.done():
             raise WorkerLost(f"it did not answer {missed} times in a row")
 
@@ -151,7 +160,7 @@ class Pool:
 
     def abandon(self) -> None:
         """End the workers of a Ray that is lost, which cannot be asked to do it: what drives a robot must not go on."""
-        self._abandoned = True
+        self._abandoned.set()
         for pid in self._pids.values():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -173,7 +182,7 @@ class Pool:
         """End a worker and whatever it is doing."""
         self._busy.discard(worker)
         self._pids.pop(worker, None)
-        if not self._abandoned:
+        if not self._abandoned.is_set():
             ray.kill(worker, no_restart=True)
 
     def _fill(self) -> None:
@@ -181,7 +190,7 @@ class Pool:
 
         Busy ones count: they come back. Starting another for each one taken would cost a start and an end per attempt.
         """
-        if not self._abandoned and (self._refill is None or self._refill.done()):
+        if not self._abandoned.is_set() and (self._refill is None or self._refill.done()):
             self._refill = asyncio.create_task(self._add())
 
     async def _add(self) -> None:
