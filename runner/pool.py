@@ -139,9 +139,7 @@ class Pool:
         missed = 0
         try:
             while missed < PROBES_MISSED_MAX:
-                await asyncio.wait(
-                    {running, abandoned}, timeout=PROBE_PERIOD_S, return_when=asyncio.FIRST_COMPLETED
-                )
+                await asyncio.wait({running, abandoned}, timeout=PROBE_PERIOD_S, return_when=asyncio.FIRST_COMPLETED)
                 if running.done():
                     return
                 if abandoned.done():

@@ -1,4 +1,4 @@
-"""Units that their host drives though no lease holds them: no sound host does, for it stops within a tick of hearing."""
+"""Units that their host drives though no lease holds them. No sound host does: it stops within a tick of hearing."""
 
 from collections.abc import Set
 

@@ -13,7 +13,7 @@ unknown outcomes would double the possibilities each.
 """
 
 import math
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -134,11 +134,12 @@ def _order(operations: Sequence[Operation]) -> Iterator[tuple[bool, int]]:
 
 def _until(wanted: int, start: _Possibility, open_now: set[int], operations: Sequence[Operation]) -> list[_Possibility]:
     """Return what may be once `wanted` has had its moment, after any others that are under way."""
-    reached = []
-    seen = {start}
-    left = [start]
+    reached: list[_Possibility] = []
+    seen = _Best()
+    seen.add(start)
+    left = deque([start])
     while left:
-        now = left.pop()
+        now = left.popleft()
         # What changes nothing and can have its moment now gains nothing by waiting.
         idle = [
             n for n in open_now - now.past if not _effects(operations[n]) and _after(now, n, operations) is not None
@@ -149,8 +150,8 @@ def _until(wanted: int, start: _Possibility, open_now: set[int], operations: Seq
             continue
         for number in open_now - now.past - now.spent:
             then = _after(now, number, operations) if _effects(operations[number]) else None
-            if then is not None and then not in seen:
-                seen.add(then)
+            # To acquire and release again by unknown operations leads back to less than what there was.
+            if then is not None and seen.add(then):
                 left.append(then)
     return reached
 
@@ -178,11 +179,22 @@ def _after(now: _Possibility, number: int, operations: Sequence[Operation]) -> _
     return _Possibility(holder, epoch, now.past | {number}, now.spent)
 
 
+class _Best:
+    """Possibilities of which no other one covers any that was added before it."""
+
+    def __init__(self) -> None:
+        self._alike: dict[tuple[str, frozenset[int]], list[_Possibility]] = defaultdict(list)
+
+    def add(self, found: _Possibility) -> bool:
+        """Add one, unless another covers it; return whether it was added."""
+        rivals = self._alike[found.holder, found.past]
+        if any(rival.covers(found) for rival in rivals):
+            return False
+        rivals.append(found)
+        return True
+
+
 def _best(possibilities: list[_Possibility]) -> list[_Possibility]:
     """Drop those that another one covers."""
-    alike: dict[tuple[str, frozenset[int]], list[_Possibility]] = defaultdict(list)
-    for found in sorted(set(possibilities), key=lambda each: (len(each.spent), each.epoch)):
-        rivals = alike[found.holder, found.past]
-        if not any(rival.covers(found) for rival in rivals):
-            rivals.append(found)
-    return [found for rivals in alike.values() for found in rivals]
+    best = _Best()
+    return [found for found in sorted(possibilities, key=lambda each: (len(each.spent), each.epoch)) if best.add(found)]

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from tests.leases.linearizability import Kind, Operation, Outcome
 
 CLIENTS = 8
-# Of the answers, so many are lost.
-UNKNOWN_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,12 @@ class _Hold:
     release: Operation
 
 
-def make(unit: str, operations: int, seed: int, *, doubled_share: float = 0.0) -> Made:
-    """Return so many operations of eight clients. doubled_share: of the grants, so many are given a second time."""
+def make(unit: str, operations: int, seed: int, *, doubled_share: float = 0.0, unknown_share: float = 0.02) -> Made:
+    """Return so many operations of eight clients.
+
+    doubled_share: Of the grants, so many are given a second time.
+    unknown_share: Of the answers, so many are lost.
+    """
     chance = random.Random(f"{unit} {seed}")
     now_s, epoch, doubled, visible = 0.0, 0, 0, 0
     client_free_s = dict.fromkeys(range(CLIENTS), 0.0)
@@ -42,7 +44,9 @@ def make(unit: str, operations: int, seed: int, *, doubled_share: float = 0.0) -
     while len(made) < operations:
         now_s += chance.expovariate(20.0)
         epoch += 1
-        first = _hold(unit, _next(client_free_s, now_s, chance), epoch, now_s, now_s + 0.1, client_free_s, chance)
+        first = _hold(
+            unit, _next(client_free_s, now_s, chance), epoch, now_s, now_s + 0.1, client_free_s, chance, unknown_share
+        )
         made += [first.acquire, first.release]
         end_s = now_s + 0.1
         if chance.random() < doubled_share:
@@ -50,7 +54,7 @@ def make(unit: str, operations: int, seed: int, *, doubled_share: float = 0.0) -
             doubled += 1
             begin_s = now_s + 0.1 * chance.random()
             client = _next(client_free_s, begin_s, chance)
-            second = _hold(unit, client, epoch, begin_s, begin_s + 0.1, client_free_s, chance)
+            second = _hold(unit, client, epoch, begin_s, begin_s + 0.1, client_free_s, chance, unknown_share)
             made += [second.acquire, second.release]
             end_s = begin_s + 0.1
             both = (first, second)
@@ -66,7 +70,14 @@ def _next(free_s: dict[int, float], now_s: float, chance: random.Random) -> int:
 
 
 def _hold(
-    unit: str, client: int, epoch: int, begin_s: float, end_s: float, free_s: dict[int, float], chance: random.Random
+    unit: str,
+    client: int,
+    epoch: int,
+    begin_s: float,
+    end_s: float,
+    free_s: dict[int, float],
+    chance: random.Random,
+    unknown_share: float,
 ) -> _Hold:
     """Return what a client saw of a lease that began and ended at these moments."""
     holder = f"client-{client}/{epoch}"
@@ -78,7 +89,7 @@ def _hold(
     free_s[client] = done_s
 
     def seen(kind: Kind, since_s: float, until_s: float) -> Operation:
-        lost = chance.random() < UNKNOWN_SHARE
+        lost = chance.random() < unknown_share
         return Operation(unit, holder, kind, since_s, until_s, Outcome.UNKNOWN if lost else Outcome.DONE, epoch)
 
     return _Hold(holder, seen(Kind.ACQUIRE, call_s, heard_s), seen(Kind.RELEASE, let_go_s, done_s))

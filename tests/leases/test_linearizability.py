@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from itertools import combinations, count, islice, permutations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
@@ -69,8 +70,10 @@ def test_it_agrees_with_the_definition_on_every_small_history(operations: list[O
     assert (not check(operations)) is is_linearizable(operations)
 
 
-def test_a_right_history_of_64_units_and_500_operations_each_is_accepted() -> None:
-    history = [each for unit in range(64) for each in make(f"u-{unit}", 500, seed=1).operations]
+@pytest.mark.parametrize("unknown_share", [0.02, 0.1])
+def test_a_right_history_of_64_units_and_500_operations_each_is_accepted(unknown_share: float) -> None:
+    made = (make(f"u-{unit}", 500, seed=1, unknown_share=unknown_share) for unit in range(64))
+    history = [each for unit in made for each in unit.operations]
 
     assert check(history) == []
 
