@@ -129,7 +129,7 @@ async def _serve(settings: Settings) -> None:
 
 
 def _end_at_once(settings: Settings) -> NoReturn:
-    """End without taking leave of Ray, which would wait for what is gone; what it has started ends with this process."""
+    """End without taking leave of Ray, which would wait for what is gone; what was started ends with this process."""
     if settings.ray_folder is not None:
         shutil.rmtree(settings.ray_folder, ignore_errors=True)
     logging.shutdown()

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import socket
+import struct
 import threading
 from collections.abc import Coroutine
 from enum import Enum
@@ -32,6 +34,10 @@ class _Pair:
 
     def reset(self) -> None:
         for writer in self.writers:
+            if not writer.transport.is_closing():
+                # Closed like that, a socket says so by a reset.
+                linger = struct.pack("ii", 1, 0)
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             writer.transport.abort()
 
 

@@ -4,17 +4,23 @@ A worker's lease, from its job's submission to its end, is an acquisition. What 
 where it happens, and what the workers see where they are; the rest follows from that (`evidence.py`).
 """
 
+import asyncio
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from scheduler.commands import granting
+from tests.leases import doubling
 from tests.leases.doubling import drop_indices
 from tests.leases.evidence import Evidence
 from tests.leases.ground import Ground
 from tests.leases.network import CREW, HOST, SCHEDULER, Loopback, Namespaces
 from tests.leases.proxy import Fault
+from tests.scheduler.site import Site, job
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 TTL_S = 1.5
@@ -149,6 +155,39 @@ def test_a_host_that_ignores_epochs_is_caught(tmp_path: Path) -> None:
 
     assert any("knew it to be over" in line for line in found)
     print(f"caught after {caught_after} acquisitions: {found[0]}")
+
+
+def test_the_schema_refuses_to_double_a_grant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same planted defect, with the index in place: every doubled grant is refused with its whole decision."""
+    monkeypatch.setattr(granting, "grant", granting.grant)
+    monkeypatch.setattr(doubling, "SHARE", 1.0)
+    doubling.plant()
+
+    async def play() -> None:
+        async with Site(tmp_path) as site:
+            await site.connect()
+            await site.submit(job(units=1))
+            await site.settle()
+            assert len(site.rows("SELECT 1 FROM lease_unit")) == 1, "nothing was held yet"
+            decided = asyncio.get_running_loop().create_future()
+            grant = granting.grant
+
+            def watched(*arguments: Any) -> None:
+                try:
+                    grant(*arguments)
+                except sqlite3.IntegrityError as error:
+                    decided.get_loop().call_soon_threadsafe(decided.set_result, error)
+                    raise
+
+            monkeypatch.setattr(granting, "grant", watched)
+            await site.submit(job(units=1))
+            refusal = await asyncio.wait_for(decided, 30.0)
+            assert "lease_unit.unit" in str(refusal)
+            await site.run(lambda tx: None)
+            assert len(site.rows("SELECT 1 FROM lease_unit")) == 1
+            assert len(site.rows("SELECT 1 FROM attempt")) == 1
+
+    asyncio.run(play())
 
 
 def test_a_scheduler_that_doubles_grants_is_caught_once_the_schema_lets_it(tmp_path: Path) -> None:
