@@ -56,7 +56,7 @@ def stop_ray() -> None:
 
 def _dead_parts() -> list[str]:
     """Return which of the processes that workers cannot do without have ended, of a Ray that was started here."""
-    node = ray._private.worker._global_node
+    node: Any = ray._private.worker._global_node
     needed = ("gcs_server", "raylet")
     return sorted({str(kind) for kind, _ in node.dead_processes() if kind in needed})
 
@@ -119,10 +119,10 @@ class Pool:
 
         Raises WorkerLost if it dies, or does not answer any more.
         """
-        running = asyncio.ensure_future(_result(worker.run.remote(assignment, instance)))
+        running = asyncio.create_task(_result(worker.run.remote(assignment, instance)))
         try:
             await self._attend(worker, running)
-            return await running
+            data: bytes = await running
         except RayError as error:
             self._lose(worker)
             raise WorkerLost(_first_line(error)) from error
@@ -132,10 +132,11 @@ class Pool:
             raise
         finally:
             running.cancel()
+        return data
 
-    async def _attend(self, worker: Any, running: "asyncio.Future[bytes]") -> None:
+    async def _attend(self, worker: Any, running: "asyncio.Task[Any]") -> None:
         """Return when the work is over. Raises WorkerLost if the worker is silent for too long, or abandoned."""
-        abandoned = asyncio.create_task(self._abandoned.wait())
+        abandoned: asyncio.Task[Any] = asyncio.create_task(self._abandoned.wait())
         missed = 0
         try:
             while missed < PROBES_MISSED_MAX:

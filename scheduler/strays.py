@@ -4,6 +4,8 @@ from collections.abc import Set
 
 # Messages under way, a host that is short of a processor: a stop for those would latch a sound robot.
 PATIENCE_S = 10.0
+# Beats come at least every second. After a longer silence what is heard first may be as old as the silence was long.
+STEP_MAX_S = 1.0
 
 
 class Strays:
@@ -11,8 +13,9 @@ class Strays:
 
     def __init__(self, patience_s: float = PATIENCE_S) -> None:
         self._patience_s = patience_s
-        # Since when each unit is seen to be driven without a lease [s].
-        self._since_s: dict[str, float] = {}
+        # For how long each unit has been heard to be driven without a lease [s], and when the last beat came.
+        self._heard_s: dict[str, float] = {}
+        self._last_s: float | None = None
         self._told: set[str] = set()
 
     def seen(self, driven: Set[str], granted: Set[str], now_s: float) -> list[str]:
@@ -23,10 +26,11 @@ class Strays:
             granted: Units that a lease holds now.
             now_s: Time [s] on any clock that only grows.
         """
+        step_s = 0.0 if self._last_s is None else min(now_s - self._last_s, STEP_MAX_S)
+        self._last_s = now_s
         stray = driven - granted
-        self._since_s = {unit: self._since_s.get(unit, now_s) for unit in stray}
+        self._heard_s = {unit: self._heard_s[unit] + step_s if unit in self._heard_s else 0.0 for unit in stray}
         self._told &= stray
-        late = sorted(u for u, since_s in self._since_s.items() if now_s - since_s > self._patience_s)
-        found = [unit for unit in late if unit not in self._told]
+        found = sorted(u for u, heard_s in self._heard_s.items() if heard_s > self._patience_s and u not in self._told)
         self._told.update(found)
         return found

@@ -35,7 +35,7 @@ PAUSE_S = 0.05
 COMMAND_PERIOD_S = 0.02
 OPEN_S = 3.0
 # One lease in so many is not let go of when it is given back.
-LATE_SHARE = 0.1
+LATE_EVERY = 10
 LATE_S = 1.0
 # One job in so many wants a certain unit, the same few for all.
 NAMED_SHARE = 0.25
@@ -60,6 +60,7 @@ class Crew:
         # Attempts in hand, and the tasks that carry them out.
         self._running: dict[str, asyncio.Task[None]] = {}
         self._lost: set[str] = set()
+        self._count = 0
         self._ended: dict[str, asyncio.Event] = {}
         self._drives: dict[str, grpc.aio.Channel] = {}
         channel = self._tls.aio_channel(given["scheduler"], resuming_options())
@@ -73,12 +74,9 @@ class Crew:
         for task in endless:
             assert not task.done(), task
         await clients
-        # What an earlier process of the crew has begun.
-        while self._running:
-            await asyncio.sleep(PAUSE_S)
-        for task in endless:
-            task.cancel()
         self._records.write("done")
+        # What an earlier process of the crew has begun is tried again, and may wait for that still.
+        await asyncio.gather(*endless)
 
     async def _client(self) -> None:
         """Have one job after the other carried out, until nobody needs more."""
@@ -161,7 +159,8 @@ class Crew:
             records.write("not started", attempt=name)
             return
         records.write("acquired", attempt=name)
-        late = self._chance.random() < LATE_SHARE
+        self._count += 1
+        late = self._count % LATE_EVERY == 1
         drives = [_Drive(self, assignment, endpoint) for endpoint in assignment.endpoints]
         problem = await self._drive(drives, name)
         # Whether each host has said that no command of ours is still to come.
@@ -315,7 +314,7 @@ class _Drive:
 
 
 def main() -> int:
-    """Work until the file "stop" is in the folder. The settings come as JSON in the first argument."""
+    """Work until killed; clients begin nothing more once the file "stop" is in the folder. The settings come as JSON in the first argument."""
 
     async def work() -> None:
         await Crew(json.loads(sys.argv[1])).run()

@@ -121,8 +121,7 @@ class Ground:
     def finish(self) -> None:
         """Have the clients end what they have begun, and wait until all has ended."""
         (self.folder / "stop").touch()
-        self.until("the crew ends", self._crew_is_done)
-        self.kill(CREW)
+        self.until("the clients end", self._crew_is_done)
         with closing(sqlite3.connect(self.data / database.FILE, timeout=30.0)) as db:
             self.until("every job ends", lambda: not db.execute("SELECT 1 FROM job WHERE state < 5").fetchone())
             open_leases = "SELECT 1 FROM lease WHERE state IN (1, 2, 3, 5)"
@@ -130,7 +129,7 @@ class Ground:
 
     def _crew_is_done(self) -> bool:
         found = self.folder / f"{CREW}-{self._pids[CREW]}.records"
-        return found.exists() and '"what": "done"' in found.read_text()[-200:]
+        return found.exists() and '"what": "done"' in found.read_text()
 
     def evidence(self) -> Evidence:
         """Return what was written down until now."""
