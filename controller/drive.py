@@ -40,6 +40,9 @@ BLOCK_S = 0.02
 DISPLACE_S = 0.5
 """How long the stream of an older epoch may take to end before it is cut."""
 
+CLOSE_S = 1.0
+"""How long the end of a drive waits for the loop to let go of the unit; a tick, as long as there are ticks."""
+
 MESSAGE_MAX_B = 4 << 20
 STREAMS_MAX = 200
 
@@ -215,6 +218,8 @@ class DriveService:
             reading.cancel()
             with contextlib.suppress(asyncio.CancelledError, PalaestraError):
                 await reading
+        # Whoever is told that his drive has ended may give the lease back: by then no target of his is obeyed any more.
+        await asyncio.wait({asyncio.wrap_future(self._station.close(request.unit))}, timeout=CLOSE_S)
         await context.write(pb.DriveResponse(ended=ended))
 
     async def _opening(self, requests: AsyncIterator[bytes]) -> pb.DriveOpen:

@@ -82,6 +82,26 @@ def options(address: str) -> list[tuple[str, Any]]:
     ]
 
 
+def resuming_options() -> list[tuple[str, Any]]:
+    """Return options for a channel that must work again within seconds of a cut: those of hosts, runner and workers.
+
+    A network that swallows packets tells nobody. TCP then sends again ever more slowly, and after a long cut it would
+    find out about its end only after as long again. With keepalive on, gRPC has Linux give up a connection on which
+    nothing was acknowledged for the keepalive's timeout (TCP_USER_TIMEOUT; gRPC proposal A18); the minimal back-off is
+    also how long it tries one connection, whose first packet is repeated ever more slowly, too. Five seconds for both:
+    on a machine that is short of processors a sound peer may need some of them.
+    """
+    return [
+        # A little less often than servers here permit.
+        ("grpc.keepalive_time_ms", 12_000),
+        ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 5_000),
+        ("grpc.max_reconnect_backoff_ms", 1_000),
+    ]
+
+
 def is_loopback(address: str) -> bool:
     """Return whether a host and port are on this machine."""
     host = address.rpartition(":")[0].strip("[]") if ":" in address else address
