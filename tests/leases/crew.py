@@ -314,7 +314,10 @@ class _Drive:
 
 
 def main() -> int:
-    """Work until killed; clients begin nothing more once the file "stop" is in the folder. The settings come as JSON in the first argument."""
+    """Work until killed; clients begin nothing more once the file "stop" is in the folder.
+
+    The settings come as JSON in the first argument.
+    """
 
     async def work() -> None:
         await Crew(json.loads(sys.argv[1])).run()
