@@ -11,6 +11,7 @@ how many worlds share the slot, nor on the number of threads. It is the same to 
 
 import platform
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import NamedTuple
 
 import mujoco
@@ -27,10 +28,12 @@ from sim.model import fingerprint
 from sim.task import Mask, Task, View
 from sim.worlds import Worlds
 
+VERSION = "0.1.0"
+"""Of this room, in what must be equal for a bit-exact restore: it grows when the same numbers mean something else."""
 POLICY_PERIOD_S = 0.02
 TARGET_SPEED_SHARE = 0.8
 """Targets move at most at this share of a joint's speed limit, so that following them trips nothing."""
-_UNSTABLE = [
+UNSTABLE = [
     int(mujoco.mjtWarning.mjWARN_BADQPOS),
     int(mujoco.mjtWarning.mjWARN_BADQVEL),
     int(mujoco.mjtWarning.mjWARN_BADQACC),
@@ -79,6 +82,12 @@ def philox_uniform(seed: int, world: int, episode: int, count: int) -> Array:
     return np.random.Generator(np.random.Philox(key=key, counter=counter)).random(count)
 
 
+def digests_of(state: Array) -> npt.NDArray[np.uint64]:
+    """Return the first 64 bits of the BLAKE2b hash of each row's bytes, (N,), for states (N, nstate)."""
+    rows = np.ascontiguousarray(state)
+    return np.array([int.from_bytes(blake2b(row, digest_size=8).digest(), "little") for row in rows], dtype=np.uint64)
+
+
 class SimSlot:
     """Worlds of one robot at one task.
 
@@ -91,6 +100,7 @@ class SimSlot:
         core: The worlds themselves, without a task.
         action_scale_rad: Joint offset that an action of 1 asks for, (nu,).
         model, model_sha256: The compiled model and its SHA-256.
+        taken: The actions of the last step as the worlds took them, clipped, (N, action_size).
         terminated, truncated, success: Of each world's current episode; `success` is set when it ends.
         diverged: Worlds whose physics blew up; they rest until they are reset.
         stopped: Worlds that ended because the control core stopped the robot (over-speed, for example).
@@ -172,6 +182,7 @@ class SimSlot:
         self.terminated = np.zeros(worlds, dtype=np.bool_)
         self.truncated = np.zeros(worlds, dtype=np.bool_)
         self.success = np.zeros(worlds, dtype=np.bool_)
+        self.taken = np.zeros((worlds, self.action_size))
         self.diverged = np.zeros(worlds, dtype=np.bool_)
         self.stopped = np.zeros(worlds, dtype=np.bool_)
         self.failures: dict[int, str] = {}
@@ -232,6 +243,7 @@ class SimSlot:
         if len(bad):
             raise BadAction(f"actions of worlds {bad[:5].tolist()} are not finite")
         action = np.clip(action, -1.0, 1.0)
+        self.taken = action
         running = ~(self.terminated | self.truncated)
         if running.any():
             self._run.before_step()
@@ -249,7 +261,7 @@ class SimSlot:
 
     def snapshot(self) -> Snapshot:
         """Return a copy of the whole state: physics, control core, task, counters."""
-        return Snapshot(self._header(), self._batch.state.copy(), {k: a.copy() for k, a in self._arrays().items()})
+        return Snapshot(self.snapshot_header(), self._batch.state.copy(), {k: a.copy() for k, a in self._arrays().items()})
 
     def restore(self, snapshot: Snapshot) -> Array:
         """Continue from a snapshot, to the last bit, and return the observations.
@@ -257,12 +269,18 @@ class SimSlot:
         Raises:
             BadSnapshot: it comes from another engine version, architecture, model, task or size.
         """
-        header = self._header()
+        header = self.snapshot_header()
         for key, value in header.items():
             if snapshot.header.get(key) != value:
                 raise BadSnapshot(f"{key} is {value!r} here and {snapshot.header.get(key)!r} in the snapshot")
+        arrays = self._arrays()
+        for name, wanted in {"state": self._batch.state, **arrays}.items():
+            given = snapshot.state if name == "state" else snapshot.arrays.get(name)
+            if given is None or (given.dtype, given.shape) != (wanted.dtype, wanted.shape):
+                found = "missing" if given is None else f"{given.dtype} of shape {given.shape}"
+                raise BadSnapshot(f"{name} is {found} in the snapshot, and {wanted.dtype} of shape {wanted.shape} here")
         self._batch.state[:] = snapshot.state
-        for name, array in self._arrays().items():
+        for name, array in arrays.items():
             array[...] = snapshot.arrays[name]
         lost = self.diverged | self.stopped
         self.failures = {int(i): f"world {i}: failed before the snapshot" for i in np.flatnonzero(lost)}
@@ -271,6 +289,10 @@ class SimSlot:
             self._batch.forward(stage=mujoco.mjtStage.mjSTAGE_POS)
             self._batch.state[:] = snapshot.state
         return self._observe()
+
+    def digests(self) -> npt.NDArray[np.uint64]:
+        """Return a hash of each world's whole physical state, (N,): two that differ in any bit differ in it."""
+        return digests_of(self._batch.state)
 
     def joint_state(self) -> tuple[Array, Array, Array, Array]:
         """Return copies of q [rad], dq [rad/s], motor torque [N m] and target q_ref [rad], each (N, action_size)."""
@@ -299,7 +321,7 @@ class SimSlot:
         ids = None if running.all() else np.flatnonzero(running)
         for world, why in self.core.advance(ids, self.substeps, stage=self._last_stage).items():
             self._fail(world, f"world {world}: {why}")
-        unstable = (batch.warning[:, _UNSTABLE, 1] != 0).any(axis=1) | ~np.isfinite(self._qpos).all(axis=1)
+        unstable = (batch.warning[:, UNSTABLE, 1] != 0).any(axis=1) | ~np.isfinite(self._qpos).all(axis=1)
         unstable |= ~np.isfinite(self._qvel).all(axis=1)
         for i in np.flatnonzero(unstable & running & ~self.diverged):
             self._fail(int(i), f"world {i}: the simulation became unstable at {batch.state[i, 0]:.3f} s")
@@ -319,7 +341,7 @@ class SimSlot:
     def _observe(self) -> Array:
         return np.ascontiguousarray(self._run.observe(), dtype=np.float64)
 
-    def _header(self) -> dict[str, str]:
+    def snapshot_header(self) -> dict[str, str]:
         return {
             "engine": "mujoco",
             "engine_version": mujoco.__version__,
@@ -331,6 +353,7 @@ class SimSlot:
             "drives_sha256": self.core.drives.sha256,
             "worlds": str(self.worlds),
             "seed": str(self.seed),
+            "version": VERSION,
         }
 
     def _arrays(self) -> dict[str, npt.NDArray[np.generic]]:
