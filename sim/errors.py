@@ -62,3 +62,7 @@ class SlotDied(SimError):
 
 class SlotTimeout(SlotDied):
     """A slot process took longer than its bound for a start, a step or a reset; it was killed."""
+
+
+class BadSensor(SimError):
+    """A sensor's description has a field, a body or a number that makes no sense. The message names it."""

@@ -10,6 +10,7 @@ how many worlds share the slot, nor on the number of threads. It is the same to 
 """
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import NamedTuple
@@ -25,6 +26,7 @@ from sim.catalog import ACTUATORS, Actuators, Entry
 from sim.errors import BadAction, BadSnapshot
 from sim.mjcf import compile_model
 from sim.model import fingerprint
+from sim.sensors import Sensor, Suite
 from sim.task import Mask, Task, View
 from sim.worlds import Worlds
 
@@ -98,6 +100,7 @@ class SimSlot:
         horizon_steps: Policy steps of an episode that does not end early.
         actuators: "physical" or "ideal".
         core: The worlds themselves, without a task.
+        sensors: What was read after the last step, and how.
         action_scale_rad: Joint offset that an action of 1 asks for, (nu,).
         model, model_sha256: The compiled model and its SHA-256.
         taken: The actions of the last step as the worlds took them, clipped, (N, action_size).
@@ -118,6 +121,7 @@ class SimSlot:
         first_world: int = 0,
         actuators: Actuators = ACTUATORS[0],
         backend: Backend | None = None,
+        sensors: Sequence[Sensor] = (),
     ) -> None:
         """Compile the scene and place every world at the start of its first episode.
 
@@ -131,8 +135,10 @@ class SimSlot:
             actuators: "physical": motors with friction, play and heat, as `Entry.actuator_physics` describes
                 them; "ideal": what the control core asks for is what moves the joint.
             backend: Of the control core; None takes the compiled kernel where there is one.
+            sensors: What is read after each step into `sensors`; the worlds go the same way with and without.
 
         Raises:
+            BadSensor: a sensor's body is not there.
             Misfit: the task does not suit the robot.
             MissingModel, BrokenModel, BrokenCatalogue: as `Entry.mjspec`.
             ValueError: `worlds` or `threads` is less than 1.
@@ -142,10 +148,13 @@ class SimSlot:
         task.check(entry)
         spec = entry.mjspec(visuals=False, actuators=actuators)
         task.furnish(spec, entry)
+        robot: RobotSpec = entry.robot_spec()
+        base = _base_name(spec, robot.joint_names[0])
+        for sensor in sensors:
+            sensor.furnish(spec, base)
         # A world that blows up must stay visible as one; MuJoCo would quietly reset it.
         spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
         model = compile_model(spec, label=entry.id)
-        robot: RobotSpec = entry.robot_spec()
         self.entry, self.task, self.worlds, self.seed, self.actuators = entry, task, worlds, seed, actuators
         self.model = model
         self.model_sha256 = fingerprint(model)
@@ -174,9 +183,18 @@ class SimSlot:
             policy_period_s=POLICY_PERIOD_S,
         )
         self._run = task.bind(view, entry)
+        self.sensors = Suite(
+            sensors,
+            model=model,
+            batch=self._batch,
+            body=self.body,
+            drives=self._drives,
+            seed=seed,
+            period_s=POLICY_PERIOD_S,
+        )
         self.observation_names = self._run.observation_names
         self.obs_size = len(self.observation_names)
-        self._last_stage = mujoco.mjtStage.mjSTAGE_POS if task.derived else mujoco.mjtStage.mjSTAGE_NONE
+        self._last_stage = mujoco.mjtStage.mjSTAGE_POS if task.derived or sensors else mujoco.mjtStage.mjSTAGE_NONE
         self.world_numbers = np.arange(first_world, first_world + worlds, dtype=np.int64)
         self.episodes = np.full(worlds, -1, dtype=np.int64)
         self.terminated = np.zeros(worlds, dtype=np.bool_)
@@ -225,6 +243,8 @@ class SimSlot:
         self.core.renew(ids)
         # Also brings derived fields and the solver's warm start to where a lone world would have them.
         self._batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_POS)
+        if self.sensors.readings:
+            self.sensors.begin(ids, self.world_numbers, self.episodes)
         return self._observe()
 
     def step(self, actions: npt.ArrayLike) -> Transition:
@@ -251,6 +271,8 @@ class SimSlot:
         ended = self._run.ended() & running
         lost = (self.diverged | self.stopped) & running
         self.steps[running] += 1
+        if self.sensors.readings:
+            self.sensors.sample(running & ~lost, self.world_numbers, self.episodes, self.steps)
         reward = np.where(running & ~lost, self._run.reward(action), 0.0)
         self.terminated |= ended | lost
         self.truncated |= running & ~self.terminated & (self.steps >= self.horizon_steps)
@@ -284,7 +306,7 @@ class SimSlot:
             array[...] = snapshot.arrays[name]
         lost = self.diverged | self.stopped
         self.failures = {int(i): f"world {i}: failed before the snapshot" for i in np.flatnonzero(lost)}
-        if self.task.derived:
+        if self.task.derived or self.sensors.readings:
             # Derived fields are functions of the state; the state itself must not change by computing them.
             self._batch.forward(stage=mujoco.mjtStage.mjSTAGE_POS)
             self._batch.state[:] = snapshot.state
@@ -353,6 +375,7 @@ class SimSlot:
             "drives_sha256": self.core.drives.sha256,
             "worlds": str(self.worlds),
             "seed": str(self.seed),
+            "sensors": repr([(r.name, r.width, r.error) for r in self.sensors.readings]),
             "version": VERSION,
         }
 
@@ -371,4 +394,13 @@ class SimSlot:
             )
         }
         drives = {f"drives.{name}": array for name, array in self._drives.memory().items()}
+        drives |= {f"sensors.{name}": array for name, array in self.sensors.memory().items()}
         return own | drives | {f"task.{name}": array for name, array in self._run.memory.items()}
+
+
+def _base_name(spec: mujoco.MjSpec, joint: str) -> str:
+    """Return the body at the root of the robot that has this joint."""
+    body = spec.joint(joint).parent
+    while body.parent is not None and body.parent.name != "world":
+        body = body.parent
+    return str(body.name)

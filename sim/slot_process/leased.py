@@ -199,6 +199,14 @@ class LeasedSlot:
         assert self._want & segment.SIGNALS, "record(signals=True) comes first"
         return np.array(self._alive().base_pose)
 
+    def readings(self) -> dict[str, Array]:
+        """Return what the sensors read after the last step, by name, each (N, width), in `facts.reading_units`."""
+        rows, found, first = np.array(self._alive().readings), dict[str, Array](), 0
+        for name, width in self.facts.readings.items():
+            found[name] = rows[:, first : first + width]
+            first += width
+        return found
+
     @property
     def taken(self) -> Array:
         """As `SimSlot.taken`; `record(digests=True)` must have been asked for."""
@@ -276,18 +284,19 @@ class LeasedSlot:
         os.eventfd_read(process.response_fd)
         status = int(words[WORD.status])
         if status == segment.OK:
-            self._note()
+            self._note(fresh=command == segment.RESET)
             return
         kind, _, why = self._shared.get_text().partition(": ")
         raise (_error(kind, why) if status == segment.REFUSED else SlotDied(f"the slot failed {what}: {kind}: {why}"))
 
-    def _note(self) -> None:
+    def _note(self, *, fresh: bool = True) -> None:
         """Take over what the slot says of its worlds."""
         shared = self._shared
         self.terminated, self.truncated, self.success = (
             np.array(flags) for flags in (shared.terminated, shared.truncated, shared.success)
         )
-        self.world_numbers, self.episodes = np.array(shared.world_numbers), np.array(shared.episode_numbers)
+        if fresh:
+            self.world_numbers, self.episodes = np.array(shared.world_numbers), np.array(shared.episode_numbers)
         self.failures = {}
         if shared.words[WORD.failing]:
             try:

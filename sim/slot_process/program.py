@@ -9,6 +9,7 @@ import numpy.typing as npt
 from sim import catalog
 from sim.body import Array
 from sim.motion import find_motion
+from sim.sensors import from_tables
 from sim.slot import POLICY_PERIOD_S, SimSlot, Snapshot, Transition
 from sim.slot_process.model_slot import ModelSlot
 from sim.slot_process.work import ModelWork, SlotFacts, SlotSpec, TaskWork
@@ -22,6 +23,8 @@ class Program(Protocol):
     worlds: int
     obs_size: int
     action_size: int
+    terminated: npt.NDArray[np.bool_]
+    truncated: npt.NDArray[np.bool_]
     success: npt.NDArray[np.bool_]
     taken: Array
     world_numbers: npt.NDArray[np.int64]
@@ -59,6 +62,7 @@ def open_task(spec: SlotSpec, work: TaskWork) -> SimSlot:
         seed=spec.seed,
         first_world=spec.first_world,
         actuators=work.actuators,
+        sensors=from_tables(work.sensors),
     )
 
 
@@ -83,6 +87,8 @@ def facts_of(slot: SimSlot) -> SlotFacts:
         substep_s=float(slot.model.opt.timestep),
         model_sha256=slot.model_sha256,
         provenance={**header, "controller_backend": slot.backend},
+        readings={reading.name: reading.width for reading in slot.sensors.readings},
+        reading_units={reading.name: reading.unit for reading in slot.sensors.readings},
     )
 
 

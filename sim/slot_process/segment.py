@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sim.body import Array
 from sim.errors import BadSlot
+from sim.task import Mask
 
 MAGIC = 0x70616C61
 LAYOUT = 1
@@ -96,6 +98,28 @@ class Segment:
         words, text, actions, mask, ...: The arrays of the layout, live.
     """
 
+    words: npt.NDArray[np.int64]
+    text: npt.NDArray[np.uint8]
+    actions: Array
+    mask: Mask
+    worlds: npt.NDArray[np.int64]
+    episodes: npt.NDArray[np.int64]
+    obs: Array
+    reward: Array
+    terminated: Mask
+    truncated: Mask
+    success: Mask
+    world_numbers: npt.NDArray[np.int64]
+    episode_numbers: npt.NDArray[np.int64]
+    q: Array
+    dq: Array
+    tau: Array
+    q_ref: Array
+    base_pose: Array
+    taken: Array
+    digests: npt.NDArray[np.uint64]
+    readings: Array
+
     def __init__(self, fd: int, sizes: Sizes) -> None:
         """Map a segment. Raises BadSlot where it is not as large as `sizes` say."""
         self.fd, self.sizes = fd, sizes
@@ -104,17 +128,10 @@ class Segment:
             raise BadSlot(f"the segment has {length} bytes; {sizes} take {segment_bytes(sizes)}")
         memory = mmap.mmap(fd, length)
         offset = 0
-        self._views: dict[str, npt.NDArray[Any]] = {}
         for name, dtype, shape in _arrays(sizes):
             count = int(np.prod(shape))
-            self._views[name] = np.frombuffer(memory, dtype, count, offset).reshape(shape)
+            setattr(self, name, np.frombuffer(memory, dtype, count, offset).reshape(shape))
             offset = _aligned(offset + count * np.dtype(dtype).itemsize)
-
-    def __getattr__(self, name: str) -> npt.NDArray[Any]:
-        try:
-            return self.__dict__["_views"][name]  # type: ignore[no-any-return]
-        except KeyError:
-            raise AttributeError(name) from None
 
     def put_text(self, text: str) -> None:
         """Leave a text for the holder, cut where it is too long."""
@@ -129,7 +146,6 @@ class Segment:
 
     def close(self) -> None:
         """Let go of the segment; its memory goes with the last view."""
-        self._views.clear()
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1

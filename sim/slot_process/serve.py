@@ -7,11 +7,11 @@ import signal
 import socket
 import threading
 import time
-from typing import Any
 
 import numpy as np
 
 from sim import checkpoint
+from sim.body import Array
 from sim.errors import BadSlot, SimError
 from sim.slot import SimSlot, Transition
 from sim.slot_process import confine, control, segment
@@ -22,6 +22,7 @@ from sim.slot_process.work import Bounds, SlotFacts, SlotSpec
 
 SPIN_S = 3e-4
 """Sleeping ends late by this at most on a quiet machine; the rest of a wait is spent looking at the clock."""
+LINGER_NS = 50_000
 BACKSTOP_S = 1.0
 """Should this process be unable to run Python, the kernel's timer ends it so long after its lease."""
 WATCH_S = 0.25
@@ -43,6 +44,7 @@ def serve(sock: socket.socket, request_fd: int, response_fd: int) -> int:
         program, facts = program_of(spec)
         sizes = _sizes(program, facts)
         shared = segment.create(sizes)
+        loop = _Loop(sock, request_fd, response_fd, program, spec, facts, shared)
         control.send(sock, {"facts": facts.to_json(), "sizes": sizes}, shared.fd)
     except SimError as error:
         control.send(sock, {"refused": type(error).__name__, "message": str(error)[:4000]})
@@ -61,7 +63,7 @@ def serve(sock: socket.socket, request_fd: int, response_fd: int) -> int:
         shared.words[WORD.lease_until_ns] = time.monotonic_ns() + int(ttl_s * 1e9)
         threading.Thread(target=_watch, args=(shared,), daemon=True).start()
     try:
-        _Loop(sock, request_fd, response_fd, program, spec, facts, shared).run()
+        loop.run()
     except (EOFError, BrokenPipeError, ConnectionError):
         pass
     return 0
@@ -103,11 +105,13 @@ class _Loop:
         self._schedule = schedule_of(self._pace, self._period_s, time.monotonic())
         self._free = False
         self._cost_s = 0.0
+        self._show(program.reset(np.zeros(program.worlds, np.bool_)))
 
     def run(self) -> None:
         """Serve until the holder closes its socket. Raises EOFError then."""
         watched = (self._sock, self._request_fd)
         while True:
+            self._linger()
             ready = select.select(watched, (), (), self._patience_s())[0]
             if self._sock in ready:
                 self._converse()
@@ -117,6 +121,13 @@ class _Loop:
             else:
                 self._shared.words[WORD.held] += 1
                 self._step(None)
+
+    def _linger(self) -> None:
+        """Look out for the next request for a moment before going to sleep: waking up takes as long."""
+        words = self._shared.words
+        end_ns = time.perf_counter_ns() + LINGER_NS
+        while words[WORD.request] == words[WORD.response] and time.perf_counter_ns() < end_ns:
+            pass
 
     def _patience_s(self) -> float | None:
         """How long to wait for an action: in real time until a step has to begin so as to be in time."""
@@ -153,13 +164,14 @@ class _Loop:
         obs = self._program.reset(mask, worlds=worlds, episodes=episodes)
         self._schedule = schedule_of(self._pace, self._period_s, time.monotonic())
         self._free = False
-        self._put(Transition(obs, np.zeros(self._program.worlds), *self._ended()))
+        self._show(obs)
 
-    def _ended(self) -> tuple[Any, Any]:
-        program: Any = self._program
-        return program.terminated, program.truncated
+    def _show(self, obs: Array) -> None:
+        """Show where the worlds stand without a step."""
+        program = self._program
+        self._put(Transition(obs, np.zeros(program.worlds), program.terminated, program.truncated), fresh=True)
 
-    def _step(self, actions: Any) -> None:
+    def _step(self, actions: Array | None) -> None:
         """Step, under the last actions where none are given, and show what came at the time it is due."""
         began_s = time.monotonic()
         if self._pace.mode == "real_time" and not self._free:
@@ -177,18 +189,20 @@ class _Loop:
         self._shared.words[WORD.steps] += 1
         self._put(transition)
 
-    def _put(self, transition: Transition | None) -> None:
+    def _put(self, transition: Transition, *, fresh: bool = False) -> None:
         shared, program, words = self._shared, self._program, self._shared.words
         words[WORD.sequence] += 1
-        if transition is not None:
-            shared.obs[:], shared.reward[:] = transition.obs, transition.reward
-            shared.terminated[:], shared.truncated[:] = transition.terminated, transition.truncated
+        if fresh:
+            shared.world_numbers[:], shared.episode_numbers[:] = program.world_numbers, program.episodes
+        shared.obs[:], shared.reward[:] = transition.obs, transition.reward
+        shared.terminated[:], shared.truncated[:] = transition.terminated, transition.truncated
         shared.success[:] = program.success
-        shared.world_numbers[:], shared.episode_numbers[:] = program.world_numbers, program.episodes
         want = int(words[WORD.want])
         if want & segment.SIGNALS and isinstance(program, SimSlot):
             shared.q[:], shared.dq[:], shared.tau[:], shared.q_ref[:] = program.joint_state()
             shared.base_pose[:] = program.base_pose()
+        if isinstance(program, SimSlot) and program.sensors.readings:
+            np.concatenate(list(program.sensors.rows.values()), axis=1, out=shared.readings)
         if want & segment.DIGESTS:
             shared.digests[:], shared.taken[:] = program.digests(), program.taken
         words[WORD.failing] = len(program.failures)
@@ -208,7 +222,7 @@ class _Loop:
             elif message.get("do") == "restore" and len(fds) == 1:
                 obs = self._program.restore(checkpoint.from_bytes(control.unblob(fds.pop(), checkpoint.BYTES_MAX)))
                 self._schedule, self._free = schedule_of(self._pace, self._period_s, time.monotonic()), False
-                self._put(Transition(obs, np.zeros(self._program.worlds), *self._ended()))
+                self._show(obs)
                 control.send(self._sock, {"ok": True})
             else:
                 raise BadSlot(f"no such request: {str(message)[:200]}")
