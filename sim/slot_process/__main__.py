@@ -1,4 +1,4 @@
-"""What a slot process runs: `python -m sim.slot_process CONTROL REQUEST RESPONSE PARENT`, numbers all. Not for people."""
+"""What a nursery runs: `python -m sim.slot_process SOCKET PARENT`, numbers both. Not for people."""
 
 import os
 import socket
@@ -8,13 +8,12 @@ from sim.errors import SimError
 from sim.slot_process import confine
 
 if __name__ == "__main__":
-    control, request, response, parent = (int(word) for word in sys.argv[1:])
     try:
-        confine.die_with(parent)
+        confine.die_with(int(sys.argv[2]))
     except SimError:
         sys.exit(0)
-    from sim.slot_process.serve import serve
+    from sim.slot_process.nursery import serve
 
-    code = serve(socket.socket(fileno=control), request, response)
-    # Nothing here needs an orderly end, and the worlds' memory is many small pieces.
-    os._exit(code)
+    serve(socket.socket(fileno=int(sys.argv[1])))
+    # Nothing here needs an orderly end; slots that are left end with this process.
+    os._exit(0)

@@ -8,7 +8,15 @@ from typing import Any
 from sim.errors import BadSlot
 
 MESSAGE_BYTES_MAX = 192 * 1024
-_FDS_MAX = 2
+_FDS_MAX = 3
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Return the two ends of a socket that keeps messages apart, with room for the longest."""
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in ends:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MESSAGE_BYTES_MAX)
+    return ends
 
 
 def send(sock: socket.socket, message: dict[str, Any], *fds: int) -> None:

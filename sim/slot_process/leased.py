@@ -5,15 +5,11 @@ import json
 import os
 import select
 import signal
-import socket
-import subprocess
-import sys
+import threading
 import time
 import weakref
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -24,16 +20,9 @@ from sim.body import Array
 from sim.errors import BadAction, BadSlot, SimError, SlotDied, SlotTimeout
 from sim.slot import Transition
 from sim.slot_process import control, segment
+from sim.slot_process.nursery import nursery
 from sim.slot_process.segment import LATENESS_EDGES_S, WORD, Segment, Sizes
 from sim.slot_process.work import Bounds, SlotFacts, SlotSpec
-
-_ROOT = Path(__file__).resolve().parents[2]
-_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "TZ")
-"""What a slot process gets of its starter's environment: no token, no address."""
-END_S = 5.0
-# Linux tells of a starter's death when its *thread* ends: all slots are started by one that lasts.
-_starter = ThreadPoolExecutor(1, thread_name_prefix="slot-starter")
-
 
 @dataclass(frozen=True)
 class Pacing:
@@ -57,43 +46,38 @@ class Pacing:
 
 
 class _Process:
-    """A started process that waits for its work."""
+    """A slot process that waits for its work."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        for end in (ours, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * control.MESSAGE_BYTES_MAX)
-        self.sock = ours
+        self.sock, theirs = control.pair()
         self.request_fd, self.response_fd = (os.eventfd(0, os.EFD_CLOEXEC) for _ in range(2))
-        fds = (theirs.fileno(), self.request_fd, self.response_fd)
-        command = [sys.executable, "-P", "-m", "sim.slot_process", *(str(fd) for fd in fds), str(os.getpid())]
-        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        environment["PYTHONPATH"] = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH", "")])])
-        environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
-        try:
-            self.popen = _starter.submit(
-                subprocess.Popen,
-                command,
-                env=environment,
-                pass_fds=fds,
-                start_new_session=True,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            ).result()
-        finally:
-            theirs.close()
-        self.pidfd = os.pidfd_open(self.popen.pid)
         self.segment: Segment | None = None
+        self._nursery = nursery()
+        with theirs:
+            self.pid, self.pidfd = self._nursery.start(theirs.fileno(), self.request_fd, self.response_fd)
+        self._code: int | None = None
+        self._lock = threading.Lock()
+
+    def kill(self) -> None:
+        """End it at once, with whatever it may have started: it has a session of its own."""
+        with self._lock, contextlib.suppress(ProcessLookupError):
+            # Until its end has been asked for the number is its own.
+            if self._code is None and self._nursery.holder == os.getpid():
+                # It may not have got as far as its session.
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+                os.killpg(self.pid, signal.SIGKILL)
+
+    def code(self) -> int:
+        """Wait for its end and return the exit code, negative for a signal."""
+        with self._lock:
+            if self._code is None:
+                self._code = self._nursery.end(self.pid)
+            return self._code
 
     def end(self) -> None:
         """Kill the process if it still runs, and let go of everything."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            # Its own session: whatever it may have started goes with it.
-            if self.popen.poll() is None:
-                os.killpg(self.popen.pid, signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.popen.wait(END_S)
+        self.kill()
+        self.code()
         self.sock.close()
         for fd in (self.request_fd, self.response_fd, self.pidfd):
             with contextlib.suppress(OSError):
@@ -128,7 +112,7 @@ class LeasedSlot:
         self.spec, self.bounds = spec, bounds or Bounds()
         self._what = "while it was started"
         process = self._process = _Process()
-        self.pid = process.popen.pid
+        self.pid = process.pid
         self._finalizer = weakref.finalize(self, process.end)
         try:
             hello = {"spec": spec.to_json(), "bounds": asdict(self.bounds), "ttl_s": ttl_s}
@@ -255,8 +239,7 @@ class LeasedSlot:
 
     def kill(self) -> None:
         """End the process at once, whatever it is doing; whoever waits for it gets SlotDied."""
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._process.pidfd, signal.SIGKILL)
+        self._process.kill()
 
     def close(self) -> None:
         """End the process and let go of everything. Nothing happens the second time."""
@@ -317,7 +300,6 @@ class LeasedSlot:
         try:
             yield
         except (OSError, EOFError):
-            self._process.popen.wait(END_S)
             raise self._died() from None
 
     def _receive(self, patience_s: float) -> tuple[dict[str, Any], list[int]]:
@@ -343,7 +325,9 @@ class LeasedSlot:
         return SlotTimeout(f"the slot took longer than {patience_s:g} s {self._what}; it was killed")
 
     def _died(self) -> SlotDied:
-        code = self._process.popen.wait(END_S)
+        # A broken socket may be seen before the end that broke it.
+        self._process.kill()
+        code = self._process.code()
         self.close()
         return SlotDied(f"the slot {_end(code, self.bounds)} {self._what}")
 
