@@ -185,11 +185,19 @@ class LeasedSlot:
 
     def readings(self) -> dict[str, Array]:
         """Return what the sensors read after the last step, by name, each (N, width), in `facts.reading_units`."""
-        rows, found, first = np.array(self._alive().readings), dict[str, Array](), 0
+        rows, found, first = self.all_readings(), dict[str, Array](), 0
         for name, width in self.facts.readings.items():
             found[name] = rows[:, first : first + width]
             first += width
         return found
+
+    def all_readings(self) -> Array:
+        """Return the same side by side, (N, sum of widths)."""
+        return np.array(self._alive().readings)
+
+    def observe(self) -> Array:
+        """Return the observations of the last answer, (N, obs_size)."""
+        return np.array(self._alive().obs)
 
     @property
     def taken(self) -> Array:
