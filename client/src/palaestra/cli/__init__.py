@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import typer
 
-from palaestra.cli import closures, episodes, events, jobs, keys, login, reservations, submit, units, venue
+from palaestra.cli import closures, episodes, events, jobs, keys, login, replay, reservations, submit, units, venue
 
 app = typer.Typer(
     name="palaestra",
@@ -28,6 +28,7 @@ units.register(app)
 reservations.register(app)
 closures.register(app)
 episodes.register(app)
+replay.register(app)
 events.register(app)
 keys.register(app)
 
