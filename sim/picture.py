@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
-from sim.catalog import find
+from sim.catalog import Entry, find
 from sim.errors import NoDisplay
 from sim.mjcf import compile_model
 from sim.model import FLOOR_LIGHT
@@ -29,14 +29,7 @@ def robot_picture(robot_id: str, *, menagerie_root: Path | None = None) -> Image
 
     Raises UnknownRobot, MissingModel, BrokenModel, NoDisplay.
     """
-    entry = find(robot_id, menagerie_root)
-    spec = entry.mjspec(visuals=True)
-    # One light for all: makers' models bring several, none, or very bright ones.
-    for light in list(spec.lights):
-        if light.name != FLOOR_LIGHT:
-            spec.delete(light)
-    _open_background(spec)
-    model = compile_model(spec, label=robot_id)
+    model = robot_scene(find(robot_id, menagerie_root))
     data = _home(model)
     low, high = _bounds(model, data)
     camera = mujoco.MjvCamera()
@@ -45,6 +38,17 @@ def robot_picture(robot_id: str, *, menagerie_root: Path | None = None) -> Image
     camera.distance = 0.5 * float(np.linalg.norm(high - low)) / np.tan(np.radians(45 / 2))
     camera.azimuth, camera.elevation = 145.0, -14.0
     return draw(model, data, camera)
+
+
+def robot_scene(entry: Entry) -> mujoco.MjModel:
+    """Return a robot on its floor in the light of all our pictures. Raises MissingModel, BrokenModel."""
+    spec = entry.mjspec(visuals=True)
+    # One light for all: makers' models bring several, none, or very bright ones.
+    for light in list(spec.lights):
+        if light.name != FLOOR_LIGHT:
+            spec.delete(light)
+    _open_background(spec)
+    return compile_model(spec, label=entry.id)
 
 
 def venue_picture(venue: VenueTwin) -> Image:

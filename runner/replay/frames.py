@@ -12,8 +12,7 @@ from runner.replay.errors import NotComparable
 from sim import catalog
 from sim.body import Body, body_of
 from sim.errors import NoDisplay, SimError
-from sim.mjcf import compile_model
-from sim.picture import draw, write_png
+from sim.picture import draw, robot_scene, write_png
 from store import BASE_POSE, STATE, Episode
 
 Image = npt.NDArray[np.uint8]
@@ -55,7 +54,7 @@ def _frames(episode: Episode, rows: Any, menagerie_root: Path | None) -> tuple[l
     header = episode.header
     try:
         entry = catalog.find(header.robot_model, menagerie_root)
-        model = compile_model(entry.mjspec(visuals=True), label=entry.id)
+        model = robot_scene(entry)
         body = body_of(model, entry.robot_spec())
     except SimError as error:
         raise NotComparable(f"there is no model to draw: {error}") from error

@@ -229,7 +229,14 @@ class LeasedSlot:
 
     def pacing(self) -> Pacing:
         """Return how the slot has kept its pace so far."""
-        words = self._alive().words
+        shared = self._alive()
+        # Until nobody has written meanwhile.
+        while True:
+            words = shared.words.copy()
+            if words[WORD.sequence] % 2 == 0 and shared.words[WORD.sequence] == words[WORD.sequence]:
+                break
+            if not alive(self._process.pidfd):
+                raise self._died()
         count = len(LATENESS_EDGES_S) + 1
         lateness = tuple(int(n) for n in words[WORD.lateness : WORD.lateness + count])
         return Pacing(int(words[WORD.steps]), int(words[WORD.held]), lateness)
@@ -270,9 +277,12 @@ class LeasedSlot:
         words[WORD.command] = command
         words[WORD.request] += 1
         os.eventfd_write(process.request_fd, 1)
-        if not self._wait(process.response_fd, self.bounds.step_s):
-            raise self._late(self.bounds.step_s)
-        os.eventfd_read(process.response_fd)
+        # One that answers something else than what was asked goes unheard.
+        until_s = time.monotonic() + self.bounds.step_s
+        while words[WORD.response] != words[WORD.request]:
+            if not self._wait(process.response_fd, max(until_s - time.monotonic(), 0.0)):
+                raise self._late(self.bounds.step_s)
+            os.eventfd_read(process.response_fd)
         status = int(words[WORD.status])
         if status == segment.OK:
             self._note(fresh=command == segment.RESET)
@@ -338,6 +348,11 @@ class LeasedSlot:
         code = self._process.code()
         self.close()
         return SlotDied(f"the slot {_end(code, self.bounds)} {self._what}")
+
+
+def alive(pidfd: int) -> bool:
+    """Return whether a process still runs."""
+    return not select.select((pidfd,), (), (), 0.0)[0]
 
 
 def _end(code: int, bounds: Bounds) -> str:

@@ -79,9 +79,10 @@ class ModelSlot:
         action = np.asarray(actions, dtype=np.float64)
         if action.shape != (self.worlds, self.action_size):
             raise BadAction(f"actions have shape {action.shape}, not ({self.worlds}, {self.action_size})")
-        bad = np.flatnonzero(~np.isfinite(action).all(axis=1))
+        # Comparisons with NaN are false. MuJoCo would quietly take zero for all of a world's controls.
+        bad = np.flatnonzero(~(np.abs(action) <= mujoco.mjMAXVAL).all(axis=1))
         if len(bad):
-            raise BadAction(f"actions of worlds {bad[:5].tolist()} are not finite")
+            raise BadAction(f"actions of worlds {bad[:5].tolist()} are not finite, or beyond {mujoco.mjMAXVAL:g}")
         self.taken = action.copy()
         ids = np.flatnonzero(~self.terminated)
         if len(ids):

@@ -119,7 +119,6 @@ class _Loop:
                 os.eventfd_read(self._request_fd)
                 self._answer()
             else:
-                self._shared.words[WORD.held] += 1
                 self._step(None)
 
     def _linger(self) -> None:
@@ -169,6 +168,7 @@ class _Loop:
     def _show(self, obs: Array) -> None:
         """Show where the worlds stand without a step."""
         program = self._program
+        self._shared.words[WORD.sequence] += 1
         self._put(Transition(obs, np.zeros(program.worlds), program.terminated, program.truncated), fresh=True)
 
     def _step(self, actions: Array | None) -> None:
@@ -181,17 +181,22 @@ class _Loop:
         now_s = time.monotonic()
         # A little more than the last one took, and slow to forget: a step that begins too late cannot be in time.
         self._cost_s = max(1.5 * (now_s - began_s), 0.98 * self._cost_s)
+        late_s = None
         if self._schedule.interval_s:
             _wait_until(self._schedule.due_s)
             # What counts is when the worlds were ready, not when the wait ended.
             self._schedule, late_s = after_step(self._schedule, self._pace, now_s)
-            self._shared.words[WORD.lateness + bucket(late_s)] += 1
-        self._shared.words[WORD.steps] += 1
+        words = self._shared.words
+        words[WORD.sequence] += 1
+        words[WORD.steps] += 1
+        words[WORD.held] += actions is None
+        if late_s is not None:
+            words[WORD.lateness + bucket(late_s)] += 1
         self._put(transition)
 
     def _put(self, transition: Transition, *, fresh: bool = False) -> None:
+        """Write down what the worlds have come to; `sequence` was made odd by the caller, and is even again then."""
         shared, program, words = self._shared, self._program, self._shared.words
-        words[WORD.sequence] += 1
         if fresh:
             shared.world_numbers[:], shared.episode_numbers[:] = program.world_numbers, program.episodes
         shared.obs[:], shared.reward[:] = transition.obs, transition.reward
