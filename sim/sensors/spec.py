@@ -113,7 +113,7 @@ class Encoders(Sensor):
 
 @dataclass(frozen=True)
 class ForceTorque(Sensor):
-    """Force [N] and torque [N m] with which a body pulls at the one that carries it, in the body's own frame.
+    """Force [N] and torque [N m] with which a body is held by the one that carries it, in its own frame.
 
     Attributes:
         body: The carried body.
