@@ -12,11 +12,12 @@ from runner.replay.errors import NotComparable
 from sim import catalog
 from sim.body import Body, body_of
 from sim.errors import NoDisplay, SimError
-from sim.picture import draw, robot_scene, write_png
+from sim.picture import Canvas, robot_scene, write_png
 from store import BASE_POSE, STATE, Episode
 
 Image = npt.NDArray[np.uint8]
-WIDTH_PX, HEIGHT_PX = 320, 320
+WIDTH_PX, HEIGHT_PX = 256, 256
+SHADOW_PX = 1024
 STRIP_FRAMES = 6
 VIDEO_HZ = 12.5
 
@@ -66,9 +67,10 @@ def _frames(episode: Episode, rows: Any, menagerie_root: Path | None) -> tuple[l
         camera.distance = 2.6 * max(0.5, float(body.home_qpos[2]) if body.floating else 0.6)
         camera.azimuth, camera.elevation = 145.0, -14.0
         images = []
-        for _ in _poses(episode, rows, model, data, body):
-            camera.lookat = data.subtree_com[body.base]
-            images.append(draw(model, data, camera, width_px=WIDTH_PX, height_px=HEIGHT_PX))
+        with Canvas(model, WIDTH_PX, HEIGHT_PX, shadow_px=SHADOW_PX) as canvas:
+            for _ in _poses(episode, rows, model, data, body):
+                camera.lookat = data.subtree_com[body.base]
+                images.append(canvas.draw(data, camera))
         return images, "OpenGL"
     except NoDisplay as error:
         return _lines(episode, rows, model, data, body), f"lines, for want of OpenGL ({error})"
