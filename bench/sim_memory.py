@@ -1,8 +1,10 @@
 """What a slot process and its worlds take: bytes per world, memory per slot, time from asking to the first step.
 
 Memory is the proportional set size that the kernel reports (smaps_rollup), of slots that have stepped once. Bytes per
-world are the difference between two sizes of a slot over the difference of their worlds, so that the model's copy and
-the threads' scratch, which both have, cancel out; memory shared with the holder counts half in each.
+world are the difference between two sizes of a slot over the difference of their worlds, so that the model's copy
+and the threads' scratch, which both have, cancel out; memory shared with the holder counts half in each. Physics keeps
+`state_bytes_per_world` of them; the others are the control core's, the drives' (heat, play, gains of each joint) and the
+task's.
 """
 
 import statistics
@@ -10,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import mujoco
 import numpy as np
 
 from sim.catalog import find
@@ -17,7 +20,7 @@ from sim.slot_process import LeasedSlot, SlotSpec, TaskWork
 
 ROBOTS = {"unitree_g1": "sway", "unitree_go1": "trot_in_place", "own_humanoid": "sway", "own_arm": "reach_around"}
 SMALL, LARGE = 256, 4096
-STARTS = 7
+STARTS = 5
 
 
 def run() -> dict[str, object]:
@@ -46,8 +49,14 @@ def _row(robot: str, motion: str) -> dict[str, Any]:
         "start_s": round(min(starts), 3),
         "start_median_s": round(statistics.median(starts), 3),
         "slot_mb": round(size[1] / 1e6, 1),
+        "state_bytes_per_world": _state_bytes(robot),
         "bytes_per_world": round((size[LARGE] - size[SMALL]) / (LARGE - SMALL)),
     }
+
+
+def _state_bytes(robot: str) -> int:
+    """What a world's physics alone keeps: the state from which MuJoCo goes on to the last bit."""
+    return 8 * int(mujoco.mj_stateSize(find(robot).model(), mujoco.mjtState.mjSTATE_INTEGRATION))
 
 
 def _memory(work: TaskWork, worlds: int) -> int:

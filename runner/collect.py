@@ -69,4 +69,3 @@ def _rounds(attempt: Attempt, slot: LeasedSlot, policy: LinearPolicy | None, epi
         tally.rounds = episode + 1
         tally.save(attempt)
         attempt.progress((episode + 1) / episodes, f"{(episode + 1) * worlds} episodes recorded")
-

@@ -91,9 +91,7 @@ def train(attempt: Attempt) -> job_pb2.JobResult:
     spec = attempt.job.train
     iterations = spec.iterations or ITERATIONS
     directions = spec.directions or DIRECTIONS
-    slot_of = partial(
-        open_slot, attempt, spec.robot_model, task=spec.task, seed=spec.seed, actuators=spec.actuators
-    )
+    slot_of = partial(open_slot, attempt, spec.robot_model, task=spec.task, seed=spec.seed, actuators=spec.actuators)
     # The two take turns: together they never use more cores than are leased.
     with (
         slot_of(worlds=2 * directions) as slot,

@@ -283,7 +283,9 @@ class SimSlot:
 
     def snapshot(self) -> Snapshot:
         """Return a copy of the whole state: physics, control core, task, counters."""
-        return Snapshot(self.snapshot_header(), self._batch.state.copy(), {k: a.copy() for k, a in self._arrays().items()})
+        return Snapshot(
+            self.snapshot_header(), self._batch.state.copy(), {k: a.copy() for k, a in self._arrays().items()}
+        )
 
     def restore(self, snapshot: Snapshot) -> Array:
         """Continue from a snapshot, to the last bit, and return the observations.

@@ -1,4 +1,4 @@
-"""`python -m runner.replay FILE [--verify] [--picture OUT.png] [--video OUT.gif] [--json]`; for people: `palaestra replay`.
+"""`python -m runner.replay FILE [--verify] [--picture OUT] [--video OUT] [--json]`; for people: `palaestra replay`.
 
 Exit code 0: as recorded, or nothing was to be compared; 1: differs; 2: cannot be compared, and why.
 """
@@ -35,12 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from runner.replay import frames
 
             if given.picture:
-                found["picture"], found["drawn"] = str(given.picture), frames.picture(
-                    episode, given.picture, menagerie_root=menagerie_root
+                found["picture"], found["drawn"] = (
+                    str(given.picture),
+                    frames.picture(episode, given.picture, menagerie_root=menagerie_root),
                 )
             if given.video:
-                found["video"], found["drawn"] = str(given.video), frames.video(
-                    episode, given.video, menagerie_root=menagerie_root
+                found["video"], found["drawn"] = (
+                    str(given.video),
+                    frames.video(episode, given.video, menagerie_root=menagerie_root),
                 )
     except (NotComparable, StoreError, OSError) as error:
         if given.json:

@@ -63,8 +63,13 @@ def verify(episode: Episode, *, menagerie_root: Path | None = None) -> Verdict:
     slot = _slot(episode, menagerie_root)
     header, replay = episode.header, episode.replay
     assert header.replay is not None and replay is not None
-    hashes = {"model": (header.model_sha256, slot.model_sha256), "drives": (header.drives_sha256, slot.core.drives.sha256)}
-    against = [f"the hash of its {name} was {was} and is {now} here" for name, (was, now) in hashes.items() if was != now]
+    hashes = {
+        "model": (header.model_sha256, slot.model_sha256),
+        "drives": (header.drives_sha256, slot.core.drives.sha256),
+    }
+    against = [
+        f"the hash of its {name} was {was} and is {now} here" for name, (was, now) in hashes.items() if was != now
+    ]
     if against:
         raise NotComparable("; ".join(against))
     if replay.actions.shape[1] != slot.action_size:

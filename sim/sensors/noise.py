@@ -1,10 +1,10 @@
 """Chance for sensors that belongs to its place and to nothing else: job, sensor, world, episode, step, column.
 
-Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11) is a function from a counter and a key
-to 128 bits: no stream, so nothing depends on how many worlds share a slot or in which order they are asked. A deviation
-is the sum of the eight 16-bit numbers in a block, scaled: additions alone, so it is the same to the bit on every machine
-and for every vector width, which logarithms and cosines are not. Its variance is 1, its excess kurtosis -0.15, and it
-never exceeds 4.9.
+Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11) is a function from a counter and a
+key to 128 bits: no stream, so nothing depends on how many worlds share a slot or in which order they are asked. A
+deviation is the sum of the eight 16-bit numbers in a block, scaled: additions alone, so it is the same to the bit on
+every machine and for every vector width, which logarithms and cosines are not. Its variance is 1, its excess kurtosis
+-0.15, and it never exceeds 4.9.
 """
 
 import hashlib

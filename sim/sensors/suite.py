@@ -1,11 +1,12 @@
 """The sensors of all worlds of a slot at work.
 
-What MuJoCo computes from accelerations (IMU, force and torque, contact) describes the state before the last substep, as
-all its derived fields do: such a reading is one substep old. Reading changes nothing: worlds with and without sensors go
-through the same states.
+What MuJoCo computes from accelerations (IMU, force and torque, contact) describes the state before the last substep,
+as all its derived fields do: such a reading is one substep old. Reading changes nothing: worlds with and without
+sensors go through the same states.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import mujoco
 import numpy as np
@@ -48,8 +49,7 @@ class Suite:
             found = sensor.readings(len(body.spec.joints))
             self.readings += found
             if isinstance(sensor, Encoders):
-                sources.append(lambda: drives.motor_side(qpos[:, body.q]))
-                qpos = batch.bind("qpos")
+                sources.append(partial(_angles, drives, batch.bind("qpos"), body))
             elif isinstance(sensor, Depth):
                 sources.append(_Rays(sensor, model, batch, body.base).look)
             else:
@@ -60,9 +60,7 @@ class Suite:
         worlds = batch.nsim
         self.rows = {r.name: np.zeros((worlds, r.width)) for r in self.readings}
         self._bias = {r.name: np.zeros((worlds, r.width)) for r in self.readings}
-        self._late = {
-            r.name: np.zeros((round(r.error.delay_s / period_s) + 1, worlds, r.width)) for r in self.readings
-        }
+        self._late = {r.name: np.zeros((round(r.error.delay_s / period_s) + 1, worlds, r.width)) for r in self.readings}
 
     def begin(self, ids: Ids, worlds: Numbers, episodes: Numbers) -> None:
         """Start episodes in the worlds `ids`, which stand at their start: draw biases, read, forget what was before."""
@@ -106,6 +104,10 @@ class Suite:
                 value = np.rint(value / error.resolution) * error.resolution
             found.append((reading, value))
         return found
+
+
+def _angles(drives: Drives, qpos: Array, body: Body) -> Array:
+    return np.asarray(drives.motor_side(qpos[:, body.q]))
 
 
 def _columns(model: mujoco.MjModel, batch: Batch, name: str, sign: float) -> Callable[[], Array]:

@@ -24,6 +24,7 @@ from sim.slot_process.nursery import nursery
 from sim.slot_process.segment import LATENESS_EDGES_S, WORD, Segment, Sizes
 from sim.slot_process.work import Bounds, SlotFacts, SlotSpec
 
+
 @dataclass(frozen=True)
 class Pacing:
     """How a slot has kept its pace.

@@ -35,12 +35,16 @@ class ModelSlot:
             raise BrokenModel(f"{work.file}: a timestep of {model.opt.timestep} s")
         self.substeps = max(1, round(work.period_s / model.opt.timestep))
         if self.substeps > SUBSTEPS_MAX:
-            raise BrokenModel(f"{work.file}: {self.substeps} substeps of {model.opt.timestep} s, at most {SUBSTEPS_MAX}")
+            raise BrokenModel(
+                f"{work.file}: {self.substeps} substeps of {model.opt.timestep} s, at most {SUBSTEPS_MAX}"
+            )
         self.model, self.file, self.worlds, self.seed = model, work.file, worlds, seed
         self.model_sha256 = fingerprint(model)
         self._batch = Batch(model, worlds, threads)
         self._ctrl = self._batch.bind("ctrl")
-        parts = [("qpos", model.nq), ("qvel", model.nv)] + ([("sensordata", model.nsensordata)] * bool(model.nsensordata))
+        parts = [("qpos", model.nq), ("qvel", model.nv)] + (
+            [("sensordata", model.nsensordata)] * bool(model.nsensordata)
+        )
         self._seen = [self._batch.bind(name) for name, _ in parts]
         self.observation_names = tuple(f"{name}[{i}]" for name, count in parts for i in range(count))
         self.obs_size, self.action_size, self.horizon_steps = len(self.observation_names), int(model.nu), 0

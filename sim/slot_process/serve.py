@@ -42,6 +42,7 @@ def serve(sock: socket.socket, request_fd: int, response_fd: int) -> int:
     try:
         spec = SlotSpec.from_json(message["spec"])
         program, facts = program_of(spec)
+        confine.give_back_memory()
         sizes = _sizes(program, facts)
         shared = segment.create(sizes)
         loop = _Loop(sock, request_fd, response_fd, program, spec, facts, shared)

@@ -1,4 +1,4 @@
-"""Lets remote clients drive a slot over gRPC: whoever shows the lease's token, one at a time, for as long as it lasts."""
+"""Lets remote clients drive a slot over gRPC: who shows the lease's token, one at a time, for as long as it lasts."""
 
 import contextlib
 import hashlib

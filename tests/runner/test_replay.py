@@ -52,7 +52,7 @@ def changed(episode: Episode, **changes: object) -> Episode:
 
 
 def test_every_world_runs_again_to_the_last_bit_alone(files: list[Path]) -> None:
-    """Recorded in slots of three and two worlds, run again one by one; the second round and another kind of task too."""
+    """Recorded in slots of three and two worlds, run again one by one; the second round and another task too."""
     assert len(files) == 8
     for file in files:
         verdict = verify(read_episode(file))

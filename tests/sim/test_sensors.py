@@ -87,7 +87,10 @@ def test_a_draw_depends_on_its_place_alone(places: list[tuple[int, int, int]], w
     together = deviations(key, world, episode, step, width)
     for row in range(len(places)):
         one = slice(row, row + 1)
-        assert deviations(key, world[one], episode[one], step[one], width + 3)[0, :width].tobytes() == together[row].tobytes()
+        assert (
+            deviations(key, world[one], episode[one], step[one], width + 3)[0, :width].tobytes()
+            == together[row].tobytes()
+        )
 
 
 def test_a_resting_imu_reads_gravity_upwards_and_no_turning() -> None:
@@ -151,7 +154,9 @@ def test_depth_is_the_distance_to_a_known_plane() -> None:
 
 def test_worlds_go_the_same_way_with_and_without_sensors() -> None:
     noisy = Error(noise=0.1, bias=0.1, resolution=0.01, delay_s=0.04)
-    watched = arm(Imu("imu", body="wrist_pitch", accel=noisy), Encoders("enc", angle=noisy), Depth("eye", body="elbow"), worlds=2)
+    watched = arm(
+        Imu("imu", body="wrist_pitch", accel=noisy), Encoders("enc", angle=noisy), Depth("eye", body="elbow"), worlds=2
+    )
     plain = arm(worlds=2)
     for step in range(20):
         action = 0.3 * np.sin(step + np.arange(14)).reshape(2, 7)

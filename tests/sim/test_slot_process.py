@@ -56,7 +56,9 @@ def test_a_slot_process_gives_the_same_bits_as_a_slot_here(arm: LeasedSlot) -> N
         for one, other in zip(there, at_home, strict=True):
             assert one.tobytes() == other.tobytes()
         assert (arm.digests() == here.digests()).all()
-        for one, other in zip((*arm.joint_state(), arm.base_pose()), (*here.joint_state(), here.base_pose()), strict=True):
+        for one, other in zip(
+            (*arm.joint_state(), arm.base_pose()), (*here.joint_state(), here.base_pose()), strict=True
+        ):
             assert one.tobytes() == other.tobytes()
 
 
@@ -186,7 +188,7 @@ def test_a_gigabyte_mesh_is_refused_before_it_is_read(tmp_path: Path) -> None:
     with open(tmp_path / "m.obj", "wb") as file:
         file.truncate(2**30)
 
-    with pytest.raises(BrokenModel, match="m.obj: 1073741824 bytes .* too large"):
+    with pytest.raises(BrokenModel, match=r"m\.obj: 1073741824 bytes .* too large"):
         LeasedSlot(SlotSpec(work, worlds=1))
 
 
@@ -212,7 +214,7 @@ def test_a_slot_gets_no_more_memory_than_its_bound(arm: LeasedSlot, tmp_path: Pa
 
 def test_a_step_that_takes_too_long_costs_the_slot() -> None:
     with LeasedSlot(spec(worlds=300), bounds=Bounds(step_s=1e-3)) as slot:
-        with pytest.raises(SlotTimeout, match="longer than 0.001 s during a"):
+        with pytest.raises(SlotTimeout, match=r"longer than 0\.001 s during a"):
             for _ in range(100):
                 slot.step(np.zeros((300, slot.action_size)))
         assert not alive(slot.pid)

@@ -3,7 +3,7 @@
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import grpc
 import numpy as np
@@ -145,13 +145,13 @@ def test_beyond_loopback_there_is_no_slot_without_tls() -> None:
         SlotServer(slot, LEASE, listen="0.0.0.0:0")
 
 
-def _in_time(attempt: "type[RemoteSlot] | object", patience_s: float = 20.0) -> RemoteSlot:
+def _in_time(attempt: Callable[[], RemoteSlot], patience_s: float = 20.0) -> RemoteSlot:
+    """Try again for as long as the slot is busy."""
     until_s = time.monotonic() + patience_s
     while True:
         try:
-            return attempt()  # type: ignore[operator,no-any-return]
+            return attempt()
         except PalaestraError as error:
-            assert error.reason == "UNIT_BUSY"
-            if time.monotonic() > until_s:
+            if error.reason != "UNIT_BUSY" or time.monotonic() > until_s:
                 raise
             time.sleep(0.02)
