@@ -3,8 +3,8 @@
 Memory is the proportional set size that the kernel reports (smaps_rollup), of slots that have stepped once. Bytes per
 world are the difference between two sizes of a slot over the difference of their worlds, so that the model's copy
 and the threads' scratch, which both have, cancel out; memory shared with the holder counts half in each. Physics keeps
-`state_bytes_per_world` of them; the others are the control core's, the drives' (heat, play, gains of each joint) and the
-task's.
+`state_bytes_per_world` of them; the others are the control core's, the drives' (heat, play, gains of each joint) and
+the task's.
 """
 
 import statistics
