@@ -172,6 +172,7 @@ class SlotFacts:
         """Read what `to_json` wrote. Raises BadSlot."""
         try:
             table = json.loads(text)
-            return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
-        except (ValueError, TypeError) as error:
+            values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+            return cls(**values)
+        except (ValueError, TypeError, AttributeError) as error:
             raise BadSlot(f"not a slot's facts: {error}") from error
