@@ -14,6 +14,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from sim.errors import SimError, SlotDied
 from sim.slot_process import confine, control
@@ -114,7 +115,7 @@ class Nursery:
             self._popen.wait(END_S)
         self._starter.shutdown()
 
-    def _call(self, message: dict[str, object], *fds: int) -> tuple[dict[str, object], list[int]]:
+    def _call(self, message: dict[str, Any], *fds: int) -> tuple[dict[str, Any], list[int]]:
         with self._lock:
             try:
                 control.send(self._sock, message, *fds)

@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+from typing import Any
 
 import numpy as np
 
@@ -110,7 +111,7 @@ class _Loop:
 
     def run(self) -> None:
         """Serve until the holder closes its socket. Raises EOFError then."""
-        watched = (self._sock, self._request_fd)
+        watched: list[Any] = [self._sock, self._request_fd]
         while True:
             self._linger()
             ready = select.select(watched, (), (), self._patience_s())[0]
