@@ -20,6 +20,7 @@ BENCHES = {
     "sim-memory": "bench.sim_memory",
     "sim-slot": "bench.sim_slot",
     "sim-transport": "bench.sim_transport",
+    "sim-vector": "bench.sim_vector",
     "submit": "bench.submit",
 }
 

@@ -66,3 +66,15 @@ class SlotTimeout(SlotDied):
 
 class BadSensor(SimError):
     """A sensor's description has a field, a body or a number that makes no sense. The message names it."""
+
+
+class BadRandomisation(SimError):
+    """A randomisation names an unknown quantity or target, a range that makes no sense, or drawn values of another."""
+
+
+class BadSeed(SimError):
+    """A seed cannot be honoured: it is no whole number, negative, too large, or there are too few of them."""
+
+
+class PolicyServerError(SimError):
+    """A policy server cannot be reached, broke off, answered too late, or answered what is no action."""

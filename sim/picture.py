@@ -48,14 +48,14 @@ def robot_scene(entry: Entry) -> mujoco.MjModel:
     for light in list(spec.lights):
         if light.name != FLOOR_LIGHT:
             spec.delete(light)
-    _open_background(spec)
+    open_background(spec)
     return compile_model(spec, label=entry.id)
 
 
 def venue_picture(venue: VenueTwin) -> Image:
     """Draw a whole venue from above its lower left corner, robots that are missing left out."""
     spec = venue_spec(venue, visuals=True, skip_missing=True)
-    _open_background(spec)
+    open_background(spec)
     model = compile_model(spec, label=venue.id)
     data = _home(model)
     camera = mujoco.MjvCamera()
@@ -150,7 +150,7 @@ def _home(model: mujoco.MjModel) -> mujoco.MjData:
     return data
 
 
-def _open_background(spec: mujoco.MjSpec) -> None:
+def open_background(spec: mujoco.MjSpec) -> None:
     """A light sky instead of black."""
     for texture in list(spec.textures):
         if texture.type == mujoco.mjtTexture.mjTEXTURE_SKYBOX:
