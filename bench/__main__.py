@@ -17,7 +17,9 @@ BENCHES = {
     "joint-tools": "bench.joint_tools",
     "scheduler-cycle": "bench.scheduler_cycle",
     "scheduler-live": "bench.scheduler_live",
+    "sim-memory": "bench.sim_memory",
     "sim-slot": "bench.sim_slot",
+    "sim-transport": "bench.sim_transport",
     "sim-vector": "bench.sim_vector",
     "submit": "bench.submit",
 }
