@@ -23,6 +23,9 @@ _DURATION = "google.protobuf.Duration"
 
 def check(message: Message) -> None:
     """Raise PalaestraError INVALID_FIELD if a field of the message, at any depth, breaks its rule."""
+    # Nearly all messages break none, and which rule it is that one breaks takes longer to find.
+    if _is_fine(message):
+        return
     for path, problem in violations(message):
         raise PalaestraError("INVALID_FIELD", f"{path}: {problem}", metadata={"field": path, "rule": problem})
 
@@ -51,6 +54,53 @@ def violations(message: Message, prefix: str = "") -> Iterator[tuple[str, str]]:
                     yield where, problem
             if isinstance(item, Message) and item.DESCRIPTOR.full_name.startswith("palaestra."):
                 yield from violations(item, f"{where}.")
+
+
+def _is_fine(message: Message) -> bool:
+    """Whether no rule is broken: the same walk as that of `violations`, of the fields alone that are set."""
+    tests, needed = _quick_plan(message.DESCRIPTOR)
+    for field, value in message.ListFields():
+        found = tests.get(field.number)
+        if found is not None:
+            test, counts = found
+            if not test(value):
+                return False
+            needed -= counts
+    return needed == 0
+
+
+@cache
+def _quick_plan(descriptor: Descriptor) -> tuple[dict[int, tuple[Callable[[Any], bool], bool]], int]:
+    """Return by number the test of each field worth visiting and whether it must be set; and how many must be."""
+    tests = {}
+    for field, whole, each, may_be_absent in _plan(descriptor):
+        tests[field.number] = _test(field, whole, each), not may_be_absent
+    return tests, sum(must for _, must in tests.values())
+
+
+def _test(field: FieldDescriptor, whole: list[Check], each: list[Check]) -> Callable[[Any], bool]:
+    """Return what tells whether the value of a field that is set, of any kind, breaks no rule."""
+    of_map = _is_map(field)
+    inner = field.message_type.fields_by_name["value"].message_type if of_map else field.message_type
+    deep = inner is not None and inner.full_name.startswith("palaestra.")
+    item = _passes(each, _is_fine if deep else None)
+    if not field.is_repeated:
+        return _passes([*whole, *each], _is_fine if deep else None)
+    of_whole = _passes(whole, None)
+    if of_map:
+        return lambda value: of_whole(value) and all(map(item, value.values()))
+    return lambda value: of_whole(value) and all(map(item, value))
+
+
+def _passes(checks: list[Check], more: Callable[[Any], bool] | None) -> Callable[[Any], bool]:
+    """Return what tells whether a value passes all checks: without a loop where there are few, as there mostly are."""
+    if not checks:
+        return more or (lambda value: True)
+    first, *others = checks
+    if not others:
+        return (lambda value: not first(value) and more(value)) if more else (lambda value: not first(value))
+    rest = _passes(others, more)
+    return lambda value: not first(value) and rest(value)
 
 
 def _items(field: FieldDescriptor, value: Any, path: str) -> Iterator[tuple[str, Any]]:
