@@ -34,6 +34,7 @@ from scheduler.foresight import Foresight
 from scheduler.hub import Hub
 from scheduler.paging import Pager
 from scheduler.snapshot import past
+from scheduler.snapshot.lasting import Lasting
 from scheduler.targets import loop as targets
 from scheduler.writer import Command, Transaction, Writer
 
@@ -109,6 +110,7 @@ class Core:
             committed=self.hub.committed,
             broken=self._give_up,
             is_read_only=lambda: disk.is_read_only(path.parent),
+            lasting=Lasting(db),
         )
         # The clock may be another one later.
         self.foresight = Foresight(

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from palaestra.v1 import api_key_pb2, episode_pb2, event_pb2, job_pb2
-from scheduler import resources
+from scheduler import encoding, resources
 from scheduler.sql import Row
 from scheduler.writer import Transaction
 
 FORGET_MAX = 1000
+_JOB = event_pb2.Event.DESCRIPTOR.fields_by_name["job"].number
 
 
 def forget_old(tx: Transaction, kept: int) -> None:
@@ -38,9 +39,14 @@ def jobs_changed(tx: Transaction, job_ids: Sequence[int], kind: str, message: st
     tx.db.executemany("UPDATE job SET event_seq = ? WHERE id = ?", sequences)
 
 
-def job_submitted(tx: Transaction, body: job_pb2.Job, vendor: str) -> int:
-    """Append the event of a new job; return its sequence number."""
-    return tx.event("job.submitted", body.name, event_pb2.Event(job=body), vendor=vendor, message="")
+def jobs_submitted(tx: Transaction, jobs: Sequence[tuple[str, str, bytes]]) -> int:
+    """Append the events of new jobs, each given by name, vendor and bytes; return the first one's sequence number.
+
+    The others follow without a gap.
+    """
+    return tx.events(
+        "job.submitted", [(name, vendor, encoding.length_delimited(_JOB, body)) for name, vendor, body in jobs]
+    )
 
 
 def unit_changed(tx: Transaction, unit_id: str, kind: str, message: str) -> None:

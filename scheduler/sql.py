@@ -1,6 +1,7 @@
 """What the scheduler asks of a connection to its database: SQLite's own classes fit it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 
@@ -60,3 +61,43 @@ class Connection(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+# Rows of one statement. Few different lengths, so that a connection keeps all the statements that it has prepared.
+_LENGTHS = (64, 16, 4, 1)
+
+
+def insert(db: Connection, head: str, rows: Sequence[Sequence[Any]]) -> int:
+    """Insert rows, in order, by few statements; return the integer key of the last one.
+
+    Keys that the database gives grow by one from row to row: nobody else inserts in the same transaction.
+
+    Args:
+        head: "INSERT INTO table (columns)".
+        rows: One or more, each with a value for every column.
+    """
+    last, at = 0, 0
+    width = len(rows[0])
+    for length in _LENGTHS:
+        while len(rows) - at >= length:
+            values = [value for row in rows[at : at + length] for value in row]
+            cursor = db.execute(_statement(head, width, length), values)
+            last, at = cursor.lastrowid or 0, at + length
+    return last
+
+
+@cache
+def _statement(head: str, width: int, length: int) -> str:
+    row = f"({', '.join('?' * width)})"
+    return f"{head} VALUES {', '.join([row] * length)}"
+
+
+def listed(count: int) -> tuple[str, int]:
+    """Return the text of a list of parameters for IN that is long enough for `count`, and how many they are.
+
+    Few different lengths, as above: whoever has less repeats one.
+    """
+    length = 1
+    while length < count:
+        length *= 4
+    return f"({', '.join('?' * length)})", length

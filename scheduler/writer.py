@@ -14,14 +14,15 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
 from palaestra.errors import PalaestraError
 from palaestra.failpoint import Failpoint
 from scheduler import disk
-from scheduler.sql import Connection
+from scheduler.snapshot.lasting import Lasting
+from scheduler.sql import Connection, insert
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -50,6 +51,8 @@ class Transaction:
     wants_cycle: bool = False
     # What commands of this transaction found out for each other, under names of their own.
     memo: dict[str, Any] = field(default_factory=dict)
+    # What they found out for those of later ones.
+    lasting: Lasting | None = None
 
     def event(self, kind: str, resource: str, body: Message, *, vendor: str | None, message: str) -> int:
         """Append an event and return its sequence number. vendor: its only reader besides operators; None for all."""
@@ -61,8 +64,49 @@ class Transaction:
         self.last_seq = cursor.lastrowid
         return cursor.lastrowid
 
+    def events(self, kind: str, rows: Sequence[tuple[str, str | None, bytes]]) -> int:
+        """Append events of one kind, given by resource, vendor and body; return the first one's sequence number.
+
+        The others follow without a gap.
+        """
+        self.last_seq = insert(
+            self.db,
+            "INSERT INTO event (time_ns, kind, resource, vendor, message, body)",
+            [(self.now_ns, kind, resource, vendor, "", body) for resource, vendor, body in rows],
+        )
+        return self.last_seq - len(rows) + 1
+
 
 Command = Callable[[Transaction], T]
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+
+class Joint(Generic[Item, Found, T]):
+    """A command that is run together with others of its kind that came next to it, in one savepoint.
+
+    Args:
+        run: Runs several; returns for each what it found or why it is refused. One that is refused leaves no trace.
+        item: What `run` is given for this one.
+        answer: Makes the command's result of what was found, outside of the transaction's way: it may only raise.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Transaction, Sequence[Item]], Sequence[Found | PalaestraError]],
+        item: Item,
+        answer: Callable[[Found], T],
+    ) -> None:
+        self.run = run
+        self.item = item
+        self.answer = answer
+
+    def __call__(self, tx: Transaction) -> T:
+        """Run it alone."""
+        (found,) = self.run(tx, [self.item])
+        if isinstance(found, PalaestraError):
+            raise found
+        return self.answer(found)
 
 
 @dataclass
@@ -81,6 +125,7 @@ class Writer:
         committed: Called on the writer's thread after each commit with the highest sequence number.
         broken: Called when the disk can no longer be trusted: nothing is written any more, and the process should end.
         is_read_only: Whether the disk can at present only be read.
+        lasting: What commands of different transactions keep for each other, if they may.
     """
 
     def __init__(
@@ -93,6 +138,7 @@ class Writer:
         broken: Callable[[BaseException], None],
         is_read_only: Callable[[], bool] = lambda: False,
         depth_max: int = 8192,
+        lasting: Lasting | None = None,
     ) -> None:
         self._db = db
         self._now_ns = now_ns
@@ -105,6 +151,7 @@ class Writer:
         self._refused = ""
         self._queue: queue.Queue[_Entry | None] = queue.Queue()
         self._depth_max = depth_max
+        self._lasting = lasting
         self._stopped = False
         self._cycle_wanted = False
         self._cycle_due_s = 0.0
@@ -194,10 +241,10 @@ class Writer:
         """Run a batch in one transaction; return whether a cycle is wanted after it."""
         # From here on a future can no longer be cancelled: a caller that gave up has no say over a running command.
         batch = [entry for entry in batch if entry.future.set_running_or_notify_cancel()]
-        transaction = Transaction(self._db, self._now_ns())
+        transaction = Transaction(self._db, self._now_ns(), lasting=self._lasting)
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            results = [(entry, *self._run_one(entry, transaction)) for entry in batch]
+            results = [result for group in _joint(batch) for result in self._run_group(group, transaction)]
             COMMITTING()
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
@@ -218,11 +265,26 @@ class Writer:
                 entry.future.set_exception(error_of_one)
         return transaction.wants_cycle
 
-    def _run_one(self, entry: _Entry, transaction: Transaction) -> tuple[Any, BaseException | None]:
+    def _run_group(
+        self, group: Sequence[_Entry], transaction: Transaction
+    ) -> list[tuple[_Entry, Any, BaseException | None]]:
+        """Run commands together that can be; each alone if that fails, so that none is spoilt by its neighbours."""
+        if len(group) > 1:
+            first = group[0].command
+            assert isinstance(first, Joint)
+            items = [entry.command.item for entry in group if isinstance(entry.command, Joint)]
+            found, error = self._run_one(lambda tx: first.run(tx, items), transaction)
+            if error is None:
+                return [(entry, *_answered(entry.command, one)) for entry, one in zip(group, found, strict=True)]
+        return [(entry, *self._run_one(entry.command, transaction)) for entry in group]
+
+    def _run_one(self, command: Command[Any], transaction: Transaction) -> tuple[Any, BaseException | None]:
         self._db.execute("SAVEPOINT command")
         last_seq, wants_cycle = transaction.last_seq, transaction.wants_cycle
+        if self._lasting is not None:
+            self._lasting.begin()
         try:
-            result = entry.command(transaction)
+            result = command(transaction)
             APPLIED()
         except Exception as error:
             if disk.is_fatal(error):
@@ -232,6 +294,8 @@ class Writer:
             # Its events are undone and their numbers will be given again: nobody may be told of them.
             transaction.last_seq, transaction.wants_cycle = last_seq, wants_cycle
             transaction.memo.clear()
+            if self._lasting is not None:
+                self._lasting.undo()
             if not isinstance(error, PalaestraError):
                 log.exception("command failed")
             return None, error
@@ -290,5 +354,30 @@ class Writer:
                 entry.future.set_exception(disk.refusal(disk.FAILED))
 
     def _rollback(self) -> None:
+        if self._lasting is not None:
+            self._lasting.forget()
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
+
+
+def _joint(batch: Sequence[_Entry]) -> list[list[_Entry]]:
+    """Return the batch in groups that can be run together, in order."""
+    groups: list[list[_Entry]] = []
+    before: Any = None
+    for entry in batch:
+        run = entry.command.run if isinstance(entry.command, Joint) else None
+        if run is not None and run is before:
+            groups[-1].append(entry)
+        else:
+            groups.append([entry])
+        before = run
+    return groups
+
+
+def _answered(command: Any, found: Any) -> tuple[Any, BaseException | None]:
+    if isinstance(found, PalaestraError):
+        return None, found
+    try:
+        return command.answer(found), None
+    except PalaestraError as error:
+        return None, error
