@@ -9,12 +9,14 @@ import logging
 import os
 import signal
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from palaestra.errors import PalaestraError
 from palaestra.failpoint import Failpoint
 from scheduler import calibration, database, disk, events
+from scheduler.answering import Answers
 from scheduler.calibration import Calibration
 from scheduler.clock import Clock
 from scheduler.commands import (
@@ -103,6 +105,7 @@ class Core:
             preempt_grace_s=settings.preempt_grace_s,
             decisions_kept=settings.decisions_kept,
         )
+        self._answers = Answers(loop)
         self._writer = writer(
             db,
             now_ns=self.clock.now_ns,
@@ -111,6 +114,7 @@ class Core:
             broken=self._give_up,
             is_read_only=lambda: disk.is_read_only(path.parent),
             lasting=Lasting(db),
+            answered=self._answers.deliver,
         )
         # The clock may be another one later.
         self.foresight = Foresight(
@@ -160,7 +164,9 @@ class Core:
 
     async def run(self, command: Command[T], *, urgent: bool = False) -> T:
         """Run a command; when this returns, its effects are on the disk. urgent: see `Writer.submit`."""
-        return await asyncio.wrap_future(self._writer.submit(command, urgent=urgent))
+        answer = self._answers.expect()
+        self._writer.send(command, answer, urgent=urgent)
+        return cast(T, await answer.future)
 
     @property
     def venue(self) -> str:
@@ -169,12 +175,7 @@ class Core:
     @property
     def catalogue(self) -> Catalogue:
         """What the connected runners know together."""
-        known = [connection.catalogue for connection in self.runners.values()]
-        return Catalogue(
-            frozenset().union(*(c.tasks for c in known)),
-            frozenset().union(*(c.motions for c in known)),
-            frozenset().union(*(c.robot_models for c in known)),
-        )
+        return _together(tuple(connection.catalogue for connection in self.runners.values()))
 
     def lease_token(self, lease_uid: str) -> str:
         """Return the token that opens a lease's units. Derived, so that it need not be stored."""
@@ -227,3 +228,12 @@ class Core:
         log.critical("the database cannot be written any more, so the scheduler ends: %s", error)
         self.broken = True
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+@lru_cache(maxsize=1)
+def _together(known: tuple[Catalogue, ...]) -> Catalogue:
+    return Catalogue(
+        frozenset().union(*(c.tasks for c in known)),
+        frozenset().union(*(c.motions for c in known)),
+        frozenset().union(*(c.robot_models for c in known)),
+    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from palaestra.v1 import api_key_pb2, episode_pb2, event_pb2, job_pb2
+from palaestra.v1 import api_key_pb2, episode_pb2, event_pb2
 from scheduler import encoding, resources
 from scheduler.sql import Row
 from scheduler.writer import Transaction

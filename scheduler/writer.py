@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
@@ -109,10 +109,22 @@ class Joint(Generic[Item, Found, T]):
         return self.answer(found)
 
 
-@dataclass
+class Receiver(Protocol):
+    """Waits for the result of a command; a Future of concurrent.futures is one."""
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Return whether anybody still waits; from then on somebody does."""
+        ...
+
+    def set_result(self, result: Any, /) -> None: ...
+
+    def set_exception(self, exception: BaseException | None, /) -> None: ...
+
+
+@dataclass(slots=True)
 class _Entry:
     command: Command[Any]
-    future: Future[Any] = field(default_factory=Future)
+    future: Receiver = field(default_factory=Future)
 
 
 class Writer:
@@ -123,6 +135,7 @@ class Writer:
         now_ns: The clock.
         cycle: Command that grants what can be granted; run after a batch that wants it, in a transaction of its own.
         committed: Called on the writer's thread after each commit with the highest sequence number.
+        answered: Called there when all commands of a commit have their results.
         broken: Called when the disk can no longer be trusted: nothing is written any more, and the process should end.
         is_read_only: Whether the disk can at present only be read.
         lasting: What commands of different transactions keep for each other, if they may.
@@ -139,6 +152,7 @@ class Writer:
         is_read_only: Callable[[], bool] = lambda: False,
         depth_max: int = 8192,
         lasting: Lasting | None = None,
+        answered: Callable[[], None] = lambda: None,
     ) -> None:
         self._db = db
         self._now_ns = now_ns
@@ -149,9 +163,11 @@ class Writer:
         self._disk_failed = False
         # The reason for which the disk took nothing the last time, if it did not.
         self._refused = ""
-        self._queue: queue.Queue[_Entry | None] = queue.Queue()
+        # Put and taken without a lock that two threads would wait for each other at.
+        self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._depth_max = depth_max
         self._lasting = lasting
+        self._answered = answered
         self._stopped = False
         self._cycle_wanted = False
         self._cycle_due_s = 0.0
@@ -173,13 +189,17 @@ class Writer:
         The future fails with what the command raised, DISK_FULL, DISK_READ_ONLY or DISK_FAILED. Raises QUEUE_FULL;
         SHUTTING_DOWN after `stop`, or after DISK_FAILED.
         """
+        future: Future[T] = Future()
+        self.send(command, future, urgent=urgent)
+        return future
+
+    def send(self, command: Command[Any], receiver: Receiver, *, urgent: bool = False) -> None:
+        """Queue a command for whoever waits for its result. As `submit` otherwise."""
         if self._stopped:
             raise PalaestraError("SHUTTING_DOWN", "the scheduler is stopping", retry_after_s=1.0)
         if not urgent and self._queue.qsize() >= self._depth_max:
             raise PalaestraError("QUEUE_FULL", "the scheduler's write queue is full", retry_after_s=0.2)
-        entry = _Entry(command)
-        self._queue.put(entry)
-        return entry.future
+        self._queue.put(_Entry(command, receiver))
 
     def _run(self) -> None:
         try:
@@ -263,6 +283,7 @@ class Writer:
                 entry.future.set_result(result)
             else:
                 entry.future.set_exception(error_of_one)
+        self._answered()
         return transaction.wants_cycle
 
     def _run_group(
@@ -329,6 +350,7 @@ class Writer:
         self._refused = reason
         for entry in batch:
             entry.future.set_exception(disk.refusal(reason))
+        self._answered()
 
     def _give_up(self, error: sqlite3.Error) -> str:
         """Undo the transaction that the disk did not take; return why, having ended all writing if that must be."""
@@ -349,6 +371,7 @@ class Writer:
             try:
                 entry = self._queue.get_nowait()
             except queue.Empty:
+                self._answered()
                 return
             if entry is not None and entry.future.set_running_or_notify_cancel():
                 entry.future.set_exception(disk.refusal(disk.FAILED))

@@ -6,8 +6,8 @@ from palaestra import ids
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_array_pb2, job_array_service_pb2, job_pb2, job_service_pb2
 from scheduler import resources
-from scheduler.commands.ending import cancel_job, cancel_waiting
 from scheduler.commands.draft import draft_of, serialized
+from scheduler.commands.ending import cancel_job, cancel_waiting
 from scheduler.commands.intake import Intake
 from scheduler.commands.submitting import Catalogue, Limits, admit, checks_of, invalid
 from scheduler.lifecycle import JobState

@@ -8,8 +8,8 @@ by how they do, cells, slots, the tree of vendors), or whether a job has come ba
 from typing import Any
 
 from scheduler.health import Health
-from scheduler.sql import Connection
 from scheduler.snapshot.feed import columns_changed
+from scheduler.sql import Connection
 
 _UNIT = ("robot_model", "robot_class", "maker", "labels", "joint_count", "zone")
 _BODY = ("payload_kg", "end_effector", "sensors", "firmware", "health")
