@@ -86,7 +86,7 @@ def too_large(body: bytes) -> PalaestraError:
 
 
 def _alike(spec: job_pb2.Job, kind: str | None) -> tuple[object, ...]:
-    """Return what claim and work of a job are judged by. By its bytes, a claim is known again faster than it is read."""
+    """Return what claim and work are judged by. By its bytes, a claim is known again faster than it is read."""
     claim = spec.claim.SerializeToString(deterministic=True)
     if kind == "collect":
         work = spec.collect

@@ -127,7 +127,7 @@ class Checks:
         self._is_exact = True
 
     def depth(self, more: int = 1, intake: Intake | None = None) -> None:
-        """Raise QUEUE_FULL unless so many more jobs of the vendor may wait. intake: Where some may not be entered yet."""
+        """Raise QUEUE_FULL unless so many more jobs of the vendor may wait. intake: Those that are not entered yet."""
         most = self.limits.queued_jobs_max
         if self._queued + more > most and not self._is_exact:
             # Some may have left the queue since they were counted; none has come back (see `snapshot.lasting`).
