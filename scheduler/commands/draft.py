@@ -12,6 +12,9 @@ OUTPUT_FIELDS = (
     "failure", "episode_count", "etag", "sequence", "array", "array_index",
 )  # fmt: skip
 _OUTPUT_NUMBERS = frozenset(job_pb2.Job.DESCRIPTOR.fields_by_name[name].number for name in OUTPUT_FIELDS)
+_NOT_PLAIN = frozenset(
+    job_pb2.Job.DESCRIPTOR.fields_by_name[name].number for name in ("deadline", "after", "reservation", "sim_first")
+)
 
 # A job is kept for ever and goes with each of its events.
 SPEC_BYTES_MAX = 64 * 1024
@@ -28,6 +31,7 @@ class Draft:
         places: The requests of the same batch that it comes after, by index.
         kind: Which work it is, None if it says none.
         alike: Jobs with the same are refused for the same reasons, as far as claim and work go.
+        plain: Whether it names nothing that would have to be looked up: no time, job, policy or reservation.
         problem: Why it is refused before anything else is looked at.
     """
 
@@ -39,6 +43,7 @@ class Draft:
     places: tuple[int, ...]
     kind: str | None
     alike: tuple[object, ...]
+    plain: bool
     problem: PalaestraError | None
 
     @property
@@ -48,7 +53,7 @@ class Draft:
 
 def draft_of(request: job_service_pb2.SubmitJobRequest) -> Draft:
     """Return what a request asks for. The request's job loses what this version of the contract does not know."""
-    spec = spec_of(request.job)
+    spec, numbers = _spec_of(request.job)
     body, problem = spec.SerializeToString(deterministic=True), None
     if len(body) > SPEC_BYTES_MAX:
         problem = too_large(body)
@@ -56,21 +61,25 @@ def draft_of(request: job_service_pb2.SubmitJobRequest) -> Draft:
     places = tuple(request.after_indices)
     digest = hashlib.sha256(body + ",".join(map(str, places)).encode() if places else body).digest()
     kind = spec.WhichOneof("work")
-    return Draft(
-        spec, body, digest, request.request_id, request.validate_only, places, kind, _alike(spec, kind), problem
-    )
+    alike, plain = _alike(spec, kind), _NOT_PLAIN.isdisjoint(numbers) and not _policy_job(spec, kind)
+    return Draft(spec, body, digest, request.request_id, request.validate_only, places, kind, alike, plain, problem)
 
 
-def spec_of(job: job_pb2.Job) -> job_pb2.Job:
-    """Return the job without what only we may set: itself if it sets none of that, otherwise a copy."""
+def _spec_of(job: job_pb2.Job) -> tuple[job_pb2.Job, list[int]]:
+    """Return the job without what only we may set, itself if it sets none of that, and the numbers of its fields."""
     job.DiscardUnknownFields()
-    if not any(field.number in _OUTPUT_NUMBERS for field, _ in job.ListFields()):
-        return job
+    numbers = [field.number for field, _ in job.ListFields()]
+    if _OUTPUT_NUMBERS.isdisjoint(numbers):
+        return job, numbers
     spec = job_pb2.Job()
     spec.CopyFrom(job)
     for name in OUTPUT_FIELDS:
         spec.ClearField(name)
-    return spec
+    return spec, numbers
+
+
+def _policy_job(spec: job_pb2.Job, kind: str | None) -> str:
+    return "" if kind is None else getattr(getattr(spec, kind), "policy_job", "")
 
 
 def serialized(spec: job_pb2.Job) -> bytes:

@@ -392,6 +392,8 @@ def admit(tx: Transaction, vendor: str, spec: job_pb2.Job, draft: Draft, checks:
     spec: That of the draft, perhaps with more jobs that come first.
     """
     checks.work(draft)
+    if draft.plain and spec is draft.spec and not checks.sim_first:
+        return NOTHING
     if spec.HasField("deadline"):
         _deadline_ahead(spec, tx.now_ns)
     booked = reserving.check(tx, vendor, spec.reservation, snapshot.claim_of(spec.claim)) if spec.reservation else None

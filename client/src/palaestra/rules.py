@@ -18,6 +18,11 @@ from palaestra.errors import PalaestraError
 from palaestra.v1 import rules_pb2
 
 Check = Callable[[Any], str | None]
+# Messages that break no rule and are remembered.
+_REMEMBERED = frozenset({"palaestra.v1.Claim"})
+REMEMBERED_MAX = 4096
+REMEMBERED_BYTES_MAX = 1024
+_fine: set[bytes] = set()
 _DURATION = "google.protobuf.Duration"
 
 
@@ -69,6 +74,21 @@ def _is_fine(message: Message) -> bool:
     return needed == 0
 
 
+def _is_known(message: Message) -> bool:
+    """The same of a message of which many are alike: by its bytes it is known again faster than it is read."""
+    data = message.SerializeToString(deterministic=True)
+    if data in _fine:
+        return True
+    if not _is_fine(message):
+        return False
+    if len(data) <= REMEMBERED_BYTES_MAX:
+        # Threads may be here together; then one more or less is kept.
+        if len(_fine) >= REMEMBERED_MAX:
+            _fine.clear()
+        _fine.add(data)
+    return True
+
+
 @cache
 def _quick_plan(descriptor: Descriptor) -> tuple[dict[int, tuple[Callable[[Any], bool], bool]], int]:
     """Return by number the test of each field worth visiting and whether it must be set; and how many must be."""
@@ -82,10 +102,12 @@ def _test(field: FieldDescriptor, whole: list[Check], each: list[Check]) -> Call
     """Return what tells whether the value of a field that is set, of any kind, breaks no rule."""
     of_map = _is_map(field)
     inner = field.message_type.fields_by_name["value"].message_type if of_map else field.message_type
-    deep = inner is not None and inner.full_name.startswith("palaestra.")
-    item = _passes(each, _is_fine if deep else None)
+    walk: Callable[[Any], bool] | None = None
+    if inner is not None and inner.full_name.startswith("palaestra."):
+        walk = _is_known if inner.full_name in _REMEMBERED else _is_fine
+    item = _passes(each, walk)
     if not field.is_repeated:
-        return _passes([*whole, *each], _is_fine if deep else None)
+        return _passes([*whole, *each], walk)
     of_whole = _passes(whole, None)
     if of_map:
         return lambda value: of_whole(value) and all(map(item, value.values()))
