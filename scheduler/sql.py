@@ -65,6 +65,8 @@ class Connection(Protocol):
 
 # Rows of one statement. Few different lengths, so that a connection keeps all the statements that it has prepared.
 _LENGTHS = (64, 16, 4, 1)
+# Values that a query is given at once.
+PORTION_MAX = 256
 
 
 def insert(db: Connection, head: str, rows: Sequence[Sequence[Any]]) -> int:
@@ -92,12 +94,14 @@ def _statement(head: str, width: int, length: int) -> str:
     return f"{head} VALUES {', '.join([row] * length)}"
 
 
-def listed(count: int) -> tuple[str, int]:
-    """Return the text of a list of parameters for IN that is long enough for `count`, and how many they are.
+def portions(values: Sequence[Any]) -> Iterator[tuple[list[Any], str]]:
+    """Yield the values a portion at a time, each with the text of a list of parameters for IN that it fits.
 
-    Few different lengths, as above: whoever has less repeats one.
+    Few different lengths, as above: where there are less values, the last one is repeated.
     """
-    length = 1
-    while length < count:
-        length *= 4
-    return f"({', '.join('?' * length)})", length
+    for at in range(0, len(values), PORTION_MAX):
+        some = list(values[at : at + PORTION_MAX])
+        length = 1
+        while length < len(some):
+            length *= 4
+        yield some + some[-1:] * (length - len(some)), f"({', '.join('?' * length)})"

@@ -14,7 +14,7 @@ from scheduler.explain import impossible, unknown_selector
 from scheduler.lifecycle import JobState
 from scheduler.requestorder import RequestOrder
 from scheduler.snapshot.queue import NO_DEADLINE_NS
-from scheduler.sql import Connection, Row, listed
+from scheduler.sql import Connection, Row, portions
 from scheduler.tree import beyond_limit
 from scheduler.writer import Command, Joint, Transaction
 
@@ -358,11 +358,10 @@ class Earlier:
                 if draft.request_id:
                     wanted.setdefault(submission.vendor, []).append(draft.request_id)
         for vendor, request_ids in wanted.items():
-            text, length = listed(len(request_ids))
-            padded = request_ids + request_ids[-1:] * (length - len(request_ids))
-            query = f"SELECT * FROM job WHERE vendor = ? AND request_id IN {text}"
-            for row in tx.db.execute(query, (vendor, *padded)):
-                self._found[vendor, row["request_id"]] = row
+            for some, text in portions(request_ids):
+                query = f"SELECT * FROM job WHERE vendor = ? AND request_id IN {text}"
+                for row in tx.db.execute(query, (vendor, *some)):
+                    self._found[vendor, row["request_id"]] = row
 
     def find(self, vendor: str, draft: Draft) -> Entry | job_pb2.Job | None:
         """Return the job that the draft's request id made. Raises REQUEST_ID_REUSED if it was for another one."""

@@ -8,13 +8,11 @@ from scheduler import names
 from scheduler.body import setup_of
 from scheduler.lifecycle import JobState
 from scheduler.queue import turn
-from scheduler.sql import Connection, Row, listed
+from scheduler.sql import Connection, Row, portions
 from scheduler.state import CellRequest, Claim, Job, Placement, State, UnitRequest
 
 # Jobs per vendor or project that looking ahead considers; deciding considers all.
 LOOK_AHEAD = 256
-# Jobs that are read by one statement.
-AT_ONCE = 256
 # What stands in the database for no deadline.
 NO_DEADLINE_NS = 2**63 - 1
 PLACEMENTS = {
@@ -97,10 +95,8 @@ def waiting(db: Connection, only: Iterable[int] | None = None) -> Iterator[tuple
 
 
 def _only(db: Connection, query: str, ids: list[int]) -> Iterator[Row]:
-    for at in range(0, len(ids), AT_ONCE):
-        some = ids[at : at + AT_ONCE]
-        text, length = listed(len(some))
-        yield from db.execute(f"{query} AND j.id IN {text}", (*some, *some[-1:] * (length - len(some))))
+    for some, text in portions(ids):
+        yield from db.execute(f"{query} AND j.id IN {text}", some)
 
 
 def job_of(row: Row) -> Job:
