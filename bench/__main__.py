@@ -17,6 +17,7 @@ BENCHES = {
     "joint-tools": "bench.joint_tools",
     "scheduler-cycle": "bench.scheduler_cycle",
     "scheduler-live": "bench.scheduler_live",
+    "scheduler-submit": "bench.scheduler_submit",
     "sim-slot": "bench.sim_slot",
     "submit": "bench.submit",
 }
