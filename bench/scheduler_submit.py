@@ -1,12 +1,12 @@
 """Durable submissions through the whole service, by calls and in batches, and from a submission to its grant.
 
-One scheduler in a process of its own, with its database on this machine's disk; the caller is bare HTTP/2 (`bench.wire`),
-so that what is measured is the server. `unary_per_s`: one job a call, 64 calls under way; `batch100_jobs_per_s`: 100 jobs
-a call, 4 under way; every job has a seed and a request id of its own. `submit_to_grant_ms_*`: 500 submissions a second,
-each for a sim slot that is free, from the time at which a submission was due to the arrival of its grant's event at a
-watcher. Peer in the same run, in turns: a gRPC server whose handler does nothing (`empty_*`). `*_cpu_us`: processor time
-of the server's process for a call or a job, which depends less on who else uses the machine. `by_in_flight` and
-`by_batch`: the same over the number of calls under way and of jobs in a call.
+One scheduler in a process of its own, with its database on this machine's disk; the caller is bare HTTP/2
+(`bench.wire`), so that what is measured is the server. `unary_per_s`: one job a call, 64 calls under way;
+`batch100_jobs_per_s`: 100 jobs a call, 4 under way; every job has a seed and a request id of its own.
+`submit_to_grant_ms_*`: 500 submissions a second, each for a sim slot that is free, from the time at which a submission
+was due to the arrival of its grant's event at a watcher. Peer in the same run, in turns: a gRPC server whose handler does
+nothing (`empty_*`). `*_cpu_us`: processor time of the server's process for a call or a job, which depends less on who
+else uses the machine. `by_in_flight` and `by_batch`: the same over the number of calls under way, and of jobs in a call.
 """
 
 import itertools
@@ -23,7 +23,7 @@ from typing import Any
 from bench.served import Served, empty, scheduler
 from bench.wire import Connection, closed_loop
 from palaestra import jobs
-from palaestra.v1 import event_pb2, job_pb2, job_service_pb2, runner_service_pb2, venue_service_pb2
+from palaestra.v1 import job_pb2, job_service_pb2, runner_service_pb2, venue_service_pb2
 
 SECONDS = 1.5
 ROUNDS = 5
@@ -43,6 +43,8 @@ width_m = 6.0
 depth_m = 4.0
 [scheduler]
 queued_jobs_max = 10000000
+calls_per_s = 1000000
+calls_under_way_max = 1000000
 [runner]
 sim_slots = 1
 [[vendor]]
@@ -112,7 +114,7 @@ def _rates(data: Path) -> dict[str, Any]:
 def measure(
     served: Served, token: str, method: str, requests: Iterator[bytes], in_flight: int, seconds: float
 ) -> tuple[float, float]:
-    """Return calls per second, with so many under way on each of a few connections, and what one costs the server [µs]."""
+    """Return calls per second, with so many under way on each of a few connections, and what one takes there [µs]."""
     connections = [Connection(served.address, token) for _ in range(CONNECTIONS)]
     before_s = served.cpu_s()
     count, took_s, _ = closed_loop(connections, method, requests, in_flight, seconds)

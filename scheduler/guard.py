@@ -5,6 +5,7 @@ In that order, so that a stranger learns nothing about what a valid request look
 
 import logging
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -16,6 +17,7 @@ from palaestra import rules
 from palaestra.errors import PalaestraError, trailing
 from scheduler.admission import OpenStreams
 from scheduler.identity import Identification, Identity, Shown
+from scheduler.rates import Rate, Rates, class_of, cost_of
 from scheduler.roles import ROLES, in_scope, short
 
 log = logging.getLogger(__name__)
@@ -45,8 +47,16 @@ class Guard(grpc.GenericRpcHandler):  # type: ignore[misc]
     where an interceptor would cost another coroutine.
     """
 
-    def __init__(self, identification: Identification, streams: OpenStreams) -> None:
+    def __init__(
+        self,
+        identification: Identification,
+        streams: OpenStreams,
+        rates: Rates | None = None,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._identification = identification
+        self._rates = rates or Rates(Rate())
+        self._now_s = now_s
         self._streams = streams
         self._guarded: dict[str, Any] = {}
 
@@ -92,21 +102,37 @@ class Guard(grpc.GenericRpcHandler):  # type: ignore[misc]
         return shown
 
     def _unary(self, inner: Any, method: str) -> Any:
+        method_class = class_of(short(method))
+
         async def handle(request: Message | Malformed, context: Any) -> Any:
             try:
                 self._admit(method, context)
                 if context.time_remaining() is None:
                     raise PalaestraError("DEADLINE_REQUIRED", f"{method} was called without a deadline")
-                return await inner(_checked(request), context)
+                vendor = caller().vendor
+                if not vendor:
+                    return await inner(_checked(request), context)
+                # Before the request is looked at any further: what is over the rate must cost next to nothing.
+                cost = cost_of(request)
+                self._rates.take(vendor, method_class, cost, self._now_s())
+                self._rates.begin(vendor, cost)
+                try:
+                    return await inner(_checked(request), context)
+                finally:
+                    self._rates.end(vendor, cost)
             except Exception as error:
                 await _abort(context, error, method)
 
         return handle
 
     def _server_stream(self, inner: Any, method: str) -> Any:
+        method_class = class_of(short(method))
+
         async def handle(request: Message | Malformed, context: Any) -> AsyncIterator[Any]:
             try:
                 async with self._streams.lasting(self._admit(method, context)):
+                    if caller().vendor:
+                        self._rates.take(caller().vendor, method_class, 1, self._now_s())
                     async for response in inner(_checked(request), context):
                         yield response
             except Exception as error:

@@ -29,6 +29,7 @@ from scheduler.core import Core
 from scheduler.guard import MESSAGE_BYTES_MAX, Guard
 from scheduler.identity import Certifier, Credentials, Identification
 from scheduler.keys import Keys
+from scheduler.rates import Rates
 from scheduler.services.arrays import JobArrayService
 from scheduler.services.calendar import CalendarService
 from scheduler.services.episodes import EpisodeService
@@ -99,7 +100,7 @@ class Server:
         identification = Identification((credentials, self._keys), certifier)
         self._streams = OpenStreams(identification)
         self._looking: asyncio.Task[None] | None = None
-        guard = Guard(identification, self._streams)
+        guard = Guard(identification, self._streams, Rates(core.settings.rate))
         api_key_service_pb2_grpc.add_ApiKeyServiceServicer_to_server(ApiKeyService(core, self._keys), guard)
         job_service_pb2_grpc.add_JobServiceServicer_to_server(JobService(core), guard)
         job_array_service_pb2_grpc.add_JobArrayServiceServicer_to_server(JobArrayService(core), guard)

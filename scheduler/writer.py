@@ -66,15 +66,15 @@ class Transaction:
         self.last_seq = cursor.lastrowid
         return cursor.lastrowid
 
-    def events(self, kind: str, rows: Sequence[tuple[str, str | None, bytes]]) -> int:
-        """Append events of one kind, given by resource, vendor and body; return the first one's sequence number.
+    def events(self, rows: Sequence[tuple[str, str, str | None, str, bytes]]) -> int:
+        """Append events, given by kind, resource, vendor, message and body; return the first one's sequence number.
 
         The others follow without a gap.
         """
         self.last_seq = insert(
             self.db,
             "INSERT INTO event (time_ns, kind, resource, vendor, message, body)",
-            [(self.now_ns, kind, resource, vendor, "", body) for resource, vendor, body in rows],
+            [(self.now_ns, *row) for row in rows],
         )
         return self.last_seq - len(rows) + 1
 
