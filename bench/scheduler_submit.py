@@ -3,10 +3,11 @@
 One scheduler in a process of its own, with its database on this machine's disk; the caller is bare HTTP/2
 (`bench.wire`), so that what is measured is the server. `unary_per_s`: one job a call, 64 calls under way;
 `batch100_jobs_per_s`: 100 jobs a call, 4 under way; every job has a seed and a request id of its own.
-`submit_to_grant_ms_*`: 500 submissions a second, each for a sim slot that is free, from the time at which a submission
-was due to the arrival of its grant's event at a watcher. Peer in the same run, in turns: a gRPC server whose handler does
-nothing (`empty_*`). `*_cpu_us`: processor time of the server's process for a call or a job, which depends less on who
-else uses the machine. `by_in_flight` and `by_batch`: the same over the number of calls under way, and of jobs in a call.
+`submit_to_grant_ms_*`: 500 submissions a second, each for a sim slot that is free, from the time at which a
+submission was due to the arrival of its grant's event at a watcher. Peer in the same run, in turns: a gRPC server
+whose handler does nothing (`empty_*`). `*_cpu_us`: processor time of the server's process for a call or a job, which
+depends less on who else uses the machine. `by_in_flight` and `by_batch`: the same over the number of calls under way,
+and of jobs in a call.
 """
 
 import itertools

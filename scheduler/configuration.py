@@ -95,7 +95,7 @@ class Settings:
     lease_ttl_s: float = 10.0
     queued_jobs_max: int = 20_000
     # What each vendor may take of the service.
-    rate: Rate = Rate()
+    rate: Rate = field(default_factory=Rate)
     # Watchers that fall further behind must list again. About 1 kB each on the disk.
     events_kept: int = 500_000
     # Advance reservations: how long and how far ahead they may be, how many of a vendor may be open, and how long after

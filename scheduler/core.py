@@ -37,6 +37,7 @@ from scheduler.hub import Hub
 from scheduler.paging import Pager
 from scheduler.snapshot import past
 from scheduler.snapshot.lasting import Lasting
+from scheduler.tail import Tail
 from scheduler.targets import loop as targets
 from scheduler.writer import Command, Transaction, Writer
 
@@ -82,6 +83,7 @@ class Core:
         self.clock = clock or Clock()
         self.read = database.open_reader(path)
         self.hub = Hub(loop, self._last_sequence())
+        self.tail = Tail(self.read, self.hub)
         self.limits = Limits(settings.queued_jobs_max)
         self.bounds = reserving.Bounds(
             duration_max_s=settings.reservation_max_s,

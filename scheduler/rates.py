@@ -1,9 +1,8 @@
-"""How much of the service each vendor may take: a token bucket for each vendor and class of methods, and a bound on what
-is under way for a vendor at a time.
+"""How much of the service each vendor may take: a token bucket by class of methods, and a bound on what is under way.
 
-A bucket holds up to `burst_s` seconds of the rate and fills by the rate; a call takes out what it costs and is refused if
-that is not there (Turner 1986, "New directions in communications"; RFC 3290, section 5.1.3). The bound keeps the queues
-short that all vendors wait in: what one has there, the others wait for at most once.
+A bucket holds `burst_s` seconds of the rate and fills by the rate; a call takes out what it costs, and is refused if
+that is not there (Turner 1986, "New directions in communications"). The bound keeps the queues short that all vendors
+wait in: what one has there, the others wait for once at most.
 """
 
 from collections.abc import Mapping
