@@ -78,15 +78,13 @@ def scheduler(venue: str, data: Path) -> Iterator[Served]:
 @contextlib.contextmanager
 def empty() -> Iterator[Served]:
     """Run a server whose one method "peer.Peer/Call" answers what it is sent."""
-    with _running(subprocess.Popen([sys.executable, "-c", EMPTY], stdout=subprocess.PIPE, text=True)) as child:
+    with _running(subprocess.Popen([sys.executable, "-c", EMPTY], stdout=subprocess.PIPE)) as child:
         assert child.stdout is not None
-        yield Served(child.pid, f"127.0.0.1:{child.stdout.readline().strip()}", Path())
+        yield Served(child.pid, f"127.0.0.1:{int(child.stdout.readline())}", Path())
 
 
 @contextlib.contextmanager
-def _running(
-    child: "subprocess.Popen[str] | subprocess.Popen[bytes]",
-) -> Iterator["subprocess.Popen[str] | subprocess.Popen[bytes]"]:
+def _running(child: "subprocess.Popen[bytes]") -> Iterator["subprocess.Popen[bytes]"]:
     try:
         yield child
     finally:

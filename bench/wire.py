@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
 END_STREAM, ACK, END_HEADERS = 0x1, 0x1, 0x4
-HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 1, 4, 5
+HEADER_TABLE_SIZE, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE = 1, 3, 4
 WINDOW = 2**31 - 1
 FRAME_MAX = 16_384
 # Indices of HPACK's static table: method POST, scheme http.
@@ -29,11 +29,7 @@ class CallFailed(Exception):
 
 
 class Connection:
-    """One connection with any number of calls under way.
-
-    Attributes:
-        answered: Calls that ended well, and of those the time of each [s], if `times` was asked for.
-    """
+    """One connection with any number of calls under way. Raises CallFailed where nobody is told of a failure."""
 
     def __init__(self, address: str, token: str) -> None:
         host, _, port = address.rpartition(":")
@@ -47,10 +43,13 @@ class Connection:
         self._waiting = bytearray()
         # What the server still takes on the connection; what waits is sent as it allows more.
         self._window = 65_535
+        # So many calls at a time; the others wait here.
+        self._streams_max, self._streams = WINDOW, 0
         self._blocked: list[tuple[bytes, bytes]] = []
         # By stream: told of each message, and of the end.
         self._on_message: dict[int, Callable[[bytes], None]] = {}
         self._on_end: dict[int, Callable[[], None]] = {}
+        self._on_refused: dict[int, Callable[[bytes], None]] = {}
         self._bodies: dict[int, bytearray] = {}
         settings = struct.pack(">HIHI", HEADER_TABLE_SIZE, 0, INITIAL_WINDOW_SIZE, WINDOW)
         more = struct.pack(">I", WINDOW - 65_535)
@@ -72,11 +71,18 @@ class Connection:
         request: bytes,
         on_end: Callable[[], None],
         on_message: Callable[[bytes], None] | None = None,
+        on_refused: Callable[[bytes], None] | None = None,
     ) -> None:
-        """Begin a call of `method` ("package.Service/Method"). on_message: Told of the bytes of each answer."""
+        """Begin a call of `method` ("package.Service/Method").
+
+        on_message: Told of the bytes of each answer. on_refused: Told of the trailers if the call fails; otherwise that
+        raises CallFailed.
+        """
         stream, self._next = self._next, self._next + 2
         body = b"\0" + struct.pack(">I", len(request)) + request
         self._on_end[stream] = on_end
+        if on_refused is not None:
+            self._on_refused[stream] = on_refused
         if on_message is not None:
             self._on_message[stream] = on_message
             self._bodies[stream] = bytearray()
@@ -90,8 +96,9 @@ class Connection:
         """Send what the server takes; return whether all of what waits has left."""
         sent = 0
         for head, data in self._blocked:
-            if len(data) - 9 > self._window:
+            if len(data) - 9 > self._window or (head and self._streams >= self._streams_max):
                 break
+            self._streams += bool(head)
             self._window -= len(data) - 9
             self._waiting += head + data
             sent += 1
@@ -133,6 +140,9 @@ class Connection:
             elif kind == WINDOW_UPDATE and stream == 0:
                 self._window += int.from_bytes(payload)
             elif kind == SETTINGS and not flags & ACK:
+                for key, value in struct.iter_unpack(">HI", payload):
+                    if key == MAX_CONCURRENT_STREAMS:
+                        self._streams_max = value
                 self._waiting += _frame(SETTINGS, ACK, 0, b"")
             elif kind == PING and not flags & ACK:
                 self._waiting += _frame(PING, ACK, 0, payload)
@@ -141,11 +151,17 @@ class Connection:
         del buffer[:at]
 
     def _end(self, stream: int, trailers: bytes) -> None:
-        if SUCCESS not in trailers:
-            raise CallFailed(f"a call failed: {trailers!r}")
+        self._streams -= 1
+        refused = self._on_refused.pop(stream, None)
         self._on_message.pop(stream, None)
         self._bodies.pop(stream, None)
-        self._on_end.pop(stream)()
+        ended = self._on_end.pop(stream)
+        if SUCCESS in trailers:
+            ended()
+        elif refused is not None:
+            refused(trailers)
+        else:
+            raise CallFailed(f"a call failed: {trailers!r}")
 
     def _message(self, stream: int, part: bytes) -> None:
         told = self._on_message.get(stream)
@@ -223,8 +239,8 @@ def closed_loop(
             connection.send()
         while any(connection.under_way for connection in connections):
             for key, _ in selector.select(10.0) or ():
-                key.fileobj.receive()
-                key.fileobj.send()
+                key.fileobj.receive()  # type: ignore[union-attr]
+                key.fileobj.send()  # type: ignore[union-attr]
             for connection in connections:
                 connection.send()
     return len(times_s), time.perf_counter() - begun_s, times_s
