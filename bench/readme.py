@@ -34,7 +34,7 @@ ROWS = (
     (
         "scheduler-submit",
         "submit_to_grant_ms_p50",
-        "from a submission to its grant's event, 500 a second, median",
+        "submission to its grant's event, 500 a second, median",
         "ms",
     ),
     ("scheduler-submit", "submit_to_grant_ms_p99", "the same, 99th percentile", "ms"),

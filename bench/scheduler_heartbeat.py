@@ -2,7 +2,7 @@
 
 `leases` attempts run under one runner, which extends all their leases by one call every 1.5 s, as the runner does; its
 stream of assignments is not open meanwhile. `heartbeat_percent_of_core`: processor time of the scheduler's process
-for a beat over that period; `quiet_percent_of_core`: what it takes when nobody calls. `heartbeat_cpu_us`: for one lease.
+for a beat over that period; `quiet_percent_of_core`: when nobody calls. `heartbeat_cpu_us`: for one lease.
 `watchers` streams of events follow one vendor's submissions: `watched_events_per_s` are those that arrived,
 `watch_cpu_us` is processor time for each, and `watcher_kb` the memory that a watcher took.
 """
