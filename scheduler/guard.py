@@ -40,7 +40,7 @@ class Malformed:
         self.problem = problem
 
 
-class Guard(grpc.GenericRpcHandler):  # type: ignore[misc]
+class Guard(grpc.GenericRpcHandler):
     """All methods of the server, each behind the gate.
 
     Services are added to it as to a server. As one handler for all of them it costs a look into a table for each call,

@@ -100,8 +100,9 @@ def _quick_plan(descriptor: Descriptor) -> tuple[dict[int, tuple[Callable[[Any],
 
 def _test(field: FieldDescriptor, whole: list[Check], each: list[Check]) -> Callable[[Any], bool]:
     """Return what tells whether the value of a field that is set, of any kind, breaks no rule."""
-    of_map = _is_map(field)
-    inner = field.message_type.fields_by_name["value"].message_type if of_map else field.message_type
+    of_map, inner = _is_map(field), field.message_type
+    if of_map and inner is not None:
+        inner = inner.fields_by_name["value"].message_type
     walk: Callable[[Any], bool] | None = None
     if inner is not None and inner.full_name.startswith("palaestra."):
         walk = _is_known if inner.full_name in _REMEMBERED else _is_fine
