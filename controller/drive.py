@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -107,7 +108,8 @@ def is_runner(shown: Mapping[str, Iterable[bytes]], venue: str) -> bool:
     """
     if list(shown.get("transport_security_type", ())) != [b"ssl"]:
         return True
-    return list(shown.get("peer_spiffe_id", ())) == [f"spiffe://{venue}/runner".encode()]
+    named = [uri.decode("utf-8", "replace") for uri in shown.get("peer_spiffe_id", ())]
+    return len(named) == 1 and re.fullmatch(f"spiffe://{re.escape(venue)}/runner/[a-z0-9-]+", named[0]) is not None
 
 
 class DriveService:

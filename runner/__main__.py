@@ -36,6 +36,7 @@ def main() -> int:
         token = arguments.token_file.read_text(encoding="utf-8").strip()
         folder = None if arguments.ray_address else _ray_folder(arguments.ray_folder)
         tls, drive_tls = TlsFiles.of(arguments), TlsFiles.of(arguments, prefix="drive-")
+        tls.check_private(arguments.scheduler)
     except (OSError, NoCertificate) as error:
         print(f"runner: {error}", file=sys.stderr)
         return 2

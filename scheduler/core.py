@@ -15,7 +15,7 @@ from typing import TypeVar, cast
 
 from palaestra.errors import PalaestraError
 from palaestra.failpoint import Failpoint
-from scheduler import calibration, database, disk, events
+from scheduler import audit, calibration, database, disk, events
 from scheduler.answering import Answers
 from scheduler.calibration import Calibration
 from scheduler.clock import Clock
@@ -165,9 +165,12 @@ class Core:
         self.hub.close()
 
     async def run(self, command: Command[T], *, urgent: bool = False) -> T:
-        """Run a command; when this returns, its effects are on the disk. urgent: see `Writer.submit`."""
+        """Run a command; when this returns, its effects are on the disk. urgent: see `Writer.submit`.
+
+        In a call that is to be written down, it is written down with the command.
+        """
         answer = self._answers.expect()
-        self._writer.send(command, answer, urgent=urgent)
+        self._writer.send(audit.recorded(command), answer, urgent=urgent)
         return cast(T, await answer.future)
 
     @property

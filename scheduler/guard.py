@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError, Message
 
 from palaestra import rules
 from palaestra.errors import PalaestraError, trailing
+from scheduler import audit
 from scheduler.admission import OpenStreams
 from scheduler.identity import Identification, Identity, Shown
 from scheduler.rates import Rate, Rates, class_of, cost_of
@@ -59,6 +60,13 @@ class Guard(grpc.GenericRpcHandler):
         self._now_s = now_s
         self._streams = streams
         self._guarded: dict[str, Any] = {}
+        self._draining = False
+        # Calls with one answer that are being carried out.
+        self.running = 0
+
+    def drain(self) -> None:
+        """From now on refuse every call with SHUTTING_DOWN; those that run go on to their end."""
+        self._draining = True
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
         """Take the methods of a service in, as generated code gives them."""
@@ -87,6 +95,8 @@ class Guard(grpc.GenericRpcHandler):
 
     def _admit(self, method: str, context: Any) -> Shown:
         """Let a call in, or raise; return what it showed, to be looked at again as long as it lasts."""
+        if self._draining:
+            raise PalaestraError("SHUTTING_DOWN", "the scheduler is stopping", retry_after_s=1.0)
         metadata = context.invocation_metadata() or ()
         certificate = b""
         if self._identification.reads_certificates:
@@ -102,26 +112,33 @@ class Guard(grpc.GenericRpcHandler):
         return shown
 
     def _unary(self, inner: Any, method: str) -> Any:
-        method_class = class_of(short(method))
+        name, method_class = short(method), class_of(short(method))
+        audited = audit.is_audited(name)
 
         async def handle(request: Message | Malformed, context: Any) -> Any:
+            self.running += 1
             try:
                 self._admit(method, context)
                 if context.time_remaining() is None:
                     raise PalaestraError("DEADLINE_REQUIRED", f"{method} was called without a deadline")
-                vendor = caller().vendor
-                if not vendor:
-                    return await inner(_checked(request), context)
-                # Before the request is looked at any further: what is over the rate must cost next to nothing.
-                cost = cost_of(request)
-                self._rates.take(vendor, method_class, cost, self._now_s())
-                self._rates.begin(vendor, cost)
+                vendor, cost = caller().vendor, 0
+                if vendor:
+                    # Before the request is looked at any further: what is over the rate must cost next to nothing.
+                    cost = cost_of(request)
+                    self._rates.take(vendor, method_class, cost, self._now_s())
+                    self._rates.begin(vendor, cost)
                 try:
-                    return await inner(_checked(request), context)
+                    checked = _checked(request)
+                    if audited:
+                        audit.begin(audit.Call(name, caller(), checked))
+                    return await inner(checked, context)
                 finally:
-                    self._rates.end(vendor, cost)
+                    if vendor:
+                        self._rates.end(vendor, cost)
             except Exception as error:
                 await _abort(context, error, method)
+            finally:
+                self.running -= 1
 
         return handle
 
@@ -130,9 +147,10 @@ class Guard(grpc.GenericRpcHandler):
 
         async def handle(request: Message | Malformed, context: Any) -> AsyncIterator[Any]:
             try:
-                async with self._streams.lasting(self._admit(method, context)):
-                    if caller().vendor:
-                        self._rates.take(caller().vendor, method_class, 1, self._now_s())
+                shown = self._admit(method, context)
+                if caller().vendor:
+                    self._rates.take(caller().vendor, method_class, 1, self._now_s())
+                async with self._streams.lasting(shown, caller()):
                     async for response in inner(_checked(request), context):
                         yield response
             except Exception as error:
@@ -147,7 +165,8 @@ class Guard(grpc.GenericRpcHandler):
 
         async def handle(requests: AsyncIterator[Message | Malformed], context: Any) -> AsyncIterator[Any]:
             try:
-                async with self._streams.lasting(self._admit(method, context)):
+                shown = self._admit(method, context)
+                async with self._streams.lasting(shown, caller()):
                     async for response in inner(checked(requests), context):
                         yield response
             except Exception as error:

@@ -55,6 +55,9 @@ class Transaction:
     memo: dict[str, Any] = field(default_factory=dict)
     # What they found out for those of later ones.
     lasting: Lasting | None = None
+    # What is left to be done once before the commit, however many commands asked for it, under names of their own. What
+    # a command put here is undone with it; so it is replaced, and never changed.
+    at_commit: dict[str, Callable[["Transaction"], None]] = field(default_factory=dict)
 
     def event(self, kind: str, resource: str, body: Message, *, vendor: str | None, message: str) -> int:
         """Append an event and return its sequence number. vendor: its only reader besides operators; None for all."""
@@ -266,6 +269,8 @@ class Writer:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             results = [result for group in _joint(batch) for result in self._run_group(group, transaction)]
+            for last in transaction.at_commit.values():
+                last(transaction)
             COMMITTING()
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
@@ -305,6 +310,7 @@ class Writer:
         last_seq, wants_cycle = transaction.last_seq, transaction.wants_cycle
         if self._lasting is not None:
             self._lasting.begin()
+        at_commit = transaction.at_commit.copy()
         try:
             result = command(transaction)
             APPLIED()
@@ -315,6 +321,7 @@ class Writer:
             self._db.execute("RELEASE command")
             # Its events are undone and their numbers will be given again: nobody may be told of them.
             transaction.last_seq, transaction.wants_cycle = last_seq, wants_cycle
+            transaction.at_commit = at_commit
             transaction.memo.clear()
             if self._lasting is not None:
                 self._lasting.undo()

@@ -12,6 +12,7 @@ from palaestra.v1 import host_service_pb2, host_service_pb2_grpc
 from scheduler import names
 from scheduler.commands import fleet
 from scheduler.core import Core
+from scheduler.guard import caller
 
 log = logging.getLogger(__name__)
 REFRESH_S = 1.0
@@ -33,6 +34,8 @@ class HostService(host_service_pb2_grpc.HostServiceServicer):
             problem = "the first message of a host must be its hello"
             raise PalaestraError("INVALID_FIELD", f"message: {problem}", metadata={"field": "message", "rule": problem})
         hello = first.hello
+        caller().check_process(hello.host)
+        self._check_places(hello)
         connection = _Connection(core, hello)
         # Known as live before it is registered, so that of two hosts that come at once with one unit the second loses.
         core.hosts[connection.key] = connection
@@ -50,6 +53,15 @@ class HostService(host_service_pb2_grpc.HostServiceServicer):
             if connection.newest:
                 del core.hosts[connection.key]
                 await core.run(fleet.offline(hello.host, hello.instance), urgent=True)
+
+    def _check_places(self, hello: host_service_pb2.HostHello) -> None:
+        """Raise HOST_CONFLICT for a unit that the venue file gives to another host, whether that is there or not."""
+        hosts = {names.unit(self._core.venue, unit.id): unit.host for unit in self._core.settings.venue.units}
+        for declared in hello.units:
+            if hosts.get(declared.unit, "") not in ("", hello.host):
+                raise PalaestraError(
+                    "HOST_CONFLICT", f"{declared.unit} is of host {hosts[declared.unit]} in the venue file"
+                )
 
 
 class _Connection:
@@ -75,7 +87,9 @@ class _Connection:
                 continue
             HEARING()
             now_ns = self._core.clock.now_ns()
-            self._core.seen_ns.update((names.parts(status.unit)[1], now_ns) for status in request.beat.units)
+            told = (names.parts(status.unit) for status in request.beat.units)
+            # Of others it knows nothing; and what is kept of each must not grow with what somebody makes up.
+            self._core.seen_ns.update((unit, now_ns) for venue, unit in told if unit in self._units)
             changed = [status for status in request.beat.units if self._is_news(status)]
             done = list(request.beat.orders_done)
             if changed or done:

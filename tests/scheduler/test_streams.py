@@ -393,3 +393,33 @@ def test_a_block_of_events_stays_far_below_what_a_client_takes_in_one_message(li
                 lambda seen: seen == 400,
             )
             assert max(answer.ByteSize() for answer in watcher.answers) < 2 * 1024 * 1024
+
+
+def test_a_vendor_has_so_many_streams_at_a_time_and_another_is_not_touched(
+    live: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One more is refused with when to try again; and there is room as soon as one has ended, however it ended."""
+    monkeypatch.setattr("scheduler.admission.STREAMS_MAX", 3)
+    stub = venue_service_pb2_grpc.VenueServiceStub(live.channel)
+
+    def watch(vendor: str) -> Any:
+        request = venue_service_pb2.WatchEventsRequest()
+        stream = stub.WatchEvents(request, timeout=PATIENCE_S, metadata=live.metadata(f"vendor-{vendor}"))
+        next(stream)
+        return stream
+
+    streams = [watch("rival") for _ in range(3)]
+    error = error_of(watch, "rival")
+    assert (error.reason, error.retry_after_s) == ("TOO_MANY_STREAMS", 1.0)
+    watch("third").cancel()
+    streams[0].cancel()
+
+    def again() -> Any:
+        try:
+            return watch("rival")
+        except grpc.RpcError:
+            return None
+
+    live.until(again, lambda stream: stream is not None).cancel()
+    for stream in streams:
+        stream.cancel()

@@ -9,6 +9,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from palaestra.errors import PalaestraError
 from palaestra.v1 import (
     api_key_service_pb2,
+    audit_service_pb2,
     calendar_service_pb2,
     episode_service_pb2,
     estimate_service_pb2,
@@ -24,7 +25,7 @@ from palaestra.v1 import (
 _REPEATABLE = frozenset(
     {
         "SubmitJob", "BatchSubmitJobs", "CancelJob", "StopUnit", "SetUnitHealth", "CalibrateUnit", "CreateReservation",
-        "CancelReservation", "CreateClosure", "RevokeApiKey",
+        "CancelReservation", "CreateClosure", "RevokeApiKey", "StopCell", "StopVenue", "ReorderJob",
     }
 )  # fmt: skip
 _READS = ("Get", "List", "Explain", "WhatIf")
@@ -51,7 +52,7 @@ def service_config() -> dict[str, Any]:
     """Return the gRPC service config: which methods the channel repeats by itself, and how."""
     modules = (
         job_service_pb2, venue_service_pb2, episode_service_pb2, fleet_service_pb2, reservation_service_pb2,
-        calendar_service_pb2, estimate_service_pb2, api_key_service_pb2,
+        calendar_service_pb2, estimate_service_pb2, api_key_service_pb2, audit_service_pb2,
     )  # fmt: skip
     names = [
         {"service": service.full_name, "method": method.name}
