@@ -13,6 +13,7 @@ from scheduler.calendar import Scope, Window
 from scheduler.care import Care
 from scheduler.decay import HALF_LIFE_S
 from scheduler.party import Group, Party, Project, Vendor, group_of, parties_of, project_of, vendor_of
+from scheduler.rates import Rate
 from scheduler.state import Amounts, Config
 from scheduler.tls import Tls, tls_of
 from scheduler.toml import BadConfiguration
@@ -95,6 +96,8 @@ class Settings:
     # How long a lease lives without a heartbeat. Long enough to outlive a restart of the scheduler.
     lease_ttl_s: float = 10.0
     queued_jobs_max: int = 20_000
+    # What each vendor may take of the service.
+    rate: Rate = field(default_factory=Rate)
     # Watchers that fall further behind must list again. About 1 kB each on the disk.
     events_kept: int = 500_000
     # Advance reservations: how long and how far ahead they may be, how many of a vendor may be open, and how long after
@@ -171,9 +174,10 @@ def settings_of(tables: Mapping[str, Any], source: str) -> Settings:
 POSITIVE = {
     "lease_ttl_s": 10.0, "queued_jobs_max": 20_000, "events_kept": 500_000, "reservation_max_s": 7 * 86_400.0,
     "reservation_horizon_s": 30 * 86_400.0, "reservations_max": 200, "reservation_grace_s": 900.0,
-    "usage_half_life_s": HALF_LIFE_S, "preempt_grace_s": 10.0,
+    "usage_half_life_s": HALF_LIFE_S, "preempt_grace_s": 10.0, "calls_per_s": 5_000.0, "calls_burst_s": 2.0,
+    "calls_under_way_max": 512,
 }  # fmt: skip
-WHOLE = ("queued_jobs_max", "events_kept", "reservations_max")
+WHOLE = ("queued_jobs_max", "events_kept", "reservations_max", "calls_under_way_max")
 OTHERS = ("sim_first", "sim_first_success_min", "targets_period_s", "decisions_kept")
 # What of `Config` a venue may set, by what it must be.
 DECIDING: Mapping[str, Any] = {
@@ -195,10 +199,12 @@ def _settings(venue: Venue, table: Mapping[str, Any], source: str) -> Settings:
         if values[key] != int(values[key]):
             raise BadConfiguration(f"{source}: [scheduler] {key} is {values[key]}, must be whole")
         values[key] = int(values[key])
+    rate = Rate(values.pop("calls_per_s"), values.pop("calls_burst_s"), values.pop("calls_under_way_max"))
     deciding = {key: check(table[key], source, f"[scheduler] {key}") for key, check in DECIDING.items() if key in table}
     return Settings(
         venue,
         **values,
+        rate=rate,
         sim_first=toml.choice(table.get("sim_first", False), source, "[scheduler] sim_first"),
         sim_first_success_min=toml.fraction(
             table.get("sim_first_success_min", 0.5), source, "[scheduler] sim_first_success_min"

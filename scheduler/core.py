@@ -9,12 +9,14 @@ import logging
 import os
 import signal
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from palaestra.errors import PalaestraError
 from palaestra.failpoint import Failpoint
 from scheduler import audit, calibration, database, disk, events
+from scheduler.answering import Answers
 from scheduler.calibration import Calibration
 from scheduler.clock import Clock
 from scheduler.commands import (
@@ -34,6 +36,8 @@ from scheduler.foresight import Foresight
 from scheduler.hub import Hub
 from scheduler.paging import Pager
 from scheduler.snapshot import past
+from scheduler.snapshot.lasting import Lasting
+from scheduler.tail import Tail
 from scheduler.targets import loop as targets
 from scheduler.writer import Command, Transaction, Writer
 
@@ -79,6 +83,7 @@ class Core:
         self.clock = clock or Clock()
         self.read = database.open_reader(path)
         self.hub = Hub(loop, self._last_sequence())
+        self.tail = Tail(self.read, self.hub)
         self.limits = Limits(settings.queued_jobs_max)
         self.bounds = reserving.Bounds(
             duration_max_s=settings.reservation_max_s,
@@ -102,6 +107,7 @@ class Core:
             preempt_grace_s=settings.preempt_grace_s,
             decisions_kept=settings.decisions_kept,
         )
+        self._answers = Answers(loop)
         self._writer = writer(
             db,
             now_ns=self.clock.now_ns,
@@ -109,6 +115,8 @@ class Core:
             committed=self.hub.committed,
             broken=self._give_up,
             is_read_only=lambda: disk.is_read_only(path.parent),
+            lasting=Lasting(db),
+            answered=self._answers.deliver,
         )
         # The clock may be another one later.
         self.foresight = Foresight(
@@ -161,7 +169,9 @@ class Core:
 
         In a call that is to be written down, it is written down with the command.
         """
-        return await asyncio.wrap_future(self._writer.submit(audit.recorded(command), urgent=urgent))
+        answer = self._answers.expect()
+        self._writer.send(audit.recorded(command), answer, urgent=urgent)
+        return cast(T, await answer.future)
 
     @property
     def venue(self) -> str:
@@ -170,12 +180,7 @@ class Core:
     @property
     def catalogue(self) -> Catalogue:
         """What the connected runners know together."""
-        known = [connection.catalogue for connection in self.runners.values()]
-        return Catalogue(
-            frozenset().union(*(c.tasks for c in known)),
-            frozenset().union(*(c.motions for c in known)),
-            frozenset().union(*(c.robot_models for c in known)),
-        )
+        return _together(tuple(connection.catalogue for connection in self.runners.values()))
 
     def lease_token(self, lease_uid: str) -> str:
         """Return the token that opens a lease's units. Derived, so that it need not be stored."""
@@ -228,3 +233,12 @@ class Core:
         log.critical("the database cannot be written any more, so the scheduler ends: %s", error)
         self.broken = True
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+@lru_cache(maxsize=1)
+def _together(known: tuple[Catalogue, ...]) -> Catalogue:
+    return Catalogue(
+        frozenset().union(*(c.tasks for c in known)),
+        frozenset().union(*(c.motions for c in known)),
+        frozenset().union(*(c.robot_models for c in known)),
+    )

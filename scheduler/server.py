@@ -30,6 +30,7 @@ from scheduler.core import Core
 from scheduler.guard import MESSAGE_BYTES_MAX, Guard
 from scheduler.identity import Certifier, Credentials, Identification
 from scheduler.keys import Keys
+from scheduler.rates import Rates
 from scheduler.services.arrays import JobArrayService
 from scheduler.services.audit import AuditService
 from scheduler.services.calendar import CalendarService
@@ -104,20 +105,21 @@ class Server:
         identification = Identification((credentials, self._keys), certifier)
         self._streams = OpenStreams(identification)
         self._looking: asyncio.Task[None] | None = None
-        self._guard = Guard(identification, self._streams)
-        self._server = grpc.aio.server(interceptors=[self._guard], options=OPTIONS)
-        api_key_service_pb2_grpc.add_ApiKeyServiceServicer_to_server(ApiKeyService(core, self._keys), self._server)
-        audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditService(core), self._server)
-        job_service_pb2_grpc.add_JobServiceServicer_to_server(JobService(core), self._server)
-        job_array_service_pb2_grpc.add_JobArrayServiceServicer_to_server(JobArrayService(core), self._server)
-        venue_service_pb2_grpc.add_VenueServiceServicer_to_server(VenueService(core), self._server)
-        episode_service_pb2_grpc.add_EpisodeServiceServicer_to_server(EpisodeService(core), self._server)
-        estimate_service_pb2_grpc.add_EstimateServiceServicer_to_server(EstimateService(core), self._server)
-        calendar_service_pb2_grpc.add_CalendarServiceServicer_to_server(CalendarService(core), self._server)
-        reservation_service_pb2_grpc.add_ReservationServiceServicer_to_server(ReservationService(core), self._server)
-        runner_service_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerService(core), self._server)
-        fleet_service_pb2_grpc.add_FleetServiceServicer_to_server(FleetService(core), self._server)
-        host_service_pb2_grpc.add_HostServiceServicer_to_server(HostService(core), self._server)
+        guard = self._guard = Guard(identification, self._streams, Rates(core.settings.rate))
+        api_key_service_pb2_grpc.add_ApiKeyServiceServicer_to_server(ApiKeyService(core, self._keys), guard)
+        audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditService(core), guard)
+        job_service_pb2_grpc.add_JobServiceServicer_to_server(JobService(core), guard)
+        job_array_service_pb2_grpc.add_JobArrayServiceServicer_to_server(JobArrayService(core), guard)
+        venue_service_pb2_grpc.add_VenueServiceServicer_to_server(VenueService(core), guard)
+        episode_service_pb2_grpc.add_EpisodeServiceServicer_to_server(EpisodeService(core), guard)
+        estimate_service_pb2_grpc.add_EstimateServiceServicer_to_server(EstimateService(core), guard)
+        calendar_service_pb2_grpc.add_CalendarServiceServicer_to_server(CalendarService(core), guard)
+        reservation_service_pb2_grpc.add_ReservationServiceServicer_to_server(ReservationService(core), guard)
+        runner_service_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerService(core), guard)
+        fleet_service_pb2_grpc.add_FleetServiceServicer_to_server(FleetService(core), guard)
+        host_service_pb2_grpc.add_HostServiceServicer_to_server(HostService(core), guard)
+        self._server = grpc.aio.server(options=OPTIONS)
+        self._server.add_generic_rpc_handlers((guard,))
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self.address = self._open(listen, None)

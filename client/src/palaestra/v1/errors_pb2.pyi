@@ -58,6 +58,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_RESERVATION_ENDED: _ClassVar[ErrorReason]
     ERROR_REASON_OUTSIDE_RESERVATION: _ClassVar[ErrorReason]
     ERROR_REASON_FORECAST_BUSY: _ClassVar[ErrorReason]
+    ERROR_REASON_RATE_LIMITED: _ClassVar[ErrorReason]
     ERROR_REASON_CONFIGURED: _ClassVar[ErrorReason]
     ERROR_REASON_KEY_EXPIRED: _ClassVar[ErrorReason]
     ERROR_REASON_KEY_REVOKED: _ClassVar[ErrorReason]
@@ -118,6 +119,7 @@ ERROR_REASON_OVER_QUOTA: ErrorReason
 ERROR_REASON_RESERVATION_ENDED: ErrorReason
 ERROR_REASON_OUTSIDE_RESERVATION: ErrorReason
 ERROR_REASON_FORECAST_BUSY: ErrorReason
+ERROR_REASON_RATE_LIMITED: ErrorReason
 ERROR_REASON_CONFIGURED: ErrorReason
 ERROR_REASON_KEY_EXPIRED: ErrorReason
 ERROR_REASON_KEY_REVOKED: ErrorReason
