@@ -39,11 +39,18 @@ class Malformed:
 
 
 class Guard(grpc.aio.ServerInterceptor):
-    """Wraps every handler of the server."""
+    """Wraps every handler of the server.
 
-    def __init__(self, identification: Identification, streams: OpenStreams) -> None:
+    Args:
+        leading: Raises NOT_LEADER if another scheduler leads; asked before each call and each message of a stream.
+    """
+
+    def __init__(
+        self, identification: Identification, streams: OpenStreams, leading: Callable[[], None] = lambda: None
+    ) -> None:
         self._identification = identification
         self._streams = streams
+        self._leading = leading
         self._guarded: dict[str, Any] = {}
 
     async def intercept_service(
@@ -73,6 +80,7 @@ class Guard(grpc.aio.ServerInterceptor):
 
     def _admit(self, method: str, context: Any) -> Shown:
         """Let a call in, or raise; return what it showed, to be looked at again as long as it lasts."""
+        self._leading()
         metadata = context.invocation_metadata() or ()
         certificate = b""
         if self._identification.reads_certificates:
@@ -95,7 +103,7 @@ class Guard(grpc.aio.ServerInterceptor):
                     raise PalaestraError("DEADLINE_REQUIRED", f"{method} was called without a deadline")
                 return await inner(_checked(request), context)
             except Exception as error:
-                await _abort(context, error, method)
+                await abort(context, error, method)
 
         return handle
 
@@ -104,9 +112,10 @@ class Guard(grpc.aio.ServerInterceptor):
             try:
                 async with self._streams.lasting(self._admit(method, context)):
                     async for response in inner(_checked(request), context):
+                        self._leading()
                         yield response
             except Exception as error:
-                await _abort(context, error, method)
+                await abort(context, error, method)
 
         return handle
 
@@ -119,9 +128,10 @@ class Guard(grpc.aio.ServerInterceptor):
             try:
                 async with self._streams.lasting(self._admit(method, context)):
                     async for response in inner(checked(requests), context):
+                        self._leading()
                         yield response
             except Exception as error:
-                await _abort(context, error, method)
+                await abort(context, error, method)
 
         return handle
 
@@ -147,7 +157,8 @@ def _checked(request: Message | Malformed) -> Message:
     return request
 
 
-async def _abort(context: Any, error: Exception, method: str) -> None:
+async def abort(context: Any, error: Exception, method: str) -> None:
+    """Answer a call with an error."""
     if isinstance(error, grpc.aio.AbortError):
         raise error
     if not isinstance(error, PalaestraError):
