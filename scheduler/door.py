@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 
 from palaestra.channel import is_loopback
 from palaestra.errors import PalaestraError
 from scheduler.guard import MESSAGE_BYTES_MAX, Guard, abort
 from scheduler.leadership import Mark, leader_of
+from scheduler.serving import NOT_SERVING, SERVING, Serving
 from scheduler.tls import Tls, files_of
 
 OPTIONS: list[tuple[str, Any]] = [
@@ -25,7 +26,7 @@ OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_concurrent_streams", 1000),
     # Let clients send the keepalive pings that our SDK sends.
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 2_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 2_000),
 ]
 RETRY_S = 0.5
 # For clients to hear that this one serves no longer.
@@ -105,8 +106,8 @@ class Door:
         self.services = _Services()
         self._server = grpc.aio.server(interceptors=[self._gate], options=OPTIONS)
         self._server.add_generic_rpc_handlers((self.services,))
-        self._health = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._serving = Serving()
+        health_pb2_grpc.add_HealthServicer_to_server(self._serving, self._server)
         self.address = self._listen(listen, None)
         self.tls_address = ""
         self.tls_folder = (data or Path()) / tls.folder if tls is not None and tls.listen else None
@@ -118,7 +119,6 @@ class Door:
         """Answer, though not yet serve: NOT_SERVING to those who ask for health, NOT_LEADER to all others."""
         if not self._open:
             self._open = True
-            await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
             await self._server.start()
 
     def tell(self, leader: Mark | None) -> None:
@@ -129,7 +129,7 @@ class Door:
         """Let calls through to the services."""
         self._gate.guard = guard
         await self.open()
-        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        self._serving.tell(SERVING)
 
     async def dismiss(self, why: PalaestraError) -> None:
         """Say NOT_SERVING and refuse new calls, for good, until clients have gone elsewhere.
@@ -137,7 +137,7 @@ class Door:
         What comes to a server that gRPC stops ends as CANCELLED, which nobody sends again.
         """
         self._gate.leaving, self._gate.guard = why, None
-        await self._health.enter_graceful_shutdown()
+        self._serving.tell(NOT_SERVING)
         await asyncio.sleep(LEAVE_S)
 
     async def close(self, grace_s: float) -> None:
