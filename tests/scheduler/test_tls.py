@@ -19,9 +19,10 @@ from palaestra.tls_files import NoCertificate
 from palaestra.v1 import venue_service_pb2
 from scheduler.certificates import Certificates
 from scheduler.configuration import BadConfiguration, settings_of
+from scheduler.door import NotLoopback
 from scheduler.identity import Identity
 from scheduler.roles import Role
-from scheduler.server import NotLoopback, Server
+from scheduler.server import Server
 from scheduler.tls import Tls as TlsTable
 from scheduler.tls import files_of, tls_of
 from tests.scheduler.site import PATIENCE_S, VENUE, LiveServer
