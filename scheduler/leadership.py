@@ -21,12 +21,12 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 from palaestra.errors import PalaestraError
-from palaestra.ids import new_id
 from scheduler.clock import DRIFT_MAX
 from scheduler.sql import Connection
 
@@ -142,7 +142,7 @@ class Vigil:
 class Leadership:
     """That this process leads, until it is `lost`.
 
-    Without `keep` it shows no beats and lasts until somebody else takes over.
+    Without `keep` it shows no beats, and lasts until somebody else takes over.
 
     Attributes:
         mark: As it stands in the database.
@@ -191,6 +191,11 @@ class Leadership:
         self._seat.leave()
 
     def _beat(self, loop: asyncio.AbstractEventLoop, lost: Callable[[Overtaken], None]) -> None:
+        # A loop that was closed: the process could not go on with its start, and ends.
+        with suppress(RuntimeError):
+            self._beat_in(loop, lost)
+
+    def _beat_in(self, loop: asyncio.AbstractEventLoop, lost: Callable[[Overtaken], None]) -> None:
         turned = threading.Event()
         turned.set()
         mercy_until_s = time.monotonic() + MERCY_S
@@ -296,8 +301,3 @@ class Candidate:
         if problem != self._told:
             log.error("%s", problem)
         self._told = problem
-
-
-def new_instance() -> str:
-    """Return a name for this process that no other ever has."""
-    return new_id()

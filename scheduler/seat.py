@@ -10,9 +10,10 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from palaestra.ids import new_id
 from scheduler import database, presence
 from scheduler.database import DatabaseInUse, SharedLock
-from scheduler.leadership import Blocked, Candidate, Leadership, Mark, Sight, new_instance
+from scheduler.leadership import Blocked, Candidate, Leadership, Mark, Sight
 from scheduler.sql import Connection
 
 KEY = "leader"
@@ -28,7 +29,8 @@ class FileSeat:
     """
 
     def __init__(self, path: Path) -> None:
-        self.instance = new_instance()
+        # A name that no other process ever has.
+        self.instance = new_id()
         self._folder = folder_of(path)
         self._mutex = threading.Lock()
         self._lock = SharedLock(path)
