@@ -16,7 +16,7 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 _UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
-class Serving(health_pb2_grpc.HealthServicer):
+class Serving(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpcio-health-checking has no types
     """The state of the process as a whole, service ""; for its event loop's thread."""
 
     def __init__(self) -> None:
