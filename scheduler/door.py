@@ -50,7 +50,7 @@ class _Gate(grpc.aio.ServerInterceptor):
         self.leader: Mark | None = None
         self.leaving: PalaestraError | None = None
         # On the wire an error is the same for all kinds of methods.
-        self._refusing = grpc.stream_stream_rpc_method_handler(self._refuse)
+        self._refusing: Any = grpc.stream_stream_rpc_method_handler(self._refuse)
 
     async def intercept_service(self, continuation: Continuation, details: grpc.HandlerCallDetails) -> Any:
         if self.guard is not None:
@@ -58,9 +58,10 @@ class _Gate(grpc.aio.ServerInterceptor):
         return self._refusing if details.method.startswith("/palaestra.") else await continuation(details)
 
     async def _refuse(self, requests: AsyncIterator[bytes], context: Any) -> None:
-        who = f"the leader is at {self.leader.address}" if leader_of(self.leader) else "no leader is known"
+        known = leader_of(self.leader)
+        who = f"the leader is at {known['leader']}" if known else "no leader is known"
         problem = f"this scheduler is a standby; {who}"
-        standby = PalaestraError("NOT_LEADER", problem, metadata=leader_of(self.leader), retry_after_s=RETRY_S)
+        standby = PalaestraError("NOT_LEADER", problem, metadata=known, retry_after_s=RETRY_S)
         await abort(context, self.leaving or standby, "refusal")
 
 
