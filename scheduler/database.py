@@ -66,14 +66,17 @@ class SharedLock(DatabaseLock):
             super().__init__(path)
         except DatabaseInUse:
             self._file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            self.share()
+            try:
+                self.share()
+            except DatabaseInUse:
+                self.release()
+                raise
 
     def share(self) -> None:
         """Let other schedulers in. Another one that is about to is waited for, a migration is not."""
         give_up_s = time.monotonic() + SHARE_PATIENCE_S
         while not self._locked(fcntl.LOCK_SH):
             if time.monotonic() >= give_up_s:
-                os.close(self._file)
                 raise DatabaseInUse(_owners(self._path))
             time.sleep(0.02)
 

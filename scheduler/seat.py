@@ -35,11 +35,17 @@ class FileSeat:
         self._mutex = threading.Lock()
         self._lock = SharedLock(path)
         try:
+            # First, because a full disk says so here, and in SQLite's words not always.
+            self._presence = presence.Presence(self._folder, self.instance)
+        except BaseException:
+            self._lock.release()
+            raise
+        try:
             self._db = database.open_writer(path)
             self._lock.share()
             self._db.execute(f"PRAGMA busy_timeout={BUSY_MS}")
-            self._presence = presence.Presence(self._folder, self.instance)
         except BaseException:
+            self._presence.leave()
             self._lock.release()
             raise
 
