@@ -8,6 +8,7 @@ from pathlib import Path
 from palaestra.errors import PalaestraError
 from palaestra.v1 import (
     api_key_service_pb2_grpc,
+    audit_service_pb2_grpc,
     calendar_service_pb2_grpc,
     episode_service_pb2_grpc,
     estimate_service_pb2_grpc,
@@ -27,6 +28,7 @@ from scheduler.guard import Guard
 from scheduler.identity import Certifier, Credentials, Identification
 from scheduler.keys import Keys
 from scheduler.services.arrays import JobArrayService
+from scheduler.services.audit import AuditService
 from scheduler.services.calendar import CalendarService
 from scheduler.services.episodes import EpisodeService
 from scheduler.services.estimates import EstimateService
@@ -42,6 +44,9 @@ from scheduler.tls import Tls
 log = logging.getLogger(__name__)
 # Writing down when keys were last used is one commit for all of them.
 LOOKS_PER_USE = 10
+DRAIN_LOOK_S = 0.02
+# For answers that are on their way.
+LAST_WORDS_S = 0.3
 
 
 class Server:
@@ -84,6 +89,7 @@ class Server:
         self._guard = Guard(identification, self._streams, core.leadership.check)
         server = door.services
         api_key_service_pb2_grpc.add_ApiKeyServiceServicer_to_server(ApiKeyService(core, self._keys), server)
+        audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditService(core), server)
         job_service_pb2_grpc.add_JobServiceServicer_to_server(JobService(core), server)
         job_array_service_pb2_grpc.add_JobArrayServiceServicer_to_server(JobArrayService(core), server)
         venue_service_pb2_grpc.add_VenueServiceServicer_to_server(VenueService(core), server)
@@ -101,14 +107,23 @@ class Server:
         self._looking = asyncio.create_task(self._look())
 
     async def stop(self, grace_s: float) -> None:
-        """Say NOT_SERVING first, then let calls finish for a while."""
+        """Say NOT_SERVING first, refuse what comes with a reason, and let what runs finish for a while.
+
+        gRPC's own way to stop would cut without a reason what has come and not begun.
+        """
         if self._looking is not None:
             self._looking.cancel()
         stopping = PalaestraError("SHUTTING_DOWN", "the scheduler is stopping", retry_after_s=1.0)
         leaving = asyncio.create_task(self._door.dismiss(self._core.leadership.lost or stopping))
+        self._guard.drain()
         self._core.drain()
         await leaving
-        await self._door.close(grace_s)
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + grace_s
+        # Those who watch our health never hang up, and are not waited for.
+        while self._guard.running and loop.time() < end_s:
+            await asyncio.sleep(DRAIN_LOOK_S)
+        await self._door.close(min(LAST_WORDS_S, grace_s))
 
     async def _look(self) -> None:
         """End streams whose credential is no longer good, and write down when keys were used."""

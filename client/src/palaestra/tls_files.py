@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from palaestra.channel import routing, target
+from palaestra.channel import is_loopback, routing, target
 from palaestra.errors import PalaestraError
 from palaestra.tls import Tls
 
@@ -68,8 +68,11 @@ class TlsFiles:
     def channel(self, address: str, options: Options) -> grpc.Channel:
         """Open a channel to one address or, with commas between, to whichever of several leads.
 
-        Encrypted ones follow the files. Raises NoCertificate, and what `palaestra.channel.target` raises.
+        Encrypted ones follow the files. Raises what `palaestra.channel.target` raises, and NoCertificate; also without
+        certificates to trust, if an address is on another machine: what would go there unencrypted is a role's token,
+        or a lease's.
         """
+        self.check_private(address)
         where, how = target(address), _with_routing(options, address)
         if self.ca is None:
             return grpc.insecure_channel(where, options=how)
@@ -77,10 +80,19 @@ class TlsFiles:
 
     def aio_channel(self, address: str, options: Options) -> grpc.aio.Channel:
         """Open a channel for asyncio, as `channel`."""
+        self.check_private(address)
         where, how = target(address), _with_routing(options, address)
         if self.ca is None:
             return grpc.aio.insecure_channel(where, options=how)
         return _AioLive(self, lambda tls: grpc.aio.secure_channel(where, _credentials(tls), options=how))  # type: ignore[return-value]
+
+    def check_private(self, address: str) -> None:
+        """Raise NoCertificate if tokens would travel to another machine for everybody to read."""
+        if self.ca is None and not is_loopback(address):
+            raise NoCertificate(
+                f"{address} is another machine, and tokens would travel there unencrypted: name the certificates to "
+                "trust with --ca"
+            )
 
     def stamp(self) -> object:
         """Return what differs after a file has changed."""
