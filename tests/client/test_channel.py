@@ -70,8 +70,9 @@ def test_the_same_for_asyncio() -> None:
 
     async def scene() -> None:
         async with TlsFiles().aio_channel(f"{one.address},{two.address}", []) as opened:
-            call = opened.unary_unary("/test.S/Ask")(b"", timeout=60.0, wait_for_ready=True)
-            assert dict(await call.initial_metadata())["name"] == "two"  # type: ignore[arg-type]
+            ask: Any = opened.unary_unary("/test.S/Ask")
+            call = ask(b"", timeout=60.0, wait_for_ready=True)
+            assert dict(await call.initial_metadata())["name"] == "two"
 
     asyncio.run(scene())
     one.stop()

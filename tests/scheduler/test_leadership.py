@@ -191,9 +191,13 @@ def test_an_overtaken_writer_decides_nothing(path: Path) -> None:
     leadership, other = lead(path, ttl_s=TTL_S), FileSeat(path)
     ends: list[BaseException] = []
     decided: list[int] = []
+
+    def committed(sequence: int) -> None:
+        taken(other)
+
     writer = Writer(
         database.open_writer(path), now_ns=lambda: 0, cycle=lambda tx: decided.append(1),
-        committed=lambda sequence: taken(other) and None, broken=ends.append, confirm=leadership.confirm,
+        committed=committed, broken=ends.append, confirm=leadership.confirm,
     )  # fmt: skip
 
     def command(tx: Transaction) -> None:

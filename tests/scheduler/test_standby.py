@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,12 @@ class Pair:
         until("the first serves", lambda: self.health(0) == SERVING)
         self.start(1)
         until("the second waits", lambda: self.health(1) == WAITING)
+
+    def leads_now(self, number: int) -> bool:
+        return self.leads == number
+
+    def await_standby(self, number: int) -> None:
+        until("it waits", lambda: self.health(number) == WAITING)
 
     def signal(self, number: int, what: signal.Signals) -> None:
         os.kill(self.pids[number], what)
@@ -192,9 +199,9 @@ def test_an_orderly_end_hands_over_and_no_call_fails(pair: Pair) -> None:
         some_more()
         pair.signal(leader, signal.SIGTERM)
         assert pair.code(leader) == 0
-        until("the other one leads", lambda leader=leader: pair.leads == 1 - leader)
+        until("the other one leads", partial(pair.leads_now, 1 - leader))
         pair.start(leader)
-        until("it waits", lambda leader=leader: pair.health(leader) == WAITING)
+        pair.await_standby(leader)
     some_more()
     ending.set()
     for thread in threads:
@@ -222,7 +229,7 @@ def test_no_answer_is_lost_and_nothing_is_there_twice_when_standbys_take_over(pa
             assert pair.leads == 1 - leader
             epochs.append(pair.mark().epoch)
             pair.start(leader)
-            until("it waits", lambda leader=leader: pair.health(leader) == WAITING)
+            pair.await_standby(leader)
         crowd.finish()
         there = listed(pair.address, metadata)
     pair.end()
