@@ -142,7 +142,7 @@ class SteppedWriter(Writer):
 
 def close_at_death(process: Process, core: Any) -> None:
     """Have a killed scheduler let go of its files: what is not committed is gone."""
-    for close in (core._writer._db.close, core.read.close, core._lock.release):
+    for close in (core._writer._db.close, core.read.close, core.leadership.release):
         process.at_death.append(close)
 
 
