@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from scheduler import calendar, toml, tree
+from scheduler import calendar, leadership, toml, tree
 from scheduler.calendar import Scope, Window
 from scheduler.care import Care
 from scheduler.decay import HALF_LIFE_S
@@ -119,6 +119,8 @@ class Settings:
     # How to decide; every decision is kept with what it was made on, as many as this, so that it can be made again.
     deciding: Config = field(default_factory=Config)
     decisions_kept: int = 1_000
+    # How long a leader that does nothing is waited for by a standby.
+    leader_ttl_s: float = leadership.TTL_S
     # The way in for those from elsewhere, a table of its own.
     tls: Tls = field(default_factory=Tls)
 
@@ -175,7 +177,7 @@ POSITIVE = {
     "lease_ttl_s": 10.0, "queued_jobs_max": 20_000, "events_kept": 500_000, "reservation_max_s": 7 * 86_400.0,
     "reservation_horizon_s": 30 * 86_400.0, "reservations_max": 200, "reservation_grace_s": 900.0,
     "usage_half_life_s": HALF_LIFE_S, "preempt_grace_s": 10.0, "calls_per_s": 5_000.0, "calls_burst_s": 2.0,
-    "calls_under_way_max": 512,
+    "calls_under_way_max": 512, "leader_ttl_s": leadership.TTL_S,
 }  # fmt: skip
 WHOLE = ("queued_jobs_max", "events_kept", "reservations_max", "calls_under_way_max")
 OTHERS = ("sim_first", "sim_first_success_min", "targets_period_s", "decisions_kept")
@@ -188,7 +190,8 @@ DECIDING: Mapping[str, Any] = {
 
 def _settings(venue: Venue, table: Mapping[str, Any], source: str) -> Settings:
     """Return the settings of a [scheduler] table."""
-    known = [*POSITIVE, *OTHERS, *DECIDING]
+    # Whether a standby is started is the supervisor's concern.
+    known = [*POSITIVE, *OTHERS, *DECIDING, "standby"]
     unknown = sorted(set(table) - set(known))
     if unknown:
         raise BadConfiguration(f"{source}: [scheduler] has no {unknown[0]}; it has {', '.join(known)}")

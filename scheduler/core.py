@@ -15,7 +15,7 @@ from typing import TypeVar, cast
 
 from palaestra.errors import PalaestraError
 from palaestra.failpoint import Failpoint
-from scheduler import audit, calibration, database, disk, events
+from scheduler import audit, calibration, database, disk, events, seat
 from scheduler.answering import Answers
 from scheduler.calibration import Calibration
 from scheduler.clock import Clock
@@ -34,6 +34,7 @@ from scheduler.commands.submitting import Catalogue, Limits
 from scheduler.configuration import Settings
 from scheduler.foresight import Foresight
 from scheduler.hub import Hub
+from scheduler.leadership import Leadership, Overtaken
 from scheduler.paging import Pager
 from scheduler.snapshot import past
 from scheduler.snapshot.lasting import Lasting
@@ -63,6 +64,7 @@ class Core:
     """The venue's state and the only ways to it: `run` changes, `read` looks.
 
     clock: The time; None: this machine's. writer: What runs commands; by default on a thread of its own.
+    leadership: Of the database; None: it is taken now.
     Raises DatabaseInUse if another scheduler has the database.
     """
 
@@ -74,9 +76,10 @@ class Core:
         *,
         clock: Clock | None = None,
         writer: type[Writer] = Writer,
+        leadership: Leadership | None = None,
     ) -> None:
         self.settings = settings
-        self._lock = database.DatabaseLock(path)
+        self.leadership = leadership or seat.lead(path, ttl_s=settings.leader_ttl_s)
         db = database.open_writer(path)
         self.secret = database.secret(db)
         self.pager = Pager(self.secret)
@@ -117,6 +120,7 @@ class Core:
             is_read_only=lambda: disk.is_read_only(path.parent),
             lasting=Lasting(db),
             answered=self._answers.deliver,
+            confirm=self.leadership.confirm,
         )
         # The clock may be another one later.
         self.foresight = Foresight(
@@ -157,7 +161,14 @@ class Core:
             await asyncio.gather(self._targets, return_exceptions=True)
         await asyncio.to_thread(self._writer.stop)
         self.read.close()
-        self._lock.release()
+        self.leadership.release()
+
+    def overtaken(self, error: Overtaken) -> None:
+        """End the process, because another scheduler leads."""
+        if not self.broken:
+            log.critical("overtaken, so that this scheduler ends: %s", error.message)
+            self.broken = True
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def drain(self) -> None:
         """Start nothing new, and end every stream."""
@@ -230,6 +241,9 @@ class Core:
 
     def _give_up(self, error: BaseException) -> None:
         """End the process when the disk cannot be trusted; the supervisor starts another, which reads what is there."""
+        if isinstance(error, Overtaken):
+            self.overtaken(error)
+            return
         log.critical("the database cannot be written any more, so the scheduler ends: %s", error)
         self.broken = True
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,15 +1,18 @@
 """The venue's SQLite file: opened once for writing, any number of times for reading.
 
-WAL with synchronous=FULL: a commit that returned is on the disk. A lock on a file beside the database keeps a second
-scheduler out for as long as the first lives, however it ends. A new file is made from `schema.sql`; one of an older
-revision is brought forward by `python -m scheduler migrate` (`migrations/`) and by nothing else.
+WAL with synchronous=FULL: a commit that returned is on the disk. A lock on a file beside the database keeps schedulers
+and migrations apart; which of several schedulers leads, `leadership.py` says. A new file is made from `schema.sql`; one
+of an older revision is brought forward by `python -m scheduler migrate` (`migrations/`) and by nothing else.
 """
 
 import fcntl
 import os
 import secrets
 import sqlite3
+import time
 from pathlib import Path
+
+from scheduler import presence
 
 FILE = "scheduler.db"
 SCHEMA = Path(__file__).with_name("schema.sql").read_text()
@@ -17,6 +20,8 @@ SCHEMA = Path(__file__).with_name("schema.sql").read_text()
 REVISION = "0003"
 # The revision stands in alembic's table; this says that the file is ours, since that of an empty one is 0.
 USER_VERSION = 1
+# How long to wait for a scheduler that makes the file at this moment.
+SHARE_PATIENCE_S = 2.0
 
 
 class DatabaseInUse(Exception):
@@ -28,21 +33,57 @@ class SchemaMismatch(Exception):
 
 
 class DatabaseLock:
-    """Held from construction until `release` or the end of the process. Raises DatabaseInUse."""
+    """The database for this process alone, from construction until `release` or its end. Raises DatabaseInUse."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            owner = os.pread(self._file, 20, 0).decode().strip() or "unknown"
+        if not self._locked(fcntl.LOCK_EX):
             os.close(self._file)
-            raise DatabaseInUse(f"{path} is in use by the scheduler with process id {owner}") from None
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+            raise DatabaseInUse(_owners(path))
 
     def release(self) -> None:
         os.close(self._file)
+
+    def _locked(self, kind: int) -> bool:
+        try:
+            fcntl.flock(self._file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+class SharedLock(DatabaseLock):
+    """The database for schedulers, of which one leads, and for no migration.
+
+    The first one has it for itself until `share`, and may make the file. Raises DatabaseInUse.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            super().__init__(path)
+        except DatabaseInUse:
+            self._file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                self.share()
+            except DatabaseInUse:
+                self.release()
+                raise
+
+    def share(self) -> None:
+        """Let other schedulers in. Another one that is about to is waited for, a migration is not."""
+        give_up_s = time.monotonic() + SHARE_PATIENCE_S
+        while not self._locked(fcntl.LOCK_SH):
+            if time.monotonic() >= give_up_s:
+                raise DatabaseInUse(_owners(self._path))
+            time.sleep(0.02)
+
+
+def _owners(path: Path) -> str:
+    found = presence.living(path.with_name(f"{path.name}.presence"))
+    if not found:
+        return f"{path} is in use by a scheduler of before, or is being migrated"
+    return f"{path} is in use by the scheduler with process id {' and '.join(map(str, found))}"
 
 
 def open_writer(path: Path) -> sqlite3.Connection:

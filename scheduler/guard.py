@@ -46,6 +46,9 @@ class Guard(grpc.GenericRpcHandler):
 
     Services are added to it as to a server. As one handler for all of them it costs a look into a table for each call,
     where an interceptor would cost another coroutine.
+
+    Args:
+        leading: Raises NOT_LEADER if another scheduler leads; asked before each call and each message of a stream.
     """
 
     def __init__(
@@ -54,11 +57,13 @@ class Guard(grpc.GenericRpcHandler):
         streams: OpenStreams,
         rates: Rates | None = None,
         now_s: Callable[[], float] = time.monotonic,
+        leading: Callable[[], None] = lambda: None,
     ) -> None:
         self._identification = identification
         self._rates = rates or Rates(Rate())
         self._now_s = now_s
         self._streams = streams
+        self._leading = leading
         self._guarded: dict[str, Any] = {}
         self._draining = False
         # Calls with one answer that are being carried out.
@@ -95,6 +100,7 @@ class Guard(grpc.GenericRpcHandler):
 
     def _admit(self, method: str, context: Any) -> Shown:
         """Let a call in, or raise; return what it showed, to be looked at again as long as it lasts."""
+        self._leading()
         if self._draining:
             raise PalaestraError("SHUTTING_DOWN", "the scheduler is stopping", retry_after_s=1.0)
         metadata = context.invocation_metadata() or ()
@@ -136,7 +142,7 @@ class Guard(grpc.GenericRpcHandler):
                     if vendor:
                         self._rates.end(vendor, cost)
             except Exception as error:
-                await _abort(context, error, method)
+                await abort(context, error, method)
             finally:
                 self.running -= 1
 
@@ -152,9 +158,10 @@ class Guard(grpc.GenericRpcHandler):
                     self._rates.take(caller().vendor, method_class, 1, self._now_s())
                 async with self._streams.lasting(shown, caller()):
                     async for response in inner(_checked(request), context):
+                        self._leading()
                         yield response
             except Exception as error:
-                await _abort(context, error, method)
+                await abort(context, error, method)
 
         return handle
 
@@ -168,9 +175,10 @@ class Guard(grpc.GenericRpcHandler):
                 shown = self._admit(method, context)
                 async with self._streams.lasting(shown, caller()):
                     async for response in inner(checked(requests), context):
+                        self._leading()
                         yield response
             except Exception as error:
-                await _abort(context, error, method)
+                await abort(context, error, method)
 
         return handle
 
@@ -196,7 +204,8 @@ def _checked(request: Message | Malformed) -> Message:
     return request
 
 
-async def _abort(context: Any, error: Exception, method: str) -> None:
+async def abort(context: Any, error: Exception, method: str) -> None:
+    """Answer a call with an error."""
     if isinstance(error, grpc.aio.AbortError):
         raise error
     if not isinstance(error, PalaestraError):

@@ -21,6 +21,7 @@ from google.protobuf.message import Message
 from palaestra.errors import PalaestraError
 from palaestra.failpoint import Failpoint
 from scheduler import disk
+from scheduler.leadership import Overtaken
 from scheduler.snapshot.lasting import Lasting
 from scheduler.sql import Connection, insert
 
@@ -144,6 +145,7 @@ class Writer:
         broken: Called when the disk can no longer be trusted: nothing is written any more, and the process should end.
         is_read_only: Whether the disk can at present only be read.
         lasting: What commands of different transactions keep for each other, if they may.
+        confirm: Raises Overtaken, in a transaction, if another scheduler leads; then nothing of it is kept.
     """
 
     def __init__(
@@ -155,6 +157,7 @@ class Writer:
         committed: Callable[[int], None],
         broken: Callable[[BaseException], None],
         is_read_only: Callable[[], bool] = lambda: False,
+        confirm: Callable[[Connection], None] = lambda db: None,
         depth_max: int = 8192,
         lasting: Lasting | None = None,
         answered: Callable[[], None] = lambda: None,
@@ -165,7 +168,9 @@ class Writer:
         self._committed = committed
         self._broken = broken
         self._is_read_only = is_read_only
+        self._confirm = confirm
         self._disk_failed = False
+        self._overtaken: Overtaken | None = None
         # The reason for which the disk took nothing the last time, if it did not.
         self._refused = ""
         # Put and taken without a lock that two threads would wait for each other at.
@@ -192,7 +197,7 @@ class Writer:
 
         urgent: our own book-keeping, such as a host that is gone; a flood of calls must not turn it away.
         The future fails with what the command raised, DISK_FULL, DISK_READ_ONLY or DISK_FAILED. Raises QUEUE_FULL;
-        SHUTTING_DOWN after `stop`, or after DISK_FAILED.
+        SHUTTING_DOWN after `stop`, or after DISK_FAILED; Overtaken.
         """
         future: Future[T] = Future()
         self.send(command, future, urgent=urgent)
@@ -200,6 +205,8 @@ class Writer:
 
     def send(self, command: Command[Any], receiver: Receiver, *, urgent: bool = False) -> None:
         """Queue a command for whoever waits for its result. As `submit` otherwise."""
+        if self._overtaken is not None:
+            raise self._overtaken
         if self._stopped:
             raise PalaestraError("SHUTTING_DOWN", "the scheduler is stopping", retry_after_s=1.0)
         if not urgent and self._queue.qsize() >= self._depth_max:
@@ -220,7 +227,7 @@ class Writer:
                 self._db.close()
 
     def _serve(self) -> None:
-        while not self._disk_failed:
+        while not self._disk_failed and self._overtaken is None:
             wait_s = self._cycle_due_s - time.monotonic() if self._cycle_wanted else None
             batch, stopping = self._gather(wait_s)
             self._turn(batch, decide=not stopping)
@@ -232,7 +239,8 @@ class Writer:
         """Do one round of the writer's work: commit a batch, then decide if that is wanted and due."""
         if batch:
             self._cycle_wanted = self._commit(batch) or self._cycle_wanted
-        if decide and self._cycle_wanted and time.monotonic() >= self._cycle_due_s and not self._disk_failed:
+        ended = self._disk_failed or self._overtaken is not None
+        if decide and self._cycle_wanted and time.monotonic() >= self._cycle_due_s and not ended:
             started_s = time.thread_time()
             rest = CYCLE_REST_AFTER_GRANTS if self._run_cycle() else CYCLE_REST
             self._cycle_wanted = False
@@ -268,11 +276,17 @@ class Writer:
         transaction = Transaction(self._db, self._now_ns(), lasting=self._lasting)
         try:
             self._db.execute("BEGIN IMMEDIATE")
+            self._confirm(self._db)
             results = [result for group in _joint(batch) for result in self._run_group(group, transaction)]
             for last in transaction.at_commit.values():
                 last(transaction)
             COMMITTING()
             self._db.execute("COMMIT")
+        except Overtaken as error:
+            self._end(error)
+            for entry in batch:
+                entry.future.set_exception(error)
+            return False
         except sqlite3.Error as error:
             self._fail(batch, error)
             return False
@@ -336,9 +350,13 @@ class Writer:
         transaction = Transaction(self._db, self._now_ns())
         try:
             self._db.execute("BEGIN IMMEDIATE")
+            self._confirm(self._db)
             self._cycle(transaction)
             GRANTING()
             self._db.execute("COMMIT")
+        except Overtaken as error:
+            self._end(error)
+            return False
         except Exception as error:
             if isinstance(error, sqlite3.Error) and disk.is_fatal(error):
                 log.error("scheduling cycle failed: %s", error)
@@ -375,6 +393,12 @@ class Writer:
             self._broken(error)
         return reason
 
+    def _end(self, error: Overtaken) -> None:
+        """Undo the transaction and begin no other one."""
+        self._rollback()
+        self._overtaken = error
+        self._broken(error)
+
     def _refuse_all(self) -> None:
         """Answer those who wait; none of it was begun."""
         while True:
@@ -384,7 +408,7 @@ class Writer:
                 self._answered()
                 return
             if entry is not None and entry.future.set_running_or_notify_cancel():
-                entry.future.set_exception(disk.refusal(disk.FAILED))
+                entry.future.set_exception(self._overtaken or disk.refusal(disk.FAILED))
 
     def _rollback(self) -> None:
         if self._lasting is not None:
