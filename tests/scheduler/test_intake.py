@@ -42,6 +42,8 @@ async def served(folder: Path, calls: list[Any], *, together: bool) -> tuple[lis
     """Return the answers to batches that are run in one savepoint, or each in its own, and the rows that they leave."""
     async with Site(folder) as site:
         await site.connect()
+        # So that none is granted while we look.
+        await site.run(lambda tx: tx.db.execute("UPDATE unit SET online = 0").fetchall())
         commands = []
         for requests, atomic, vendor in calls:
             batch = job_service_pb2.BatchSubmitJobsRequest(
