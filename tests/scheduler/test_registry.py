@@ -19,7 +19,7 @@ def test_the_page_of_errors_is_the_registry() -> None:
 
 def test_the_page_of_errors_tells_the_statuses_that_rest_answers_with() -> None:
     """Those that tests/api/test_rest.py gets from the api itself."""
-    statuses = {row.split(" | ")[0].strip("|` "): row.split(" | ")[2] for row in markdown().splitlines() if "`" in row}
+    statuses = dict(re.findall(r"^\| `(\w+)` \| \w+ \| (\d+) \|", markdown(), re.MULTILINE))
     assert (statuses["ETAG_MISMATCH"], statuses["MESSAGE_TOO_LARGE"], statuses["NOT_FOUND"]) == ("412", "413", "404")
 
 

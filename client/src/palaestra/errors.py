@@ -157,7 +157,7 @@ def from_status(status: status_pb2.Status) -> PalaestraError | None:
 
 
 def http_status(error: PalaestraError) -> int:
-    """Return the HTTP status of the error, by the table of google/rpc/code.proto where HTTP has none that tells more."""
+    """Return the HTTP status: of the table of google/rpc/code.proto, unless HTTP has one that tells more."""
     return _TELLING.get(error.reason) or _HTTP[error.code.value[0]]
 
 
