@@ -120,6 +120,27 @@ def test_the_served_policys_example_drives_worlds() -> None:
     assert env.slot.steps.tolist() == [9, 9]
 
 
+@pytest.mark.usefixtures("env_extra")
+def test_the_served_policys_example_carries_no_chunk_into_the_next_episode() -> None:
+    from sim.env.vector import make_vec
+    from sim.env.wire import pack
+    from tests.sim.policy_server import answering, server
+
+    env = make_vec("own_quadruped", "walk", 2)
+    env.slot.horizon_steps = 3
+    asked = []
+
+    def policy(observation):  # type: ignore[no-untyped-def]
+        asked.append(env.slot.steps.tolist())
+        return pack({"actions": np.zeros((10, 12), np.float32)})
+
+    with server(answering(policy)) as address:
+        carried_out(example("from sim.env.openpi import"))["drive"](address, env, 6)
+
+    assert env.slot.episodes.tolist() == [1, 1]
+    assert asked == [[0, 0]] * 4, "twice at the start of an episode, for each world, and never between"
+
+
 def test_the_table_of_quantities_is_complete() -> None:
     from sim.randomisation import QUANTITIES, Level
 
