@@ -60,7 +60,7 @@ class Randomiser:
         return draw(self._bound, seed, worlds, episodes)
 
     def drawn(self, world: int) -> dict[str, list[float]]:
-        """Return what the current episode of a world has drawn, by term: what a record keeps and a reset takes."""
+        """Return what the current episode of a world has drawn, by term, as a reset takes it."""
         return {name: [float(v) for v in rows[world]] for name, rows in self._values.items()}
 
     def checked(self, count: int, drawn: Drawn) -> dict[str, Array]:

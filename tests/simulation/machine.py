@@ -13,7 +13,6 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -158,10 +157,3 @@ def as_process(process: Process) -> Iterator[None]:
         yield
     finally:
         loop_module._present.reset(token)
-
-
-def folder_for(base: Path, seed: int) -> Path:
-    """Return a new folder; in memory where there is one."""
-    path = base / f"seed-{seed}-{os.getpid()}"
-    path.mkdir(parents=True)
-    return path

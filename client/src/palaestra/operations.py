@@ -6,6 +6,7 @@ is to call it bad, for what it is and not for a time. Released, a place is open 
 next job.
 """
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -41,13 +42,18 @@ class Place:
         return names.complete_closure(spec, identity)
 
     def closures_among(self, identity: GetIdentityResponse, closures: Iterable[Closure]) -> list[str]:
-        """Return the names of those that operators made for exactly this place, and that are no rule."""
+        """Return the names of those that operators made for exactly this place, that have begun, and that are no rule.
+
+        One that was made from then on has begun by the venue's clock, whatever ours says.
+        """
         wanted = self.closure(identity, "", None, drain=False)
+        now_ns = time.time_ns()
         return [
             found.name
             for found in closures
             if not found.configured
             and not found.rrule
+            and found.start_time.ToNanoseconds() <= max(now_ns, found.create_time.ToNanoseconds())
             and all(set(getattr(found, kind)) == set(getattr(wanted, kind)) for kind in ("units", "cells", "zones"))
         ]
 
