@@ -55,6 +55,8 @@ def install(loop: VirtualLoop, network: Network, seed: int) -> None:
         (time, "time", lambda: wall_ns(loop) / 1e9),
         (time, "monotonic", loop.time),
         (time, "monotonic_ns", lambda: int(loop.time() * 1e9)),
+        # What work takes of a processor is nothing here.
+        (time, "thread_time", loop.time),
         (grpc.aio, "insecure_channel", network.channel),
         (grpc.aio, "server", network.server),
         # Nobody pulls the plug here: what a killed process has written stays.
