@@ -165,6 +165,25 @@ def test_a_job_that_is_moved_goes_first_and_its_vendor_reads_why(tmp_path: Path)
     play(tmp_path, scene)
 
 
+def test_a_cancel_that_is_repeated_with_its_etag_succeeds_again(live: LiveServer) -> None:
+    """As a caller does whose answer was lost; of a job that goes on, another etag is refused."""
+    with Client(live.address, live.token("vendor-acme"), timeout_s=PATIENCE_S) as acme:
+        made = acme.submit(job())
+        with pytest.raises(PalaestraError, match="etag"):
+            acme.cancel(made.name, etag="77")
+        cancelled = acme.cancel(made.name, etag=made.etag)
+        assert cancelled.etag != made.etag
+        assert acme.cancel(made.name, etag=made.etag) == cancelled
+
+
+def test_a_place_that_names_nothing_is_not_the_venue() -> None:
+    """A list that came out empty must not drain the hall."""
+    for wrong in ({}, {"units": []}, {"cells": ["far"], "venue": True}):
+        with pytest.raises(PalaestraError, match="venue=True"):
+            Place(**wrong)  # type: ignore[arg-type]
+    assert Place(venue=True).units == ()
+
+
 def test_a_job_that_has_ended_or_is_not_there_is_not_moved(live: LiveServer, operator: Client) -> None:
     with Client(live.address, live.token("vendor-acme"), timeout_s=PATIENCE_S) as acme:
         ended = acme.cancel(acme.submit(job()).name)

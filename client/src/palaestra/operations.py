@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from palaestra import bookings, calls, names
+from palaestra.errors import PalaestraError
 from palaestra.ids import new_request_id
 from palaestra.v1.calendar_pb2 import Closure
 from palaestra.v1.job_pb2 import Job
@@ -27,11 +28,20 @@ _OUT = (UnitHealth.UNIT_HEALTH_BAD, UnitHealth.UNIT_HEALTH_MAINTENANCE)
 
 @dataclass(frozen=True)
 class Place:
-    """What is meant: units, cells or zones by name; none of them: the whole venue."""
+    """What is meant: units, cells or zones by name; or the whole venue, which must be said.
+
+    Raises INVALID_FIELD if nothing is named, as by a list that came out empty, or the whole venue and a part of it.
+    """
 
     units: Sequence[str] = ()
     cells: Sequence[str] = ()
     zones: Sequence[str] = ()
+    venue: bool = False
+
+    def __post_init__(self) -> None:
+        if self.venue == bool(self.units or self.cells or self.zones):
+            problem = "a place is units, cells or zones by name, or venue=True for all of it"
+            raise PalaestraError("INVALID_FIELD", problem)
 
     def closure(self, identity: GetIdentityResponse, reason: str, end: datetime | None, *, drain: bool) -> Closure:
         """Return the closure of the place from now on."""
