@@ -10,7 +10,6 @@ import asyncio
 import logging
 import os
 import signal
-import sqlite3
 import sys
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from scheduler.fairness import command as fairness
 from scheduler.identity import Credentials
 from scheduler.rebuild import command as rebuild
 from scheduler.replay import command as replay
+from scheduler.sql import ERRORS
 from scheduler.server import NotLoopback, PortInUse, Server, write_address
 
 STOP_GRACE_S = 3.0
@@ -46,23 +46,31 @@ def main() -> int:
     parser.add_argument("--venue", type=Path, required=True, help="the venue file, such as configs/venues/demo.toml")
     parser.add_argument("--data", type=Path, required=True, help="folder of the database and the tokens")
     parser.add_argument("--listen", default="127.0.0.1:7400", help="loopback address and port; port 0 takes a free one")
+    parser.add_argument(
+        "--database",
+        default="",
+        metavar="URL",
+        help="postgresql://... instead of a file in the folder; a password stands better in the environment, as "
+        f"{database.ENVIRONMENT}, or in libpq's password file",
+    )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        return asyncio.run(_serve(arguments.venue, arguments.data, arguments.listen))
+        return asyncio.run(_serve(arguments.venue, arguments.data, arguments.listen, arguments.database))
     except (
         *(BadConfiguration, DatabaseInUse, PortInUse, SchemaMismatch, NotLoopback, NoCertificate),
-        *(PalaestraError, OSError, sqlite3.Error),
+        *(PalaestraError, OSError, *ERRORS),
     ) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
-async def _serve(venue: Path, data: Path, listen: str) -> int:
+async def _serve(venue: Path, data: Path, listen: str, url: str) -> int:
     settings = Settings.load(venue)
     loop = asyncio.get_running_loop()
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    core = Core(settings, data / database.FILE, loop)
+    url = url or os.environ.get(database.ENVIRONMENT, "") or settings.database
+    core = Core(settings, database.place(url) if url else data / database.FILE, loop)
     credentials = Credentials.open(data / "tokens", [vendor.id for vendor in settings.venue.vendors])
     server = Server(core, credentials, listen, settings.tls, data)
     await core.start()

@@ -29,6 +29,7 @@ from scheduler.commands import (
 )  # fmt: skip
 from scheduler.commands.submitting import Catalogue, Limits
 from scheduler.configuration import Settings
+from scheduler.database import Place
 from scheduler.foresight import Foresight
 from scheduler.hub import Hub
 from scheduler.paging import Pager
@@ -58,14 +59,14 @@ class Core:
     Raises DatabaseInUse if another scheduler has the database.
     """
 
-    def __init__(self, settings: Settings, path: Path, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, settings: Settings, place: Place, loop: asyncio.AbstractEventLoop) -> None:
         self.settings = settings
-        self._lock = database.DatabaseLock(path)
-        db = database.open_writer(path)
+        self._lock = database.lock(place)
+        db = database.open_writer(place)
         self.secret = database.secret(db)
         self.pager = Pager(self.secret)
         self.clock = Clock()
-        self.read = database.open_reader(path)
+        self.read = database.open_reader(place)
         self.hub = Hub(loop, self._last_sequence())
         self.limits = Limits(settings.queued_jobs_max)
         self.bounds = reserving.Bounds(
@@ -96,15 +97,15 @@ class Core:
             cycle=self._cycle,
             committed=self.hub.committed,
             broken=self._give_up,
-            is_read_only=lambda: disk.is_read_only(path.parent),
+            is_read_only=lambda: isinstance(place, Path) and disk.is_read_only(place.parent),
         )
         # The clock may be another one later.
         self.foresight = Foresight(
-            path, now_ns=lambda: self.clock.now_ns(), config=self.config, runner_ready=lambda: self._ready
+            place, now_ns=lambda: self.clock.now_ns(), config=self.config, runner_ready=lambda: self._ready
         )
         self._sweeper: asyncio.Task[None] | None = None
         self._teller: asyncio.Task[None] | None = None
-        self._path = path
+        self._place = place
         self._targets: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -119,7 +120,7 @@ class Core:
         self._sweeper = asyncio.create_task(self._sweep())
         self._teller = asyncio.create_task(self.foresight.tell_some(self.run))
         if self.settings.targets_period_s:
-            self._targets = asyncio.create_task(targets.run(self._path, self.settings.targets_period_s, self.run))
+            self._targets = asyncio.create_task(targets.run(self._place, self.settings.targets_period_s, self.run))
         else:
             await self.run(targeting.put({}))
 

@@ -1,5 +1,6 @@
-"""The venue's SQLite file: opened once for writing, any number of times for reading.
+"""The venue's database: opened once for writing, any number of times for reading.
 
+A place is a file of SQLite's or, when that is outgrown, the address of a database in PostgreSQL (`postgres/`). Of the file:
 WAL with synchronous=FULL: a commit that returned is on the disk. A lock on a file beside the database keeps a second
 scheduler out for as long as the first lives, however it ends. A new file is made from `schema.sql`; one of an older
 revision is brought forward by `python -m scheduler migrate` (`migrations/`) and by nothing else.
@@ -10,6 +11,12 @@ import os
 import secrets
 import sqlite3
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from scheduler.sql import Connection
+
+if TYPE_CHECKING:
+    from scheduler.postgres.address import Address
 
 FILE = "scheduler.db"
 SCHEMA = Path(__file__).with_name("schema.sql").read_text()
@@ -21,6 +28,12 @@ USER_VERSIONS_BEFORE = {109310061: "0001", 1685363253: "0002"}
 USER_VERSION = 1
 
 
+# Where a database is. `str` of it is what may be shown.
+Place: TypeAlias = "Path | Address"
+# What may name the database in PostgreSQL instead of the venue file or a command's argument: it may hold a password.
+ENVIRONMENT = "PALAESTRA_DATABASE"
+
+
 class DatabaseInUse(Exception):
     """Another scheduler holds the database."""
 
@@ -29,8 +42,14 @@ class SchemaMismatch(Exception):
     """The database is of another revision of the schema."""
 
 
+class Lock(Protocol):
+    """Keeps a second scheduler out."""
+
+    def release(self) -> None: ...
+
+
 class DatabaseLock:
-    """Held from construction until `release` or the end of the process. Raises DatabaseInUse."""
+    """Of a file. Held from construction until `release` or the end of the process. Raises DatabaseInUse."""
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -47,8 +66,57 @@ class DatabaseLock:
         os.close(self._file)
 
 
-def open_writer(path: Path) -> sqlite3.Connection:
-    """Open the only connection that writes; make the schema if the file is new. Raises SchemaMismatch."""
+class SessionLock:
+    """Of a database in PostgreSQL: the writer's own session holds it, see `postgres.opening`."""
+
+    def release(self) -> None:
+        """Do nothing: it ends with the connection."""
+
+
+def place(text: str) -> Place:
+    """Return the place that a text names: a file, or "postgresql://..."; "-" for what the environment names.
+
+    Raises ValueError if the environment names none.
+    """
+    if text == "-":
+        text = os.environ.get(ENVIRONMENT, "")
+        if not text:
+            raise ValueError(f"the environment names no database in {ENVIRONMENT}")
+    if text.startswith(("postgresql://", "postgres://")):
+        from scheduler.postgres.address import Address
+
+        return Address(text)
+    return Path(text)
+
+
+def lock(place: Place) -> Lock:
+    """Keep other schedulers out until `release` or the end of the process. Raises DatabaseInUse."""
+    return DatabaseLock(place) if isinstance(place, Path) else SessionLock()
+
+
+def open_writer(place: Place) -> Connection:
+    """Open the only connection that writes; make the schema if the database is new.
+
+    Raises SchemaMismatch; of PostgreSQL also DatabaseInUse and sql.Failed.
+    """
+    if isinstance(place, Path):
+        return open_file(place)
+    from scheduler.postgres import opening
+
+    return opening.open_writer(place)
+
+
+def open_reader(place: Place) -> Connection:
+    """Open a connection that cannot write."""
+    if isinstance(place, Path):
+        return open_file_to_read(place)
+    from scheduler.postgres import opening
+
+    return opening.open_reader(place)
+
+
+def open_file(path: Path) -> sqlite3.Connection:
+    """Open a file for writing, see `open_writer`."""
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     db = connect(f"file:{path}?mode=rwc")
     found = revision(db)
@@ -73,8 +141,12 @@ def open_writer(path: Path) -> sqlite3.Connection:
     return db
 
 
-def revision(db: sqlite3.Connection) -> str | None:
+def revision(db: Connection) -> str | None:
     """Return the revision of a database, "" for an empty one, None for one that has none."""
+    if not isinstance(db, sqlite3.Connection):
+        from scheduler.postgres import opening
+
+        return opening.revision(db)
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if "alembic_version" in tables:
         rows = [row[0] for row in db.execute("SELECT version_num FROM alembic_version")]
@@ -91,8 +163,12 @@ def is_older(found: str | None) -> bool:
     return found is not None and len(found) == len(REVISION) and found.isdecimal() and found < REVISION
 
 
-def refusal(path: Path, found: str | None) -> str:
+def refusal(path: Place, found: str | None) -> str:
     """Say why a database cannot be used as it is, and what to do."""
+    if not isinstance(path, Path):
+        from scheduler.postgres import opening
+
+        return opening.refusal(path, found)
     if is_older(found):
         return (
             f"{path} is of revision {found}, this scheduler needs {REVISION}: run `python -m scheduler migrate --data "
@@ -109,17 +185,22 @@ def refusal(path: Path, found: str | None) -> str:
     )
 
 
-def open_reader(path: Path) -> sqlite3.Connection:
-    """Open a connection that cannot write."""
+def open_file_to_read(path: Path) -> sqlite3.Connection:
+    """Open a connection to a file that cannot write."""
     db = connect(f"file:{path}?mode=ro")
     db.execute("PRAGMA query_only=ON")
     return db
 
 
-def secret(db: sqlite3.Connection) -> bytes:
+def secret(db: Connection) -> bytes:
     """Return the venue's own random key, made with the database."""
     value: bytes = db.execute("SELECT value FROM meta WHERE key = 'secret'").fetchone()[0]
     return value
+
+
+def put(db: Connection, key: str, value: bytes) -> None:
+    """Write a value of the venue's own under its key, in place of the one that was."""
+    db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value))
 
 
 def connect(uri: str) -> sqlite3.Connection:

@@ -1,5 +1,6 @@
-"""What the scheduler asks of a connection to its database: SQLite's own classes fit it."""
+"""What the scheduler asks of a connection to its database: SQLite's own classes fit it, and `scheduler.postgres`'s."""
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -60,3 +61,24 @@ class Connection(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class Failed(Exception):
+    """What a database other than SQLite refused, or could not do.
+
+    Attributes:
+        sqlstate: The five letters of the SQL standard; class 08 for a connection that is lost, and "" if there are none.
+    """
+
+    def __init__(self, sqlstate: str, message: str) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+
+
+def is_file(db: Connection) -> bool:
+    """Whether a connection is to a file of SQLite's."""
+    return isinstance(db, sqlite3.Connection)
+
+
+# What statements may raise.
+ERRORS: tuple[type[Exception], ...] = (sqlite3.Error, Failed)

@@ -8,7 +8,6 @@ Because everything that changes state passes here, the writer is also where gran
 
 import logging
 import queue
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ from google.protobuf.message import Message
 
 from palaestra.errors import PalaestraError
 from scheduler import disk
-from scheduler.sql import Connection
+from scheduler.sql import ERRORS, Connection
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -187,7 +186,7 @@ class Writer:
             self._db.execute("BEGIN IMMEDIATE")
             results = [(entry, *self._run_one(entry, transaction)) for entry in batch]
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except ERRORS as error:
             self._fail(batch, error)
             return False
         if self._refused and transaction.last_seq:
@@ -208,6 +207,8 @@ class Writer:
         last_seq, wants_cycle = transaction.last_seq, transaction.wants_cycle
         try:
             result = entry.command(transaction)
+            # Here, where its last statement may yet be refused.
+            self._db.execute("RELEASE command")
         except Exception as error:
             if disk.is_fatal(error):
                 raise
@@ -219,7 +220,6 @@ class Writer:
             if not isinstance(error, PalaestraError):
                 log.exception("command failed")
             return None, error
-        self._db.execute("RELEASE command")
         return result, None
 
     def _run_cycle(self) -> None:
@@ -229,7 +229,7 @@ class Writer:
             self._cycle(transaction)
             self._db.execute("COMMIT")
         except Exception as error:
-            if isinstance(error, sqlite3.Error) and disk.is_fatal(error):
+            if disk.is_fatal(error):
                 log.error("scheduling cycle failed: %s", error)
                 self._give_up(error)
             else:
@@ -239,7 +239,7 @@ class Writer:
         if transaction.last_seq:
             self._committed(transaction.last_seq)
 
-    def _fail(self, batch: Sequence[_Entry], error: sqlite3.Error) -> None:
+    def _fail(self, batch: Sequence[_Entry], error: Exception) -> None:
         reason = self._give_up(error)
         # Once: our own sweep would say so several times a second, to a log on the same disk.
         if reason != self._refused:
@@ -248,12 +248,12 @@ class Writer:
         for entry in batch:
             entry.future.set_exception(disk.refusal(reason))
 
-    def _give_up(self, error: sqlite3.Error) -> str:
+    def _give_up(self, error: Exception) -> str:
         """Undo the transaction that the disk did not take; return why, having ended all writing if that must be."""
         reason = disk.judge(error, read_only=self._is_read_only())
         try:
             self._rollback()
-        except sqlite3.Error as another:
+        except ERRORS as another:
             log.error("rollback failed: %s", another)
             reason = disk.FAILED
         if reason == disk.FAILED:

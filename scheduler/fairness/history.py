@@ -106,7 +106,7 @@ def _leases(
             FROM lease l JOIN lease_{resource} x ON x.lease_id = l.id
             JOIN attempt a ON a.job_id = l.job_id AND a.number = l.attempt
             {"JOIN unit u ON u.id = x.unit" if resource == "unit" else ""}
-            WHERE l.vendor != :venue GROUP BY l.id
+            WHERE l.vendor != :venue GROUP BY l.id, a.job_id, a.number
             """,
             {"now": int(now_s * 1e9), "venue": VENUE_VENDOR},
         )

@@ -36,7 +36,7 @@ def read(path: Path) -> Workload:
         rows = db.execute(
             """
             SELECT j.id, j.vendor, j.priority, j.create_ns, j.grant_ns, j.spec, j.state,
-              sum(l.end_ns - l.grant_ns) AS run_ns, sum(l.end_ns IS NULL) AS running
+              sum(l.end_ns - l.grant_ns) AS run_ns, count(*) FILTER (WHERE l.end_ns IS NULL) AS running
             FROM job j LEFT JOIN lease l ON l.job_id = j.id GROUP BY j.id ORDER BY j.create_ns, j.id
             """
         ).fetchall()

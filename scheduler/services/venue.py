@@ -140,7 +140,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
                 raise PalaestraError(
                     "EVENTS_TOO_OLD", f"events after {sequence} cannot be given; kept are {oldest} to {upto}"
                 )
-            mine = "1" if reader.role.sees_everybody else "(vendor IS NULL OR vendor = :vendor)"
+            mine = "1 = 1" if reader.role.sees_everybody else "(vendor IS NULL OR vendor = :vendor)"
             rows = core.read.execute(
                 f"SELECT * FROM event WHERE seq > :after AND seq <= :upto AND {mine} ORDER BY seq LIMIT :block",
                 {"after": sequence, "upto": upto, "vendor": reader.vendor, "block": EVENT_BLOCK},

@@ -1,0 +1,112 @@
+"""A PostgreSQL of the tests' own: started once, on a socket in a folder of its own, with its writes really on the disk."""
+
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scheduler.postgres.address import Address
+
+# Of Debian; elsewhere the programs are on the path.
+FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
+PATIENCE_S = 60.0
+_serial = itertools.count(1)
+
+
+class NoPostgres(Exception):
+    """There is none to be had here; says why."""
+
+
+class Cluster:
+    """Use as a context."""
+
+    def __init__(self) -> None:
+        program = shutil.which("initdb", path=os.pathsep.join([*map(str, FOLDERS), os.environ.get("PATH", "")]))
+        if program is None:
+            raise NoPostgres("PostgreSQL's initdb is not installed here")
+        if find_spec("psycopg") is None:
+            raise NoPostgres("psycopg is not installed here (the extra `postgres`)")
+        self._programs = Path(program).parent
+        # Short, since a socket's path is.
+        self._folder = Path(tempfile.mkdtemp(prefix="pg"))
+        self._server: subprocess.Popen[bytes] | None = None
+        # The server refuses to run as root.
+        self._as: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            try:
+                found = pwd.getpwnam("postgres")
+            except KeyError:
+                raise NoPostgres("PostgreSQL does not run as root, and there is no user postgres") from None
+            os.chown(self._folder, found.pw_uid, found.pw_gid)
+            self._as = {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": []}
+
+    def __enter__(self) -> "Cluster":
+        options = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-instructions"]
+        command = [str(self._programs / "initdb"), "-D", str(self._folder / "data"), *options]
+        subprocess.run(command, check=True, capture_output=True, cwd=self._folder, **self._as)
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._server is not None:
+            # Not orderly: nobody will miss what is in it.
+            self._server.send_signal(signal.SIGQUIT)
+            self._server.wait(PATIENCE_S)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={self._folder}", "-c", "max_connections=60"]
+        with (self._folder / "log").open("ab") as log:
+            self._server = subprocess.Popen(
+                [str(self._programs / "postgres"), "-D", str(self._folder / "data"), *options],
+                stdout=log, stderr=log, cwd=self._folder, **self._as,
+            )  # fmt: skip
+        give_up_s = time.monotonic() + PATIENCE_S
+        while subprocess.run([self._programs / "pg_isready", "-q", "-h", self._folder], check=False).returncode != 0:
+            assert self._server.poll() is None and time.monotonic() < give_up_s, (self._folder / "log").read_text()
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """Pull the plug: the server and all of its processes are gone at once."""
+        assert self._server is not None
+        children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children").read_text().split()
+        for pid in (self._server.pid, *map(int, children)):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self._server.wait(PATIENCE_S)
+
+    def address(self, name: str = "postgres") -> Address:
+        return Address(f"postgresql://postgres@/{name}?host={self._folder}")
+
+    def fresh(self, like: str = "template1") -> Address:
+        """Return a database of its own, which nobody has used yet."""
+        name = f"venue_{next(_serial)}"
+        with closing(self._admin()) as db:
+            db.execute(f"CREATE DATABASE {name} TEMPLATE {like}")
+        return self.address(name)
+
+    def _admin(self) -> Any:
+        from scheduler.postgres.connection import Connection
+
+        return Connection(self.address().url, {})
+
+
+def started() -> Cluster:
+    """Return a cluster to be used as a context, or skip."""
+    try:
+        return Cluster()
+    except NoPostgres as error:
+        pytest.skip(str(error))

@@ -1,0 +1,25 @@
+"""Where the tests' databases are: files, or for tests of both backends a database of PostgreSQL's for each file."""
+
+from pathlib import Path
+
+from scheduler.database import Place
+from tests.scheduler.cluster import Cluster
+
+_cluster: Cluster | None = None
+_known: dict[Path, Place] = {}
+
+
+def use(cluster: Cluster | None) -> None:
+    """From now on put new databases into a cluster; None: into files."""
+    global _cluster
+    _cluster = cluster
+    _known.clear()
+
+
+def place(path: Path) -> Place:
+    """Return where the database is that a test calls by a path; the same again for the same path."""
+    if _cluster is None:
+        return path
+    if path not in _known:
+        _known[path] = _cluster.fresh()
+    return _known[path]
