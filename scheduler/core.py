@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from palaestra.errors import PalaestraError
-from scheduler import calibration, database, disk, events
+from scheduler import calibration, database, disk, events, guard
 from scheduler.calibration import Calibration
 from scheduler.clock import Clock
 from scheduler.commands import (
@@ -66,7 +66,10 @@ class Core:
         self.secret = database.secret(db)
         self.pager = Pager(self.secret)
         self.clock = Clock()
-        self.read = database.open_reader(place)
+        # What calls read by. In PostgreSQL a vendor's call sees that vendor's rows only; what it is to learn of the others,
+        # such as which units are in use, is read by `house` and stripped of whose it is.
+        self.read = database.open_reader(place, guard.reads_for)
+        self.house = database.open_reader(place)
         self.hub = Hub(loop, self._last_sequence())
         self.limits = Limits(settings.queued_jobs_max)
         self.bounds = reserving.Bounds(
@@ -136,6 +139,7 @@ class Core:
             await asyncio.gather(self._targets, return_exceptions=True)
         await asyncio.to_thread(self._writer.stop)
         self.read.close()
+        self.house.close()
         self._lock.release()
 
     def drain(self) -> None:
@@ -176,7 +180,7 @@ class Core:
 
     def calibration(self) -> Calibration:
         """Return how well told starts have held."""
-        return calibration.calibration(past.told(self.read, self.clock.now_ns()))
+        return calibration.calibration(past.told(self.house, self.clock.now_ns()))
 
     @property
     def _ready(self) -> bool:
@@ -189,7 +193,7 @@ class Core:
         self._decider.command(runner_ready=ready)(tx)
 
     def _last_sequence(self) -> int:
-        found: int = self.read.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0]
+        found: int = self.house.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0]
         return found
 
     async def _sweep(self) -> None:

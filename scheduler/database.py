@@ -10,6 +10,7 @@ import fcntl
 import os
 import secrets
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -106,13 +107,17 @@ def open_writer(place: Place) -> Connection:
     return opening.open_writer(place)
 
 
-def open_reader(place: Place) -> Connection:
-    """Open a connection that cannot write."""
+def open_reader(place: Place, vendor: Callable[[], str | None] = lambda: None) -> Connection:
+    """Open a connection that cannot write.
+
+    vendor: Says which vendor a statement reads for, None: the house. PostgreSQL then shows that vendor's rows only,
+        whatever the statement asks for; in a file it is the statement alone that sees to it.
+    """
     if isinstance(place, Path):
         return open_file_to_read(place)
     from scheduler.postgres import opening
 
-    return opening.open_reader(place)
+    return opening.open_reader(place, vendor)
 
 
 def open_file(path: Path) -> sqlite3.Connection:

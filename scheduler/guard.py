@@ -30,6 +30,12 @@ def caller() -> Identity:
     return _caller.get()
 
 
+def reads_for() -> str | None:
+    """Return the vendor that the present call acts for, None outside of calls and for the house."""
+    identity = _caller.get(None)
+    return identity.vendor if identity is not None and identity.role.acts_for_vendor else None
+
+
 class Malformed:
     """Stands for bytes that are no message, until somebody can answer properly: the error to answer with."""
 

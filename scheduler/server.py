@@ -89,7 +89,7 @@ class Server:
         folder = (data or Path()) / tls.folder if tls is not None and tls.listen else None
         vendors = [vendor.id for vendor in core.settings.venue.vendors]
         # The clock may be another one later.
-        self._keys = Keys(core.venue, vendors, core.secret, core.read, lambda: core.clock.now_ns())
+        self._keys = Keys(core.venue, vendors, core.secret, core.house, lambda: core.clock.now_ns())
         certifier: Certifier | None = None
         if tls is not None and folder is not None and tls.client_certificates:
             # Here and not at the top: a venue that stays on its machine needs no such library.

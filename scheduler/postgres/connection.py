@@ -8,6 +8,9 @@ from scheduler.postgres.dialect import Statement, Translator
 from scheduler.postgres.wire import Answer, Wire
 from scheduler.sql import Failed
 
+# What vendors' calls read as, see `vendors.py`.
+ROLE = "palaestra_vendor"
+
 
 class Row(tuple[Any, ...]):
     """One row, by column name or number; each statement's rows have a class of their own."""
@@ -84,16 +87,19 @@ class Connection:
         counted: By table, the column that numbers its rows.
         remembered: Of these, the tables none of whose numbers may come twice.
         read_only: Whether nothing may be written. Then a connection that is lost outside of a transaction is made anew.
+        vendor: Says for whom a statement outside of a transaction reads: it sees that vendor's rows only; None: for all.
     """
 
     def __init__(
-        self, conninfo: str, counted: Mapping[str, str], remembered: Iterable[str] = (), *, read_only: bool = False
-    ) -> None:
+        self, conninfo: str, counted: Mapping[str, str], remembered: Iterable[str] = (), *, read_only: bool = False,
+        vendor: Callable[[], str | None] = lambda: None,
+    ) -> None:  # fmt: skip
         self._conninfo = conninfo
         self._counted = counted
         self._remembered = frozenset(remembered)
         self._translator = Translator(counted)
         self._read_only = read_only
+        self._vendor = vendor
         self._last: dict[str, int] = {}
         # What `_last` was when each savepoint was made, the transaction's beginning first.
         self._before: list[tuple[str, dict[str, int]]] = []
@@ -154,14 +160,32 @@ class Connection:
     def _alone(self, statement: Statement, values: Sequence[Any]) -> Answer:
         """Run a statement that is a transaction by itself."""
         try:
-            return self.wire.run(statement.text, values)
+            return self._run(statement, values)
         except Failed:
             if not (self._read_only and self.wire.is_lost):
                 raise
         # Reading twice changes nothing; the server may have been started anew meanwhile.
         self.wire.close()
         self.wire = self._connect()
-        return self.wire.run(statement.text, values)
+        return self._run(statement, values)
+
+    def _run(self, statement: Statement, values: Sequence[Any]) -> Answer:
+        vendor = self._vendor()
+        if vendor is None:
+            return self.wire.run(statement.text, values)
+        # All in one round trip.
+        self.wire.send("BEGIN")
+        self.wire.send(f"SET LOCAL ROLE {ROLE}")
+        self.wire.send("SELECT set_config('app.vendor', $1, true)", (vendor,))
+        answer = self.wire.send(statement.text, values)
+        self.wire.send("COMMIT")
+        try:
+            self.wire.wait()
+        except Failed:
+            if not self.wire.is_lost:
+                self.wire.run("ROLLBACK")
+            raise
+        return answer
 
     def _next(self, table: str) -> int:
         """Return the number of the next row of a table."""

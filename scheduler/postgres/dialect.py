@@ -16,6 +16,7 @@ _TOKEN = re.compile(
     (?P<comment>--[^\n]*)
   | (?P<blob>[xX]'[0-9a-fA-F]*')
   | (?P<text>'(?:[^']|'')*')
+  | (?P<cast>::\w+)
   | (?P<parameter>\?|:[A-Za-z_]\w*)
   | (?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)
   | (?P<word>[A-Za-z_]\w*)
@@ -156,6 +157,9 @@ def _written(parts: list[_Token], first: int) -> tuple[str, tuple[str, ...]]:
         elif part.word == "NOT" and _before(parts, place) == "IS" and _after(parts, place) not in _AFTER_IS:
             # Part of IS NOT, which has been written.
             text = ""
+        if part.kind == "parameter" and _after(parts, place) == "IS":
+            # A NULL that nothing else is told of has no type.
+            text = f"CAST({text} AS TEXT)" if _tests_null(parts, place) else text
         written.append(text)
     return "".join(written), tuple(names)
 
@@ -166,6 +170,11 @@ def _is(parts: list[_Token], place: int) -> str:
         beyond = next(n for n in range(place + 1, len(parts)) if parts[n].word == "NOT")
         return "IS" if _after(parts, beyond) in _AFTER_IS else "IS DISTINCT FROM"
     return "IS" if following in _AFTER_IS else "IS NOT DISTINCT FROM"
+
+
+def _tests_null(parts: list[_Token], place: int) -> bool:
+    words = [part.word for part in parts[place + 1 :] if part.kind != "space"]
+    return words[1:2] == ["NULL"] or words[1:3] == ["NOT", "NULL"]
 
 
 def _after(parts: list[_Token], place: int) -> str:

@@ -7,9 +7,10 @@ that has lost its connection has lost both, and a second one is kept out for exa
 import logging
 import secrets
 import time
+from collections.abc import Callable
 
 from scheduler import database, sql
-from scheduler.postgres import schema
+from scheduler.postgres import schema, vendors
 from scheduler.postgres.address import Address
 from scheduler.postgres.connection import Connection
 from scheduler.sql import Failed
@@ -38,6 +39,7 @@ def open_writer(address: Address) -> Connection:
             create(db)
         elif found != database.REVISION:
             raise database.SchemaMismatch(refusal(address, found))
+        vendors.install(db)
         # Durable when acknowledged, whatever the server's own setting says.
         db.script("SET synchronous_commit TO on")
     except BaseException:
@@ -46,9 +48,12 @@ def open_writer(address: Address) -> Connection:
     return db
 
 
-def open_reader(address: Address) -> Connection:
-    """Open a connection that cannot write. Raises Failed."""
-    return Connection(address.url, COUNTED, read_only=True)
+def open_reader(address: Address, vendor: Callable[[], str | None] = lambda: None) -> Connection:
+    """Open a connection that cannot write. Raises Failed.
+
+    vendor: Says for whom a statement reads that is no part of a transaction; None: for the house.
+    """
+    return Connection(address.url, COUNTED, read_only=True, vendor=vendor)
 
 
 def connect_patiently(address: Address, patience_s: float = CONNECT_PATIENCE_S) -> Connection:

@@ -16,6 +16,10 @@ _TRIGGER = re.compile(r"CREATE\s+TRIGGER\s+(\w+)\s+(AFTER\s+\w+)\s+ON\s+(\w+)\s+
 _REMEMBER = """
 CREATE TABLE numbered (name TEXT COLLATE "C" PRIMARY KEY, last BIGINT NOT NULL);
 """
+_JSON_EACH = """
+CREATE FUNCTION json_each(list TEXT) RETURNS TABLE (value TEXT) LANGUAGE sql IMMUTABLE
+  AS 'SELECT json_array_elements_text(list::json)';
+"""
 _REMEMBER_ONE = """
 CREATE FUNCTION remember_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   INSERT INTO numbered SELECT '{table}', max({column}) FROM gone HAVING max({column}) IS NOT NULL
@@ -63,7 +67,7 @@ def translated(script: str) -> str:
 def created(script: str) -> str:
     """Return the whole schema for an empty database: `translated`, and what remembers numbers."""
     remember = [_REMEMBER_ONE.format(table=table, column=column) for table, column in remembered(script).items()]
-    return translated(script) + _REMEMBER + "".join(remember)
+    return translated(script) + _JSON_EACH + _REMEMBER + "".join(remember)
 
 
 def _numbers(script: str) -> Iterator[tuple[str, str, bool]]:

@@ -28,7 +28,7 @@ def time_zone(db: Connection) -> ZoneInfo:
 
 def exclusive_zones(db: Connection) -> frozenset[str]:
     """Return the zones whose cells must not run at once."""
-    return frozenset(row["id"] for row in db.execute("SELECT id FROM zone WHERE exclusive"))
+    return frozenset(row["id"] for row in db.execute("SELECT id FROM zone WHERE exclusive = 1"))
 
 
 def closures(db: Connection, now_ns: int, days: int = HORIZON_DAYS) -> tuple[Closure, ...]:

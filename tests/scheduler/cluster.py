@@ -20,6 +20,7 @@ from scheduler.postgres.address import Address
 # Of Debian; elsewhere the programs are on the path.
 FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
 PATIENCE_S = 60.0
+TEMPLATE = "venue_template"
 _serial = itertools.count(1)
 
 
@@ -53,8 +54,13 @@ class Cluster:
     def __enter__(self) -> "Cluster":
         options = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-instructions"]
         command = [str(self._programs / "initdb"), "-D", str(self._folder / "data"), *options]
-        subprocess.run(command, check=True, capture_output=True, cwd=self._folder, **self._as)
-        self.start()
+        try:
+            subprocess.run(command, check=True, capture_output=True, cwd=self._folder, **self._as)
+            self.start()
+            self._make_template()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -91,12 +97,23 @@ class Cluster:
     def address(self, name: str = "postgres") -> Address:
         return Address(f"postgresql://postgres@/{name}?host={self._folder}")
 
-    def fresh(self, like: str = "template1") -> Address:
-        """Return a database of its own, which nobody has used yet."""
+    def fresh(self, *, empty: bool = False) -> Address:
+        """Return a database of its own, which nobody has used yet; it has its tables already, unless it is empty."""
         name = f"venue_{next(_serial)}"
         with closing(self._admin()) as db:
-            db.execute(f"CREATE DATABASE {name} TEMPLATE {like}")
+            # Through the log: copying files waits for a checkpoint before and after.
+            db.execute(f"CREATE DATABASE {name} TEMPLATE {'template1' if empty else TEMPLATE} STRATEGY wal_log")
         return self.address(name)
+
+    def _make_template(self) -> None:
+        """Make the tables once: that takes longer than to copy them."""
+        from scheduler.postgres import opening
+        from scheduler.snapshot.feed import Feed
+
+        with closing(self._admin()) as db:
+            db.execute(f"CREATE DATABASE {TEMPLATE}")
+        with closing(opening.open_writer(self.address(TEMPLATE))) as db:
+            Feed(db)
 
     def _admin(self) -> Any:
         from scheduler.postgres.connection import Connection

@@ -1,7 +1,6 @@
 """What becomes of granted jobs: starts, ends, losses, cancels, leases and what they free."""
 
 import asyncio
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from scheduler.commands.ending import BACKOFF_FIRST_S, CANCEL_GRACE_S, LOST_MAX,
 from scheduler.lifecycle import LeaseState
 from scheduler.names import parts
 from scheduler.services.runners import RunnerService
+from scheduler.sql import ERRORS
 from scheduler.state import Decisions, Grant
 from tests.scheduler.site import TTL_S, Site, job, play, refusal
 
@@ -460,7 +460,7 @@ def test_the_database_refuses_a_double_grant_whatever_was_decided(
             for number, thing in zip(ids, things, strict=True)
         ]
         monkeypatch.setattr(granting, "decide", lambda *_: Decisions(tuple(grants)))
-        with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+        with pytest.raises(ERRORS, match=r"(?i)unique"):
             await site.run(site.core._decider.command(runner_ready=True))
         assert {site.get(name).state for name in names} == {QUEUED}
         assert site.rows("SELECT 1 FROM lease") == []
