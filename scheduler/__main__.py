@@ -2,7 +2,8 @@
 
 `python -m scheduler replay TRACE` replays a log of jobs instead, `python -m scheduler fairness DATABASE` tells how
 fairly the venue was shared, `python -m scheduler rebuild DATABASE` what it was at any event, and `python -m scheduler
-migrate --data FOLDER` brings a database to the newest revision of its schema; see their --help.
+migrate --data FOLDER` brings a database to the newest revision of its schema, and `python -m scheduler move --data FOLDER
+--to URL` from its file into PostgreSQL; see their --help.
 """
 
 import argparse
@@ -42,6 +43,10 @@ def main() -> int:
         from scheduler.migrations import command as migrate  # alembic takes half a second to import
 
         return migrate.main(sys.argv[2:])
+    if sys.argv[1:2] == ["move"]:
+        from scheduler.postgres import command as moving  # psycopg is an extra
+
+        return moving.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m scheduler", description=__doc__)
     parser.add_argument("--venue", type=Path, required=True, help="the venue file, such as configs/venues/demo.toml")
     parser.add_argument("--data", type=Path, required=True, help="folder of the database and the tokens")

@@ -101,10 +101,12 @@ class Translator:
         counts, numbers = self._count(parts) if verb == "INSERT" else ("", "")
         text, names = _written(parts, first=2 if counts else 1)
         if ignore:
-            text = re.sub(r"^\s*INSERT\s+OR\s+IGNORE\b", "INSERT", text, flags=re.IGNORECASE) + " ON CONFLICT DO NOTHING"
+            text = (
+                re.sub(r"^\s*INSERT\s+OR\s+IGNORE\b", "INSERT", text, flags=re.IGNORECASE) + " ON CONFLICT DO NOTHING"
+            )
         if verb == "BEGIN":
             text = "BEGIN"
-        has_rows = verb in ("SELECT", "WITH", "VALUES", "EXPLAIN", "SHOW") or "RETURNING" in words
+        has_rows = verb in ("SELECT", "WITH", "VALUES", "FETCH", "EXPLAIN", "SHOW") or "RETURNING" in words
         return Statement(text.strip(), names, has_rows, verb, counts, numbers)
 
     def _count(self, parts: list[_Token]) -> tuple[str, str]:

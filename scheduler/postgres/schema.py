@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from scheduler.postgres.dialect import Translator, tokens
 
 _CREATE_TABLE = re.compile(r"CREATE\s+TABLE\s+(\w+)\s*\((.*)\)\s*[\w\s,]*$", re.DOTALL | re.IGNORECASE)
-_TRIGGER = re.compile(r"CREATE\s+TRIGGER\s+(\w+)\s+(AFTER\s+\w+)\s+ON\s+(\w+)\s+BEGIN\s+(.*?)\s*END\s*$", re.DOTALL | re.I)
+_TRIGGER = re.compile(
+    r"CREATE\s+TRIGGER\s+(\w+)\s+(AFTER\s+\w+)\s+ON\s+(\w+)\s+BEGIN\s+(.*?)\s*END\s*$", re.DOTALL | re.I
+)
 _REMEMBER = """
 CREATE TABLE numbered (name TEXT COLLATE "C" PRIMARY KEY, last BIGINT NOT NULL);
 """
@@ -45,6 +47,11 @@ def statements(script: str) -> Iterator[str]:
             found += text
     if found.strip():
         yield found.strip()
+
+
+def tables(script: str) -> list[str]:
+    """Return the tables that a schema makes, in order."""
+    return [found[1] for statement in statements(script) if (found := _CREATE_TABLE.match(statement))]
 
 
 def counted(script: str) -> dict[str, str]:
@@ -95,4 +102,6 @@ def _statement(statement: str, translator: Translator) -> str:
     text = translator.translate(statement).text
     text = re.sub(r"\s+AUTOINCREMENT\b", "", text, flags=re.IGNORECASE)
     # A column's type, not the name of the column `text`, which no comma or bracket stands before when it is a type.
-    return re.sub(r"(?<=\w)(\s+)TEXT\b(?=\s*(?:[,)]|NOT|PRIMARY|UNIQUE|REFERENCES|DEFAULT|CHECK|$))", r'\1TEXT COLLATE "C"', text)
+    return re.sub(
+        r"(?<=\w)(\s+)TEXT\b(?=\s*(?:[,)]|NOT|PRIMARY|UNIQUE|REFERENCES|DEFAULT|CHECK|$))", r'\1TEXT COLLATE "C"', text
+    )

@@ -153,8 +153,14 @@ class Wire:
             result = self._pg.exec_(text.encode())
             if result.status != pq.ExecStatus.COPY_IN:
                 raise _failed(result)
-            for block in blocks:
-                self._pg.put_copy_data(block)
+            try:
+                for block in blocks:
+                    self._pg.put_copy_data(block)
+            except BaseException:
+                self._pg.put_copy_end(b"the sender gave up")
+                while self._pg.get_result() is not None:
+                    pass
+                raise
             self._pg.put_copy_end()
             result = self._pg.get_result()
             if result is None:

@@ -72,7 +72,14 @@ class Cluster:
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={self._folder}", "-c", "max_connections=60"]
+        options = [
+            "-c",
+            "listen_addresses=",
+            "-c",
+            f"unix_socket_directories={self._folder}",
+            "-c",
+            "max_connections=60",
+        ]
         with (self._folder / "log").open("ab") as log:
             self._server = subprocess.Popen(
                 [str(self._programs / "postgres"), "-D", str(self._folder / "data"), *options],
