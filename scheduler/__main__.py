@@ -1,9 +1,9 @@
 """`python -m scheduler --venue FILE --data FOLDER`: run the scheduler of one venue.
 
 `python -m scheduler replay TRACE` replays a log of jobs instead, `python -m scheduler fairness DATABASE` tells how
-fairly the venue was shared, `python -m scheduler rebuild DATABASE` what it was at any event, and `python -m scheduler
-migrate --data FOLDER` brings a database to the newest revision of its schema, and `python -m scheduler move --data FOLDER
---to URL` from its file into PostgreSQL; see their --help.
+fairly the venue was shared, `python -m scheduler rebuild DATABASE` what it was at any event, `python -m scheduler
+migrate --data FOLDER` brings a database to the newest revision of its schema, and `python -m scheduler move --data
+FOLDER --to URL` from its file into PostgreSQL; see their --help.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from scheduler.fairness import command as fairness
 from scheduler.identity import Credentials
 from scheduler.rebuild import command as rebuild
 from scheduler.replay import command as replay
-from scheduler.sql import ERRORS
 from scheduler.server import NotLoopback, PortInUse, Server, write_address
+from scheduler.sql import ERRORS
 
 STOP_GRACE_S = 3.0
 # Exit code when the disk failed; 2 means a refusal to start.

@@ -66,8 +66,8 @@ class Core:
         self.secret = database.secret(db)
         self.pager = Pager(self.secret)
         self.clock = Clock()
-        # What calls read by. In PostgreSQL a vendor's call sees that vendor's rows only; what it is to learn of the others,
-        # such as which units are in use, is read by `house` and stripped of whose it is.
+        # What calls read by. In PostgreSQL a vendor's call sees that vendor's rows only; what it is to learn of the
+        # others, such as which units are in use, is read by `house` and stripped of whose it is.
         self.read = database.open_reader(place, guard.reads_for)
         self.house = database.open_reader(place)
         self.hub = Hub(loop, self._last_sequence())

@@ -1,9 +1,9 @@
 """The venue's database: opened once for writing, any number of times for reading.
 
-A place is a file of SQLite's or, when that is outgrown, the address of a database in PostgreSQL (`postgres/`). Of the file:
-WAL with synchronous=FULL: a commit that returned is on the disk. A lock on a file beside the database keeps a second
-scheduler out for as long as the first lives, however it ends. A new file is made from `schema.sql`; one of an older
-revision is brought forward by `python -m scheduler migrate` (`migrations/`) and by nothing else.
+A place is a file of SQLite's or, when that is outgrown, the address of a database in PostgreSQL (`postgres/`). A file has
+a WAL and synchronous=FULL: a commit that returned is on the disk. A lock beside it keeps a second scheduler out for as
+long as the first lives, however it ends. A new database is made from `schema.sql`; one of an older revision is brought
+forward by `python -m scheduler migrate` (`migrations/`) and by nothing else.
 """
 
 import fcntl
@@ -33,6 +33,7 @@ USER_VERSION = 1
 Place: TypeAlias = "Path | Address"
 # What may name the database in PostgreSQL instead of the venue file or a command's argument: it may hold a password.
 ENVIRONMENT = "PALAESTRA_DATABASE"
+PLACE_HELP = f"the scheduler's database: a file, postgresql://..., or - for what ${ENVIRONMENT} says"
 
 
 class DatabaseInUse(Exception):
@@ -88,6 +89,12 @@ def place(text: str) -> Place:
 
         return Address(text)
     return Path(text)
+
+
+def must_exist(place: Place) -> None:
+    """Raise FileNotFoundError if the place is a file that is not there."""
+    if isinstance(place, Path) and not place.is_file():
+        raise FileNotFoundError(f"{place} is no file")
 
 
 def lock(place: Place) -> Lock:

@@ -32,6 +32,11 @@ class Cursor(Protocol):
         """The integer key of the row that was inserted last."""
         ...
 
+    @property
+    def description(self) -> Any:
+        """Return a tuple for each column that begins with its name."""
+        ...
+
     def fetchone(self) -> Any:
         """Return the next row, or None."""
         ...
@@ -67,7 +72,7 @@ class Failed(Exception):
     """What a database other than SQLite refused, or could not do.
 
     Attributes:
-        sqlstate: The five letters of the SQL standard; class 08 for a connection that is lost, and "" if there are none.
+        sqlstate: The five letters of the SQL standard; class 08 for a connection that is lost, "" if there are none.
     """
 
     def __init__(self, sqlstate: str, message: str) -> None:

@@ -87,7 +87,7 @@ class Connection:
         counted: By table, the column that numbers its rows.
         remembered: Of these, the tables none of whose numbers may come twice.
         read_only: Whether nothing may be written. Then a connection that is lost outside of a transaction is made anew.
-        vendor: Says for whom a statement outside of a transaction reads: it sees that vendor's rows only; None: for all.
+        vendor: Says for whom a statement, or what begins a transaction, reads: that vendor's rows only; None: all.
     """
 
     def __init__(
@@ -138,16 +138,13 @@ class Connection:
         return wire
 
     def _execute(self, statement: Statement, parameters: Sequence[Any] | Mapping[str, Any]) -> Cursor:
-        values: Sequence[Any]
-        if isinstance(parameters, Mapping):
-            values = [parameters[name] for name in statement.names]
-        else:
-            values = parameters
+        named = isinstance(parameters, Mapping)
+        values: Sequence[Any] = [parameters[name] for name in statement.names] if named else parameters
         lastrowid = None
         if statement.counts:
             lastrowid = self._next(statement.counts)
             values = (lastrowid, *values)
-        elif statement.numbers:
+        if statement.numbers:
             self._last.pop(statement.numbers, None)
         if self._before:
             answer = self.wire.send(statement.text, values)
@@ -171,12 +168,16 @@ class Connection:
 
     def _run(self, statement: Statement, values: Sequence[Any]) -> Answer:
         vendor = self._vendor()
+        if statement.verb == "BEGIN":
+            answer = self.wire.send(statement.text)
+            self._read_for(vendor)
+            self.wire.wait()
+            return answer
         if vendor is None:
             return self.wire.run(statement.text, values)
         # All in one round trip.
         self.wire.send("BEGIN")
-        self.wire.send(f"SET LOCAL ROLE {ROLE}")
-        self.wire.send("SELECT set_config('app.vendor', $1, true)", (vendor,))
+        self._read_for(vendor)
         answer = self.wire.send(statement.text, values)
         self.wire.send("COMMIT")
         try:
@@ -186,6 +187,12 @@ class Connection:
                 self.wire.run("ROLLBACK")
             raise
         return answer
+
+    def _read_for(self, vendor: str | None) -> None:
+        """See a vendor's rows only until the transaction ends."""
+        if vendor is not None:
+            self.wire.send(f"SET LOCAL ROLE {ROLE}")
+            self.wire.send("SELECT set_config('app.vendor', $1, true)", (vendor,))
 
     def _next(self, table: str) -> int:
         """Return the number of the next row of a table."""
@@ -200,12 +207,11 @@ class Connection:
         return self._last[table]
 
     def _begin(self, statement: Statement) -> Answer:
-        text = "BEGIN ISOLATION LEVEL REPEATABLE READ" if self._read_only else "BEGIN"
-        if self._read_only:
-            # Now and not with the first read, so that a connection that is lost is made anew.
-            answer = self._alone(Statement(text, (), False, "BEGIN"), ())
+        if not self._read_only:
+            answer = self.wire.send(statement.text)
         else:
-            answer = self.wire.send(text)
+            # At once and not with the first read, so that a connection that is lost is made anew.
+            answer = self._alone(Statement("BEGIN ISOLATION LEVEL REPEATABLE READ", (), False, "BEGIN"), ())
         self._before.append(("", dict(self._last)))
         return answer
 

@@ -124,11 +124,12 @@ class Translator:
         if any(part.text == column for part in parts[opening:closing]):
             return "", table
         after = [place for place in places if place > closing]
-        if parts[after[0]].word != "VALUES" or parts[after[1]].text != "(" or "ON" in {p.word for p in parts}:
+        if parts[after[0]].word != "VALUES" or parts[after[1]].text != "(":
             raise Untranslatable(f"rows of {table} are numbered: give {column} in the statement, or one row of VALUES")
         parts[after[1]].text = "($1, "
         parts[opening].text = f"({column}, "
-        return table, ""
+        # What is not added after all leaves its number to the next.
+        return table, table if "ON" in {part.word for part in parts} else ""
 
 
 def _written(parts: list[_Token], first: int) -> tuple[str, tuple[str, ...]]:

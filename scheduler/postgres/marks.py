@@ -48,7 +48,8 @@ def _trigger(number: int, table: str, event: str, condition: str, body: str) -> 
     inserts = "".join(f"{one}; " for one in statements)
     when = "" if condition == "1" else f"WHEN ({translator.translate(condition).text}) "
     return (
-        f"CREATE FUNCTION changed_{number}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {inserts}RETURN NULL; END $$; "
+        f"CREATE FUNCTION changed_{number}() RETURNS trigger LANGUAGE plpgsql "
+        f"AS $$ BEGIN {inserts}RETURN NULL; END $$; "
         f"CREATE TRIGGER changed_{number} AFTER {event} ON {table} FOR EACH ROW {when}"
         f"EXECUTE FUNCTION changed_{number}(); "
     )

@@ -1,7 +1,7 @@
 """Moves a stopped venue from its file into an empty database in PostgreSQL, in one transaction, and proves it.
 
-Before the commit every table is counted and hashed on both sides, by the same code from what each answers. Killed at any
-moment, the target is empty or complete; the file is only read.
+Before the commit every table is counted and hashed on both sides, by the same code from what each answers. Killed at
+any moment, the target is empty or complete; the file is only read.
 """
 
 import hashlib
@@ -51,7 +51,8 @@ def move(path: Path, address: Address, say: Callable[[str], None] = lambda text:
     """Copy the database of a stopped scheduler into an empty one in PostgreSQL.
 
     Raises FileNotFoundError, DatabaseInUse for either side, SchemaMismatch for a file that must be migrated first,
-    NotMoved for a target that is not empty or took something else than was sent, sql.Failed for what the server refuses.
+    NotMoved for a target that is not empty or took something else than was sent, sql.Failed for what the server
+    refuses.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")

@@ -2,8 +2,8 @@
 
 SQLite's types become those that hold the same values (STRICT tables hold nothing else), text is compared byte by byte
 as in SQLite whatever the database's locale, and what SQLite says about how rows are stored is left out. Rows are
-numbered by the writer (`connection.py`); of tables that SQLite numbers with AUTOINCREMENT, `numbered` remembers what was
-given, so that no number comes twice, also not those of rows that are gone.
+numbered by the writer (`connection.py`); of tables that SQLite numbers with AUTOINCREMENT, `numbered` remembers what
+was given, so that no number comes twice, also not those of rows that are gone.
 """
 
 import re

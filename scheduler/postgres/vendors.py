@@ -43,12 +43,13 @@ ROWS: Mapping[str, str] = {
 OPEN = ("venue", "zone", "calendar_window", "closure", "unit", "body", "cell", "sim_slot", "alembic_version")
 # What no vendor's call has any business with.
 CLOSED = (
-    "meta", "unit_order", "unit_fault", "fleet_request", "decision", "used_mean", "target", "numbered", "changed", "looked",
+    "meta", "unit_order", "unit_fault", "fleet_request", "decision", "used_mean", "target", "numbered", "changed",
+    "looked",
 )  # fmt: skip
 
 
 def install(db: Connection) -> None:
-    """Make role, rights and policies, unless they are there as they should be. Raises Failed, saying what is missing."""
+    """Make role, rights and policies, unless they are there as they should be. Raises Failed with what is missing."""
     script = _script()
     digest = hashlib.sha256(script.encode()).hexdigest()
     if db.execute("SELECT obj_description('numbered'::regclass, 'pg_class')").fetchone()[0] == digest:
@@ -59,7 +60,9 @@ def install(db: Connection) -> None:
             f"""
             DO $$ BEGIN
               IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = '{ROLE}') THEN CREATE ROLE {ROLE} NOLOGIN; END IF;
-              IF NOT pg_has_role('{ROLE}', 'MEMBER') THEN EXECUTE 'GRANT {ROLE} TO ' || quote_ident(current_user); END IF;
+              IF NOT pg_has_role('{ROLE}', 'MEMBER') THEN
+                EXECUTE 'GRANT {ROLE} TO ' || quote_ident(current_user);
+              END IF;
             EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$
             """
         )

@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own: started once, on a socket in a folder of its own, with its writes really on the disk."""
+"""A PostgreSQL of the tests' own: started once, on a socket in a folder of its own, its writes really on the disk."""
 
 import itertools
 import os

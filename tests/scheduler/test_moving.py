@@ -22,8 +22,8 @@ from tests.scheduler.site import Site, job, play
 
 pytest.importorskip("psycopg")
 
-from scheduler.postgres import command, moving, opening  # noqa: E402
-from scheduler.postgres.moving import NotMoved, move  # noqa: E402
+from scheduler.postgres import command, moving, opening
+from scheduler.postgres.moving import NotMoved, move
 
 
 async def _history(site: Site) -> None:

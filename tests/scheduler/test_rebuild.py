@@ -198,7 +198,7 @@ def tell(story: list[tuple[str, int]]) -> tuple[dict[int, Rows], list[tuple[int,
                     # Refused; that leaves no trace, which is looked at like everything else.
                     continue
             await site.settle()
-            events = [tuple(row) for row in site.rows("SELECT seq, time_ns, kind, body FROM event")]
+            events = [tuple(row) for row in site.rows("SELECT seq, time_ns, kind, body FROM event ORDER BY seq")]
             # A cycle may go on meanwhile.
             return {at: seen for at, seen in witness.seen.items() if at <= len(events)}, events
 
