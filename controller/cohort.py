@@ -82,14 +82,14 @@ class Cohort:
             CommandError: `units`, `period_s` or `dtype` is none of these.
             KernelUnavailableError: the compiled kernel was asked for and cannot be used.
         """
-        if units < 1:
-            raise CommandError(f"units = {units!r}: a cohort has at least one")
+        if not isinstance(units, int | np.integer) or units < 1:
+            raise CommandError(f"units = {units!r}: a cohort has a whole number of them, at least one")
         if not (math.isfinite(period_s) and period_s > 0.0):
             raise CommandError(f"period_s = {period_s!r}: must be finite and above 0")
         if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
             raise CommandError(f"dtype = {np.dtype(dtype)}: must be float32 or float64")
         self.spec = spec
-        self.units = units
+        self.units = int(units)
         self.period_s = period_s
         self.backend: Backend = backend if backend is not None else kernel.backend()
         self.block = block = Block(spec, units, period_s, dtype, physics, plausibility)

@@ -10,6 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from controller.errors import EpochFileError
+from palaestra.failpoint import Failpoint
+
+DRAFTED = Failpoint("controller.epochs.drafted", "higher epochs are on the disk beside the file that counts")
+RAISED = Failpoint("controller.epochs.raised", "higher epochs are on the disk; nobody may drive under them yet")
 
 
 class EpochFile:
@@ -59,6 +63,7 @@ class EpochFile:
             json.dump(merged, file, sort_keys=True, indent=1)
             file.flush()
             os.fsync(file.fileno())
+        DRAFTED()
         draft.replace(self._path)
         # The new name is in the folder, which has to reach the disk as well.
         folder = os.open(self._path.parent, os.O_RDONLY)
@@ -66,4 +71,5 @@ class EpochFile:
             os.fsync(folder)
         finally:
             os.close(folder)
+        RAISED()
         self._epochs = merged

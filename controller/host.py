@@ -28,6 +28,7 @@ from controller.station import Station
 from controller.unit import Authority, Charge, HostedUnit, Status
 from controller.uplink import Uplink
 from palaestra.channel import is_loopback
+from palaestra.failpoint import Failpoint
 from palaestra.ids import new_id
 from palaestra.tls_files import NoCertificate, ServerFiles, TlsFiles
 from palaestra.v1 import body_pb2, venue_service_pb2
@@ -41,6 +42,10 @@ tick."""
 
 LAST_BEAT_S = 0.1
 """Time for the last beat, which says that all units are at rest, to leave the process."""
+
+HEARD = Failpoint("controller.host.heard", "the full set of grants has come; nothing of it holds yet")
+OVER = Failpoint("controller.host.over", "what is over is over here; new grants do not hold yet")
+HOLDS = Failpoint("controller.host.holds", "grants hold; the scheduler has not heard what is over")
 
 INJECTED = {
     venue_service_pb2.FAULT_KIND_ENCODER_DROPOUT: InjectedFault.ENCODER_DROPOUT,
@@ -196,6 +201,7 @@ class UnitHost:
     async def obey(self, response: pb.ConnectResponse) -> None:
         """Take over the full set of grants and carry out orders not seen before."""
         offers = [Offer(g.unit, g.lease, g.epoch, g.token_sha256, g.ttl_s) for g in response.grants]
+        HEARD()
         async with self._granting:
             highest = {unit: self.highest(unit) for unit in self.station.units}
             change = grants.receive(self._held, offers, highest=highest, now_s=self._now_s())
@@ -203,6 +209,7 @@ class UnitHost:
             self._offered |= change.raised
             self._held = {unit: grant for unit, grant in self._held.items() if unit not in change.over}
             self._end_epochs(change.over)
+            OVER()
             try:
                 await asyncio.to_thread(self._epochs.raise_to, change.raised)
             except OSError as error:
@@ -210,6 +217,7 @@ class UnitHost:
                 kept = {unit: grant for unit, grant in change.held.items() if unit not in change.raised}
                 change = replace(change, held=kept)
             self._apply(change)
+            HOLDS()
             await self._end_unheard({e.unit: e.epoch for e in response.ended})
         for order in sorted(response.orders, key=lambda order: order.order):
             if order.order > self._order:

@@ -54,6 +54,10 @@ PRIORITY_MAX = 99
 
 POWERED = (State.RUN, State.STOPPING)
 
+# By which loop a cohort is driven: two would write the same arrays.
+_driven: weakref.WeakKeyDictionary[Cohort, "weakref.ref[RealtimeLoop]"] = weakref.WeakKeyDictionary()
+_taking = threading.Lock()
+
 
 class Ticket:
     """The answer to an `arm` or a `reset`, once its tick has come."""
@@ -206,13 +210,15 @@ class RealtimeLoop:
         """Drive from now on, in a thread of its own.
 
         Raises:
-            LoopError: it was started before or runs, the clock is virtual, or the system gives no thread.
+            LoopError: it was started before or runs, the clock is virtual, another loop drives a cohort, or the system
+                gives no thread.
         """
         with self._alone():
             if self._started or self._stopped:
                 raise LoopError("a loop is started once")
             if isinstance(self._clock, VirtualClock):
                 raise LoopError("a virtual clock has no thread: use run")
+            self._take_cohorts()
             self._engine.start()
             self._started = True
         # A loop that nobody stops ends with this object, at the latest when the interpreter does.
@@ -222,12 +228,13 @@ class RealtimeLoop:
         """Drive in the caller's thread until `ticks` more scheduled ticks have passed, missed ones included.
 
         Raises:
-            LoopError: the loop was started or stopped, or another thread runs it.
+            LoopError: the loop was started or stopped, another thread runs it, or another loop drives a cohort.
             CommandError: `ticks` is below 0.
         """
         with self._alone():
             if self._started or self._stopped:
                 raise LoopError("run is for a loop without a thread, before it is stopped")
+            self._take_cohorts()
             self._engine.run(_number("ticks", ticks, 0, 2**62))
             return self._engine.final()
 
@@ -418,6 +425,17 @@ class RealtimeLoop:
             if resting and record.report().due > begun:
                 return
             time.sleep(min(self.period_s, 0.001))
+
+    def _take_cohorts(self) -> None:
+        """Drive the cohorts from now until the loop is stopped; raise LoopError if another loop drives one of them."""
+        with _taking:
+            for cohort in self.cohorts:
+                other = _driven.get(cohort)
+                loop = None if other is None else other()
+                # What was driven where this process was forked from is driven there, on memory of its own.
+                if loop is not None and loop is not self and not loop._stopped and loop._pid == os.getpid():
+                    raise LoopError(f"{cohort.spec.robot_model}: another loop drives this cohort; stop that one first")
+            _driven.update((cohort, weakref.ref(self)) for cohort in self.cohorts)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

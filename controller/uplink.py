@@ -13,6 +13,7 @@ import grpc.aio
 from controller.settings import HostSettings
 from palaestra import errors
 from palaestra.channel import authorization
+from palaestra.failpoint import Failpoint
 from palaestra.v1 import host_service_pb2 as pb
 from palaestra.v1 import host_service_pb2_grpc as services
 
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 
 BEAT_MIN_S = 0.02
 """Changes within this time share a beat."""
+
+BEATING = Failpoint("controller.host.beat", "a host is about to say how its units are")
 
 
 def _options() -> list[tuple[str, int]]:
@@ -102,6 +105,7 @@ class Uplink:
         yield pb.ConnectRequest(hello=self._host.hello())
         while True:
             self._changed.clear()
+            BEATING()
             yield pb.ConnectRequest(beat=self._host.beat())
             await asyncio.sleep(BEAT_MIN_S)
             with contextlib.suppress(TimeoutError):

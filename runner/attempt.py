@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from palaestra.errors import PalaestraError
+from palaestra.failpoint import Failpoint
 from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2
 from runner.errors import AttemptError, Stopped
 from runner.link import Link
@@ -17,6 +18,8 @@ from store import EpisodeHeader, EpisodeRecorder, LocalObjects, Outcome, SealedE
 from store.spool import Claim
 
 PROGRESS_PERIOD_S = 0.5
+SEALED = Failpoint("runner.episode.sealed", "an episode is an object of the store; the catalogue does not have it")
+CATALOGUED = Failpoint("runner.episode.catalogued", "an episode is in the catalogue; its worker goes on from there")
 LEVELS = {1: "L1", 2: "L2", 3: "L3", 4: "L4"}
 OUTCOMES = {
     Status.SUCCESS: episode_pb2.EPISODE_OUTCOME_SUCCESS,
@@ -186,7 +189,9 @@ class Attempt:
         request = runner_service_pb2.CatalogueEpisodeRequest(
             attempt=self.name, instance=self._instance, episode=episode
         )
+        SEALED()
         self._owned(self._link.runner.CatalogueEpisode, request)
+        CATALOGUED()
 
     def keep(self, data: bytes, media_type: str) -> job_pb2.Artifact:
         """Store bytes by their hash."""

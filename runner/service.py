@@ -14,6 +14,7 @@ import grpc
 
 from palaestra.channel import authorization
 from palaestra.errors import PalaestraError, from_rpc
+from palaestra.failpoint import Failpoint
 from palaestra.ids import new_id
 from palaestra.v1 import job_pb2, runner_service_pb2, runner_service_pb2_grpc
 from runner.errors import NoWorker, WorkerLost
@@ -30,6 +31,12 @@ STOP_GRACE_S = 1.0
 FAREWELL_S = 2.5
 # The scheduler's word that an attempt is not ours any more, whatever became of it.
 OVER = frozenset({"ATTEMPT_NOT_ACTIVE", "NOT_FOUND"})
+HEARD = Failpoint("runner.assignment.heard", "an assignment has come; nobody has been told that it is taken")
+STARTED = Failpoint("runner.attempt.started", "the attempt is this runner's; no worker has it")
+SUBMITTING = Failpoint("runner.work.before", "a worker is taken; Ray has not been given the work")
+DONE = Failpoint("runner.work.after", "the work has ended; the scheduler does not know how")
+FINISHED = Failpoint("runner.end.after", "the end is written down; the runner still counts the attempt as running")
+BEATING = Failpoint("runner.beat.before", "leases are due to be extended and are not")
 
 
 class Workers(Protocol):
@@ -155,9 +162,14 @@ class Runner:
         self._stopped.set()
 
     async def _carry_out(self, running: _Running) -> None:
+        HEARD()
         try:
             if await self._start(running):
-                await self._finish(await self._work(running))
+                STARTED()
+                end = await self._work(running)
+                DONE()
+                await self._finish(end)
+                FINISHED()
         finally:
             del self._running[running.assignment.attempt]
 
@@ -184,6 +196,7 @@ class Runner:
             if worker is None:
                 return self._let_go(running)
             running.worker = worker
+            SUBMITTING()
             try:
                 data = await self._pool.run(worker, running.assignment.SerializeToString(), self.instance)
             finally:
@@ -278,6 +291,7 @@ class Runner:
             await asyncio.sleep(HEARTBEAT_S)
             if not self._running:
                 continue
+            BEATING()
             request = runner_service_pb2.HeartbeatAttemptsRequest(
                 instance=self.instance,
                 attempts=[runner_service_pb2.AttemptBeat(attempt=name) for name in self._running],

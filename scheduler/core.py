@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from palaestra.errors import PalaestraError
+from palaestra.failpoint import Failpoint
 from scheduler import calibration, database, disk, events, guard
 from scheduler.calibration import Calibration
 from scheduler.clock import Clock
@@ -43,6 +44,8 @@ T = TypeVar("T")
 SWEEP_PERIOD_S = 0.2
 # Looking through all reservations for what is out of order takes longer, and is less urgent.
 INSPECT_SWEEPS = 25
+ADOPTED = Failpoint("scheduler.start.adopted", "the venue file is taken over; leases of before have no grace yet")
+RECOVERED = Failpoint("scheduler.start.recovered", "leases of before have their grace; nobody is served yet")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,16 +59,25 @@ class RunnerConnection:
 class Core:
     """The venue's state and the only ways to it: `run` changes, `read` looks.
 
+    clock: The time; None: this machine's. writer: What runs commands; by default on a thread of its own.
     Raises DatabaseInUse if another scheduler has the database.
     """
 
-    def __init__(self, settings: Settings, place: Place, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        place: Place,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        clock: Clock | None = None,
+        writer: type[Writer] = Writer,
+    ) -> None:
         self.settings = settings
         self._lock = database.lock(place)
         db = database.open_writer(place)
         self.secret = database.secret(db)
         self.pager = Pager(self.secret)
-        self.clock = Clock()
+        self.clock = clock or Clock()
         # What calls read by. In PostgreSQL a vendor's call sees that vendor's rows only; what it is to learn of the
         # others, such as which units are in use, is read by `house` and stripped of whose it is.
         self.read = database.open_reader(place, guard.reads_for)
@@ -94,7 +106,7 @@ class Core:
             preempt_grace_s=settings.preempt_grace_s,
             decisions_kept=settings.decisions_kept,
         )
-        self._writer = Writer(
+        self._writer = writer(
             db,
             now_ns=self.clock.now_ns,
             cycle=self._cycle,
@@ -117,7 +129,9 @@ class Core:
         await self.run(inventory.apply(self.settings.venue))
         await self.run(accounting.adopt(self.settings.usage_half_life_s))
         await self.run(fleet.all_offline())
+        ADOPTED()
         await self.run(inventory.recover(self.settings.lease_ttl_s, self.clock.anchor()))
+        RECOVERED()
         gate = simfirst.apply(every_job=self.settings.sim_first, success_min=self.settings.sim_first_success_min)
         await self.run(gate)
         self._sweeper = asyncio.create_task(self._sweep())

@@ -13,7 +13,8 @@ class Hub:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sequence: int) -> None:
         self._loop = loop
-        self._waiters: set[asyncio.Future[None]] = set()
+        # In the order in which they came, so that who waits longest is woken first, each time alike.
+        self._waiters: dict[asyncio.Future[None], None] = {}
         self._closed = False
         self.sequence = sequence
 
@@ -27,7 +28,7 @@ class Hub:
 
     def _notify(self, sequence: int) -> None:
         self.sequence = max(self.sequence, sequence)
-        waiters, self._waiters = self._waiters, set()
+        waiters, self._waiters = self._waiters, {}
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -47,6 +48,6 @@ class Hub:
             if left_s <= 0:
                 return False
             waiter: asyncio.Future[None] = self._loop.create_future()
-            self._waiters.add(waiter)
+            self._waiters[waiter] = None
             await asyncio.wait([waiter], timeout=left_s)
-            self._waiters.discard(waiter)
+            self._waiters.pop(waiter, None)

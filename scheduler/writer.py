@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 
 from palaestra.errors import PalaestraError
+from palaestra.failpoint import Failpoint
 from scheduler import disk
 from scheduler.sql import ERRORS, Connection
 
@@ -29,6 +30,12 @@ BATCH_WAIT_S = 0.002
 # After a cycle that took t, the next waits at least this many t: under a flood of commands, deciding gets a quarter of
 # the thread and the commands get the rest.
 CYCLE_REST = 3.0
+APPLIED = Failpoint("scheduler.command.applied", "a command has changed rows; its transaction is open")
+COMMITTING = Failpoint("scheduler.commit.before", "all commands of a batch have run; nothing is committed")
+COMMITTED = Failpoint("scheduler.commit.after", "a batch is committed; nobody has been told")
+ANSWERING = Failpoint("scheduler.answer.before", "a batch is committed; this caller and those after it have no answer")
+GRANTING = Failpoint("scheduler.cycle.before", "what was decided stands in the transaction; nothing is committed")
+GRANTED = Failpoint("scheduler.cycle.after", "what was decided is committed; neither hosts nor runner know")
 
 
 @dataclass
@@ -98,6 +105,8 @@ class Writer:
         self._queue: queue.Queue[_Entry | None] = queue.Queue()
         self._depth_max = depth_max
         self._stopped = False
+        self._cycle_wanted = False
+        self._cycle_due_s = 0.0
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def start(self) -> None:
@@ -138,21 +147,24 @@ class Writer:
                 self._db.close()
 
     def _serve(self) -> None:
-        cycle_wanted = False
-        cycle_due_s = 0.0
         while not self._disk_failed:
-            batch, stopping = self._gather(cycle_due_s - time.monotonic() if cycle_wanted else None)
-            if batch:
-                cycle_wanted = self._commit(batch) or cycle_wanted
+            wait_s = self._cycle_due_s - time.monotonic() if self._cycle_wanted else None
+            batch, stopping = self._gather(wait_s)
+            self._turn(batch, decide=not stopping)
             if stopping:
                 return
-            started_s = time.monotonic()
-            if cycle_wanted and started_s >= cycle_due_s and not self._disk_failed:
-                self._run_cycle()
-                cycle_wanted = False
-                ended_s = time.monotonic()
-                cycle_due_s = ended_s + CYCLE_REST * (ended_s - started_s)
         self._refuse_all()
+
+    def _turn(self, batch: Sequence[_Entry], *, decide: bool = True) -> None:
+        """Do one round of the writer's work: commit a batch, then decide if that is wanted and due."""
+        if batch:
+            self._cycle_wanted = self._commit(batch) or self._cycle_wanted
+        started_s = time.monotonic()
+        if decide and self._cycle_wanted and started_s >= self._cycle_due_s and not self._disk_failed:
+            self._run_cycle()
+            self._cycle_wanted = False
+            ended_s = time.monotonic()
+            self._cycle_due_s = ended_s + CYCLE_REST * (ended_s - started_s)
 
     def _gather(self, timeout_s: float | None) -> tuple[list[_Entry], bool]:
         """Wait for commands, for ever or for a time; return those that came and whether to stop."""
@@ -185,10 +197,12 @@ class Writer:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             results = [(entry, *self._run_one(entry, transaction)) for entry in batch]
+            COMMITTING()
             self._db.execute("COMMIT")
         except ERRORS as error:
             self._fail(batch, error)
             return False
+        COMMITTED()
         if self._refused and transaction.last_seq:
             log.warning("the disk takes what is written again")
             self._refused = ""
@@ -196,6 +210,7 @@ class Writer:
         if transaction.last_seq:
             self._committed(transaction.last_seq)
         for entry, result, error_of_one in results:
+            ANSWERING()
             if error_of_one is None:
                 entry.future.set_result(result)
             else:
@@ -207,6 +222,7 @@ class Writer:
         last_seq, wants_cycle = transaction.last_seq, transaction.wants_cycle
         try:
             result = entry.command(transaction)
+            APPLIED()
             # Here, where its last statement may yet be refused.
             self._db.execute("RELEASE command")
         except Exception as error:
@@ -227,6 +243,7 @@ class Writer:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._cycle(transaction)
+            GRANTING()
             self._db.execute("COMMIT")
         except Exception as error:
             if disk.is_fatal(error):
@@ -236,6 +253,7 @@ class Writer:
                 log.exception("scheduling cycle failed")
                 self._rollback()
             return
+        GRANTED()
         if transaction.last_seq:
             self._committed(transaction.last_seq)
 

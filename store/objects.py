@@ -21,9 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from palaestra.failpoint import Failpoint
 from store.errors import BrokenObject, InvalidDigest, ObjectNotFound, StoreFull
 from store.spool import Claim
 
+FLUSHED = Failpoint("store.object.flushed", "an object's bytes are on the disk; it has no name yet")
+NAMED = Failpoint("store.object.named", "an object has its name; the folder that says so may not be on the disk")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -167,7 +170,9 @@ class LocalObjects:
                 os.fsync(file.fileno())
         place = self._place(sha256)
         # Renaming over an object that is there already replaces it by proven bytes: putting again heals.
+        FLUSHED()
         os.rename(path, place)
+        NAMED()
         sync_folder(place.parent)
         return StoredObject(sha256, size_bytes)
 

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
 import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
 
+from palaestra.failpoint import Failpoint
 from store.episode import (
     ACTION,
     BASE_POSE,
@@ -35,6 +36,7 @@ from store.objects import ObjectStore, room_for
 from store.spool import Claim
 
 BLOCK_BYTES = 4 << 20
+WRITTEN = Failpoint("store.episode.written", "an episode's file is written in the spool; it is no object yet")
 
 Values = np.ndarray | Sequence[float]
 
@@ -184,6 +186,7 @@ class EpisodeRecorder:
                 table = self._table()
                 metadata = {HEADER_KEY: self.header.to_json(), OUTCOME_KEY: outcome.to_json()}
                 write_sealed(table.replace_schema_metadata(metadata), self._claim.extra)
+                WRITTEN()
                 stored = self._objects.put_file(self._claim.extra, move=True)
         except BaseException as error:
             self._fail(error)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from palaestra.errors import PalaestraError
+from palaestra.failpoint import Failpoint
 from palaestra.v1 import host_service_pb2, host_service_pb2_grpc
 from scheduler import names
 from scheduler.commands import fleet
@@ -14,6 +15,9 @@ from scheduler.core import Core
 
 log = logging.getLogger(__name__)
 REFRESH_S = 1.0
+REGISTERED = Failpoint("scheduler.host.registered", "a host's hello is committed; it has heard of no grant yet")
+TELLING = Failpoint("scheduler.host.telling", "a host's grants are read; it has not heard them")
+HEARING = Failpoint("scheduler.host.hearing", "a host's beat has come; nothing of it is written down")
 
 
 class HostService(host_service_pb2_grpc.HostServiceServicer):
@@ -34,6 +38,7 @@ class HostService(host_service_pb2_grpc.HostServiceServicer):
         core.hosts[connection.key] = connection
         try:
             await core.run(fleet.hello(hello, core.venue, core.hosts))
+            REGISTERED()
             reader = asyncio.create_task(connection.read(requests))
             try:
                 async for response in connection.responses(reader):
@@ -68,6 +73,7 @@ class _Connection:
         async for request in requests:
             if not request.HasField("beat"):
                 continue
+            HEARING()
             now_ns = self._core.clock.now_ns()
             self._core.seen_ns.update((names.parts(status.unit)[1], now_ns) for status in request.beat.units)
             changed = [status for status in request.beat.units if self._is_news(status)]
@@ -108,6 +114,7 @@ class _Connection:
             )
             if now != said or loop.time() - sent_s >= REFRESH_S:
                 said, sent_s = now, loop.time()
+                TELLING()
                 yield response
             await core.hub.after(seen, REFRESH_S - (loop.time() - sent_s))
         if reader.done():

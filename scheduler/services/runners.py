@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from palaestra.errors import PalaestraError
+from palaestra.failpoint import Failpoint
 from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2, runner_service_pb2_grpc
 from scheduler import names, resources
 from scheduler.commands import running, submitting
@@ -11,6 +12,8 @@ from scheduler.core import Core, RunnerConnection
 from scheduler.sql import Row
 
 REFRESH_S = 1.0
+REGISTERED = Failpoint("scheduler.runner.registered", "a runner's slots are committed; it has no assignments yet")
+ASSIGNING = Failpoint("scheduler.runner.assigning", "a runner's assignments are about to be read and sent")
 
 
 class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
@@ -30,12 +33,14 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
             frozenset(request.tasks), frozenset(request.motions), frozenset(request.robot_models)
         )
         await core.run(running.register_runner(request.runner, instance, request.sim_slots))
+        REGISTERED()
         connection = core.runners[request.runner] = RunnerConnection(instance, catalogue)
         try:
             await core.connections_changed()
             # A runner that comes back after a cut may be here before we notice the cut: the newest stream counts.
             while core.runners.get(request.runner) is connection:
                 seen = core.hub.sequence
+                ASSIGNING()
                 yield runner_service_pb2.WatchAssignmentsResponse(assignments=self._assignments(instance))
                 await core.hub.after(seen, REFRESH_S)
             raise PalaestraError("ATTEMPT_NOT_ACTIVE", f"runner {request.runner} is connected by a newer stream")

@@ -257,6 +257,12 @@ def test_the_order_of_units_does_not_matter(backend: str) -> None:
     assert same_bits(a.fault[:, order], b.fault)
 
 
+@pytest.mark.parametrize("units", [0, -1, 1.5, "3", None, np.float64(2.0)])
+def test_a_number_of_units_that_is_none_is_refused(units: Any) -> None:
+    with pytest.raises(CommandError, match="units = "):
+        Cohort(robot(), units, PERIOD_S)
+
+
 @pytest.mark.parametrize("units", [1, 15, 16, 17, 255, 257])
 def test_padding_lanes_never_leak(backend: str, units: int) -> None:
     """Poison past the last unit changes nothing, and no torque appears there."""

@@ -50,6 +50,7 @@ def test_both_forms_agree_in_every_bit_of_every_array(joints: int, units: int, d
     assert_agreement(*twins(joints, units, dtype))
 
 
+@pytest.mark.timeout(600)
 @compiled_only
 @pytest.mark.parametrize("isa", sorted(ISA_FEATURES))
 def test_every_instruction_set_agrees_with_the_reference(isa: str) -> None:
@@ -121,6 +122,8 @@ def test_both_forms_agree_on_any_numbers(data: st.DataObject, wide: bool) -> Non
         assert (np.abs(compiled.tau) <= 100.0).all()
 
 
+# It builds the kernel anew, which takes minutes where the processor is shared with many.
+@pytest.mark.timeout(600)
 @compiled_only
 def test_the_compiled_form_is_much_faster_than_numpy_and_than_a_scalar_build() -> None:
     """At 256 units of 29 joints, taking turns. The same sources without vectors guard against a loop that

@@ -399,6 +399,8 @@ def test_both_forms_agree_in_every_bit_with_full_physics(units: int, dtype: type
     assert_agreement(compiled, plain, 60 if units < 1000 else 20)
 
 
+# It builds the kernel anew, which takes minutes where the processor is shared with many.
+@pytest.mark.timeout(600)
 @compiled_only
 def test_full_physics_agrees_on_plain_sse2_and_without_vectors_and_is_slower_there() -> None:
     """Other builds give the same bits. The ratio guards vectorisation: about 3 with AVX2."""

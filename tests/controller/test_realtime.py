@@ -330,6 +330,19 @@ def test_stop_leaves_no_torque_behind_and_ends_the_loop(backend: Any) -> None:
             late()
 
 
+@both
+def test_a_cohort_is_driven_by_one_loop_at_a_time(backend: Any) -> None:
+    cohort = Cohort(robot(), 1, PERIOD_S)
+    first, second = (RealtimeLoop(cohort, JointPlant(cohort), clock=VirtualClock(), backend=backend) for _ in range(2))
+    first.run(1)
+    with pytest.raises(LoopError, match="another loop drives this cohort"):
+        second.run(1)
+
+    first.stop()
+
+    assert second.run(1).due == 1
+
+
 @pytest.mark.parametrize("period_s", [0.0, -0.001, float("nan"), float("inf"), 1e-9, 1e6])
 def test_a_period_that_no_clock_keeps_is_refused(period_s: float) -> None:
     with pytest.raises(CommandError, match="period_s"):
