@@ -14,9 +14,11 @@ from google.protobuf.message import DecodeError, Message
 
 from palaestra import rules
 from palaestra.errors import PalaestraError, trailing
+from scheduler import disk
 from scheduler.admission import OpenStreams
 from scheduler.identity import Identification, Identity, Shown
 from scheduler.roles import ROLES, in_scope, short
+from scheduler.sql import Failed
 
 log = logging.getLogger(__name__)
 _caller: ContextVar[Identity] = ContextVar("caller")
@@ -156,6 +158,10 @@ def _checked(request: Message | Malformed) -> Message:
 async def _abort(context: Any, error: Exception, method: str) -> None:
     if isinstance(error, grpc.aio.AbortError):
         raise error
+    if isinstance(error, Failed) and disk.is_fatal(error):
+        # A read that found no server; the writer finds out by itself, and ends the process.
+        log.error("%s: the database does not answer: %s", method, error)
+        error = disk.refusal(disk.FAILED)
     if not isinstance(error, PalaestraError):
         reference = secrets.token_hex(4)
         log.exception("%s failed, error id %s", method, reference)

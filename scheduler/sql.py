@@ -86,4 +86,4 @@ def is_file(db: Connection) -> bool:
 
 
 # What statements may raise.
-ERRORS: tuple[type[Exception], ...] = (sqlite3.Error, Failed)
+ERRORS = (sqlite3.Error, Failed)

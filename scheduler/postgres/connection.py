@@ -138,8 +138,7 @@ class Connection:
         return wire
 
     def _execute(self, statement: Statement, parameters: Sequence[Any] | Mapping[str, Any]) -> Cursor:
-        named = isinstance(parameters, Mapping)
-        values: Sequence[Any] = [parameters[name] for name in statement.names] if named else parameters
+        values = _in_order(statement, parameters)
         lastrowid = None
         if statement.counts:
             lastrowid = self._next(statement.counts)
@@ -260,6 +259,12 @@ _CONTROL: Mapping[str, Callable[[Connection, Statement], Answer]] = {
     "RELEASE": Connection._release,
     "ROLLBACK": Connection._rollback,
 }
+
+
+def _in_order(statement: Statement, parameters: Sequence[Any] | Mapping[str, Any]) -> Sequence[Any]:
+    if isinstance(parameters, Mapping):
+        return [parameters[name] for name in statement.names]
+    return parameters
 
 
 def _nothing(wire: Wire) -> Answer:

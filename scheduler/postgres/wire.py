@@ -39,9 +39,10 @@ class _Number(Loader):
             value = value * 10_000 + digit
         shift = 4 * (weight - count + 1)
         signed = -value if sign == 0x4000 else value
+        whole: int = 10 ** abs(shift)
         if scale == 0:
-            return signed * 10**shift if shift >= 0 else signed // 10**-shift
-        return signed * 10.0**shift if shift >= 0 else signed / 10**-shift
+            return signed * whole
+        return float(signed * whole) if shift >= 0 else signed / whole
 
 
 _adapters = AdaptersMap(psycopg.adapters)
@@ -82,7 +83,7 @@ class Wire:
         self._make_row = make_row
         self._pg = pq.PGconn.connect(conninfo.encode())
         if self._pg.status != pq.ConnStatus.OK:
-            message = _text(self._pg.get_error_message())
+            message = self._pg.get_error_message().strip()
             self._pg.finish()
             raise Failed("08001", message)
         self._prepared: dict[tuple[str, tuple[int, ...]], bytes] = {}
@@ -162,14 +163,14 @@ class Wire:
                     pass
                 raise
             self._pg.put_copy_end()
-            result = self._pg.get_result()
-            if result is None:
+            ended = self._pg.get_result()
+            if ended is None:
                 raise Failed("08006", "the server gave no answer to a copy")
-            if result.status not in _GOOD:
-                raise _failed(result)
             while self._pg.get_result() is not None:
                 pass
-            return result.command_tuples or 0
+            if ended.status not in _GOOD:
+                raise _failed(ended)
+            return ended.command_tuples or 0
         except psycopg.Error as error:
             raise self._lost(error) from None
         finally:
@@ -227,7 +228,7 @@ class Wire:
                 shape = self._shapes[name] = columns, self._make_row(columns)
             answer.columns = shape[0]
             if result.ntuples:
-                transformer = Transformer(_context)  # type: ignore[arg-type]
+                transformer = Transformer(_context)
                 transformer.set_pgresult(result, set_loaders=True, format=pq.Format.BINARY)
                 answer.rows = transformer.load_rows(0, result.ntuples, shape[1])
         answer.rowcount = result.command_tuples if result.command_tuples is not None else -1
