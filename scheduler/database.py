@@ -1,9 +1,9 @@
 """The venue's database: opened once for writing, any number of times for reading.
 
 A place is a file of SQLite's or, when that is outgrown, the address of a database in PostgreSQL (`postgres/`). A file
-has a WAL and synchronous=FULL: a commit that returned is on the disk. A lock beside it keeps a second scheduler out for as
-long as the first lives, however it ends. A new database is made from `schema.sql`; one of an older revision is brought
-forward by `python -m scheduler migrate` (`migrations/`) and by nothing else.
+has a WAL and synchronous=FULL: a commit that returned is on the disk. A lock beside it keeps a second scheduler out for
+as long as the first lives, however it ends. A new database is made from `schema.sql`; one of an older revision is
+brought forward by `python -m scheduler migrate` (`migrations/`) and by nothing else.
 """
 
 import fcntl

@@ -46,7 +46,7 @@ class Statement:
         verb: Its first word, in capitals.
         counts: The table whose rows it adds, if those are numbered and the statement gives no numbers: then "$1" is the
             number to give.
-        numbers: The table with numbered rows to which it may add rows with numbers that it finds itself.
+        numbers: The table whose last number may be another one afterwards.
     """
 
     text: str
@@ -99,6 +99,9 @@ class Translator:
             raise Untranslatable(f"PostgreSQL has no words for: {sql.strip()}")
         ignore = words[1:3] == ["OR", "IGNORE"]
         counts, numbers = self._count(parts) if verb == "INSERT" else ("", "")
+        if verb == "DELETE":
+            # The last number may be free again, as it is in SQLite.
+            numbers = next((part.text for part in parts if part.text in self._counted), "")
         text, names = _written(parts, first=2 if counts else 1)
         if ignore:
             text = (

@@ -187,6 +187,9 @@ class Wire:
             while True:
                 result = self._pg.get_result()
                 if result is None:
+                    # Between the answers of two statements; or for ever, from a server that is gone.
+                    if self.is_lost:
+                        raise error or Failed("08006", self._pg.get_error_message().strip())
                     continue
                 if result.status == pq.ExecStatus.PIPELINE_SYNC:
                     break

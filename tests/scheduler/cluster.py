@@ -41,21 +41,23 @@ class Cluster:
         # Short, since a socket's path is.
         self._folder = Path(tempfile.mkdtemp(prefix="pg"))
         self._server: subprocess.Popen[bytes] | None = None
-        # The server refuses to run as root.
-        self._as: dict[str, Any] = {}
+        # The server refuses to run as root. By a program and not by Popen, whose fork gRPC does not bear.
+        self._as: list[str] = []
         if os.geteuid() == 0:
             try:
                 found = pwd.getpwnam("postgres")
             except KeyError:
                 raise NoPostgres("PostgreSQL does not run as root, and there is no user postgres") from None
             os.chown(self._folder, found.pw_uid, found.pw_gid)
-            self._as = {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": []}
+            self._as = ["setpriv", f"--reuid={found.pw_uid}", f"--regid={found.pw_gid}", "--clear-groups"]
+            if shutil.which("setpriv") is None:
+                raise NoPostgres("PostgreSQL does not run as root, and setpriv is not installed here")
 
     def __enter__(self) -> "Cluster":
         options = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-instructions"]
-        command = [str(self._programs / "initdb"), "-D", str(self._folder / "data"), *options]
+        command = [*self._as, str(self._programs / "initdb"), "-D", str(self._folder / "data"), *options]
         try:
-            subprocess.run(command, check=True, capture_output=True, cwd=self._folder, **self._as)
+            subprocess.run(command, check=True, capture_output=True, cwd=self._folder)
             self.start()
             self._make_template()
         except BaseException:
@@ -82,11 +84,14 @@ class Cluster:
         ]
         with (self._folder / "log").open("ab") as log:
             self._server = subprocess.Popen(
-                [str(self._programs / "postgres"), "-D", str(self._folder / "data"), *options],
-                stdout=log, stderr=log, cwd=self._folder, **self._as,
-            )  # fmt: skip
+                [*self._as, str(self._programs / "postgres"), "-D", str(self._folder / "data"), *options],
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+            )
+        command = [str(self._programs / "pg_isready"), "-q", "-U", "postgres", "-h", str(self._folder)]
         give_up_s = time.monotonic() + PATIENCE_S
-        while subprocess.run([self._programs / "pg_isready", "-q", "-h", self._folder], check=False).returncode != 0:
+        while subprocess.run(command, check=False).returncode != 0:
             assert self._server.poll() is None and time.monotonic() < give_up_s, (self._folder / "log").read_text()
             time.sleep(0.05)
 
