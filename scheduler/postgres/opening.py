@@ -115,8 +115,8 @@ def refusal(address: Address, found: str | None) -> str:
     """Say why a database cannot be used as it is, and what to do."""
     if database.is_older(found):
         return (
-            f"{address} is of revision {found}, this scheduler needs {database.REVISION}: make a backup with pg_dump, "
-            "then run `python -m scheduler migrate --database URL`"
+            f"{address} is of revision {found}, this scheduler needs {database.REVISION}; a database in PostgreSQL "
+            "cannot be brought forward yet: go on with the version that wrote it"
         )
     if found:
         return (

@@ -26,10 +26,17 @@ def cluster() -> Iterator[Cluster]:
         yield found
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def backend(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Run a test on both: what it calls by a path is a file the first time, a database in PostgreSQL the second."""
+    """Run the tests of a module on both: what they call by a path is a file at first, then a database in PostgreSQL."""
     if request.param == "postgresql":
         places.use(request.getfixturevalue("cluster"))
     yield request.param
     places.use(None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def everything_on_postgres(request: pytest.FixtureRequest) -> None:
+    """Where the environment asks for it, put every database of the tests that they call by a path into PostgreSQL."""
+    if os.environ.get("PALAESTRA_TEST_DATABASE") == "postgresql":
+        places.use_for_all(request.getfixturevalue("cluster"))

@@ -6,14 +6,22 @@ from scheduler.database import Place
 from tests.scheduler.cluster import Cluster
 
 _cluster: Cluster | None = None
+_for_all: Cluster | None = None
 _known: dict[Path, Place] = {}
 
 
 def use(cluster: Cluster | None) -> None:
     """From now on put new databases into a cluster; None: into files."""
     global _cluster
-    _cluster = cluster
+    _cluster = cluster or _for_all
     _known.clear()
+
+
+def use_for_all(cluster: Cluster) -> None:
+    """Put all databases into a cluster, also of tests that ask for no backend."""
+    global _for_all
+    _for_all = cluster
+    use(cluster)
 
 
 def place(path: Path) -> Place:

@@ -18,6 +18,8 @@ from scheduler.sql import ERRORS
 from scheduler.state import Decisions, Grant
 from tests.scheduler.site import TTL_S, Site, job, play, refusal
 
+pytestmark = pytest.mark.usefixtures("backend")
+
 QUEUED, GRANTED, RUNNING, CANCELLING = (
     job_pb2.JOB_STATE_QUEUED, job_pb2.JOB_STATE_GRANTED, job_pb2.JOB_STATE_RUNNING, job_pb2.JOB_STATE_CANCELLING,
 )  # fmt: skip
