@@ -12,6 +12,8 @@ from google.protobuf.message import Message
 from palaestra.v1 import (
     api_key_pb2,
     api_key_service_pb2,
+    audit_pb2,
+    audit_service_pb2,
     calendar_pb2,
     calendar_service_pb2,
     episode_pb2,
@@ -65,11 +67,14 @@ _C = calendar_service_pb2
 _S = estimate_service_pb2
 _R = reservation_service_pb2
 _P = api_key_service_pb2
+_U = audit_service_pb2
 _VENUE = {"parent": "venues/-"}
 _VENDOR = {"parent": "vendors/{vendor}"}
 _JOB = {"name": "vendors/{vendor}/jobs/{job}"}
 _ARRAY = {"name": "vendors/{vendor}/jobArrays/{array}"}
 _UNIT = {"name": "venues/{venue}/units/{unit}"}
+_CELL = {"name": "venues/{venue}/cells/{cell}"}
+_CHAIN = {"parent": "{collection}/{owner}"}
 _CLOSURE = {"name": "venues/{venue}/closures/{closure}"}
 _RESERVATION = {"name": "vendors/{vendor}/reservations/{reservation}"}
 _API_KEY = {"name": "vendors/{vendor}/apiKeys/{key}"}
@@ -85,11 +90,15 @@ BINDINGS: tuple[Binding, ...] = (
     Binding("GET", "/v1/units", "VenueService.ListUnits", _V.ListUnitsRequest, _V.ListUnitsResponse,
             "Robots and their state", _VENUE),
     Binding("POST", "/v1/units/{unit}:stop", "VenueService.StopUnit", _V.StopUnitRequest, venue_pb2.Unit,
-            "Ask a unit for a protective stop (not a safety-rated emergency stop)", _UNIT),
+            "Ask a unit for a protective stop (not a safety-rated emergency stop)", _UNIT, body="*"),
+    Binding("POST", "/v1/cells/{cell}:stop", "FleetService.StopCell", _F.StopCellRequest, _F.StopUnitsResponse,
+            "Ask all units of a cell for a protective stop (not a safety-rated emergency stop)", _CELL, body="*"),
+    Binding("POST", "/v1/venue:stop", "FleetService.StopVenue", _F.StopVenueRequest, _F.StopUnitsResponse,
+            "Ask all units for a protective stop (not a safety-rated emergency stop)", {"name": "venues/-"}, body="*"),
     Binding("POST", "/v1/units/{unit}:reset", "VenueService.ResetUnit", _V.ResetUnitRequest, venue_pb2.Unit,
             "Clear a unit's latched fault; never starts motion", _UNIT, headers=_IF_MATCH),
     Binding("POST", "/v1/units/{unit}:fault", "VenueService.InjectUnitFault", _V.InjectUnitFaultRequest, venue_pb2.Unit,
-            "Put a fault into an emulated unit", _UNIT, body="*"),
+            "Put a fault into an emulated unit", _UNIT, body="*", headers=_IF_MATCH),
     Binding("POST", "/v1/units/{unit}:setHealth", "FleetService.SetUnitHealth", _F.SetUnitHealthRequest, venue_pb2.Unit,
             "Take a unit out of service, or bring it back", _UNIT, body="*", headers={**_IF_MATCH, **_KEY}),
     Binding("POST", "/v1/units/{unit}:calibrate", "FleetService.CalibrateUnit", _F.CalibrateUnitRequest, venue_pb2.Unit,
@@ -116,6 +125,8 @@ BINDINGS: tuple[Binding, ...] = (
             "When a job would start if it were submitted now, and what would help", _VENDOR, "job"),
     Binding("POST", "/v1/vendors/{vendor}/jobs/{job}:cancel", "JobService.CancelJob", _J.CancelJobRequest, job_pb2.Job,
             "Ask for the end of a job", _JOB, headers=_IF_MATCH | _KEY),
+    Binding("POST", "/v1/vendors/{vendor}/jobs/{job}:reorder", "JobService.ReorderJob", _J.ReorderJobRequest,
+            job_pb2.Job, "Give a job another priority, and say why", _JOB, body="*", headers=_IF_MATCH),
     Binding("GET", "/v1/vendors/{vendor}/jobs/{job}:explain", "JobService.ExplainJob", _J.ExplainJobRequest,
             _J.ExplainJobResponse, "Why a job waits, and what would help", _JOB),
     Binding("GET", "/v1/vendors/{vendor}/jobs/{job}", "JobService.GetJob", _J.GetJobRequest, job_pb2.Job,
@@ -155,11 +166,16 @@ BINDINGS: tuple[Binding, ...] = (
     Binding("POST", "/v1/vendors/{vendor}/api-keys", "ApiKeyService.CreateApiKey", _P.CreateApiKeyRequest,
             _P.ApiKeySecret, "Make a key; its secret is told in this answer alone", _VENDOR, "api_key"),
     Binding("POST", "/v1/vendors/{vendor}/api-keys/{key}:rotate", "ApiKeyService.RotateApiKey", _P.RotateApiKeyRequest,
-            _P.ApiKeySecret, "Give a key a new secret; it is told in this answer alone", _API_KEY, "*"),
+            _P.ApiKeySecret, "Give a key a new secret; it is told in this answer alone", _API_KEY, "*", _IF_MATCH),
     Binding("POST", "/v1/vendors/{vendor}/api-keys/{key}:revoke", "ApiKeyService.RevokeApiKey", _P.RevokeApiKeyRequest,
-            api_key_pb2.ApiKey, "Take a key back for good", _API_KEY),
+            api_key_pb2.ApiKey, "Take a key back for good", _API_KEY, headers=_IF_MATCH),
     Binding("GET", "/v1/vendors/{vendor}/api-keys/{key}", "ApiKeyService.GetApiKey", _P.GetApiKeyRequest,
             api_key_pb2.ApiKey, "One key, without its secret", _API_KEY),
+    Binding("GET", "/v1/{collection}/{owner}/audit", "AuditService.ListAuditEntries", _U.ListAuditEntriesRequest,
+            _U.ListAuditEntriesResponse, "Who did what, oldest first: of `vendors/acme`, or for the house `venues/-`",
+            _CHAIN),
+    Binding("GET", "/v1/{collection}/{owner}/audit:head", "AuditService.GetAuditHead", _U.GetAuditHeadRequest,
+            audit_pb2.AuditHead, "Where the chain ends now", _CHAIN),
 )  # fmt: skip
 
 # Lists of everything that the caller may see: the parent follows from the token.

@@ -64,7 +64,12 @@ def fill(request: M, query: Iterable[tuple[str, str]], *, bound: frozenset[str])
 def parameters(request: Message | type[Message], *, bound: frozenset[str]) -> list[FieldDescriptor]:
     """Return the fields of a request that can be query parameters: plain values that the path does not give."""
     descriptor: Any = request.DESCRIPTOR
-    return [field for field in descriptor.fields if field.message_type is None and field.name not in bound]
+    return [field for field in descriptor.fields if _is_plain(field) and field.name not in bound]
+
+
+def _is_plain(field: FieldDescriptor) -> bool:
+    # In JSON a field mask is a text, its paths in lower camel case (google/protobuf/field_mask.proto).
+    return field.message_type is None or field.message_type.full_name == "google.protobuf.FieldMask"
 
 
 def _invalid(field: str, message: str) -> PalaestraError:

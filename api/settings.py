@@ -74,6 +74,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         raise Refused(f"--listen {given.listen!r} is not HOST:PORT")
     try:
         upstream_tls = TlsFiles.of(given, prefix="scheduler-")
+        upstream_tls.check_private(given.scheduler)
         if given.cert is not None and given.key is not None:
             check_pair(given.cert, given.key)
         elif given.cert is not None or given.key is not None:

@@ -13,6 +13,7 @@ from palaestra.errors import PalaestraError, Unreachable, from_rpc
 from palaestra.tls_files import TlsFiles
 from palaestra.v1 import (
     api_key_service_pb2_grpc,
+    audit_service_pb2_grpc,
     calendar_service_pb2_grpc,
     episode_service_pb2_grpc,
     estimate_service_pb2_grpc,
@@ -51,6 +52,7 @@ class Upstream:
 
         self._stubs: dict[str, Any] = {
             "ApiKeyService": stub(api_key_service_pb2_grpc.ApiKeyServiceStub),
+            "AuditService": stub(audit_service_pb2_grpc.AuditServiceStub),
             "VenueService": stub(venue_service_pb2_grpc.VenueServiceStub),
             "JobService": stub(job_service_pb2_grpc.JobServiceStub),
             "FleetService": stub(fleet_service_pb2_grpc.FleetServiceStub),

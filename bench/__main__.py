@@ -18,6 +18,7 @@ BENCHES = {
     "scheduler-cycle": "bench.scheduler_cycle",
     "scheduler-live": "bench.scheduler_live",
     "sim-slot": "bench.sim_slot",
+    "sim-vector": "bench.sim_vector",
     "submit": "bench.submit",
 }
 

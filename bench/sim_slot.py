@@ -50,19 +50,23 @@ class Figures:
     wall_s: Array
 
 
+def compiled(name: str) -> ctypes.CDLL:
+    """Compile a C file beside this one against the installed engine and return it, loaded."""
+    package = Path(mujoco.__file__).parent
+    engine = next(package.glob("libmujoco.so*"))
+    ctypes.CDLL(str(engine), mode=ctypes.RTLD_GLOBAL)
+    with tempfile.TemporaryDirectory() as folder:
+        library, source = Path(folder) / f"{name}.so", Path(__file__).parent / f"{name}.c"
+        command = ["cc", "-O2", "-shared", "-fPIC", f"-I{package / 'include'}", str(source), "-o", str(library)]
+        subprocess.run(command, check=True)
+        return ctypes.CDLL(str(library))
+
+
 class RawLoop:
     """The C loop of `raw_loop.c`, on as many threads as the slot."""
 
     def __init__(self) -> None:
-        package = Path(mujoco.__file__).parent
-        engine = next(package.glob("libmujoco.so*"))
-        ctypes.CDLL(str(engine), mode=ctypes.RTLD_GLOBAL)
-        with tempfile.TemporaryDirectory() as folder:
-            library = Path(folder) / "raw_loop.so"
-            source = Path(__file__).parent / "raw_loop.c"
-            command = ["cc", "-O2", "-shared", "-fPIC", f"-I{package / 'include'}", str(source), "-o", str(library)]
-            subprocess.run(command, check=True)
-            self._call = ctypes.CDLL(str(library)).raw_loop
+        self._call = compiled("raw_loop").raw_loop
 
     def run(self, model: mujoco.MjModel, data: list[mujoco.MjData], states: Array, torques: Array) -> None:
         """Take all worlds through their torques; one thread for each of `data`."""
@@ -169,12 +173,12 @@ def _compare(raw: RawLoop, slot: SimSlot, threads: int, *, drives: bool) -> Figu
     def plain() -> None:
         raw.run(slot.model, data, states, torques)
 
-    took = _take_turns(((restore, core), (rewind, plain)))
+    took = take_turns(((restore, core), (rewind, plain)))
     assert batch.state.tobytes() == end.tobytes() == states.tobytes(), f"{slot.entry.id}: not the same trajectory"
     return took
 
 
-def _take_turns(calls: tuple[tuple[Call, Call], tuple[Call, Call]]) -> Figures:
+def take_turns(calls: tuple[tuple[Call, Call], tuple[Call, Call]]) -> Figures:
     """Time both, turn by turn, each first in every other pair. The first of two calls prepares and is not timed."""
     cpu_s: list[list[float]] = [[], []]
     wall_s: list[list[float]] = [[], []]

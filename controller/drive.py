@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -38,6 +39,9 @@ BLOCK_S = 0.02
 
 DISPLACE_S = 0.5
 """How long the stream of an older epoch may take to end before it is cut."""
+
+CLOSE_S = 1.0
+"""How long the end of a drive waits for the loop to let go of the unit; a tick, as long as there are ticks."""
 
 MESSAGE_MAX_B = 4 << 20
 STREAMS_MAX = 200
@@ -107,7 +111,8 @@ def is_runner(shown: Mapping[str, Iterable[bytes]], venue: str) -> bool:
     """
     if list(shown.get("transport_security_type", ())) != [b"ssl"]:
         return True
-    return list(shown.get("peer_spiffe_id", ())) == [f"spiffe://{venue}/runner".encode()]
+    named = [uri.decode("utf-8", "replace") for uri in shown.get("peer_spiffe_id", ())]
+    return len(named) == 1 and re.fullmatch(f"spiffe://{re.escape(venue)}/runner/[a-z0-9-]+", named[0]) is not None
 
 
 class DriveService:
@@ -213,6 +218,8 @@ class DriveService:
             reading.cancel()
             with contextlib.suppress(asyncio.CancelledError, PalaestraError):
                 await reading
+        # Whoever is told that his drive has ended may give the lease back: by then no target of his is obeyed any more.
+        await asyncio.wait({asyncio.wrap_future(self._station.close(request.unit))}, timeout=CLOSE_S)
         await context.write(pb.DriveResponse(ended=ended))
 
     async def _opening(self, requests: AsyncIterator[bytes]) -> pb.DriveOpen:

@@ -12,7 +12,7 @@ import grpc.aio
 
 from controller.settings import HostSettings
 from palaestra import errors
-from palaestra.channel import authorization
+from palaestra.channel import authorization, resuming_options
 from palaestra.failpoint import Failpoint
 from palaestra.v1 import host_service_pb2 as pb
 from palaestra.v1 import host_service_pb2_grpc as services
@@ -23,11 +23,6 @@ BEAT_MIN_S = 0.02
 """Changes within this time share a beat."""
 
 BEATING = Failpoint("controller.host.beat", "a host is about to say how its units are")
-
-
-def _options() -> list[tuple[str, int]]:
-    """Return channel options: a restarted scheduler is found within seconds, not gRPC's own minutes."""
-    return [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1_000)]
 
 
 class Hosting(Protocol):
@@ -69,7 +64,7 @@ class Uplink:
     async def run(self) -> None:
         """Connect, serve, reconnect; until cancelled."""
         cuts = 0
-        async with self._settings.tls.aio_channel(self._settings.scheduler, _options()) as channel:
+        async with self._settings.tls.aio_channel(self._settings.scheduler, resuming_options()) as channel:
             stub: Any = services.HostServiceStub(channel)
             while True:
                 try:

@@ -10,10 +10,11 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
+from typing import NoReturn
 
 from palaestra.tls_files import NoCertificate, TlsFiles
 from palaestra.v1 import runner_service_pb2
-from runner.errors import RunnerError
+from runner.errors import RayLost, RunnerError
 from runner.settings import Settings
 
 
@@ -36,6 +37,7 @@ def main() -> int:
         token = arguments.token_file.read_text(encoding="utf-8").strip()
         folder = None if arguments.ray_address else _ray_folder(arguments.ray_folder)
         tls, drive_tls = TlsFiles.of(arguments), TlsFiles.of(arguments, prefix="drive-")
+        tls.check_private(arguments.scheduler)
     except (OSError, NoCertificate) as error:
         print(f"runner: {error}", file=sys.stderr)
         return 2
@@ -58,6 +60,10 @@ def main() -> int:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray's default of 15 would have whoever sends targets to robots wait for everybody else.
     os.environ.setdefault("RAY_worker_niceness", "0")
+    # A node that has gone silent is given up after half a minute; by Ray's defaults it may take more than one.
+    os.environ.setdefault("RAY_health_check_period_ms", "2000")
+    os.environ.setdefault("RAY_health_check_timeout_ms", "5000")
+    os.environ.setdefault("RAY_health_check_failure_threshold", "4")
     if folder is not None:
         # Ray's own would be a world-readable file in the home folder.
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
@@ -116,8 +122,19 @@ async def _serve(settings: Settings) -> None:
             loop.add_signal_handler(number, runner.stop)
         logging.info("runner %s is ready", runner.instance)
         await runner.run()
+    except RayLost as error:
+        logging.error("%s; this instance ends, and the next one starts another Ray", error)
+        _end_at_once(settings)
     finally:
         stop_ray()
+
+
+def _end_at_once(settings: Settings) -> NoReturn:
+    """End without taking leave of Ray, which would wait for what is gone; what was started ends with this process."""
+    if settings.ray_folder is not None:
+        shutil.rmtree(settings.ray_folder, ignore_errors=True)
+    logging.shutdown()
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,10 @@ class NoWorker(RunnerError):
     """Ray does not start a worker process: this runner cannot work, and its next instance may."""
 
 
+class RayLost(RunnerError):
+    """A part of Ray that workers need is gone for good: this instance ends, and the next one starts another Ray."""
+
+
 class WorkerLost(RunnerError):
     """A worker process died while it carried out an attempt."""
 

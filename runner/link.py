@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import grpc
 
-from palaestra.channel import authorization
+from palaestra.channel import authorization, resuming_options
 from palaestra.errors import Unreachable, from_rpc
 from palaestra.tls_files import TlsFiles
 from palaestra.v1 import runner_service_pb2_grpc
@@ -24,9 +24,7 @@ class Link:
     """One channel, one identity."""
 
     def __init__(self, address: str, token: str, tls: TlsFiles | None = None) -> None:
-        self._channel = (tls or TlsFiles()).channel(
-            address, [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1000)]
-        )
+        self._channel = (tls or TlsFiles()).channel(address, resuming_options())
         self.runner = runner_service_pb2_grpc.RunnerServiceStub(self._channel)
         self.metadata = authorization(token)
 

@@ -4,13 +4,16 @@ The only file that knows Ray: beyond it a worker is something to run an attempt 
 """
 
 import asyncio
+import contextlib
 import logging
+import os
+import signal
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
-from runner.errors import NoWorker, WorkerLost
+from runner.errors import NoWorker, RayLost, WorkerLost
 from runner.settings import Settings
 from runner.worker import Worker
 
@@ -18,6 +21,13 @@ log = logging.getLogger(__name__)
 # A worker imports MuJoCo and Arrow: seconds on a quiet machine, and machines are not always quiet.
 START_S = 60.0
 ALIVE_S = 5.0
+# How often Ray itself is looked after; and how long a cluster that was joined may take to answer.
+WATCH_PERIOD_S = 1.0
+CLUSTER_ANSWER_S = 15.0
+# A worker at work is asked so often whether it is there, and lost after so many questions without an answer in ALIVE_S:
+# Ray takes longer than a minute to give up a node that has gone silent, by its own settings.
+PROBE_PERIOD_S = 5.0
+PROBES_MISSED_MAX = 4
 
 
 def start_ray(settings: Settings) -> None:
@@ -44,6 +54,13 @@ def stop_ray() -> None:
     ray.shutdown()
 
 
+def _dead_parts() -> list[str]:
+    """Return which of the processes that workers cannot do without have ended, of a Ray that was started here."""
+    node: Any = ray._private.worker._global_node
+    needed = ("gcs_server", "raylet")
+    return sorted({str(kind) for kind, _ in node.dead_processes() if kind in needed})
+
+
 class Pool:
     """Idle workers in hand, new ones on demand. Leases bound how many run, so the pool itself does not."""
 
@@ -54,12 +71,33 @@ class Pool:
         self._actor: Any = ray.remote(**options)(Worker)
         self._idle: list[Any] = []
         self._busy: set[Any] = set()
+        # Process ids, of workers of a Ray that was started here.
+        self._pids: dict[Any, int] = {}
+        self._abandoned = asyncio.Event()
         self._refill: asyncio.Task[None] | None = None
 
     async def warm(self) -> None:
         """Have the configured number of idle workers ready. Raises NoWorker."""
         missing = self._settings.warm_workers - len(self._idle)
         self._idle += await asyncio.gather(*(self._started() for _ in range(missing)))
+
+    async def watch(self) -> None:
+        """Return never. Raises RayLost as soon as Ray cannot be worked with any more.
+
+        Without this nobody would notice the end of the GCS for a minute, until Ray ends this process without a word;
+        and without a raylet no worker starts.
+        """
+        address = self._settings.ray_address
+        while True:
+            await asyncio.sleep(WATCH_PERIOD_S)
+            if address:
+                # A call that hangs keeps its thread: that ends with the process, which has nothing left to do.
+                try:
+                    await asyncio.wait_for(asyncio.to_thread(ray.nodes), CLUSTER_ANSWER_S)
+                except (RayError, TimeoutError, RuntimeError) as error:
+                    raise RayLost(f"the Ray cluster at {address} does not answer: {error!r}") from error
+            elif gone := _dead_parts():
+                raise RayLost(f"Ray's {' and '.join(gone)} ended")
 
     async def take(self) -> Any:
         """Return a worker that is ready; the pool refills itself behind it. Raises NoWorker."""
@@ -77,14 +115,55 @@ class Pool:
             self._fill()
 
     async def run(self, worker: Any, assignment: bytes, instance: str) -> bytes:
-        """Have a worker carry out an attempt; return its FinishAttemptRequest. Raises WorkerLost."""
+        """Have a worker carry out an attempt; return its FinishAttemptRequest.
+
+        Raises WorkerLost if it dies, or does not answer any more.
+        """
+        running = asyncio.create_task(_result(worker.run.remote(assignment, instance)))
         try:
-            data: bytes = await worker.run.remote(assignment, instance)
+            await self._attend(worker, running)
+            data: bytes = await running
         except RayError as error:
-            self._busy.discard(worker)
-            self._fill()
+            self._lose(worker)
             raise WorkerLost(_first_line(error)) from error
+        except WorkerLost:
+            self.kill(worker)
+            self._lose(worker)
+            raise
+        finally:
+            running.cancel()
         return data
+
+    async def _attend(self, worker: Any, running: "asyncio.Task[Any]") -> None:
+        """Return when the work is over. Raises WorkerLost if the worker is silent for too long, or abandoned."""
+        abandoned: asyncio.Task[Any] = asyncio.create_task(self._abandoned.wait())
+        missed = 0
+        try:
+            while missed < PROBES_MISSED_MAX:
+                await asyncio.wait({running, abandoned}, timeout=PROBE_PERIOD_S, return_when=asyncio.FIRST_COMPLETED)
+                if running.done():
+                    return
+                if abandoned.done():
+                    # Ray would tell, but not while its GCS is away.
+                    raise WorkerLost("Ray is lost, and the worker was ended with it")
+                missed = 0 if await _alive(worker) else missed + 1
+        finally:
+            abandoned.cancel()
+        if not running.done():
+            raise WorkerLost(f"it did not answer {missed} times in a row")
+
+    def _lose(self, worker: Any) -> None:
+        self._busy.discard(worker)
+        self._pids.pop(worker, None)
+        self._fill()
+
+    def abandon(self) -> None:
+        """End the workers of a Ray that is lost, which cannot be asked to do it: what drives a robot must not go on."""
+        self._abandoned.set()
+        for pid in self._pids.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._pids.clear()
 
     def cancel(self, worker: Any, attempt: str) -> None:
         """Ask a worker to stop an attempt, also one that it has not begun yet."""
@@ -101,14 +180,16 @@ class Pool:
     def kill(self, worker: Any) -> None:
         """End a worker and whatever it is doing."""
         self._busy.discard(worker)
-        ray.kill(worker, no_restart=True)
+        self._pids.pop(worker, None)
+        if not self._abandoned.is_set():
+            ray.kill(worker, no_restart=True)
 
     def _fill(self) -> None:
         """Start the workers that are missing behind the caller.
 
         Busy ones count: they come back. Starting another for each one taken would cost a start and an end per attempt.
         """
-        if self._refill is None or self._refill.done():
+        if not self._abandoned.is_set() and (self._refill is None or self._refill.done()):
             self._refill = asyncio.create_task(self._add())
 
     async def _add(self) -> None:
@@ -124,23 +205,25 @@ class Pool:
     async def _started(self) -> Any:
         worker = self._actor.remote(self._settings)
         try:
-            await asyncio.wait_for(_ready(worker), START_S)
+            pid = await asyncio.wait_for(_result(worker.ready.remote()), START_S)
         except TimeoutError:
             self.kill(worker)
             raise NoWorker(f"a worker did not start in {START_S:.0f} s") from None
         except RayError as error:
             raise NoWorker(f"a worker did not start: {_first_line(error)}") from error
+        if not self._settings.ray_address:
+            self._pids[worker] = pid
         return worker
 
 
-async def _ready(worker: Any) -> None:
-    # wait_for wants a coroutine: an ObjectRef that it cancels is not awaited by anybody any more.
-    await worker.ready.remote()
+async def _result(reference: Any) -> Any:
+    # wait_for and ensure_future want a coroutine: an ObjectRef that is cancelled is not awaited by anybody any more.
+    return await reference
 
 
 async def _alive(worker: Any) -> bool:
     try:
-        await asyncio.wait_for(_ready(worker), ALIVE_S)
+        await asyncio.wait_for(_result(worker.ready.remote()), ALIVE_S)
     except (RayError, TimeoutError):
         return False
     return True

@@ -12,18 +12,21 @@ from typing import Any, Protocol
 
 import grpc
 
-from palaestra.channel import authorization
+from palaestra.channel import authorization, resuming_options
 from palaestra.errors import PalaestraError, from_rpc
 from palaestra.failpoint import Failpoint
 from palaestra.ids import new_id
 from palaestra.v1 import job_pb2, runner_service_pb2, runner_service_pb2_grpc
-from runner.errors import NoWorker, WorkerLost
+from runner.errors import NoWorker, RayLost, WorkerLost
 from runner.settings import Settings
 
 log = logging.getLogger(__name__)
 CALL_TIMEOUT_S = 5.0
 HEARTBEAT_S = 1.5
 RECONNECT_S = 0.3
+# The scheduler speaks every second. A stream that is silent for so long is opened anew: what is sent for that tells
+# whether there is still a connection.
+SILENCE_S = 4.0
 # A worker that was asked to stop and has not by then is killed; with the scheduler's way here and back, a cancelled job
 # has let go of everything within two seconds.
 STOP_GRACE_S = 1.0
@@ -47,6 +50,8 @@ class Workers(Protocol):
     def cancel(self, worker: Any, attempt: str) -> None: ...
     def give_back(self, worker: Any) -> None: ...
     def kill(self, worker: Any) -> None: ...
+    def abandon(self) -> None: ...
+    async def watch(self) -> None: ...
 
 
 @dataclass
@@ -80,8 +85,7 @@ class Runner:
         self._channel = settings.tls.aio_channel(
             settings.scheduler,
             [
-                ("grpc.initial_reconnect_backoff_ms", 100),
-                ("grpc.max_reconnect_backoff_ms", 1000),
+                *resuming_options(),
                 # All assignments come in one message, each with its job.
                 ("grpc.max_receive_message_length", 64 * 1024 * 1024),
             ],
@@ -92,13 +96,17 @@ class Runner:
 
     async def run(self) -> None:
         """Work until `stop` is called. Raises NoWorker, or what else keeps this instance from working at all."""
-        endless = [asyncio.create_task(self._watch()), asyncio.create_task(self._beat())]
+        endless = [asyncio.create_task(work) for work in (self._watch(), self._beat(), self._pool.watch())]
         stopped = asyncio.create_task(self._stopped.wait())
         await asyncio.wait([stopped, *endless], return_when=asyncio.FIRST_COMPLETED)
         for task in [stopped, *endless]:
             task.cancel()
         ends = await asyncio.gather(*endless, return_exceptions=True)
-        await asyncio.gather(*(self._stop(running) for running in list(self._running.values())))
+        if any(isinstance(end, RayLost) for end in ends):
+            # Nobody can be asked to stop: Ray is what would pass it on.
+            self._pool.abandon()
+        else:
+            await asyncio.gather(*(self._stop(running) for running in list(self._running.values())))
         attempts = [running.task for running in self._running.values() if running.task]
         if attempts:
             await asyncio.wait(attempts, timeout=FAREWELL_S)
@@ -119,15 +127,27 @@ class Runner:
         told = ""
         while True:
             try:
-                async for response in self._stub.WatchAssignments(self._catalogue, metadata=self._metadata):
-                    told = ""
-                    self._follow(list(response.assignments))
+                stream = self._stub.WatchAssignments(self._catalogue, metadata=self._metadata)
+                try:
+                    while (response := await self._word(stream)) is not None:
+                        told = ""
+                        self._follow(list(response.assignments))
+                finally:
+                    stream.cancel()
+            except TimeoutError:
+                log.warning("no assignments: no word from the scheduler in %.0f s", SILENCE_S)
             except grpc.RpcError as error:
                 # Three times a second, but said once.
                 if str(from_rpc(error)) != told:
                     told = str(from_rpc(error))
                     log.warning("no assignments: %s", told)
             await asyncio.sleep(RECONNECT_S)
+
+    async def _word(self, stream: Any) -> runner_service_pb2.WatchAssignmentsResponse | None:
+        """Return the stream's next message, None at its end. Raises TimeoutError."""
+        async with asyncio.timeout(SILENCE_S):
+            response = await stream.read()
+        return None if response is grpc.aio.EOF else response
 
     def _follow(self, assignments: list[runner_service_pb2.Assignment]) -> None:
         """Start what is new, stop what is cancelled or no longer ours."""

@@ -32,9 +32,9 @@ class Worker:
         self._cancelled = ""
         self._stop = threading.Event()
 
-    def ready(self) -> bool:
-        """Answer once the process is up and everything heavy is imported."""
-        return True
+    def ready(self) -> int:
+        """Return the process's id, once it is up and everything heavy is imported."""
+        return os.getpid()
 
     def cancel(self, attempt: str) -> None:
         """Ask an attempt to stop: the running one, or the next, should this call overtake `run`."""

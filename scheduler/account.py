@@ -69,9 +69,9 @@ class Accounts:
         return accounts
 
     def hold(self, name: str, amounts: tuple[int, int, int], leases: int = 1) -> None:
-        """Add what a lease holds to its account and all above it."""
+        """Add what a lease holds to its account and all above it. The house has leases, for checks, and no account."""
         holdings, places = self.holdings, self.places
-        for link in self.chains[name]:
+        for link in self.chains.get(name, ()):
             holdings[link].add(amounts, leases)
             places.pop(link, None)
 

@@ -1,11 +1,13 @@
 """Whom a client certificate names.
 
 By one URI among its alternative names, in the form of a SPIFFE id (SPIFFE-ID standard, section 2): the trust domain is
-the venue, the path says who: "spiffe://{venue}/vendors/{vendor}/{role}", or "spiffe://{venue}/{role}" for the house.
+the venue, the path says who: "spiffe://{venue}/vendors/{vendor}/{role}", "spiffe://{venue}/{role}" for the house, and
+"spiffe://{venue}/{role}/{id}" for one of its unit hosts or runners, which then speaks as that one and as no other.
 The TLS handshake has checked the chain and the dates; the dates are checked again, because a connection outlives them.
 """
 
 import logging
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +20,9 @@ from scheduler.identity import Identity
 from scheduler.roles import Role
 
 log = logging.getLogger(__name__)
+# Of whom there are several, each with things of its own.
+BOUND = (Role.HOST, Role.RUNNER)
+_ID = re.compile("[a-z0-9-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -64,12 +69,17 @@ class Certificates:
             )
         words = uris[0].removeprefix(self._domain).split("/")
         vendor = words[1] if len(words) == 3 and words[0] == "vendors" else ""
-        role = next((role for role in Role if role.value == words[-1]), None)
-        if role is None or role.acts_for_vendor != bool(vendor) or len(words) != (3 if vendor else 1):
-            raise PalaestraError("CERTIFICATE_REFUSED", f"{uris[0]} is of nobody that this venue knows")
+        role = next((role for role in Role if role.value == (words[2] if vendor else words[0])), None)
+        bound = role in BOUND
+        if role is None or role.acts_for_vendor != bool(vendor) or len(words) != (3 if vendor else 1 + bound):
+            missing = f"; one of a {role.value} ends in its id" if role is not None and bound else ""
+            raise PalaestraError("CERTIFICATE_REFUSED", f"{uris[0]} is of nobody that this venue knows{missing}")
+        if bound and not _ID.fullmatch(words[1]):
+            raise PalaestraError("CERTIFICATE_REFUSED", f"{uris[0]}: {words[1]!r} is no id")
         if vendor and vendor not in self._vendors:
             raise PalaestraError("CERTIFICATE_REFUSED", f"{uris[0]}: this venue has no such vendor")
-        return Identity(role, vendor, "certificate", expire_ns=certificate.expire_ns)
+        process = words[1] if bound else ""
+        return Identity(role, vendor, "certificate", expire_ns=certificate.expire_ns, process=process)
 
     def _revoked_serials(self) -> frozenset[str]:
         """Return the serial numbers in the file; those known before, if it cannot be read."""

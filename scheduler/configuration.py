@@ -58,6 +58,8 @@ class Unit:
     rest_fraction: float | None = None
     rest_s: float | None = None
     zone: str = ""
+    # The one host that serves it; empty: any.
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -303,7 +305,8 @@ def _unit(table: Mapping[str, Any], source: str) -> Unit:
         if key in table
     }
     zone = toml.text(table, "zone", "", source, what)
-    return Unit(name, robot, labels=labels, zone=zone, **_pose(table, source, what), **rest)
+    host = toml.text(table, "host", "", source, what)
+    return Unit(name, robot, labels=labels, zone=zone, host=host, **_pose(table, source, what), **rest)
 
 
 def _zone(table: Mapping[str, Any], source: str) -> Zone:

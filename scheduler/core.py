@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from palaestra.errors import PalaestraError
 from palaestra.failpoint import Failpoint
-from scheduler import calibration, database, disk, events, guard
+from scheduler import audit, calibration, database, disk, events, guard
 from scheduler.calibration import Calibration
 from scheduler.clock import Clock
 from scheduler.commands import (
@@ -162,8 +162,11 @@ class Core:
         self.hub.close()
 
     async def run(self, command: Command[T], *, urgent: bool = False) -> T:
-        """Run a command; when this returns, its effects are on the disk. urgent: see `Writer.submit`."""
-        return await asyncio.wrap_future(self._writer.submit(command, urgent=urgent))
+        """Run a command; when this returns, its effects are on the disk. urgent: see `Writer.submit`.
+
+        In a call that is to be written down, it is written down with the command.
+        """
+        return await asyncio.wrap_future(self._writer.submit(audit.recorded(command), urgent=urgent))
 
     @property
     def venue(self) -> str:

@@ -22,10 +22,8 @@ if TYPE_CHECKING:
 FILE = "scheduler.db"
 SCHEMA = Path(__file__).with_name("schema.sql").read_text()
 # What `schema.sql` is: the number of the last revision in `migrations/versions`.
-REVISION = "0002"
-# Before there were migrations, the file's user version was a checksum of the schema; these are revisions since.
-USER_VERSIONS_BEFORE = {109310061: "0001", 1685363253: "0002"}
-# Since then the revision stands in alembic's table; not 0, which schedulers of before would take for an empty file.
+REVISION = "0003"
+# The revision stands in alembic's table; this says that the file is ours, since that of an empty one is 0.
 USER_VERSION = 1
 
 
@@ -165,8 +163,6 @@ def revision(db: Connection) -> str | None:
         if len(rows) == 1:
             return str(rows[0])
     version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version in USER_VERSIONS_BEFORE:
-        return USER_VERSIONS_BEFORE[version]
     return None if version or tables else ""
 
 
@@ -191,10 +187,7 @@ def refusal(path: Place, found: str | None) -> str:
             f"{path} is of revision {found}, which this scheduler does not know (its own is {REVISION}), so a newer "
             f"one has written it: go on with that version, or put back a backup from {path.parent / 'backups'}"
         )
-    return (
-        f"{path} is no database of a scheduler, or was made by one of before migrations: go on with that version, or "
-        "move the data folder away to begin anew"
-    )
+    return f"{path} is no database of a scheduler: move the data folder away to begin anew"
 
 
 def open_file_to_read(path: Path) -> sqlite3.Connection:

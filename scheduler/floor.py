@@ -155,8 +155,10 @@ class Floor:
                 self.hold(kind, name, end_ns)
 
     def release_unit(self, name: str) -> None:
-        """Give a unit back."""
-        self.release(self.kind_of[name], name)
+        """Give a unit back; one that is not usable now, though a lease holds it, can be had by nobody."""
+        kind = self.kind_of.get(name)
+        if kind is not None:
+            self.release(kind, name)
 
     def hold_cell(self, name: str, end_ns: int | None) -> None:
         """Take a cell away until `end_ns`, and with it its exclusive zone."""

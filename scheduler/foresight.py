@@ -6,6 +6,7 @@ the same asker, so that nobody keeps the others from asking; and each gives up l
 
 import asyncio
 import logging
+import random
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -143,15 +144,12 @@ class Foresight:
             self._sampled_id = db.execute("SELECT coalesce(max(id), 0) FROM job").fetchone()[0]
             if before is None or not runner_ready:
                 return None
-            row = db.execute(
-                """
-                SELECT * FROM job WHERE id > ? AND state = 1 AND open_after = 0 AND open_gates = 0 AND attempt_count = 0
-                ORDER BY random() LIMIT 1
-                """,
-                (before,),
-            ).fetchone()
-            if row is None:
+            new = "FROM job WHERE id > ? AND state = 1 AND open_after = 0 AND open_gates = 0 AND attempt_count = 0"
+            count = db.execute(f"SELECT count(*) {new}", (before,)).fetchone()[0]
+            if not count:
                 return None
+            place = random.randrange(count)
+            row = db.execute(f"SELECT * {new} ORDER BY id LIMIT 1 OFFSET ?", (before, place)).fetchone()
             state = snapshot.load(db, self._now_ns(), runner_ready=True)
             job = snapshot.job_of(row)
             ratios, waits = self._known(db, state.now_ns)

@@ -211,7 +211,12 @@ class Ground:
         return [(max(end_ns, self.now_ns + 1), count) for end_ns, count in busy]
 
     def _hold(self, lease: Lease, sign: int) -> None:
-        """Count a lease to its vendor, after what was used until now has been averaged in."""
+        """Count a lease to its vendor, after what was used until now has been averaged in.
+
+        The house has leases too, for its checks of units, and no account.
+        """
+        if lease.vendor not in self._vendors:
+            return
         vendor = self._faded(self._vendors[lease.vendor], self.now_ns)
         self._used_ns[lease.vendor] = self.now_ns
         self._vendors[lease.vendor] = replace(
@@ -228,7 +233,7 @@ class Ground:
         if not self._tree:
             names = {*+self._waiting, *(lease.vendor for lease in self._leases.values())}
             names |= {booking.vendor for booking in self._told.bookings}
-        return tuple(self._faded(self._vendors[name], now_ns) for name in sorted(names))
+        return tuple(self._faded(self._vendors[name], now_ns) for name in sorted(names & self._vendors.keys()))
 
     def _faded(self, vendor: Vendor, now_ns: int) -> Vendor:
         if self._half_life_ns is None:

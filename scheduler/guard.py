@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError, Message
 
 from palaestra import rules
 from palaestra.errors import PalaestraError, trailing
-from scheduler import disk
+from scheduler import audit, disk
 from scheduler.admission import OpenStreams
 from scheduler.identity import Identification, Identity, Shown
 from scheduler.roles import ROLES, in_scope, short
@@ -53,6 +53,13 @@ class Guard(grpc.aio.ServerInterceptor):
         self._identification = identification
         self._streams = streams
         self._guarded: dict[str, Any] = {}
+        self._draining = False
+        # Calls with one answer that are being carried out.
+        self.running = 0
+
+    def drain(self) -> None:
+        """From now on refuse every call with SHUTTING_DOWN; those that run go on to their end."""
+        self._draining = True
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], details: grpc.HandlerCallDetails
@@ -81,6 +88,8 @@ class Guard(grpc.aio.ServerInterceptor):
 
     def _admit(self, method: str, context: Any) -> Shown:
         """Let a call in, or raise; return what it showed, to be looked at again as long as it lasts."""
+        if self._draining:
+            raise PalaestraError("SHUTTING_DOWN", "the scheduler is stopping", retry_after_s=1.0)
         metadata = context.invocation_metadata() or ()
         certificate = b""
         if self._identification.reads_certificates:
@@ -96,21 +105,31 @@ class Guard(grpc.aio.ServerInterceptor):
         return shown
 
     def _unary(self, inner: Any, method: str) -> Any:
+        name = short(method)
+        audited = audit.is_audited(name)
+
         async def handle(request: Message | Malformed, context: Any) -> Any:
+            self.running += 1
             try:
                 self._admit(method, context)
                 if context.time_remaining() is None:
                     raise PalaestraError("DEADLINE_REQUIRED", f"{method} was called without a deadline")
-                return await inner(_checked(request), context)
+                checked = _checked(request)
+                if audited:
+                    audit.begin(audit.Call(name, caller(), checked))
+                return await inner(checked, context)
             except Exception as error:
                 await _abort(context, error, method)
+            finally:
+                self.running -= 1
 
         return handle
 
     def _server_stream(self, inner: Any, method: str) -> Any:
         async def handle(request: Message | Malformed, context: Any) -> AsyncIterator[Any]:
             try:
-                async with self._streams.lasting(self._admit(method, context)):
+                shown = self._admit(method, context)
+                async with self._streams.lasting(shown, caller()):
                     async for response in inner(_checked(request), context):
                         yield response
             except Exception as error:
@@ -125,7 +144,8 @@ class Guard(grpc.aio.ServerInterceptor):
 
         async def handle(requests: AsyncIterator[Message | Malformed], context: Any) -> AsyncIterator[Any]:
             try:
-                async with self._streams.lasting(self._admit(method, context)):
+                shown = self._admit(method, context)
+                async with self._streams.lasting(shown, caller()):
                     async for response in inner(checked(requests), context):
                         yield response
             except Exception as error:

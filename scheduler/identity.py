@@ -8,7 +8,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -31,6 +31,7 @@ class Identity:
         methods: Methods that it is restricted to, as "Service/Method" or "Service/*"; none: no restriction.
         projects: Projects of the vendor that it is restricted to; none: no restriction.
         expire_ns: When the credential ends, wall clock.
+        process: Id of the one unit host or runner that it is good for; empty: for any of its role.
     """
 
     role: Role
@@ -39,6 +40,7 @@ class Identity:
     methods: frozenset[str] = field(default=frozenset())
     projects: frozenset[str] = field(default=frozenset())
     expire_ns: int | None = None
+    process: str = ""
 
     def sees_vendor(self, vendor: str) -> bool:
         """Whether what belongs to `vendor` is visible."""
@@ -48,6 +50,13 @@ class Identity:
     def narrowed(self) -> bool:
         """Whether scopes leave less than its role may do."""
         return bool(self.methods or self.projects)
+
+    def check_process(self, process: str) -> None:
+        """Raise CERTIFICATE_REFUSED for who speaks as another host or runner than its certificate is of."""
+        if self.process and process != self.process:
+            raise PalaestraError(
+                "CERTIFICATE_REFUSED", f"the certificate is of {self.role.value} {self.process}, not of {process}"
+            )
 
     def __str__(self) -> str:
         who = f"{self.role.value} {self.vendor}" if self.vendor else self.role.value
@@ -131,7 +140,8 @@ class Identification:
             raise PalaestraError(
                 "CERTIFICATE_REFUSED", f"the certificate is of {_who(certified)}, the token of {_who(found)}"
             )
-        return found
+        # A token of a role is good for any of its processes, also where it comes with one's certificate.
+        return found if certified is None or not certified.process else replace(found, process=certified.process)
 
     def _by_token(self, headers: tuple[str | bytes, ...]) -> Identity:
         if len(headers) > 1:

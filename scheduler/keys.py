@@ -74,10 +74,12 @@ class Keys:
         self._keys = {row["uid"]: self._key(row) for row in rows}
 
     def look(self, key_id: str) -> None:
-        """Take in what the database holds of one key now: those that have ended stay, and there may be very many."""
+        """Take in what the database holds of one key now, if it holds it: all of them may be very many."""
         row = self._db.execute("SELECT * FROM api_key WHERE uid = ?", (key_id,)).fetchone()
         if row is not None:
             self._keys[key_id] = self._key(row)
+        else:
+            self._keys.pop(key_id, None)
 
     def identify(self, secret: str) -> Identity | None:
         """Return whose secret it is, None if it is of no key.

@@ -20,6 +20,14 @@ def vendor_scope(db: Connection, reader: Identity, parent: str) -> str | None:
     return vendor
 
 
+def one_vendor_scope(db: Connection, reader: Identity, parent: str) -> str:
+    """Return the vendor id that a parent stands for. Raises NOT_FOUND, also for all of them: "-" is nobody's name."""
+    vendor = vendor_scope(db, reader, parent)
+    if vendor is None:
+        raise PalaestraError("NOT_FOUND", f"{parent} not found")
+    return vendor
+
+
 def venue_scope(venue: str, parent: str) -> None:
     """Raise NOT_FOUND unless the parent is this scheduler's venue or "venues/-"."""
     if parent.split("/")[1] not in ("-", venue):

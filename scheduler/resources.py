@@ -324,4 +324,10 @@ def api_key(venue: str, row: Row) -> api_key_pb2.ApiKey:
         former_expire_time=timestamp(row["former_expire_ns"] or None),
         use_time=timestamp(row["use_ns"]),
         revoke_time=timestamp(row["revoke_ns"]),
+        etag=api_key_etag(row),
     )
+
+
+def api_key_etag(row: Row) -> str:
+    """Return what differs after a rotation or a revocation; that a key is used is no change of it."""
+    return f"{row['rotate_ns'] or row['create_ns']:x}{'-revoked' if row['revoke_ns'] is not None else ''}"

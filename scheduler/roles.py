@@ -42,6 +42,8 @@ ApiKeyService/GetApiKey                vendor                  operator safety
 ApiKeyService/ListApiKeys              vendor                  operator safety
 ApiKeyService/RevokeApiKey             vendor                  operator
 ApiKeyService/RotateApiKey             vendor                  operator
+AuditService/GetAuditHead              vendor                  operator safety
+AuditService/ListAuditEntries          vendor                  operator safety
 CalendarService/CreateClosure                                  operator safety
 CalendarService/DeleteClosure                                  operator safety
 CalendarService/ListClosedTimes        vendor engineer reader  operator safety
@@ -51,6 +53,8 @@ EpisodeService/ListEpisodes            vendor engineer reader  operator safety
 EstimateService/GetEstimateCalibration vendor engineer reader  operator safety
 FleetService/CalibrateUnit                                     operator
 FleetService/SetUnitHealth                                     operator safety
+FleetService/StopCell                                          operator safety
+FleetService/StopVenue                                         operator safety
 HostService/Connect                                                            host
 JobArrayService/CancelJobArray         vendor engineer         operator
 JobArrayService/GetJobArray            vendor engineer reader  operator safety
@@ -61,6 +65,7 @@ JobService/ExplainJob                  vendor engineer reader  operator safety
 JobService/GetJob                      vendor engineer reader  operator safety
 JobService/ListJobs                    vendor engineer reader  operator safety
 JobService/ReadLog                     vendor engineer reader  operator safety
+JobService/ReorderJob                  vendor engineer         operator
 JobService/SubmitJob                   vendor engineer
 JobService/WatchJob                    vendor engineer reader  operator safety
 JobService/WhatIf                      vendor engineer reader

@@ -12,6 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from palaestra.channel import is_loopback
 from palaestra.v1 import (
     api_key_service_pb2_grpc,
+    audit_service_pb2_grpc,
     calendar_service_pb2_grpc,
     episode_service_pb2_grpc,
     estimate_service_pb2_grpc,
@@ -30,6 +31,7 @@ from scheduler.guard import MESSAGE_BYTES_MAX, Guard
 from scheduler.identity import Certifier, Credentials, Identification
 from scheduler.keys import Keys
 from scheduler.services.arrays import JobArrayService
+from scheduler.services.audit import AuditService
 from scheduler.services.calendar import CalendarService
 from scheduler.services.episodes import EpisodeService
 from scheduler.services.estimates import EstimateService
@@ -45,6 +47,9 @@ from scheduler.tls import Tls, files_of
 log = logging.getLogger(__name__)
 # Writing down when keys were last used is one commit for all of them.
 LOOKS_PER_USE = 10
+DRAIN_LOOK_S = 0.02
+# For answers that are on their way.
+LAST_WORDS_S = 0.3
 OPTIONS: list[tuple[str, Any]] = [
     # With port reuse two schedulers could listen on one port without noticing each other.
     ("grpc.so_reuseport", 0),
@@ -99,8 +104,10 @@ class Server:
         identification = Identification((credentials, self._keys), certifier)
         self._streams = OpenStreams(identification)
         self._looking: asyncio.Task[None] | None = None
-        self._server = grpc.aio.server(interceptors=[Guard(identification, self._streams)], options=OPTIONS)
+        self._guard = Guard(identification, self._streams)
+        self._server = grpc.aio.server(interceptors=[self._guard], options=OPTIONS)
         api_key_service_pb2_grpc.add_ApiKeyServiceServicer_to_server(ApiKeyService(core, self._keys), self._server)
+        audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditService(core), self._server)
         job_service_pb2_grpc.add_JobServiceServicer_to_server(JobService(core), self._server)
         job_array_service_pb2_grpc.add_JobArrayServiceServicer_to_server(JobArrayService(core), self._server)
         venue_service_pb2_grpc.add_VenueServiceServicer_to_server(VenueService(core), self._server)
@@ -126,12 +133,21 @@ class Server:
         await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self, grace_s: float) -> None:
-        """Say NOT_SERVING first, then let calls finish for a while."""
+        """Say NOT_SERVING first, refuse what comes with a reason, and let what runs finish for a while.
+
+        gRPC's own way to stop would cut without a reason what has come and not begun.
+        """
         if self._looking is not None:
             self._looking.cancel()
         await self._health.enter_graceful_shutdown()
+        self._guard.drain()
         self._core.drain()
-        await self._server.stop(grace_s)
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + grace_s
+        # Those who watch our health never hang up, and are not waited for.
+        while self._guard.running and loop.time() < end_s:
+            await asyncio.sleep(DRAIN_LOOK_S)
+        await self._server.stop(min(LAST_WORDS_S, grace_s))
 
     def _open(self, listen: str, credentials: grpc.ServerCredentials | None) -> str:
         try:

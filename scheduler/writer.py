@@ -49,6 +49,9 @@ class Transaction:
     wants_cycle: bool = False
     # What commands of this transaction found out for each other, under names of their own.
     memo: dict[str, Any] = field(default_factory=dict)
+    # What is left to be done once before the commit, however many commands asked for it, under names of their own. What
+    # a command put here is undone with it; so it is replaced, and never changed.
+    at_commit: dict[str, Callable[["Transaction"], None]] = field(default_factory=dict)
 
     def event(self, kind: str, resource: str, body: Message, *, vendor: str | None, message: str) -> int:
         """Append an event and return its sequence number. vendor: its only reader besides operators; None for all."""
@@ -197,6 +200,8 @@ class Writer:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             results = [(entry, *self._run_one(entry, transaction)) for entry in batch]
+            for last in transaction.at_commit.values():
+                last(transaction)
             COMMITTING()
             self._db.execute("COMMIT")
         except ERRORS as error:
@@ -220,6 +225,7 @@ class Writer:
     def _run_one(self, entry: _Entry, transaction: Transaction) -> tuple[Any, BaseException | None]:
         self._db.execute("SAVEPOINT command")
         last_seq, wants_cycle = transaction.last_seq, transaction.wants_cycle
+        at_commit = transaction.at_commit.copy()
         try:
             result = entry.command(transaction)
             APPLIED()
@@ -232,6 +238,7 @@ class Writer:
             self._db.execute("RELEASE command")
             # Its events are undone and their numbers will be given again: nobody may be told of them.
             transaction.last_seq, transaction.wants_cycle = last_seq, wants_cycle
+            transaction.at_commit = at_commit
             transaction.memo.clear()
             if not isinstance(error, PalaestraError):
                 log.exception("command failed")

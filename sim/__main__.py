@@ -1,4 +1,4 @@
-"""`python -m sim robots | spec ROBOT | bench-joint ROBOT JOINT | motions | tasks | picture SUBJECT OUT.png | host`."""
+"""`python -m sim robots | spec | bench-joint | motions | tasks | evaluate | picture | host`; `--help` says what of."""
 
 import argparse
 import os
@@ -78,6 +78,34 @@ def tasks() -> int:
     return 0
 
 
+def evaluate_server(parsed: argparse.Namespace, menagerie_root: Path | None) -> int:
+    """Let a policy server drive worlds and print how it did."""
+    from sim import catalog
+    from sim.env.openpi import PolicyServer, ServedPolicy, state_and_prompt
+    from sim.evaluate import evaluate
+    from sim.slot import SimSlot
+    from sim.tasks import find_task
+
+    task = find_task(parsed.task)
+    entry = catalog.find(parsed.robot, menagerie_root)
+    worlds = min(parsed.worlds, parsed.episodes)
+    slot = SimSlot(entry, task, worlds=worlds, threads=1, seed=parsed.seed)
+    with PolicyServer(parsed.policy_server, timeout_s=parsed.timeout_s) as server:
+        policy = ServedPolicy(
+            server,
+            slot.action_size,
+            observe=state_and_prompt(parsed.prompt or task.title),
+            chunk_steps=parsed.chunk_steps,
+        )
+        found = evaluate(
+            slot, policy, parsed.episodes, progress=lambda done, good: print(f"{good} of {done} episodes succeeded")
+        )
+    for why in found.failures:
+        print(f"broke off: {why}")
+    print(f"success {found.successes}/{found.trials}, mean return {found.returns.mean():.4g}")
+    return 0
+
+
 def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
@@ -99,6 +127,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("motions", help="list the scripted motions")
     commands.add_parser("tasks", help="list the tasks")
     commands.add_parser("host", help="serve emulated units; see python -m sim.host --help")
+    served = commands.add_parser("evaluate", help="let a policy server (openpi's protocol) drive worlds")
+    served.add_argument("robot", help="robot id")
+    served.add_argument("task", help="name of the task")
+    served.add_argument("--policy-server", required=True, metavar="ADDRESS", help="ws://host:port")
+    served.add_argument("--episodes", type=int, default=16)
+    served.add_argument("--worlds", type=int, default=8)
+    served.add_argument("--seed", type=int, default=0)
+    served.add_argument("--prompt", default="", help="what the policy is told to do; the task's title by default")
+    served.add_argument("--chunk-steps", type=int, default=1, help="steps of each chunk that are carried out")
+    served.add_argument("--timeout-s", type=float, default=30.0, help="longest wait for an answer [s]")
     draw = commands.add_parser("picture", help="draw a robot or a venue")
     draw.add_argument("subject", help="robot id, or a venue file ending in .toml")
     draw.add_argument("out", type=Path, help="PNG file to write")
@@ -118,6 +156,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return motions()
         if parsed.command == "tasks":
             return tasks()
+        if parsed.command == "evaluate":
+            return evaluate_server(parsed, menagerie_root)
         if parsed.command == "bench-joint":
             from sim.jointbench import bench as bench_joint
 
@@ -126,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         picture(parsed.subject, parsed.out, menagerie_root=menagerie_root)
         print(parsed.out)
-    except (SimError, ControllerError, OSError) as error:
+    except (SimError, ControllerError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -50,3 +50,15 @@ class BadSnapshot(SimError):
 
 class NoDisplay(SimError):
     """No offscreen OpenGL (EGL or OSMesa) is available, so no picture can be drawn."""
+
+
+class BadRandomisation(SimError):
+    """A randomisation names an unknown quantity or target, a range that makes no sense, or drawn values of another."""
+
+
+class BadSeed(SimError):
+    """A seed cannot be honoured: it is no whole number, negative, too large, or there are too few of them."""
+
+
+class PolicyServerError(SimError):
+    """A policy server cannot be reached, broke off, answered too late, or answered what is no action."""

@@ -199,6 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         tls = TlsFiles.of(given)
+        tls.check_private(given.scheduler)
     except NoCertificate as error:
         print(f"cannot serve: {error}", file=sys.stderr)
         return 2

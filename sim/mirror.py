@@ -10,8 +10,9 @@ import numpy as np
 
 from sim.body import Array, body_of
 from sim.catalog import Entry
+from sim.chance import philox_uniform
 from sim.mjcf import compile_model
-from sim.slot import POLICY_PERIOD_S, TARGET_SPEED_SHARE, philox_uniform
+from sim.slot import POLICY_PERIOD_S, TARGET_SPEED_SHARE
 from sim.task import Task, View
 
 

@@ -35,7 +35,7 @@ def robot_picture(robot_id: str, *, menagerie_root: Path | None = None) -> Image
     for light in list(spec.lights):
         if light.name != FLOOR_LIGHT:
             spec.delete(light)
-    _open_background(spec)
+    open_background(spec)
     model = compile_model(spec, label=robot_id)
     data = _home(model)
     low, high = _bounds(model, data)
@@ -50,7 +50,7 @@ def robot_picture(robot_id: str, *, menagerie_root: Path | None = None) -> Image
 def venue_picture(venue: VenueTwin) -> Image:
     """Draw a whole venue from above its lower left corner, robots that are missing left out."""
     spec = venue_spec(venue, visuals=True, skip_missing=True)
-    _open_background(spec)
+    open_background(spec)
     model = compile_model(spec, label=venue.id)
     data = _home(model)
     camera = mujoco.MjvCamera()
@@ -126,7 +126,7 @@ def _home(model: mujoco.MjModel) -> mujoco.MjData:
     return data
 
 
-def _open_background(spec: mujoco.MjSpec) -> None:
+def open_background(spec: mujoco.MjSpec) -> None:
     """A light sky instead of black."""
     for texture in list(spec.textures):
         if texture.type == mujoco.mjtTexture.mjTEXTURE_SKYBOX:

@@ -21,9 +21,12 @@ from controller.cohort import Backend
 from controller.spec import RobotSpec
 from sim.body import Array, body_of
 from sim.catalog import ACTUATORS, Actuators, Entry
+from sim.chance import philox_uniform
 from sim.errors import BadAction, BadSnapshot
 from sim.mjcf import compile_model
 from sim.model import fingerprint
+from sim.randomisation import NO_RANDOMISATION, Drawn, Randomisation
+from sim.randomiser import Randomiser
 from sim.task import Mask, Task, View
 from sim.worlds import Worlds
 
@@ -68,17 +71,6 @@ class Snapshot:
     arrays: dict[str, npt.NDArray[np.generic]]
 
 
-def philox_uniform(seed: int, world: int, episode: int, count: int) -> Array:
-    """Return `count` uniform numbers in [0, 1) that belong to one episode of one world.
-
-    Philox is counter based (Salmon et al., SC11): the key is (seed, world), the counter starts at the
-    episode, so no draw shifts another and no order of worlds matters.
-    """
-    key = np.array([seed % 2**64, world % 2**64], dtype=np.uint64)
-    counter = np.array([0, 0, episode, 0], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=counter)).random(count)
-
-
 class SimSlot:
     """Worlds of one robot at one task.
 
@@ -94,7 +86,9 @@ class SimSlot:
         terminated, truncated, success: Of each world's current episode; `success` is set when it ends.
         diverged: Worlds whose physics blew up; they rest until they are reset.
         stopped: Worlds that ended because the control core stopped the robot (over-speed, for example).
-        failures: Why, by world, for those that diverged or were stopped.
+        refused: Worlds that ended because their action was no number.
+        failures: Why, by world, for those that diverged, were stopped or refused.
+        randomiser: What the worlds' episodes differ in, beside what the task draws.
     """
 
     def __init__(
@@ -107,6 +101,7 @@ class SimSlot:
         seed: int,
         first_world: int = 0,
         actuators: Actuators = ACTUATORS[0],
+        randomisation: Randomisation = NO_RANDOMISATION,
         backend: Backend | None = None,
     ) -> None:
         """Compile the scene and place every world at the start of its first episode.
@@ -120,10 +115,12 @@ class SimSlot:
             first_world: Number of the first world, so that slots can share one job's worlds.
             actuators: "physical": motors with friction, play and heat, as `Entry.actuator_physics` describes
                 them; "ideal": what the control core asks for is what moves the joint.
+            randomisation: What differs from episode to episode in the robots and the scene; nothing by default.
             backend: Of the control core; None takes the compiled kernel where there is one.
 
         Raises:
             Misfit: the task does not suit the robot.
+            BadRandomisation: a term names what the robot does not have, or what its actuators do not allow.
             MissingModel, BrokenModel, BrokenCatalogue: as `Entry.mjspec`.
             ValueError: `worlds` or `threads` is less than 1.
         """
@@ -148,7 +145,9 @@ class SimSlot:
         physics = entry.actuator_physics() if actuators == "physical" else None
         self.core = Worlds(model, self.body, worlds, threads, physics=physics, backend=backend)
         self._batch, self._drives = self.core.batch, self.core.drives
+        self.randomiser = Randomiser(randomisation, self.core, self.body, spec, actuators=actuators)
         self._qpos, self._qvel = self.core.qpos, self.core.qvel
+        self._warned = self._batch.warning[:, _UNSTABLE[0] : _UNSTABLE[-1] + 1, 1]
         self.backend = self._drives.cohort.backend
         dq_max = np.array([[joint.dq_max_rad_s] for joint in robot.joints])
         self._target_step_rad = TARGET_SPEED_SHARE * dq_max * POLICY_PERIOD_S
@@ -174,6 +173,7 @@ class SimSlot:
         self.success = np.zeros(worlds, dtype=np.bool_)
         self.diverged = np.zeros(worlds, dtype=np.bool_)
         self.stopped = np.zeros(worlds, dtype=np.bool_)
+        self.refused = np.zeros(worlds, dtype=np.bool_)
         self.failures: dict[int, str] = {}
         self.reset()
 
@@ -183,6 +183,7 @@ class SimSlot:
         *,
         worlds: npt.ArrayLike | None = None,
         episodes: npt.ArrayLike | None = None,
+        drawn: Drawn | None = None,
     ) -> Array:
         """Start the next episode, or given ones, and return the observations of all worlds, (N, obs_size).
 
@@ -191,6 +192,12 @@ class SimSlot:
             worlds: World numbers that worlds take on from now, one for each that is reset. Two worlds with
                 the same number and episode meet the same chance: paired trials.
             episodes: Episode numbers, one for each world that is reset; the next ones by default.
+            drawn: What `randomiser.drawn` told of earlier episodes, a row for each world that is reset: it is
+                imposed again, and nothing is drawn in its place.
+
+        Raises:
+            ValueError: a mask of another shape.
+            BadRandomisation: `drawn` does not belong to this slot's randomisation. Nothing has changed.
         """
         chosen = np.ones(self.worlds, np.bool_) if mask is None else np.asarray(mask, dtype=np.bool_)
         if chosen.shape != (self.worlds,):
@@ -198,10 +205,11 @@ class SimSlot:
         ids = np.flatnonzero(chosen)
         if len(ids) == 0:
             return self._observe()
+        given = None if drawn is None else self.randomiser.checked(len(ids), drawn)
         if worlds is not None:
             self.world_numbers[ids] = worlds
         self.episodes[ids] = self.episodes[ids] + 1 if episodes is None else np.asarray(episodes)
-        for flags in (self.terminated, self.truncated, self.success, self.diverged, self.stopped):
+        for flags in (self.terminated, self.truncated, self.success, self.diverged, self.stopped, self.refused):
             flags[ids] = False
         for i in ids:
             self.failures.pop(int(i), None)
@@ -212,32 +220,43 @@ class SimSlot:
         uniform = [philox_uniform(self.seed, int(self.world_numbers[i]), int(self.episodes[i]), draws) for i in ids]
         self._run.begin(ids, np.stack(uniform))
         self.core.renew(ids)
+        if given is None:
+            given = self.randomiser.draw(self.seed, self.world_numbers[ids], self.episodes[ids])
+        self.randomiser.impose(ids, given)
         # Also brings derived fields and the solver's warm start to where a lone world would have them.
         self._batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_POS)
         return self._observe()
 
-    def step(self, actions: npt.ArrayLike) -> Transition:
+    def step(self, actions: npt.ArrayLike, *, contain: bool = False) -> Transition:
         """Advance all running worlds by one policy step. Worlds that have ended stay as they are.
 
         Args:
             actions: Offsets in [-1, 1], (N, action_size); values beyond are clipped.
+            contain: A value that is not finite ends the episode of its world, with the reason, and of no other.
 
         Raises:
-            BadAction: wrong shape or a value that is not finite. No world was stepped.
+            BadAction: wrong shape, or a value that is not finite and is not contained. No world was stepped.
         """
         action = np.asarray(actions, dtype=np.float64)
         if action.shape != (self.worlds, self.action_size):
             raise BadAction(f"actions have shape {action.shape}, not ({self.worlds}, {self.action_size})")
-        bad = np.flatnonzero(~np.isfinite(action).all(axis=1))
-        if len(bad):
-            raise BadAction(f"actions of worlds {bad[:5].tolist()} are not finite")
-        action = np.clip(action, -1.0, 1.0)
         running = ~(self.terminated | self.truncated)
-        if running.any():
+        if np.isfinite(action).all():
+            moving = running
+        else:
+            bad = np.asarray(~np.isfinite(action).all(axis=1))
+            if not contain:
+                raise BadAction(f"actions of worlds {np.flatnonzero(bad)[:5].tolist()} are not finite")
+            for i in np.flatnonzero(bad & running):
+                self._refuse(int(i), action[i])
+            action = np.where(bad[:, None], 0.0, action)
+            moving = running & ~bad
+        action = np.clip(action, -1.0, 1.0)
+        if moving.any():
             self._run.before_step()
-            self._advance(action, running)
+            self._advance(action, moving)
         ended = self._run.ended() & running
-        lost = (self.diverged | self.stopped) & running
+        lost = (self.diverged | self.stopped | self.refused) & running
         self.steps[running] += 1
         reward = np.where(running & ~lost, self._run.reward(action), 0.0)
         self.terminated |= ended | lost
@@ -264,7 +283,8 @@ class SimSlot:
         self._batch.state[:] = snapshot.state
         for name, array in self._arrays().items():
             array[...] = snapshot.arrays[name]
-        lost = self.diverged | self.stopped
+        self.randomiser.renew()
+        lost = self.diverged | self.stopped | self.refused
         self.failures = {int(i): f"world {i}: failed before the snapshot" for i in np.flatnonzero(lost)}
         if self.task.derived:
             # Derived fields are functions of the state; the state itself must not change by computing them.
@@ -289,23 +309,35 @@ class SimSlot:
         return np.tile(fixed, (self.worlds, 1))
 
     def _advance(self, action: Array, running: Mask) -> None:
-        drives, batch = self._drives, self._batch
+        drives = self._drives
         cohort = drives.cohort
         goal = (self._run.base_pose() + self.action_scale_rad * action).T
         # A target that jumps would only trip the core's over-speed stop: it moves at an allowed speed.
         step = np.clip(goal - cohort.q_ref, -self._target_step_rad, self._target_step_rad)
-        cohort.q_ref[:] = np.where(running, cohort.q_ref + step, cohort.q_ref)
+        whole = bool(running.all())
+        cohort.q_ref[:] += step if whole else np.where(running, step, 0.0)
         cohort.submit()
-        ids = None if running.all() else np.flatnonzero(running)
+        ids = None if whole else np.flatnonzero(running)
         for world, why in self.core.advance(ids, self.substeps, stage=self._last_stage).items():
             self._fail(world, f"world {world}: {why}")
+        # What is rare is asked in one go for all worlds; only then whom it is about.
+        if self._warned.any() or not (np.isfinite(self._qpos).all() and np.isfinite(self._qvel).all()):
+            self._look_for_unstable(running)
+        if drives.halted().any():
+            self._look_for_halted(running)
+
+    def _look_for_unstable(self, running: Mask) -> None:
+        batch = self._batch
         unstable = (batch.warning[:, _UNSTABLE, 1] != 0).any(axis=1) | ~np.isfinite(self._qpos).all(axis=1)
         unstable |= ~np.isfinite(self._qvel).all(axis=1)
         for i in np.flatnonzero(unstable & running & ~self.diverged):
             self._fail(int(i), f"world {i}: the simulation became unstable at {batch.state[i, 0]:.3f} s")
-        halted = drives.halted() & running & ~self.diverged
+
+    def _look_for_halted(self, running: Mask) -> None:
+        halted = self._drives.halted() & running & ~self.diverged
         for i in np.flatnonzero(halted):
-            why = ", ".join(f"{fault.name} at {joint}" for joint, fault in cohort.joint_faults(int(i)).items())
+            faults = self._drives.cohort.joint_faults(int(i))
+            why = ", ".join(f"{fault.name} at {joint}" for joint, fault in faults.items())
             self.failures[int(i)] = f"world {i}: the control core stopped the robot: {why}"
         self.stopped |= halted
 
@@ -315,6 +347,11 @@ class SimSlot:
         # A finite state again, so that observations stay finite until the world is reset.
         self._batch.reset([world], keyframe=0, stage=mujoco.mjtStage.mjSTAGE_POS)
         self._batch.warning[world] = 0
+
+    def _refuse(self, world: int, action: Array) -> None:
+        self.refused[world] = True
+        joint = int(np.flatnonzero(~np.isfinite(action))[0])
+        self.failures[world] = f"world {world}: the action of joint {self.joint_names[joint]!r} is {action[joint]}"
 
     def _observe(self) -> Array:
         return np.ascontiguousarray(self._run.observe(), dtype=np.float64)
@@ -329,6 +366,7 @@ class SimSlot:
             "task": self.task.name,
             "actuators": self.actuators,
             "drives_sha256": self.core.drives.sha256,
+            "randomisation_sha256": self.randomiser.randomisation.sha256,
             "worlds": str(self.worlds),
             "seed": str(self.seed),
         }
@@ -345,7 +383,9 @@ class SimSlot:
                 "success",
                 "diverged",
                 "stopped",
+                "refused",
             )
         }
         drives = {f"drives.{name}": array for name, array in self._drives.memory().items()}
-        return own | drives | {f"task.{name}": array for name, array in self._run.memory.items()}
+        drawn = {f"randomisation.{name}": array for name, array in self.randomiser.memory().items()}
+        return own | drives | drawn | {f"task.{name}": array for name, array in self._run.memory.items()}

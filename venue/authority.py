@@ -27,6 +27,9 @@ AUTHORITY_DAYS = 3650
 SKEW = timedelta(minutes=5)
 # RFC 1123, section 2.1, in lower case.
 _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_ID = re.compile("[a-z0-9-]{1,64}")
+# A certificate of these is good for one process of the role, and names it.
+BOUND = ("host", "runner")
 _HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 
 
@@ -115,7 +118,7 @@ class Authority:
         path = self._folder / "issued.jsonl"
         if not path.exists():
             return []
-        return [Issued(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines() if line]
+        return [line for line in map(_line, path.read_text(encoding="utf-8", errors="replace").splitlines()) if line]
 
     def revoke(self, what: str) -> Issued:
         """Take a certificate back, by serial number or by its file. The scheduler looks at each call."""
@@ -159,9 +162,28 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
         line = Issued(f"{certificate.serial_number:x}", told, f"{until:%Y-%m-%dT%H:%M:%SZ}")
-        with open(self._folder / "issued.jsonl", "a", encoding="utf-8") as book:
-            book.write(json.dumps(asdict(line)) + "\n")
+        _append(self._folder / "issued.jsonl", json.dumps(asdict(line)))
         return certificate.public_bytes(serialization.Encoding.PEM), _key_pem(key)
+
+
+def _line(text: str) -> Issued | None:
+    """Return a line of the book; None for one that a crash or a full disk has torn, whose certificate nobody got."""
+    try:
+        return Issued(**json.loads(text))
+    except (ValueError, TypeError):
+        return None
+
+
+def _append(path: Path, text: str) -> None:
+    """Add a line that is on the disk when this returns; after a torn one, on a line of its own."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        size = os.fstat(file).st_size
+        torn = size > 0 and os.pread(file, 1, size - 1) != b"\n"
+        os.write(file, f"{chr(10) if torn else ''}{text}\n".encode())
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def certified_names(path: Path) -> list[str]:
@@ -174,13 +196,24 @@ def certified_names(path: Path) -> list[str]:
     return [str(name.value) for name in names]
 
 
-def client_uri(venue: str, role: str, vendor: str) -> str:
-    """Return what names a client. Raises AuthorityError for a role that is none, or not of a vendor or the house."""
+def client_uri(venue: str, role: str, vendor: str, process: str = "") -> str:
+    """Return what names a client.
+
+    process: Of a unit host or a runner, which of them.
+    Raises AuthorityError for a role that is none, or not of a vendor or the house; for an id that is missing, or none.
+    """
     roles = VENDOR_ROLES if vendor else HOUSE_ROLES
     if role not in roles:
         whose = f"of vendor {vendor}" if vendor else "of the house (for a vendor's, add --vendor)"
         raise AuthorityError(f"{role!r} is no role {whose}; there are {', '.join(roles)}")
-    return f"spiffe://{venue}/vendors/{vendor}/{role}" if vendor else f"spiffe://{venue}/{role}"
+    if (role in BOUND) != bool(process):
+        what = "needs --id: which of them it is" if role in BOUND else f"has no --id; those of {' and '.join(BOUND)} do"
+        raise AuthorityError(f"a certificate of role {role} {what}")
+    if process and not _ID.fullmatch(process):
+        raise AuthorityError(f"{process!r} is no id of a {role}: lower case letters, digits and hyphens")
+    if vendor:
+        return f"spiffe://{venue}/vendors/{vendor}/{role}"
+    return f"spiffe://{venue}/{role}/{process}" if process else f"spiffe://{venue}/{role}"
 
 
 def write_private(path: Path, data: bytes) -> None:

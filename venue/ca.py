@@ -22,6 +22,7 @@ def add_parser(commands: Any, shared: argparse.ArgumentParser) -> None:
     issue = steps.add_parser("issue", parents=[shared], help="make a certificate for somebody, with a login file")
     issue.add_argument("--vendor", default="", help="acts for this vendor; without: for the house")
     issue.add_argument("--role", help="what it acts as (engineer for a vendor; there is no default for the house)")
+    issue.add_argument("--id", default="", help="of a host or a runner: which one it is (a runner: runner)")
     issue.add_argument(
         "--name", action="append", default=[], help="for a host: its name or IP address for the runner (repeatable)"
     )
@@ -63,7 +64,10 @@ def run(arguments: argparse.Namespace, profile: Profile, data: Path) -> int:
         vendor, role = arguments.vendor, arguments.role or ("engineer" if arguments.vendor else "")
         if vendor and vendor not in profile.vendors:
             raise AuthorityError(f"{vendor!r} is no vendor of {profile.path}; there are {', '.join(profile.vendors)}")
-        uri = client_uri(profile.venue, role, vendor)
+        process = arguments.id or ("runner" if role == "runner" else "")
+        uri = client_uri(profile.venue, role, vendor, process)
+        if role == "host" and process not in (known := [host.id for host in profile.hosts]):
+            raise AuthorityError(f"{process!r} is no host of {profile.path}; there are {', '.join(known) or 'none'}")
         if arguments.name and role != "host":
             raise AuthorityError("--name is for --role host: with it others could answer in a unit host's place")
         address = arguments.address or _address(profile, authority.server_names())

@@ -87,7 +87,8 @@ def _bound(spec: job_pb2.Job, bytes_each: int, size: int) -> None:
     if len(spec.after) * size > ARRAY_AFTER_MAX:
         raise invalid("job.after", f"{len(spec.after)} jobs before each of {size}, at most {ARRAY_AFTER_MAX} in all")
     work = spec.WhichOneof("work")
-    if work is not None and getattr(spec, work).seed + size - 1 > SEED_MAX:
+    # Work without a seed is the venue's own, and refused where jobs are admitted.
+    if work is not None and getattr(getattr(spec, work), "seed", 0) + size - 1 > SEED_MAX:
         raise invalid(f"job.{work}.seed", f"leaves no room for {size} seeds")
 
 

@@ -14,6 +14,8 @@ from scheduler.writer import Command, Transaction
 # A stop is right at any time; everything else is for a unit that is there.
 KEPT_ORDERS = frozenset({"protective_stop"})
 OPEN_ORDERS_MAX = 16
+# Higher ones are no epochs but nonsense: as in the contract for a hello.
+EPOCH_MAX = 10**12
 
 
 def hello(message: host_service_pb2.HostHello, venue: str, live: Container[str]) -> Command[None]:
@@ -134,13 +136,18 @@ def status_changed(
 def _apply_status(tx: Transaction, row: Row, status: host_service_pb2.UnitStatus) -> None:
     unit = row["id"]
     latched = int(status.motion == host_service_pb2.MOTION_STATE_LATCHED)
-    # A host can only speak for epochs that were granted; and what was safe once stays safe.
-    safe_epoch = max(row["safe_epoch"], min(status.safe_epoch, row["epoch"]))
+    # A host that holds an epoch which nobody granted takes no grant below it: the next one must be higher.
+    epoch = max(row["epoch"], status.epoch if status.epoch <= EPOCH_MAX else 0)
+    # A host can only speak for epochs that there are; and what was safe once stays safe.
+    safe_epoch = max(row["safe_epoch"], min(status.safe_epoch, epoch))
     battery = status.battery if status.HasField("battery") else None
     tx.db.execute(
-        "UPDATE unit SET latched = ?, fault = ?, safe_epoch = ?, battery = ? WHERE id = ?",
-        (latched, status.fault, safe_epoch, battery, unit),
+        "UPDATE unit SET latched = ?, fault = ?, epoch = ?, safe_epoch = ?, battery = ? WHERE id = ?",
+        (latched, status.fault, epoch, safe_epoch, battery, unit),
     )
+    if epoch > row["epoch"]:
+        message = f"its host holds epoch {epoch}, which nobody granted: the highest was {row['epoch']}"
+        events.unit_changed(tx, unit, "unit.epoch", message)
     bodies.felt(tx, row, status)
     if latched != row["latched"] or status.fault != row["fault"]:
         kind = "unit.fault" if status.fault else ("unit.stopped" if latched else "unit.reset")

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import api_key_pb2
-from scheduler import events, keys, resources
+from scheduler import audit, events, keys, names, resources
 from scheduler.identity import Identity
 from scheduler.roles import VENDORS, Role, unknown_scope
 from scheduler.sql import Connection, Row
@@ -13,6 +13,9 @@ from scheduler.writer import Command, Transaction
 
 # Of one owner, besides those that have ended. More are a program that forgets what it makes.
 KEYS_MAX = 1_000
+# Of those that have ended, the latest of each owner stay to be told of; older ones go, some with each that is made.
+ENDED_KEPT = 1_000
+FORGET_MAX = 100
 
 
 def check(spec: api_key_pb2.ApiKey, vendor: str, maker: Identity, projects: Collection[str], now_ns: int) -> Role:
@@ -45,15 +48,15 @@ def check(spec: api_key_pb2.ApiKey, vendor: str, maker: Identity, projects: Coll
 
 def create(
     uid: str, spec: api_key_pb2.ApiKey, role: Role, owner: str, maker: Identity, venue_secret: bytes
-) -> Command[tuple[api_key_pb2.ApiKey, str]]:
-    """Return the command that makes a key and tells its secret.
+) -> Command[tuple[api_key_pb2.ApiKey, str, list[str]]]:
+    """Return the command that makes a key, and tells its secret and the ids of ended ones that it removed.
 
     uid: its id, a new one. owner: its vendor, or the venue's own.
     Raises OVER_QUOTA.
     """
     secret = keys.new_secret(uid)
 
-    def command(tx: Transaction) -> tuple[api_key_pb2.ApiKey, str]:
+    def command(tx: Transaction) -> tuple[api_key_pb2.ApiKey, str, list[str]]:
         held = tx.db.execute(
             "SELECT count(*) FROM api_key WHERE vendor = ? AND revoke_ns IS NULL AND coalesce(expire_ns, ?) >= ?",
             (owner, tx.now_ns, tx.now_ns),
@@ -73,15 +76,34 @@ def create(
                 *(keys.digest(venue_secret, secret), tx.now_ns, expire_ns),
             ),
         )
-        return _changed(tx, uid, "key.created", maker), secret
+        return _changed(tx, uid, "key.created", maker), secret, _forget_ended(tx, owner)
 
     return command
 
 
-def rotate(uid: str, overlap_ns: int, maker: Identity, venue_secret: bytes) -> Command[tuple[api_key_pb2.ApiKey, str]]:
+def _forget_ended(tx: Transaction, owner: str) -> list[str]:
+    """Remove an owner's oldest ended keys beyond those that are kept; return their ids."""
+    rows = tx.db.execute(
+        """
+        SELECT uid FROM api_key WHERE vendor = ? AND (revoke_ns IS NOT NULL OR expire_ns <= ?)
+        ORDER BY id DESC LIMIT ? OFFSET ?
+        """,
+        (owner, tx.now_ns, FORGET_MAX, ENDED_KEPT),
+    ).fetchall()
+    venue = resources.venue_id(tx.db)
+    for row in rows:
+        tx.db.execute("DELETE FROM api_key WHERE uid = ?", (row["uid"],))
+        told = f"it had ended, and {ENDED_KEPT} that ended later are kept"
+        audit.write(tx, [owner], "scheduler", "", "forget", names.api_key(venue, owner, row["uid"]), told)
+    return [row["uid"] for row in rows]
+
+
+def rotate(
+    uid: str, overlap_ns: int, etag: str, maker: Identity, venue_secret: bytes
+) -> Command[tuple[api_key_pb2.ApiKey, str]]:
     """Return the command that gives a key a new secret; the former one opens for `overlap_ns` more.
 
-    Raises SCOPE_DENIED, KEY_ENDED.
+    Raises ETAG_MISMATCH, SCOPE_DENIED, KEY_ENDED.
     """
     if maker.narrowed:
         raise PalaestraError("SCOPE_DENIED", f"{maker.credential} is narrower than its role and rotates no keys")
@@ -89,6 +111,7 @@ def rotate(uid: str, overlap_ns: int, maker: Identity, venue_secret: bytes) -> C
 
     def command(tx: Transaction) -> tuple[api_key_pb2.ApiKey, str]:
         row = _row(tx.db, uid)
+        _match(row, etag)
         # Not KEY_REVOKED, which is about the key of who asks.
         if row["revoke_ns"] is not None:
             raise PalaestraError("KEY_ENDED", "the key was revoked")
@@ -107,10 +130,11 @@ def rotate(uid: str, overlap_ns: int, maker: Identity, venue_secret: bytes) -> C
     return command
 
 
-def revoke(uid: str, maker: Identity) -> Command[api_key_pb2.ApiKey]:
-    """Return the command that takes a key back. A repeat changes nothing."""
+def revoke(uid: str, etag: str, maker: Identity) -> Command[api_key_pb2.ApiKey]:
+    """Return the command that takes a key back. A repeat changes nothing. Raises ETAG_MISMATCH."""
 
     def command(tx: Transaction) -> api_key_pb2.ApiKey:
+        _match(_row(tx.db, uid), etag)
         if _row(tx.db, uid)["revoke_ns"] is not None:
             return resources.api_key(resources.venue_id(tx.db), _row(tx.db, uid))
         tx.db.execute("UPDATE api_key SET revoke_ns = ? WHERE uid = ?", (tx.now_ns, uid))
@@ -138,6 +162,12 @@ def _changed(tx: Transaction, uid: str, kind: str, maker: Identity) -> api_key_p
     message = resources.api_key(resources.venue_id(tx.db), row)
     events.api_key_changed(tx, message, row["vendor"], kind, f"by {maker}")
     return message
+
+
+def _match(row: Row, etag: str) -> None:
+    found = resources.api_key_etag(row)
+    if etag and etag != found:
+        raise PalaestraError("ETAG_MISMATCH", f"the key has etag {found}, not {etag}")
 
 
 def _row(db: Connection, uid: str) -> Row:

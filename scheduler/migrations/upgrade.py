@@ -51,7 +51,7 @@ OWN = Chain(FOLDER / "versions", database.REVISION, database.SCHEMA)
 
 @dataclass(frozen=True)
 class Migration:
-    """What was done. Empty steps: the database knows its revision since, and is otherwise as it was."""
+    """What was done."""
 
     before: str
     after: str
@@ -86,13 +86,11 @@ def upgrade(path: Path, chain: Chain = OWN, say: Callable[[str], None] = lambda 
 def _upgrade(db: sqlite3.Connection, path: Path, chain: Chain, say: Callable[[str], None]) -> Migration | None:
     started_s = time.monotonic()
     found = database.revision(db)
-    stamped = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone() is not None
     if not found or not found.isdecimal() or found > chain.head:
         raise database.SchemaMismatch(database.refusal(path, found or None))
-    if found == chain.head and stamped:
+    if found == chain.head:
         return None
-    age = f"is of revision {found}, {chain.head} is the newest" if stamped else f"is of before migrations, as {found}"
-    say(f"{path} {age}")
+    say(f"{path} is of revision {found}, {chain.head} is the newest")
     backup = back_up(db, path.parent / "backups", found)
     say(f"backup: {backup} ({backup.stat().st_size:,} bytes)")
     db.execute("PRAGMA journal_mode=WAL")
@@ -100,7 +98,7 @@ def _upgrade(db: sqlite3.Connection, path: Path, chain: Chain, say: Callable[[st
     # Off, because tables that are built anew are dropped in between; what is committed is checked below.
     db.execute("PRAGMA foreign_keys=OFF")
     steps = chain.steps(found)
-    _run(db, chain, stamp=None if stamped else found)
+    _run(db, chain)
     return Migration(found, chain.head, steps, backup, _rows(db), time.monotonic() - started_s)
 
 
@@ -129,7 +127,7 @@ def back_up(db: sqlite3.Connection, folder: Path, found: str) -> Path:
     return path
 
 
-def _run(db: sqlite3.Connection, chain: Chain, stamp: str | None) -> None:
+def _run(db: sqlite3.Connection, chain: Chain) -> None:
     """Run the revisions and check what they made, all in one transaction."""
     engine = create_engine("sqlite://", creator=lambda: db, poolclass=StaticPool)
     # Python's module would commit before each change of the schema; on our connection it does nothing by itself.
@@ -137,8 +135,6 @@ def _run(db: sqlite3.Connection, chain: Chain, stamp: str | None) -> None:
     with engine.begin() as connection:
         config = chain.config()
         config.attributes["connection"] = connection
-        if stamp is not None:
-            command.stamp(config, stamp)
         command.upgrade(config, chain.head)
         db.execute(f"PRAGMA user_version={database.USER_VERSION}")
         _check(db, "after the migration")

@@ -12,6 +12,7 @@ from scheduler.postgres.connection import ROLE, Connection
 from scheduler.sql import Failed
 
 _MINE = "vendor = current_setting('app.vendor', true)"
+_MY_CHAIN = "chain = current_setting('app.vendor', true)"
 _OF_JOB = "EXISTS (SELECT 1 FROM job WHERE job.id = {column})"
 _OF_LEASE = "EXISTS (SELECT 1 FROM lease WHERE lease.id = lease_id)"
 # Of each table that vendors' calls read: which of its rows are the vendor's. Subqueries are under the same policies.
@@ -30,6 +31,9 @@ ROWS: Mapping[str, str] = {
     "usage_hour": _MINE,
     "reservation": _MINE,
     "api_key": _MINE,
+    # A vendor's own part of the audit is a chain of its name.
+    "audit": _MY_CHAIN,
+    "audit_head": _MY_CHAIN,
     "attempt": _OF_JOB.format(column="job_id"),
     "log": _OF_JOB.format(column="job_id"),
     "job_after": _OF_JOB.format(column="job_id"),

@@ -101,6 +101,8 @@ NOT_TOLD: Mapping[str, str] = {
     "unit_fault": "follows from unit.fault",
     "fleet_request": REQUEST,
     "api_key": "digests of secrets are nobody else's to know; that keys were made and revoked is in the events",
+    "audit": "who did it, which is no part of what became of it",
+    "audit_head": COUNTED,
     "ledger": "follows from leases, attempts and the rules of refunds",
     "usage": "follows from leases",
     "usage_hour": "follows from leases",

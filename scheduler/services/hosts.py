@@ -12,6 +12,8 @@ from palaestra.v1 import host_service_pb2, host_service_pb2_grpc
 from scheduler import names
 from scheduler.commands import fleet
 from scheduler.core import Core
+from scheduler.guard import caller
+from scheduler.strays import Strays
 
 log = logging.getLogger(__name__)
 REFRESH_S = 1.0
@@ -33,6 +35,8 @@ class HostService(host_service_pb2_grpc.HostServiceServicer):
             problem = "the first message of a host must be its hello"
             raise PalaestraError("INVALID_FIELD", f"message: {problem}", metadata={"field": "message", "rule": problem})
         hello = first.hello
+        caller().check_process(hello.host)
+        self._check_places(hello)
         connection = _Connection(core, hello)
         # Known as live before it is registered, so that of two hosts that come at once with one unit the second loses.
         core.hosts[connection.key] = connection
@@ -51,6 +55,15 @@ class HostService(host_service_pb2_grpc.HostServiceServicer):
                 del core.hosts[connection.key]
                 await core.run(fleet.offline(hello.host, hello.instance), urgent=True)
 
+    def _check_places(self, hello: host_service_pb2.HostHello) -> None:
+        """Raise HOST_CONFLICT for a unit that the venue file gives to another host, whether that is there or not."""
+        hosts = {names.unit(self._core.venue, unit.id): unit.host for unit in self._core.settings.venue.units}
+        for declared in hello.units:
+            if hosts.get(declared.unit, "") not in ("", hello.host):
+                raise PalaestraError(
+                    "HOST_CONFLICT", f"{declared.unit} is of host {hosts[declared.unit]} in the venue file"
+                )
+
 
 class _Connection:
     """One open stream."""
@@ -61,6 +74,10 @@ class _Connection:
         self._instance = hello.instance
         self._units = frozenset(names.parts(declared.unit)[1] for declared in hello.units)
         self._last: dict[str, bytes] = {}
+        # Epochs that the database is known to have reached.
+        self._reached: dict[str, int] = {}
+        self._granted: frozenset[str] = frozenset()
+        self._strays = Strays()
         self.key = f"{hello.host}/{hello.instance}"
 
     @property
@@ -75,17 +92,46 @@ class _Connection:
                 continue
             HEARING()
             now_ns = self._core.clock.now_ns()
-            self._core.seen_ns.update((names.parts(status.unit)[1], now_ns) for status in request.beat.units)
+            told = (names.parts(status.unit) for status in request.beat.units)
+            # Of others it knows nothing; and what is kept of each must not grow with what somebody makes up.
+            self._core.seen_ns.update((unit, now_ns) for venue, unit in told if unit in self._units)
             changed = [status for status in request.beat.units if self._is_news(status)]
             done = list(request.beat.orders_done)
             if changed or done:
                 command = fleet.status_changed(self._host, self._instance, changed, done)
                 await self._core.run(command, urgent=True)
+            await self._stop_strays(request.beat)
+
+    async def _stop_strays(self, beat: host_service_pb2.HostBeat) -> None:
+        """Ask for a protective stop of whatever is driven though nobody has a lease on it."""
+        driven = {
+            unit
+            for status in beat.units
+            if status.motion == host_service_pb2.MOTION_STATE_DRIVEN
+            and (unit := names.parts(status.unit)[1]) in self._units
+        }
+        for unit in self._strays.seen(driven, self._granted, asyncio.get_running_loop().time()):
+            log.error("%s is driven by host %s without a lease; it is stopped", unit, self._host)
+            stop = host_service_pb2.UnitOrder(protective_stop=host_service_pb2.ProtectiveStop())
+            try:
+                await self._core.run(fleet.order(unit, stop, ""), urgent=True)
+            except PalaestraError as error:
+                log.error("%s cannot be stopped: %s", unit, error)
+
+    def _is_ahead(self, unit: str, epoch: int) -> bool:
+        """Whether the host holds an epoch that nobody granted, as after the database was put back to an older one."""
+        if epoch > self._reached.get(unit, 0):
+            row = self._core.read.execute("SELECT epoch FROM unit WHERE id = ?", (unit,)).fetchone()
+            self._reached[unit] = row["epoch"] if row is not None else 0
+        return epoch > self._reached.get(unit, 0)
 
     def _is_news(self, status: host_service_pb2.UnitStatus) -> bool:
         """Whether anything that the database keeps is different from the last beat."""
-        if names.parts(status.unit)[1] not in self._units:
+        unit = names.parts(status.unit)[1]
+        if unit not in self._units:
             return False
+        if self._is_ahead(unit, status.epoch):
+            return True
         kept = host_service_pb2.UnitStatus(
             motion=status.motion,
             fault=status.fault,
@@ -144,6 +190,7 @@ class _Connection:
                 for row in rows
             ]
         )
+        self._granted = frozenset(row["unit"] for row in rows)
         orders = core.read.execute(
             """
             SELECT o.* FROM unit u JOIN unit_order o ON o.unit = u.id AND o.done_ns IS NULL

@@ -5,8 +5,8 @@ from typing import Any
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
-from scheduler import answers, names, reading, resources, snapshot, waiting
-from scheduler.commands import ending, submitting
+from scheduler import answers, masks, names, reading, resources, snapshot, waiting
+from scheduler.commands import ending, reordering, submitting
 from scheduler.core import Core
 from scheduler.forecast import Forecast
 from scheduler.foresight import Find
@@ -39,12 +39,14 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         return await self._core.run(submitting.submit_batch(vendor, request, self._core.catalogue, self._core.limits))
 
     async def GetJob(self, request: job_service_pb2.GetJobRequest, context: Any) -> job_pb2.Job:
-        return self._job(request.name)
+        masks.check(request.read_mask, job_pb2.Job)
+        return masks.masked(self._job(request.name), request.read_mask)
 
     async def ListJobs(
         self, request: job_service_pb2.ListJobsRequest, context: Any
     ) -> job_service_pb2.ListJobsResponse:
         core = self._core
+        masks.check(request.read_mask, job_pb2.Job)
         vendor = reading.vendor_scope(core.read, caller(), request.parent)
         states = sorted(set(request.states))
         scope = ("jobs", request.parent, caller().vendor, request.array, *map(str, states))
@@ -58,13 +60,18 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         rows = reading.page(core.read, "SELECT j.* FROM job j", "job", caller(), vendor, page, where)
         shown = rows[: page.size]
         token = core.pager.token(shown[-1]["id"], scope) if len(rows) > page.size else ""
-        jobs = [resources.job(core.read, row) for row in shown]
+        jobs = [masks.masked(resources.job(core.read, row), request.read_mask) for row in shown]
         return job_service_pb2.ListJobsResponse(jobs=jobs, next_page_token=token)
 
     async def CancelJob(self, request: job_service_pb2.CancelJobRequest, context: Any) -> job_pb2.Job:
         self._job(request.name)
         vendor, uid = names.parts(request.name)
         await self._core.run(ending.cancel(vendor, uid, request.etag))
+        return self._job(request.name)
+
+    async def ReorderJob(self, request: job_service_pb2.ReorderJobRequest, context: Any) -> job_pb2.Job:
+        self._job(request.name)
+        await self._core.run(reordering.reorder(request))
         return self._job(request.name)
 
     async def ExplainJob(

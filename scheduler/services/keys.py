@@ -28,8 +28,10 @@ class ApiKeyService(api_key_service_pb2_grpc.ApiKeyServiceServicer):
     ) -> api_key_service_pb2.ApiKeySecret:
         core, maker, spec = self._core, caller(), request.api_key
         owner = self._owner(request.parent)
-        assert owner is not None, "the contract's pattern leaves no parent of many vendors"
+        if owner is None:
+            raise PalaestraError("NOT_FOUND", f"{request.parent} not found")
         vendor = "" if owner == VENUE_VENDOR else owner
+        _own_side(vendor)
         projects = [project.id for project in core.settings.venue.projects if project.vendor == vendor]
         role = keying.check(spec, vendor, maker, projects, core.clock.now_ns())
         if request.validate_only:
@@ -40,7 +42,9 @@ class ApiKeyService(api_key_service_pb2_grpc.ApiKeyServiceServicer):
                 plain.expire_time.CopyFrom(spec.expire_time)
             return api_key_service_pb2.ApiKeySecret(api_key=plain)
         uid = ids.new_id()
-        made, secret = await self._change(uid, keying.create(uid, spec, role, owner, maker, core.secret))
+        made, secret, gone = await self._change(uid, keying.create(uid, spec, role, owner, maker, core.secret))
+        for former in gone:
+            self._keys.look(former)
         return api_key_service_pb2.ApiKeySecret(api_key=made, secret=secret)
 
     async def GetApiKey(self, request: api_key_service_pb2.GetApiKeyRequest, context: Any) -> api_key_pb2.ApiKey:
@@ -68,14 +72,16 @@ class ApiKeyService(api_key_service_pb2_grpc.ApiKeyServiceServicer):
     async def RotateApiKey(
         self, request: api_key_service_pb2.RotateApiKeyRequest, context: Any
     ) -> api_key_service_pb2.ApiKeySecret:
-        uid = self._find(request.name)["uid"]
-        command = keying.rotate(uid, request.overlap.ToNanoseconds(), caller(), self._core.secret)
+        row = self._find(request.name)
+        _own_side("" if row["vendor"] == VENUE_VENDOR else row["vendor"])
+        uid = row["uid"]
+        command = keying.rotate(uid, request.overlap.ToNanoseconds(), request.etag, caller(), self._core.secret)
         made, secret = await self._change(uid, command)
         return api_key_service_pb2.ApiKeySecret(api_key=made, secret=secret)
 
     async def RevokeApiKey(self, request: api_key_service_pb2.RevokeApiKeyRequest, context: Any) -> api_key_pb2.ApiKey:
         uid = self._find(request.name)["uid"]
-        return await self._change(uid, keying.revoke(uid, caller()))
+        return await self._change(uid, keying.revoke(uid, request.etag, caller()))
 
     async def _change(self, uid: str, command: Command[T]) -> T:
         """Run a command and take in what it did to a key; to the end, although the caller may hang up on the way."""
@@ -110,3 +116,12 @@ class ApiKeyService(api_key_service_pb2_grpc.ApiKeyServiceServicer):
         ):
             raise PalaestraError("NOT_FOUND", f"{name} not found")
         return row
+
+
+def _own_side(vendor: str) -> None:
+    """Raise VENDOR_ONLY for who would get the secret of somebody else: nobody of the house acts for a vendor."""
+    if vendor != caller().vendor:
+        raise PalaestraError(
+            "VENDOR_ONLY",
+            f"role {caller().role.value} gets no secret that acts for vendor {vendor}; the vendor's own do",
+        )

@@ -9,6 +9,7 @@ from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2, runner_servic
 from scheduler import names, resources
 from scheduler.commands import running, submitting
 from scheduler.core import Core, RunnerConnection
+from scheduler.guard import caller
 from scheduler.sql import Row
 
 REFRESH_S = 1.0
@@ -24,6 +25,7 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
         self, request: runner_service_pb2.WatchAssignmentsRequest, context: Any
     ) -> AsyncIterator[runner_service_pb2.WatchAssignmentsResponse]:
         core, instance = self._core, request.instance
+        caller().check_process(request.runner)
         if not instance.startswith(f"{request.runner}/"):
             problem = f"must start with {request.runner}/, is {instance}"
             raise PalaestraError(
@@ -51,37 +53,56 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
     async def StartAttempt(
         self, request: runner_service_pb2.StartAttemptRequest, context: Any
     ) -> runner_service_pb2.StartAttemptResponse:
+        _check_instance(request.instance)
         await self._core.run(running.start(request.attempt, request.instance))
         return runner_service_pb2.StartAttemptResponse()
 
     async def HeartbeatAttempts(
         self, request: runner_service_pb2.HeartbeatAttemptsRequest, context: Any
     ) -> runner_service_pb2.HeartbeatAttemptsResponse:
+        _check_instance(request.instance)
         stop = await self._core.run(running.heartbeat(request, self._core.settings.lease_ttl_s))
         return runner_service_pb2.HeartbeatAttemptsResponse(stop=stop)
 
     async def AppendLog(
         self, request: runner_service_pb2.AppendLogRequest, context: Any
     ) -> runner_service_pb2.AppendLogResponse:
+        if caller().process:
+            _check_instance(self._instance_of(request.attempt))
         await self._core.run(running.append_log(request.attempt, list(request.lines)))
         return runner_service_pb2.AppendLogResponse()
 
     async def CatalogueEpisode(
         self, request: runner_service_pb2.CatalogueEpisodeRequest, context: Any
     ) -> episode_pb2.Episode:
+        _check_instance(request.instance)
         return await self._core.run(running.catalogue(request))
 
     async def SaveCheckpoint(
         self, request: runner_service_pb2.SaveCheckpointRequest, context: Any
     ) -> runner_service_pb2.SaveCheckpointResponse:
+        _check_instance(request.instance)
         await self._core.run(running.save_checkpoint(request.attempt, request.instance, request.checkpoint))
         return runner_service_pb2.SaveCheckpointResponse()
 
     async def FinishAttempt(
         self, request: runner_service_pb2.FinishAttemptRequest, context: Any
     ) -> runner_service_pb2.FinishAttemptResponse:
+        _check_instance(request.instance)
         await self._core.run(running.finish(request))
         return runner_service_pb2.FinishAttemptResponse()
+
+    def _instance_of(self, attempt: str) -> str:
+        """Return which runner's an attempt is, "" if nobody's."""
+        vendor, uid, number = names.attempt_parts(attempt)
+        row = self._core.read.execute(
+            """
+            SELECT a.instance FROM attempt a JOIN job j ON j.id = a.job_id
+            WHERE j.uid = ? AND j.vendor = ? AND a.number = ?
+            """,
+            (uid, vendor, number),
+        ).fetchone()
+        return row["instance"] if row is not None else ""
 
     def _assignments(self, instance: str) -> list[runner_service_pb2.Assignment]:
         """Return the granted attempts that nobody has started, and those that this instance runs."""
@@ -142,3 +163,8 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
             )
             for row in rows
         ]
+
+
+def _check_instance(instance: str) -> None:
+    """Raise CERTIFICATE_REFUSED for an instance of another runner than the caller's certificate is of."""
+    caller().check_process(instance.partition("/")[0])

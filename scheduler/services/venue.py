@@ -7,7 +7,7 @@ from palaestra.errors import PalaestraError
 from palaestra.v1 import host_service_pb2, venue_pb2, venue_service_pb2, venue_service_pb2_grpc
 from scheduler import books, names, reading, resources, snapshot, tree
 from scheduler.account import dominant_share
-from scheduler.commands import fleet
+from scheduler.commands import fleet, stopping
 from scheduler.core import Core
 from scheduler.guard import caller
 from scheduler.health import VENUE_VENDOR
@@ -161,15 +161,17 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
             problem = f"is {request.kind}, no kind of fault"
             raise PalaestraError("INVALID_FIELD", f"kind: {problem}", metadata={"field": "kind", "rule": problem})
         action = host_service_pb2.InjectFault(kind=request.kind, joint=request.joint)
-        return await self._order(request.name, host_service_pb2.UnitOrder(inject_fault=action), emulated_only=True)
+        order = host_service_pb2.UnitOrder(inject_fault=action)
+        return await self._order(request.name, order, etag=request.etag, emulated_only=True)
 
     async def ResetUnit(self, request: venue_service_pb2.ResetUnitRequest, context: Any) -> venue_pb2.Unit:
         order = host_service_pb2.UnitOrder(reset_fault=host_service_pb2.ResetFault())
         return await self._order(request.name, order, etag=request.etag)
 
     async def StopUnit(self, request: venue_service_pb2.StopUnitRequest, context: Any) -> venue_pb2.Unit:
-        order = host_service_pb2.UnitOrder(protective_stop=host_service_pb2.ProtectiveStop())
-        return await self._order(request.name, order)
+        self._unit(request.name)
+        await self._core.run(stopping.stop_unit(names.parts(request.name)[1], request.reason))
+        return self._unit(request.name)
 
     async def _order(
         self, name: str, order: host_service_pb2.UnitOrder, *, etag: str = "", emulated_only: bool = False

@@ -10,9 +10,12 @@ from google.protobuf.json_format import MessageToDict
 from api.binding import BINDINGS
 from api.schema import schemas
 from palaestra.v1 import (
+    api_key_service_pb2,
+    audit_service_pb2,
     calendar_service_pb2,
     episode_service_pb2,
     estimate_service_pb2,
+    fleet_service_pb2,
     job_array_service_pb2,
     job_pb2,
     job_service_pb2,
@@ -101,7 +104,7 @@ def test_every_unary_method_that_vendors_and_operators_may_call_has_a_route() ->
     bound = {binding.rpc.partition(".")[2] for binding in BINDINGS}
     modules = (
         venue_service_pb2, job_service_pb2, job_array_service_pb2, episode_service_pb2, calendar_service_pb2,
-        reservation_service_pb2, estimate_service_pb2,
+        reservation_service_pb2, estimate_service_pb2, fleet_service_pb2, api_key_service_pb2, audit_service_pb2,
     )  # fmt: skip
     for module in modules:
         for service in module.DESCRIPTOR.services_by_name.values():

@@ -268,6 +268,12 @@ class _Jobs(job_service_pb2_grpc.JobServiceServicer):
             state=job.state, summary="It waits for arms.", jobs_ahead=1, reasons=[reason], start=START
         )
 
+    def ReorderJob(self, request: Any, context: Any) -> Any:
+        self._venue.enter("ReorderJob", request, context)
+        job = self._venue.jobs[request.name]
+        job.priority = request.priority
+        return job
+
     def WhatIf(self, request: Any, context: Any) -> Any:
         self._venue.enter("WhatIf", request, context)
         return job_service_pb2.WhatIfResponse(summary="It would wait for arms.", jobs_ahead=2, start=START)

@@ -3,6 +3,7 @@
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from palaestra import PalaestraError, jobs
 from palaestra.rules import check, violations
@@ -33,6 +34,12 @@ def test_a_good_request_breaks_no_rule() -> None:
         (SubmitJobRequest(parent="vendors/acme", job=Job(claim=Claim())), "job.claim.duration"),
         (Claim(duration=Duration(nanos=1)), "duration"),
         (Claim(duration=Duration(seconds=604_801)), "duration"),
+        (Claim(duration=Duration(seconds=3600, nanos=2_000_000_000)), "duration"),
+        (Claim(duration=Duration(seconds=3600, nanos=-1)), "duration"),
+        (Job(claim=Claim(duration=HOUR), deadline=Timestamp(nanos=-1)), "deadline"),
+        (Job(claim=Claim(duration=HOUR), deadline=Timestamp(seconds=-1)), "deadline"),
+        (Job(claim=Claim(duration=HOUR), deadline=Timestamp(seconds=253_402_300_799)), "deadline"),
+        (Job(claim=Claim(duration=HOUR), deadline=Timestamp(seconds=1, nanos=1_000_000_000)), "deadline"),
         (Claim(duration=HOUR, sim_slots=-1), "sim_slots"),
         (Claim(duration=HOUR, units=[UnitRequest()]), "units[0].selector"),
         (UnitSelector(labels={"a": "x" * 121}), "labels['a']"),

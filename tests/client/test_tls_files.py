@@ -28,7 +28,8 @@ def looks_always(monkeypatch: pytest.MonkeyPatch) -> None:
 def issue(authority: Authority, folder: Path, role: str = "gateway") -> TlsFiles:
     """Write what a process of the house shows."""
     folder.mkdir(exist_ok=True)
-    certificate, key = authority.sign_client(f"spiffe://hall/{role}", days=1)
+    process = {"host": "/h", "runner": "/runner"}.get(role, "")
+    certificate, key = authority.sign_client(f"spiffe://hall/{role}{process}", days=1)
     files = TlsFiles(folder / "ca.crt", folder / "own.crt", folder / "own.key")
     for path, content in ((files.ca, authority.root), (files.cert, certificate), (files.key, key)):
         assert path is not None
@@ -178,3 +179,13 @@ def test_a_call_is_made_although_another_thread_takes_new_files_in_meanwhile(liv
         assert stub.GetIdentity(WHO, timeout=PATIENCE_S).role == "gateway"
         channel._methods = Renewed(channel._methods)  # type: ignore[attr-defined]
         assert stub.GetIdentity(WHO, timeout=PATIENCE_S).role == "gateway"
+
+
+@pytest.mark.parametrize("address", ["10.0.0.7:7443", "hall.example:7443", "[2001:db8::1]:7443", "0.0.0.0:7443"])
+def test_no_token_travels_to_another_machine_unencrypted(address: str) -> None:
+    """Of a host, a runner or the api, each with a token of its role, as of the SDK."""
+    for open_channel in (TlsFiles().channel, TlsFiles().aio_channel):
+        with pytest.raises(NoCertificate, match="is another machine, and tokens would travel there unencrypted"):
+            open_channel(address, ())
+    for here in ("127.0.0.1:1", "localhost:1", "[::1]:1"):
+        TlsFiles().channel(here, ()).close()

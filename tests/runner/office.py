@@ -12,7 +12,7 @@ from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2
 from palaestra.v1 import runner_service_pb2 as pb
 from palaestra.v1 import runner_service_pb2_grpc as services
-from runner.errors import NoWorker, WorkerLost
+from runner.errors import NoWorker, RayLost, WorkerLost
 
 PATIENCE_S = 20.0
 
@@ -42,6 +42,9 @@ class Office(services.RunnerServiceServicer):
         self.beats: list[list[str]] = []
         self.lost_answers: dict[str, int] = {}
         self.refusals: dict[str, list[PalaestraError]] = {}
+        # Streams opened so far; whether those that are open now say nothing any more.
+        self.streams = 0
+        self.silent = False
         self._changed = asyncio.Event()
 
     async def start(self, port: int = 0) -> None:
@@ -71,7 +74,10 @@ class Office(services.RunnerServiceServicer):
     async def WatchAssignments(
         self, request: pb.WatchAssignmentsRequest, context: Any
     ) -> AsyncIterator[pb.WatchAssignmentsResponse]:
+        self.streams += 1
         while True:
+            if self.silent:
+                await asyncio.Event().wait()
             self._changed.clear()
             yield pb.WatchAssignmentsResponse(assignments=list(self.assignments.values()))
             try:
@@ -128,6 +134,8 @@ class Crew:
         self.killed: list[int] = []
         self.idle: list[int] = []
         self.cancelled: list[str] = []
+        self.lost: asyncio.Event = asyncio.Event()
+        self.abandoned = False
         self._by_worker: dict[int, asyncio.Future[bytes]] = {}
         self._count = 0
 
@@ -152,6 +160,15 @@ class Crew:
         self.cancelled.append(attempt)
         if not self.stubborn:
             self.finish(attempt, job_pb2.ATTEMPT_STATE_CANCELLED)
+
+    async def watch(self) -> None:
+        await self.lost.wait()
+        raise RayLost("Ray's gcs_server ended")
+
+    def abandon(self) -> None:
+        self.abandoned = True
+        for attempt in list(self.working):
+            self.die(attempt)
 
     def give_back(self, worker: int) -> None:
         self.idle.append(worker)

@@ -9,7 +9,7 @@ import pytest
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2, runner_service_pb2
 from runner import service
-from runner.errors import NoWorker
+from runner.errors import NoWorker, RayLost
 from runner.service import Runner
 from tests.runner.desk import settings
 from tests.runner.office import PATIENCE_S, Crew, Office, eventually
@@ -241,6 +241,45 @@ def test_what_runs_is_kept_alive_by_heartbeats(tmp_path: Path, monkeypatch: pyte
         office.assign(ONE)
         await eventually("beats", lambda: office.beats.count([ONE]) >= 2)
         await eventually("at work", lambda: ONE in crew.working)
+        crew.finish(ONE)
+        await eventually("reported", lambda: bool(office.finished))
+
+    play(tmp_path, act)
+
+
+def test_a_runner_whose_ray_is_lost_ends_itself_and_hands_its_attempts_back_as_lost(tmp_path: Path) -> None:
+    """Its workers are ended without asking Ray, which could not pass it on."""
+    after: list[tuple[Office, Crew]] = []
+
+    async def act(office: Office, crew: Crew, runner: Runner) -> None:
+        after.append((office, crew))
+        office.assign(ONE)
+        await eventually("at work", lambda: ONE in crew.working)
+        crew.lost.set()
+        await eventually("reported", lambda: bool(office.finished))
+
+    with pytest.raises(RayLost, match="gcs_server ended"):
+        play(tmp_path, act)
+    ((office, crew),) = after
+    failure = office.end(ONE).failure
+    assert (failure.reason, failure.retryable) == ("RUNNER_LOST", True)
+    assert (crew.abandoned, crew.cancelled, crew.killed) == (True, [], [])
+
+
+def test_a_silent_stream_of_assignments_is_opened_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network swallows everything, and nobody is told: what is assigned meanwhile is heard on the next stream."""
+    monkeypatch.setattr(service, "SILENCE_S", 0.5)
+
+    async def act(office: Office, crew: Crew, runner: Runner) -> None:
+        await eventually("connected", lambda: office.streams == 1)
+        office.silent = True
+        await asyncio.sleep(0.1)
+        office.assign(ONE)
+        await asyncio.sleep(0.1)
+        assert not office.started
+        office.silent = False
+        await eventually("at work", lambda: ONE in crew.working)
+        assert office.streams > 1
         crew.finish(ONE)
         await eventually("reported", lambda: bool(office.finished))
 

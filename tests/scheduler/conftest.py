@@ -26,13 +26,17 @@ def cluster() -> Iterator[Cluster]:
         yield found
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def backend(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Run the tests of a module on both: what they call by a path is a file at first, then a database in PostgreSQL."""
+def _backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run on both: what is called by a path is a file at first, then a database in PostgreSQL."""
     if request.param == "postgresql":
         places.use(request.getfixturevalue("cluster"))
     yield request.param
     places.use(None)
+
+
+# For all tests of a module, and for one.
+backend = pytest.fixture(scope="module", params=["sqlite", "postgresql"], name="backend")(_backend)
+each_backend = pytest.fixture(params=["sqlite", "postgresql"], name="each_backend")(_backend)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -48,10 +48,10 @@ for line in sys.stdin:
 
 
 class Nursery:
-    """Use as a context; its children end with it."""
+    """Use as a context; its children end with it. within: a command that runs another one, elsewhere."""
 
-    def __init__(self, *modules: str, environment: Mapping[str, str] | None = None) -> None:
-        command = [sys.executable, "-c", DRIVER, *modules]
+    def __init__(self, *modules: str, environment: Mapping[str, str] | None = None, within: Sequence[str] = ()) -> None:
+        command = [*within, sys.executable, "-c", DRIVER, *modules]
         self._driver = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env={**os.environ, **(environment or {})}
         )

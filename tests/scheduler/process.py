@@ -54,9 +54,21 @@ class Process:
     def output(self) -> str:
         return self._log.read_text()
 
-    def code(self) -> int:
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._child.poll() is None
+
+    def code(self, patience_s: float = PATIENCE_S) -> int:
         """Wait for its end; return the exit code."""
-        return self._child.wait(PATIENCE_S)
+        return self._child.wait(patience_s)
+
+    def ask_to_end(self) -> None:
+        """Send SIGTERM."""
+        self._child.terminate()
 
     def terminate(self) -> int:
         self._child.terminate()

@@ -285,13 +285,13 @@ class LiveServer:
         return authorization(self.token(name))
 
     def key(self, role: str, vendor: str = "", **fields: Any) -> api_key_service_pb2.ApiKeySecret:
-        """Return a new API key, made by an operator."""
+        """Return a new API key, made by its vendor, or for the house by an operator."""
         request = api_key_service_pb2.CreateApiKeyRequest(
             parent=f"vendors/{vendor}" if vendor else "venues/-", api_key=api_key_pb2.ApiKey(role=role, **fields)
         )
         stub = api_key_service_pb2_grpc.ApiKeyServiceStub(self.channel)
         made: api_key_service_pb2.ApiKeySecret = stub.CreateApiKey(
-            request, timeout=PATIENCE_S, metadata=self.metadata("operator")
+            request, timeout=PATIENCE_S, metadata=self.metadata(f"vendor-{vendor}" if vendor else "operator")
         )
         return made
 

@@ -30,7 +30,8 @@ from venue.authority import Authority
 def issue(authority: Authority, folder: Path, role: str) -> TlsFiles:
     """Write what a process of the house shows."""
     folder.mkdir(exist_ok=True)
-    certificate, key = authority.sign_client(f"spiffe://hall/{role}", days=1)
+    process = {"host": "/dry-run", "runner": "/runner"}.get(role, "")
+    certificate, key = authority.sign_client(f"spiffe://hall/{role}{process}", days=1)
     (folder / "ca.crt").write_bytes(authority.root)
     (folder / "own.crt").write_bytes(certificate)
     (folder / "own.key").write_bytes(key)
@@ -88,7 +89,7 @@ def test_runner_and_api_come_in_by_certificate(tmp_path: Path) -> None:
         link = Link(live.tls_address, "", issue(authority, tmp_path / "runner", "runner"))
         with pytest.raises(PalaestraError) as caught:
             request = runner_service_pb2.StartAttemptRequest(
-                attempt="vendors/acme/jobs/none/attempts/1", instance="r/1"
+                attempt="vendors/acme/jobs/none/attempts/1", instance="runner/1"
             )
             link.call(link.runner.StartAttempt, request)
         link.close()

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from scheduler.decide import decide
 from scheduler.floor import available_ns
+from scheduler.ground import Ground
+from scheduler.health import VENUE_VENDOR
 from scheduler.matching import cell_matches, matches
 from scheduler.standing import Standing
 from scheduler.state import (
@@ -370,3 +372,24 @@ def test_a_closure_for_safety_ends_what_runs_there_even_on_a_broken_unit_and_lea
     assert [preemption.lease for preemption in made(state, CONFIG).preemptions] == [1]
     whole = replace(state, closures=(replace(closed, venue=True),))
     assert [preemption.lease for preemption in made(whole, CONFIG).preemptions] == [1, 2]
+
+
+def test_a_lease_on_a_unit_that_has_become_unusable_can_end() -> None:
+    unit = Unit("u-0", "a", usable=False, free=False, end_ns=NOW_NS + 60 * S)
+    lease = Lease(1, 7, "y", NOW_NS, NOW_NS + 60 * S, ("u-0",))
+    ground = Ground(State(NOW_NS, units=(unit,), vendors=(Vendor("y"),), leases=(lease,))).copy()
+    ground.end(7, NOW_NS + S)
+
+    assert ground.leases() == ()
+    assert not ground.state(NOW_NS + S).units[0].usable
+
+
+def test_a_check_of_the_house_is_in_nobodys_account_and_keeps_nobody_from_looking_ahead() -> None:
+    unit = Unit("u-0", "a", free=False, end_ns=NOW_NS + 60 * S)
+    check = Lease(1, 7, VENUE_VENDOR, NOW_NS, NOW_NS + 60 * S, ("u-0",))
+    ground = Ground(State(NOW_NS, units=(unit,), vendors=(Vendor("y"),), leases=(check,))).copy()
+    assert not ground.state(NOW_NS + S).units[0].free
+    ground.end(7, NOW_NS + S)
+
+    assert ground.state(NOW_NS + S).units[0].free
+    assert VENUE_VENDOR not in {vendor.vendor for vendor in ground.state(NOW_NS + S).vendors}

@@ -16,7 +16,7 @@ from palaestra.channel import authorization
 from palaestra.roles import HOUSE_ROLES, VENDOR_ROLES
 from palaestra.v1 import api_key_service_pb2, api_key_service_pb2_grpc, venue_service_pb2, venue_service_pb2_grpc
 from scheduler import keys
-from scheduler.commands import running
+from scheduler.commands import keying, running
 from scheduler.commands.submitting import Catalogue
 from scheduler.configuration import settings_of
 from scheduler.core import RunnerConnection
@@ -145,14 +145,13 @@ def test_a_vendor_makes_no_key_for_more_than_it_is(acme: Client, spec: Any, pare
     assert len(list(acme.api_keys.list(show_ended=True))) == held
 
 
-def test_the_house_makes_keys_for_itself_and_for_vendors(live: LiveServer, operator: Client) -> None:
+def test_the_house_makes_keys_for_itself_and_sees_those_of_vendors(live: LiveServer, operator: Client) -> None:
     for role in HOUSE_ROLES:
         made = operator.api_keys.create(api_key(role))
         assert made.api_key.name.startswith("venues/hall/apiKeys/")
         with holder(live, made.secret) as client:
             assert (client.identity().role, client.identity().vendor) == (role, "")
-    theirs = operator.api_keys.create(api_key("reader"), parent="vendors/rival")
-    assert theirs.api_key.name.startswith("vendors/rival/apiKeys/")
+    theirs = live.key("reader", "rival")
     house = {key.name for key in operator.api_keys.list(parent="venues/-")}
     assert made.api_key.name in house
     assert theirs.api_key.name not in house
@@ -164,6 +163,41 @@ def test_the_house_makes_keys_for_itself_and_for_vendors(live: LiveServer, opera
     with pytest.raises(PalaestraError) as caught:
         operator.api_keys.create(api_key("reader"), parent="vendors/venue")
     assert caught.value.reason == "NOT_FOUND"
+
+
+def test_nobody_of_the_house_gets_a_secret_that_acts_for_a_vendor(live: LiveServer, operator: Client) -> None:
+    """Neither a new key nor another secret of one that is there; but whatever leaked can be taken back."""
+    theirs = live.key("engineer", "rival")
+    for wrong in (
+        lambda: operator.api_keys.create(api_key("reader"), parent="vendors/rival"),
+        lambda: operator.api_keys.create(api_key("reader"), parent="vendors/rival", validate_only=True),
+        lambda: operator.api_keys.rotate(theirs.api_key.name),
+    ):
+        with pytest.raises(PalaestraError) as caught:
+            wrong()
+        assert caught.value.reason == "VENDOR_ONLY"
+    with holder(live, theirs.secret) as client:
+        assert client.identity().vendor == "vendors/rival"
+    operator.api_keys.revoke(theirs.api_key.name)
+    assert reason(live, theirs.secret) == "KEY_REVOKED"
+
+
+def test_a_key_that_has_changed_since_it_was_read_is_not_changed_by_its_etag(live: LiveServer, acme: Client) -> None:
+    made = acme.api_keys.create(api_key("reader")).api_key
+    stub = api_key_service_pb2_grpc.ApiKeyServiceStub(live.channel)
+    options = {"timeout": PATIENCE_S, "metadata": live.metadata("vendor-acme")}
+    rotate = api_key_service_pb2.RotateApiKeyRequest(name=made.name, etag=made.etag)
+    rotated = stub.RotateApiKey(rotate, **options)
+    assert rotated.api_key.etag != made.etag
+    for call, request in (
+        (stub.RotateApiKey, rotate),
+        (stub.RevokeApiKey, api_key_service_pb2.RevokeApiKeyRequest(name=made.name, etag=made.etag)),
+    ):
+        assert error_of(lambda call=call, request=request: call(request, **options)).reason == "ETAG_MISMATCH"
+    acme.api_keys.get(made.name)
+    stub.RevokeApiKey(
+        api_key_service_pb2.RevokeApiKeyRequest(name=made.name, etag=rotated.api_key.etag), **options
+    )  # fmt: skip
 
 
 def test_validate_only_makes_nothing(acme: Client) -> None:
@@ -327,6 +361,26 @@ def test_a_change_of_a_key_costs_the_same_however_many_have_ended(live: LiveServ
     read = [statement for statement in statements if "api_key" in statement]
     assert read
     assert all("WHERE uid = " in statement for statement in read)
+
+
+def test_of_keys_that_have_ended_only_the_latest_stay_and_the_audit_tells_of_the_others(
+    live: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their number is bounded in the database and in memory; a secret of one that is gone is of no key."""
+    monkeypatch.setattr(keying, "ENDED_KEPT", 2)
+    with holder(live, live.token("vendor-third")) as third:
+        made = [third.api_keys.create(api_key("reader", display_name=str(number))) for number in range(5)]
+        for each in made[:4]:
+            third.api_keys.revoke(each.api_key.name)
+        assert reason(live, made[0].secret) == "KEY_REVOKED"
+        last = third.api_keys.create(api_key("reader")).api_key.name
+        names = [key.name for key in third.api_keys.list(show_ended=True)]
+        assert names == [last, *(each.api_key.name for each in (made[4], made[3], made[2]))]
+        assert [reason(live, each.secret) for each in made[:3]] == ["BAD_TOKEN", "BAD_TOKEN", "KEY_REVOKED"]
+        gone = [entry for entry in third.audit.entries() if entry.method == "forget"]
+        assert {entry.resource for entry in gone} == {each.api_key.name for each in made[:2]}
+        assert {entry.actor for entry in gone} == {"scheduler"}
+        third.audit.verify()
 
 
 def test_a_key_is_gone_also_for_who_hung_up_while_revoking_it(live: LiveServer, acme: Client) -> None:

@@ -218,7 +218,7 @@ def check(story: list[tuple[str, int]]) -> list[tuple[int, int, str, bytes]]:
     return events
 
 
-def test_the_past_is_rebuilt_from_events_in_a_story_in_which_everything_happens(backend: str) -> None:
+def test_the_past_is_rebuilt_from_events_in_a_story_in_which_everything_happens(each_backend: str) -> None:
     events = check(ALL)
     kinds = {kind for _, _, kind, _ in events}
 

@@ -23,6 +23,7 @@ from palaestra.v1 import (
     venue_service_pb2,
     venue_service_pb2_grpc,
 )
+from scheduler.strays import Strays
 from tests.scheduler.site import PATIENCE_S, LiveServer, error_of, job
 
 ARM = "venues/hall/units/arm-1"
@@ -393,3 +394,60 @@ def test_a_block_of_events_stays_far_below_what_a_client_takes_in_one_message(li
                 lambda seen: seen == 400,
             )
             assert max(answer.ByteSize() for answer in watcher.answers) < 2 * 1024 * 1024
+
+
+def test_a_vendor_has_so_many_streams_at_a_time_and_another_is_not_touched(
+    live: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One more is refused with when to try again; and there is room as soon as one has ended, however it ended."""
+    monkeypatch.setattr("scheduler.admission.STREAMS_MAX", 3)
+    stub = venue_service_pb2_grpc.VenueServiceStub(live.channel)
+
+    def watch(vendor: str) -> Any:
+        request = venue_service_pb2.WatchEventsRequest()
+        stream = stub.WatchEvents(request, timeout=PATIENCE_S, metadata=live.metadata(f"vendor-{vendor}"))
+        next(stream)
+        return stream
+
+    streams = [watch("rival") for _ in range(3)]
+    error = error_of(watch, "rival")
+    assert (error.reason, error.retry_after_s) == ("TOO_MANY_STREAMS", 1.0)
+    watch("third").cancel()
+    streams[0].cancel()
+
+    def again() -> Any:
+        try:
+            return watch("rival")
+        except grpc.RpcError:
+            return None
+
+    live.until(again, lambda stream: stream is not None).cancel()
+    for stream in streams:
+        stream.cancel()
+
+
+def test_a_host_that_holds_an_epoch_which_nobody_granted_gets_a_higher_one_next(live: LiveServer) -> None:
+    """As after the database was put back to an older one: the host would take no grant up to its own epoch."""
+    host, worker = Host(live), runner(live)
+    with connected(host, worker):
+        live.until(lambda: host.last is not None, bool)
+        host.beat(epoch=40, safe_epoch=40, motion=host_service_pb2.MOTION_STATE_RESTING)
+        live.until(lambda: unit(live).epoch, lambda epoch: epoch == 40)
+        host.beat(epoch=10**15, safe_epoch=10**15, motion=host_service_pb2.MOTION_STATE_RESTING)
+        submit(live, job(units=1))
+        live.until(lambda: host.last.grants, bool)
+
+        assert [grant.epoch for grant in host.last.grants] == [41]
+
+
+def test_what_is_driven_without_a_lease_is_stopped_by_order(live: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Strays.__init__, "__defaults__", (0.2,))
+    host = Host(live)
+    with connected(host):
+        live.until(lambda: host.last is not None, bool)
+
+        def ordered() -> bool:
+            host.beat(motion=host_service_pb2.MOTION_STATE_DRIVEN)
+            return any(order.HasField("protective_stop") for order in host.last.orders)
+
+        live.until(ordered, bool)

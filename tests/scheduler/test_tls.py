@@ -12,11 +12,20 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.message import Message
 
 from palaestra import Client, PalaestraError, Unreachable
+from palaestra.channel import authorization
+from palaestra.errors import from_rpc
 from palaestra.tls import Tls, trouble
 from palaestra.tls_files import NoCertificate
-from palaestra.v1 import venue_service_pb2
+from palaestra.v1 import (
+    host_service_pb2,
+    host_service_pb2_grpc,
+    runner_service_pb2,
+    runner_service_pb2_grpc,
+    venue_service_pb2,
+)
 from scheduler.certificates import Certificates
 from scheduler.configuration import BadConfiguration, settings_of
 from scheduler.identity import Identity
@@ -24,16 +33,20 @@ from scheduler.roles import Role
 from scheduler.server import NotLoopback, Server
 from scheduler.tls import Tls as TlsTable
 from scheduler.tls import files_of, tls_of
-from tests.scheduler.site import PATIENCE_S, VENUE, LiveServer
+from tests.scheduler.site import PATIENCE_S, VENUE, LiveServer, error_of
 from venue.authority import Authority
 
 ACME = "spiffe://hall/vendors/acme/engineer"
+ATTEMPT = "vendors/acme/jobs/none/attempts/1"
+UNITS = [{"id": "arm-1", "robot": "own_arm"}, {"id": "arm-2", "robot": "own_arm"},
+         {"id": "arm-3", "robot": "own_arm", "host": "floor-b"}]  # fmt: skip
 EXPIRED_DAYS = 1e-9
 SHORT_S = 0.3
 
 
 def settings(**table: Any) -> Any:
-    return settings_of(VENUE | {"tls": {"listen": "127.0.0.1:0", "client_certificates": True} | table}, "test")
+    tls = {"listen": "127.0.0.1:0", "client_certificates": True} | table
+    return settings_of(VENUE | {"unit": UNITS, "tls": tls}, "test")
 
 
 def furnish(folder: Path) -> Authority:
@@ -88,7 +101,8 @@ def refusal(live: LiveServer, tls: Tls, token: str = "") -> PalaestraError:
         (ACME, "engineer", "vendors/acme"),
         ("spiffe://hall/vendors/rival/reader", "reader", "vendors/rival"),
         ("spiffe://hall/operator", "operator", ""),
-        ("spiffe://hall/host", "host", ""),
+        ("spiffe://hall/host/floor-b", "host", ""),
+        ("spiffe://hall/runner/runner", "runner", ""),
     ],
 )
 def test_a_certificate_is_enough_to_be_known(
@@ -109,6 +123,13 @@ def test_a_certificate_is_enough_to_be_known(
         "spiffe://hall/vendors/acme",
         "spiffe://hall/vendors/acme/engineer/more",
         "spiffe://hall/engineer",
+        "spiffe://hall/host",
+        "spiffe://hall/runner",
+        "spiffe://hall/host/",
+        "spiffe://hall/host/a/b",
+        "spiffe://hall/host/A%20B",
+        "spiffe://hall/operator/one",
+        "spiffe://hall/vendors/acme/engineer/one",
         "spiffe://hall/",
         "spiffe://other/operator",
         "https://hall/operator",
@@ -134,6 +155,72 @@ def test_token_and_certificate_must_belong_together(live: LiveServer, authority:
     with client(live, gateway) as opened, pytest.raises(PalaestraError) as caught:
         list(opened.units())
     assert caught.value.reason == "ROLE_DENIED"
+
+
+def hello(live: LiveServer, tls: Tls, host: str, unit: str, token: str = "") -> str:
+    """Return why a host is refused, "" if it is not."""
+    declared = host_service_pb2.UnitDeclaration(unit=f"venues/hall/units/{unit}", robot_model="own_arm", joint_count=3)
+    first = host_service_pb2.HostHello(host=host, address="127.0.0.1:1", instance="i", units=[declared])
+    credentials = tls.credentials()
+    assert credentials is not None
+    with grpc.secure_channel(live.tls_address, credentials) as channel:
+        stub = host_service_pb2_grpc.HostServiceStub(channel)
+        stream = stub.Connect(
+            iter([host_service_pb2.ConnectRequest(hello=first)]), timeout=PATIENCE_S, metadata=authorization(token)
+        )
+        try:
+            next(stream)
+        except grpc.RpcError as error:
+            return from_rpc(error).reason
+        finally:
+            stream.cancel()
+    return ""
+
+
+@pytest.mark.parametrize("with_token", [False, True], ids=["alone", "with the role's token"])
+def test_a_host_s_certificate_is_good_for_that_host_and_no_other(
+    live: LiveServer, authority: Authority, with_token: bool
+) -> None:
+    """Who has stolen one cannot take over the units of another host, not even of one that is away."""
+    token = live.token("host") if with_token else ""
+    own = shown(authority, "spiffe://hall/host/floor-a")
+
+    assert hello(live, own, "floor-a", "arm-1", token) == ""
+    assert hello(live, own, "floor-b", "arm-2", token) == "CERTIFICATE_REFUSED"
+    assert hello(live, own, "floor-a", "arm-3", token) == "HOST_CONFLICT", "the venue file gives it to floor-b"
+    assert hello(live, shown(authority, "spiffe://hall/host/floor-b"), "floor-b", "arm-3", token) == ""
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "own"),
+    [
+        ("WatchAssignments", runner_service_pb2.WatchAssignmentsRequest(runner="b", instance="b/1"), False),
+        ("WatchAssignments", runner_service_pb2.WatchAssignmentsRequest(runner="a", instance="a/1"), True),
+        ("HeartbeatAttempts", runner_service_pb2.HeartbeatAttemptsRequest(instance="b/1"), False),
+        ("HeartbeatAttempts", runner_service_pb2.HeartbeatAttemptsRequest(instance="a/1"), True),
+        ("StartAttempt", runner_service_pb2.StartAttemptRequest(attempt=ATTEMPT, instance="b/1"), False),
+        ("FinishAttempt", runner_service_pb2.FinishAttemptRequest(attempt=ATTEMPT, instance="b/1", outcome=3), False),
+        ("AppendLog", runner_service_pb2.AppendLogRequest(attempt=ATTEMPT, lines=["x"]), False),
+    ],
+)
+def test_a_runner_s_certificate_is_good_for_that_runner_and_no_other(
+    live: LiveServer, authority: Authority, method: str, request_: Message, own: bool
+) -> None:
+    credentials = shown(authority, "spiffe://hall/runner/a").credentials()
+    assert credentials is not None
+    with grpc.secure_channel(live.tls_address, credentials) as channel:
+        call = getattr(runner_service_pb2_grpc.RunnerServiceStub(channel), method)
+
+        def ask() -> None:
+            answer = call(request_, timeout=PATIENCE_S)
+            if method == "WatchAssignments":
+                next(answer)
+                answer.cancel()
+
+        if own:
+            ask()
+        else:
+            assert error_of(ask).reason == "CERTIFICATE_REFUSED"
 
 
 def test_without_a_good_certificate_there_is_no_connection(

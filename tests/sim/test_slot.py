@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from sim.catalog import ACTUATORS, Actuators, find
+from sim.chance import philox_uniform
 from sim.errors import BadAction, BadSnapshot, Misfit
-from sim.slot import POLICY_PERIOD_S, SimSlot, philox_uniform
+from sim.slot import POLICY_PERIOD_S, SimSlot
 from sim.tasks import find_task
 
 PAIRS = [("own_arm", "reach"), ("own_humanoid", "stand"), ("own_quadruped", "walk")]

@@ -62,6 +62,49 @@ def test_no_job_is_lost_and_nothing_granted_twice_when_it_is_killed(hall: Hall, 
     check_episodes(hall)
 
 
+@pytest.mark.parametrize("victim", ["gcs_server", pytest.param("raylet", marks=pytest.mark.long)])
+def test_a_ray_that_loses_a_part_is_replaced_and_its_jobs_are_tried_again(hall: Hall, victim: str) -> None:
+    """Each job that ran has ended well soon after: a robot's, and one that trains and goes on from its checkpoint."""
+    arm = jobs.unit(robot_class="arm")
+    submitted = [
+        (client, client.submit(job).name)
+        for client in (hall.acme, hall.bolt)
+        for job in (
+            jobs.collect(motion="reach_around", episodes=1, episode_s=1.5, units=[arm]),
+            jobs.train("reach", "own_arm", iterations=3, directions=4),
+        )
+    ]
+    running(submitted, 2)
+    before = hall.process("runner").pid
+    assert before is not None
+    killed_s, killed_ns = time.monotonic(), time.time_ns()
+    os.kill(part_of_ray(before, victim), signal.SIGKILL)
+
+    for client, name in submitted:
+        ended = client.wait(name, PATIENCE_S)
+        assert ended.state == job_pb2.JOB_STATE_SUCCEEDED, str(ended)
+    mine = hall.read("SELECT instance, end_ns FROM attempt WHERE state IN (4, 6) AND end_ns > ?", killed_ns)
+    over_s = (max(row["end_ns"] for row in mine) - killed_ns) / 1e9
+    print(f"{victim} killed: attempts under way were over {over_s:.1f} s later (bar: 60 s)")
+    print(f"{victim} killed: all jobs that ran have ended well {time.monotonic() - killed_s:.1f} s later (bar: 60 s)")
+    lost = {attempt.failure.reason for client, name in submitted for attempt in client.job(name).attempts} - {""}
+    assert "RUNNER_LOST" in lost
+    assert hall.process("runner").pid not in (None, before)
+    assert hall.process("runner").last_exit_code == 1, "it ended by itself"
+    assert f"Ray's {victim} ended" in hall.process("runner").log_path.read_text()
+    check_grants(hall)
+    check_episodes(hall)
+
+
+def part_of_ray(runner: int, name: str) -> int:
+    """Return the process of Ray's with that name in the runner's session."""
+    for pid in session_members(runner):
+        with open(f"/proc/{pid}/cmdline", "rb") as line:
+            if os.path.basename(line.read().split(b"\0")[0].decode()) == name:
+                return pid
+    raise AssertionError(f"the runner has no {name}")
+
+
 def running(submitted: list[tuple[Client, str]], wanted: int) -> None:
     """Wait until so many of the jobs run."""
     give_up_s = time.monotonic() + PATIENCE_S

@@ -100,7 +100,7 @@ def test_renewing_keeps_the_names_and_changes_the_certificate(desk: Desk) -> Non
 def test_the_book_lists_what_was_signed_and_what_was_taken_back(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     desk.ca("init")
     desk.ca("issue", "--vendor", "acme", "--address", "hall:1", "--out", str(desk.folder))
-    desk.ca("issue", "--role", "host", "--address", "hall:1", "--out", str(desk.folder))
+    desk.ca("issue", "--role", "host", "--id", "one", "--address", "hall:1", "--out", str(desk.folder))
     serials = [line.serial for line in Authority(desk.tls).issued()]
     capsys.readouterr()
     for what in (str(desk.folder / "acme-engineer.crt"), serials[0].upper()):
@@ -128,6 +128,10 @@ def test_the_book_lists_what_was_signed_and_what_was_taken_back(desk: Desk, caps
         (["issue"], "no role of the house"),
         (["issue", "--vendor", "acme", "--name", "10.0.0.8"], "--name is for --role host"),
         (["issue", "--role", "operator"], "--address is missing"),
+        (["issue", "--role", "host"], "needs --id"),
+        (["issue", "--role", "host", "--id", "two"], "is no host of"),
+        (["issue", "--role", "runner", "--id", "A b"], "is no id of a runner"),
+        (["issue", "--role", "safety", "--id", "one"], "has no --id"),
         (["revoke", "abc"], "no serial number"),
     ],
 )
@@ -164,11 +168,11 @@ def test_an_authority_that_has_expired_signs_nothing(tmp_path: Path) -> None:
 
 def test_no_certificate_outlives_the_authority(tmp_path: Path) -> None:
     authority = Authority.create(tmp_path, "hall", days=1)
-    pem, _ = authority.sign_client(client_uri("hall", "host", ""), days=30)
+    pem, _ = authority.sign_client(client_uri("hall", "host", "", "one"), days=30)
 
     root = x509.load_pem_x509_certificate(authority.root)
     assert x509.load_pem_x509_certificate(pem).not_valid_after_utc == root.not_valid_after_utc
-    assert json.loads((tmp_path / "issued.jsonl").read_text())["name"] == "spiffe://hall/host"
+    assert json.loads((tmp_path / "issued.jsonl").read_text())["name"] == "spiffe://hall/host/one"
 
 
 @pytest.mark.parametrize(
@@ -185,3 +189,18 @@ def test_no_certificate_outlives_the_authority(tmp_path: Path) -> None:
 )
 def test_others_are_told_a_name_that_the_certificate_holds(listen: str, names: list[str], reached: str) -> None:
     assert Tls().reached(listen, names) == reached
+
+
+@pytest.mark.parametrize("torn", ['{"serial": "ab', '{"serial": "ab", "name": "x"}', "\x00\x00", "[1]"])
+def test_a_torn_line_in_the_book_hides_no_other(torn: str, tmp_path: Path) -> None:
+    """A crash or a full disk in the middle of a line: what was signed before and after can be listed and taken back."""
+    authority = Authority.create(tmp_path, "hall")
+    authority.sign_client("spiffe://hall/operator", days=1)
+    with (tmp_path / "issued.jsonl").open("a") as book:
+        book.write(torn)
+    authority.sign_client("spiffe://hall/safety", days=1)
+
+    assert [line.name for line in authority.issued()] == ["spiffe://hall/operator", "spiffe://hall/safety"]
+    for line in authority.issued():
+        authority.revoke(line.serial)
+    assert len(authority.revoked()) == 2

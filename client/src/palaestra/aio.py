@@ -16,9 +16,11 @@ from google.protobuf.message import Message
 
 from palaestra import bookings, calls, channel, login, names, rules, streams
 from palaestra.api_keys import AsyncApiKeys
+from palaestra.audit import AsyncAudit
 from palaestra.calls import Call, Listing
 from palaestra.errors import PalaestraError, Unreachable, from_rpc
 from palaestra.ids import new_request_id
+from palaestra.operations import AsyncOperations
 from palaestra.patience import Outage, queue_pause_s
 from palaestra.tls import Tls
 from palaestra.v1.calendar_pb2 import Closure
@@ -88,6 +90,8 @@ class AsyncClient:
         self._known: GetIdentityResponse | None = None
         self._closed = False
         self.api_keys = AsyncApiKeys(self._send, self._pages, self._identity)
+        self.audit = AsyncAudit(self._send, self._pages, self._identity)
+        self.operations = AsyncOperations(self._send, self._pages, self._identity)
 
     @classmethod
     def connect(cls, profile: str | None = None, *, timeout_s: float = 10.0) -> Self:
@@ -374,9 +378,9 @@ class AsyncClient:
         """Clear a unit's latched fault. Operators only. It never starts motion."""
         return await self._send(calls.reset_unit(await self._unit_name(unit), etag))
 
-    async def stop_unit(self, unit: str) -> Unit:
+    async def stop_unit(self, unit: str, *, reason: str = "") -> Unit:
         """Ask a unit for a protective stop, which is not a safety-rated emergency stop. Operators only."""
-        return await self._send(calls.stop_unit(await self._unit_name(unit)))
+        return await self._send(calls.stop_unit(await self._unit_name(unit), reason))
 
     async def set_unit_health(
         self, unit: str, health: UnitHealth, *, cause: str = "", etag: str = "", request_id: str | None = None

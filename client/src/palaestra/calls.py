@@ -16,6 +16,8 @@ from palaestra.v1.api_key_service_pb2 import (
     RevokeApiKeyRequest,
     RotateApiKeyRequest,
 )
+from palaestra.v1.audit_pb2 import AuditEntry, AuditHead
+from palaestra.v1.audit_service_pb2 import GetAuditHeadRequest, ListAuditEntriesRequest, ListAuditEntriesResponse
 from palaestra.v1.calendar_pb2 import Closure
 from palaestra.v1.calendar_service_pb2 import (
     CreateClosureRequest,
@@ -30,7 +32,13 @@ from palaestra.v1.episode_pb2 import Episode
 from palaestra.v1.episode_service_pb2 import GetEpisodeRequest, ListEpisodesRequest, ListEpisodesResponse
 from palaestra.v1.estimate_pb2 import EstimateCalibration
 from palaestra.v1.estimate_service_pb2 import GetEstimateCalibrationRequest
-from palaestra.v1.fleet_service_pb2 import CalibrateUnitRequest, SetUnitHealthRequest
+from palaestra.v1.fleet_service_pb2 import (
+    CalibrateUnitRequest,
+    SetUnitHealthRequest,
+    StopCellRequest,
+    StopUnitsResponse,
+    StopVenueRequest,
+)
 from palaestra.v1.job_array_pb2 import JobArray
 from palaestra.v1.job_array_service_pb2 import CancelJobArrayRequest, GetJobArrayRequest, SubmitJobArrayRequest
 from palaestra.v1.job_pb2 import Job, JobState
@@ -45,6 +53,7 @@ from palaestra.v1.job_service_pb2 import (
     ListJobsResponse,
     ReadLogRequest,
     ReadLogResponse,
+    ReorderJobRequest,
     SubmitJobRequest,
     WatchJobRequest,
     WhatIfRequest,
@@ -184,9 +193,36 @@ def reset_unit(name: str, etag: str) -> Call[Unit]:
     return _venue("ResetUnit", ResetUnitRequest(name=name, etag=etag), Unit)
 
 
-def stop_unit(name: str) -> Call[Unit]:
+def stop_unit(name: str, reason: str = "") -> Call[Unit]:
     """Ask a unit for a protective stop."""
-    return _venue("StopUnit", StopUnitRequest(name=name), Unit)
+    return _venue("StopUnit", StopUnitRequest(name=name, reason=reason), Unit)
+
+
+def stop_cell(name: str, reason: str) -> Call[StopUnitsResponse]:
+    """Ask the units of a cell for a protective stop."""
+    return _fleet("StopCell", StopCellRequest(name=name, reason=reason), StopUnitsResponse)
+
+
+def stop_venue(reason: str) -> Call[StopUnitsResponse]:
+    """Ask all units for a protective stop."""
+    return _fleet("StopVenue", StopVenueRequest(name=_THIS_VENUE, reason=reason), StopUnitsResponse)
+
+
+def reorder_job(name: str, priority: int, reason: str, etag: str) -> Call[Job]:
+    """Give a job another priority."""
+    request = ReorderJobRequest(name=name, priority=priority, reason=reason, etag=etag)
+    return _job("ReorderJob", request, Job)
+
+
+def audit_entries(parent: str, after_sequence: int) -> Listing[ListAuditEntriesResponse, AuditEntry]:
+    """Entries of a chain of the audit."""
+    request = ListAuditEntriesRequest(parent=parent, page_size=_PAGE_SIZE, after_sequence=after_sequence)
+    return Listing(_audit("ListAuditEntries", request, ListAuditEntriesResponse), lambda page: page.entries)
+
+
+def audit_head(parent: str) -> Call[AuditHead]:
+    """Where a chain of the audit ends."""
+    return _audit("GetAuditHead", GetAuditHeadRequest(parent=parent), AuditHead)
 
 
 def set_unit_health(name: str, health: UnitHealth, cause: str, etag: str, request_id: str) -> Call[Unit]:
@@ -377,6 +413,10 @@ def revoke_api_key(name: str) -> Call[ApiKey]:
 
 def _key(method: str, request: Message, response: type[R]) -> Call[R]:
     return Call(f"/palaestra.v1.ApiKeyService/{method}", request, response)
+
+
+def _audit(method: str, request: Message, response: type[R]) -> Call[R]:
+    return Call(f"/palaestra.v1.AuditService/{method}", request, response)
 
 
 def _reservation(method: str, request: Message, response: type[R]) -> Call[R]:

@@ -9,6 +9,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from palaestra.errors import PalaestraError
 from palaestra.v1 import (
     api_key_service_pb2,
+    audit_service_pb2,
     calendar_service_pb2,
     episode_service_pb2,
     estimate_service_pb2,
@@ -24,7 +25,7 @@ from palaestra.v1 import (
 _REPEATABLE = frozenset(
     {
         "SubmitJob", "BatchSubmitJobs", "CancelJob", "StopUnit", "SetUnitHealth", "CalibrateUnit", "CreateReservation",
-        "CancelReservation", "CreateClosure", "RevokeApiKey",
+        "CancelReservation", "CreateClosure", "RevokeApiKey", "StopCell", "StopVenue", "ReorderJob",
     }
 )  # fmt: skip
 _READS = ("Get", "List", "Explain", "WhatIf")
@@ -51,7 +52,7 @@ def service_config() -> dict[str, Any]:
     """Return the gRPC service config: which methods the channel repeats by itself, and how."""
     modules = (
         job_service_pb2, venue_service_pb2, episode_service_pb2, fleet_service_pb2, reservation_service_pb2,
-        calendar_service_pb2, estimate_service_pb2, api_key_service_pb2,
+        calendar_service_pb2, estimate_service_pb2, api_key_service_pb2, audit_service_pb2,
     )  # fmt: skip
     names = [
         {"service": service.full_name, "method": method.name}
@@ -78,6 +79,26 @@ def options(address: str) -> list[tuple[str, Any]]:
         # gRPC's own 1 s to 120 s would leave a restarted scheduler unnoticed for minutes.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),
+    ]
+
+
+def resuming_options() -> list[tuple[str, Any]]:
+    """Return options for a channel that must work again within seconds of a cut: those of hosts, runner and workers.
+
+    A network that swallows packets tells nobody. TCP then sends again ever more slowly, and after a long cut it would
+    find out about its end only after as long again. With keepalive on, gRPC has Linux give up a connection on which
+    nothing was acknowledged for the keepalive's timeout (TCP_USER_TIMEOUT; gRPC proposal A18); the minimal back-off is
+    also how long it tries one connection, whose first packet is repeated ever more slowly, too. Five seconds for both:
+    on a machine that is short of processors a sound peer may need some of them.
+    """
+    return [
+        # A little less often than servers here permit.
+        ("grpc.keepalive_time_ms", 12_000),
+        ("grpc.keepalive_timeout_ms", 5_000),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 5_000),
+        ("grpc.max_reconnect_backoff_ms", 1_000),
     ]
 
 

@@ -13,9 +13,11 @@ from google.protobuf.message import Message
 
 from palaestra import bookings, calls, channel, login, names, rules, streams
 from palaestra.api_keys import ApiKeys
+from palaestra.audit import Audit
 from palaestra.calls import Call, Listing
 from palaestra.errors import PalaestraError, Unreachable, from_rpc
 from palaestra.ids import new_request_id
+from palaestra.operations import Operations
 from palaestra.patience import Outage, queue_pause_s
 from palaestra.tls import Tls
 from palaestra.v1.calendar_pb2 import Closure
@@ -43,7 +45,8 @@ T = TypeVar("T")
 class Client:
     """A connection to one venue, as one vendor or operator. Safe to share between threads; not across a fork.
 
-    Its `api_keys` makes keys for programs, see `palaestra.api_keys.ApiKeys`.
+    Its `api_keys` makes keys for programs, its `audit` tells who did what, its `operations` are the levers of
+    operators: see `palaestra.api_keys.ApiKeys`, `palaestra.audit.Audit`, `palaestra.operations.Operations`.
 
     Every method raises PalaestraError with a reason of the registry if the venue refuses or fails, and
     Unreachable if it does not answer in time. Where the name of a job or unit is asked for, its last part is
@@ -85,6 +88,8 @@ class Client:
         self._known: GetIdentityResponse | None = None
         self._closed = False
         self.api_keys = ApiKeys(self._send, self._pages, self._identity)
+        self.audit = Audit(self._send, self._pages, self._identity)
+        self.operations = Operations(self._send, self._pages, self._identity)
 
     @classmethod
     def connect(cls, profile: str | None = None, *, timeout_s: float = 10.0) -> Self:
@@ -354,9 +359,9 @@ class Client:
         """Clear a unit's latched fault. Operators only. It never starts motion."""
         return self._send(calls.reset_unit(self._unit_name(unit), etag))
 
-    def stop_unit(self, unit: str) -> Unit:
+    def stop_unit(self, unit: str, *, reason: str = "") -> Unit:
         """Ask a unit for a protective stop, which is not a safety-rated emergency stop. Operators only."""
-        return self._send(calls.stop_unit(self._unit_name(unit)))
+        return self._send(calls.stop_unit(self._unit_name(unit), reason))
 
     def set_unit_health(
         self, unit: str, health: UnitHealth, *, cause: str = "", etag: str = "", request_id: str | None = None

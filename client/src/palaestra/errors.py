@@ -126,7 +126,8 @@ def from_rpc(error: grpc.RpcError) -> PalaestraError:
                 return found
     details = call.details() or ""
     code = call.code()
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+    # Cancelled without a reason of ours: by a server, or a proxy, that went away. What a vendor cancels has a reason.
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
         return Unreachable(f"no answer from the server: {details or code.name.lower()}")
     for reason in REASONS.values():
         if reason.code is code:

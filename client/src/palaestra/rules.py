@@ -19,6 +19,10 @@ from palaestra.v1 import rules_pb2
 
 Check = Callable[[Any], str | None]
 _DURATION = "google.protobuf.Duration"
+_TIMESTAMP = "google.protobuf.Timestamp"
+_NANOS_MAX = 999_999_999
+# Times are kept as whole nanoseconds since 1970 in 64 bits, which end in the year 2262.
+_TIME_MAX_S = (2**63 - 1) // 1_000_000_000 - 1
 
 
 def check(message: Message) -> None:
@@ -81,6 +85,8 @@ def _plan(descriptor: Descriptor) -> list[tuple[FieldDescriptor, list[Check], li
         each: list[Check] = []
         if _required(field) and (field.message_type is None or field.is_repeated):
             whole.append(lambda value: None if value else "is required")
+        if field.message_type is not None:
+            each += _TIMES.get(field.message_type.full_name, [])
         if rules is not None:
             whole += _count_checks(rules)
             each += _value_checks(field, rules)
@@ -124,6 +130,23 @@ def _value_checks(field: FieldDescriptor, rules: rules_pb2.Rules) -> list[Check]
     if rules.HasField("max"):
         checks.append(lambda v: None if not number(v) > rules.max else f"is {number(v):g}, at most {rules.max:g}")
     return checks
+
+
+def _timestamp(value: Any) -> str | None:
+    """Whole nanoseconds count forward, also before 1970 (google/protobuf/timestamp.proto)."""
+    if not 0 <= value.nanos <= _NANOS_MAX:
+        return f"has {value.nanos} nanoseconds, must be 0 to {_NANOS_MAX}"
+    return None if 0 <= value.seconds <= _TIME_MAX_S else f"is {value.seconds} s since 1970, must be 1970 to 2262"
+
+
+def _duration(value: Any) -> str | None:
+    """Seconds and nanoseconds have one sign (google/protobuf/duration.proto)."""
+    if abs(value.nanos) > _NANOS_MAX or value.seconds * value.nanos < 0:
+        return f"has {value.seconds} s and {value.nanos} ns, which is no duration"
+    return None if abs(value.seconds) <= _TIME_MAX_S else f"is {value.seconds} s, at most {_TIME_MAX_S}"
+
+
+_TIMES: dict[str, list[Check]] = {_TIMESTAMP: [_timestamp], _DURATION: [_duration]}
 
 
 def _seconds(duration: Any) -> float:

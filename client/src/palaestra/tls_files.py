@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from palaestra.channel import is_loopback
 from palaestra.errors import PalaestraError
 from palaestra.tls import Tls
 
@@ -65,16 +66,30 @@ class TlsFiles:
             raise NoCertificate(f"{error.filename}: {error.strerror}") from None
 
     def channel(self, address: str, options: Options) -> grpc.Channel:
-        """Open a channel; encrypted ones follow the files. Raises NoCertificate."""
+        """Open a channel; encrypted ones follow the files.
+
+        Raises NoCertificate; also without certificates to trust, if the address is on another machine: what would go
+        there unencrypted is a role's token, or a lease's.
+        """
+        self.check_private(address)
         if self.ca is None:
             return grpc.insecure_channel(address, options=options)
         return _Live(self, lambda tls: grpc.secure_channel(address, _credentials(tls), options=options))  # type: ignore[return-value]
 
     def aio_channel(self, address: str, options: Options) -> grpc.aio.Channel:
         """Open a channel for asyncio, as `channel`."""
+        self.check_private(address)
         if self.ca is None:
             return grpc.aio.insecure_channel(address, options=options)
         return _AioLive(self, lambda tls: grpc.aio.secure_channel(address, _credentials(tls), options=options))  # type: ignore[return-value]
+
+    def check_private(self, address: str) -> None:
+        """Raise NoCertificate if tokens would travel to another machine for everybody to read."""
+        if self.ca is None and not is_loopback(address):
+            raise NoCertificate(
+                f"{address} is another machine, and tokens would travel there unencrypted: name the certificates to "
+                "trust with --ca"
+            )
 
     def stamp(self) -> object:
         """Return what differs after a file has changed."""

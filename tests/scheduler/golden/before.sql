@@ -1,6 +1,8 @@
--- A database of before migrations, as one scheduler left it: a job that succeeded, one that was lost, one that waits.
-PRAGMA user_version=109310061;
+-- A database of the first revision, as one scheduler left it: a job that succeeded, one that was lost, one that waits.
+PRAGMA user_version=1;
 BEGIN TRANSACTION;
+CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num));
+INSERT INTO alembic_version VALUES ('0001');
 CREATE TABLE attempt (
   job_id INTEGER NOT NULL REFERENCES job, number INTEGER NOT NULL, state INTEGER NOT NULL,
   lease_id INTEGER NOT NULL, instance TEXT NOT NULL DEFAULT '',

@@ -10,7 +10,20 @@ from collections.abc import Sequence
 
 import typer
 
-from palaestra.cli import closures, episodes, events, jobs, keys, login, reservations, submit, units, venue
+from palaestra.cli import (
+    audit,
+    closures,
+    episodes,
+    events,
+    jobs,
+    keys,
+    login,
+    operations,
+    reservations,
+    submit,
+    units,
+    venue,
+)
 
 app = typer.Typer(
     name="palaestra",
@@ -27,9 +40,11 @@ venue.register(app)
 units.register(app)
 reservations.register(app)
 closures.register(app)
+operations.register(app)
 episodes.register(app)
 events.register(app)
 keys.register(app)
+audit.register(app)
 
 # Click's base of all "you typed it wrong" errors, which Typer has no public name for.
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]

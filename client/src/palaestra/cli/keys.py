@@ -74,7 +74,6 @@ def create(
         str,
         typer.Option(help="When it ends, such as 2027-01-31T00:00 or +90d; or never.", show_default="as you do, +90d"),
     ] = "",
-    vendor: _Vendor = "",
     house: _House = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, make nothing.")] = False,
     profile: Profile = None,
@@ -95,7 +94,7 @@ def create(
             # No key outlives what makes it.
             expire = min(expire, own.ToDatetime(UTC))
         spec = api_key(role, display_name=name, methods=method or (), projects=project or (), expire=expire)
-        found = client.api_keys.create(spec, parent=_parent(vendor, house=house), validate_only=dry_run)
+        found = client.api_keys.create(spec, parent=_parent("", house=house), validate_only=dry_run)
     if dry_run and not as_json:
         print_line("the venue would make this key")
     else:

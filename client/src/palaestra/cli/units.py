@@ -1,10 +1,10 @@
-"""`palaestra units`, and for operators `palaestra unit stop|reset|fault|health|calibrate`."""
+"""`palaestra units`, and for operators `palaestra unit stop|reset|fault|health|calibrate|quarantine`."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from palaestra.cli.options import Json, Profile, UnitName
+from palaestra.cli.options import Json, Profile, Reason, UnitName
 
 if TYPE_CHECKING:
     from palaestra.v1.venue_pb2 import Unit
@@ -56,12 +56,12 @@ def list_units(profile: Profile = None, as_json: Json = False) -> None:
 
 
 @unit.command()
-def stop(name: UnitName, profile: Profile = None, as_json: Json = False) -> None:
+def stop(name: UnitName, reason: Reason = "", profile: Profile = None, as_json: Json = False) -> None:
     """Ask a unit for a protective stop. This is not a safety-rated emergency stop."""
     from palaestra.cli.session import connect
 
     with connect(profile) as client:
-        _report(client.stop_unit(name), as_json=as_json)
+        _report(client.stop_unit(name, reason=reason), as_json=as_json)
 
 
 @unit.command()
@@ -109,6 +109,15 @@ def health(
     with connect(profile) as client:
         wanted: UnitHealth = getattr(UnitHealth, f"UNIT_HEALTH_{state.upper()}")
         _report(client.set_unit_health(name, wanted, cause=cause), as_json=as_json)
+
+
+@unit.command()
+def quarantine(name: UnitName, reason: Reason = "", profile: Profile = None, as_json: Json = False) -> None:
+    """Give a unit up as bad; `palaestra release --unit` brings it back, to be checked first."""
+    from palaestra.cli.session import connect
+
+    with connect(profile) as client:
+        _report(client.operations.quarantine(name, reason=reason), as_json=as_json)
 
 
 @unit.command()

@@ -28,7 +28,7 @@ from palaestra.v1 import api_key_pb2 as palaestra_dot_v1_dot_api__key__pb2
 from palaestra.v1 import rules_pb2 as palaestra_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"palaestra/v1/api_key_service.proto\x12\x0cpalaestra.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1apalaestra/v1/api_key.proto\x1a\x18palaestra/v1/rules.proto\"\xa1\x01\n\x13\x43reateApiKeyRequest\x12\x46\n\x06parent\x18\x01 \x01(\tB6\xe2\x41\x01\x02\x8a\xb2\x19.\x10P\x1a*(vendors/[a-z0-9-]+|venues/([a-z0-9-]+|-))\x12+\n\x07\x61pi_key\x18\x02 \x01(\x0b\x32\x14.palaestra.v1.ApiKeyB\x04\xe2\x41\x01\x02\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"E\n\x0c\x41piKeySecret\x12%\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x14.palaestra.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\"]\n\x10GetApiKeyRequest\x12I\n\x04name\x18\x01 \x01(\tB;\xe2\x41\x01\x02\x8a\xb2\x19\x33\x10\xc8\x01\x1a.(vendors|venues)/[a-z0-9-]+/apiKeys/[a-z0-9-]+\"\xa4\x01\n\x12ListApiKeysRequest\x12;\n\x06parent\x18\x01 \x01(\tB+\xe2\x41\x01\x02\x8a\xb2\x19#\x10P\x1a\x1f(vendors|venues)/([a-z0-9-]+|-)\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xe8\x07\x12\x12\n\nshow_ended\x18\x04 \x01(\x08\"V\n\x13ListApiKeysResponse\x12&\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x14.palaestra.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa4\x01\n\x13RotateApiKeyRequest\x12I\n\x04name\x18\x01 \x01(\tB;\xe2\x41\x01\x02\x8a\xb2\x19\x33\x10\xc8\x01\x1a.(vendors|venues)/[a-z0-9-]+/apiKeys/[a-z0-9-]+\x12\x42\n\x07overlap\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x16\x8a\xb2\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00u\"A\"`\n\x13RevokeApiKeyRequest\x12I\n\x04name\x18\x01 \x01(\tB;\xe2\x41\x01\x02\x8a\xb2\x19\x33\x10\xc8\x01\x1a.(vendors|venues)/[a-z0-9-]+/apiKeys/[a-z0-9-]+2\x8d\x03\n\rApiKeyService\x12M\n\x0c\x43reateApiKey\x12!.palaestra.v1.CreateApiKeyRequest\x1a\x1a.palaestra.v1.ApiKeySecret\x12\x41\n\tGetApiKey\x12\x1e.palaestra.v1.GetApiKeyRequest\x1a\x14.palaestra.v1.ApiKey\x12R\n\x0bListApiKeys\x12 .palaestra.v1.ListApiKeysRequest\x1a!.palaestra.v1.ListApiKeysResponse\x12M\n\x0cRotateApiKey\x12!.palaestra.v1.RotateApiKeyRequest\x1a\x1a.palaestra.v1.ApiKeySecret\x12G\n\x0cRevokeApiKey\x12!.palaestra.v1.RevokeApiKeyRequest\x1a\x14.palaestra.v1.ApiKeyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"palaestra/v1/api_key_service.proto\x12\x0cpalaestra.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1apalaestra/v1/api_key.proto\x1a\x18palaestra/v1/rules.proto\"\xa1\x01\n\x13\x43reateApiKeyRequest\x12\x46\n\x06parent\x18\x01 \x01(\tB6\xe2\x41\x01\x02\x8a\xb2\x19.\x10P\x1a*(vendors/[a-z0-9-]+|venues/([a-z0-9-]+|-))\x12+\n\x07\x61pi_key\x18\x02 \x01(\x0b\x32\x14.palaestra.v1.ApiKeyB\x04\xe2\x41\x01\x02\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\"E\n\x0c\x41piKeySecret\x12%\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x14.palaestra.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\"]\n\x10GetApiKeyRequest\x12I\n\x04name\x18\x01 \x01(\tB;\xe2\x41\x01\x02\x8a\xb2\x19\x33\x10\xc8\x01\x1a.(vendors|venues)/[a-z0-9-]+/apiKeys/[a-z0-9-]+\"\xa4\x01\n\x12ListApiKeysRequest\x12;\n\x06parent\x18\x01 \x01(\tB+\xe2\x41\x01\x02\x8a\xb2\x19#\x10P\x1a\x1f(vendors|venues)/([a-z0-9-]+|-)\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xe8\x07\x12\x12\n\nshow_ended\x18\x04 \x01(\x08\"V\n\x13ListApiKeysResponse\x12&\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x14.palaestra.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xba\x01\n\x13RotateApiKeyRequest\x12I\n\x04name\x18\x01 \x01(\tB;\xe2\x41\x01\x02\x8a\xb2\x19\x33\x10\xc8\x01\x1a.(vendors|venues)/[a-z0-9-]+/apiKeys/[a-z0-9-]+\x12\x42\n\x07overlap\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x16\x8a\xb2\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00u\"A\x12\x14\n\x04\x65tag\x18\x03 \x01(\tB\x06\x8a\xb2\x19\x02\x10@\"v\n\x13RevokeApiKeyRequest\x12I\n\x04name\x18\x01 \x01(\tB;\xe2\x41\x01\x02\x8a\xb2\x19\x33\x10\xc8\x01\x1a.(vendors|venues)/[a-z0-9-]+/apiKeys/[a-z0-9-]+\x12\x14\n\x04\x65tag\x18\x02 \x01(\tB\x06\x8a\xb2\x19\x02\x10@2\x8d\x03\n\rApiKeyService\x12M\n\x0c\x43reateApiKey\x12!.palaestra.v1.CreateApiKeyRequest\x1a\x1a.palaestra.v1.ApiKeySecret\x12\x41\n\tGetApiKey\x12\x1e.palaestra.v1.GetApiKeyRequest\x1a\x14.palaestra.v1.ApiKey\x12R\n\x0bListApiKeys\x12 .palaestra.v1.ListApiKeysRequest\x1a!.palaestra.v1.ListApiKeysResponse\x12M\n\x0cRotateApiKey\x12!.palaestra.v1.RotateApiKeyRequest\x1a\x1a.palaestra.v1.ApiKeySecret\x12G\n\x0cRevokeApiKey\x12!.palaestra.v1.RevokeApiKeyRequest\x1a\x14.palaestra.v1.ApiKeyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,8 +51,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROTATEAPIKEYREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\212\262\0313\020\310\001\032.(vendors|venues)/[a-z0-9-]+/apiKeys/[a-z0-9-]+'
   _globals['_ROTATEAPIKEYREQUEST'].fields_by_name['overlap']._loaded_options = None
   _globals['_ROTATEAPIKEYREQUEST'].fields_by_name['overlap']._serialized_options = b'\212\262\031\022!\000\000\000\000\000\000\000\000)\000\000\000\000\000u\"A'
+  _globals['_ROTATEAPIKEYREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_ROTATEAPIKEYREQUEST'].fields_by_name['etag']._serialized_options = b'\212\262\031\002\020@'
   _globals['_REVOKEAPIKEYREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_REVOKEAPIKEYREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\212\262\0313\020\310\001\032.(vendors|venues)/[a-z0-9-]+/apiKeys/[a-z0-9-]+'
+  _globals['_REVOKEAPIKEYREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_REVOKEAPIKEYREQUEST'].fields_by_name['etag']._serialized_options = b'\212\262\031\002\020@'
   _globals['_CREATEAPIKEYREQUEST']._serialized_start=172
   _globals['_CREATEAPIKEYREQUEST']._serialized_end=333
   _globals['_APIKEYSECRET']._serialized_start=335
@@ -64,9 +68,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTAPIKEYSRESPONSE']._serialized_start=668
   _globals['_LISTAPIKEYSRESPONSE']._serialized_end=754
   _globals['_ROTATEAPIKEYREQUEST']._serialized_start=757
-  _globals['_ROTATEAPIKEYREQUEST']._serialized_end=921
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=923
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1019
-  _globals['_APIKEYSERVICE']._serialized_start=1022
-  _globals['_APIKEYSERVICE']._serialized_end=1419
+  _globals['_ROTATEAPIKEYREQUEST']._serialized_end=943
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=945
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1063
+  _globals['_APIKEYSERVICE']._serialized_start=1066
+  _globals['_APIKEYSERVICE']._serialized_end=1463
 # @@protoc_insertion_point(module_scope)

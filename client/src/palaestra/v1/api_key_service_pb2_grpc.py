@@ -27,8 +27,8 @@ if _version_not_supported:
 
 
 class ApiKeyServiceStub(object):
-    """Keys for programs. A vendor makes and takes back its own, operators those of everybody. A key that is narrower than
-    its role makes no keys.
+    """Keys for programs. A vendor makes and takes back its own, operators those of the house. Operators see and take back a
+    vendor's keys too, and make none: nobody of the house acts for a vendor. A key that is narrower than its role makes none.
     """
 
     def __init__(self, channel):
@@ -65,8 +65,8 @@ class ApiKeyServiceStub(object):
 
 
 class ApiKeyServiceServicer(object):
-    """Keys for programs. A vendor makes and takes back its own, operators those of everybody. A key that is narrower than
-    its role makes no keys.
+    """Keys for programs. A vendor makes and takes back its own, operators those of the house. Operators see and take back a
+    vendor's keys too, and make none: nobody of the house acts for a vendor. A key that is narrower than its role makes none.
     """
 
     def CreateApiKey(self, request, context):
@@ -140,8 +140,8 @@ def add_ApiKeyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ApiKeyService(object):
-    """Keys for programs. A vendor makes and takes back its own, operators those of everybody. A key that is narrower than
-    its role makes no keys.
+    """Keys for programs. A vendor makes and takes back its own, operators those of the house. Operators see and take back a
+    vendor's keys too, and make none: nobody of the house acts for a vendor. A key that is narrower than its role makes none.
     """
 
     @staticmethod

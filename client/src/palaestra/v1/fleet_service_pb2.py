@@ -28,7 +28,7 @@ from palaestra.v1 import rules_pb2 as palaestra_dot_v1_dot_rules__pb2
 from palaestra.v1 import venue_pb2 as palaestra_dot_v1_dot_venue__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n palaestra/v1/fleet_service.proto\x12\x0cpalaestra.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18palaestra/v1/rules.proto\x1a\x18palaestra/v1/venue.proto\"\xcf\x01\n\x14SetUnitHealthRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"venues/[a-z0-9-]+/units/[a-z0-9-]+\x12.\n\x06health\x18\x02 \x01(\x0e\x32\x18.palaestra.v1.UnitHealthB\x04\xe2\x41\x01\x02\x12\x16\n\x05\x63\x61use\x18\x03 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xf4\x03\x12\x14\n\x04\x65tag\x18\x04 \x01(\tB\x06\x8a\xb2\x19\x02\x10@\x12\x1a\n\nrequest_id\x18\x05 \x01(\tB\x06\x8a\xb2\x19\x02\x10@\"\xb8\x01\n\x14\x43\x61librateUnitRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"venues/[a-z0-9-]+/units/[a-z0-9-]+\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x04\x65tag\x18\x03 \x01(\tB\x06\x8a\xb2\x19\x02\x10@\x12\x1a\n\nrequest_id\x18\x04 \x01(\tB\x06\x8a\xb2\x19\x02\x10@2\xa0\x01\n\x0c\x46leetService\x12G\n\rSetUnitHealth\x12\".palaestra.v1.SetUnitHealthRequest\x1a\x12.palaestra.v1.Unit\x12G\n\rCalibrateUnit\x12\".palaestra.v1.CalibrateUnitRequest\x1a\x12.palaestra.v1.Unitb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n palaestra/v1/fleet_service.proto\x12\x0cpalaestra.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18palaestra/v1/rules.proto\x1a\x18palaestra/v1/venue.proto\"\xcf\x01\n\x14SetUnitHealthRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"venues/[a-z0-9-]+/units/[a-z0-9-]+\x12.\n\x06health\x18\x02 \x01(\x0e\x32\x18.palaestra.v1.UnitHealthB\x04\xe2\x41\x01\x02\x12\x16\n\x05\x63\x61use\x18\x03 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xf4\x03\x12\x14\n\x04\x65tag\x18\x04 \x01(\tB\x06\x8a\xb2\x19\x02\x10@\x12\x1a\n\nrequest_id\x18\x05 \x01(\tB\x06\x8a\xb2\x19\x02\x10@\"\xb8\x01\n\x14\x43\x61librateUnitRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"venues/[a-z0-9-]+/units/[a-z0-9-]+\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x04\x65tag\x18\x03 \x01(\tB\x06\x8a\xb2\x19\x02\x10@\x12\x1a\n\nrequest_id\x18\x04 \x01(\tB\x06\x8a\xb2\x19\x02\x10@\"i\n\x0fStopCellRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"venues/[a-z0-9-]+/cells/[a-z0-9-]+\x12\x17\n\x06reason\x18\x02 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xf4\x03\"\\\n\x10StopVenueRequest\x12/\n\x04name\x18\x01 \x01(\tB!\xe2\x41\x01\x02\x8a\xb2\x19\x19\x10P\x1a\x15venues/([a-z0-9-]+|-)\x12\x17\n\x06reason\x18\x02 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xf4\x03\"\"\n\x11StopUnitsResponse\x12\r\n\x05units\x18\x01 \x03(\t2\xba\x02\n\x0c\x46leetService\x12G\n\rSetUnitHealth\x12\".palaestra.v1.SetUnitHealthRequest\x1a\x12.palaestra.v1.Unit\x12J\n\x08StopCell\x12\x1d.palaestra.v1.StopCellRequest\x1a\x1f.palaestra.v1.StopUnitsResponse\x12L\n\tStopVenue\x12\x1e.palaestra.v1.StopVenueRequest\x1a\x1f.palaestra.v1.StopUnitsResponse\x12G\n\rCalibrateUnit\x12\".palaestra.v1.CalibrateUnitRequest\x1a\x12.palaestra.v1.Unitb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,10 +51,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CALIBRATEUNITREQUEST'].fields_by_name['etag']._serialized_options = b'\212\262\031\002\020@'
   _globals['_CALIBRATEUNITREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CALIBRATEUNITREQUEST'].fields_by_name['request_id']._serialized_options = b'\212\262\031\002\020@'
+  _globals['_STOPCELLREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_STOPCELLREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\212\262\031\'\020\310\001\032\"venues/[a-z0-9-]+/cells/[a-z0-9-]+'
+  _globals['_STOPCELLREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_STOPCELLREQUEST'].fields_by_name['reason']._serialized_options = b'\212\262\031\003\020\364\003'
+  _globals['_STOPVENUEREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_STOPVENUEREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\212\262\031\031\020P\032\025venues/([a-z0-9-]+|-)'
+  _globals['_STOPVENUEREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_STOPVENUEREQUEST'].fields_by_name['reason']._serialized_options = b'\212\262\031\003\020\364\003'
   _globals['_SETUNITHEALTHREQUEST']._serialized_start=169
   _globals['_SETUNITHEALTHREQUEST']._serialized_end=376
   _globals['_CALIBRATEUNITREQUEST']._serialized_start=379
   _globals['_CALIBRATEUNITREQUEST']._serialized_end=563
-  _globals['_FLEETSERVICE']._serialized_start=566
-  _globals['_FLEETSERVICE']._serialized_end=726
+  _globals['_STOPCELLREQUEST']._serialized_start=565
+  _globals['_STOPCELLREQUEST']._serialized_end=670
+  _globals['_STOPVENUEREQUEST']._serialized_start=672
+  _globals['_STOPVENUEREQUEST']._serialized_end=764
+  _globals['_STOPUNITSRESPONSE']._serialized_start=766
+  _globals['_STOPUNITSRESPONSE']._serialized_end=800
+  _globals['_FLEETSERVICE']._serialized_start=803
+  _globals['_FLEETSERVICE']._serialized_end=1117
 # @@protoc_insertion_point(module_scope)

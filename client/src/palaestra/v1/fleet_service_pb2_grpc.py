@@ -41,6 +41,16 @@ class FleetServiceStub(object):
                 request_serializer=palaestra_dot_v1_dot_fleet__service__pb2.SetUnitHealthRequest.SerializeToString,
                 response_deserializer=palaestra_dot_v1_dot_venue__pb2.Unit.FromString,
                 _registered_method=True)
+        self.StopCell = channel.unary_unary(
+                '/palaestra.v1.FleetService/StopCell',
+                request_serializer=palaestra_dot_v1_dot_fleet__service__pb2.StopCellRequest.SerializeToString,
+                response_deserializer=palaestra_dot_v1_dot_fleet__service__pb2.StopUnitsResponse.FromString,
+                _registered_method=True)
+        self.StopVenue = channel.unary_unary(
+                '/palaestra.v1.FleetService/StopVenue',
+                request_serializer=palaestra_dot_v1_dot_fleet__service__pb2.StopVenueRequest.SerializeToString,
+                response_deserializer=palaestra_dot_v1_dot_fleet__service__pb2.StopUnitsResponse.FromString,
+                _registered_method=True)
         self.CalibrateUnit = channel.unary_unary(
                 '/palaestra.v1.FleetService/CalibrateUnit',
                 request_serializer=palaestra_dot_v1_dot_fleet__service__pb2.CalibrateUnitRequest.SerializeToString,
@@ -54,6 +64,21 @@ class FleetServiceServicer(object):
 
     def SetUnitHealth(self, request, context):
         """Takes a unit out of service, gives it up, brings it back. What runs on it goes on to its end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StopCell(self, request, context):
+        """Asks every unit of a cell for a protective stop: those of the lease that holds the cell, and those that stand in it.
+        Not a safety-rated emergency stop. Nothing moves again before each unit is reset.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StopVenue(self, request, context):
+        """Asks every unit of the venue for a protective stop. Not a safety-rated emergency stop.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -73,6 +98,16 @@ def add_FleetServiceServicer_to_server(servicer, server):
                     servicer.SetUnitHealth,
                     request_deserializer=palaestra_dot_v1_dot_fleet__service__pb2.SetUnitHealthRequest.FromString,
                     response_serializer=palaestra_dot_v1_dot_venue__pb2.Unit.SerializeToString,
+            ),
+            'StopCell': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopCell,
+                    request_deserializer=palaestra_dot_v1_dot_fleet__service__pb2.StopCellRequest.FromString,
+                    response_serializer=palaestra_dot_v1_dot_fleet__service__pb2.StopUnitsResponse.SerializeToString,
+            ),
+            'StopVenue': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopVenue,
+                    request_deserializer=palaestra_dot_v1_dot_fleet__service__pb2.StopVenueRequest.FromString,
+                    response_serializer=palaestra_dot_v1_dot_fleet__service__pb2.StopUnitsResponse.SerializeToString,
             ),
             'CalibrateUnit': grpc.unary_unary_rpc_method_handler(
                     servicer.CalibrateUnit,
@@ -108,6 +143,60 @@ class FleetService(object):
             '/palaestra.v1.FleetService/SetUnitHealth',
             palaestra_dot_v1_dot_fleet__service__pb2.SetUnitHealthRequest.SerializeToString,
             palaestra_dot_v1_dot_venue__pb2.Unit.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StopCell(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/palaestra.v1.FleetService/StopCell',
+            palaestra_dot_v1_dot_fleet__service__pb2.StopCellRequest.SerializeToString,
+            palaestra_dot_v1_dot_fleet__service__pb2.StopUnitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StopVenue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/palaestra.v1.FleetService/StopVenue',
+            palaestra_dot_v1_dot_fleet__service__pb2.StopVenueRequest.SerializeToString,
+            palaestra_dot_v1_dot_fleet__service__pb2.StopUnitsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from palaestra.v1 import estimate_pb2 as palaestra_dot_v1_dot_estimate__pb2
 from palaestra.v1 import job_pb2 as palaestra_dot_v1_dot_job__pb2
 from palaestra.v1 import rules_pb2 as palaestra_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1epalaestra/v1/job_service.proto\x12\x0cpalaestra.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpalaestra/v1/estimate.proto\x1a\x16palaestra/v1/job.proto\x1a\x18palaestra/v1/rules.proto\"\xd5\x01\n\x10SubmitJobRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\x8a\xb2\x19\x16\x10P\x1a\x12vendors/[a-z0-9-]+\x12$\n\x03job\x18\x02 \x01(\x0b\x32\x11.palaestra.v1.JobB\x04\xe2\x41\x01\x02\x12,\n\nrequest_id\x18\x03 \x01(\tB\x18\x8a\xb2\x19\x14\x10$\x1a\x10[0-9a-fA-F-]{36}\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12&\n\rafter_indices\x18\x05 \x03(\x05\x42\x0f\x8a\xb2\x19\x0b!\x00\x00\x00\x00\x00\x00\x00\x00\x38@\"\x99\x01\n\x16\x42\x61tchSubmitJobsRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\x8a\xb2\x19\x16\x10P\x1a\x12vendors/[a-z0-9-]+\x12?\n\x08requests\x18\x02 \x03(\x0b\x32\x1e.palaestra.v1.SubmitJobRequestB\r\xe2\x41\x01\x02\x8a\xb2\x19\x05\x30\x01\x38\xe8\x07\x12\x0e\n\x06\x61tomic\x18\x03 \x01(\x08\"K\n\x17\x42\x61tchSubmitJobsResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.palaestra.v1.BatchSubmitResult\"[\n\x11\x42\x61tchSubmitResult\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.palaestra.v1.Job\x12&\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x15.palaestra.v1.Failure\"N\n\rGetJobRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"vendors/[a-z0-9-]+/jobs/[a-z0-9-]+\"\xf5\x01\n\x0fListJobsRequest\x12\x32\n\x06parent\x18\x01 \x01(\tB\"\xe2\x41\x01\x02\x8a\xb2\x19\x1a\x10P\x1a\x16vendors/([a-z0-9-]+|-)\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xe8\x07\x12.\n\x06states\x18\x04 \x03(\x0e\x32\x16.palaestra.v1.JobStateB\x06\x8a\xb2\x19\x02\x38\n\x12?\n\x05\x61rray\x18\x05 \x01(\tB0\x8a\xb2\x19,\x10\xc8\x01\x1a\'vendors/[a-z0-9-]+/jobArrays/[a-z0-9-]+\"L\n\x10ListJobsResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.palaestra.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x95\x01\n\x10\x43\x61ncelJobRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"vendors/[a-z0-9-]+/jobs/[a-z0-9-]+\x12\x14\n\x04\x65tag\x18\x02 \x01(\tB\x06\x8a\xb2\x19\x02\x10@\x12,\n\nrequest_id\x18\x03 \x01(\tB\x18\x8a\xb2\x19\x14\x10$\x1a\x10[0-9a-fA-F-]{36}\"R\n\x11\x45xplainJobRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"vendors/[a-z0-9-]+/jobs/[a-z0-9-]+\"\xb7\x01\n\x12\x45xplainJobResponse\x12%\n\x05state\x18\x01 \x01(\x0e\x32\x16.palaestra.v1.JobState\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x12\n\njobs_ahead\x18\x03 \x01(\x05\x12)\n\x07reasons\x18\x04 \x03(\x0b\x32\x18.palaestra.v1.WaitReason\x12*\n\x05start\x18\x05 \x01(\x0b\x32\x1b.palaestra.v1.StartEstimate\"e\n\rWhatIfRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\x8a\xb2\x19\x16\x10P\x1a\x12vendors/[a-z0-9-]+\x12$\n\x03job\x18\x02 \x01(\x0b\x32\x11.palaestra.v1.JobB\x04\xe2\x41\x01\x02\"\xa0\x01\n\x0eWhatIfResponse\x12\x12\n\nstarts_now\x18\x01 \x01(\x08\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x12\n\njobs_ahead\x18\x03 \x01(\x05\x12)\n\x07reasons\x18\x04 \x03(\x0b\x32\x18.palaestra.v1.WaitReason\x12*\n\x05start\x18\x05 \x01(\x0b\x32\x1b.palaestra.v1.StartEstimate\"q\n\nWaitReason\x12\x12\n\nconstraint\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\trequested\x18\x03 \x01(\x05\x12\x10\n\x08matching\x18\x04 \x01(\x05\x12\x0c\n\x04\x66ree\x18\x05 \x01(\x05\x12\x0b\n\x03\x66ix\x18\x06 \x01(\t\"P\n\x0fWatchJobRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"vendors/[a-z0-9-]+/jobs/[a-z0-9-]+\"\x81\x01\n\x0eReadLogRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"vendors/[a-z0-9-]+/jobs/[a-z0-9-]+\x12 \n\tfrom_line\x18\x02 \x01(\x03\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\"7\n\x0fReadLogResponse\x12$\n\x05lines\x18\x01 \x03(\x0b\x32\x15.palaestra.v1.LogLine\"i\n\x07LogLine\x12\x0c\n\x04line\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x15\n\x04text\x18\x04 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xa0\x1f\x32\x91\x05\n\nJobService\x12>\n\tSubmitJob\x12\x1e.palaestra.v1.SubmitJobRequest\x1a\x11.palaestra.v1.Job\x12^\n\x0f\x42\x61tchSubmitJobs\x12$.palaestra.v1.BatchSubmitJobsRequest\x1a%.palaestra.v1.BatchSubmitJobsResponse\x12\x38\n\x06GetJob\x12\x1b.palaestra.v1.GetJobRequest\x1a\x11.palaestra.v1.Job\x12I\n\x08ListJobs\x12\x1d.palaestra.v1.ListJobsRequest\x1a\x1e.palaestra.v1.ListJobsResponse\x12>\n\tCancelJob\x12\x1e.palaestra.v1.CancelJobRequest\x1a\x11.palaestra.v1.Job\x12O\n\nExplainJob\x12\x1f.palaestra.v1.ExplainJobRequest\x1a .palaestra.v1.ExplainJobResponse\x12\x43\n\x06WhatIf\x12\x1b.palaestra.v1.WhatIfRequest\x1a\x1c.palaestra.v1.WhatIfResponse\x12>\n\x08WatchJob\x12\x1d.palaestra.v1.WatchJobRequest\x1a\x11.palaestra.v1.Job0\x01\x12H\n\x07ReadLog\x12\x1c.palaestra.v1.ReadLogRequest\x1a\x1d.palaestra.v1.ReadLogResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1epalaestra/v1/job_service.proto\x12\x0cpalaestra.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bpalaestra/v1/estimate.proto\x1a\x16palaestra/v1/job.proto\x1a\x18palaestra/v1/rules.proto\"\xd5\x01\n\x10SubmitJobRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\x8a\xb2\x19\x16\x10P\x1a\x12vendors/[a-z0-9-]+\x12$\n\x03job\x18\x02 \x01(\x0b\x32\x11.palaestra.v1.JobB\x04\xe2\x41\x01\x02\x12,\n\nrequest_id\x18\x03 \x01(\tB\x18\x8a\xb2\x19\x14\x10$\x1a\x10[0-9a-fA-F-]{36}\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12&\n\rafter_indices\x18\x05 \x03(\x05\x42\x0f\x8a\xb2\x19\x0b!\x00\x00\x00\x00\x00\x00\x00\x00\x38@\"\x99\x01\n\x16\x42\x61tchSubmitJobsRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\x8a\xb2\x19\x16\x10P\x1a\x12vendors/[a-z0-9-]+\x12?\n\x08requests\x18\x02 \x03(\x0b\x32\x1e.palaestra.v1.SubmitJobRequestB\r\xe2\x41\x01\x02\x8a\xb2\x19\x05\x30\x01\x38\xe8\x07\x12\x0e\n\x06\x61tomic\x18\x03 \x01(\x08\"K\n\x17\x42\x61tchSubmitJobsResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.palaestra.v1.BatchSubmitResult\"[\n\x11\x42\x61tchSubmitResult\x12\x1e\n\x03job\x18\x01 \x01(\x0b\x32\x11.palaestra.v1.Job\x12&\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x15.palaestra.v1.Failure\"}\n\rGetJobRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"vendors/[a-z0-9-]+/jobs/[a-z0-9-]+\x12-\n\tread_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"\xa4\x02\n\x0fListJobsRequest\x12\x32\n\x06parent\x18\x01 \x01(\tB\"\xe2\x41\x01\x02\x8a\xb2\x19\x1a\x10P\x1a\x16vendors/([a-z0-9-]+|-)\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12\x1b\n\npage_token\x18\x03 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xe8\x07\x12.\n\x06states\x18\x04 \x03(\x0e\x32\x16.palaestra.v1.JobStateB\x06\x8a\xb2\x19\x02\x38\n\x12?\n\x05\x61rray\x18\x05 \x01(\tB0\x8a\xb2\x19,\x10\xc8\x01\x1a\'vendors/[a-z0-9-]+/jobArrays/[a-z0-9-]+\x12-\n\tread_mask\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"L\n\x10ListJobsResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.palaestra.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x95\x01\n\x10\x43\x61ncelJobRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"vendors/[a-z0-9-]+/jobs/[a-z0-9-]+\x12\x14\n\x04\x65tag\x18\x02 \x01(\tB\x06\x8a\xb2\x19\x02\x10@\x12,\n\nrequest_id\x18\x03 \x01(\tB\x18\x8a\xb2\x19\x14\x10$\x1a\x10[0-9a-fA-F-]{36}\"\xaf\x01\n\x11ReorderJobRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"vendors/[a-z0-9-]+/jobs/[a-z0-9-]+\x12(\n\x08priority\x18\x02 \x01(\x05\x42\x16\x8a\xb2\x19\x12!\x00\x00\x00\x00\x00\x00Y\xc0)\x00\x00\x00\x00\x00\x00Y@\x12\x1b\n\x06reason\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x02\x8a\xb2\x19\x03\x10\xf4\x03\x12\x14\n\x04\x65tag\x18\x04 \x01(\tB\x06\x8a\xb2\x19\x02\x10@\"R\n\x11\x45xplainJobRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"vendors/[a-z0-9-]+/jobs/[a-z0-9-]+\"\xb7\x01\n\x12\x45xplainJobResponse\x12%\n\x05state\x18\x01 \x01(\x0e\x32\x16.palaestra.v1.JobState\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x12\n\njobs_ahead\x18\x03 \x01(\x05\x12)\n\x07reasons\x18\x04 \x03(\x0b\x32\x18.palaestra.v1.WaitReason\x12*\n\x05start\x18\x05 \x01(\x0b\x32\x1b.palaestra.v1.StartEstimate\"e\n\rWhatIfRequest\x12.\n\x06parent\x18\x01 \x01(\tB\x1e\xe2\x41\x01\x02\x8a\xb2\x19\x16\x10P\x1a\x12vendors/[a-z0-9-]+\x12$\n\x03job\x18\x02 \x01(\x0b\x32\x11.palaestra.v1.JobB\x04\xe2\x41\x01\x02\"\xa0\x01\n\x0eWhatIfResponse\x12\x12\n\nstarts_now\x18\x01 \x01(\x08\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x12\n\njobs_ahead\x18\x03 \x01(\x05\x12)\n\x07reasons\x18\x04 \x03(\x0b\x32\x18.palaestra.v1.WaitReason\x12*\n\x05start\x18\x05 \x01(\x0b\x32\x1b.palaestra.v1.StartEstimate\"q\n\nWaitReason\x12\x12\n\nconstraint\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\trequested\x18\x03 \x01(\x05\x12\x10\n\x08matching\x18\x04 \x01(\x05\x12\x0c\n\x04\x66ree\x18\x05 \x01(\x05\x12\x0b\n\x03\x66ix\x18\x06 \x01(\t\"P\n\x0fWatchJobRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"vendors/[a-z0-9-]+/jobs/[a-z0-9-]+\"\x81\x01\n\x0eReadLogRequest\x12=\n\x04name\x18\x01 \x01(\tB/\xe2\x41\x01\x02\x8a\xb2\x19\'\x10\xc8\x01\x1a\"vendors/[a-z0-9-]+/jobs/[a-z0-9-]+\x12 \n\tfrom_line\x18\x02 \x01(\x03\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\"7\n\x0fReadLogResponse\x12$\n\x05lines\x18\x01 \x03(\x0b\x32\x15.palaestra.v1.LogLine\"i\n\x07LogLine\x12\x0c\n\x04line\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12\x15\n\x04text\x18\x04 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xa0\x1f\x32\xd3\x05\n\nJobService\x12>\n\tSubmitJob\x12\x1e.palaestra.v1.SubmitJobRequest\x1a\x11.palaestra.v1.Job\x12^\n\x0f\x42\x61tchSubmitJobs\x12$.palaestra.v1.BatchSubmitJobsRequest\x1a%.palaestra.v1.BatchSubmitJobsResponse\x12\x38\n\x06GetJob\x12\x1b.palaestra.v1.GetJobRequest\x1a\x11.palaestra.v1.Job\x12I\n\x08ListJobs\x12\x1d.palaestra.v1.ListJobsRequest\x1a\x1e.palaestra.v1.ListJobsResponse\x12>\n\tCancelJob\x12\x1e.palaestra.v1.CancelJobRequest\x1a\x11.palaestra.v1.Job\x12@\n\nReorderJob\x12\x1f.palaestra.v1.ReorderJobRequest\x1a\x11.palaestra.v1.Job\x12O\n\nExplainJob\x12\x1f.palaestra.v1.ExplainJobRequest\x1a .palaestra.v1.ExplainJobResponse\x12\x43\n\x06WhatIf\x12\x1b.palaestra.v1.WhatIfRequest\x1a\x1c.palaestra.v1.WhatIfResponse\x12>\n\x08WatchJob\x12\x1d.palaestra.v1.WatchJobRequest\x1a\x11.palaestra.v1.Job0\x01\x12H\n\x07ReadLog\x12\x1c.palaestra.v1.ReadLogRequest\x1a\x1d.palaestra.v1.ReadLogResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -66,6 +67,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CANCELJOBREQUEST'].fields_by_name['etag']._serialized_options = b'\212\262\031\002\020@'
   _globals['_CANCELJOBREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CANCELJOBREQUEST'].fields_by_name['request_id']._serialized_options = b'\212\262\031\024\020$\032\020[0-9a-fA-F-]{36}'
+  _globals['_REORDERJOBREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_REORDERJOBREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\212\262\031\'\020\310\001\032\"vendors/[a-z0-9-]+/jobs/[a-z0-9-]+'
+  _globals['_REORDERJOBREQUEST'].fields_by_name['priority']._loaded_options = None
+  _globals['_REORDERJOBREQUEST'].fields_by_name['priority']._serialized_options = b'\212\262\031\022!\000\000\000\000\000\000Y\300)\000\000\000\000\000\000Y@'
+  _globals['_REORDERJOBREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_REORDERJOBREQUEST'].fields_by_name['reason']._serialized_options = b'\342A\001\002\212\262\031\003\020\364\003'
+  _globals['_REORDERJOBREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_REORDERJOBREQUEST'].fields_by_name['etag']._serialized_options = b'\212\262\031\002\020@'
   _globals['_EXPLAINJOBREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_EXPLAINJOBREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\212\262\031\'\020\310\001\032\"vendors/[a-z0-9-]+/jobs/[a-z0-9-]+'
   _globals['_WHATIFREQUEST'].fields_by_name['parent']._loaded_options = None
@@ -80,40 +89,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_READLOGREQUEST'].fields_by_name['from_line']._serialized_options = b'\212\262\031\t!\000\000\000\000\000\000\000\000'
   _globals['_LOGLINE'].fields_by_name['text']._loaded_options = None
   _globals['_LOGLINE'].fields_by_name['text']._serialized_options = b'\212\262\031\003\020\240\037'
-  _globals['_SUBMITJOBREQUEST']._serialized_start=194
-  _globals['_SUBMITJOBREQUEST']._serialized_end=407
-  _globals['_BATCHSUBMITJOBSREQUEST']._serialized_start=410
-  _globals['_BATCHSUBMITJOBSREQUEST']._serialized_end=563
-  _globals['_BATCHSUBMITJOBSRESPONSE']._serialized_start=565
-  _globals['_BATCHSUBMITJOBSRESPONSE']._serialized_end=640
-  _globals['_BATCHSUBMITRESULT']._serialized_start=642
-  _globals['_BATCHSUBMITRESULT']._serialized_end=733
-  _globals['_GETJOBREQUEST']._serialized_start=735
-  _globals['_GETJOBREQUEST']._serialized_end=813
-  _globals['_LISTJOBSREQUEST']._serialized_start=816
-  _globals['_LISTJOBSREQUEST']._serialized_end=1061
-  _globals['_LISTJOBSRESPONSE']._serialized_start=1063
-  _globals['_LISTJOBSRESPONSE']._serialized_end=1139
-  _globals['_CANCELJOBREQUEST']._serialized_start=1142
-  _globals['_CANCELJOBREQUEST']._serialized_end=1291
-  _globals['_EXPLAINJOBREQUEST']._serialized_start=1293
-  _globals['_EXPLAINJOBREQUEST']._serialized_end=1375
-  _globals['_EXPLAINJOBRESPONSE']._serialized_start=1378
-  _globals['_EXPLAINJOBRESPONSE']._serialized_end=1561
-  _globals['_WHATIFREQUEST']._serialized_start=1563
-  _globals['_WHATIFREQUEST']._serialized_end=1664
-  _globals['_WHATIFRESPONSE']._serialized_start=1667
-  _globals['_WHATIFRESPONSE']._serialized_end=1827
-  _globals['_WAITREASON']._serialized_start=1829
-  _globals['_WAITREASON']._serialized_end=1942
-  _globals['_WATCHJOBREQUEST']._serialized_start=1944
-  _globals['_WATCHJOBREQUEST']._serialized_end=2024
-  _globals['_READLOGREQUEST']._serialized_start=2027
-  _globals['_READLOGREQUEST']._serialized_end=2156
-  _globals['_READLOGRESPONSE']._serialized_start=2158
-  _globals['_READLOGRESPONSE']._serialized_end=2213
-  _globals['_LOGLINE']._serialized_start=2215
-  _globals['_LOGLINE']._serialized_end=2320
-  _globals['_JOBSERVICE']._serialized_start=2323
-  _globals['_JOBSERVICE']._serialized_end=2980
+  _globals['_SUBMITJOBREQUEST']._serialized_start=228
+  _globals['_SUBMITJOBREQUEST']._serialized_end=441
+  _globals['_BATCHSUBMITJOBSREQUEST']._serialized_start=444
+  _globals['_BATCHSUBMITJOBSREQUEST']._serialized_end=597
+  _globals['_BATCHSUBMITJOBSRESPONSE']._serialized_start=599
+  _globals['_BATCHSUBMITJOBSRESPONSE']._serialized_end=674
+  _globals['_BATCHSUBMITRESULT']._serialized_start=676
+  _globals['_BATCHSUBMITRESULT']._serialized_end=767
+  _globals['_GETJOBREQUEST']._serialized_start=769
+  _globals['_GETJOBREQUEST']._serialized_end=894
+  _globals['_LISTJOBSREQUEST']._serialized_start=897
+  _globals['_LISTJOBSREQUEST']._serialized_end=1189
+  _globals['_LISTJOBSRESPONSE']._serialized_start=1191
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1267
+  _globals['_CANCELJOBREQUEST']._serialized_start=1270
+  _globals['_CANCELJOBREQUEST']._serialized_end=1419
+  _globals['_REORDERJOBREQUEST']._serialized_start=1422
+  _globals['_REORDERJOBREQUEST']._serialized_end=1597
+  _globals['_EXPLAINJOBREQUEST']._serialized_start=1599
+  _globals['_EXPLAINJOBREQUEST']._serialized_end=1681
+  _globals['_EXPLAINJOBRESPONSE']._serialized_start=1684
+  _globals['_EXPLAINJOBRESPONSE']._serialized_end=1867
+  _globals['_WHATIFREQUEST']._serialized_start=1869
+  _globals['_WHATIFREQUEST']._serialized_end=1970
+  _globals['_WHATIFRESPONSE']._serialized_start=1973
+  _globals['_WHATIFRESPONSE']._serialized_end=2133
+  _globals['_WAITREASON']._serialized_start=2135
+  _globals['_WAITREASON']._serialized_end=2248
+  _globals['_WATCHJOBREQUEST']._serialized_start=2250
+  _globals['_WATCHJOBREQUEST']._serialized_end=2330
+  _globals['_READLOGREQUEST']._serialized_start=2333
+  _globals['_READLOGREQUEST']._serialized_end=2462
+  _globals['_READLOGRESPONSE']._serialized_start=2464
+  _globals['_READLOGRESPONSE']._serialized_end=2519
+  _globals['_LOGLINE']._serialized_start=2521
+  _globals['_LOGLINE']._serialized_end=2626
+  _globals['_JOBSERVICE']._serialized_start=2629
+  _globals['_JOBSERVICE']._serialized_end=3352
 # @@protoc_insertion_point(module_scope)

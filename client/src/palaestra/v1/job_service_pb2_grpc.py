@@ -62,6 +62,11 @@ class JobServiceStub(object):
                 request_serializer=palaestra_dot_v1_dot_job__service__pb2.CancelJobRequest.SerializeToString,
                 response_deserializer=palaestra_dot_v1_dot_job__pb2.Job.FromString,
                 _registered_method=True)
+        self.ReorderJob = channel.unary_unary(
+                '/palaestra.v1.JobService/ReorderJob',
+                request_serializer=palaestra_dot_v1_dot_job__service__pb2.ReorderJobRequest.SerializeToString,
+                response_deserializer=palaestra_dot_v1_dot_job__pb2.Job.FromString,
+                _registered_method=True)
         self.ExplainJob = channel.unary_unary(
                 '/palaestra.v1.JobService/ExplainJob',
                 request_serializer=palaestra_dot_v1_dot_job__service__pb2.ExplainJobRequest.SerializeToString,
@@ -123,6 +128,13 @@ class JobServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReorderJob(self, request, context):
+        """Moves a waiting job among those of its vendor, by another priority, and says why. The vendor reads the reason.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExplainJob(self, request, context):
         """Says why a job waits, as counts per constraint, and what would help. Never names another vendor.
         """
@@ -178,6 +190,11 @@ def add_JobServiceServicer_to_server(servicer, server):
             'CancelJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelJob,
                     request_deserializer=palaestra_dot_v1_dot_job__service__pb2.CancelJobRequest.FromString,
+                    response_serializer=palaestra_dot_v1_dot_job__pb2.Job.SerializeToString,
+            ),
+            'ReorderJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReorderJob,
+                    request_deserializer=palaestra_dot_v1_dot_job__service__pb2.ReorderJobRequest.FromString,
                     response_serializer=palaestra_dot_v1_dot_job__pb2.Job.SerializeToString,
             ),
             'ExplainJob': grpc.unary_unary_rpc_method_handler(
@@ -337,6 +354,33 @@ class JobService(object):
             target,
             '/palaestra.v1.JobService/CancelJob',
             palaestra_dot_v1_dot_job__service__pb2.CancelJobRequest.SerializeToString,
+            palaestra_dot_v1_dot_job__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReorderJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/palaestra.v1.JobService/ReorderJob',
+            palaestra_dot_v1_dot_job__service__pb2.ReorderJobRequest.SerializeToString,
             palaestra_dot_v1_dot_job__pb2.Job.FromString,
             options,
             channel_credentials,

@@ -193,14 +193,16 @@ class WatchEventsResponse(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[_event_pb2.Event, _Mapping]]] = ..., sequence: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class InjectUnitFaultRequest(_message.Message):
-    __slots__ = ("name", "kind", "joint")
+    __slots__ = ("name", "kind", "joint", "etag")
     NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     JOINT_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: FaultKind
     joint: str
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[FaultKind, str]] = ..., joint: _Optional[str] = ...) -> None: ...
+    etag: str
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[FaultKind, str]] = ..., joint: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class ResetUnitRequest(_message.Message):
     __slots__ = ("name", "etag")
@@ -211,7 +213,9 @@ class ResetUnitRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class StopUnitRequest(_message.Message):
-    __slots__ = ("name",)
+    __slots__ = ("name", "reason")
     NAME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     name: str
-    def __init__(self, name: _Optional[str] = ...) -> None: ...
+    reason: str
+    def __init__(self, name: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...

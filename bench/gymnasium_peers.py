@@ -1,0 +1,133 @@
+"""What others make of the same engine: Gymnasium's vectors over our single environments, and over its own humanoid.
+
+Ours and theirs go through the same worlds, so both have the plain C loop of `sim-vector` to be measured against. For
+Gymnasium's Humanoid-v5 (its MJCF, its observations and rewards) the loop repeats its actions from the same starts and
+must end at the same positions. EnvPool carries an engine of its own in another version: its steps per second are set
+beside those of the loop of the installed one. Speeds are by the clock, since processes have processor time of their
+own; each is the best of its turns. What is not installed is left out.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from bench.raw_episodes import RawEpisodes, Recording, record
+
+ENVS = 16
+STEPS = 6
+ROUNDS = 7
+ROBOT, TASK = "own_humanoid", "stand"
+Row = dict[str, Any]
+
+
+def run(raw: RawEpisodes) -> list[Row]:
+    """Measure what is installed."""
+    rows = [_over_ours(raw)]
+    try:
+        rows += _humanoid(raw)
+    except (ImportError, AttributeError) as error:
+        rows.append({"name": "Gymnasium Humanoid-v5", "ratio": 0.0, "skipped": str(error)[:200]})
+    return rows
+
+
+def _over_ours(raw: RawEpisodes) -> Row:
+    """Gymnasium's SyncVectorEnv over single worlds of ours, on the trajectories of our own vector."""
+    from gymnasium.vector import SyncVectorEnv
+
+    from sim.env import single, vector
+
+    ours: Any = vector.make_vec(ROBOT, TASK, ENVS)
+    theirs = SyncVectorEnv([lambda: single.make(ROBOT, TASK)] * ENVS)
+    actions = np.random.default_rng(1).uniform(-0.2, 0.2, (STEPS, *ours.action_space.shape)).astype(np.float32)
+    ours.reset(seed=1)
+    of = record(ours.slot, STEPS, lambda k: ours.step(actions[k]))
+    plain = _plain(raw, ours.slot.model, of)
+    took = _best_s({"theirs": (lambda: theirs.reset(seed=1), lambda: _steps(theirs, actions)), "plain": plain})
+    return _row("Sync over our Env", took, substeps=ours.slot.substeps)
+
+
+def _humanoid(raw: RawEpisodes) -> list[Row]:
+    import gymnasium
+    from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
+
+    def make() -> Any:
+        return gymnasium.make("Humanoid-v5", terminate_when_unhealthy=False)
+
+    sync, parallel = SyncVectorEnv([make] * ENVS), AsyncVectorEnv([make] * ENVS)
+    actions = np.random.default_rng(1).uniform(-0.4, 0.4, (STEPS, *sync.action_space.shape)).astype(np.float32)
+    sync.reset(seed=1)
+    inner = [env.unwrapped for env in sync.envs]
+    model, skip = inner[0].model, inner[0].frame_skip
+    size = mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_INTEGRATION)
+    rows = np.zeros((ENVS, size))
+    for row, env in zip(rows, inner, strict=True):
+        mujoco.mj_getState(model, env.data, row, mujoco.mjtState.mjSTATE_INTEGRATION)
+    touched = np.full((STEPS, ENVS), -1, np.int32)
+    touched[0] = np.arange(ENVS)
+    torques = np.repeat(actions.astype(np.float64), skip, axis=0)
+    of = Recording(torques, touched, rows, rows)
+    plain = _plain(raw, model, of)
+    took = _best_s(
+        {
+            "sync": (lambda: sync.reset(seed=1), lambda: _steps(sync, actions)),
+            "async": (lambda: parallel.reset(seed=1), lambda: _steps(parallel, actions)),
+            "plain": plain,
+        }
+    )
+    states = np.zeros((ENVS, size))
+    raw.run(model, [mujoco.MjData(model)], states, of)
+    ends = np.stack([env.data.qpos for env in inner])
+    assert np.array_equal(states[:, 1 : 1 + model.nq], ends), "not the trajectory of Humanoid-v5"
+    parallel.close()
+    found = [
+        _row("Gymnasium Sync", {"theirs": took["sync"], "plain": took["plain"]}, substeps=skip),
+        _row("Gymnasium Async", {"theirs": took["async"], "plain": took["plain"]}, substeps=skip),
+    ]
+    return found + _envpool(actions, took["plain"], skip)
+
+
+def _envpool(actions: Any, plain_s: float, skip: int) -> list[Row]:
+    try:
+        import envpool
+    except ImportError:
+        return []
+    pool = envpool.make_gymnasium("Humanoid-v4", num_envs=ENVS, num_threads=1, seed=1, terminate_when_unhealthy=False)
+    ours = np.asarray(actions, np.float64)
+    took = _best_s({"theirs": (pool.reset, lambda: _steps(pool, ours))})
+    return [_row("EnvPool", took | {"plain": plain_s}, substeps=skip) | {"engine": "its own version"}]
+
+
+def _plain(raw: RawEpisodes, model: mujoco.MjModel, of: Recording) -> tuple[Callable[[], object], Callable[[], object]]:
+    data, states = [mujoco.MjData(model)], np.empty_like(of.end)
+    return lambda: None, lambda: raw.run(model, data, states, of)
+
+
+def _steps(env: Any, actions: Any) -> None:
+    for action in actions:
+        env.step(action)
+
+
+def _best_s(calls: dict[str, tuple[Callable[[], object], Callable[[], object]]]) -> dict[str, float]:
+    """Return the best time of each by the clock, turn by turn; the first of two calls prepares and is not timed."""
+    best = dict.fromkeys(calls, np.inf)
+    for _ in range(ROUNDS):
+        for name, (prepare, call) in calls.items():
+            prepare()
+            start_s = time.perf_counter()
+            call()
+            best[name] = min(best[name], time.perf_counter() - start_s)
+    return best
+
+
+def _row(name: str, took: dict[str, float], *, substeps: int) -> Row:
+    done = ENVS * STEPS * substeps
+    return {
+        "name": name,
+        "envs": ENVS,
+        "ratio": round(took["plain"] / took["theirs"], 3),
+        "substeps_per_s": round(done / took["theirs"]),
+        "raw_substeps_per_s": round(done / took["plain"]),
+    }

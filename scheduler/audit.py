@@ -1,0 +1,235 @@
+"""Who did what: each accepted call that changes something is written down in the transaction of the change itself.
+
+Whoever the call concerns has an entry in a chain of its own (`palaestra.chain` says how hashes are made), and all
+entries together are one chain of the venue. A call concerns the vendor that it names; one about a unit, a cell or the
+venue concerns the house, and the vendors whose leases hold what is touched.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+
+from palaestra import chain
+from palaestra.v1 import audit_pb2
+from scheduler import names
+from scheduler.health import VENUE_VENDOR
+from scheduler.identity import Identity
+from scheduler.resources import timestamp
+from scheduler.sql import Connection, Row
+from scheduler.writer import Command, Transaction
+
+T = TypeVar("T")
+
+# By these names a method changes nothing; every other one is written down, also one that is new.
+_LOOKING = ("Get", "List", "Watch", "Read", "Explain", "WhatIf")
+# What the house's own processes report, many times a second, is in the events.
+_OF_PROCESSES = frozenset({"HostService", "RunnerService"})
+# Chain of all entries together; no vendor's id is empty.
+ALL = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that is to be written down. method: "Service/Method"."""
+
+    method: str
+    caller: Identity
+    request: Message
+
+
+_present: ContextVar[Call | None] = ContextVar("audited", default=None)
+
+
+def is_audited(method: str) -> bool:
+    """Return whether calls of a method, "Service/Method", are written down."""
+    service, _, name = method.partition("/")
+    return service not in _OF_PROCESSES and not name.startswith(_LOOKING)
+
+
+def begin(call: Call) -> None:
+    """Let what the present call changes be written down as its."""
+    _present.set(call)
+
+
+def recorded(command: Command[T]) -> Command[T]:
+    """Return a command that does the same and writes down the present call, if that is to be and nothing refuses it."""
+    call = _present.get()
+    if call is None or _field(call.request, "validate_only"):
+        return command
+
+    def both(tx: Transaction) -> T:
+        # Before, for the command may end what holds a unit.
+        concerned = _concerned(tx.db, call.request)
+        result = command(tx)
+        if isinstance(result, list):
+            # Units that were asked to stop, some of which may be of another lease than their cell.
+            holders = {row["vendor"] for unit in result for row in tx.db.execute(_HOLDERS["units"], (unit,)).fetchall()}
+            concerned += sorted(holders - {*concerned, VENUE_VENDOR})
+        digest = hashlib.sha256(call.request.SerializeToString(deterministic=True)).digest()
+        who, role = str(call.caller), call.caller.role.value
+        resource = _resource(call.request, result)
+        write(tx, concerned, who, role, call.method, resource, _reason(call.request), digest)
+        return result
+
+    return both
+
+
+def write(
+    tx: Transaction,
+    concerned: Sequence[str],
+    actor: str,
+    role: str,
+    method: str,
+    resource: str,
+    reason: str = "",
+    request_sha256: bytes = b"",
+) -> None:
+    """Append an entry to the chain of each of those concerned: vendors' ids, the venue's own for the house."""
+    known = tx.at_commit.get("audit")
+    ends = dict(known.ends) if isinstance(known, _Ends) else {}
+    for whose in concerned:
+        number, before = ends.get(whose) or _head(tx.db, whose)
+        fields: dict[str, str | int] = {
+            "sequence": number + 1,
+            "time_ns": tx.now_ns,
+            "actor": actor,
+            "role": role,
+            "method": method,
+            "resource": resource,
+            "reason": reason,
+            "request_sha256": request_sha256.hex(),
+            "vendor": _vendor(whose),
+        }
+        own = chain.link(before, fields)
+        count, before_all = ends.get(ALL) or _head(tx.db, ALL)
+        within: dict[str, str | int] = {"venue_sequence": count + 1, "vendor": _vendor(whose), "hash": own.hex()}
+        together = chain.link(before_all, within)
+        tx.db.execute(
+            """
+            INSERT INTO audit (seq, chain, chain_seq, time_ns, actor, role, method, resource, reason, request_sha256,
+              hash, venue_hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            """,
+            (count + 1, whose, number + 1, tx.now_ns, actor, role, method, resource, reason, request_sha256,
+             own, together),
+        )  # fmt: skip
+        ends[whose], ends[ALL] = (number + 1, own), (count + 1, together)
+    tx.at_commit["audit"] = _Ends(ends)
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """Where chains end in an open transaction, by whose they are; written down once, before its commit."""
+
+    ends: Mapping[str, tuple[int, bytes]]
+
+    def __call__(self, tx: Transaction) -> None:
+        tx.db.executemany(
+            """
+            INSERT INTO audit_head (chain, seq, hash) VALUES (?, ?, ?)
+            ON CONFLICT (chain) DO UPDATE SET seq = excluded.seq, hash = excluded.hash
+            """,
+            [(whose, *end) for whose, end in sorted(self.ends.items())],
+        )
+
+
+def entries(db: Connection, whose: str, after: int, count: int) -> list[audit_pb2.AuditEntry]:
+    """Return the next entries of a chain, or of ALL with their places in the venue's, at most `count`."""
+    if whose == ALL:
+        rows = db.execute("SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", (after, count)).fetchall()
+    else:
+        rows = db.execute(
+            "SELECT * FROM audit WHERE chain = ? AND chain_seq > ? ORDER BY chain_seq LIMIT ?", (whose, after, count)
+        ).fetchall()
+    return [_entry(row, together=whose == ALL) for row in rows]
+
+
+def head(db: Connection, whose: str, now_ns: int) -> audit_pb2.AuditHead:
+    """Return where a chain ends."""
+    number, digest = _head(db, whose)
+    return audit_pb2.AuditHead(sequence=number, hash=digest, time=timestamp(now_ns))
+
+
+def _head(db: Connection, whose: str) -> tuple[int, bytes]:
+    row = db.execute("SELECT seq, hash FROM audit_head WHERE chain = ?", (whose,)).fetchone()
+    return (0, chain.START) if row is None else (row["seq"], row["hash"])
+
+
+def _entry(row: Row, *, together: bool) -> audit_pb2.AuditEntry:
+    found = audit_pb2.AuditEntry(
+        sequence=row["chain_seq"],
+        time=timestamp(row["time_ns"]),
+        actor=row["actor"],
+        role=row["role"],
+        method=row["method"],
+        resource=row["resource"],
+        reason=row["reason"],
+        request_sha256=row["request_sha256"],
+        vendor=_vendor(row["chain"]),
+        hash=row["hash"],
+    )
+    if together:
+        found.venue_sequence, found.venue_hash = row["seq"], row["venue_hash"]
+    return found
+
+
+def _vendor(whose: str) -> str:
+    return "" if whose == VENUE_VENDOR else names.vendor(whose)
+
+
+def _concerned(db: Connection, request: Message) -> list[str]:
+    kind, *rest = _target(request).split("/")
+    if kind == "vendors":
+        return [rest[0]]
+    if len(rest) == 3 and rest[1] in _HOLDERS:
+        rows = db.execute(_HOLDERS[rest[1]], (rest[2],)).fetchall()
+    elif len(rest) == 1 and _field(request, "parent") is None:
+        rows = db.execute("SELECT DISTINCT vendor FROM lease WHERE state IN (1, 2, 3, 5)").fetchall()
+    else:
+        rows = []
+    return [VENUE_VENDOR, *sorted({row["vendor"] for row in rows} - {VENUE_VENDOR})]
+
+
+_HOLDERS = {
+    "units": """SELECT l.vendor FROM lease_unit x JOIN lease l ON l.id = x.lease_id
+      WHERE x.unit = ? AND x.free_ns IS NULL""",
+    "cells": """SELECT l.vendor FROM lease_cell x JOIN lease l ON l.id = x.lease_id
+      WHERE x.cell = ? AND x.free_ns IS NULL""",
+}
+
+
+def _target(request: Message) -> str:
+    """Return the name that a request is about."""
+    return _first(request, ("name", "parent"))
+
+
+def _resource(request: Message, result: object) -> str:
+    """Return the name of what a call made, or else of what it was about."""
+    made = result[0] if isinstance(result, tuple) else result
+    return (_first(made, ("name",)) if isinstance(made, Message) else "") or _target(request)
+
+
+def _reason(request: Message) -> str:
+    told = _first(request, ("reason", "cause"))
+    closure = None if told else _field(request, "closure")
+    return told if closure is None else _first(closure, ("display_name",))
+
+
+def _first(message: Message, fields: tuple[str, ...]) -> str:
+    """Return the first of some fields that the message has and that says something."""
+    return next((text for name in fields if (text := _field(message, name))), "")
+
+
+def _field(message: Message, name: str) -> Any:
+    # To be asked for a field that it does not have is dear to a message.
+    kind: Any = type(message)
+    return getattr(message, name) if name in _names(kind) else None
+
+
+@cache
+def _names(kind: Any) -> frozenset[str]:
+    return frozenset(kind.DESCRIPTOR.fields_by_name)

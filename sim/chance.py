@@ -1,0 +1,35 @@
+"""Random numbers that belong to a job, a world, an episode and a purpose, and to nothing else.
+
+Philox4x64-10 is counter based (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC11): a
+number is a function of key and counter, so no draw shifts another and no order of worlds matters. Its integers, and
+their upper 53 bits as a number in [0, 1), are the same on every machine.
+"""
+
+import hashlib
+
+import numpy as np
+
+from sim.body import Array
+
+TASK = 0
+"""The stream that a task's start of an episode draws from."""
+
+
+def philox_uniform(seed: int, world: int, episode: int, count: int, *, stream: int = TASK) -> Array:
+    """Return `count` uniform numbers in [0, 1) that belong to one episode of one world.
+
+    Args:
+        seed, world: The key, each modulo 2^64: the job's seed and the world's number.
+        episode: Number of the episode, from 0.
+        count: How many; a longer row begins with a shorter one.
+        stream: The purpose, from 0 to 2^64 - 1: `TASK`, or what `stream` returns.
+    """
+    key = np.array([seed % 2**64, world % 2**64], dtype=np.uint64)
+    # Words 0 and 1 count what is drawn within the episode.
+    counter = np.array([0, 0, episode, stream], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=counter)).random(count)
+
+
+def stream(name: str) -> int:
+    """Return the stream that belongs to a name: 63 bits of its SHA-256, never that of the task."""
+    return 1 + int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % (2**63)
