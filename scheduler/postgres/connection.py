@@ -141,8 +141,8 @@ class Connection:
         values = _in_order(statement, parameters)
         lastrowid = None
         if statement.counts:
-            lastrowid = self._next(statement.counts)
-            values = (lastrowid, *values)
+            given = [self._next(statement.counts) for _ in range(statement.rows)]
+            lastrowid, values = given[-1], (*given, *values)
         if statement.numbers:
             self._last.pop(statement.numbers, None)
         if self._before:

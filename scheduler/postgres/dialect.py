@@ -45,7 +45,7 @@ class Statement:
         has_rows: Whether it answers with rows.
         verb: Its first word, in capitals.
         counts: The table whose rows it adds, if those are numbered and the statement gives no numbers: then "$1" is the
-            number to give.
+            number to give; of several `rows` of VALUES, "$1", "$2" and so on.
         numbers: The table whose last number may be another one afterwards.
     """
 
@@ -55,6 +55,7 @@ class Statement:
     verb: str
     counts: str = ""
     numbers: str = ""
+    rows: int = 0
 
 
 @dataclass
@@ -98,11 +99,11 @@ class Translator:
         if verb == "UPDATE" and words[1:2] == ["OR"]:
             raise Untranslatable(f"PostgreSQL has no words for: {sql.strip()}")
         ignore = words[1:3] == ["OR", "IGNORE"]
-        counts, numbers = self._count(parts) if verb == "INSERT" else ("", "")
+        counts, numbers, rows = self._count(parts) if verb == "INSERT" else ("", "", 0)
         if verb == "DELETE":
             # The last number may be free again, as it is in SQLite.
             numbers = next((part.text for part in parts if part.text in self._counted), "")
-        text, names = _written(parts, first=2 if counts else 1)
+        text, names = _written(parts, first=rows + 1)
         if ignore:
             text = (
                 re.sub(r"^\s*INSERT\s+OR\s+IGNORE\b", "INSERT", text, flags=re.IGNORECASE) + " ON CONFLICT DO NOTHING"
@@ -110,29 +111,37 @@ class Translator:
         if verb == "BEGIN":
             text = "BEGIN"
         has_rows = verb in ("SELECT", "WITH", "VALUES", "FETCH", "EXPLAIN", "SHOW") or "RETURNING" in words
-        return Statement(text.strip(), names, has_rows, verb, counts, numbers)
+        return Statement(text.strip(), names, has_rows, verb, counts, numbers, rows)
 
-    def _count(self, parts: list[_Token]) -> tuple[str, str]:
+    def _count(self, parts: list[_Token]) -> tuple[str, str, int]:
         """Give an INSERT into a table with numbered rows its number as the first value, if it has none itself."""
         places = [n for n, part in enumerate(parts) if part.kind != "space"]
         into = next(n for n, place in enumerate(places) if parts[place].word == "INTO")
         table = parts[places[into + 1]].text
         if table not in self._counted:
-            return "", ""
-        column = self._counted[table]
+            return "", "", 0
+        column, rows = self._counted[table], 0
         opening = places[into + 2]
         if parts[opening].text != "(":
-            return "", table
+            return "", table, 0
         closing = next(n for n in range(opening, len(parts)) if parts[n].text == ")")
         if any(part.text == column for part in parts[opening:closing]):
-            return "", table
+            return "", table, 0
         after = [place for place in places if place > closing]
         if parts[after[0]].word != "VALUES" or parts[after[1]].text != "(":
             raise Untranslatable(f"rows of {table} are numbered: give {column} in the statement, or one row of VALUES")
-        parts[after[1]].text = "($1, "
+        depth = 0
+        for place in after[1:]:
+            if parts[place].text == "(" and depth == 0:
+                rows += 1
+            depth += {"(": 1, ")": -1}.get(parts[place].text, 0)
+            if parts[place].text == "(" and depth == 1:
+                parts[place].text = f"(${rows}, "
+            if depth == 0 and parts[place].text not in (")", ","):
+                break
         parts[opening].text = f"({column}, "
         # What is not added after all leaves its number to the next.
-        return table, table if "ON" in {part.word for part in parts} else ""
+        return table, table if "ON" in {part.word for part in parts} else "", rows
 
 
 def _written(parts: list[_Token], first: int) -> tuple[str, tuple[str, ...]]:

@@ -33,6 +33,10 @@ COUNTED = schema.counted(database.SCHEMA)
         ("SELECT CAST(a AS REAL), CAST(b AS INTEGER)", "SELECT CAST(a AS DOUBLE PRECISION), CAST(b AS BIGINT)"),
         ("INSERT OR IGNORE INTO vendor VALUES (?)", "INSERT INTO vendor VALUES ($1) ON CONFLICT DO NOTHING"),
         ("INSERT INTO event (kind) VALUES (?)", "INSERT INTO event (seq, kind) VALUES ($1, $2)"),
+        (
+            "INSERT INTO event (kind, body) VALUES (?, f(?)), (?, ?)",
+            "INSERT INTO event (seq, kind, body) VALUES ($1, $3, f($4)), ($2, $5, $6)",
+        ),
         ("INSERT INTO event (seq, kind) VALUES (?, ?)", "INSERT INTO event (seq, kind) VALUES ($1, $2)"),
         ("BEGIN IMMEDIATE", "BEGIN"),
     ],
