@@ -15,7 +15,7 @@ from contextlib import aclosing
 from api.message import encode
 from api.settings import Settings
 from api.upstream import Upstream
-from palaestra.errors import PalaestraError, Unreachable
+from palaestra.errors import OUTAGES, PalaestraError
 from palaestra.v1 import event_pb2, venue_service_pb2
 
 _log = logging.getLogger("api")
@@ -140,8 +140,12 @@ class Feed:
 
     async def _start_again(self) -> None:
         """Go on from the present; the clients are told to read everything again."""
-        with contextlib.suppress(Unreachable):
+        try:
             self.ring.forget(await head_of(self._upstream, self._token))
+        except PalaestraError as error:
+            if error.reason not in OUTAGES:
+                raise
+        else:
             self._wake()
 
     def _watch(self, after: int) -> AsyncGenerator[venue_service_pb2.WatchEventsResponse, None]:
@@ -251,7 +255,7 @@ async def frames(
                     if cursor >= ring.floor or feed.closed:
                         break
         except PalaestraError as error:
-            if isinstance(error, Unreachable):
+            if error.reason in OUTAGES:
                 return
             cursor = -1
     connected = True

@@ -16,8 +16,13 @@ BENCHES = {
     "control-tick": "bench.control_tick",
     "joint-tools": "bench.joint_tools",
     "scheduler-cycle": "bench.scheduler_cycle",
+    "scheduler-heartbeat": "bench.scheduler_heartbeat",
     "scheduler-live": "bench.scheduler_live",
+    "scheduler-noise": "bench.scheduler_noise",
+    "scheduler-submit": "bench.scheduler_submit",
+    "sim-memory": "bench.sim_memory",
     "sim-slot": "bench.sim_slot",
+    "sim-transport": "bench.sim_transport",
     "sim-vector": "bench.sim_vector",
     "submit": "bench.submit",
 }

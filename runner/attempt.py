@@ -4,7 +4,7 @@ import math
 import platform
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -54,6 +54,11 @@ class Attempt:
     @property
     def vendor(self) -> str:
         return self.name.split("/")[1]
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the attempt was told to stop."""
+        return self._stop.is_set()
 
     def check(self) -> None:
         """Raise Stopped if the attempt was told to stop."""
@@ -115,6 +120,9 @@ class Attempt:
         unit: str | None = None,
         world: int | None = None,
         scenario: str | None = None,
+        sensor_widths: Mapping[str, int] | None = None,
+        sensor_units: Mapping[str, str] | None = None,
+        replay: Mapping[str, str] | None = None,
     ) -> EpisodeRecorder:
         """Open the recorder of one episode.
 
@@ -149,7 +157,9 @@ class Attempt:
             scenario=scenario or cell.scenario or None,
             cell=cell.name or None,
             level=LEVELS.get(cell.level),
-            units=joint_units(base_pose=base_pose),
+            units={**joint_units(base_pose=base_pose), **(sensor_units or {})},
+            sensor_widths=sensor_widths or {},
+            replay=replay,
         )
         return EpisodeRecorder(header, self.settings.spool, self.objects)
 

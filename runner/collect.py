@@ -5,16 +5,11 @@ import numpy as np
 from palaestra.v1 import job_pb2
 from runner.attempt import Attempt
 from runner.drive import collect_on_units
-from runner.errors import AttemptError
 from runner.policy import LinearPolicy
-from runner.slots import ACTUATORS, find_robot, open_slot
+from runner.slots import open_slot
 from runner.tally import Tally
 from runner.worlds import record_worlds
-from sim.errors import SimError
-from sim.motion import find_motion
-from sim.slot import SimSlot
-from sim.task import Task
-from sim.tasks.follow import Follow
+from sim.slot_process import LeasedSlot
 
 EPISODES = 1
 EPISODE_S = 5.0
@@ -35,12 +30,31 @@ def collect(attempt: Attempt) -> job_pb2.JobResult:
 def _collect_in_worlds(attempt: Attempt, episodes: int, duration_s: float) -> None:
     spec = attempt.job.collect
     worlds = spec.worlds or WORLDS
-    slot, policy = _prepare(attempt, worlds, duration_s)
+    policy = None
+    if attempt.assignment.HasField("policy"):
+        policy = LinearPolicy.from_json(attempt.fetch(attempt.assignment.policy))
+    with open_slot(
+        attempt,
+        spec.robot_model,
+        task=policy.task if policy else "",
+        motion="" if policy else spec.motion,
+        horizon_s=duration_s,
+        worlds=worlds,
+        seed=spec.seed,
+        actuators=spec.actuators,
+    ) as slot:
+        if policy:
+            policy.check_fits(policy.task, spec.robot_model, slot.obs_size, slot.action_size)
+        _rounds(attempt, slot, policy, episodes)
+
+
+def _rounds(attempt: Attempt, slot: LeasedSlot, policy: LinearPolicy | None, episodes: int) -> None:
+    spec, worlds = attempt.job.collect, slot.worlds
     tally = Tally.of(attempt)
     # A round that an earlier attempt did not complete is run again, and the chance in it is the same.
     for episode in range(tally.rounds, episodes):
         obs = slot.reset(episodes=np.full(worlds, episode, dtype=np.int64))
-        with record_worlds(attempt, slot, range(worlds), task=spec.task or slot.task.title, seed=spec.seed) as rows:
+        with record_worlds(attempt, slot, range(worlds), task=spec.task or slot.facts.title, seed=spec.seed) as rows:
             total = np.zeros(worlds)
             for _ in range(slot.horizon_steps):
                 attempt.check()
@@ -55,23 +69,3 @@ def _collect_in_worlds(attempt: Attempt, episodes: int, duration_s: float) -> No
         tally.rounds = episode + 1
         tally.save(attempt)
         attempt.progress((episode + 1) / episodes, f"{(episode + 1) * worlds} episodes recorded")
-
-
-def _prepare(attempt: Attempt, worlds: int, duration_s: float) -> tuple[SimSlot, LinearPolicy | None]:
-    """Return the worlds, and the policy that drives in them if it is not a motion."""
-    spec = attempt.job.collect
-    if attempt.assignment.HasField("policy"):
-        policy = LinearPolicy.from_json(attempt.fetch(attempt.assignment.policy))
-        slot = open_slot(
-            attempt, policy.task, spec.robot_model, worlds=worlds, seed=spec.seed, actuators=spec.actuators
-        )
-        policy.check_fits(policy.task, spec.robot_model, slot.obs_size, slot.action_size)
-        return slot, policy
-    entry = find_robot(attempt, spec.robot_model)
-    try:
-        task: Task = Follow(find_motion(spec.motion), duration_s)
-        threads = min(max(1, len(attempt.assignment.lease.sim_slots)), worlds)
-        actuators = ACTUATORS[spec.actuators]
-        return SimSlot(entry, task, worlds=worlds, threads=threads, seed=spec.seed, actuators=actuators), None
-    except SimError as error:
-        raise AttemptError("UNKNOWN_WORK", str(error), retryable=False) from error

@@ -8,6 +8,7 @@ from runner.interval import wilson
 from runner.policy import LinearPolicy
 from runner.slots import open_slot
 from runner.worlds import record_worlds
+from sim.slot_process import LeasedSlot
 
 EPISODES = 32
 WORLDS = 16
@@ -22,15 +23,20 @@ def evaluate(attempt: Attempt) -> job_pb2.JobResult:
     spec = attempt.job.evaluate
     episodes = spec.episodes or EPISODES
     worlds = min(WORLDS, episodes)
-    slot = open_slot(
+    with open_slot(
         attempt,
-        spec.task,
         spec.robot_model,
+        task=spec.task,
         worlds=worlds,
         seed=spec.seed,
         actuators=spec.actuators,
         first_world=FIRST_WORLD,
-    )
+    ) as slot:
+        return _trials(attempt, slot, episodes)
+
+
+def _trials(attempt: Attempt, slot: LeasedSlot, episodes: int) -> job_pb2.JobResult:
+    spec, worlds = attempt.job.evaluate, slot.worlds
     policy = LinearPolicy.zero(spec.task, spec.robot_model, slot.obs_size, slot.action_size)
     if attempt.assignment.HasField("policy"):
         policy = LinearPolicy.from_json(attempt.fetch(attempt.assignment.policy))
@@ -42,7 +48,7 @@ def evaluate(attempt: Attempt) -> job_pb2.JobResult:
         # What an earlier attempt has recorded is the same to the bit and need not be recorded again.
         already = max(0, attempt.assignment.episode_count - done)
         recorded = range(already, max(0, min(RECORDED - done, counted)))
-        with record_worlds(attempt, slot, recorded, task=slot.task.title, seed=spec.seed) as rows:
+        with record_worlds(attempt, slot, recorded, task=slot.facts.title, seed=spec.seed) as rows:
             total = np.zeros(worlds)
             for _ in range(slot.horizon_steps):
                 attempt.check()

@@ -8,7 +8,7 @@ from typing import TypeVar
 import grpc
 
 from palaestra.channel import authorization, resuming_options
-from palaestra.errors import Unreachable, from_rpc
+from palaestra.errors import OUTAGES, from_rpc
 from palaestra.tls_files import TlsFiles
 from palaestra.v1 import runner_service_pb2_grpc
 
@@ -37,7 +37,7 @@ class Link:
                 return method(request, timeout=CALL_TIMEOUT_S, metadata=self.metadata)
             except grpc.RpcError as error:
                 problem = from_rpc(error)
-                if not isinstance(problem, Unreachable) or time.monotonic() > give_up_s:
+                if problem.reason not in OUTAGES or time.monotonic() > give_up_s:
                     raise problem from None
             time.sleep(pause_s * random.uniform(0.7, 1.3))
             pause_s = min(2 * pause_s, PAUSE_MAX_S)

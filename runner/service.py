@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import grpc
 
 from palaestra.channel import authorization, resuming_options
-from palaestra.errors import PalaestraError, from_rpc
+from palaestra.errors import OUTAGES, PalaestraError, from_rpc
 from palaestra.failpoint import Failpoint
 from palaestra.ids import new_id
 from palaestra.v1 import job_pb2, runner_service_pb2, runner_service_pb2_grpc
@@ -202,7 +202,7 @@ class Runner:
                 await self._call(self._stub.StartAttempt, request)
                 return True
             except PalaestraError as error:
-                if error.reason != "SHUTTING_DOWN":
+                if error.reason not in OUTAGES:
                     log.warning("cannot start %s: %s", name, error)
                     return False
             await asyncio.sleep(RECONNECT_S)
@@ -280,7 +280,7 @@ class Runner:
                     # Ended there already, for example because the lease was taken away.
                     log.info("%s: %s", request.attempt, error)
                     return
-                if error.reason != "SHUTTING_DOWN":
+                if error.reason not in OUTAGES:
                     log.error("%s: its end was refused: %s", request.attempt, error)
                     if request.failure.reason == "WORK_FAILED":
                         return

@@ -1,18 +1,28 @@
-"""Opens the leased sim slots for a task."""
+"""Opens the leased sim slots for a task: worlds in a process of their own, which ends with the attempt."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from palaestra.v1 import job_pb2
 from runner.attempt import Attempt
 from runner.errors import AttemptError
 from sim import catalog
-from sim.errors import SimError, UnknownRobot, UnknownTask
-from sim.slot import SimSlot
-from sim.tasks import find_task
+from sim.errors import Misfit, SimError, SlotDied, UnknownMotion, UnknownRobot, UnknownTask
+from sim.slot_process import Bounds, LeasedSlot, SlotSpec, TaskWork
 
 ACTUATORS: dict[job_pb2.Actuators, catalog.Actuators] = {
     job_pb2.ACTUATORS_UNSPECIFIED: catalog.ACTUATORS[0],
     job_pb2.ACTUATORS_PHYSICAL: "physical",
     job_pb2.ACTUATORS_IDEAL: "ideal",
 }
+TTL_S = 10.0
+"""A slot that nobody extends ends by itself so long after the last time: whatever keeps its worker from ending it."""
+EXTEND_S = 1.0
+STOP_GRACE_S = 0.5
+"""An attempt that was told to stop and still waits for its slot loses it after this."""
+NICENESS = 10
+"""Worlds yield the processor to what drives robots, as the rest of their attempt does."""
 
 
 def find_robot(attempt: Attempt, robot_model: str) -> catalog.Entry:
@@ -23,30 +33,60 @@ def find_robot(attempt: Attempt, robot_model: str) -> catalog.Entry:
         raise AttemptError("UNKNOWN_WORK", str(error), retryable=False) from error
 
 
+@contextmanager
 def open_slot(
     attempt: Attempt,
-    task: str,
     robot_model: str,
     *,
     worlds: int,
     seed: int,
     actuators: job_pb2.Actuators,
+    task: str = "",
+    motion: str = "",
+    horizon_s: float = 0.0,
     first_world: int = 0,
-) -> SimSlot:
-    """Return worlds on as many threads as slots were leased. Raises AttemptError."""
-    threads = max(1, len(attempt.assignment.lease.sim_slots))
-    entry = find_robot(attempt, robot_model)
+) -> Iterator[LeasedSlot]:
+    """Have worlds at a task, or along a motion, on as many threads as slots were leased.
+
+    Raises:
+        AttemptError: there is no such work, the model is broken, or the slot's process died.
+        Stopped: it died because the attempt was told to stop.
+    """
+    threads = min(max(1, len(attempt.assignment.lease.sim_slots)), worlds)
+    root = attempt.settings.menagerie_root
+    work = TaskWork(
+        robot_model,
+        task=task,
+        motion=motion,
+        horizon_s=horizon_s,
+        actuators=ACTUATORS[actuators],
+        menagerie_root=str(root) if root else "",
+    )
+    spec = SlotSpec(work, worlds=worlds, threads=threads, seed=seed, first_world=first_world)
+    over = threading.Event()
     try:
-        return SimSlot(
-            entry,
-            find_task(task),
-            worlds=worlds,
-            threads=min(threads, worlds),
-            seed=seed,
-            first_world=first_world,
-            actuators=ACTUATORS[actuators],
-        )
-    except UnknownTask as error:
+        with LeasedSlot(spec, bounds=Bounds(niceness=NICENESS), ttl_s=TTL_S) as slot:
+            keeper = threading.Thread(target=_keep, args=(attempt, slot, over), name="slot-keeper", daemon=True)
+            keeper.start()
+            try:
+                yield slot
+            finally:
+                over.set()
+                keeper.join()
+    except (UnknownTask, UnknownRobot, UnknownMotion, Misfit) as error:
         raise AttemptError("UNKNOWN_WORK", str(error), retryable=False) from error
+    except SlotDied as error:
+        attempt.check()
+        raise AttemptError("WORK_FAILED", str(error), retryable=True) from error
     except SimError as error:
         raise AttemptError("BROKEN_MODEL", str(error), retryable=False) from error
+
+
+def _keep(attempt: Attempt, slot: LeasedSlot, over: threading.Event) -> None:
+    """Extend the slot's life while the attempt goes on; end it where the attempt was told to stop and does not."""
+    while not over.wait(EXTEND_S if not attempt.stopped else STOP_GRACE_S):
+        if attempt.stopped:
+            if not over.wait(STOP_GRACE_S):
+                slot.kill()
+            return
+        slot.extend(TTL_S)

@@ -9,6 +9,7 @@ and episode number), so that the difference of their returns comes from the dire
 import base64
 import json
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from runner.attempt import Attempt
 from runner.errors import AttemptError
 from runner.policy import STD_MIN, LinearPolicy
 from runner.slots import open_slot
-from sim.slot import SimSlot
+from sim.slot_process import LeasedSlot
 
 Array = npt.NDArray[np.float64]
 
@@ -90,18 +91,17 @@ def train(attempt: Attempt) -> job_pb2.JobResult:
     spec = attempt.job.train
     iterations = spec.iterations or ITERATIONS
     directions = spec.directions or DIRECTIONS
-    slot = open_slot(
-        attempt, spec.task, spec.robot_model, worlds=2 * directions, seed=spec.seed, actuators=spec.actuators
-    )
-    judge = open_slot(
-        attempt,
-        spec.task,
-        spec.robot_model,
-        worlds=JUDGE_WORLDS,
-        seed=spec.seed,
-        actuators=spec.actuators,
-        first_world=JUDGE_FIRST_WORLD,
-    )
+    slot_of = partial(open_slot, attempt, spec.robot_model, task=spec.task, seed=spec.seed, actuators=spec.actuators)
+    # The two take turns: together they never use more cores than are leased.
+    with (
+        slot_of(worlds=2 * directions) as slot,
+        slot_of(worlds=JUDGE_WORLDS, first_world=JUDGE_FIRST_WORLD) as judge,
+    ):
+        return _search(attempt, slot, judge, iterations)
+
+
+def _search(attempt: Attempt, slot: LeasedSlot, judge: LeasedSlot, iterations: int) -> job_pb2.JobResult:
+    spec, directions = attempt.job.train, slot.worlds // 2
     statistics = Statistics.empty(slot.obs_size)
     policy = LinearPolicy.zero(spec.task, spec.robot_model, slot.obs_size, slot.action_size)
     best = policy
@@ -136,7 +136,7 @@ def train(attempt: Attempt) -> job_pb2.JobResult:
     )
 
 
-def judged(attempt: Attempt, slot: SimSlot, policy: LinearPolicy) -> float:
+def judged(attempt: Attempt, slot: LeasedSlot, policy: LinearPolicy) -> float:
     """Return the mean return of a policy over the slot's worlds, always in the same episode."""
     obs = slot.reset(episodes=np.zeros(slot.worlds, dtype=np.int64))
     total = np.zeros(slot.worlds)
@@ -151,7 +151,7 @@ def judged(attempt: Attempt, slot: SimSlot, policy: LinearPolicy) -> float:
 
 
 def _trials(
-    attempt: Attempt, slot: SimSlot, policy: LinearPolicy, noise: Array, iteration: int, statistics: Statistics
+    attempt: Attempt, slot: LeasedSlot, policy: LinearPolicy, noise: Array, iteration: int, statistics: Statistics
 ) -> tuple[Array, Array]:
     """Return the returns of the weights plus and minus every direction, each (n,)."""
     count = len(noise)

@@ -1,21 +1,22 @@
-"""Records worlds of a sim slot as episodes, one file each."""
+"""Records worlds of a sim slot as episodes, one file each, with what it takes to run them again to the last bit."""
 
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
-import mujoco
 import numpy as np
 import numpy.typing as npt
 
 from runner.attempt import Attempt
-from sim.slot import POLICY_PERIOD_S, SimSlot
+from sim.slot_process import LeasedSlot, TaskWork
 from store import EpisodeRecorder, Outcome, Status
+from store.episode import SENSOR_PREFIX
 
 
 class WorldRecorder:
     """Takes one row of every recorded world per policy step."""
 
-    def __init__(self, attempt: Attempt, slot: SimSlot, recorders: list[tuple[int, int, EpisodeRecorder]]) -> None:
+    def __init__(self, attempt: Attempt, slot: LeasedSlot, recorders: list[tuple[int, int, EpisodeRecorder]]) -> None:
         self._attempt = attempt
         self._slot = slot
         self._recorders = recorders
@@ -27,13 +28,23 @@ class WorldRecorder:
         self._steps += 1
         if not self._recorders:
             return
-        q, dq, tau, q_ref = self._slot.joint_state()
-        pose = self._slot.base_pose()
-        time_s = self._steps * POLICY_PERIOD_S
+        slot = self._slot
+        q, dq, tau, q_ref = slot.joint_state()
+        pose, readings, taken, digests = slot.base_pose(), slot.readings(), slot.taken, slot.digests()
+        time_s = self._steps * slot.facts.period_s
         for world, _, recorder in self._recorders:
             if not self._ended[world]:
-                recorder.append(time_s, q[world], dq[world], tau[world], q_ref[world], pose[world])
-        self._ended = self._slot.terminated | self._slot.truncated
+                recorder.append(
+                    time_s,
+                    q[world],
+                    dq[world],
+                    tau[world],
+                    q_ref[world],
+                    pose[world],
+                    sensors={f"{SENSOR_PREFIX}{name}": rows[world] for name, rows in readings.items()},
+                    replay=(taken[world], int(digests[world])),
+                )
+        self._ended = slot.terminated | slot.truncated
 
     def seal(self, success: npt.NDArray[np.bool_], returns: npt.NDArray[np.float64]) -> None:
         """Seal and catalogue all recorded worlds."""
@@ -46,34 +57,47 @@ class WorldRecorder:
 
 @contextmanager
 def record_worlds(
-    attempt: Attempt, slot: SimSlot, worlds: Iterable[int], *, task: str, seed: int
+    attempt: Attempt, slot: LeasedSlot, worlds: Iterable[int], *, task: str, seed: int
 ) -> Iterator[WorldRecorder]:
     """Record some worlds of a slot, by their place in it; what is not sealed inside is forgotten."""
+    facts = slot.facts
     with ExitStack() as stack:
         recorders = []
         for world in worlds:
             index = attempt.next_index()
             recorder = attempt.recorder(
                 index,
-                robot_model=slot.entry.id,
-                maker=slot.entry.maker,
+                robot_model=facts.robot_model,
+                maker=facts.maker,
                 joint_names=slot.joint_names,
                 task=task,
                 seed=seed,
-                control_rate_hz=1.0 / slot.model.opt.timestep,
-                sample_rate_hz=1.0 / POLICY_PERIOD_S,
+                control_rate_hz=1.0 / facts.substep_s,
+                sample_rate_hz=1.0 / facts.period_s,
                 clock_source="simulation",
-                provenance={
-                    "engine": "mujoco",
-                    "engine_version": mujoco.__version__,
-                    "model_sha256": slot.model_sha256,
-                    "actuators": slot.actuators,
-                    "drives_sha256": slot.core.drives.sha256,
-                    "controller_backend": slot.backend,
-                },
+                provenance={**facts.provenance, "model_sha256": facts.model_sha256},
                 base_pose=True,
                 world=int(slot.world_numbers[world]),
-                scenario=slot.task.scenario,
+                scenario=facts.scenario,
+                sensor_widths={f"{SENSOR_PREFIX}{name}": width for name, width in facts.readings.items()},
+                sensor_units={f"{SENSOR_PREFIX}{name}": unit for name, unit in facts.reading_units.items()},
+                replay=replay_of(slot, world),
             )
             recorders.append((world, index, stack.enter_context(recorder)))
+        slot.record(signals=bool(recorders), digests=bool(recorders))
         yield WorldRecorder(attempt, slot, recorders)
+
+
+def replay_of(slot: LeasedSlot, world: int) -> dict[str, str]:
+    """Return what `runner.replay` needs beside an episode's header to run it again."""
+    work = slot.spec.work
+    assert isinstance(work, TaskWork)
+    return {
+        "task": work.task,
+        "motion": work.motion,
+        "horizon_s": repr(work.horizon_s),
+        "episode": str(int(slot.episodes[world])),
+        "seed": str(slot.seed),
+        "version": slot.facts.provenance["version"],
+        "sensors": json.dumps(list(work.sensors)),
+    }

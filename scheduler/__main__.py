@@ -12,24 +12,30 @@ import logging
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from palaestra.errors import PalaestraError
 from palaestra.tls_files import NoCertificate
-from scheduler import database
+from scheduler import database, seat
 from scheduler.configuration import BadConfiguration, Settings
 from scheduler.core import Core
-from scheduler.database import DatabaseInUse, SchemaMismatch
+from scheduler.database import DatabaseInUse, Place, SchemaMismatch
+from scheduler.door import Door, NotLoopback, PortInUse
 from scheduler.fairness import command as fairness
 from scheduler.identity import Credentials
+from scheduler.leadership import Candidate, Leadership
 from scheduler.rebuild import command as rebuild
 from scheduler.replay import command as replay
-from scheduler.server import NotLoopback, PortInUse, Server, write_address
+from scheduler.server import Server, write_address
 from scheduler.sql import ERRORS
 
 STOP_GRACE_S = 3.0
-# Exit code when the disk failed; 2 means a refusal to start.
+# Exit codes when the disk failed, and when a standby took over; 2 means a refusal to start.
 BROKEN = 1
+OVERTAKEN = 3
+# An overtaken scheduler has nothing to finish: this is for its callers to hear why.
+FAREWELL_S = 0.5
 
 
 def main() -> int:
@@ -58,10 +64,17 @@ def main() -> int:
         help="postgresql://... instead of a file in the folder; a password stands better in the environment, as "
         f"{database.ENVIRONMENT}, or in libpq's password file",
     )
+    parser.add_argument("--tls-listen", help="instead of [tls] listen in the venue file")
+    parser.add_argument(
+        "--standby", action="store_true", help="if another scheduler leads on this database, wait and take over from it"
+    )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        return asyncio.run(_serve(arguments.venue, arguments.data, arguments.listen, arguments.database))
+        settings, data = _settings(arguments), arguments.data
+        serving = _serve(settings, data, _place(arguments, settings), arguments.listen, standby=arguments.standby)
+        with asyncio.Runner(loop_factory=_new_loop) as runner:
+            return runner.run(serving)
     except (
         *(BadConfiguration, DatabaseInUse, PortInUse, SchemaMismatch, NotLoopback, NoCertificate),
         *(PalaestraError, OSError, *ERRORS),
@@ -70,34 +83,95 @@ def main() -> int:
         return 2
 
 
-async def _serve(venue: Path, data: Path, listen: str, url: str) -> int:
-    settings = Settings.load(venue)
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """Return uvloop's loop where it is installed: a call then costs about a tenth less."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    settings = Settings.load(arguments.venue)
+    if arguments.tls_listen:
+        settings = replace(settings, tls=replace(settings.tls, listen=arguments.tls_listen))
+    return settings
+
+
+def _place(arguments: argparse.Namespace, settings: Settings) -> Place:
+    """Return where the database is."""
+    url = arguments.database or os.environ.get(database.ENVIRONMENT, "") or settings.database
+    return database.place(url) if url else arguments.data / database.FILE
+
+
+async def _serve(settings: Settings, data: Path, place: Place, listen: str, *, standby: bool) -> int:
     loop = asyncio.get_running_loop()
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    url = url or os.environ.get(database.ENVIRONMENT, "") or settings.database
-    core = Core(settings, database.place(url) if url else data / database.FILE, loop)
-    credentials = Credentials.open(data / "tokens", [vendor.id for vendor in settings.venue.vendors])
-    server = Server(core, credentials, listen, settings.tls, data)
-    await core.start()
-    await server.start()
+    door = Door(listen, settings.tls, data)
     # Before the address is known, for whoever waits for it may want to stop us at once.
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    if standby:
+        leadership = await _stand_by(place, door, settings.leader_ttl_s, stopping)
+        if leadership is None:
+            return 0
+    else:
+        leadership = seat.lead(place, door.address, ttl_s=settings.leader_ttl_s)
+    credentials = Credentials.open(data / "tokens", [vendor.id for vendor in settings.venue.vendors])
+    core = Core(settings, place, loop, leadership=leadership)
+    leadership.keep(loop, core.overtaken)
+    server = Server(core, credentials, listen, settings.tls, data, door=door)
+    await core.start()
+    await server.start()
     write_address(data, server.address)
-    logging.info("scheduler of venue %s listens on %s", core.venue, server.address)
+    logging.info("scheduler of venue %s leads in epoch %d, on %s", core.venue, leadership.epoch, server.address)
     if server.tls_address:
         shown = "certificate" if settings.tls.client_certificates else "token"
         logging.info("and with TLS on %s, by %s", server.tls_address, shown)
     await stopping.wait()
     logging.info("stopping")
+    if leadership.lost is not None:
+        await server.stop(FAREWELL_S)
+        return _end(OVERTAKEN)
     await server.stop(STOP_GRACE_S)
     await core.stop()
+    if leadership.lost is not None:
+        return _end(OVERTAKEN)
     if core.broken:
-        # At once: an orderly end of the interpreter would close the database, and so write to it.
-        logging.shutdown()
-        os._exit(BROKEN)
+        return _end(BROKEN)
     return 0
+
+
+async def _stand_by(place: Place, door: Door, ttl_s: float, stopping: asyncio.Event) -> Leadership | None:
+    """Wait for the leadership behind a door that says so; None if we are to stop before."""
+    own = seat.open_seat(place)
+    candidate = Candidate(own, door.address, ttl_s)
+    leadership = candidate.attempt()
+    if leadership is not None:
+        return leadership
+    door.tell(candidate.sight.mark)
+    await door.open()
+    logging.info("standby on %s; %s", door.address, seat.in_use(place, candidate.sight))
+    waiting = asyncio.create_task(candidate.wait(door.tell))
+    ending = asyncio.create_task(stopping.wait())
+    await asyncio.wait([waiting, ending], return_when=asyncio.FIRST_COMPLETED)
+    ending.cancel()
+    if waiting.done():
+        return waiting.result()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await door.close(0)
+    own.leave()
+    return None
+
+
+def _end(code: int) -> int:
+    # At once: an orderly end of the interpreter would close the database, and so write to it.
+    logging.shutdown()
+    os._exit(code)
 
 
 if __name__ == "__main__":

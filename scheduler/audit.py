@@ -6,7 +6,7 @@ venue concerns the house, and the vendors whose leases hold what is touched.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -15,13 +15,14 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 
 from palaestra import chain
+from palaestra.errors import PalaestraError
 from palaestra.v1 import audit_pb2
 from scheduler import names
 from scheduler.health import VENUE_VENDOR
 from scheduler.identity import Identity
 from scheduler.resources import timestamp
 from scheduler.sql import Connection, Row
-from scheduler.writer import Command, Transaction
+from scheduler.writer import Command, Joint, Transaction
 
 T = TypeVar("T")
 
@@ -61,6 +62,8 @@ def recorded(command: Command[T]) -> Command[T]:
     call = _present.get()
     if call is None or _field(call.request, "validate_only"):
         return command
+    if isinstance(command, Joint):
+        return Joint(_with_entries(command.run), (command, call), lambda result: result)
 
     def both(tx: Transaction) -> T:
         # Before, for the command may end what holds a unit.
@@ -70,13 +73,36 @@ def recorded(command: Command[T]) -> Command[T]:
             # Units that were asked to stop, some of which may be of another lease than their cell.
             holders = {row["vendor"] for unit in result for row in tx.db.execute(_HOLDERS["units"], (unit,)).fetchall()}
             concerned += sorted(holders - {*concerned, VENUE_VENDOR})
-        digest = hashlib.sha256(call.request.SerializeToString(deterministic=True)).digest()
-        who, role = str(call.caller), call.caller.role.value
-        resource = _resource(call.request, result)
-        write(tx, concerned, who, role, call.method, resource, _reason(call.request), digest)
+        _enter(tx, call, concerned, result)
         return result
 
     return both
+
+
+@cache
+def _with_entries(run: Callable[[Transaction, Sequence[Any]], Sequence[Any]]) -> Any:
+    """Return what runs commands together as `run` does, and writes each down that nothing refuses."""
+
+    def both(tx: Transaction, items: Sequence[tuple[Joint[Any, Any, Any], Call]]) -> list[Any]:
+        concerned = [_concerned(tx.db, call.request) for _, call in items]
+        results: list[Any] = []
+        for (command, call), whose, found in zip(
+            items, concerned, run(tx, [command.item for command, _ in items]), strict=True
+        ):
+            result = found
+            if not isinstance(found, PalaestraError):
+                result = command.answer(found)
+                _enter(tx, call, whose, result)
+            results.append(result)
+        return results
+
+    return both
+
+
+def _enter(tx: Transaction, call: Call, concerned: Sequence[str], result: Any) -> None:
+    digest = hashlib.sha256(call.request.SerializeToString(deterministic=True)).digest()
+    who, role = str(call.caller), call.caller.role.value
+    write(tx, concerned, who, role, call.method, _resource(call.request, result), _reason(call.request), digest)
 
 
 def write(

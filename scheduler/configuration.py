@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from scheduler import calendar, toml, tree
+from scheduler import calendar, leadership, toml, tree
 from scheduler.calendar import Scope, Window
 from scheduler.care import Care
 from scheduler.decay import HALF_LIFE_S
 from scheduler.party import Group, Party, Project, Vendor, group_of, parties_of, project_of, vendor_of
 from scheduler.postgres.address import is_url
+from scheduler.rates import Rate
 from scheduler.state import Amounts, Config
 from scheduler.tls import Tls, tls_of
 from scheduler.toml import BadConfiguration
@@ -96,6 +97,8 @@ class Settings:
     # How long a lease lives without a heartbeat. Long enough to outlive a restart of the scheduler.
     lease_ttl_s: float = 10.0
     queued_jobs_max: int = 20_000
+    # What each vendor may take of the service.
+    rate: Rate = field(default_factory=Rate)
     # Watchers that fall further behind must list again. About 1 kB each on the disk.
     events_kept: int = 500_000
     # Advance reservations: how long and how far ahead they may be, how many of a vendor may be open, and how long after
@@ -119,6 +122,8 @@ class Settings:
     # How to decide; every decision is kept with what it was made on, as many as this, so that it can be made again.
     deciding: Config = field(default_factory=Config)
     decisions_kept: int = 1_000
+    # How long a leader that does nothing is waited for by a standby.
+    leader_ttl_s: float = leadership.TTL_S
     # The way in for those from elsewhere, a table of its own.
     tls: Tls = field(default_factory=Tls)
 
@@ -174,9 +179,10 @@ def settings_of(tables: Mapping[str, Any], source: str) -> Settings:
 POSITIVE = {
     "lease_ttl_s": 10.0, "queued_jobs_max": 20_000, "events_kept": 500_000, "reservation_max_s": 7 * 86_400.0,
     "reservation_horizon_s": 30 * 86_400.0, "reservations_max": 200, "reservation_grace_s": 900.0,
-    "usage_half_life_s": HALF_LIFE_S, "preempt_grace_s": 10.0,
+    "usage_half_life_s": HALF_LIFE_S, "preempt_grace_s": 10.0, "calls_per_s": 5_000.0, "calls_burst_s": 2.0,
+    "calls_under_way_max": 512, "leader_ttl_s": leadership.TTL_S,
 }  # fmt: skip
-WHOLE = ("queued_jobs_max", "events_kept", "reservations_max")
+WHOLE = ("queued_jobs_max", "events_kept", "reservations_max", "calls_under_way_max")
 OTHERS = ("database", "sim_first", "sim_first_success_min", "targets_period_s", "decisions_kept")
 # What of `Config` a venue may set, by what it must be.
 DECIDING: Mapping[str, Any] = {
@@ -194,7 +200,8 @@ def _database(table: Mapping[str, Any], source: str) -> str:
 
 def _settings(venue: Venue, table: Mapping[str, Any], source: str) -> Settings:
     """Return the settings of a [scheduler] table."""
-    known = [*POSITIVE, *OTHERS, *DECIDING]
+    # Whether a standby is started is the supervisor's concern.
+    known = [*POSITIVE, *OTHERS, *DECIDING, "standby"]
     unknown = sorted(set(table) - set(known))
     if unknown:
         raise BadConfiguration(f"{source}: [scheduler] has no {unknown[0]}; it has {', '.join(known)}")
@@ -205,11 +212,13 @@ def _settings(venue: Venue, table: Mapping[str, Any], source: str) -> Settings:
         if values[key] != int(values[key]):
             raise BadConfiguration(f"{source}: [scheduler] {key} is {values[key]}, must be whole")
         values[key] = int(values[key])
+    rate = Rate(values.pop("calls_per_s"), values.pop("calls_burst_s"), values.pop("calls_under_way_max"))
     deciding = {key: check(table[key], source, f"[scheduler] {key}") for key, check in DECIDING.items() if key in table}
     return Settings(
         venue,
         **values,
         database=_database(table, source),
+        rate=rate,
         sim_first=toml.choice(table.get("sim_first", False), source, "[scheduler] sim_first"),
         sim_first_success_min=toml.fraction(
             table.get("sim_first_success_min", 0.5), source, "[scheduler] sim_first_success_min"

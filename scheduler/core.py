@@ -9,12 +9,14 @@ import logging
 import os
 import signal
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from palaestra.errors import PalaestraError
 from palaestra.failpoint import Failpoint
-from scheduler import audit, calibration, database, disk, events, guard
+from scheduler import audit, calibration, database, disk, events, guard, seat
+from scheduler.answering import Answers
 from scheduler.calibration import Calibration
 from scheduler.clock import Clock
 from scheduler.commands import (
@@ -33,8 +35,12 @@ from scheduler.configuration import Settings
 from scheduler.database import Place
 from scheduler.foresight import Foresight
 from scheduler.hub import Hub
+from scheduler.leadership import Leadership, Overtaken
 from scheduler.paging import Pager
 from scheduler.snapshot import past
+from scheduler.snapshot.lasting import Lasting
+from scheduler.sql import is_file
+from scheduler.tail import Tail
 from scheduler.targets import loop as targets
 from scheduler.writer import Command, Transaction, Writer
 
@@ -60,6 +66,7 @@ class Core:
     """The venue's state and the only ways to it: `run` changes, `read` looks.
 
     clock: The time; None: this machine's. writer: What runs commands; by default on a thread of its own.
+    leadership: Of the database; None: it is taken now.
     Raises DatabaseInUse if another scheduler has the database.
     """
 
@@ -71,10 +78,11 @@ class Core:
         *,
         clock: Clock | None = None,
         writer: type[Writer] = Writer,
+        leadership: Leadership | None = None,
     ) -> None:
         self.settings = settings
-        self._lock = database.lock(place)
-        db = database.open_writer(place)
+        self.leadership = leadership or seat.lead(place, ttl_s=settings.leader_ttl_s)
+        db = database.open_writer(place, self.leadership.mark.instance)
         self.secret = database.secret(db)
         self.pager = Pager(self.secret)
         self.clock = clock or Clock()
@@ -83,6 +91,7 @@ class Core:
         self.read = database.open_reader(place, guard.reads_for)
         self.house = database.open_reader(place)
         self.hub = Hub(loop, self._last_sequence())
+        self.tail = Tail(self.house, self.hub)
         self.limits = Limits(settings.queued_jobs_max)
         self.bounds = reserving.Bounds(
             duration_max_s=settings.reservation_max_s,
@@ -106,6 +115,7 @@ class Core:
             preempt_grace_s=settings.preempt_grace_s,
             decisions_kept=settings.decisions_kept,
         )
+        self._answers = Answers(loop)
         self._writer = writer(
             db,
             now_ns=self.clock.now_ns,
@@ -113,6 +123,10 @@ class Core:
             committed=self.hub.committed,
             broken=self._give_up,
             is_read_only=lambda: isinstance(place, Path) and disk.is_read_only(place.parent),
+            # In PostgreSQL, which has no temporary triggers, each transaction finds out for itself.
+            lasting=Lasting(db) if is_file(db) else None,
+            answered=self._answers.deliver,
+            confirm=self.leadership.confirm,
         )
         # The clock may be another one later.
         self.foresight = Foresight(
@@ -154,7 +168,14 @@ class Core:
         await asyncio.to_thread(self._writer.stop)
         self.read.close()
         self.house.close()
-        self._lock.release()
+        self.leadership.release()
+
+    def overtaken(self, error: Overtaken) -> None:
+        """End the process, because another scheduler leads."""
+        if not self.broken:
+            log.critical("overtaken, so that this scheduler ends: %s", error.message)
+            self.broken = True
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def drain(self) -> None:
         """Start nothing new, and end every stream."""
@@ -166,7 +187,9 @@ class Core:
 
         In a call that is to be written down, it is written down with the command.
         """
-        return await asyncio.wrap_future(self._writer.submit(audit.recorded(command), urgent=urgent))
+        answer = self._answers.expect()
+        self._writer.send(audit.recorded(command), answer, urgent=urgent)
+        return cast(T, await answer.future)
 
     @property
     def venue(self) -> str:
@@ -175,12 +198,7 @@ class Core:
     @property
     def catalogue(self) -> Catalogue:
         """What the connected runners know together."""
-        known = [connection.catalogue for connection in self.runners.values()]
-        return Catalogue(
-            frozenset().union(*(c.tasks for c in known)),
-            frozenset().union(*(c.motions for c in known)),
-            frozenset().union(*(c.robot_models for c in known)),
-        )
+        return _together(tuple(connection.catalogue for connection in self.runners.values()))
 
     def lease_token(self, lease_uid: str) -> str:
         """Return the token that opens a lease's units. Derived, so that it need not be stored."""
@@ -230,6 +248,18 @@ class Core:
 
     def _give_up(self, error: BaseException) -> None:
         """End the process when the disk cannot be trusted; the supervisor starts another, which reads what is there."""
+        if isinstance(error, Overtaken):
+            self.overtaken(error)
+            return
         log.critical("the database cannot be written any more, so the scheduler ends: %s", error)
         self.broken = True
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+@lru_cache(maxsize=1)
+def _together(known: tuple[Catalogue, ...]) -> Catalogue:
+    return Catalogue(
+        frozenset().union(*(c.tasks for c in known)),
+        frozenset().union(*(c.motions for c in known)),
+        frozenset().union(*(c.robot_models for c in known)),
+    )

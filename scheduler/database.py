@@ -1,19 +1,21 @@
 """The venue's database: opened once for writing, any number of times for reading.
 
 A place is a file of SQLite's or, when that is outgrown, the address of a database in PostgreSQL (`postgres/`). A file
-has a WAL and synchronous=FULL: a commit that returned is on the disk. A lock beside it keeps a second scheduler out for
-as long as the first lives, however it ends. A new database is made from `schema.sql`; one of an older revision is
-brought forward by `python -m scheduler migrate` (`migrations/`) and by nothing else.
+has a WAL and synchronous=FULL: a commit that returned is on the disk. A lock beside it keeps schedulers and migrations
+apart; which of several schedulers leads, `leadership.py` says. A new database is made from `schema.sql`; one of an
+older revision is brought forward by `python -m scheduler migrate` (`migrations/`) and by nothing else.
 """
 
 import fcntl
 import os
 import secrets
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+from scheduler import presence
 from scheduler.sql import Connection
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ SCHEMA = Path(__file__).with_name("schema.sql").read_text()
 REVISION = "0003"
 # The revision stands in alembic's table; this says that the file is ours, since that of an empty one is 0.
 USER_VERSION = 1
+# How long to wait for a scheduler that makes the file at this moment.
+SHARE_PATIENCE_S = 2.0
 
 
 # Where a database is. `str` of it is what may be shown.
@@ -42,35 +46,58 @@ class SchemaMismatch(Exception):
     """The database is of another revision of the schema."""
 
 
-class Lock(Protocol):
-    """Keeps a second scheduler out."""
-
-    def release(self) -> None: ...
-
-
 class DatabaseLock:
-    """Of a file. Held from construction until `release` or the end of the process. Raises DatabaseInUse."""
+    """A file for this process alone, from construction until `release` or its end. Raises DatabaseInUse."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            owner = os.pread(self._file, 20, 0).decode().strip() or "unknown"
+        if not self._locked(fcntl.LOCK_EX):
             os.close(self._file)
-            raise DatabaseInUse(f"{path} is in use by the scheduler with process id {owner}") from None
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+            raise DatabaseInUse(_owners(path))
 
     def release(self) -> None:
         os.close(self._file)
 
+    def _locked(self, kind: int) -> bool:
+        try:
+            fcntl.flock(self._file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
-class SessionLock:
-    """Of a database in PostgreSQL: the writer's own session holds it, see `postgres.opening`."""
 
-    def release(self) -> None:
-        """Do nothing: it ends with the connection."""
+class SharedLock(DatabaseLock):
+    """The database for schedulers, of which one leads, and for no migration.
+
+    The first one has it for itself until `share`, and may make the file. Raises DatabaseInUse.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            super().__init__(path)
+        except DatabaseInUse:
+            self._file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                self.share()
+            except DatabaseInUse:
+                self.release()
+                raise
+
+    def share(self) -> None:
+        """Let other schedulers in. Another one that is about to is waited for, a migration is not."""
+        give_up_s = time.monotonic() + SHARE_PATIENCE_S
+        while not self._locked(fcntl.LOCK_SH):
+            if time.monotonic() >= give_up_s:
+                raise DatabaseInUse(_owners(self._path))
+            time.sleep(0.02)
+
+
+def _owners(path: Path) -> str:
+    found = presence.living(path.with_name(f"{path.name}.presence"))
+    if not found:
+        return f"{path} is in use by a scheduler of before, or is being migrated"
+    return f"{path} is in use by the scheduler with process id {' and '.join(map(str, found))}"
 
 
 def place(text: str) -> Place:
@@ -95,21 +122,17 @@ def must_exist(place: Place) -> None:
         raise FileNotFoundError(f"{place} is no file")
 
 
-def lock(place: Place) -> Lock:
-    """Keep other schedulers out until `release` or the end of the process. Raises DatabaseInUse."""
-    return DatabaseLock(place) if isinstance(place, Path) else SessionLock()
-
-
-def open_writer(place: Place) -> Connection:
+def open_writer(place: Place, owner: str = "") -> Connection:
     """Open the only connection that writes; make the schema if the database is new.
 
+    owner: The instance that leads. PostgreSQL is told, so that another one can end what this connection does.
     Raises SchemaMismatch; of PostgreSQL also DatabaseInUse and sql.Failed.
     """
     if isinstance(place, Path):
         return open_file(place)
     from scheduler.postgres import opening
 
-    return opening.open_writer(place)
+    return opening.open_writer(place, owner)
 
 
 def open_reader(place: Place, vendor: Callable[[], str | None] = lambda: None) -> Connection:

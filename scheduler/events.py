@@ -1,13 +1,16 @@
 """Appends the event that goes with a change, in the change's own transaction."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from palaestra.v1 import api_key_pb2, episode_pb2, event_pb2, job_pb2
-from scheduler import resources
-from scheduler.sql import Row
+from palaestra.v1 import api_key_pb2, episode_pb2, event_pb2
+from scheduler import encoding, resources
+from scheduler.sql import Row, portions
+from scheduler.state import Grant
 from scheduler.writer import Transaction
 
 FORGET_MAX = 1000
+_JOB = event_pb2.Event.DESCRIPTOR.fields_by_name["job"].number
 
 
 def forget_old(tx: Transaction, kept: int) -> None:
@@ -38,9 +41,62 @@ def jobs_changed(tx: Transaction, job_ids: Sequence[int], kind: str, message: st
     tx.db.executemany("UPDATE job SET event_seq = ? WHERE id = ?", sequences)
 
 
-def job_submitted(tx: Transaction, body: job_pb2.Job, vendor: str) -> int:
-    """Append the event of a new job; return its sequence number."""
-    return tx.event("job.submitted", body.name, event_pb2.Event(job=body), vendor=vendor, message="")
+def jobs_submitted(tx: Transaction, jobs: Sequence[tuple[str, str, bytes]]) -> int:
+    """Append the events of new jobs, each given by name, vendor and bytes; return the first one's sequence number.
+
+    The others follow without a gap.
+    """
+    return tx.events(
+        [("job.submitted", name, vendor, "", encoding.length_delimited(_JOB, body)) for name, vendor, body in jobs]
+    )
+
+
+def granted(
+    tx: Transaction, grants: Sequence[Grant], first_lease: int, held: Sequence[Sequence[str]], words: str
+) -> None:
+    """Append the events of what was granted: of each lease, its job, and what it holds.
+
+    The jobs have their new version already. first_lease: Row of the first one's lease, the others follow. held: What
+    each holds, in words. words: Of the decision.
+    """
+    db, venue = tx.db, resources.venue_id(tx.db)
+    tx.db.executemany(
+        "UPDATE unit SET version = version + 1 WHERE id = ?", [(unit,) for one in grants for unit in one.units]
+    )
+    leases = _rows(tx, f"{resources.LEASES} WHERE l.id IN", range(first_lease, first_lease + len(grants)), "id")
+    jobs = _rows(tx, "SELECT * FROM job WHERE id IN", [one.job for one in grants], "id")
+    units = _rows(tx, f"{resources.UNITS} WHERE u.id IN", [unit for one in grants for unit in one.units], "id")
+    slots = _rows(tx, f"{resources.SLOTS} WHERE s.id IN", [slot for one in grants for slot in one.slots], "id")
+    cells = _rows(tx, f"{resources.CELLS} WHERE c.id IN", [one.cell for one in grants if one.cell is not None], "id")
+    rows: list[tuple[str, str, str | None, str, bytes]] = []
+    places: list[tuple[int, int]] = []
+
+    def add(kind: str, name: str, body: event_pb2.Event, vendor: str | None, message: str) -> None:
+        rows.append((kind, name, vendor, message, body.SerializeToString(deterministic=True)))
+
+    for number, one in enumerate(grants):
+        row = leases[first_lease + number]
+        lease, job = resources.lease(db, row, venue), resources.job(db, jobs[one.job])
+        add("lease.granted", lease.name, event_pb2.Event(lease=lease), row["vendor"], words)
+        places.append((len(rows), one.job))
+        add("job.granted", job.name, event_pb2.Event(job=job), row["vendor"], f"granted {', '.join(held[number])}")
+        for name in one.units:
+            unit = resources.unit(venue, units[name])
+            add("unit.leased", unit.name, event_pb2.Event(unit=unit), None, "")
+        for name in one.slots:
+            if name in slots:
+                # Otherwise the runner that gave the slot is gone and took it along.
+                slot = resources.slot(venue, slots[name])
+                add("sim_slot.leased", slot.name, event_pb2.Event(sim_slot=slot), None, "")
+        if one.cell is not None:
+            cell = resources.cell(venue, cells[one.cell])
+            add("cell.leased", cell.name, event_pb2.Event(cell=cell), None, "")
+    first = tx.events(rows)
+    tx.db.executemany("UPDATE job SET event_seq = ? WHERE id = ?", [(first + place, job) for place, job in places])
+
+
+def _rows(tx: Transaction, query: str, keys: Sequence[Any], key: str) -> dict[Any, Row]:
+    return {row[key]: row for some, text in portions(keys) for row in tx.db.execute(f"{query} {text}", some)}
 
 
 def unit_changed(tx: Transaction, unit_id: str, kind: str, message: str) -> None:

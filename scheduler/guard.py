@@ -5,7 +5,8 @@ In that order, so that a stranger learns nothing about what a valid request look
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -17,6 +18,7 @@ from palaestra.errors import PalaestraError, trailing
 from scheduler import audit, disk
 from scheduler.admission import OpenStreams
 from scheduler.identity import Identification, Identity, Shown
+from scheduler.rates import Rate, Rates, class_of, cost_of
 from scheduler.roles import ROLES, in_scope, short
 from scheduler.sql import Failed
 
@@ -46,12 +48,29 @@ class Malformed:
         self.problem = problem
 
 
-class Guard(grpc.aio.ServerInterceptor):
-    """Wraps every handler of the server."""
+class Guard(grpc.GenericRpcHandler):
+    """All methods of the server, each behind the gate.
 
-    def __init__(self, identification: Identification, streams: OpenStreams) -> None:
+    Services are added to it as to a server. As one handler for all of them it costs a look into a table for each call,
+    where an interceptor would cost another coroutine.
+
+    Args:
+        leading: Raises NOT_LEADER if another scheduler leads; asked before each call and each message of a stream.
+    """
+
+    def __init__(
+        self,
+        identification: Identification,
+        streams: OpenStreams,
+        rates: Rates | None = None,
+        now_s: Callable[[], float] = time.monotonic,
+        leading: Callable[[], None] = lambda: None,
+    ) -> None:
         self._identification = identification
+        self._rates = rates or Rates(Rate())
+        self._now_s = now_s
         self._streams = streams
+        self._leading = leading
         self._guarded: dict[str, Any] = {}
         self._draining = False
         # Calls with one answer that are being carried out.
@@ -61,17 +80,17 @@ class Guard(grpc.aio.ServerInterceptor):
         """From now on refuse every call with SHUTTING_DOWN; those that run go on to their end."""
         self._draining = True
 
-    async def intercept_service(
-        self, continuation: Callable[[Any], Awaitable[Any]], details: grpc.HandlerCallDetails
-    ) -> Any:
-        handler = await continuation(details)
-        if handler is None or not details.method.startswith("/palaestra."):
-            return handler
-        method = details.method.removeprefix("/")
-        guarded = self._guarded.get(method)
-        if guarded is None:
-            guarded = self._guarded[method] = self._guard(handler, method)
-        return guarded
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
+        """Take the methods of a service in, as generated code gives them."""
+        for name, handler in handlers.items():
+            method = f"{service}/{name}"
+            self._guarded[f"/{method}"] = self._guard(handler, method)
+
+    def add_generic_rpc_handlers(self, handlers: Iterable[Any]) -> None:
+        """Generated code gives the same methods a second time."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        return self._guarded.get(handler_call_details.method)
 
     def _guard(self, handler: Any, method: str) -> Any:
         deserializer = _safe(handler.request_deserializer)
@@ -88,6 +107,7 @@ class Guard(grpc.aio.ServerInterceptor):
 
     def _admit(self, method: str, context: Any) -> Shown:
         """Let a call in, or raise; return what it showed, to be looked at again as long as it lasts."""
+        self._leading()
         if self._draining:
             raise PalaestraError("SHUTTING_DOWN", "the scheduler is stopping", retry_after_s=1.0)
         metadata = context.invocation_metadata() or ()
@@ -105,7 +125,7 @@ class Guard(grpc.aio.ServerInterceptor):
         return shown
 
     def _unary(self, inner: Any, method: str) -> Any:
-        name = short(method)
+        name, method_class = short(method), class_of(short(method))
         audited = audit.is_audited(name)
 
         async def handle(request: Message | Malformed, context: Any) -> Any:
@@ -114,26 +134,41 @@ class Guard(grpc.aio.ServerInterceptor):
                 self._admit(method, context)
                 if context.time_remaining() is None:
                     raise PalaestraError("DEADLINE_REQUIRED", f"{method} was called without a deadline")
-                checked = _checked(request)
-                if audited:
-                    audit.begin(audit.Call(name, caller(), checked))
-                return await inner(checked, context)
+                vendor, cost = caller().vendor, 0
+                if vendor:
+                    # Before the request is looked at any further: what is over the rate must cost next to nothing.
+                    cost = cost_of(request)
+                    self._rates.take(vendor, method_class, cost, self._now_s())
+                    self._rates.begin(vendor, cost)
+                try:
+                    checked = _checked(request)
+                    if audited:
+                        audit.begin(audit.Call(name, caller(), checked))
+                    return await inner(checked, context)
+                finally:
+                    if vendor:
+                        self._rates.end(vendor, cost)
             except Exception as error:
-                await _abort(context, error, method)
+                await abort(context, error, method)
             finally:
                 self.running -= 1
 
         return handle
 
     def _server_stream(self, inner: Any, method: str) -> Any:
+        method_class = class_of(short(method))
+
         async def handle(request: Message | Malformed, context: Any) -> AsyncIterator[Any]:
             try:
                 shown = self._admit(method, context)
+                if caller().vendor:
+                    self._rates.take(caller().vendor, method_class, 1, self._now_s())
                 async with self._streams.lasting(shown, caller()):
                     async for response in inner(_checked(request), context):
+                        self._leading()
                         yield response
             except Exception as error:
-                await _abort(context, error, method)
+                await abort(context, error, method)
 
         return handle
 
@@ -147,9 +182,10 @@ class Guard(grpc.aio.ServerInterceptor):
                 shown = self._admit(method, context)
                 async with self._streams.lasting(shown, caller()):
                     async for response in inner(checked(requests), context):
+                        self._leading()
                         yield response
             except Exception as error:
-                await _abort(context, error, method)
+                await abort(context, error, method)
 
         return handle
 
@@ -175,7 +211,8 @@ def _checked(request: Message | Malformed) -> Message:
     return request
 
 
-async def _abort(context: Any, error: Exception, method: str) -> None:
+async def abort(context: Any, error: Exception, method: str) -> None:
+    """Answer a call with an error."""
     if isinstance(error, grpc.aio.AbortError):
         raise error
     if isinstance(error, Failed) and disk.is_fatal(error):

@@ -99,9 +99,9 @@ def attempt(vendor: str, job_uid: str, row: Row) -> job_pb2.Attempt:
     return message
 
 
-def lease(db: Connection, row: Row) -> venue_pb2.Lease:
-    """Return the lease of a row of table lease joined with its job's uid as job_uid."""
-    venue = venue_id(db)
+def lease(db: Connection, row: Row, venue: str = "") -> venue_pb2.Lease:
+    """Return the lease of a row of table lease joined with its job's uid as job_uid. venue: Its id, if it is known."""
+    venue = venue or venue_id(db)
     units = db.execute(
         "SELECT lu.unit, lu.epoch, u.robot_model FROM lease_unit lu JOIN unit u ON u.id = lu.unit WHERE lease_id = ?",
         (row["id"],),

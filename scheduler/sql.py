@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 
@@ -87,3 +88,47 @@ def is_file(db: Connection) -> bool:
 
 # What statements may raise.
 ERRORS = (sqlite3.Error, Failed)
+
+
+# Rows of one statement. Few different lengths, so that a connection keeps all the statements that it has prepared.
+_LENGTHS = (64, 16, 4, 1)
+# Values that a query is given at once.
+PORTION_MAX = 256
+
+
+def insert(db: Connection, head: str, rows: Sequence[Sequence[Any]]) -> int:
+    """Insert rows, in order, by few statements; return the integer key of the last one.
+
+    Keys that the database gives grow by one from row to row: nobody else inserts in the same transaction.
+
+    Args:
+        head: "INSERT INTO table (columns)".
+        rows: One or more, each with a value for every column.
+    """
+    last, at = 0, 0
+    width = len(rows[0])
+    for length in _LENGTHS:
+        while len(rows) - at >= length:
+            values = [value for row in rows[at : at + length] for value in row]
+            cursor = db.execute(_statement(head, width, length), values)
+            last, at = cursor.lastrowid or 0, at + length
+    return last
+
+
+@cache
+def _statement(head: str, width: int, length: int) -> str:
+    row = f"({', '.join('?' * width)})"
+    return f"{head} VALUES {', '.join([row] * length)}"
+
+
+def portions(values: Sequence[Any]) -> Iterator[tuple[list[Any], str]]:
+    """Yield the values a portion at a time, each with the text of a list of parameters for IN that it fits.
+
+    Few different lengths, as above: where there are less values, the last one is repeated.
+    """
+    for at in range(0, len(values), PORTION_MAX):
+        some = list(values[at : at + PORTION_MAX])
+        length = 1
+        while length < len(some):
+            length *= 4
+        yield some + some[-1:] * (length - len(some)), f"({', '.join('?' * length)})"

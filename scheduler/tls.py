@@ -33,8 +33,8 @@ class Tls:
 
 def tls_of(table: Mapping[str, Any], source: str) -> Tls:
     """Return the settings of a [tls] table. Raises BadConfiguration."""
-    # api_listen is the supervisor's: it opens the console and REST.
-    known = ("listen", "folder", "client_certificates", "api_listen")
+    # The last two are the supervisor's: it opens the console and REST, and starts a standby.
+    known = ("listen", "folder", "client_certificates", "api_listen", "standby_listen")
     unknown = sorted(set(table) - set(known))
     if unknown:
         raise toml.BadConfiguration(f"{source}: [tls] has no {unknown[0]}; it has {', '.join(known)}")

@@ -13,23 +13,27 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
 from palaestra.errors import PalaestraError
 from palaestra.failpoint import Failpoint
 from scheduler import disk
-from scheduler.sql import ERRORS, Connection
+from scheduler.leadership import Overtaken
+from scheduler.snapshot.lasting import Lasting
+from scheduler.sql import ERRORS, Connection, insert
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 BATCH_MAX = 512
 BATCH_WAIT_S = 0.002
-# After a cycle that took t, the next waits at least this many t: under a flood of commands, deciding gets a quarter of
-# the thread and the commands get the rest.
+# After a cycle that took t, the next waits at least this many t, so that under a flood of commands deciding leaves them
+# time: three quarters of the thread where nothing came of it, a third where something did, which had to be done anyway.
+# In time of the processor: waits for the disk and for others' turns take nothing from the commands.
 CYCLE_REST = 3.0
+CYCLE_REST_AFTER_GRANTS = 0.5
 APPLIED = Failpoint("scheduler.command.applied", "a command has changed rows; its transaction is open")
 COMMITTING = Failpoint("scheduler.commit.before", "all commands of a batch have run; nothing is committed")
 COMMITTED = Failpoint("scheduler.commit.after", "a batch is committed; nobody has been told")
@@ -49,6 +53,8 @@ class Transaction:
     wants_cycle: bool = False
     # What commands of this transaction found out for each other, under names of their own.
     memo: dict[str, Any] = field(default_factory=dict)
+    # What they found out for those of later ones.
+    lasting: Lasting | None = None
     # What is left to be done once before the commit, however many commands asked for it, under names of their own. What
     # a command put here is undone with it; so it is replaced, and never changed.
     at_commit: dict[str, Callable[["Transaction"], None]] = field(default_factory=dict)
@@ -63,14 +69,67 @@ class Transaction:
         self.last_seq = cursor.lastrowid
         return cursor.lastrowid
 
+    def events(self, rows: Sequence[tuple[str, str, str | None, str, bytes]]) -> int:
+        """Append events, given by kind, resource, vendor, message and body; return the first one's sequence number.
+
+        The others follow without a gap.
+        """
+        self.last_seq = insert(
+            self.db,
+            "INSERT INTO event (time_ns, kind, resource, vendor, message, body)",
+            [(self.now_ns, *row) for row in rows],
+        )
+        return self.last_seq - len(rows) + 1
+
 
 Command = Callable[[Transaction], T]
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
-@dataclass
+class Joint(Generic[Item, Found, T]):
+    """A command that is run together with others of its kind that came next to it, in one savepoint.
+
+    Args:
+        run: Runs several; returns for each what it found or why it is refused. One that is refused leaves no trace.
+        item: What `run` is given for this one.
+        answer: Makes the command's result of what was found, outside of the transaction's way: it may only raise.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Transaction, Sequence[Item]], Sequence[Found | PalaestraError]],
+        item: Item,
+        answer: Callable[[Found], T],
+    ) -> None:
+        self.run = run
+        self.item = item
+        self.answer = answer
+
+    def __call__(self, tx: Transaction) -> T:
+        """Run it alone."""
+        (found,) = self.run(tx, [self.item])
+        if isinstance(found, PalaestraError):
+            raise found
+        return self.answer(found)
+
+
+class Receiver(Protocol):
+    """Waits for the result of a command; a Future of concurrent.futures is one."""
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Return whether anybody still waits; from then on somebody does."""
+        ...
+
+    def set_result(self, result: Any, /) -> None: ...
+
+    def set_exception(self, exception: BaseException | None, /) -> None: ...
+
+
+@dataclass(slots=True)
 class _Entry:
     command: Command[Any]
-    future: Future[Any] = field(default_factory=Future)
+    future: Receiver = field(default_factory=Future)
 
 
 class Writer:
@@ -81,8 +140,11 @@ class Writer:
         now_ns: The clock.
         cycle: Command that grants what can be granted; run after a batch that wants it, in a transaction of its own.
         committed: Called on the writer's thread after each commit with the highest sequence number.
+        answered: Called there when all commands of a commit have their results.
         broken: Called when the disk can no longer be trusted: nothing is written any more, and the process should end.
         is_read_only: Whether the disk can at present only be read.
+        lasting: What commands of different transactions keep for each other, if they may.
+        confirm: Raises Overtaken, in a transaction, if another scheduler leads; then nothing of it is kept.
     """
 
     def __init__(
@@ -94,7 +156,10 @@ class Writer:
         committed: Callable[[int], None],
         broken: Callable[[BaseException], None],
         is_read_only: Callable[[], bool] = lambda: False,
+        confirm: Callable[[Connection], None] = lambda db: None,
         depth_max: int = 8192,
+        lasting: Lasting | None = None,
+        answered: Callable[[], None] = lambda: None,
     ) -> None:
         self._db = db
         self._now_ns = now_ns
@@ -102,11 +167,16 @@ class Writer:
         self._committed = committed
         self._broken = broken
         self._is_read_only = is_read_only
+        self._confirm = confirm
         self._disk_failed = False
+        self._overtaken: Overtaken | None = None
         # The reason for which the disk took nothing the last time, if it did not.
         self._refused = ""
-        self._queue: queue.Queue[_Entry | None] = queue.Queue()
+        # Put and taken without a lock that two threads would wait for each other at.
+        self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._depth_max = depth_max
+        self._lasting = lasting
+        self._answered = answered
         self._stopped = False
         self._cycle_wanted = False
         self._cycle_due_s = 0.0
@@ -126,15 +196,21 @@ class Writer:
 
         urgent: our own book-keeping, such as a host that is gone; a flood of calls must not turn it away.
         The future fails with what the command raised, DISK_FULL, DISK_READ_ONLY or DISK_FAILED. Raises QUEUE_FULL;
-        SHUTTING_DOWN after `stop`, or after DISK_FAILED.
+        SHUTTING_DOWN after `stop`, or after DISK_FAILED; Overtaken.
         """
+        future: Future[T] = Future()
+        self.send(command, future, urgent=urgent)
+        return future
+
+    def send(self, command: Command[Any], receiver: Receiver, *, urgent: bool = False) -> None:
+        """Queue a command for whoever waits for its result. As `submit` otherwise."""
+        if self._overtaken is not None:
+            raise self._overtaken
         if self._stopped:
             raise PalaestraError("SHUTTING_DOWN", "the scheduler is stopping", retry_after_s=1.0)
         if not urgent and self._queue.qsize() >= self._depth_max:
             raise PalaestraError("QUEUE_FULL", "the scheduler's write queue is full", retry_after_s=0.2)
-        entry = _Entry(command)
-        self._queue.put(entry)
-        return entry.future
+        self._queue.put(_Entry(command, receiver))
 
     def _run(self) -> None:
         try:
@@ -150,7 +226,7 @@ class Writer:
                 self._db.close()
 
     def _serve(self) -> None:
-        while not self._disk_failed:
+        while not self._disk_failed and self._overtaken is None:
             wait_s = self._cycle_due_s - time.monotonic() if self._cycle_wanted else None
             batch, stopping = self._gather(wait_s)
             self._turn(batch, decide=not stopping)
@@ -162,12 +238,12 @@ class Writer:
         """Do one round of the writer's work: commit a batch, then decide if that is wanted and due."""
         if batch:
             self._cycle_wanted = self._commit(batch) or self._cycle_wanted
-        started_s = time.monotonic()
-        if decide and self._cycle_wanted and started_s >= self._cycle_due_s and not self._disk_failed:
-            self._run_cycle()
+        ended = self._disk_failed or self._overtaken is not None
+        if decide and self._cycle_wanted and time.monotonic() >= self._cycle_due_s and not ended:
+            started_s = time.thread_time()
+            rest = CYCLE_REST_AFTER_GRANTS if self._run_cycle() else CYCLE_REST
             self._cycle_wanted = False
-            ended_s = time.monotonic()
-            self._cycle_due_s = ended_s + CYCLE_REST * (ended_s - started_s)
+            self._cycle_due_s = time.monotonic() + rest * (time.thread_time() - started_s)
 
     def _gather(self, timeout_s: float | None) -> tuple[list[_Entry], bool]:
         """Wait for commands, for ever or for a time; return those that came and whether to stop."""
@@ -196,14 +272,20 @@ class Writer:
         """Run a batch in one transaction; return whether a cycle is wanted after it."""
         # From here on a future can no longer be cancelled: a caller that gave up has no say over a running command.
         batch = [entry for entry in batch if entry.future.set_running_or_notify_cancel()]
-        transaction = Transaction(self._db, self._now_ns())
+        transaction = Transaction(self._db, self._now_ns(), lasting=self._lasting)
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            results = [(entry, *self._run_one(entry, transaction)) for entry in batch]
+            self._confirm(self._db)
+            results = [result for group in _joint(batch) for result in self._run_group(group, transaction)]
             for last in transaction.at_commit.values():
                 last(transaction)
             COMMITTING()
             self._db.execute("COMMIT")
+        except Overtaken as error:
+            self._end(error)
+            for entry in batch:
+                entry.future.set_exception(error)
+            return False
         except ERRORS as error:
             self._fail(batch, error)
             return False
@@ -220,14 +302,30 @@ class Writer:
                 entry.future.set_result(result)
             else:
                 entry.future.set_exception(error_of_one)
+        self._answered()
         return transaction.wants_cycle
 
-    def _run_one(self, entry: _Entry, transaction: Transaction) -> tuple[Any, BaseException | None]:
+    def _run_group(
+        self, group: Sequence[_Entry], transaction: Transaction
+    ) -> list[tuple[_Entry, Any, BaseException | None]]:
+        """Run commands together that can be; each alone if that fails, so that none is spoilt by its neighbours."""
+        if len(group) > 1:
+            first = group[0].command
+            assert isinstance(first, Joint)
+            items = [entry.command.item for entry in group if isinstance(entry.command, Joint)]
+            found, error = self._run_one(lambda tx: first.run(tx, items), transaction)
+            if error is None:
+                return [(entry, *_answered(entry.command, one)) for entry, one in zip(group, found, strict=True)]
+        return [(entry, *self._run_one(entry.command, transaction)) for entry in group]
+
+    def _run_one(self, command: Command[Any], transaction: Transaction) -> tuple[Any, BaseException | None]:
         self._db.execute("SAVEPOINT command")
         last_seq, wants_cycle = transaction.last_seq, transaction.wants_cycle
+        if self._lasting is not None:
+            self._lasting.begin()
         at_commit = transaction.at_commit.copy()
         try:
-            result = entry.command(transaction)
+            result = command(transaction)
             APPLIED()
             # Here, where its last statement may yet be refused.
             self._db.execute("RELEASE command")
@@ -240,18 +338,25 @@ class Writer:
             transaction.last_seq, transaction.wants_cycle = last_seq, wants_cycle
             transaction.at_commit = at_commit
             transaction.memo.clear()
+            if self._lasting is not None:
+                self._lasting.undo()
             if not isinstance(error, PalaestraError):
                 log.exception("command failed")
             return None, error
         return result, None
 
-    def _run_cycle(self) -> None:
+    def _run_cycle(self) -> bool:
+        """Decide, and write down what is decided; return whether that was anything."""
         transaction = Transaction(self._db, self._now_ns())
         try:
             self._db.execute("BEGIN IMMEDIATE")
+            self._confirm(self._db)
             self._cycle(transaction)
             GRANTING()
             self._db.execute("COMMIT")
+        except Overtaken as error:
+            self._end(error)
+            return False
         except Exception as error:
             if disk.is_fatal(error):
                 log.error("scheduling cycle failed: %s", error)
@@ -259,10 +364,11 @@ class Writer:
             else:
                 log.exception("scheduling cycle failed")
                 self._rollback()
-            return
+            return False
         GRANTED()
         if transaction.last_seq:
             self._committed(transaction.last_seq)
+        return bool(transaction.last_seq)
 
     def _fail(self, batch: Sequence[_Entry], error: Exception) -> None:
         reason = self._give_up(error)
@@ -272,6 +378,7 @@ class Writer:
         self._refused = reason
         for entry in batch:
             entry.future.set_exception(disk.refusal(reason))
+        self._answered()
 
     def _give_up(self, error: Exception) -> str:
         """Undo the transaction that the disk did not take; return why, having ended all writing if that must be."""
@@ -286,16 +393,48 @@ class Writer:
             self._broken(error)
         return reason
 
+    def _end(self, error: Overtaken) -> None:
+        """Undo the transaction and begin no other one."""
+        self._rollback()
+        self._overtaken = error
+        self._broken(error)
+
     def _refuse_all(self) -> None:
         """Answer those who wait; none of it was begun."""
         while True:
             try:
                 entry = self._queue.get_nowait()
             except queue.Empty:
+                self._answered()
                 return
             if entry is not None and entry.future.set_running_or_notify_cancel():
-                entry.future.set_exception(disk.refusal(disk.FAILED))
+                entry.future.set_exception(self._overtaken or disk.refusal(disk.FAILED))
 
     def _rollback(self) -> None:
+        if self._lasting is not None:
+            self._lasting.forget()
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
+
+
+def _joint(batch: Sequence[_Entry]) -> list[list[_Entry]]:
+    """Return the batch in groups that can be run together, in order."""
+    groups: list[list[_Entry]] = []
+    before: Any = None
+    for entry in batch:
+        run = entry.command.run if isinstance(entry.command, Joint) else None
+        if run is not None and run is before:
+            groups[-1].append(entry)
+        else:
+            groups.append([entry])
+        before = run
+    return groups
+
+
+def _answered(command: Any, found: Any) -> tuple[Any, BaseException | None]:
+    if isinstance(found, PalaestraError):
+        return None, found
+    try:
+        return command.answer(found), None
+    except PalaestraError as error:
+        return None, error

@@ -52,6 +52,22 @@ class NoDisplay(SimError):
     """No offscreen OpenGL (EGL or OSMesa) is available, so no picture can be drawn."""
 
 
+class BadSlot(SimError):
+    """What a slot is asked to be, or what a slot process says, makes no sense. The message names the value."""
+
+
+class SlotDied(SimError):
+    """A slot process is gone. The message says during what, and by what: a signal, a bound, the end of its lease."""
+
+
+class SlotTimeout(SlotDied):
+    """A slot process took longer than its bound for a start, a step or a reset; it was killed."""
+
+
+class BadSensor(SimError):
+    """A sensor's description has a field, a body or a number that makes no sense. The message names it."""
+
+
 class BadRandomisation(SimError):
     """A randomisation names an unknown quantity or target, a range that makes no sense, or drawn values of another."""
 

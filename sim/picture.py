@@ -7,13 +7,13 @@ import importlib
 import struct
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import mujoco
 import numpy as np
 import numpy.typing as npt
 
-from sim.catalog import find
+from sim.catalog import Entry, find
 from sim.errors import NoDisplay
 from sim.mjcf import compile_model
 from sim.model import FLOOR_LIGHT
@@ -21,6 +21,7 @@ from sim.venue import VenueTwin, load_venue, venue_spec
 
 Image = npt.NDArray[np.uint8]
 WIDTH_PX, HEIGHT_PX = 960, 640
+SHADOW_PX = 4096
 _BACKENDS = ("mujoco.egl", "mujoco.osmesa")
 
 
@@ -29,14 +30,7 @@ def robot_picture(robot_id: str, *, menagerie_root: Path | None = None) -> Image
 
     Raises UnknownRobot, MissingModel, BrokenModel, NoDisplay.
     """
-    entry = find(robot_id, menagerie_root)
-    spec = entry.mjspec(visuals=True)
-    # One light for all: makers' models bring several, none, or very bright ones.
-    for light in list(spec.lights):
-        if light.name != FLOOR_LIGHT:
-            spec.delete(light)
-    open_background(spec)
-    model = compile_model(spec, label=robot_id)
+    model = robot_scene(find(robot_id, menagerie_root))
     data = _home(model)
     low, high = _bounds(model, data)
     camera = mujoco.MjvCamera()
@@ -45,6 +39,17 @@ def robot_picture(robot_id: str, *, menagerie_root: Path | None = None) -> Image
     camera.distance = 0.5 * float(np.linalg.norm(high - low)) / np.tan(np.radians(45 / 2))
     camera.azimuth, camera.elevation = 145.0, -14.0
     return draw(model, data, camera)
+
+
+def robot_scene(entry: Entry) -> mujoco.MjModel:
+    """Return a robot on its floor in the light of all our pictures. Raises MissingModel, BrokenModel."""
+    spec = entry.mjspec(visuals=True)
+    # One light for all: makers' models bring several, none, or very bright ones.
+    for light in list(spec.lights):
+        if light.name != FLOOR_LIGHT:
+            spec.delete(light)
+    open_background(spec)
+    return compile_model(spec, label=entry.id)
 
 
 def venue_picture(venue: VenueTwin) -> Image:
@@ -60,29 +65,48 @@ def venue_picture(venue: VenueTwin) -> Image:
     return draw(model, data, camera)
 
 
+class Canvas:
+    """An offscreen picture of one model that can be drawn again and again; use in a `with`."""
+
+    def __init__(
+        self, model: mujoco.MjModel, width_px: int = WIDTH_PX, height_px: int = HEIGHT_PX, *, shadow_px: int = SHADOW_PX
+    ) -> None:
+        """Open a GL context; `shadow_px` of 0 draws no shadows. Raises NoDisplay where there is no offscreen OpenGL."""
+        model.vis.global_.offwidth, model.vis.global_.offheight = width_px, height_px
+        model.vis.quality.shadowsize = shadow_px
+        self._model = model
+        self._viewport = mujoco.MjrRect(0, 0, width_px, height_px)
+        self._gl = _context(width_px, height_px)
+        self._gl.make_current()
+        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        self._scene = mujoco.MjvScene(model, maxgeom=10_000)
+        self._option = mujoco.MjvOption()
+        self._option.geomgroup[:] = (1, 1, 1, 0, 0, 0)
+
+    def draw(self, data: mujoco.MjData, camera: Any) -> Image:
+        """Draw one frame, (height_px, width_px, 3)."""
+        everything = mujoco.mjtCatBit.mjCAT_ALL
+        mujoco.mjv_updateScene(self._model, data, self._option, None, camera, everything, self._scene)
+        mujoco.mjr_render(self._viewport, self._scene, self._context)
+        pixels = np.zeros((self._viewport.height, self._viewport.width, 3), dtype=np.uint8)
+        mujoco.mjr_readPixels(pixels, None, self._viewport, self._context)
+        return np.flipud(pixels)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._context.free()
+        self._gl.free()
+
+
 def draw(
     model: mujoco.MjModel, data: mujoco.MjData, camera: Any, *, width_px: int = WIDTH_PX, height_px: int = HEIGHT_PX
 ) -> Image:
     """Draw one frame of a scene, (height_px, width_px, 3). Raises NoDisplay where there is no offscreen OpenGL."""
-    model.vis.global_.offwidth, model.vis.global_.offheight = width_px, height_px
-    model.vis.quality.shadowsize = 4096
-    gl = _context(width_px, height_px)
-    gl.make_current()
-    try:
-        context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, context)
-        scene = mujoco.MjvScene(model, maxgeom=10_000)
-        option = mujoco.MjvOption()
-        option.geomgroup[:] = (1, 1, 1, 0, 0, 0)
-        mujoco.mjv_updateScene(model, data, option, None, camera, mujoco.mjtCatBit.mjCAT_ALL, scene)
-        viewport = mujoco.MjrRect(0, 0, width_px, height_px)
-        mujoco.mjr_render(viewport, scene, context)
-        pixels = np.zeros((height_px, width_px, 3), dtype=np.uint8)
-        mujoco.mjr_readPixels(pixels, None, viewport, context)
-        context.free()
-    finally:
-        gl.free()
-    return np.flipud(pixels)
+    with Canvas(model, width_px, height_px) as canvas:
+        return canvas.draw(data, camera)
 
 
 def write_png(image: Image, path: Path) -> None:

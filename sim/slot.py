@@ -10,7 +10,9 @@ how many worlds share the slot, nor on the number of threads. It is the same to 
 """
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import NamedTuple
 
 import mujoco
@@ -27,13 +29,16 @@ from sim.mjcf import compile_model
 from sim.model import fingerprint
 from sim.randomisation import NO_RANDOMISATION, Drawn, Randomisation
 from sim.randomiser import Randomiser
+from sim.sensors import Sensor, Suite
 from sim.task import Mask, Task, View
 from sim.worlds import Worlds
 
+VERSION = "0.1.0"
+"""Of this room, in what must be equal for a bit-exact restore: it grows when the same numbers mean something else."""
 POLICY_PERIOD_S = 0.02
 TARGET_SPEED_SHARE = 0.8
 """Targets move at most at this share of a joint's speed limit, so that following them trips nothing."""
-_UNSTABLE = [
+UNSTABLE = [
     int(mujoco.mjtWarning.mjWARN_BADQPOS),
     int(mujoco.mjtWarning.mjWARN_BADQVEL),
     int(mujoco.mjtWarning.mjWARN_BADQACC),
@@ -71,6 +76,12 @@ class Snapshot:
     arrays: dict[str, npt.NDArray[np.generic]]
 
 
+def digests_of(state: Array) -> npt.NDArray[np.uint64]:
+    """Return the first 64 bits of the BLAKE2b hash of each row's bytes, (N,), for states (N, nstate)."""
+    rows = np.ascontiguousarray(state)
+    return np.array([int.from_bytes(blake2b(row, digest_size=8).digest(), "little") for row in rows], dtype=np.uint64)
+
+
 class SimSlot:
     """Worlds of one robot at one task.
 
@@ -81,8 +92,10 @@ class SimSlot:
         horizon_steps: Policy steps of an episode that does not end early.
         actuators: "physical" or "ideal".
         core: The worlds themselves, without a task.
+        sensors: What was read after the last step, and how.
         action_scale_rad: Joint offset that an action of 1 asks for, (nu,).
         model, model_sha256: The compiled model and its SHA-256.
+        taken: The actions of the last step as the worlds took them, clipped, (N, action_size).
         terminated, truncated, success: Of each world's current episode; `success` is set when it ends.
         diverged: Worlds whose physics blew up; they rest until they are reset.
         stopped: Worlds that ended because the control core stopped the robot (over-speed, for example).
@@ -103,6 +116,7 @@ class SimSlot:
         actuators: Actuators = ACTUATORS[0],
         randomisation: Randomisation = NO_RANDOMISATION,
         backend: Backend | None = None,
+        sensors: Sequence[Sensor] = (),
     ) -> None:
         """Compile the scene and place every world at the start of its first episode.
 
@@ -117,8 +131,10 @@ class SimSlot:
                 them; "ideal": what the control core asks for is what moves the joint.
             randomisation: What differs from episode to episode in the robots and the scene; nothing by default.
             backend: Of the control core; None takes the compiled kernel where there is one.
+            sensors: What is read after each step into `sensors`; the worlds go the same way with and without.
 
         Raises:
+            BadSensor: a sensor's body is not there.
             Misfit: the task does not suit the robot.
             BadRandomisation: a term names what the robot does not have, or what its actuators do not allow.
             MissingModel, BrokenModel, BrokenCatalogue: as `Entry.mjspec`.
@@ -129,10 +145,13 @@ class SimSlot:
         task.check(entry)
         spec = entry.mjspec(visuals=False, actuators=actuators)
         task.furnish(spec, entry)
+        robot: RobotSpec = entry.robot_spec()
+        base = _base_name(spec, robot.joint_names[0])
+        for sensor in sensors:
+            sensor.furnish(spec, base)
         # A world that blows up must stay visible as one; MuJoCo would quietly reset it.
         spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
         model = compile_model(spec, label=entry.id)
-        robot: RobotSpec = entry.robot_spec()
         self.entry, self.task, self.worlds, self.seed, self.actuators = entry, task, worlds, seed, actuators
         self.model = model
         self.model_sha256 = fingerprint(model)
@@ -147,7 +166,7 @@ class SimSlot:
         self._batch, self._drives = self.core.batch, self.core.drives
         self.randomiser = Randomiser(randomisation, self.core, self.body, spec, actuators=actuators)
         self._qpos, self._qvel = self.core.qpos, self.core.qvel
-        self._warned = self._batch.warning[:, _UNSTABLE[0] : _UNSTABLE[-1] + 1, 1]
+        self._warned = self._batch.warning[:, UNSTABLE[0] : UNSTABLE[-1] + 1, 1]
         self.backend = self._drives.cohort.backend
         dq_max = np.array([[joint.dq_max_rad_s] for joint in robot.joints])
         self._target_step_rad = TARGET_SPEED_SHARE * dq_max * POLICY_PERIOD_S
@@ -163,14 +182,24 @@ class SimSlot:
             policy_period_s=POLICY_PERIOD_S,
         )
         self._run = task.bind(view, entry)
+        self.sensors = Suite(
+            sensors,
+            model=model,
+            batch=self._batch,
+            body=self.body,
+            drives=self._drives,
+            seed=seed,
+            period_s=POLICY_PERIOD_S,
+        )
         self.observation_names = self._run.observation_names
         self.obs_size = len(self.observation_names)
-        self._last_stage = mujoco.mjtStage.mjSTAGE_POS if task.derived else mujoco.mjtStage.mjSTAGE_NONE
+        self._last_stage = mujoco.mjtStage.mjSTAGE_POS if task.derived or sensors else mujoco.mjtStage.mjSTAGE_NONE
         self.world_numbers = np.arange(first_world, first_world + worlds, dtype=np.int64)
         self.episodes = np.full(worlds, -1, dtype=np.int64)
         self.terminated = np.zeros(worlds, dtype=np.bool_)
         self.truncated = np.zeros(worlds, dtype=np.bool_)
         self.success = np.zeros(worlds, dtype=np.bool_)
+        self.taken = np.zeros((worlds, self.action_size))
         self.diverged = np.zeros(worlds, dtype=np.bool_)
         self.stopped = np.zeros(worlds, dtype=np.bool_)
         self.refused = np.zeros(worlds, dtype=np.bool_)
@@ -225,6 +254,8 @@ class SimSlot:
         self.randomiser.impose(ids, given)
         # Also brings derived fields and the solver's warm start to where a lone world would have them.
         self._batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_POS)
+        if self.sensors.readings:
+            self.sensors.begin(ids, self.world_numbers, self.episodes)
         return self._observe()
 
     def step(self, actions: npt.ArrayLike, *, contain: bool = False) -> Transition:
@@ -252,12 +283,15 @@ class SimSlot:
             action = np.where(bad[:, None], 0.0, action)
             moving = running & ~bad
         action = np.clip(action, -1.0, 1.0)
+        self.taken = action
         if moving.any():
             self._run.before_step()
             self._advance(action, moving)
         ended = self._run.ended() & running
         lost = (self.diverged | self.stopped | self.refused) & running
         self.steps[running] += 1
+        if self.sensors.readings:
+            self.sensors.sample(running & ~lost, self.world_numbers, self.episodes, self.steps)
         reward = np.where(running & ~lost, self._run.reward(action), 0.0)
         self.terminated |= ended | lost
         self.truncated |= running & ~self.terminated & (self.steps >= self.horizon_steps)
@@ -268,7 +302,9 @@ class SimSlot:
 
     def snapshot(self) -> Snapshot:
         """Return a copy of the whole state: physics, control core, task, counters."""
-        return Snapshot(self._header(), self._batch.state.copy(), {k: a.copy() for k, a in self._arrays().items()})
+        return Snapshot(
+            self.snapshot_header(), self._batch.state.copy(), {k: a.copy() for k, a in self._arrays().items()}
+        )
 
     def restore(self, snapshot: Snapshot) -> Array:
         """Continue from a snapshot, to the last bit, and return the observations.
@@ -276,21 +312,31 @@ class SimSlot:
         Raises:
             BadSnapshot: it comes from another engine version, architecture, model, task or size.
         """
-        header = self._header()
+        header = self.snapshot_header()
         for key, value in header.items():
             if snapshot.header.get(key) != value:
                 raise BadSnapshot(f"{key} is {value!r} here and {snapshot.header.get(key)!r} in the snapshot")
+        arrays = self._arrays()
+        for name, wanted in {"state": self._batch.state, **arrays}.items():
+            given = snapshot.state if name == "state" else snapshot.arrays.get(name)
+            if given is None or (given.dtype, given.shape) != (wanted.dtype, wanted.shape):
+                found = "missing" if given is None else f"{given.dtype} of shape {given.shape}"
+                raise BadSnapshot(f"{name} is {found} in the snapshot, and {wanted.dtype} of shape {wanted.shape} here")
         self._batch.state[:] = snapshot.state
-        for name, array in self._arrays().items():
+        for name, array in arrays.items():
             array[...] = snapshot.arrays[name]
         self.randomiser.renew()
         lost = self.diverged | self.stopped | self.refused
         self.failures = {int(i): f"world {i}: failed before the snapshot" for i in np.flatnonzero(lost)}
-        if self.task.derived:
+        if self.task.derived or self.sensors.readings:
             # Derived fields are functions of the state; the state itself must not change by computing them.
             self._batch.forward(stage=mujoco.mjtStage.mjSTAGE_POS)
             self._batch.state[:] = snapshot.state
         return self._observe()
+
+    def digests(self) -> npt.NDArray[np.uint64]:
+        """Return a hash of each world's whole physical state, (N,): two that differ in any bit differ in it."""
+        return digests_of(self._batch.state)
 
     def joint_state(self) -> tuple[Array, Array, Array, Array]:
         """Return copies of q [rad], dq [rad/s], motor torque [N m] and target q_ref [rad], each (N, action_size)."""
@@ -328,7 +374,7 @@ class SimSlot:
 
     def _look_for_unstable(self, running: Mask) -> None:
         batch = self._batch
-        unstable = (batch.warning[:, _UNSTABLE, 1] != 0).any(axis=1) | ~np.isfinite(self._qpos).all(axis=1)
+        unstable = (batch.warning[:, UNSTABLE, 1] != 0).any(axis=1) | ~np.isfinite(self._qpos).all(axis=1)
         unstable |= ~np.isfinite(self._qvel).all(axis=1)
         for i in np.flatnonzero(unstable & running & ~self.diverged):
             self._fail(int(i), f"world {i}: the simulation became unstable at {batch.state[i, 0]:.3f} s")
@@ -356,7 +402,7 @@ class SimSlot:
     def _observe(self) -> Array:
         return np.ascontiguousarray(self._run.observe(), dtype=np.float64)
 
-    def _header(self) -> dict[str, str]:
+    def snapshot_header(self) -> dict[str, str]:
         return {
             "engine": "mujoco",
             "engine_version": mujoco.__version__,
@@ -369,6 +415,8 @@ class SimSlot:
             "randomisation_sha256": self.randomiser.randomisation.sha256,
             "worlds": str(self.worlds),
             "seed": str(self.seed),
+            "sensors": repr([(r.name, r.width, r.error) for r in self.sensors.readings]),
+            "version": VERSION,
         }
 
     def _arrays(self) -> dict[str, npt.NDArray[np.generic]]:
@@ -388,4 +436,13 @@ class SimSlot:
         }
         drives = {f"drives.{name}": array for name, array in self._drives.memory().items()}
         drawn = {f"randomisation.{name}": array for name, array in self.randomiser.memory().items()}
+        drives |= {f"sensors.{name}": array for name, array in self.sensors.memory().items()}
         return own | drives | drawn | {f"task.{name}": array for name, array in self._run.memory.items()}
+
+
+def _base_name(spec: mujoco.MjSpec, joint: str) -> str:
+    """Return the body at the root of the robot that has this joint."""
+    body = spec.joint(joint).parent
+    while body.parent is not None and body.parent.name != "world":
+        body = body.parent
+    return str(body.name)

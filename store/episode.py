@@ -33,6 +33,14 @@ ACTION = "action"
 BASE_POSE = "observation.base_pose"
 JOINT_SIGNALS = (STATE, VELOCITY, EFFORT, ACTION)
 SIGNALS = (*JOINT_SIGNALS, BASE_POSE)
+SENSOR_PREFIX = "observation.sensor."
+"""A signal of this prefix holds the readings of one sensor, under the sensor's name."""
+MAX_REPLAY_TEXT = 65_536
+MAX_SENSORS = 64
+MAX_READINGS = 65_536
+REPLAY_ACTION = "replay.action"
+REPLAY_STATE = "replay.state"
+"""In what a world took, exactly, and the 64-bit hash of the state it was in then: columns of episodes with `replay`."""
 BASE_POSE_NAMES = ("x", "y", "z", "qw", "qx", "qy", "qz")
 
 CLOCK_SOURCES = ("simulation", "monotonic", "ntp", "ptp")
@@ -83,6 +91,9 @@ class EpisodeHeader:
         controller_version, controller_backend: The control core and its kernel, e.g. `0.1.0` `cython`.
         started_at_ns: Wall clock of `time_s == 0`, nanoseconds since 1970-01-01 UTC.
         units: Unit of measure per recorded signal, see `joint_units`.
+        sensor_widths: How many readings a row of each sensor's signal has.
+        replay: What else is needed to run a world's episode again to the last bit; None where it is not recorded. The
+            actions it took and the hashes of its states are then columns of their own.
     """
 
     name: str
@@ -112,6 +123,8 @@ class EpisodeHeader:
     actuators: str | None = None
     drives_sha256: str | None = None
     units: Mapping[str, str] = field(default_factory=joint_units, hash=False)
+    sensor_widths: Mapping[str, int] = field(default_factory=dict, hash=False)
+    replay: Mapping[str, str] | None = field(default=None, hash=False)
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -145,21 +158,27 @@ class EpisodeHeader:
                 raise _bad(name, value, "a rate above 0 and up to 1e6 Hz")
             object.__setattr__(self, name, float(value))
         object.__setattr__(self, "joint_names", _checked_joints(self.joint_names))
-        object.__setattr__(self, "units", _checked_units(self.units))
+        object.__setattr__(self, "sensor_widths", _checked_sensors(self.sensor_widths))
+        object.__setattr__(self, "units", _checked_units(self.units, self.sensor_widths))
+        if self.replay is not None:
+            object.__setattr__(self, "replay", _checked_replay(self.replay, self.world))
 
     @property
     def signals(self) -> tuple[str, ...]:
         """Names of the recorded signals without the time, in the order of the file's columns."""
-        return tuple(signal for signal in SIGNALS if signal in self.units)
+        return (*(signal for signal in SIGNALS if signal in self.units), *self.sensor_widths)
 
     def width(self, signal: str) -> int:
         """Return how many values one row of `signal` has."""
+        if signal in self.sensor_widths:
+            return self.sensor_widths[signal]
         return len(BASE_POSE_NAMES) if signal == BASE_POSE else len(self.joint_names)
 
     @property
     def row_values(self) -> int:
-        """How many float32 values one row has, all signals together; the time counts as two."""
-        return 2 + sum(self.width(signal) for signal in self.signals)
+        """How many float32 values one row has, all signals together; each of 64 bits counts as two."""
+        exact = 0 if self.replay is None else 2 * (len(self.joint_names) + 1)
+        return 2 + exact + sum(self.width(signal) for signal in self.signals)
 
     def to_json(self) -> str:
         """Return canonical JSON: sorted keys, no spaces, so that equal headers are equal bytes."""
@@ -249,17 +268,43 @@ def _checked_joints(names: object) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _checked_units(units: object) -> dict[str, str]:
+def _checked_sensors(widths: object) -> dict[str, int]:
+    if not isinstance(widths, Mapping) or len(widths) > MAX_SENSORS:
+        raise _bad("sensor_widths", widths, f"a mapping from signal to width, of up to {MAX_SENSORS}")
+    for signal, width in widths.items():
+        _check_text("sensor_widths", signal, MAX_NAME)
+        if not re.fullmatch(re.escape(SENSOR_PREFIX) + "[a-z0-9_.]+", signal):
+            raise _bad("sensor_widths", signal, f"{SENSOR_PREFIX} and small letters, digits, _ and .")
+        if type(width) is not int or not 1 <= width <= MAX_READINGS:
+            raise _bad(f"sensor_widths[{signal}]", width, f"an integer from 1 to {MAX_READINGS}")
+    return dict(sorted(widths.items()))
+
+
+def _checked_replay(table: object, world: str | None) -> dict[str, str]:
+    if world is None:
+        raise _bad("replay", table, "worlds alone run again to the last bit")
+    if not isinstance(table, Mapping) or len(table) > 64:
+        raise _bad("replay", table, "a mapping of up to 64 texts")
+    for key, value in table.items():
+        _check_text("replay", key, MAX_NAME)
+        if not isinstance(value, str) or len(value) > MAX_REPLAY_TEXT:
+            raise _bad(f"replay[{key}]", value, f"text of up to {MAX_REPLAY_TEXT} characters")
+    return dict(sorted(table.items()))
+
+
+def _checked_units(units: object, sensors: Mapping[str, int]) -> dict[str, str]:
     if not isinstance(units, Mapping):
         raise _bad("units", units, "a mapping from signal to unit of measure")
     for signal in (TIME, *JOINT_SIGNALS):
         if signal not in units:
             raise _bad("units", dict(units), f"{signal} has a unit of measure")
     for signal, unit in units.items():
-        if signal != TIME and signal not in SIGNALS:
-            raise _bad("units", signal, f"one of {', '.join(SIGNALS)}")
+        if signal != TIME and signal not in SIGNALS and signal not in sensors:
+            raise _bad("units", signal, f"one of {', '.join((*SIGNALS, *sensors))}")
         _check_text(f"units[{signal}]", unit, MAX_NAME)
-    return {signal: units[signal] for signal in (TIME, *SIGNALS) if signal in units}
+    if missing := sorted(set(sensors) - set(units)):
+        raise _bad("units", missing, "each sensor has a unit of measure")
+    return {signal: units[signal] for signal in (TIME, *SIGNALS, *sensors) if signal in units}
 
 
 def _dump(values: dict[str, Any]) -> str:

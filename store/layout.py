@@ -1,13 +1,14 @@
 """How an episode lies in a file: one schema, shared by the recorder and the reader.
 
-Parquet with one row group. `time_s` is float64, every signal a fixed-size list of float32, nothing is null,
+Parquet with one row group. `time_s` is float64, every signal a fixed-size list of float32, what a replay needs
+is kept in full (float64 actions, 64-bit hashes of states), nothing is null,
 and the schema's metadata holds header and outcome as canonical JSON.
 """
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
 
-from store.episode import BASE_POSE, BASE_POSE_NAMES, TIME, EpisodeHeader
+from store.episode import BASE_POSE, BASE_POSE_NAMES, REPLAY_ACTION, REPLAY_STATE, TIME, EpisodeHeader
 from store.errors import InvalidEpisode
 
 HEADER_KEY = b"palaestra.header"
@@ -20,6 +21,10 @@ def schema_of(header: EpisodeHeader) -> pa.Schema:
     for signal in header.signals:
         value = pa.field("element", pa.float32(), nullable=False)
         columns.append(pa.field(signal, pa.list_(value, header.width(signal)), nullable=False))
+    if header.replay is not None:
+        exact = pa.field("element", pa.float64(), nullable=False)
+        columns.append(pa.field(REPLAY_ACTION, pa.list_(exact, len(header.joint_names)), nullable=False))
+        columns.append(pa.field(REPLAY_STATE, pa.uint64(), nullable=False))
     return pa.schema(columns)
 
 
@@ -55,5 +60,11 @@ def check_block(
         if np.isfinite(values.sum(dtype=np.float64)):
             continue
         row, column = (int(i) for i in np.argwhere(~np.isfinite(values))[0])
-        names = BASE_POSE_NAMES if signal == BASE_POSE else header.joint_names
+        names = _columns_of(header, signal)
         raise InvalidEpisode(f"{signal}: row {first_row + row}: {names[column]} is {values[row, column]}, not finite")
+
+
+def _columns_of(header: EpisodeHeader, signal: str) -> tuple[str, ...]:
+    if signal in header.sensor_widths:
+        return tuple(f"reading {i}" for i in range(header.sensor_widths[signal]))
+    return BASE_POSE_NAMES if signal == BASE_POSE else header.joint_names

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
 import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
 
-from store.episode import MAX_VALUES, TIME, EpisodeHeader, Outcome
+from store.episode import MAX_VALUES, REPLAY_ACTION, REPLAY_STATE, TIME, EpisodeHeader, Outcome
 from store.errors import BrokenEpisode, InvalidEpisode
 from store.layout import HEADER_KEY, OUTCOME_KEY, check_block, schema_of
 from store.objects import hash_of
@@ -20,6 +20,9 @@ _FOOTER_BYTES = 16 << 20
 """Most bytes of a footer: metadata and one row group of a few columns need a few hundred kB at the worst."""
 _CONTAINER_ITEMS = 100_000
 """Most items of one list in the footer, e.g. of columns."""
+_FLAT = frozenset({TIME, REPLAY_STATE})
+_EXACT = frozenset({*_FLAT, REPLAY_ACTION})
+"""Columns of one number per row, and columns of 64-bit numbers."""
 _PAGE_OVERHEAD = 1.1
 _PAGE_SLACK_BYTES = 1 << 16
 """Pages carry headers and levels beside their values: how much more than its values a column may claim."""
@@ -36,18 +39,33 @@ class EpisodeSummary:
 
 
 @dataclass(frozen=True)
+class ReplayColumns:
+    """What a world took and became, exactly.
+
+    Attributes:
+        actions: float64, (rows, joints).
+        digests: Hash of the state after each row's step, uint64, (rows,).
+    """
+
+    actions: np.ndarray
+    digests: np.ndarray
+
+
+@dataclass(frozen=True)
 class Episode:
     """A sealed episode in memory.
 
     Attributes:
         time_s: Sample times [s] since `header.started_at_ns`, float64, shape (rows,), strictly rising.
         signals: Per signal float32 of shape (rows, width), in the header's units.
+        replay: What a replay needs, if the header says that it is there.
     """
 
     header: EpisodeHeader
     outcome: Outcome
     time_s: np.ndarray
     signals: dict[str, np.ndarray]
+    replay: "ReplayColumns | None" = None
 
 
 def read_summary(path: Path, *, max_values: int = MAX_VALUES) -> EpisodeSummary:
@@ -76,11 +94,17 @@ def read_episode(path: Path, *, sha256: str | None = None, max_values: int = MAX
         header = summary.header
         time_s = _column(parquet, path, TIME, summary.rows, 1).reshape(-1)
         signals = {s: _column(parquet, path, s, summary.rows, header.width(s)) for s in header.signals}
+        replay = None
+        if header.replay is not None:
+            replay = ReplayColumns(
+                _column(parquet, path, REPLAY_ACTION, summary.rows, len(header.joint_names)),
+                _column(parquet, path, REPLAY_STATE, summary.rows, 1).reshape(-1),
+            )
     try:
         check_block(header, time_s, signals, after_s=-np.inf, first_row=0)
     except InvalidEpisode as error:
         raise BrokenEpisode(f"{path.name}: {error}") from error
-    return Episode(header, summary.outcome, time_s, signals)
+    return Episode(header, summary.outcome, time_s, signals, replay)
 
 
 @contextmanager
@@ -145,9 +169,11 @@ def _check_claims(path: Path, parquet: Any, header: EpisodeHeader, max_values: i
         raise BrokenEpisode(f"{path.name}: columns {_words(found)} instead of {_words(wanted)}")
     group = metadata.row_group(0)
     widths = {TIME: 2, **{signal: header.width(signal) for signal in header.signals}}
+    if header.replay is not None:
+        widths |= {REPLAY_ACTION: 2 * len(header.joint_names), REPLAY_STATE: 2}
     for index, (name, width) in enumerate(widths.items()):
         column = group.column(index)
-        values = rows * (1 if name == TIME else width)
+        values = rows * (width // 2 if name in _EXACT else width)
         if column.num_values != values:
             raise BrokenEpisode(f"{path.name}: {name}: claims {column.num_values} values instead of {values}")
         most_bytes = int(4 * rows * width * _PAGE_OVERHEAD) + _PAGE_SLACK_BYTES
@@ -166,7 +192,7 @@ def _column(parquet: Any, path: Path, name: str, rows: int, width: int) -> np.nd
             column = pa.concat_arrays(column.chunks)
         if column.null_count:
             raise BrokenEpisode(f"{path.name}: {name}: {column.null_count} values are missing")
-        values: np.ndarray = (column if name == TIME else column.flatten()).to_numpy(zero_copy_only=True)
+        values: np.ndarray = (column if name in _FLAT else column.flatten()).to_numpy(zero_copy_only=True)
         return values.reshape(rows, width)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise BrokenEpisode(f"{path.name}: {name}: {_first_line(error)}") from error

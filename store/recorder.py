@@ -25,6 +25,8 @@ from store.episode import (
     BASE_POSE,
     EFFORT,
     MAX_VALUES,
+    REPLAY_ACTION,
+    REPLAY_STATE,
     STATE,
     VELOCITY,
     EpisodeHeader,
@@ -78,6 +80,9 @@ class EpisodeRecorder:
         self._state, self._velocity = self._signals[STATE], self._signals[VELOCITY]
         self._effort, self._action = self._signals[EFFORT], self._signals[ACTION]
         self._base_pose = self._signals.get(BASE_POSE)
+        self._exact: tuple[np.ndarray, np.ndarray] | None = None
+        if header.replay is not None:
+            self._exact = np.empty((self._block_rows, len(header.joint_names))), np.empty(self._block_rows, np.uint64)
         self._fill = 0
         self._spooled_rows = 0
         self._first_s = 0.0
@@ -101,6 +106,9 @@ class EpisodeRecorder:
         effort: Values,
         action: Values,
         base_pose: Values | None = None,
+        *,
+        sensors: Mapping[str, Values] | None = None,
+        replay: tuple[Values, int] | None = None,
     ) -> None:
         """Take one row.
 
@@ -108,6 +116,8 @@ class EpisodeRecorder:
             time_s: Time since `header.started_at_ns` [s], later than the row before.
             state, velocity, effort, action: Values of the n joints, shape (n,), in the header's units.
             base_pose: Position and quaternion (x, y, z, qw, qx, qy, qz), shape (7,), if the header has it.
+            sensors: Readings by signal, if the header has such.
+            replay: The action that was taken, shape (n,), and the hash of the state it led to, if the header has it.
 
         Raises:
             InvalidEpisode: A wrong shape or clock at once; a value that is not finite at the latest when its
@@ -127,6 +137,15 @@ class EpisodeRecorder:
             _put(self._base_pose, row, base_pose, BASE_POSE, self)
         elif (self._base_pose is None) != (base_pose is None):
             raise self._fail(InvalidEpisode(f"{BASE_POSE}: given and declared in the header, or neither"))
+        if (sensors or {}).keys() != self.header.sensor_widths.keys():
+            raise self._fail(InvalidEpisode(f"sensors: {sorted(sensors or {})}: those declared in the header"))
+        for signal, values in (sensors or {}).items():
+            _put(self._signals[signal], row, values, signal, self)
+        if self._exact is not None and replay is not None:
+            _put(self._exact[0], row, replay[0], REPLAY_ACTION, self)
+            self._exact[1][row] = replay[1]
+        elif (self._exact is None) != (replay is None):
+            raise self._fail(InvalidEpisode(f"{REPLAY_STATE}: given and declared in the header, or neither"))
         self._fill = row + 1
         if self._fill == self._block_rows:
             self._spool()
@@ -143,6 +162,8 @@ class EpisodeRecorder:
         """
         if self._closed:
             raise EpisodeClosed(self._closed)
+        if self._exact is not None:
+            raise self._fail(InvalidEpisode(f"{REPLAY_STATE}: rows for a replay come one by one"))
         times = np.asarray(time_s, np.float64)
         if times.ndim != 1 or set(signals) != set(self.header.signals):
             raise self._fail(
@@ -225,8 +246,12 @@ class EpisodeRecorder:
     def _batch(self) -> Any:
         columns = [pa.array(self._time_s[: self._fill])]
         for field in list(self._schema)[1:]:
-            values = pa.array(self._signals[field.name][: self._fill].reshape(-1))
-            columns.append(pa.FixedSizeListArray.from_arrays(values, type=field.type))
+            if self._exact is not None and field.name == REPLAY_STATE:
+                columns.append(pa.array(self._exact[1][: self._fill]))
+                continue
+            rows = self._exact[0] if self._exact is not None and field.name == REPLAY_ACTION else None
+            rows = self._signals[field.name] if rows is None else rows
+            columns.append(pa.FixedSizeListArray.from_arrays(pa.array(rows[: self._fill].reshape(-1)), type=field.type))
         return pa.record_batch(columns, schema=self._schema)
 
     def _spool(self) -> None:

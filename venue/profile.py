@@ -40,12 +40,14 @@ class Tls:
         api_listen: The same of console and REST, which then are there instead of on loopback.
         folder: Where the certificates lie; relative to the folder of the venue's data.
         client_certificates: Whether who comes to the scheduler must show a certificate.
+        standby_listen: As `listen`, of the standby.
     """
 
     listen: str = ""
     api_listen: str = ""
     folder: Path = Path("tls")
     client_certificates: bool = False
+    standby_listen: str = ""
 
     def reached(self, listen: str, names: Sequence[str]) -> str:
         """Return how others reach what listens there, "" if nobody can. names: of the server's certificate."""
@@ -68,7 +70,8 @@ class Profile:
     Attributes:
         path: The file, handed on to the processes.
         venue: Its id.
-        scheduler_port, api_port: 0 takes a free one.
+        scheduler_port, api_port, standby_port: 0 takes a free one.
+        standby: Whether a second scheduler waits for the end of the first.
         hosts: The unit host processes.
         vendors: Ids of the vendors.
         sim_slots, warm_workers, ray_cpus, ray_address: As the runner's options.
@@ -87,6 +90,8 @@ class Profile:
     ray_cpus: int
     ray_address: str
     tls: Tls = field(default_factory=Tls)
+    standby: bool = False
+    standby_port: int = 0
 
     @property
     def hosts_here(self) -> tuple[Host, ...]:
@@ -114,6 +119,9 @@ def _profile(tables: Mapping[str, Any], path: Path) -> Profile:
             raise BadProfile(f"a venue needs at least one [[{what}]]")
         if len(set(ids)) < len(ids):
             raise BadProfile(f"[[{what}]] ids are not distinct: {', '.join(ids)}")
+    standby = _table(tables, "scheduler").get("standby", False)
+    if not isinstance(standby, bool):
+        raise BadProfile(f"[scheduler] standby is {standby!r}, must be true or false")
     return Profile(
         path=path,
         venue=name,
@@ -126,25 +134,35 @@ def _profile(tables: Mapping[str, Any], path: Path) -> Profile:
         warm_workers=_whole(runner, "warm_workers", 3, "[runner]"),
         ray_cpus=_whole(runner, "ray_cpus", 2, "[runner]", at_least=1),
         ray_address=_text(runner, "ray_address", "", "[runner]", empty=True),
-        tls=_tls(_table(tables, "tls")),
+        tls=_tls(_table(tables, "tls"), standby=standby),
+        standby=standby,
+        standby_port=_whole(ports, "standby", 7401, "[ports]", at_most=65535),
     )
 
 
-def _tls(table: Mapping[str, Any]) -> Tls:
-    unknown = sorted(set(table) - {"listen", "api_listen", "folder", "client_certificates"})
+def _tls(table: Mapping[str, Any], *, standby: bool) -> Tls:
+    unknown = sorted(set(table) - {"listen", "api_listen", "standby_listen", "folder", "client_certificates"})
     if unknown:
         raise BadProfile(f"[tls] has no {unknown[0]}")
     addresses = {}
-    for key in ("listen", "api_listen"):
+    for key in ("listen", "api_listen", "standby_listen"):
         address = _text(table, key, "", "[tls]", empty=True)
         host, _, port = address.rpartition(":")
         if address and not (host and port.isdigit() and 0 < int(port) < 65536):
             raise BadProfile(f"[tls] {key} is {address!r}, must be an address and a port")
         addresses[key] = address
+    if addresses["listen"] and standby and not addresses["standby_listen"]:
+        raise BadProfile("[tls] needs standby_listen too, since [scheduler] standby is true and [tls] listen is set")
     certificates = table.get("client_certificates", False)
     if not isinstance(certificates, bool):
         raise BadProfile(f"[tls] client_certificates is {certificates!r}, must be true or false")
-    return Tls(addresses["listen"], addresses["api_listen"], Path(_text(table, "folder", "tls", "[tls]")), certificates)
+    return Tls(
+        addresses["listen"],
+        addresses["api_listen"],
+        Path(_text(table, "folder", "tls", "[tls]")),
+        certificates,
+        addresses["standby_listen"],
+    )
 
 
 def _host(table: Mapping[str, Any]) -> Host:

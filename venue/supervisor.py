@@ -15,6 +15,7 @@ from pathlib import Path
 
 import grpc
 
+from palaestra.tls_files import TlsFiles
 from palaestra.v1 import venue_pb2, venue_service_pb2, venue_service_pb2_grpc
 from venue.login import write_logins
 from venue.process import Process
@@ -47,7 +48,7 @@ class Supervisor:
     Attributes:
         data: Folder of everything the venue keeps.
         api_url: Address of console and REST.
-        scheduler_address: Address for SDK and CLI.
+        scheduler_address: Address for SDK and CLI; with a standby both, with a comma between.
     """
 
     def __init__(
@@ -65,15 +66,17 @@ class Supervisor:
             self._ray_folder = None if profile.ray_address else _ray_folder(self.data / "ray.folder")
         except OSError as error:
             raise VenueError(f"{self.data} cannot be used: {error}") from error
-        self.scheduler_address = f"127.0.0.1:{profile.scheduler_port or _free_port()}"
+        # Who leads is at any of them.
+        self._listens = [f"127.0.0.1:{profile.scheduler_port or _free_port()}"]
+        if profile.standby:
+            self._listens.append(f"127.0.0.1:{profile.standby_port or _free_port()}")
+        self.scheduler_address = ",".join(self._listens)
         self._api_listen = profile.tls.api_listen or f"127.0.0.1:{profile.api_port or _free_port()}"
         self._api_port = int(self._api_listen.rpartition(":")[2])
         self.api_url = f"http://{self._api_listen}"
         if profile.tls.api_listen:
             self.api_url = profile.tls.api_url(self._certified_names())
-        self._scheduler = self._process(
-            "scheduler", ["--venue", str(profile.path), "--data", str(self.data), "--listen", self.scheduler_address]
-        )
+        self._schedulers = [self._scheduler(number, listen) for number, listen in enumerate(self._listens)]
         self._users = [*(self._host(host) for host in profile.hosts_here), self._runner(), self._api()]
         self._interrupt = interrupt or threading.Event()
         self._stopping = threading.Event()
@@ -81,8 +84,8 @@ class Supervisor:
 
     @property
     def processes(self) -> list[Process]:
-        """All processes, the scheduler first."""
-        return [self._scheduler, *self._users]
+        """All processes, the schedulers first."""
+        return [*self._schedulers, *self._users]
 
     def process(self, name: str) -> Process:
         """Return the process of that name."""
@@ -95,14 +98,19 @@ class Supervisor:
     def start(self) -> None:
         """Start everything and wait until the venue can work. Raises VenueError."""
         for port, what in (
-            (int(self.scheduler_address.rpartition(":")[2]), "scheduler"),
+            *zip(map(_port, self._listens), ("scheduler", "standby"), strict=False),
             (self._api_port, "api"),
         ):
             _check_free(port, f"[ports] {what} in {self.profile.path}")
         self._say("starting the scheduler")
-        self._scheduler.start()
+        first, *standby = self._schedulers
+        first.start()
         self._watcher.start()
-        self._await("the scheduler", lambda: self._venue() is not None, self._scheduler)
+        self._await("the scheduler", lambda: self._venue() is not None, first)
+        for process in standby:
+            self._say("starting its standby")
+            process.start()
+            self._await("the standby", lambda: _answers(self._listens[1]), process)
         write_logins(self.data, self.profile.vendors, self.scheduler_address, self.api_url)
         self._write_remote_logins()
         for process in self._users:
@@ -125,8 +133,12 @@ class Supervisor:
         deadline_s = time.monotonic() + STOP_USERS_S
         for process in self._users:
             process.wait(deadline_s)
-        self._scheduler.terminate()
-        self._scheduler.wait(time.monotonic() + STOP_SCHEDULER_S)
+        # Together, so that none takes over from another.
+        for process in self._schedulers:
+            process.terminate()
+        deadline_s = time.monotonic() + STOP_SCHEDULER_S
+        for process in self._schedulers:
+            process.wait(deadline_s)
         if self._ray_folder is not None:
             shutil.rmtree(self._ray_folder, ignore_errors=True)
         os.close(self._lock)
@@ -157,7 +169,7 @@ class Supervisor:
         token = self.data / "tokens" / "operator.token"
         if not token.exists():
             return None
-        with grpc.insecure_channel(self.scheduler_address) as channel:
+        with TlsFiles().channel(self.scheduler_address, []) as channel:
             stub = venue_service_pb2_grpc.VenueServiceStub(channel)
             metadata = (("authorization", f"Bearer {self.token('operator')}"),)
             try:
@@ -173,7 +185,7 @@ class Supervisor:
         if not all(file.exists() for file in files):
             return False
         served = sum(json.loads(file.read_text())["units"] for file in files)
-        with grpc.insecure_channel(self.scheduler_address) as channel:
+        with TlsFiles().channel(self.scheduler_address, []) as channel:
             stub = venue_service_pb2_grpc.VenueServiceStub(channel)
             metadata = (("authorization", f"Bearer {self.token('operator')}"),)
             request = venue_service_pb2.ListUnitsRequest(parent="venues/-", page_size=1000)
@@ -191,6 +203,16 @@ class Supervisor:
     def _process(self, module: str, arguments: list[str], *, name: str = "") -> Process:
         command = [sys.executable, "-m", "venue.child", str(os.getpid()), module, *arguments]
         return Process(name or module, command, self._logs)
+
+    def _scheduler(self, number: int, listen: str) -> Process:
+        arguments = ["--venue", str(self.profile.path), "--data", str(self.data), "--listen", listen]
+        if self.profile.standby:
+            # Both: whichever leads when the other one is started again.
+            arguments.append("--standby")
+        tls = self.profile.tls
+        if number and tls.listen:
+            arguments += ["--tls-listen", tls.standby_listen]
+        return self._process("scheduler", arguments, name="standby" if number else "")
 
     def _host(self, host: Host) -> Process:
         state = self.data / "hosts"
@@ -265,10 +287,11 @@ class Supervisor:
         root = self._tls_folder / "ca.crt"
         if tls.listen and not tls.client_certificates and root.exists():
             names = self._certified_names()
+            listens = [tls.listen, *([tls.standby_listen] if self.profile.standby else [])]
             write_logins(
                 self.data,
                 self.profile.vendors,
-                tls.reached(tls.listen, names),
+                ",".join(tls.reached(listen, names) for listen in listens),
                 tls.api_url(names),
                 folder="logins-remote",
                 tls_root=root.read_text(encoding="utf-8"),
@@ -288,6 +311,10 @@ def _answers(listen: str) -> bool:
             return True
     except OSError:
         return False
+
+
+def _port(listen: str) -> int:
+    return int(listen.rpartition(":")[2])
 
 
 def _check_free(port: int, setting: str) -> None:

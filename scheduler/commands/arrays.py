@@ -4,10 +4,12 @@ import hashlib
 
 from palaestra import ids
 from palaestra.errors import PalaestraError
-from palaestra.v1 import job_array_pb2, job_array_service_pb2, job_pb2
+from palaestra.v1 import job_array_pb2, job_array_service_pb2, job_pb2, job_service_pb2
 from scheduler import resources
+from scheduler.commands.draft import draft_of, serialized
 from scheduler.commands.ending import cancel_job, cancel_waiting
-from scheduler.commands.submitting import Catalogue, Limits, admit, checks_of, insert, invalid, serialized, spec_of
+from scheduler.commands.intake import Intake
+from scheduler.commands.submitting import Catalogue, Limits, admit, checks_of, invalid
 from scheduler.lifecycle import JobState
 from scheduler.sql import Connection, Row
 from scheduler.writer import Command, Transaction
@@ -28,8 +30,9 @@ def submit(
     """
 
     def command(tx: Transaction) -> job_array_pb2.JobArray:
-        spec = spec_of(request.job)
-        body = serialized(spec)
+        spec, body = draft.spec, draft.body
+        if draft.problem is not None:
+            raise draft.problem
         digest = hashlib.sha256(body + f"*{request.size}".encode()).digest()
         if request.request_id:
             earlier = tx.db.execute(
@@ -40,7 +43,7 @@ def submit(
         _bound(spec, len(body), request.size)
         checks = checks_of(tx, vendor, catalogue, limits)
         checks.depth(request.size)
-        held = admit(tx, vendor, spec, checks)
+        held = admit(tx, vendor, spec, draft, checks)
         if request.validate_only:
             return job_array_pb2.JobArray(size=request.size)
         uid = ids.new_id()
@@ -52,14 +55,27 @@ def submit(
         )
         work = spec.WhichOneof("work")
         assert work is not None
+        intake, one = Intake(tx), job_pb2.Job()
+        intake.expect(request.size)
+        one.CopyFrom(spec)
         for index in range(request.size):
-            one = job_pb2.Job()
-            one.CopyFrom(spec)
-            getattr(one, work).seed += index
-            insert(tx, vendor, one, serialized(one), held, checks, array_uid=uid, array_index=index)
+            getattr(one, work).seed = getattr(spec, work).seed + index
+            intake.add(
+                vendor,
+                checks.leaf(spec.project),
+                serialized(one),
+                priority=spec.priority,
+                deadline_ns=draft.deadline_ns,
+                held=held,
+                array_uid=uid,
+                array_index=index,
+            )
+        intake.enter()
+        checks.accepted(request.size)
         row = tx.db.execute("SELECT * FROM job_array WHERE id = ?", (cursor.lastrowid,)).fetchone()
         return resources.job_array(tx.db, row)
 
+    draft = draft_of(job_service_pb2.SubmitJobRequest(job=request.job))
     return command
 
 

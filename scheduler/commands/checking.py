@@ -98,4 +98,4 @@ def _start(tx: Transaction, unit: str, care: Care, lease_ttl_s: float) -> None:
     assert job is not None
     events.job_changed(tx, job, "job.submitted", "")
     tx.db.execute("UPDATE body SET check_after_ns = 0 WHERE unit = ?", (unit,))
-    granting.grant(tx, Grant(job, VENUE_VENDOR, (unit,), (), None), float(duration_s), lease_ttl_s)
+    granting.grant(tx, [(Grant(job, VENUE_VENDOR, (unit,), (), None), float(duration_s))], lease_ttl_s)

@@ -3,6 +3,7 @@
 import gc
 import json
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from palaestra import ids
@@ -12,7 +13,7 @@ from scheduler.commands.recording import Recorder
 from scheduler.decide import decide
 from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_job
 from scheduler.snapshot.kept import Kept
-from scheduler.sql import Connection
+from scheduler.sql import Connection, Row, insert, portions
 from scheduler.standing import Standing
 from scheduler.state import Config, Grant
 from scheduler.writer import Command, Transaction
@@ -77,8 +78,8 @@ class Cycle:
             token = ""
             if recorder is not None and (decisions.grants or decisions.preemptions):
                 token = recorder.record(tx, self.venue, self._config, decisions)
-            for decided in decisions.grants:
-                grant(tx, decided, decided.chosen(jobs[decided.job].claim).duration_s, self._lease_ttl_s, token)
+            granted = [(one, one.chosen(jobs[one.job].claim).duration_s) for one in decisions.grants]
+            grant(tx, granted, self._lease_ttl_s, token)
             for preemption in decisions.preemptions:
                 preempting.preempt(preemption, self._preempt_grace_s, token)(tx)
             for unit in decisions.charges:
@@ -112,52 +113,75 @@ def worth_while(standing: Standing, now_ns: int, config: Config) -> bool:
     return config.preempt and (booked or bool(standing.accounts.guaranteed))
 
 
-def grant(tx: Transaction, grant: Grant, duration_s: float, lease_ttl_s: float, token: str = "") -> None:
-    """Write down what a waiting job is granted: lease, attempt, a new epoch for each unit. token: Of the decision."""
+def grant(tx: Transaction, grants: Sequence[tuple[Grant, float]], lease_ttl_s: float, token: str = "") -> None:
+    """Write down what waiting jobs are granted: lease, attempt, a new epoch for each unit; by few statements for all.
+
+    grants: Each with the time [s] that it is for. token: Of the decision.
+    """
+    if not grants:
+        return
     db, now_ns = tx.db, tx.now_ns
-    job = db.execute("SELECT * FROM job WHERE id = ?", (grant.job,)).fetchone()
-    number = job["attempt_count"] + 1
-    end_by_ns = now_ns + int(duration_s * 1e9)
-    cursor = db.execute(
+    jobs = _jobs(db, grants)
+    first_lease = _leases(tx, grants, jobs, lease_ttl_s)
+    held: list[list[str]] = []
+    units: list[tuple[str]] = []
+    leased: dict[str, list[tuple[object, ...]]] = {"unit": [], "slot": [], "cell": []}
+    attempts, changed = [], []
+    for lease_id, (one, _) in enumerate(grants, first_lease):
+        job = jobs[one.job]
+        number = job["attempt_count"] + 1
+        units += [(unit,) for unit in one.units]
+        leased["unit"] += [(lease_id, now_ns, unit) for unit in one.units]
+        leased["slot"] += [(lease_id, slot, now_ns) for slot in one.slots]
+        leased["cell"] += [(lease_id, one.cell, now_ns)] if one.cell is not None else []
+        names = [*one.units, *one.slots, *([one.cell] if one.cell else [])]
+        names += [f"{count} {name}{'s' * (count > 1)}" for count, name in _unnamed(one) if count]
+        held.append(names)
+        attempts.append((one.job, number, AttemptState.GRANTED, lease_id, now_ns, json.dumps(names)))
+        changed.append((advance_job(JobState(job["state"]), Step.GRANT), number, now_ns, one.job))
+    db.executemany("UPDATE unit SET epoch = epoch + 1 WHERE id = ?", units)
+    db.executemany(
+        "INSERT INTO lease_unit (lease_id, unit, epoch, grant_ns) SELECT ?, id, epoch, ? FROM unit WHERE id = ?",
+        leased["unit"],
+    )
+    if leased["slot"]:
+        insert(db, "INSERT INTO lease_slot (lease_id, slot, grant_ns)", leased["slot"])
+    if leased["cell"]:
+        insert(db, "INSERT INTO lease_cell (lease_id, cell, grant_ns)", leased["cell"])
+    insert(db, "INSERT INTO attempt (job_id, number, state, lease_id, grant_ns, resources)", attempts)
+    db.executemany(
         """
-        INSERT INTO lease (uid, vendor, leaf, job_id, attempt, state, cell, grant_ns, expire_ns, end_by_ns, seats,
-          chargers)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        UPDATE job SET state = ?, attempt_count = ?, grant_ns = coalesce(grant_ns, ?), failure = NULL,
+          version = version + 1
+        WHERE id = ?
         """,
-        (ids.new_id(), job["vendor"], job["leaf"], grant.job, number, LeaseState.OFFERED, grant.cell, now_ns,
-         min(now_ns + int(lease_ttl_s * 1e9), end_by_ns), end_by_ns, grant.seats, grant.chargers),
-    )  # fmt: skip
-    lease_id = cursor.lastrowid
-    assert lease_id is not None
-    for unit in grant.units:
-        db.execute("UPDATE unit SET epoch = epoch + 1 WHERE id = ?", (unit,))
-        db.execute(
-            "INSERT INTO lease_unit (lease_id, unit, epoch, grant_ns) SELECT ?, id, epoch, ? FROM unit WHERE id = ?",
-            (lease_id, now_ns, unit),
-        )
-    for slot in grant.slots:
-        db.execute("INSERT INTO lease_slot (lease_id, slot, grant_ns) VALUES (?, ?, ?)", (lease_id, slot, now_ns))
-    if grant.cell is not None:
-        db.execute("INSERT INTO lease_cell (lease_id, cell, grant_ns) VALUES (?, ?, ?)", (lease_id, grant.cell, now_ns))
-    held = [*grant.units, *grant.slots, *([grant.cell] if grant.cell else [])]
-    held += [f"{count} {name}{'s' * (count > 1)}" for count, name in _unnamed(grant) if count]
-    db.execute(
-        "INSERT INTO attempt (job_id, number, state, lease_id, grant_ns, resources) VALUES (?, ?, ?, ?, ?, ?)",
-        (grant.job, number, AttemptState.GRANTED, lease_id, now_ns, json.dumps(held)),
+        changed,
     )
-    db.execute(
-        "UPDATE job SET state = ?, attempt_count = ?, grant_ns = coalesce(grant_ns, ?), failure = NULL WHERE id = ?",
-        (advance_job(JobState(job["state"]), Step.GRANT), number, now_ns, grant.job),
-    )
-    telling.started(tx, grant.job)
-    events.lease_changed(tx, lease_id, "lease.granted", recording.words(token).removeprefix("; "))
-    events.job_changed(tx, grant.job, "job.granted", f"granted {', '.join(held)}")
-    for unit in grant.units:
-        events.unit_changed(tx, unit, "unit.leased", "")
-    for slot in grant.slots:
-        events.slot_changed(tx, slot, "sim_slot.leased")
-    if grant.cell is not None:
-        events.cell_changed(tx, grant.cell, "cell.leased")
+    telling.started(tx, [one.job for one, _ in grants])
+    events.granted(tx, [one for one, _ in grants], first_lease, held, recording.words(token).removeprefix("; "))
+
+
+def _jobs(db: Connection, grants: Sequence[tuple[Grant, float]]) -> dict[int, Row]:
+    found: dict[int, Row] = {}
+    for some, text in portions([one.job for one, _ in grants]):
+        found |= {row["id"]: row for row in db.execute(f"SELECT * FROM job WHERE id IN {text}", some)}
+    return found
+
+
+def _leases(tx: Transaction, grants: Sequence[tuple[Grant, float]], jobs: Mapping[int, Row], lease_ttl_s: float) -> int:
+    """Write the leases down; return the key of the first, from which on they count."""
+    rows = []
+    for (one, duration_s), uid in zip(grants, ids.new_ids(len(grants)), strict=True):
+        job, end_by_ns = jobs[one.job], tx.now_ns + int(duration_s * 1e9)
+        expire_ns = min(tx.now_ns + int(lease_ttl_s * 1e9), end_by_ns)
+        rows.append(
+            (uid, job["vendor"], job["leaf"], one.job, job["attempt_count"] + 1, LeaseState.OFFERED, one.cell,
+             tx.now_ns, expire_ns, end_by_ns, one.seats, one.chargers)
+        )  # fmt: skip
+    head = """
+    INSERT INTO lease (uid, vendor, leaf, job_id, attempt, state, cell, grant_ns, expire_ns, end_by_ns, seats, chargers)
+    """
+    return insert(tx.db, head, rows) - len(rows) + 1
 
 
 def _unnamed(grant: Grant) -> tuple[tuple[int, str], ...]:

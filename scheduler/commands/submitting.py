@@ -1,33 +1,26 @@
 """Accepting jobs."""
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from palaestra import ids
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2, job_service_pb2
-from scheduler import events, names, resources, snapshot
+from scheduler import resources, snapshot
 from scheduler.commands import dependencies, reserving, simfirst
-from scheduler.commands.dependencies import Open
+from scheduler.commands.draft import Draft, draft_of, serialized
+from scheduler.commands.intake import NOTHING, Entry, Held, Intake
 from scheduler.contradiction import contradiction, has_units
 from scheduler.explain import impossible, unknown_selector
 from scheduler.lifecycle import JobState
 from scheduler.requestorder import RequestOrder
 from scheduler.snapshot.queue import NO_DEADLINE_NS
-from scheduler.sql import Connection, Row
+from scheduler.sql import Connection, Row, portions
 from scheduler.tree import beyond_limit
-from scheduler.writer import Command, Transaction
+from scheduler.writer import Command, Joint, Transaction
 
-OUTPUT_FIELDS = (
-    "name", "state", "create_time", "grant_time", "start_time", "end_time", "attempts", "progress", "result",
-    "failure", "episode_count", "etag", "sequence", "array", "array_index",
-)  # fmt: skip
-
-
-# A job is kept for ever and goes with each of its events.
-SPEC_BYTES_MAX = 64 * 1024
 AFTER_MAX = 64
+# Different claims and works of which it is remembered what is wrong with them.
+PROBLEMS_MAX = 4096
 
 
 @dataclass(frozen=True)
@@ -50,13 +43,15 @@ def submit(
     vendor: str, request: job_service_pb2.SubmitJobRequest, catalogue: Catalogue, limits: Limits
 ) -> Command[job_pb2.Job]:
     """Return the command that accepts one job of `vendor`, or returns the one that its request id made before."""
+    submission = Submission(vendor, (draft_of(request),), catalogue, limits, atomic=True)
 
-    def command(tx: Transaction) -> job_pb2.Job:
-        if request.after_indices:
-            raise invalid("after_indices", "says something in a batch only")
-        return _submit(tx, vendor, request, checks_of(tx, vendor, catalogue, limits))
+    def answer(results: list[Result]) -> job_pb2.Job:
+        (result,) = results
+        if isinstance(result, PalaestraError):
+            raise result
+        return result.job() if isinstance(result, Entry) else result
 
-    return command
+    return Joint(accept, submission, answer)
 
 
 def check(
@@ -69,12 +64,14 @@ def check(
     """
 
     def command(tx: Transaction) -> tuple[job_pb2.Job, str, Held]:
-        checks, spec = checks_of(tx, vendor, catalogue, limits), spec_of(job)
-        serialized(spec)
+        checks = checks_of(tx, vendor, catalogue, limits)
+        if draft.problem is not None:
+            raise draft.problem
         checks.depth()
-        held = admit(tx, vendor, spec, checks)
-        return spec, checks.leaf(spec.project), held
+        held = admit(tx, vendor, draft.spec, draft, checks)
+        return draft.spec, checks.leaf(draft.spec.project), held
 
+    draft = draft_of(job_service_pb2.SubmitJobRequest(job=job))
     return command
 
 
@@ -82,27 +79,26 @@ def submit_batch(
     vendor: str, request: job_service_pb2.BatchSubmitJobsRequest, catalogue: Catalogue, limits: Limits
 ) -> Command[job_service_pb2.BatchSubmitJobsResponse]:
     """Return the command that accepts many jobs in one transaction."""
+    drafts = tuple(map(draft_of, request.requests))
+    submission = Submission(vendor, drafts, catalogue, limits, atomic=request.atomic, is_batch=True)
 
-    def command(tx: Transaction) -> job_service_pb2.BatchSubmitJobsResponse:
-        checks = checks_of(tx, vendor, catalogue, limits)
-        results = [job_service_pb2.BatchSubmitResult() for _ in request.requests]
-        order = RequestOrder.of([item.after_indices for item in request.requests])
-        for index in order.indices:
-            item = request.requests[index]
-            try:
-                if index in order.problems:
-                    raise order.problems[index]
-                before = [_accepted(results[earlier], earlier, item) for earlier in item.after_indices]
-                results[index].job.CopyFrom(_submit(tx, vendor, item, checks, before))
-            except PalaestraError as error:
-                if request.atomic:
-                    raise PalaestraError(
-                        error.reason, f"requests[{index}]: {error.message}", metadata={"index": str(index)}
-                    ) from error
-                results[index].failure.CopyFrom(job_pb2.Failure(reason=error.reason, message=error.message))
-        return job_service_pb2.BatchSubmitJobsResponse(results=results)
+    def answer(results: list[Result]) -> job_service_pb2.BatchSubmitJobsResponse:
+        response = job_service_pb2.BatchSubmitJobsResponse()
+        for result in results:
+            if isinstance(result, PalaestraError):
+                response.results.add().failure.MergeFrom(job_pb2.Failure(reason=result.reason, message=result.message))
+            elif isinstance(result, Entry):
+                job = response.results.add().job
+                job.MergeFromString(result.body)
+                job.sequence = result.sequence
+            else:
+                response.results.add().job.MergeFrom(result)
+        return response
 
-    return command
+    if any(draft.places for draft in drafts):
+        # Some must be entered before others can be judged, and be undone if those are refused.
+        return lambda tx: answer(_alone(tx, submission))
+    return Joint(accept, submission, answer)
 
 
 class Checks:
@@ -110,17 +106,32 @@ class Checks:
 
     def __init__(self, tx: Transaction, vendor: str, catalogue: Catalogue, limits: Limits) -> None:
         self.catalogue = catalogue
-        self._limits = limits
+        self.limits = limits
+        self._vendor = vendor
         self._inventory = snapshot.inventory(tx.db, tx.now_ns)
         self._parties = {party.vendor: party for party in snapshot.tree(tx.db)}
         self._leaves = snapshot.leaves(tx.db, vendor)
-        self._problems: dict[tuple[str | None, bool, str, bytes], PalaestraError | None] = {}
+        self._problems: dict[tuple[object, ...], PalaestraError | None] = {}
         self.sim_first = simfirst.holds_for_every_job(tx.db)
-        self._queued = tx.db.execute("SELECT count(*) FROM job WHERE vendor = ? AND state = 1", (vendor,)).fetchone()[0]
+        self._tx = tx
+        self._count(0)
 
-    def depth(self, more: int = 1) -> None:
-        """Raise QUEUE_FULL unless so many more jobs of the vendor may wait."""
-        most = self._limits.queued_jobs_max
+    def ask(self, tx: Transaction) -> None:
+        """Say in which transaction is asked from here on."""
+        if tx is not self._tx:
+            self._tx, self._is_exact = tx, False
+
+    def _count(self, pending: int) -> None:
+        query = "SELECT count(*) FROM job WHERE vendor = ? AND state = 1"
+        self._queued: int = self._tx.db.execute(query, (self._vendor,)).fetchone()[0] + pending
+        self._is_exact = True
+
+    def depth(self, more: int = 1, intake: Intake | None = None) -> None:
+        """Raise QUEUE_FULL unless so many more jobs of the vendor may wait. intake: Those that are not entered yet."""
+        most = self.limits.queued_jobs_max
+        if self._queued + more > most and not self._is_exact:
+            # Some may have left the queue since they were counted; none has come back (see `snapshot.lasting`).
+            self._count(0 if intake is None else intake.count_of(self._vendor))
         if self._queued + more > most:
             raise PalaestraError(
                 "QUEUE_FULL",
@@ -136,28 +147,33 @@ class Checks:
             raise invalid("job.project", f"{project!r} is no project of this vendor; projects: {known}")
         return found
 
-    def accepted(self) -> None:
-        """Count a job more."""
-        self._queued += 1
+    def accepted(self, count: int = 1) -> None:
+        """Count jobs more, or less."""
+        self._queued += count
 
-    def claim(self, spec: job_pb2.Job) -> None:
-        """Raise INVALID_FIELD for a claim that contradicts itself or the work.
+    def work(self, draft: Draft) -> None:
+        """Raise INVALID_FIELD for work that is not said or not a vendor's, or a claim that contradicts itself or it.
 
-        Raise UNKNOWN_SELECTOR or IMPOSSIBLE_CLAIM for one that this venue could never serve, and QUOTA_EXCEEDED for one
-        that would be over a limit even if it were the only one.
+        Raise UNKNOWN_SELECTOR or IMPOSSIBLE_CLAIM for a claim that this venue could never serve, QUOTA_EXCEEDED for one
+        that would be over a limit even if it were the only one, and UNKNOWN_WORK for work that no runner knows.
         """
-        # Many jobs ask for the same: by its bytes, a claim is known again faster than it is read.
-        key = (
-            spec.WhichOneof("work"),
-            bool(spec.collect.robot_model),
-            spec.project,
-            spec.claim.SerializeToString(deterministic=True),
-        )
-        if key not in self._problems:
-            self._problems[key] = self._problem(spec)
-        problem = self._problems[key]
+        if draft.alike not in self._problems:
+            if len(self._problems) >= PROBLEMS_MAX:
+                self._problems.clear()
+            self._problems[draft.alike] = self._problem_of(draft.spec)
+        problem = self._problems[draft.alike]
         if problem is not None:
             raise PalaestraError(problem.reason, problem.message, metadata=problem.metadata)
+
+    def _problem_of(self, spec: job_pb2.Job) -> PalaestraError | None:
+        try:
+            _known_kind(spec)
+            problem = self._problem(spec)
+            if problem is None:
+                _known_work(spec, self.catalogue)
+            return problem
+        except PalaestraError as error:
+            return error
 
     def _problem(self, spec: job_pb2.Job) -> PalaestraError | None:
         wrong = contradiction(spec)
@@ -175,33 +191,123 @@ class Checks:
 
 
 def checks_of(tx: Transaction, vendor: str, catalogue: Catalogue, limits: Limits) -> Checks:
-    """Return the checks that the commands of this transaction share."""
-    found: Checks | None = tx.memo.get(f"checks {vendor}")
-    if found is None or found.catalogue != catalogue:
-        found = tx.memo[f"checks {vendor}"] = Checks(tx, vendor, catalogue, limits)
+    """Return the checks that the commands of this transaction share, and those of others as long as they hold."""
+    key = f"checks {vendor}"
+    found: Checks | None = tx.memo.get(key)
+    if found is None and tx.lasting is not None:
+        found = tx.lasting.get(key)
+    if found is None or found.catalogue != catalogue or found.limits != limits:
+        found = Checks(tx, vendor, catalogue, limits)
+        if tx.lasting is not None:
+            tx.lasting.put(key, found)
+    tx.memo[key] = found
+    found.ask(tx)
     return found
 
 
-def _submit(
+# An entered job, one that was there or was only looked at, or why there is none.
+Result = Entry | job_pb2.Job | PalaestraError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Submission:
+    """What one call submits. atomic: One invalid job refuses all. is_batch: Others may come along in the same call."""
+
+    vendor: str
+    drafts: tuple[Draft, ...]
+    catalogue: Catalogue
+    limits: Limits
+    atomic: bool
+    is_batch: bool = False
+
+
+def accept(tx: Transaction, submissions: Sequence[Submission]) -> list[list[Result] | PalaestraError]:
+    """Accept the jobs of several calls with as few statements as those of one; return for each its results, in order.
+
+    An atomic call that is refused has an error instead, and leaves no trace.
+    """
+    intake, earlier = Intake(tx), Earlier(tx, submissions)
+    intake.expect(sum(len(submission.drafts) for submission in submissions))
+    found: list[list[Result] | PalaestraError] = []
+    for submission in submissions:
+        checks = checks_of(tx, submission.vendor, submission.catalogue, submission.limits)
+        try:
+            found.append(_accept(tx, submission, checks, intake, earlier))
+        except PalaestraError as error:
+            found.append(error)
+    intake.enter()
+    return found
+
+
+def _alone(tx: Transaction, submission: Submission) -> list[Result]:
+    (found,) = accept(tx, [submission])
+    if isinstance(found, PalaestraError):
+        raise found
+    return found
+
+
+def _accept(
+    tx: Transaction, submission: Submission, checks: "Checks", intake: Intake, earlier: "Earlier"
+) -> list[Result]:
+    drafts = submission.drafts
+    results: list[Result | None] = [None] * len(drafts)
+    order: Iterable[int] = range(len(drafts))
+    problems: Mapping[int, PalaestraError] = {}
+    if any(draft.places for draft in drafts):
+        if not submission.is_batch:
+            raise invalid("after_indices", "says something in a batch only")
+        ordered = RequestOrder.of([draft.places for draft in drafts])
+        order, problems = ordered.indices, ordered.problems
+    added: list[Entry] = []
+    for index in order:
+        draft = drafts[index]
+        try:
+            if index in problems:
+                raise problems[index]
+            before = [_accepted(results[place], place, draft) for place in draft.places]
+            if before:
+                intake.enter()
+            results[index] = _one(tx, submission.vendor, draft, checks, intake, earlier, before, added)
+        except PalaestraError as error:
+            if not submission.atomic:
+                results[index] = error
+                continue
+            # Those that are entered already are undone with the whole command.
+            intake.forget(min(len(added), len(intake)))
+            earlier.forget(submission.vendor, added)
+            checks.accepted(-len(added))
+            if not submission.is_batch:
+                raise
+            raise PalaestraError(
+                error.reason, f"requests[{index}]: {error.message}", metadata={"index": str(index)}
+            ) from error
+    return [result for result in results if result is not None]
+
+
+def _one(
     tx: Transaction,
     vendor: str,
-    request: job_service_pb2.SubmitJobRequest,
-    checks: Checks,
-    before: Sequence[str] = (),
-) -> job_pb2.Job:
-    """Accept one job. before: Jobs of the same batch that it comes after, besides those that it names itself."""
-    spec = spec_of(request.job)
-    body = serialized(spec)
-    # The names of the batch's jobs are new each time, their places are not.
-    places = ",".join(map(str, request.after_indices)).encode()
-    digest = hashlib.sha256(body + places).digest()
-    if request.request_id:
-        earlier = tx.db.execute(
-            "SELECT * FROM job WHERE vendor = ? AND request_id = ?", (vendor, request.request_id)
-        ).fetchone()
-        if earlier is not None:
-            return _repeat(tx.db, earlier, digest, request.request_id)
+    draft: Draft,
+    checks: "Checks",
+    intake: Intake,
+    earlier: "Earlier",
+    before: Sequence[str],
+    added: list[Entry],
+) -> Entry | job_pb2.Job:
+    """Accept one job.
+
+    before: Jobs of the same batch that it comes after, besides those that it names itself. added: Takes what is new.
+    """
+    if draft.problem is not None:
+        raise draft.problem
+    if draft.request_id:
+        repeated = earlier.find(vendor, draft)
+        if repeated is not None:
+            return repeated
+    spec, body = draft.spec, draft.body
     if before:
+        spec = job_pb2.Job()
+        spec.CopyFrom(draft.spec)
         own = set(spec.after)
         spec.after.extend(name for name in dict.fromkeys(before) if name and name not in own)
         if len(spec.after) > AFTER_MAX:
@@ -209,124 +315,92 @@ def _submit(
                 "after_indices", f"with the job's own, {len(spec.after)} jobs come first, at most {AFTER_MAX}"
             )
         body = serialized(spec)
-    checks.depth()
-    held = admit(tx, vendor, spec, checks)
-    if request.validate_only:
+    checks.depth(intake=intake)
+    held = admit(tx, vendor, spec, draft, checks)
+    if draft.validate_only:
         return spec
-    return insert(tx, vendor, spec, body, held, checks, request_id=request.request_id or None, digest=digest)
-
-
-def _accepted(result: job_service_pb2.BatchSubmitResult, index: int, item: job_service_pb2.SubmitJobRequest) -> str:
-    """Return the name of the batch's job that another one comes after. Raises DEPENDENCY_FAILED if it was refused."""
-    if result.HasField("failure"):
-        raise PalaestraError("DEPENDENCY_FAILED", f"requests[{index}], which comes first, was refused")
-    if not result.job.name and not item.validate_only:
-        raise PalaestraError("DEPENDENCY_FAILED", f"requests[{index}], which comes first, is checked and not submitted")
-    return result.job.name
-
-
-def serialized(spec: job_pb2.Job) -> bytes:
-    """Return the bytes that are kept of a job. Raises MESSAGE_TOO_LARGE."""
-    body = spec.SerializeToString(deterministic=True)
-    if len(body) > SPEC_BYTES_MAX:
-        raise PalaestraError("MESSAGE_TOO_LARGE", f"the job has {len(body)} bytes, at most {SPEC_BYTES_MAX}")
-    return body
-
-
-def spec_of(job: job_pb2.Job) -> job_pb2.Job:
-    """Return a copy of the job without what only we may set."""
-    spec = job_pb2.Job()
-    spec.CopyFrom(job)
-    for field in OUTPUT_FIELDS:
-        spec.ClearField(field)
-    spec.DiscardUnknownFields()
-    return spec
-
-
-def _repeat(db: Connection, row: Row, digest: bytes, request_id: str) -> job_pb2.Job:
-    if row["request_sha256"] != digest:
-        raise PalaestraError(
-            "REQUEST_ID_REUSED",
-            f"request id {request_id} was used for another job",
-            metadata={"request_id": request_id},
-        )
-    return resources.job(db, row)
-
-
-@dataclass(frozen=True)
-class Held:
-    """What an accepted job waits for besides its claim."""
-
-    before: tuple[Open, ...] = ()
-    works: tuple[str, ...] = ()
-    # The row of the reservation that it starts in.
-    reservation_id: int | None = None
-
-
-def insert(
-    tx: Transaction,
-    vendor: str,
-    spec: job_pb2.Job,
-    body: bytes,
-    held: Held,
-    checks: Checks,
-    *,
-    request_id: str | None = None,
-    digest: bytes | None = None,
-    array_uid: str | None = None,
-    array_index: int = 0,
-) -> job_pb2.Job:
-    """Enter an admitted job with its event; return `spec` as the job that it now is.
-
-    array_uid, array_index: The array that it is one of, and its place there.
-    """
-    uid = ids.new_id()
-    # What `resources.job` would make of the new row, without reading it back: this is the busiest path of all.
-    spec.name = names.job(vendor, uid)
-    spec.state = job_pb2.JOB_STATE_QUEUED
-    spec.etag = "1"
-    spec.create_time.FromNanoseconds(tx.now_ns)
-    if array_uid is not None:
-        spec.array, spec.array_index = names.job_array(vendor, array_uid), array_index
-    spec.sequence = events.job_submitted(tx, spec, vendor)
-    cursor = tx.db.execute(
-        """
-        INSERT INTO job (uid, vendor, leaf, request_id, request_sha256, state, priority, deadline_ns, spec, create_ns,
-          event_seq, open_after, open_gates, array_uid, array_index)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-        """,
-        (uid, vendor, checks.leaf(spec.project), request_id, digest, JobState.QUEUED, spec.priority,
-         spec.deadline.ToNanoseconds() if spec.HasField("deadline") else NO_DEADLINE_NS, body, tx.now_ns,
-         spec.sequence, len(held.before), len(held.works), array_uid, array_index),
-    )  # fmt: skip
-    assert cursor.lastrowid is not None
-    dependencies.link(tx, cursor.lastrowid, held.before)
-    simfirst.close(tx, cursor.lastrowid, vendor, held.works)
-    if held.reservation_id is not None:
-        reserving.attach(tx, held.reservation_id, cursor.lastrowid)
+    entry = intake.add(
+        vendor,
+        checks.leaf(spec.project),
+        body,
+        priority=spec.priority,
+        deadline_ns=draft.deadline_ns,
+        held=held,
+        request_id=draft.request_id or None,
+        digest=draft.digest,
+    )
+    if draft.request_id:
+        earlier.add(vendor, draft.request_id, entry)
     checks.accepted()
-    tx.wants_cycle = True
-    return spec
+    added.append(entry)
+    return entry
 
 
-def admit(tx: Transaction, vendor: str, spec: job_pb2.Job, checks: Checks) -> Held:
-    """Return what a job waits for besides its claim; refuse one that could never run here."""
-    kind = spec.WhichOneof("work")
-    if kind is None:
-        raise invalid("job.work", "one of collect, train, evaluate must be set")
-    if kind == "check":
-        raise invalid("job.work", "a check is the venue's own work; units are checked when it is due")
-    if kind == "collect" and spec.collect.WhichOneof("source") is None:
-        raise invalid("job.collect.source", "one of motion, policy_job must be set")
-    checks.claim(spec)
+def _accepted(result: Result | None, index: int, draft: Draft) -> str:
+    """Return the name of the batch's job that another one comes after. Raises DEPENDENCY_FAILED if it was refused."""
+    assert result is not None, "those that come first are accepted first"
+    if isinstance(result, PalaestraError):
+        raise PalaestraError("DEPENDENCY_FAILED", f"requests[{index}], which comes first, was refused")
+    if not result.name and not draft.validate_only:
+        raise PalaestraError("DEPENDENCY_FAILED", f"requests[{index}], which comes first, is checked and not submitted")
+    return result.name
+
+
+class Earlier:
+    """The jobs that request ids have made, before this transaction or in it: looked for with one query for a vendor."""
+
+    def __init__(self, tx: Transaction, submissions: Sequence[Submission]) -> None:
+        self._db = tx.db
+        self._found: dict[tuple[str, str], Row | Entry] = {}
+        wanted: dict[str, list[str]] = {}
+        for submission in submissions:
+            for draft in submission.drafts:
+                if draft.request_id:
+                    wanted.setdefault(submission.vendor, []).append(draft.request_id)
+        for vendor, request_ids in wanted.items():
+            for some, text in portions(request_ids):
+                query = f"SELECT * FROM job WHERE vendor = ? AND request_id IN {text}"
+                for row in tx.db.execute(query, (vendor, *some)):
+                    self._found[vendor, row["request_id"]] = row
+
+    def find(self, vendor: str, draft: Draft) -> Entry | job_pb2.Job | None:
+        """Return the job that the draft's request id made. Raises REQUEST_ID_REUSED if it was for another one."""
+        found = self._found.get((vendor, draft.request_id))
+        if found is None:
+            return None
+        if (found.digest if isinstance(found, Entry) else found["request_sha256"]) != draft.digest:
+            raise PalaestraError(
+                "REQUEST_ID_REUSED",
+                f"request id {draft.request_id} was used for another job",
+                metadata={"request_id": draft.request_id},
+            )
+        return found if isinstance(found, Entry) else resources.job(self._db, found)
+
+    def add(self, vendor: str, request_id: str, entry: Entry) -> None:
+        self._found[vendor, request_id] = entry
+
+    def forget(self, vendor: str, entries: Sequence[Entry]) -> None:
+        """Take back what was added for jobs that are not to be."""
+        for entry in entries:
+            self._found.pop((vendor, entry.request_id or ""), None)
+
+
+def admit(tx: Transaction, vendor: str, spec: job_pb2.Job, draft: Draft, checks: Checks) -> Held:
+    """Return what a job waits for besides its claim; refuse one that could never run here.
+
+    spec: That of the draft, perhaps with more jobs that come first.
+    """
+    checks.work(draft)
+    if draft.plain and spec is draft.spec and not checks.sim_first:
+        return NOTHING
     if spec.HasField("deadline"):
         _deadline_ahead(spec, tx.now_ns)
     booked = reserving.check(tx, vendor, spec.reservation, snapshot.claim_of(spec.claim)) if spec.reservation else None
-    _known_work(spec, checks.catalogue)
     before = dependencies.waits_for(tx.db, vendor, spec)
     _policy_ready(tx.db, vendor, spec)
     gated = spec.sim_first or checks.sim_first
-    return Held(before, simfirst.closed_gates(tx.db, vendor, spec) if gated and has_units(spec) else (), booked)
+    works = simfirst.closed_gates(tx.db, vendor, spec) if gated and has_units(spec) else ()
+    return Held(before, works, booked) if before or works or booked is not None else NOTHING
 
 
 def _deadline_ahead(spec: job_pb2.Job, now_ns: int) -> None:
@@ -337,6 +411,16 @@ def _deadline_ahead(spec: job_pb2.Job, now_ns: int) -> None:
         raise invalid("job.deadline", "lies in the past")
     if seconds * 1_000_000_000 + nanos >= NO_DEADLINE_NS:
         raise invalid("job.deadline", "lies after the year 2261")
+
+
+def _known_kind(spec: job_pb2.Job) -> None:
+    kind = spec.WhichOneof("work")
+    if kind is None:
+        raise invalid("job.work", "one of collect, train, evaluate must be set")
+    if kind == "check":
+        raise invalid("job.work", "a check is the venue's own work; units are checked when it is due")
+    if kind == "collect" and spec.collect.WhichOneof("source") is None:
+        raise invalid("job.collect.source", "one of motion, policy_job must be set")
 
 
 def _known_work(spec: job_pb2.Job, catalogue: Catalogue) -> None:

@@ -1,5 +1,7 @@
 """Writing down what was told of a start, and what came."""
 
+from collections.abc import Sequence
+
 from scheduler.forecast import Expectation
 from scheduler.lifecycle import JobState
 from scheduler.writer import Command, Transaction
@@ -34,8 +36,9 @@ def tell(job_id: int, expected: Expectation) -> Command[bool]:
     return command
 
 
-def started(tx: Transaction, job_id: int) -> None:
-    """Note how long a job has waited since it was told its start, if it was; a later attempt changes nothing."""
-    tx.db.execute(
-        "UPDATE told_start SET wait_s = (? - told_ns) / 1e9 WHERE job_id = ? AND wait_s IS NULL", (tx.now_ns, job_id)
+def started(tx: Transaction, job_ids: Sequence[int]) -> None:
+    """Note how long jobs have waited since they were told their start, if they were; later attempts change nothing."""
+    tx.db.executemany(
+        "UPDATE told_start SET wait_s = (? - told_ns) / 1e9 WHERE job_id = ? AND wait_s IS NULL",
+        [(tx.now_ns, job_id) for job_id in job_ids],
     )

@@ -1,7 +1,8 @@
 """Opens a venue's database in PostgreSQL: once for writing, any number of times for reading.
 
 The writer's session holds an advisory lock of the database. So the lock and the power to commit are one: a scheduler
-that has lost its connection has lost both, and a second one is kept out for exactly as long.
+that has lost its connection has lost both, and a second one is kept out for exactly as long. Which of several
+schedulers may ask for it, and when the session of one that hangs is ended, `seat.py` says.
 """
 
 import logging
@@ -26,19 +27,18 @@ COUNTED = schema.counted(database.SCHEMA)
 REMEMBERED = schema.remembered(database.SCHEMA)
 
 
-def open_writer(address: Address) -> Connection:
+def open_writer(address: Address, owner: str = "") -> Connection:
     """Open the only connection that writes; make the schema if the database is empty.
 
+    owner: The instance that leads; under its name the session can be ended, see `seat.py`.
     Raises DatabaseInUse, SchemaMismatch; Failed if the server cannot be reached within half a minute.
     """
     db = connect_patiently(address)
     try:
+        # Before it has the lock, so that no session that has it is without a name.
+        name(db, owner)
         lock(db, address)
-        found = revision(db)
-        if found == "":
-            create(db)
-        elif found != database.REVISION:
-            raise database.SchemaMismatch(refusal(address, found))
+        prepare(db, address)
         vendors.install(db)
         # Durable when acknowledged, whatever the server's own setting says.
         db.script("SET synchronous_commit TO on")
@@ -71,6 +71,21 @@ def connect_patiently(address: Address, patience_s: float = CONNECT_PATIENCE_S) 
                 log.warning("%s cannot be reached yet: %s", address, error)
                 told = True
         time.sleep(RETRY_S)
+
+
+def name(db: Connection, instance: str) -> None:
+    """Say in the server's list of sessions which scheduler a session is of."""
+    if instance:
+        db.execute("SELECT set_config('application_name', ?, false)", (f"palaestra {instance}",)).fetchone()
+
+
+def prepare(db: Connection, address: Address) -> None:
+    """Make the schema if the database is empty; to be called under the lock then. Raises SchemaMismatch."""
+    found = revision(db)
+    if found == "":
+        create(db)
+    elif found != database.REVISION:
+        raise database.SchemaMismatch(refusal(address, found))
 
 
 def lock(db: Connection, address: Address) -> None:

@@ -1,6 +1,7 @@
 """RunnerService: runners fetch their work and report on it."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from palaestra.errors import PalaestraError
@@ -13,6 +14,14 @@ from scheduler.guard import caller
 from scheduler.sql import Row
 
 REFRESH_S = 1.0
+# An assignment is made anew after this time, whether its attempt has changed or not.
+RENEW_S = 5.0
+# After a look that took t, the next waits at least this many t.
+LOOK_REST = 4.0
+# What tells a runner that it has something to do; the rest comes along once a second.
+_TELLING = ("job_id", "number", "state", "cancel_ns", "preempt_ns", "stop_by_ns")
+# The row of an attempt, when it was read, and its assignment.
+_Made = tuple[tuple[object, ...], float, runner_service_pb2.Assignment]
 REGISTERED = Failpoint("scheduler.runner.registered", "a runner's slots are committed; it has no assignments yet")
 ASSIGNING = Failpoint("scheduler.runner.assigning", "a runner's assignments are about to be read and sent")
 
@@ -37,14 +46,24 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
         await core.run(running.register_runner(request.runner, instance, request.sim_slots))
         REGISTERED()
         connection = core.runners[request.runner] = RunnerConnection(instance, catalogue)
+        made: dict[tuple[int, int], _Made] = {}
+        said: object = None
+        loop, sent_s = asyncio.get_running_loop(), 0.0
         try:
             await core.connections_changed()
             # A runner that comes back after a cut may be here before we notice the cut: the newest stream counts.
             while core.runners.get(request.runner) is connection:
-                seen = core.hub.sequence
-                ASSIGNING()
-                yield runner_service_pb2.WatchAssignmentsResponse(assignments=self._assignments(instance))
-                await core.hub.after(seen, REFRESH_S)
+                seen, looked_s = core.hub.sequence, loop.time()
+                rows = self._attempts(instance)
+                now = [tuple(row[column] for column in _TELLING) for row in rows]
+                if now != said or looked_s - sent_s >= REFRESH_S:
+                    made = self._assignments(rows, made, looked_s)
+                    said, sent_s = now, looked_s
+                    ASSIGNING()
+                    yield runner_service_pb2.WatchAssignmentsResponse(assignments=[one for _, _, one in made.values()])
+                # Under a flood of changes, and with many attempts, looking must not take the calls' time.
+                await asyncio.sleep(LOOK_REST * (loop.time() - looked_s))
+                await core.hub.after(seen, max(0.0, REFRESH_S - (loop.time() - sent_s)))
             raise PalaestraError("ATTEMPT_NOT_ACTIVE", f"runner {request.runner} is connected by a newer stream")
         finally:
             if core.runners.get(request.runner) is connection:
@@ -104,16 +123,30 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
         ).fetchone()
         return row["instance"] if row is not None else ""
 
-    def _assignments(self, instance: str) -> list[runner_service_pb2.Assignment]:
+    def _attempts(self, instance: str) -> list[Row]:
         """Return the granted attempts that nobody has started, and those that this instance runs."""
-        rows = self._core.read.execute(
+        return self._core.read.execute(
             """
-            SELECT a.*, j.uid AS job_uid, j.vendor FROM attempt a JOIN job j ON j.id = a.job_id
+            SELECT a.*, j.uid AS job_uid, j.vendor, j.version FROM attempt a JOIN job j ON j.id = a.job_id
             WHERE a.state = 1 OR (a.state = 2 AND a.instance = ?) ORDER BY a.grant_ns
             """,
             (instance,),
         ).fetchall()
-        return [self._assignment(row) for row in rows]
+
+    def _assignments(
+        self, rows: Sequence[Row], before: "Mapping[tuple[int, int], _Made]", now_s: float
+    ) -> "dict[tuple[int, int], _Made]":
+        """Return the assignments of attempts, made anew where something has changed or they are old."""
+        found: dict[tuple[int, int], _Made] = {}
+        for row in rows:
+            key, state = (row["job_id"], row["number"]), tuple(row)
+            made = before.get(key)
+            # What stands elsewhere, such as the address of a host, changes seldom and may come a little later; what is
+            # to stop is told how long it still has.
+            if made is None or made[0] != state or now_s - made[1] >= RENEW_S or row["stop_by_ns"] is not None:
+                made = state, now_s, self._assignment(row)
+            found[key] = made
+        return found
 
     def _assignment(self, row: Row) -> runner_service_pb2.Assignment:
         db, venue = self._core.read, self._core.venue

@@ -1,5 +1,6 @@
 """VenueService: what the venue has and does; and the operators' few levers."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from scheduler.commands import fleet, stopping
 from scheduler.core import Core
 from scheduler.guard import caller
 from scheduler.health import VENUE_VENDOR
+from scheduler.identity import Identity
 from scheduler.sql import Row
 from scheduler.state import State
 
@@ -131,30 +133,43 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
         self, request: venue_service_pb2.WatchEventsRequest, context: Any
     ) -> AsyncIterator[venue_service_pb2.WatchEventsResponse]:
         core, reader = self._core, caller()
-        sequence = request.after_sequence
+        sequence, loop = request.after_sequence, asyncio.get_running_loop()
+        sent_s: float | None = None
         while True:
             upto = core.hub.sequence
-            # Looked at each time: a slow reader may be overtaken on the way, and must not miss events unknowingly.
-            oldest = core.house.execute("SELECT coalesce(min(seq), 1) FROM event").fetchone()[0]
-            if sequence + 1 < oldest or sequence > upto:
-                raise PalaestraError(
-                    "EVENTS_TOO_OLD", f"events after {sequence} cannot be given; kept are {oldest} to {upto}"
-                )
-            mine = "1 = 1" if reader.role.sees_everybody else "(vendor IS NULL OR vendor = :vendor)"
-            rows = core.read.execute(
-                f"SELECT * FROM event WHERE seq > :after AND seq <= :upto AND {mine} ORDER BY seq LIMIT :block",
-                {"after": sequence, "upto": upto, "vendor": reader.vendor, "block": EVENT_BLOCK},
-            ).fetchall()
-            block = _fitting(rows)
+            # Who comes is told what is kept; who has been told so far goes on with what all read together.
+            rows = core.tail.after(sequence, EVENT_BLOCK) if sent_s is not None else None
+            if rows is None:
+                rows = self._events_after(sequence, upto, reader)
+            block = _fitting([row for row in rows if row["seq"] <= upto])
             full = len(rows) == EVENT_BLOCK or len(block) < len(rows)
-            sequence = block[-1]["seq"] if full else upto
-            yield venue_service_pb2.WatchEventsResponse(
-                events=[resources.event(row, reader) for row in block if reading.sees_event(core.read, reader, row)],
-                sequence=sequence,
-                time=resources.timestamp(core.clock.now_ns()),
-            )
+            sequence = block[-1]["seq"] if full and block else upto
+            mine = [row for row in block if _is_of(row, reader) and reading.sees_event(core.read, reader, row)]
+            # Who may see nothing of what is new is not woken for it, but told now and then how far it has got.
+            if mine or sent_s is None or loop.time() - sent_s >= BOOKMARK_PERIOD_S:
+                sent_s = loop.time()
+                yield venue_service_pb2.WatchEventsResponse(
+                    events=[core.tail.message(row, reader) for row in mine],
+                    sequence=sequence,
+                    time=resources.timestamp(core.clock.now_ns()),
+                )
             if not full:
-                await core.hub.after(sequence, BOOKMARK_PERIOD_S)
+                await core.hub.after(sequence, max(0.0, BOOKMARK_PERIOD_S - (loop.time() - sent_s)))
+
+    def _events_after(self, sequence: int, upto: int, reader: Identity) -> list[Row]:
+        """Return a block of events for one who is behind. Raises EVENTS_TOO_OLD."""
+        core = self._core
+        # Looked at each time: a slow reader may be overtaken on the way, and must not miss events unknowingly.
+        oldest = core.house.execute("SELECT coalesce(min(seq), 1) FROM event").fetchone()[0]
+        if sequence + 1 < oldest or sequence > upto:
+            raise PalaestraError(
+                "EVENTS_TOO_OLD", f"events after {sequence} cannot be given; kept are {oldest} to {upto}"
+            )
+        mine = "1 = 1" if reader.role.sees_everybody else "(vendor IS NULL OR vendor = :vendor)"
+        return core.read.execute(
+            f"SELECT * FROM event WHERE seq > :after AND seq <= :upto AND {mine} ORDER BY seq LIMIT :block",
+            {"after": sequence, "upto": upto, "vendor": reader.vendor, "block": EVENT_BLOCK},
+        ).fetchall()
 
     async def InjectUnitFault(self, request: venue_service_pb2.InjectUnitFaultRequest, context: Any) -> venue_pb2.Unit:
         if request.kind not in venue_service_pb2.FaultKind.values():
@@ -267,3 +282,8 @@ def _fitting(rows: list[Row]) -> list[Row]:
         if size > EVENT_BLOCK_BYTES and count:
             return rows[:count]
     return rows
+
+
+def _is_of(row: Row, reader: Identity) -> bool:
+    """Whether an event is everybody's or of the reader's vendor."""
+    return reader.role.sees_everybody or row["vendor"] is None or row["vendor"] == reader.vendor

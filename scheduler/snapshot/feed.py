@@ -6,6 +6,7 @@ that was refused tells anything. Whoever looks takes the marks away in a transac
 or if another connection has written meanwhile, he is told to read everything anew.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from scheduler.sql import Connection, is_file
@@ -149,5 +150,9 @@ def _trigger(table: str, event: str, columns: tuple[str, ...], marks: tuple[str,
     if event != "UPDATE" or not columns:
         return table, event, "1", body
     # Most updates are of other columns; and of these, hosts tell the same over and over.
-    condition = " OR ".join(f"old.{column} IS NOT new.{column}" for column in columns)
-    return table, f"UPDATE OF {', '.join(columns)}", condition, body
+    return table, f"UPDATE OF {', '.join(columns)}", columns_changed(columns), body
+
+
+def columns_changed(columns: Iterable[str]) -> str:
+    """Return the condition of a trigger under which an update has changed any of the columns."""
+    return " OR ".join(f"old.{column} IS NOT new.{column}" for column in columns)

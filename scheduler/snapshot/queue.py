@@ -8,7 +8,7 @@ from scheduler import names
 from scheduler.body import setup_of
 from scheduler.lifecycle import JobState
 from scheduler.queue import turn
-from scheduler.sql import Connection, Row
+from scheduler.sql import Connection, Row, portions
 from scheduler.state import CellRequest, Claim, Job, Placement, State, UnitRequest
 
 # Jobs per vendor or project that looking ahead considers; deciding considers all.
@@ -89,9 +89,14 @@ def waiting(db: Connection, only: Iterable[int] | None = None) -> Iterator[tuple
     if only is None:
         rows: Iterable[Row] = db.execute(query)
     else:
-        rows = (row for one in only for row in db.execute(f"{query} AND j.id = ?", (one,)))
+        rows = _only(db, query, list(only))
     for row in rows:
         yield job_of(row), row["not_before_ns"]
+
+
+def _only(db: Connection, query: str, ids: list[int]) -> Iterator[Row]:
+    for some, text in portions(ids):
+        yield from db.execute(f"{query} AND j.id IN {text}", some)
 
 
 def job_of(row: Row) -> Job:

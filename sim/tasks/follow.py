@@ -30,10 +30,12 @@ class Follow(Task):
         self.title = motion.title
         self.horizon_s = horizon_s
         self._motion = motion
+        self._fitted: dict[str, FittedMotion] = {}
 
     def check(self, entry: Entry) -> None:
         """Raise Misfit unless the motion suits the robot."""
-        self._motion.fit(entry)
+        # Fitting compiles the robot's model, most of the time that a slot takes to start.
+        self._fitted[entry.id] = self._motion.fit(entry)
 
     def action_scale(self, body: Body) -> Array:
         """A tenth of each joint's range."""
@@ -41,7 +43,7 @@ class Follow(Task):
 
     def bind(self, view: View, entry: Entry) -> Run:
         """Return the run."""
-        return _Run(view, self._motion.fit(entry))
+        return _Run(view, self._fitted.get(entry.id) or self._motion.fit(entry))
 
 
 class _Run(Run):

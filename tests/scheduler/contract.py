@@ -8,7 +8,7 @@ from google.protobuf.descriptor import MethodDescriptor
 import palaestra.v1
 
 # Served by unit hosts, and opened by a lease's token.
-ELSEWHERE = {"UnitHostService"}
+ELSEWHERE = {"SlotService", "UnitHostService"}
 
 
 def _methods() -> dict[str, MethodDescriptor]:

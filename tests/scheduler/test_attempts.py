@@ -406,7 +406,8 @@ def test_a_checkpoint_is_handed_to_the_next_attempt(tmp_path: Path) -> None:
         await site.run(running.save_checkpoint(attempt, "r/one", ARTIFACT))
         await site.finish(attempt, FAILED, failure=BROKE)
         await site.sweep(1.0)
-        (assignment,) = RunnerService(site.core)._assignments("r/one")
+        service = RunnerService(site.core)
+        (assignment,) = map(service._assignment, service._attempts("r/one"))
         assert assignment.attempt == f"{body.name}/attempts/2"
         assert assignment.checkpoint == ARTIFACT
 

@@ -14,7 +14,7 @@ import grpc
 import pytest
 
 from palaestra import ids
-from palaestra.channel import authorization
+from palaestra.channel import authorization, routing, target
 from palaestra.v1 import job_service_pb2, job_service_pb2_grpc, venue_service_pb2, venue_service_pb2_grpc
 from scheduler import database
 from tests.scheduler.faulty import SLOW, Disk
@@ -83,7 +83,7 @@ class Crowd:
 
     def _call(self, count: int, size: int, atomic: bool) -> None:
         groups = [[ids.new_request_id() for _ in range(size)] for _ in range(count)]
-        with grpc.insecure_channel(self._address, OPTIONS) as channel:
+        with grpc.insecure_channel(target(self._address), [*OPTIONS, *routing(self._address)]) as channel:
             stub = job_service_pb2_grpc.JobServiceStub(channel)  # type: ignore[no-untyped-call]
             for number, group in enumerate(groups):
                 while number > self.share * count and not self._stop.is_set():
@@ -118,7 +118,7 @@ class Crowd:
 
 def first_answer(address: str, metadata: Any, started_s: float) -> float:
     """Ask until there is an answer; return how long that took from a moment on [s]."""
-    with grpc.insecure_channel(address, OPTIONS) as channel:
+    with grpc.insecure_channel(target(address), [*OPTIONS, *routing(address)]) as channel:
         stub = venue_service_pb2_grpc.VenueServiceStub(channel)  # type: ignore[no-untyped-call]
         request = venue_service_pb2.GetVenueRequest(name="venues/-")
         while True:
@@ -163,17 +163,28 @@ def crash(folder: Path, jobs: int, kills: int, *, start: Callable[[], object], k
                 took_s.append(first_answer(address, metadata, started_s))
         first_answer(address, metadata, time.monotonic())
         crowd.finish()
-        with grpc.insecure_channel(address) as channel:
-            stub = job_service_pb2_grpc.JobServiceStub(channel)  # type: ignore[no-untyped-call]
-            there, page = [], ""
-            while True:
-                request = job_service_pb2.ListJobsRequest(parent="vendors/acme", page_size=1000, page_token=page)
-                answer = stub.ListJobs(request, timeout=PATIENCE_S, metadata=metadata)
-                there += [each.name for each in answer.jobs]
-                page = answer.next_page_token
-                if not page:
-                    break
+        there = listed(address, metadata)
     kill()
+    check(crowd, there, data)
+    return took_s
+
+
+def listed(address: str, metadata: Any) -> list[str]:
+    """Return the names of all jobs."""
+    with grpc.insecure_channel(target(address), routing(address)) as channel:
+        stub = job_service_pb2_grpc.JobServiceStub(channel)  # type: ignore[no-untyped-call]
+        there, page = [], ""
+        while True:
+            request = job_service_pb2.ListJobsRequest(parent="vendors/acme", page_size=1000, page_token=page)
+            answer = stub.ListJobs(request, timeout=PATIENCE_S, metadata=metadata)
+            there += [each.name for each in answer.jobs]
+            page = answer.next_page_token
+            if not page:
+                return there
+
+
+def check(crowd: Crowd, there: list[str], data: Path) -> None:
+    """Every answer of the crowd is there, and nothing else, and nothing twice."""
     assert sorted(there) == sorted(crowd.answered.values()), "every answer is there, and nothing else"
     assert len(set(there)) == crowd.jobs
     with closing(sqlite3.connect(data / database.FILE)) as db:
@@ -181,7 +192,6 @@ def crash(folder: Path, jobs: int, kills: int, *, start: Callable[[], object], k
         assert dict(db.execute("SELECT request_id, 'vendors/acme/jobs/' || uid FROM job")) == crowd.answered
         submitted = db.execute("SELECT count(*) FROM event WHERE kind = 'job.submitted'").fetchone()[0]
         assert submitted == crowd.jobs, "one event for each"
-    return took_s
 
 
 def told(what: str, took_s: list[float]) -> str:

@@ -42,7 +42,8 @@ def test_who_makes_room_in_time_waits_again_unharmed(tmp_path: Path) -> None:
         body, attempt = await under_way(site)
         assert await preempt(site)
         assert site.get(body.name).state == RUNNING
-        (assignment,) = RunnerService(site.core)._assignments("r/one")
+        service = RunnerService(site.core)
+        (assignment,) = map(service._assignment, service._attempts("r/one"))
         assert (assignment.cancel_requested, assignment.stop_grace.seconds) == (True, 8)
         assert await site.beat(attempt) == [attempt], "the heartbeat tells too"
         site.clock.pass_s(2.0)
@@ -108,7 +109,8 @@ def test_what_was_done_since_the_checkpoint_is_given_back(tmp_path: Path) -> Non
         assert used == 16_000
         await site.runner()
         await site.sweep(ending.YIELD_S)
-        (assignment,) = RunnerService(site.core)._assignments("r/one")
+        service = RunnerService(site.core)
+        (assignment,) = map(service._assignment, service._attempts("r/one"))
         assert assignment.checkpoint == checkpoint, "it goes on from there"
         assert not assignment.cancel_requested
 
@@ -183,7 +185,8 @@ def test_a_cancel_while_making_room_is_a_cancel(tmp_path: Path) -> None:
         body, attempt = await under_way(site)
         await preempt(site)
         await site.run(ending.cancel("acme", body.name.split("/")[3], ""))
-        (assignment,) = RunnerService(site.core)._assignments("r/one")
+        service = RunnerService(site.core)
+        (assignment,) = map(service._assignment, service._attempts("r/one"))
         assert not assignment.HasField("stop_grace")
         await site.finish(attempt, job_pb2.ATTEMPT_STATE_CANCELLED)
         assert site.get(body.name).state == CANCELLED

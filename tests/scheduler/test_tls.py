@@ -1,10 +1,12 @@
 """The port for those from elsewhere: who shows a good certificate comes in, as whom it names, while it is good."""
 
+import asyncio
 import shutil
 import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,9 +30,10 @@ from palaestra.v1 import (
 )
 from scheduler.certificates import Certificates
 from scheduler.configuration import BadConfiguration, settings_of
+from scheduler.door import Door, NotLoopback
 from scheduler.identity import Identity
 from scheduler.roles import Role
-from scheduler.server import NotLoopback, Server
+from scheduler.server import Server
 from scheduler.tls import Tls as TlsTable
 from scheduler.tls import files_of, tls_of
 from tests.scheduler.site import PATIENCE_S, VENUE, LiveServer, error_of
@@ -426,3 +429,30 @@ def test_what_is_no_certificate_names_nobody(pem: bytes) -> None:
     with pytest.raises(PalaestraError) as caught:
         Certificates("hall", ["acme"], None, time.time_ns).identify(pem)
     assert caught.value.reason == "CERTIFICATE_REFUSED"
+
+
+def test_with_tls_too_the_leader_is_found_among_several(folder: Path, live: LiveServer, authority: Authority) -> None:
+    """Both show the same certificate, as the schedulers of one venue do; the first one named only waits."""
+    waiting = threading.Event()
+    ending = threading.Event()
+    found: list[str] = []
+
+    async def wait() -> None:
+        door = Door("127.0.0.1:0", settings().tls, folder)
+        await door.open()
+        found.append(door.tls_address)
+        waiting.set()
+        await asyncio.to_thread(ending.wait)
+        await door.close(0)
+
+    thread = threading.Thread(target=lambda: asyncio.run(wait()))
+    thread.start()
+    assert waiting.wait(PATIENCE_S)
+    tls = shown(authority, ACME)
+    address = f"{found[0]},{live.tls_address}"
+    with Client(
+        address, "", timeout_s=PATIENCE_S, tls_root=tls.root, tls_certificate=tls.certificate, tls_key=tls.key
+    ) as both:
+        assert both.identity().vendor == "vendors/acme"
+    ending.set()
+    thread.join()

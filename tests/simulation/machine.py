@@ -115,10 +115,9 @@ class SteppedWriter(Writer):
         self._round()
         self._db.close()
 
-    def submit(self, command: Any, *, urgent: bool = False) -> Any:
-        future = super().submit(command, urgent=urgent)
+    def send(self, command: Any, receiver: Any, *, urgent: bool = False) -> None:
+        super().send(command, receiver, urgent=urgent)
         self._wake()
-        return future
 
     def _wake(self) -> None:
         if not self._due:
@@ -142,7 +141,7 @@ class SteppedWriter(Writer):
 
 def close_at_death(process: Process, core: Any) -> None:
     """Have a killed scheduler let go of its files: what is not committed is gone."""
-    for close in (core._writer._db.close, core.read.close, core._lock.release):
+    for close in (core._writer._db.close, core.read.close, core.leadership.release):
         process.at_death.append(close)
 
 

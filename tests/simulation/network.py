@@ -1,6 +1,6 @@
 """gRPC without sockets: channels and servers that pass messages in virtual time, late, lost, twice, or never.
 
-Real stubs, servicers and interceptors run over it, and every message is made into bytes and back. As on TCP, what is
+Real stubs, servicers and the guard run over it, and every message is made into bytes and back. As on TCP, what is
 sent on one stream comes in its order or the stream breaks; calls overtake each other. A partition holds messages back
 until it heals. Whether a request was carried out whose answer is lost, the caller cannot know.
 """
@@ -30,7 +30,7 @@ class Weather:
 
 
 class Details:
-    """What an interceptor is told of a call."""
+    """What a handler is told of a call."""
 
     def __init__(self, method: str, metadata: Any) -> None:
         self.method = method
@@ -87,11 +87,9 @@ def error_of(status: Status) -> grpc.aio.AioRpcError:
 class Server:
     """Stands for `grpc.aio.server()`."""
 
-    def __init__(self, network: "Network", interceptors: Any = ()) -> None:
+    def __init__(self, network: "Network") -> None:
         self._network = network
-        self._interceptors = tuple(interceptors or ())
         self._handlers: list[Any] = []
-        self._cache: dict[str, Any] = {}
         process = present()
         assert process is not None
         self.process = process
@@ -121,27 +119,10 @@ class Server:
         for task in list(self.tasks):
             task.cancel()
 
-    async def handler(self, method: str, metadata: Any) -> Any:
-        """Return a method's handler behind the interceptors, None if there is none."""
-        if method not in self._cache:
-            details = Details(method, metadata)
-
-            async def find(details: Any) -> Any:
-                found = (handler.service(details) for handler in self._handlers)
-                return next((each for each in found if each is not None), None)
-
-            continuation = find
-            for interceptor in reversed(self._interceptors):
-                continuation = _behind(interceptor, continuation)
-            self._cache[method] = await continuation(details)
-        return self._cache[method]
-
-
-def _behind(interceptor: Any, continuation: Any) -> Any:
-    async def found(details: Any) -> Any:
-        return await interceptor.intercept_service(continuation, details)
-
-    return found
+    def handler(self, method: str, metadata: Any) -> Any:
+        """Return a method's handler, None if there is none."""
+        found = (handler.service(Details(method, metadata)) for handler in self._handlers)
+        return next((each for each in found if each is not None), None)
 
 
 class Network:
@@ -173,9 +154,9 @@ class Network:
         """Stands for `grpc.aio.insecure_channel`."""
         return Channel(self, address)
 
-    def server(self, *_: Any, interceptors: Any = (), **__: Any) -> Server:
+    def server(self, *_: Any, **__: Any) -> Server:
         """Stands for `grpc.aio.server`."""
-        return Server(self, interceptors)
+        return Server(self)
 
     def send(self, source: Process, target: Process, call: Callable[[], None], *, not_before_s: float = 0.0) -> float:
         """Have something happen in another process after the way there; return when, if nothing is in between."""
@@ -359,7 +340,7 @@ class _Unary:
         deadline_s = None if self._deadline_s is None else self._deadline_s * self._server.process.rate
         context = Context(self._metadata, deadline_s, lambda message: None)
         try:
-            handler = await self._server.handler(self._method, self._metadata)
+            handler = self._server.handler(self._method, self._metadata)
             if handler is None:
                 raise Aborted(grpc.StatusCode.UNIMPLEMENTED, self._method, ())
             response = await handler.unary_unary(handler.request_deserializer(self._data), context)
@@ -474,7 +455,7 @@ class Stream:
     async def _serve(self, request: bytes | None) -> None:
         status = FINE
         try:
-            handler = await self.server.handler(self._method, self._metadata)
+            handler = self.server.handler(self._method, self._metadata)
             if handler is None:
                 raise Aborted(grpc.StatusCode.UNIMPLEMENTED, self._method, ())
             parse = handler.request_deserializer or (lambda data: data)

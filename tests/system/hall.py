@@ -73,8 +73,8 @@ def succeeded(job: job_pb2.Job) -> job_pb2.Job:
 
 
 @contextmanager
-def open_hall(data: Path) -> Iterator[Hall]:
-    supervisor = Supervisor(Profile.load(VENUE), data)
+def open_hall(data: Path, venue: Path = VENUE) -> Iterator[Hall]:
+    supervisor = Supervisor(Profile.load(venue), data)
     try:
         supervisor.start()
         hall = Hall(supervisor)

@@ -105,3 +105,19 @@ def test_a_file_that_is_missing_or_no_text_is_refused(tmp_path: Path) -> None:
         Profile.load(tmp_path / "none.toml")
     with pytest.raises(BadProfile, match="codec"):
         Profile.load(written(tmp_path, b"\xff\xfe"))
+
+
+def test_a_standby_has_a_port_of_its_own(tmp_path: Path) -> None:
+    without = Profile.load(written(tmp_path, GOOD))
+    profile = Profile.load(written(tmp_path, f"{GOOD}[scheduler]\nstandby = true\n"))
+
+    assert not without.standby
+    assert (profile.standby, profile.standby_port) == (True, 7401)
+
+
+def test_a_standby_of_a_venue_with_tls_needs_a_way_in_too(tmp_path: Path) -> None:
+    text = f'{GOOD}[scheduler]\nstandby = true\n[tls]\nlisten = "0.0.0.0:7443"\n'
+    with pytest.raises(BadProfile, match="standby_listen"):
+        Profile.load(written(tmp_path, text))
+
+    assert Profile.load(written(tmp_path, f'{text}standby_listen = "0.0.0.0:7444"\n')).tls.standby_listen

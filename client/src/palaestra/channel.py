@@ -1,12 +1,17 @@
-"""How a client speaks to a venue: channel options, retries in the channel, the token."""
+"""How a client speaks to a venue: channel options, retries in the channel, the token.
+
+A venue with a standby has several addresses, "a:1,b:2". gRPC itself then finds the one that leads: it keeps a
+connection to each, asks each for its health, and sends calls only where that is SERVING.
+"""
 
 import json
+import socket
 from ipaddress import ip_address
 from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor
 
-from palaestra.errors import PalaestraError
+from palaestra.errors import PalaestraError, Unreachable
 from palaestra.v1 import (
     api_key_service_pb2,
     audit_service_pb2,
@@ -42,10 +47,52 @@ _RETRY_POLICY = {
 }
 
 
+_LEADER = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
+# No oftener than servers here permit; a dead peer is noticed within 40 s even on a quiet stream.
+_KEEPALIVE = [
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
+]
+# Where somebody else can answer, one who does not is given up sooner.
+_KEEPALIVE_SEVERAL = [
+    ("grpc.keepalive_time_ms", 4_000),
+    ("grpc.keepalive_timeout_ms", 3_000),
+    ("grpc.http2.max_pings_without_data", 0),
+]
+
+
 def is_repeatable(method: MethodDescriptor) -> bool:
     """Return whether sending a call of the method twice does no more than sending it once."""
     unary = not method.client_streaming and not method.server_streaming
     return unary and (method.name.startswith(_READS) or method.name in _REPEATABLE)
+
+
+def addresses(address: str) -> list[str]:
+    """Return the addresses of an "a:1,b:2". Raises INVALID_FIELD for one that is empty or named twice."""
+    found = [each.strip() for each in address.split(",")]
+    if not all(found) or len(set(found)) < len(found):
+        raise PalaestraError("INVALID_FIELD", f"address {address!r} must be HOST:PORT, or several with commas between")
+    return found
+
+
+def target(address: str) -> str:
+    """Return what gRPC takes for one address or several. Raises INVALID_FIELD; Unreachable for an unknown name."""
+    found = addresses(address)
+    return found[0] if len(found) == 1 else _numeric(found)
+
+
+def routing(address: str) -> list[tuple[str, Any]]:
+    """Return the options that have a channel find the leader; none for one address."""
+    found = addresses(address)
+    if len(found) == 1:
+        return []
+    return [
+        ("grpc.service_config", json.dumps(_LEADER)),
+        # Certificates are checked against one name: each of the schedulers shows one with the first's.
+        ("grpc.default_authority", found[0]),
+        *_KEEPALIVE_SEVERAL,
+    ]
 
 
 def service_config() -> dict[str, Any]:
@@ -66,16 +113,15 @@ def service_config() -> dict[str, Any]:
 
 def options(address: str) -> list[tuple[str, Any]]:
     """Return the options of a channel to `address`."""
+    several = routing(address)
     return [
         # gRPC's own 4 MiB is less than a page of jobs with long return curves may take.
         ("grpc.max_receive_message_length", RECEIVE_MAX_BYTES),
         # A proxy could not reach this machine, and must not see its tokens.
         ("grpc.enable_http_proxy", 0 if is_loopback(address) else 1),
-        ("grpc.service_config", json.dumps(service_config())),
-        # No oftener than servers here permit; a dead peer is noticed within 40 s even on a quiet stream.
-        ("grpc.keepalive_time_ms", 30_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
-        ("grpc.http2.max_pings_without_data", 0),
+        *((key, value) for key, value in several if key != "grpc.service_config"),
+        ("grpc.service_config", json.dumps(service_config() | (_LEADER if several else {}))),
+        *(() if several else _KEEPALIVE),
         # gRPC's own 1 s to 120 s would leave a restarted scheduler unnoticed for minutes.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),
@@ -103,7 +149,9 @@ def resuming_options() -> list[tuple[str, Any]]:
 
 
 def is_loopback(address: str) -> bool:
-    """Return whether a host and port are on this machine."""
+    """Return whether a host and port are on this machine; of several, whether all are."""
+    if "," in address:
+        return all(is_loopback(each) for each in addresses(address))
     host = address.rpartition(":")[0].strip("[]") if ":" in address else address
     try:
         return ip_address(host).is_loopback
@@ -124,3 +172,23 @@ def check_private(address: str, token: str, *, encrypted: bool) -> None:
 def authorization(token: str) -> tuple[tuple[str, str], ...]:
     """Return the metadata that says who calls; none without a token, where a certificate says it."""
     return (("authorization", f"Bearer {token}"),) if token else ()
+
+
+def _numeric(found: list[str]) -> str:
+    """Return a target of several addresses, which gRPC takes as numbers only, and of one family."""
+    ends: list[tuple[str, dict[int, str]]] = []
+    for address in found:
+        host, _, port = address.rpartition(":")
+        try:
+            known = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        except ValueError:
+            raise PalaestraError("INVALID_FIELD", f"address {address!r} must be HOST:PORT") from None
+        except OSError as error:
+            raise Unreachable(f"{address}: {error.strerror}") from None
+        # The first of each family, as a connection would be tried.
+        ends.append((port, {int(family): str(place[0]) for family, _, _, _, place in reversed(known)}))
+    if all(socket.AF_INET in numbers for _, numbers in ends):
+        return "ipv4:" + ",".join(f"{numbers[socket.AF_INET]}:{port}" for port, numbers in ends)
+    if all(socket.AF_INET6 in numbers for _, numbers in ends):
+        return "ipv6:" + ",".join(f"[{numbers[socket.AF_INET6]}]:{port}" for port, numbers in ends)
+    raise PalaestraError("INVALID_FIELD", f"addresses {', '.join(found)} must be all of IPv4 or all of IPv6")

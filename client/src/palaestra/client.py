@@ -53,7 +53,7 @@ class Client:
     enough.
 
     Args:
-        address: Host and port of the scheduler.
+        address: Host and port of the scheduler; with a standby both, with a comma between.
         token: Bearer token, or the secret of an API key; "" where the certificate says who calls.
         timeout_s: Longest time for one call, with all its repeats [s].
         tls_root: PEM certificates to trust; None for a connection that is not encrypted, on one machine only.
@@ -74,11 +74,11 @@ class Client:
     ) -> None:
         credentials = Tls(tls_root, tls_certificate, tls_key).credentials()
         channel.check_private(address, token, encrypted=credentials is not None)
-        options = channel.options(address)
+        target, options = channel.target(address), channel.options(address)
         self._channel = (
-            grpc.secure_channel(address, credentials, options)
+            grpc.secure_channel(target, credentials, options)
             if credentials is not None
-            else grpc.insecure_channel(address, options)
+            else grpc.insecure_channel(target, options)
         )
         self._address = address
         self._metadata = channel.authorization(token)

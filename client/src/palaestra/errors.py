@@ -44,6 +44,10 @@ def _registry() -> dict[str, Reason]:
 REASONS: Mapping[str, Reason] = _registry()
 
 
+OUTAGES = frozenset({"SHUTTING_DOWN", "NOT_LEADER"})
+"""Reasons that say nothing about a call: it is sent again, as it is, until somebody answers who can."""
+
+
 class PalaestraError(Exception):
     """Something was refused or failed.
 

@@ -9,32 +9,40 @@ import time
 import uuid
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+# Ten bits at a time.
+_PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
+_SHIFTS = range(120, -1, -10)
 
 
 def uuid7(unix_ns: int, chance: int) -> uuid.UUID:
     """Return the UUIDv7 of a time [ns since the epoch] and 74 random bits."""
+    return uuid.UUID(int=_number(unix_ns, chance))
+
+
+def _number(unix_ns: int, chance: int) -> int:
     milliseconds = (unix_ns // 1_000_000) & ((1 << 48) - 1)
-    value = milliseconds << 80
-    value |= 0x7 << 76
-    value |= ((chance >> 62) & 0xFFF) << 64
-    value |= 0b10 << 62
-    value |= chance & ((1 << 62) - 1)
-    return uuid.UUID(int=value)
+    return milliseconds << 80 | 0x7 << 76 | ((chance >> 62) & 0xFFF) << 64 | 0b10 << 62 | chance & ((1 << 62) - 1)
 
 
 def text(value: uuid.UUID) -> str:
     """Return 26 characters that sort like the UUID."""
-    number = value.int
-    characters = []
-    for _ in range(26):
-        characters.append(_ALPHABET[number & 31])
-        number >>= 5
-    return "".join(reversed(characters))
+    return _text(value.int)
+
+
+def _text(number: int) -> str:
+    pairs = _PAIRS
+    return "".join([pairs[(number >> shift) & 1023] for shift in _SHIFTS])
 
 
 def new_id() -> str:
     """Return a fresh id of now."""
-    return text(uuid7(time.time_ns(), secrets.randbits(74)))
+    return _text(_number(time.time_ns(), secrets.randbits(74)))
+
+
+def new_ids(count: int) -> list[str]:
+    """Return fresh ids of now, for less than as many calls of `new_id` would cost."""
+    now_ns, chance = time.time_ns(), secrets.token_bytes(10 * count)
+    return [_text(_number(now_ns, int.from_bytes(chance[at : at + 10]))) for at in range(0, 10 * count, 10)]
 
 
 def new_request_id() -> str:

@@ -30,6 +30,15 @@ def job_array(name: str, identity: GetIdentityResponse) -> str:
     return _own(name, identity, "job array", "jobArrays")
 
 
+def episode(name: str, identity: GetIdentityResponse) -> str:
+    """Return "vendors/{vendor}/episodes/{name}" of the caller's vendor; a full name stays as it is.
+
+    Raises:
+        PalaestraError: INVALID_FIELD if the caller has no vendor of its own, as operators.
+    """
+    return _own(name, identity, "episode", "episodes")
+
+
 def unit(name: str, identity: GetIdentityResponse) -> str:
     """Return "venues/{venue}/units/{name}"; a full name stays as it is."""
     return f"{identity.venue}/units/{name}" if is_short(name) else name

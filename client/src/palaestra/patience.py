@@ -1,6 +1,6 @@
 """When to try again, and when to give up. Time and chance are arguments."""
 
-from palaestra.errors import PalaestraError
+from palaestra.errors import OUTAGES, PalaestraError
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
@@ -44,7 +44,7 @@ class Outage:
         Raises:
             PalaestraError: `failure` itself, if it is not an outage or has lasted too long.
         """
-        if failure.reason != "SHUTTING_DOWN":
+        if failure.reason not in OUTAGES:
             raise failure
         if self._give_up_at_s is None:
             self._give_up_at_s = now_s + self._again_s

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from palaestra.channel import is_loopback
+from palaestra.channel import is_loopback, routing, target
 from palaestra.errors import PalaestraError
 from palaestra.tls import Tls
 
@@ -66,22 +66,25 @@ class TlsFiles:
             raise NoCertificate(f"{error.filename}: {error.strerror}") from None
 
     def channel(self, address: str, options: Options) -> grpc.Channel:
-        """Open a channel; encrypted ones follow the files.
+        """Open a channel to one address or, with commas between, to whichever of several leads.
 
-        Raises NoCertificate; also without certificates to trust, if the address is on another machine: what would go
-        there unencrypted is a role's token, or a lease's.
+        Encrypted ones follow the files. Raises what `palaestra.channel.target` raises, and NoCertificate; also without
+        certificates to trust, if an address is on another machine: what would go there unencrypted is a role's token,
+        or a lease's.
         """
         self.check_private(address)
+        where, how = target(address), _with_routing(options, address)
         if self.ca is None:
-            return grpc.insecure_channel(address, options=options)
-        return _Live(self, lambda tls: grpc.secure_channel(address, _credentials(tls), options=options))  # type: ignore[return-value]
+            return grpc.insecure_channel(where, options=how)
+        return _Live(self, lambda tls: grpc.secure_channel(where, _credentials(tls), options=how))  # type: ignore[return-value]
 
     def aio_channel(self, address: str, options: Options) -> grpc.aio.Channel:
         """Open a channel for asyncio, as `channel`."""
         self.check_private(address)
+        where, how = target(address), _with_routing(options, address)
         if self.ca is None:
-            return grpc.aio.insecure_channel(address, options=options)
-        return _AioLive(self, lambda tls: grpc.aio.secure_channel(address, _credentials(tls), options=options))  # type: ignore[return-value]
+            return grpc.aio.insecure_channel(where, options=how)
+        return _AioLive(self, lambda tls: grpc.aio.secure_channel(where, _credentials(tls), options=how))  # type: ignore[return-value]
 
     def check_private(self, address: str) -> None:
         """Raise NoCertificate if tokens would travel to another machine for everybody to read."""
@@ -261,6 +264,11 @@ def check_pair(cert: Path, key: Path) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
     except (OSError, ValueError) as error:
         raise NoCertificate(f"{cert} is no certificate of {key}: {error}") from None
+
+
+def _with_routing(options: Options, address: str) -> Options:
+    # Of an option that is there twice gRPC does not say which one counts.
+    return list({**dict(options), **dict(routing(address))}.items())
 
 
 def _credentials(tls: Tls) -> grpc.ChannelCredentials:

@@ -19,6 +19,7 @@ from palaestra.cli import (
     keys,
     login,
     operations,
+    replay,
     reservations,
     submit,
     units,
@@ -42,6 +43,7 @@ reservations.register(app)
 closures.register(app)
 operations.register(app)
 episodes.register(app)
+replay.register(app)
 events.register(app)
 keys.register(app)
 audit.register(app)

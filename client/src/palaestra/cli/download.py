@@ -1,4 +1,4 @@
-"""Fetching a zip file over HTTP, whole or not at all."""
+"""Fetching a file over HTTP, whole or not at all."""
 
 import http.client
 import json
@@ -9,6 +9,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,8 +21,17 @@ _SILENCE_S = 120.0
 """Longest time without a byte; an export is put together before its first byte comes."""
 
 
-def download(url: str, token: str, out: Path, *, show: bool, tls_root: str = "") -> int:
-    """Fetch the zip file at `url` to `out` and return its size in bytes. What breaks off leaves nothing.
+def download(
+    url: str,
+    token: str,
+    out: Path,
+    *,
+    show: bool,
+    tls_root: str = "",
+    is_whole: Callable[[Path], bool] = zipfile.is_zipfile,
+    kind: str = "zip file",
+) -> int:
+    """Fetch the file at `url` to `out` and return its size in bytes. What breaks off leaves nothing.
 
     Args:
         url: http or https.
@@ -29,6 +39,7 @@ def download(url: str, token: str, out: Path, *, show: bool, tls_root: str = "")
         out: File that does not exist.
         show: Draw a progress bar on stderr, if that is a terminal.
         tls_root: PEM certificates to trust for https; empty: those of the machine.
+        is_whole, kind: Whether what came is all of what it should be, and what that is called.
 
     Raises:
         PalaestraError: The server's reason; Unreachable if it does not answer or breaks off.
@@ -51,8 +62,8 @@ def download(url: str, token: str, out: Path, *, show: bool, tls_root: str = "")
                 raise _refusal(error) from None
             except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
                 raise Unreachable(f"{url}: {error}") from None
-        if not zipfile.is_zipfile(part):
-            raise Unreachable(f"{url}: what came is not a whole zip file ({size_bytes} bytes)")
+        if not is_whole(part):
+            raise Unreachable(f"{url}: what came is not a whole {kind} ({size_bytes} bytes)")
         _give_name(part, out)
     finally:
         part.unlink(missing_ok=True)

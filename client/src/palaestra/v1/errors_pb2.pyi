@@ -49,6 +49,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_DISK_FULL: _ClassVar[ErrorReason]
     ERROR_REASON_DISK_READ_ONLY: _ClassVar[ErrorReason]
     ERROR_REASON_DISK_FAILED: _ClassVar[ErrorReason]
+    ERROR_REASON_NOT_LEADER: _ClassVar[ErrorReason]
     ERROR_REASON_QUOTA_EXCEEDED: _ClassVar[ErrorReason]
     ERROR_REASON_PREEMPTED: _ClassVar[ErrorReason]
     ERROR_REASON_BAD_CALENDAR: _ClassVar[ErrorReason]
@@ -58,6 +59,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_RESERVATION_ENDED: _ClassVar[ErrorReason]
     ERROR_REASON_OUTSIDE_RESERVATION: _ClassVar[ErrorReason]
     ERROR_REASON_FORECAST_BUSY: _ClassVar[ErrorReason]
+    ERROR_REASON_RATE_LIMITED: _ClassVar[ErrorReason]
     ERROR_REASON_CONFIGURED: _ClassVar[ErrorReason]
     ERROR_REASON_KEY_EXPIRED: _ClassVar[ErrorReason]
     ERROR_REASON_KEY_REVOKED: _ClassVar[ErrorReason]
@@ -109,6 +111,7 @@ ERROR_REASON_HEALTH_STEP_REFUSED: ErrorReason
 ERROR_REASON_DISK_FULL: ErrorReason
 ERROR_REASON_DISK_READ_ONLY: ErrorReason
 ERROR_REASON_DISK_FAILED: ErrorReason
+ERROR_REASON_NOT_LEADER: ErrorReason
 ERROR_REASON_QUOTA_EXCEEDED: ErrorReason
 ERROR_REASON_PREEMPTED: ErrorReason
 ERROR_REASON_BAD_CALENDAR: ErrorReason
@@ -118,6 +121,7 @@ ERROR_REASON_OVER_QUOTA: ErrorReason
 ERROR_REASON_RESERVATION_ENDED: ErrorReason
 ERROR_REASON_OUTSIDE_RESERVATION: ErrorReason
 ERROR_REASON_FORECAST_BUSY: ErrorReason
+ERROR_REASON_RATE_LIMITED: ErrorReason
 ERROR_REASON_CONFIGURED: ErrorReason
 ERROR_REASON_KEY_EXPIRED: ErrorReason
 ERROR_REASON_KEY_REVOKED: ErrorReason

@@ -1,0 +1,25 @@
+"""Puts messages together from parts that are serialised already.
+
+The bytes of messages that follow each other are the bytes of the messages merged, and a field that holds a message is
+its tag, a length and the message's bytes (https://protobuf.dev/programming-guides/encoding, "Message Structure", "Last
+One Wins"). So what is known of a job since it came need not be encoded again for its event and for its answer.
+"""
+
+
+def length_delimited(number: int, payload: bytes) -> bytes:
+    """Return a field of type message, string or bytes. number: 1 to 15."""
+    return bytes((number << 3 | 2,)) + varint(len(payload)) + payload
+
+
+def varint(value: int) -> bytes:
+    """Return a number from 0 on in groups of seven bits, the lowest first."""
+    if value < 0x80:
+        return bytes((value,))
+    if value < 0x4000:
+        return bytes((value & 0x7F | 0x80, value >> 7))
+    found = bytearray()
+    while value >= 0x80:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    found.append(value)
+    return bytes(found)

@@ -1,0 +1,117 @@
+"""How much of the service each vendor may take: a token bucket by class of methods, and a bound on what is under way.
+
+A bucket holds `burst_s` seconds of the rate and fills by the rate; a call takes out what it costs, and is refused if
+that is not there (Turner 1986, "New directions in communications"). The bound keeps the queues short that all vendors
+wait in: what one has there, the others wait for once at most.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from palaestra.errors import PalaestraError
+
+# Jobs of one call that cost as much as a call: what a hundred jobs together take of the service, about five calls do.
+JOBS_PER_COST = 25
+JOBS_MAX = 10_000
+# When to come again if too much is under way.
+BUSY_RETRY_S = 0.05
+
+
+class MethodClass(StrEnum):
+    """What calls are counted together; a flood of one class takes nothing from another."""
+
+    SUBMIT = "submit"
+    # Taking back and changing, which must be possible also in a flood of one's own.
+    CHANGE = "change"
+    READ = "read"
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What one vendor may take of each class, in costs: a call, or `JOBS_PER_COST` jobs of one.
+
+    Attributes:
+        per_s: Costs per second in the long run.
+        burst_s: So much of it at once, after a rest [s].
+        under_way_max: Costs under way at a time, all classes together; streams are not counted.
+    """
+
+    per_s: float = 5_000.0
+    burst_s: float = 2.0
+    under_way_max: int = 512
+
+
+def class_of(method: str) -> MethodClass:
+    """Return the class of "Service/Method"."""
+    verb = method.partition("/")[2]
+    if verb.startswith(("Submit", "BatchSubmit", "Create", "WhatIf")):
+        return MethodClass.SUBMIT
+    if verb.startswith(("Get", "List", "Watch", "Explain", "Read")):
+        return MethodClass.READ
+    return MethodClass.CHANGE
+
+
+def cost_of(request: Any) -> int:
+    """Return what a call with this request costs."""
+    jobs = getattr(request, "size", 0) or len(getattr(request, "requests", ()))
+    # The request is not checked yet, and a size that no array may have must not cost more than one that it may.
+    return 1 + min(max(0, int(jobs)), JOBS_MAX) // JOBS_PER_COST
+
+
+class Rates:
+    """What vendors have taken. For one thread.
+
+    Args:
+        rate: What every vendor may take.
+        of: What some vendors may take instead.
+    """
+
+    def __init__(self, rate: Rate, of: Mapping[str, Rate] | None = None) -> None:
+        self._rate = rate
+        self._of = dict(of or {})
+        # What is left in each bucket, and as of when [s].
+        self._left: dict[tuple[str, MethodClass], tuple[float, float]] = {}
+        self._under_way: dict[str, int] = {}
+
+    def take(self, vendor: str, method_class: MethodClass, cost: int, now_s: float) -> None:
+        """Take a call's cost out of the vendor's bucket. Raises RATE_LIMITED with the time after which it is there.
+
+        A call that costs more than the bucket holds takes all of it, and leaves a debt.
+        """
+        rate = self._of.get(vendor, self._rate)
+        full = max(1.0, rate.per_s * rate.burst_s)
+        left, as_of_s = self._left.get((vendor, method_class), (full, now_s))
+        left = min(full, left + max(0.0, now_s - as_of_s) * rate.per_s)
+        needed = min(float(cost), full)
+        if left < needed:
+            self._left[vendor, method_class] = left, now_s
+            raise PalaestraError(
+                "RATE_LIMITED",
+                f"vendor {vendor} has used up its rate of {rate.per_s:g} calls a second to {method_class.value}",
+                metadata={"class": method_class.value},
+                retry_after_s=(needed - left) / rate.per_s,
+            )
+        self._left[vendor, method_class] = left - cost, now_s
+
+    def begin(self, vendor: str, cost: int) -> None:
+        """Count a call as under way, until `end`. Raises RATE_LIMITED if too much is; one call alone always may."""
+        rate = self._of.get(vendor, self._rate)
+        before = self._under_way.get(vendor, 0)
+        if before and before + cost > rate.under_way_max:
+            raise PalaestraError(
+                "RATE_LIMITED",
+                f"vendor {vendor} has {before} calls under way, at most {rate.under_way_max}",
+                metadata={"class": "under_way"},
+                retry_after_s=BUSY_RETRY_S,
+            )
+        self._under_way[vendor] = before + cost
+
+    def end(self, vendor: str, cost: int) -> None:
+        """Say that a call is over."""
+        left = self._under_way[vendor] - cost
+        if left:
+            self._under_way[vendor] = left
+        else:
+            del self._under_way[vendor]

@@ -1,0 +1,390 @@
+"""The holder's end of a slot process: starts it, steps it, extends its lease, ends it, and says what became of it."""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from sim import checkpoint, errors
+from sim.body import Array
+from sim.errors import BadAction, BadSlot, SimError, SlotDied, SlotTimeout
+from sim.slot import Transition
+from sim.slot_process import control, segment
+from sim.slot_process.nursery import nursery
+from sim.slot_process.segment import LATENESS_EDGES_S, WORD, Segment, Sizes
+from sim.slot_process.work import Bounds, SlotFacts, SlotSpec
+
+
+@dataclass(frozen=True)
+class Pacing:
+    """How a slot has kept its pace.
+
+    Attributes:
+        steps: Steps made.
+        held: Of these, in real time, without an action: the last one was held.
+        lateness: How many were late by at most `edges_s[k]`; the last number is of those beyond all edges.
+    """
+
+    steps: int
+    held: int
+    lateness: tuple[int, ...]
+    edges_s: tuple[float, ...] = LATENESS_EDGES_S
+
+    @property
+    def missed(self) -> int:
+        """Steps that were not ready in time."""
+        return sum(self.lateness[1:])
+
+
+class _Process:
+    """A slot process that waits for its work."""
+
+    def __init__(self) -> None:
+        self.sock, theirs = control.pair()
+        self.request_fd, self.response_fd = (os.eventfd(0, os.EFD_CLOEXEC) for _ in range(2))
+        self.segment: Segment | None = None
+        self._nursery = nursery()
+        with theirs:
+            self.pid, self.pidfd = self._nursery.start(theirs.fileno(), self.request_fd, self.response_fd)
+        self._code: int | None = None
+        self._lock = threading.Lock()
+
+    def kill(self) -> None:
+        """End it at once, with whatever it may have started: it has a session of its own."""
+        with self._lock, contextlib.suppress(ProcessLookupError):
+            # Until its end has been asked for the number is its own.
+            if self._code is None and self._nursery.holder == os.getpid():
+                # It may not have got as far as its session.
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+                os.killpg(self.pid, signal.SIGKILL)
+
+    def code(self) -> int:
+        """Wait for its end and return the exit code, negative for a signal."""
+        with self._lock:
+            if self._code is None:
+                self._code = self._nursery.end(self.pid)
+            return self._code
+
+    def end(self) -> None:
+        """Kill the process if it still runs, and let go of everything."""
+        self.kill()
+        self.code()
+        self.sock.close()
+        for fd in (self.request_fd, self.response_fd, self.pidfd):
+            with contextlib.suppress(OSError):
+                os.close(fd)
+        if self.segment is not None:
+            self.segment.close()
+
+
+class LeasedSlot:
+    """A slot in a process of its own. Not for several threads at once, except `kill` and `extend`.
+
+    Attributes:
+        spec, facts: What was asked for, and what it is.
+        worlds, obs_size, action_size, horizon_steps, joint_names: As of `SimSlot`.
+        terminated, truncated, success, world_numbers, episodes: Of each world, as of the last answer.
+        failures: Why, by world, for those that blew up or were stopped.
+        pid: Of the process.
+    """
+
+    def __init__(self, spec: SlotSpec, *, bounds: Bounds | None = None, ttl_s: float | None = None) -> None:
+        """Start the process and wait until its worlds stand.
+
+        Args:
+            spec: What it shall be.
+            bounds: What it may use.
+            ttl_s: The process ends by itself so long after the start or the last `extend`; None: with its starter.
+
+        Raises:
+            SimError: of the kind that building the worlds in this process would have raised.
+            SlotDied, SlotTimeout: it did not get so far.
+        """
+        self.spec, self.bounds = spec, bounds or Bounds()
+        self._what = "while it was started"
+        process = self._process = _Process()
+        self.pid = process.pid
+        self._finalizer = weakref.finalize(self, process.end)
+        try:
+            hello = {"spec": spec.to_json(), "bounds": asdict(self.bounds), "ttl_s": ttl_s}
+            with self._told():
+                control.send(process.sock, hello)
+                message, fds = self._receive(self.bounds.start_s)
+            self.facts = SlotFacts.from_json(str(message.get("facts")))
+            sizes = _checked(message.get("sizes"), spec, self.facts)
+            if len(fds) != 1:
+                raise BadSlot(f"{len(fds)} segments instead of one")
+            process.segment = self._shared = segment.attach(fds[0], sizes)
+        except BaseException:
+            self._finalizer()
+            raise
+        self.worlds, self.seed = spec.worlds, spec.seed
+        self.obs_size, self.action_size = sizes.observations, sizes.actions
+        self.horizon_steps, self.joint_names = self.facts.horizon_steps, self.facts.joint_names
+        self.failures: dict[int, str] = {}
+        self._want = 0
+        self._note()
+
+    def reset(
+        self,
+        mask: npt.ArrayLike | None = None,
+        *,
+        worlds: npt.ArrayLike | None = None,
+        episodes: npt.ArrayLike | None = None,
+    ) -> Array:
+        """As `SimSlot.reset`. Raises also SlotDied, SlotTimeout."""
+        chosen = np.ones(self.worlds, np.bool_) if mask is None else np.asarray(mask, dtype=np.bool_)
+        if chosen.shape != (self.worlds,):
+            raise ValueError(f"mask has shape {chosen.shape}, not ({self.worlds},)")
+        shared = self._alive()
+        shared.mask[:] = chosen
+        for name, numbers, rows in (("worlds", worlds, shared.worlds), ("episodes", episodes, shared.episodes)):
+            rows[:] = -1
+            if numbers is not None:
+                given = np.asarray(numbers, dtype=np.int64)
+                if (given < 0).any():
+                    raise ValueError(f"{name}: {given[given < 0][:5].tolist()} are below 0")
+                rows[chosen] = given
+        self._ask(segment.RESET, "during a reset")
+        return np.array(shared.obs)
+
+    def step(self, actions: npt.ArrayLike) -> Transition:
+        """As `SimSlot.step`. Raises also SlotDied, SlotTimeout."""
+        shared = self._alive()
+        action = np.asarray(actions, dtype=np.float64)
+        if action.shape != (self.worlds, self.action_size):
+            raise BadAction(f"actions have shape {action.shape}, not ({self.worlds}, {self.action_size})")
+        shared.actions[:] = action
+        self._ask(segment.STEP, "during a step")
+        return Transition(np.array(shared.obs), np.array(shared.reward), self.terminated, self.truncated)
+
+    def record(self, *, signals: bool = False, digests: bool = False) -> None:
+        """Say what the slot shall show after each step beside observations: it costs a little time."""
+        self._want = (segment.SIGNALS if signals else 0) | (segment.DIGESTS if digests else 0)
+        self._alive().words[WORD.want] = self._want
+
+    def joint_state(self) -> tuple[Array, Array, Array, Array]:
+        """As `SimSlot.joint_state`; `record(signals=True)` must have been asked for."""
+        assert self._want & segment.SIGNALS, "record(signals=True) comes first"
+        shared = self._alive()
+        return np.array(shared.q), np.array(shared.dq), np.array(shared.tau), np.array(shared.q_ref)
+
+    def base_pose(self) -> Array:
+        """As `SimSlot.base_pose`; `record(signals=True)` must have been asked for."""
+        assert self._want & segment.SIGNALS, "record(signals=True) comes first"
+        return np.array(self._alive().base_pose)
+
+    def readings(self) -> dict[str, Array]:
+        """Return what the sensors read after the last step, by name, each (N, width), in `facts.reading_units`."""
+        rows, found, first = self.all_readings(), dict[str, Array](), 0
+        for name, width in self.facts.readings.items():
+            found[name] = rows[:, first : first + width]
+            first += width
+        return found
+
+    def all_readings(self) -> Array:
+        """Return the same side by side, (N, sum of widths)."""
+        return np.array(self._alive().readings)
+
+    def observe(self) -> Array:
+        """Return the observations of the last answer, (N, obs_size)."""
+        return np.array(self._alive().obs)
+
+    @property
+    def taken(self) -> Array:
+        """As `SimSlot.taken`; `record(digests=True)` must have been asked for."""
+        assert self._want & segment.DIGESTS, "record(digests=True) comes first"
+        return np.array(self._alive().taken)
+
+    def digests(self) -> npt.NDArray[np.uint64]:
+        """As `SimSlot.digests`; `record(digests=True)` must have been asked for."""
+        assert self._want & segment.DIGESTS, "record(digests=True) comes first"
+        return np.array(self._alive().digests)
+
+    def checkpoint(self) -> bytes:
+        """Return the whole state as bytes that `restore` continues from, to the last bit. Raises SlotDied."""
+        _, fds = self._converse({"do": "checkpoint"}, "during a checkpoint")
+        if len(fds) != 1:
+            raise BadSlot("no checkpoint came")
+        return control.unblob(fds[0], checkpoint.BYTES_MAX)
+
+    def restore(self, data: bytes) -> Array:
+        """Continue from a checkpoint and return the observations. Raises BadSnapshot, SlotDied."""
+        fd = control.blob(data)
+        try:
+            self._converse({"do": "restore"}, "during a restore", fd)
+        finally:
+            os.close(fd)
+        self._note()
+        return np.array(self._shared.obs)
+
+    def pacing(self) -> Pacing:
+        """Return how the slot has kept its pace so far."""
+        shared = self._alive()
+        # Until nobody has written meanwhile.
+        while True:
+            words = shared.words.copy()
+            if words[WORD.sequence] % 2 == 0 and shared.words[WORD.sequence] == words[WORD.sequence]:
+                break
+            if not alive(self._process.pidfd):
+                raise self._died()
+        count = len(LATENESS_EDGES_S) + 1
+        lateness = tuple(int(n) for n in words[WORD.lateness : WORD.lateness + count])
+        return Pacing(int(words[WORD.steps]), int(words[WORD.held]), lateness)
+
+    def watch(self) -> Array | None:
+        """Return the latest observations without asking for a step, (N, obs_size); None while they are written."""
+        words = self._alive().words
+        before = int(words[WORD.sequence])
+        obs = np.array(self._shared.obs)
+        return obs if before % 2 == 0 and int(words[WORD.sequence]) == before else None
+
+    def extend(self, ttl_s: float) -> None:
+        """Let the process live for so long from now; of use only where it was opened with a `ttl_s`."""
+        self._alive().words[WORD.lease_until_ns] = time.monotonic_ns() + int(ttl_s * 1e9)
+
+    def kill(self) -> None:
+        """End the process at once, whatever it is doing; whoever waits for it gets SlotDied."""
+        self._process.kill()
+
+    def close(self) -> None:
+        """End the process and let go of everything. Nothing happens the second time."""
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _alive(self) -> Segment:
+        if not self._finalizer.alive:
+            raise SlotDied("the slot is closed")
+        return self._shared
+
+    def _ask(self, command: int, what: str) -> None:
+        """Have the slot do one thing and wait for its answer."""
+        words, process, self._what = self._shared.words, self._process, what
+        words[WORD.command] = command
+        words[WORD.request] += 1
+        os.eventfd_write(process.request_fd, 1)
+        # One that answers something else than what was asked goes unheard.
+        until_s = time.monotonic() + self.bounds.step_s
+        while words[WORD.response] != words[WORD.request]:
+            if not self._wait(process.response_fd, max(until_s - time.monotonic(), 0.0)):
+                raise self._late(self.bounds.step_s)
+            os.eventfd_read(process.response_fd)
+        status = int(words[WORD.status])
+        if status == segment.OK:
+            self._note(fresh=command == segment.RESET)
+            return
+        kind, _, why = self._shared.get_text().partition(": ")
+        raise (_error(kind, why) if status == segment.REFUSED else SlotDied(f"the slot failed {what}: {kind}: {why}"))
+
+    def _note(self, *, fresh: bool = True) -> None:
+        """Take over what the slot says of its worlds."""
+        shared = self._shared
+        self.terminated, self.truncated, self.success = (
+            np.array(flags) for flags in (shared.terminated, shared.truncated, shared.success)
+        )
+        if fresh:
+            self.world_numbers, self.episodes = np.array(shared.world_numbers), np.array(shared.episode_numbers)
+        self.failures = {}
+        if shared.words[WORD.failing]:
+            try:
+                self.failures = {int(world): str(why) for world, why in json.loads(shared.get_text()).items()}
+            except (ValueError, AttributeError):
+                self.failures = {-1: "the slot's failures cannot be read"}
+
+    def _converse(self, message: Mapping[str, Any], what: str, *fds: int) -> tuple[dict[str, Any], list[int]]:
+        self._alive()
+        self._what = what
+        with self._told():
+            control.send(self._process.sock, dict(message), *fds)
+            return self._receive(self.bounds.step_s)
+
+    @contextlib.contextmanager
+    def _told(self) -> Any:
+        """Turn a broken socket into what became of the process."""
+        try:
+            yield
+        except (OSError, EOFError):
+            raise self._died() from None
+
+    def _receive(self, patience_s: float) -> tuple[dict[str, Any], list[int]]:
+        if not self._wait(self._process.sock.fileno(), patience_s):
+            raise self._late(patience_s)
+        answer, fds = control.receive(self._process.sock)
+        if "refused" in answer:
+            raise _error(str(answer["refused"]), str(answer.get("message")))
+        return answer, fds
+
+    def _wait(self, fd: int, patience_s: float) -> bool:
+        """Wait until `fd` can be read; False if it took too long. Raises SlotDied."""
+        ready = select.select((fd, self._process.pidfd), (), (), patience_s)[0]
+        if ready and fd not in ready:
+            # It may have answered just before its end.
+            if select.select((fd,), (), (), 0.0)[0]:
+                return True
+            raise self._died()
+        return bool(ready)
+
+    def _late(self, patience_s: float) -> SlotTimeout:
+        self.close()
+        return SlotTimeout(f"the slot took longer than {patience_s:g} s {self._what}; it was killed")
+
+    def _died(self) -> SlotDied:
+        # A broken socket may be seen before the end that broke it.
+        self._process.kill()
+        code = self._process.code()
+        self.close()
+        return SlotDied(f"the slot {_end(code, self.bounds)} {self._what}")
+
+
+def alive(pidfd: int) -> bool:
+    """Return whether a process still runs."""
+    return not select.select((pidfd,), (), (), 0.0)[0]
+
+
+def _end(code: int, bounds: Bounds) -> str:
+    """Return in words how a process ended."""
+    if code >= 0:
+        return f"ended by itself ({code})"
+    name = signal.Signals(-code).name
+    if name == "SIGXCPU":
+        return f"was killed after {bounds.compile_cpu_s:g} s of processor time (SIGXCPU)"
+    if name == "SIGALRM":
+        return "was killed because its time was over, and nobody had extended it (SIGALRM)"
+    return f"was killed by {name}"
+
+
+def _error(kind: str, message: str) -> SimError:
+    """Return the error of that name; of a name that there is not, BadSlot."""
+    found = getattr(errors, kind, None)
+    if isinstance(found, type) and issubclass(found, SimError):
+        return found(message)
+    return BadSlot(f"{kind}: {message}")
+
+
+def _checked(values: Any, spec: SlotSpec, facts: SlotFacts) -> Sizes:
+    """Return the sizes that a slot claims. Raises BadSlot unless they fit what was asked for and what it says."""
+    try:
+        sizes = Sizes(*(int(value) for value in values))
+    except (TypeError, ValueError) as error:
+        raise BadSlot(f"sizes {str(values)[:100]}: {error}") from error
+    said = Sizes(
+        spec.worlds, facts.action_size, len(facts.obs_names), len(facts.joint_names), sum(facts.readings.values())
+    )
+    if sizes != said or min(sizes) < 0:
+        raise BadSlot(f"{sizes} where the slot's own facts say {said}")
+    return sizes

@@ -1,0 +1,395 @@
+"""A slot in a process of its own: the same numbers, and whatever happens to it stays with it."""
+
+import contextlib
+import gc
+import os
+import resource
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sim.errors import BadAction, BadSlot, BadSnapshot, BrokenModel, SlotDied, SlotTimeout, UnknownTask
+from sim.slot_process import Bounds, LeasedSlot, ModelWork, Pace, SlotSpec, TaskWork
+from sim.slot_process.nursery import nursery
+from sim.slot_process.program import open_task
+from sim.slot_process.segment import Sizes, attach, create
+
+ARM = TaskWork("own_arm", motion="reach_around", horizon_s=4.0)
+MIB = 2**20
+
+BALL = """<mujoco><option timestep="0.002"/><worldbody><geom type="plane" size="5 5 .1"/>
+<body pos="0 0 1"><freejoint/><geom size=".1"/></body>
+<body pos="1 0 1"><joint name="hinge" type="hinge"/><geom type="capsule" size=".05" fromto="0 0 0 .3 0 0"/></body>
+</worldbody><actuator><motor joint="hinge"/></actuator></mujoco>"""
+
+
+def spec(worlds: int = 3, **fields: object) -> SlotSpec:
+    return SlotSpec(ARM, worlds=worlds, seed=5, **fields)  # type: ignore[arg-type]
+
+
+def model(folder: Path, text: str = BALL) -> ModelWork:
+    (folder / "model.xml").write_text(text)
+    return ModelWork(str(folder), "model.xml")
+
+
+def actions(step: int, slot: LeasedSlot) -> np.ndarray:
+    return 0.5 * np.sin(step + np.arange(slot.worlds * slot.action_size)).reshape(slot.worlds, -1)
+
+
+@pytest.fixture(scope="module")
+def arm() -> Iterator[LeasedSlot]:
+    with LeasedSlot(spec()) as slot:
+        yield slot
+
+
+def test_a_slot_process_gives_the_same_bits_as_a_slot_here(arm: LeasedSlot) -> None:
+    here = open_task(spec(), ARM)
+    arm.record(signals=True, digests=True)
+    first = arm.reset(episodes=[7, 8, 9]), here.reset(episodes=[7, 8, 9])
+    assert first[0].tobytes() == first[1].tobytes()
+    for step in range(12):
+        there, at_home = arm.step(actions(step, arm)), here.step(actions(step, arm))
+        for one, other in zip(there, at_home, strict=True):
+            assert one.tobytes() == other.tobytes()
+        assert (arm.digests() == here.digests()).all()
+        for one, other in zip(
+            (*arm.joint_state(), arm.base_pose()), (*here.joint_state(), here.base_pose()), strict=True
+        ):
+            assert one.tobytes() == other.tobytes()
+
+
+def test_a_world_is_the_same_in_a_slot_of_any_size(arm: LeasedSlot) -> None:
+    arm.record(digests=True)
+    arm.reset(worlds=[0, 1, 2], episodes=[0, 0, 0])
+    asked = [actions(step, arm) for step in range(6)]
+    seen = []
+    for action in asked:
+        arm.step(action)
+        seen.append(arm.digests()[2])
+    with LeasedSlot(spec(worlds=1, first_world=2)) as alone:
+        alone.record(digests=True)
+        alone.reset(episodes=[0])
+        for action, digest in zip(asked, seen, strict=True):
+            alone.step(action[2:])
+            assert alone.digests()[0] == digest
+
+
+def test_a_checkpoint_goes_on_to_the_last_bit_in_another_process(arm: LeasedSlot) -> None:
+    arm.reset(worlds=[0, 1, 2])
+    for step in range(3):
+        arm.step(actions(step, arm))
+    kept = arm.checkpoint()
+    after = [arm.step(actions(step, arm)).obs.tobytes() for step in range(3, 7)]
+    with LeasedSlot(spec()) as other:
+        other.restore(kept)
+        assert [other.step(actions(step, other)).obs.tobytes() for step in range(3, 7)] == after
+    with pytest.raises(BadSnapshot, match="damaged"):
+        arm.restore(kept[:-1] + bytes([kept[-1] ^ 1]))
+    with pytest.raises(BadSnapshot, match="worlds is '2' here and '3'"), LeasedSlot(spec(worlds=2)) as smaller:
+        smaller.restore(kept)
+    # What was refused changed nothing.
+    arm.restore(kept)
+    assert arm.step(actions(3, arm)).obs.tobytes() == after[0]
+
+
+def test_controls_that_are_no_numbers_are_refused_and_step_nothing(arm: LeasedSlot) -> None:
+    arm.record(digests=True)
+    arm.reset()
+    before = arm.step(np.zeros((3, arm.action_size)))
+    digests = arm.digests()
+    wrong = np.zeros((3, arm.action_size))
+    wrong[1, 0] = np.nan
+
+    with pytest.raises(BadAction, match=r"worlds \[1\] are not finite"):
+        arm.step(wrong)
+    with pytest.raises(BadAction, match="shape"):
+        arm.step(np.zeros((2, arm.action_size)))
+
+    assert (arm.digests() == digests).all()
+    assert arm.step(np.zeros((3, arm.action_size))).obs.shape == before.obs.shape
+
+
+def test_what_cannot_be_built_is_refused_by_name_and_leaves_no_process() -> None:
+    before = children()
+    with pytest.raises(UnknownTask, match="juggle"):
+        LeasedSlot(SlotSpec(TaskWork("own_arm", task="juggle"), worlds=1))
+    with pytest.raises(BadSlot, match="worlds = 0"):
+        SlotSpec(ARM, worlds=0)
+    with pytest.raises(BadSlot, match="exactly one"):
+        SlotSpec(TaskWork("own_arm"), worlds=1)
+    assert children() == before
+
+
+def test_a_slot_killed_in_the_middle_of_a_step_says_so_and_no_other_notices(tmp_path: Path) -> None:
+    with LeasedSlot(spec(worlds=400)) as victim, LeasedSlot(spec()) as other:
+        other.reset(episodes=[0, 0, 0])
+        zeros = np.zeros((400, victim.action_size))
+        killer = threading.Timer(0.05, os.kill, (victim.pid, signal.SIGKILL))
+        killer.start()
+        with pytest.raises(SlotDied, match="killed by SIGKILL during a step"):
+            for _ in range(10_000):
+                victim.step(zeros)
+        killer.join()
+        with pytest.raises(SlotDied, match="closed"):
+            victim.step(zeros)
+        assert np.isfinite(other.step(np.zeros((3, other.action_size))).obs).all()
+
+
+def test_a_world_that_blows_up_is_named_and_its_neighbours_go_on(tmp_path: Path) -> None:
+    """A torque of 1e10 N m is a number that MuJoCo takes, and no state survives it."""
+    with LeasedSlot(SlotSpec(model(tmp_path), worlds=3)) as slot:
+        torque = np.zeros((3, 1))
+        torque[1] = 1e10
+        with pytest.raises(BadAction, match="beyond 1e"):
+            slot.step(2.0 * torque)
+        one = slot.step(torque)
+        assert one.terminated.tolist() == [False, True, False]
+        assert "world 1" in slot.failures[1]
+        assert np.isfinite(one.obs).all()
+        with LeasedSlot(SlotSpec(slot.spec.work, worlds=1)) as alone:
+            assert alone.step([[0.0]]).obs.tobytes() == one.obs[0].tobytes() == one.obs[2].tobytes()
+        slot.reset([False, True, False])
+        assert not slot.terminated.any()
+        assert not slot.failures
+
+
+HOSTILE = {
+    "an include outside": ('<mujoco><include file="../secret.xml"/></mujoco>', "outside the model's folder"),
+    "a mesh outside": (
+        '<mujoco><asset><mesh name="m" file="/etc/hostname"/></asset></mujoco>',
+        "outside the model's folder",
+    ),
+    "a missing mesh": ('<mujoco><asset><mesh name="m" file="m.obj"/></asset></mujoco>', "missing"),
+    "a plugin": ('<mujoco><extension><plugin plugin="mujoco.pid"/></extension></mujoco>', "plugins run foreign code"),
+    "no XML": ("<mujoco><worldbody>", "XML syntax"),
+    "NaN": ('<mujoco><worldbody><body pos="0 nan 0"/></worldbody></mujoco>', "not finite"),
+    "a huge arena": ('<mujoco><size memory="400G"/></mujoco>', "size memory"),
+    "a step of no length": ('<mujoco><option timestep="1e-9"/></mujoco>', "substeps"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_model_is_refused_with_its_reason(name: str, tmp_path: Path) -> None:
+    text, reason = HOSTILE[name]
+    (tmp_path / "secret.xml").write_text("<mujoco/>")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+
+    with pytest.raises(BrokenModel, match=reason):
+        LeasedSlot(SlotSpec(model(folder, text), worlds=1))
+
+
+def test_a_gigabyte_mesh_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    work = model(tmp_path, '<mujoco><asset><mesh name="m" file="m.obj"/></asset></mujoco>')
+    with open(tmp_path / "m.obj", "wb") as file:
+        file.truncate(2**30)
+
+    with pytest.raises(BrokenModel, match=r"m\.obj: 1073741824 bytes .* too large"):
+        LeasedSlot(SlotSpec(work, worlds=1))
+
+
+def test_a_model_that_compiles_for_ever_loses_its_slot_and_nothing_else(arm: LeasedSlot, tmp_path: Path) -> None:
+    """Bodies enough for minutes of compiling, below every bound on what a file may ask for."""
+    bodies = '<replicate count="140" offset="0 0 1"><replicate count="140" offset="0 1 0"><body><freejoint/>'
+    work = model(
+        tmp_path,
+        f'<mujoco><worldbody>{bodies}<geom size=".1"/></body></replicate></replicate></worldbody></mujoco>',
+    )
+    with pytest.raises(SlotDied, match="1 s of processor time"):
+        LeasedSlot(SlotSpec(work, worlds=1), bounds=Bounds(compile_cpu_s=1.0))
+    assert arm.step(np.zeros((3, arm.action_size))).obs.shape == (3, arm.obs_size)
+
+
+def test_a_slot_gets_no_more_memory_than_its_bound(arm: LeasedSlot, tmp_path: Path) -> None:
+    """Many worlds of a model with a large arena on a bound of 32 MiB."""
+    work = model(tmp_path, BALL.replace("<worldbody>", '<size memory="900M"/><worldbody>', 1))
+    with pytest.raises((BrokenModel, SlotDied)):
+        LeasedSlot(SlotSpec(work, worlds=60_000), bounds=Bounds(memory_bytes=32 * MIB))
+    assert arm.step(np.zeros((3, arm.action_size))).obs.shape == (3, arm.obs_size)
+
+
+def test_a_step_that_takes_too_long_costs_the_slot() -> None:
+    with LeasedSlot(spec(worlds=300), bounds=Bounds(step_s=1e-3)) as slot:
+        with pytest.raises(SlotTimeout, match=r"longer than 0\.001 s during a"):
+            for _ in range(100):
+                slot.step(np.zeros((300, slot.action_size)))
+        assert not alive(slot.pid)
+
+
+def test_a_slot_ends_with_its_lease_unless_it_is_extended() -> None:
+    with LeasedSlot(spec(worlds=1), ttl_s=0.8) as slot:
+        until_s = time.monotonic() + 1.6
+        while time.monotonic() < until_s:
+            slot.extend(0.8)
+            slot.step(np.zeros((1, slot.action_size)))
+        # Nobody extends it any more.
+        with pytest.raises(SlotDied, match="time was over"):
+            while True:
+                slot.step(np.zeros((1, slot.action_size)))
+
+
+def test_a_stuck_slot_ends_with_its_lease_too() -> None:
+    """Stopped by a signal it runs no Python; the kernel's timer still has it when it goes on."""
+    with LeasedSlot(spec(worlds=1), ttl_s=0.3) as slot:
+        os.kill(slot.pid, signal.SIGSTOP)
+        time.sleep(0.5)
+        os.kill(slot.pid, signal.SIGCONT)
+        with pytest.raises(SlotDied, match="time was over"):
+            while True:
+                slot.step(np.zeros((1, slot.action_size)))
+
+
+def test_fifty_slots_of_five_vendors_leave_nothing_behind(tmp_path: Path) -> None:
+    """Some are closed, some killed, some forgotten, some never get built, some end while they step."""
+    folders = [tmp_path / f"vendor{n}" for n in range(5)]
+    for folder in folders:
+        folder.mkdir()
+        model(folder)
+        (folder / "broken.xml").write_text("<mujoco>")
+    nursery()
+    processes, descriptors, shared = children(), open_files(), segments()
+    slots = []
+    for number in range(50):
+        folder = folders[number % 5]
+        file = "broken.xml" if number % 10 == 9 else "model.xml"
+        try:
+            slots.append(LeasedSlot(SlotSpec(ModelWork(str(folder), file), worlds=2), ttl_s=600.0))
+        except BrokenModel:
+            assert file == "broken.xml"
+    assert len(slots) == 45
+    pids = [slot.pid for slot in slots]
+    for number, slot in enumerate(slots):
+        slot.step(np.zeros((2, 1)))
+        if number % 4 == 0:
+            slot.close()
+        elif number % 4 == 1:
+            os.kill(slot.pid, signal.SIGKILL)
+        elif number % 4 == 2:
+            os.write(slot._process.request_fd, (1).to_bytes(8, "little"))
+            slot.kill()
+    for number, slot in enumerate(slots):
+        if number % 4 in (1, 2):
+            with pytest.raises(SlotDied):
+                slot.step(np.zeros((2, 1)))
+    del slot
+    slots.clear()
+    gc.collect()
+
+    assert not [pid for pid in pids if alive(pid)]
+    assert children() == processes
+    assert open_files() == descriptors
+    assert segments() == shared
+    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == ["broken.xml"] * 5 + ["model.xml"] * 5
+
+
+def test_slots_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; from sim.slot_process import *; from sim.slot_process.nursery import nursery;"
+        f"s = LeasedSlot(SlotSpec(ModelWork({str(tmp_path)!r}, 'model.xml'), worlds=1));"
+        "print(s.pid, nursery().pid, flush=True); sys.stdin.read()"
+    )
+    model(tmp_path)
+    import subprocess
+    import sys
+
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path.cwd()
+    ) as holder:
+        assert holder.stdout is not None
+        pids = [int(word) for word in holder.stdout.readline().split()]
+        assert len(pids) == 2
+        assert all(alive(pid) for pid in pids)
+        holder.kill()
+    until_s = time.monotonic() + 20.0
+    while any(alive(pid) for pid in pids) and time.monotonic() < until_s:
+        time.sleep(0.02)
+    assert not [pid for pid in pids if alive(pid)]
+
+
+def test_a_slot_knows_nothing_of_its_holders_secrets(monkeypatch: pytest.MonkeyPatch, arm: LeasedSlot) -> None:
+    environment = Path(f"/proc/{arm.pid}/environ").read_bytes()
+    assert b"TOKEN" not in environment.upper()
+    assert os.readlink(f"/proc/{arm.pid}/cwd").endswith("(deleted)")
+    assert os.getsid(arm.pid) == arm.pid
+    limits = Path(f"/proc/{arm.pid}/limits").read_text()
+    assert "Max data size             unlimited" not in limits
+    assert resource.prlimit(arm.pid, resource.RLIMIT_CORE) == (0, 0)
+
+
+def test_in_real_time_a_slot_goes_on_without_its_controller_and_counts_it() -> None:
+    with LeasedSlot(spec(worlds=1, pace=Pace("real_time", 4.0))) as slot:
+        slot.step(np.zeros((1, slot.action_size)))
+        until_s = time.monotonic() + 20.0
+        while slot.pacing().held < 5 and time.monotonic() < until_s:
+            time.sleep(0.01)
+        slot.step(np.zeros((1, slot.action_size)))
+        pacing = slot.pacing()
+    assert pacing.held >= 5
+    assert pacing.steps == pacing.held + 2
+    assert sum(pacing.lateness) == pacing.steps
+
+
+def test_in_lockstep_time_waits_for_the_controller() -> None:
+    """20 ms of the world's time take at least 10 ms at twice real time; nothing happens unasked."""
+    with LeasedSlot(spec(worlds=1, pace=Pace("lockstep", 2.0))) as slot:
+        slot.reset()
+        start_s = time.monotonic()
+        for _ in range(10):
+            slot.step(np.zeros((1, slot.action_size)))
+        took_s = time.monotonic() - start_s
+        time.sleep(0.1)
+        pacing = slot.pacing()
+    # Reset began the schedule a moment before our clock did.
+    assert took_s > 10 * 0.01 - 0.01
+    assert (pacing.steps, pacing.held) == (10, 0)
+
+
+def test_a_segment_that_could_be_shortened_is_refused() -> None:
+    sizes = Sizes(2, 3, 4, 0, 0)
+    fd = os.memfd_create("open")
+    os.ftruncate(fd, 1 << 20)
+    with pytest.raises(BadSlot, match="not sealed"):
+        attach(fd, sizes)
+    os.close(fd)
+    sealed = create(sizes)
+    with pytest.raises(PermissionError):
+        os.ftruncate(sealed.fd, 10)
+    with pytest.raises(BadSlot, match="bytes"):
+        attach(os.dup(sealed.fd), Sizes(2, 3, 5000, 0, 0))
+    sealed.close()
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and is not asked for yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def children() -> list[str]:
+    """The slot processes of this test process, zombies too."""
+    pid = nursery().pid
+    return sorted(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+
+
+def segments() -> int:
+    """Segments that this process and its nursery have mapped or open; they have no names anywhere else."""
+    gc.collect()
+    count = 0
+    for pid in (os.getpid(), nursery().pid):
+        count += Path(f"/proc/{pid}/maps").read_text().count("memfd:palaestra")
+        for file in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                count += "memfd:palaestra" in os.readlink(file)
+    return count
+
+
+def open_files() -> int:
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))

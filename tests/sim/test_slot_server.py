@@ -1,0 +1,157 @@
+"""A slot for remote clients: the same bits, the lease's holder alone, and nobody who can keep it from others."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import grpc
+import numpy as np
+import pytest
+
+from palaestra.errors import PalaestraError
+from palaestra.v1 import slot_service_pb2 as pb
+from palaestra.v1 import slot_service_pb2_grpc
+from sim.sensors import Encoders, Error, to_tables
+from sim.slot_process import LeasedSlot, SlotSpec, TaskWork
+from sim.slot_process.program import open_task
+from sim.slot_process.remote import RemoteSlot
+from sim.slot_process.server import SlotLease, SlotServer
+
+NAME, TOKEN = "vendors/acme/leases/7", "open sesame"
+LEASE = SlotLease(NAME, 3, hashlib.sha256(TOKEN.encode()).hexdigest())
+WORK = TaskWork(
+    "own_arm",
+    motion="reach_around",
+    horizon_s=4.0,
+    sensors=to_tables([Encoders("enc", angle=Error(noise=1e-3, delay_s=0.02))]),
+)
+SPEC = SlotSpec(WORK, worlds=3, seed=5)
+
+
+@pytest.fixture
+def server() -> Iterator[SlotServer]:
+    served = SlotServer(LeasedSlot(SPEC), LEASE, idle_s=20.0)
+    yield served
+    served.close()
+
+
+def remote(server: SlotServer, *, epoch: int = 3, token: str = TOKEN, lease: str = NAME) -> RemoteSlot:
+    return RemoteSlot(server.address, lease=lease, epoch=epoch, token=token)
+
+
+def test_a_remote_client_gets_the_same_bits_as_a_slot_here(server: SlotServer) -> None:
+    here = open_task(SPEC, WORK)
+    with remote(server) as there:
+        first = there.reset([True, False, True], worlds=[8, 9], episodes=[4, 5])
+        assert first.tobytes() == here.reset([True, False, True], worlds=[8, 9], episodes=[4, 5]).tobytes()
+        for step in range(8):
+            action = np.sin(step + np.arange(21)).reshape(3, 7)
+            for one, other in zip(there.step(action), here.step(action), strict=True):
+                assert one.tobytes() == other.tobytes()
+            assert there.readings()["enc.angle"].tobytes() == here.sensors.rows["enc.angle"].tobytes()
+        kept = there.checkpoint()
+        after = there.step(np.ones((3, 7))).obs.tobytes()
+        there.restore(kept)
+        assert there.step(np.ones((3, 7))).obs.tobytes() == after
+        assert there.opened.provenance["model_sha256"] == here.model_sha256
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"token": "close sesame"}, "LEASE_TOKEN_INVALID"),
+        ({"lease": "vendors/evil/leases/7"}, "LEASE_TOKEN_INVALID"),
+        ({"epoch": 2}, "STALE_EPOCH"),
+        ({"epoch": 4}, "LEASE_NOT_ACTIVE"),
+        ({"token": ""}, "INVALID_FIELD"),
+    ],
+)
+def test_nobody_without_the_lease_gets_in(server: SlotServer, wrong: dict[str, object], reason: str) -> None:
+    with pytest.raises(PalaestraError) as refused:
+        remote(server, **wrong)  # type: ignore[arg-type]
+    assert refused.value.reason == reason
+
+
+def test_a_stream_that_does_not_begin_with_open_is_refused(server: SlotServer) -> None:
+    with grpc.insecure_channel(server.address) as channel:
+        stub = slot_service_pb2_grpc.SlotServiceStub(channel)
+        request = pb.StepWorldsRequest(action=pb.SlotAction(actions=bytes(8 * 21)))
+        with pytest.raises(grpc.RpcError) as refused:
+            list(stub.StepWorlds(iter([request])))
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_what_is_wrong_with_one_request_ends_nothing(server: SlotServer) -> None:
+    with remote(server) as slot:
+        for wrong, reason in (
+            (lambda: slot.step(np.full((3, 7), np.nan)), "COMMAND_NOT_FINITE"),
+            (lambda: slot.step(np.zeros((2, 7))), "WRONG_SHAPE"),
+            (lambda: slot.restore(b"rubbish"), "INVALID_FIELD"),
+            (lambda: slot._ask(pb.StepWorldsRequest()), "MALFORMED_MESSAGE"),
+            (lambda: slot._ask(pb.StepWorldsRequest(reset=pb.SlotReset(episodes=b"1"))), "WRONG_SHAPE"),
+        ):
+            with pytest.raises(PalaestraError) as refused:
+                wrong()
+            assert refused.value.reason == reason
+        assert np.isfinite(slot.step(np.zeros((3, 7))).obs).all()
+
+
+def test_one_stream_at_a_time_and_the_next_when_it_has_ended(server: SlotServer) -> None:
+    with remote(server) as first:
+        with pytest.raises(PalaestraError) as refused:
+            remote(server)
+        assert refused.value.reason == "UNIT_BUSY"
+        first.step(np.zeros((3, 7)))
+    with _in_time(lambda: remote(server)) as second:
+        second.step(np.zeros((3, 7)))
+
+
+def test_a_client_that_stops_reading_is_sent_away() -> None:
+    """It asks for a thousand steps and reads none of the answers; the slot is free for the next one."""
+    slot = LeasedSlot(SlotSpec(WORK, worlds=3, seed=5))
+    server = SlotServer(slot, LEASE, idle_s=0.5)
+    over = threading.Event()
+
+    def ask() -> Iterator[pb.StepWorldsRequest]:
+        yield pb.StepWorldsRequest(open=pb.SlotOpen(lease=NAME, epoch=3, token=TOKEN))
+        for _ in range(1000):
+            yield pb.StepWorldsRequest(checkpoint=pb.SlotCheckpoint())
+        over.wait(30.0)
+
+    with grpc.insecure_channel(server.address) as channel:
+        responses = slot_service_pb2_grpc.SlotServiceStub(channel).StepWorlds(ask())
+        next(responses)
+        with _in_time(lambda: remote(server)) as other:
+            other.step(np.zeros((3, 7)))
+        over.set()
+        responses.cancel()
+    server.close()
+
+
+def test_with_its_lease_the_slot_ends_under_whoever_drives_it(server: SlotServer) -> None:
+    with remote(server) as slot:
+        slot.step(np.zeros((3, 7)))
+        threading.Timer(0.1, server.close).start()
+        with pytest.raises(PalaestraError):
+            for _ in range(100_000):
+                slot.step(np.zeros((3, 7)))
+        with pytest.raises(PalaestraError):
+            remote(server)
+
+
+def test_beyond_loopback_there_is_no_slot_without_tls() -> None:
+    with LeasedSlot(SPEC) as slot, pytest.raises(ValueError, match="with TLS alone"):
+        SlotServer(slot, LEASE, listen="0.0.0.0:0")
+
+
+def _in_time(attempt: Callable[[], RemoteSlot], patience_s: float = 20.0) -> RemoteSlot:
+    """Try again for as long as the slot is busy."""
+    until_s = time.monotonic() + patience_s
+    while True:
+        try:
+            return attempt()
+        except PalaestraError as error:
+            if error.reason != "UNIT_BUSY" or time.monotonic() > until_s:
+                raise
+            time.sleep(0.02)
