@@ -27,7 +27,7 @@ KEY = "leader"
 LOCK_TIMEOUT_MS = 300
 _LOCK_TIMEOUT = "55P03"
 _SELECT = "SELECT value FROM meta WHERE key = 'leader'"
-# Not this one: who took the row and was not told so, because the connection broke, finds nobody there and takes it again.
+# Not this session: who took the row and was not told, because the connection broke, finds nobody and takes it again.
 _OF_INSTANCE = """
 datname = current_database() AND application_name = 'palaestra ' || CAST(? AS TEXT) AND pid != pg_backend_pid()
 """
@@ -55,8 +55,9 @@ class SessionSeat:
 
     def take(self, before: Mark | None, mark: Mark) -> bool:
         # One statement, so that one that is stopped here keeps nobody else from it.
+        values: tuple[str | bytes, ...] = KEY, mark.to_bytes()
         if before is None:
-            query, values = "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO NOTHING", (KEY, mark.to_bytes())
+            query = "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO NOTHING"
         else:
             query = "UPDATE meta SET value = ? WHERE key = ? AND value = ?"
             values = (mark.to_bytes(), KEY, before.to_bytes())

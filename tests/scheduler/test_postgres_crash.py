@@ -107,7 +107,7 @@ def test_a_second_scheduler_is_kept_out_and_the_next_gets_in_when_the_first_is_k
         first.address()
         second = Process(tmp_path / "two", environment=environment)
         assert second.code() == 2
-        assert "is in use by another scheduler" in second.output()
+        assert "is in use by the scheduler with session id" in second.output()
     finally:
         first.kill()
     third = Process(tmp_path / "three", environment=environment)
