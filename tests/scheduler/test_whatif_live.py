@@ -260,7 +260,7 @@ def test_calibration_is_told_from_thirty_jobs_on(tmp_path: Path) -> None:
             expected = Expectation(site.clock.now_ns(), False, None, 10.0, 40.0, 8.0, 30.0)
             assert await site.run(telling.tell(row["id"], expected))
             site.clock.pass_s(5.0 if count < 15 else 20.0 if count < 27 else 100.0)
-            await site.run(lambda tx, job_id=row["id"]: telling.started(tx, job_id))
+            await site.run(lambda tx, job_id=row["id"]: telling.started(tx, [job_id]))
             assert body.name
         held = site.core.calibration()
 
