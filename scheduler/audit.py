@@ -214,12 +214,26 @@ def _concerned(db: Connection, request: Message) -> list[str]:
     if len(rest) == 3 and rest[1] in _HOLDERS:
         rows = db.execute(_HOLDERS[rest[1]], (rest[2],)).fetchall()
     elif len(rest) == 1 and _field(request, "parent") is None:
-        rows = db.execute("SELECT DISTINCT vendor FROM lease WHERE state IN (1, 2, 3, 5)").fetchall()
+        rows = db.execute(_HOLDERS_OF_ANY).fetchall()
     else:
-        rows = []
+        rows = _drained(db, _field(request, "closure"))
     return [VENUE_VENDOR, *sorted({row["vendor"] for row in rows} - {VENUE_VENDOR})]
 
 
+def _drained(db: Connection, closure: Any) -> list[Row]:
+    """Return whose leases a closure that ends what runs there would end now."""
+    if closure is None or not closure.stop_running:
+        return []
+    if closure.zones or not (closure.units or closure.cells):
+        return db.execute(_HOLDERS_OF_ANY).fetchall()
+    found: list[Row] = []
+    for name in (*closure.units, *closure.cells):
+        _, _, kind, place = name.split("/")
+        found += db.execute(_HOLDERS[kind], (place,)).fetchall()
+    return found
+
+
+_HOLDERS_OF_ANY = "SELECT DISTINCT vendor FROM lease WHERE state IN (1, 2, 3, 5)"
 _HOLDERS = {
     "units": """SELECT l.vendor FROM lease_unit x JOIN lease l ON l.id = x.lease_id
       WHERE x.unit = ? AND x.free_ns IS NULL""",

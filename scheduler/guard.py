@@ -139,7 +139,7 @@ class Guard(grpc.GenericRpcHandler):
                     # Before the request is looked at any further: what is over the rate must cost next to nothing.
                     cost = cost_of(request)
                     self._rates.take(vendor, method_class, cost, self._now_s())
-                    self._rates.begin(vendor, cost)
+                    self._rates.begin(vendor, method_class, cost)
                 try:
                     checked = _checked(request)
                     if audited:
@@ -147,7 +147,7 @@ class Guard(grpc.GenericRpcHandler):
                     return await inner(checked, context)
                 finally:
                     if vendor:
-                        self._rates.end(vendor, cost)
+                        self._rates.end(vendor, method_class, cost)
             except Exception as error:
                 await abort(context, error, method)
             finally:

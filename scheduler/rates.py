@@ -35,7 +35,8 @@ class Rate:
     Attributes:
         per_s: Costs per second in the long run.
         burst_s: So much of it at once, after a rest [s].
-        under_way_max: Costs under way at a time, all classes together; streams are not counted.
+        under_way_max: Costs under way at a time: of changes, and of all other classes together. Streams are not
+            counted.
     """
 
     per_s: float = 5_000.0
@@ -73,7 +74,8 @@ class Rates:
         self._of = dict(of or {})
         # What is left in each bucket, and as of when [s].
         self._left: dict[tuple[str, MethodClass], tuple[float, float]] = {}
-        self._under_way: dict[str, int] = {}
+        # By vendor, and whether they are changes: those are not to wait for the vendor's own flood of others.
+        self._under_way: dict[tuple[str, bool], int] = {}
 
     def take(self, vendor: str, method_class: MethodClass, cost: int, now_s: float) -> None:
         """Take a call's cost out of the vendor's bucket. Raises RATE_LIMITED with the time after which it is there.
@@ -95,10 +97,11 @@ class Rates:
             )
         self._left[vendor, method_class] = left - cost, now_s
 
-    def begin(self, vendor: str, cost: int) -> None:
+    def begin(self, vendor: str, method_class: MethodClass, cost: int) -> None:
         """Count a call as under way, until `end`. Raises RATE_LIMITED if too much is; one call alone always may."""
         rate = self._of.get(vendor, self._rate)
-        before = self._under_way.get(vendor, 0)
+        key = vendor, method_class is MethodClass.CHANGE
+        before = self._under_way.get(key, 0)
         if before and before + cost > rate.under_way_max:
             raise PalaestraError(
                 "RATE_LIMITED",
@@ -106,12 +109,13 @@ class Rates:
                 metadata={"class": "under_way"},
                 retry_after_s=BUSY_RETRY_S,
             )
-        self._under_way[vendor] = before + cost
+        self._under_way[key] = before + cost
 
-    def end(self, vendor: str, cost: int) -> None:
+    def end(self, vendor: str, method_class: MethodClass, cost: int) -> None:
         """Say that a call is over."""
-        left = self._under_way[vendor] - cost
+        key = vendor, method_class is MethodClass.CHANGE
+        left = self._under_way[key] - cost
         if left:
-            self._under_way[vendor] = left
+            self._under_way[key] = left
         else:
-            del self._under_way[vendor]
+            del self._under_way[key]

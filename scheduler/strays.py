@@ -34,3 +34,7 @@ class Strays:
         found = sorted(u for u, heard_s in self._heard_s.items() if heard_s > self._patience_s and u not in self._told)
         self._told.update(found)
         return found
+
+    def again(self, unit: str) -> None:
+        """Say that nothing could be done about a unit: the next beat finds it again."""
+        self._told.discard(unit)

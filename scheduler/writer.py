@@ -285,6 +285,7 @@ class Writer:
             self._end(error)
             for entry in batch:
                 entry.future.set_exception(error)
+            self._answered()
             return False
         except ERRORS as error:
             self._fail(batch, error)

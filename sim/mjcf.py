@@ -24,8 +24,16 @@ MAX_ARENA_BYTES = 2**30
 MAX_USER_NUMBERS = 100_000
 MAX_GRID_POINTS = 2**24
 
-# Attributes that name a file, by element tag, and the compiler attributes that give their folder.
-_ASSET_FOLDERS = {"mesh": "meshdir", "hfield": "assetdir", "skin": "meshdir", "texture": "texturedir"}
+# Elements that name files of theirs, and the compiler attributes that may give the folder of these files. Which of
+# them holds depends on MuJoCo's order of reading; a file has to be inside by every one of them.
+_MESH_FOLDERS = ("meshdir", "assetdir")
+_ASSET_FOLDERS = {
+    "mesh": _MESH_FOLDERS,
+    "hfield": _MESH_FOLDERS,
+    "skin": _MESH_FOLDERS,
+    "flexcomp": _MESH_FOLDERS,
+    "texture": ("texturedir", "assetdir"),
+}
 _TEXTURE_FILES = ("file", "fileright", "fileleft", "fileup", "filedown", "filefront", "fileback")
 _REFUSED = {"plugin": "engine plugins run foreign code", "extension": "engine plugins run foreign code"}
 _NOT_FINITE = re.compile(r"(?:^|\s)[+-]?(?:nan|inf(?:inity)?)(?=\s|$)", re.IGNORECASE)
@@ -50,15 +58,15 @@ def load_mjcf(source: Path | str, root: Path) -> mujoco.MjSpec:
     scan = _Scan(root)
     if is_text:
         text = str(source)
-        scan.document(text.encode(), label="<text>", folder=root)
-        scan.check_assets(root)
+        scan.model(text.encode(), label="<text>", folder=root)
+        scan.check_count()
         try:
             return mujoco.MjSpec.from_string(text, include=scan.includes, assets=scan.contents())
         except ValueError as error:
             raise BrokenModel(f"<text>: {_first_line(error)}") from error
     path = scan.inside(Path(source), label=str(source))
-    scan.file(path)
-    scan.check_assets(path.parent)
+    scan.model_file(path)
+    scan.check_count()
     try:
         return mujoco.MjSpec.from_file(str(path))
     except ValueError as error:
@@ -77,32 +85,52 @@ def _first_line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
 
 
+class _Model:
+    """A model's document with its includes: MuJoCo looks for all that they name from the folder of the former."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.folders: dict[str, list[str]] = {}
+        self.assets: list[tuple[str, str]] = []
+
+
 class _Scan:
-    """One pass over a document and its includes: which files it would read, and what it would ask for."""
+    """One pass over a model, its includes and the models it attaches: what it would read, what it would ask for."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._total_bytes = 0
         self._seen: list[Path] = []
-        self._folders: dict[str, str] = {}
-        self._assets: list[tuple[str, str]] = []
+        self._asset_paths: dict[str, Path] = {}
         self.includes: dict[str, bytes] = {}
 
     def inside(self, path: Path, *, label: str) -> Path:
-        full = (path if path.is_absolute() else self._root / path).resolve()
-        if not full.is_relative_to(self._root):
-            raise BrokenModel(f"{label}: {path} lies outside the model's folder")
+        full = self._inside(path, label=label)
         if not full.is_file():
             raise BrokenModel(f"{label}: file {path} is missing")
         return full
 
-    def file(self, path: Path) -> None:
+    def _inside(self, path: Path, *, label: str) -> Path:
+        full = (path if path.is_absolute() else self._root / path).resolve()
+        if not full.is_relative_to(self._root):
+            raise BrokenModel(f"{label}: {path} lies outside the model's folder")
+        return full
+
+    def model_file(self, path: Path) -> None:
+        self.model(self._new(path), label=path.name, folder=path.parent)
+
+    def model(self, data: bytes, *, label: str, folder: Path) -> None:
+        model = _Model(folder)
+        self._document(data, model, label=label, root_tags=("mujoco",))
+        self._check_assets(model)
+
+    def _new(self, path: Path) -> bytes:
         if path in self._seen:
             raise BrokenModel(f"{path.name}: included more than once")
         self._seen.append(path)
-        self.document(self._read(path, MAX_XML_BYTES), label=path.name, folder=path.parent)
+        return self._read(path, MAX_XML_BYTES)
 
-    def document(self, data: bytes, *, label: str, folder: Path) -> None:
+    def _document(self, data: bytes, model: _Model, *, label: str, root_tags: tuple[str, ...] = ()) -> None:
         if len(data) > MAX_XML_BYTES:
             raise BrokenModel(f"{label}: {len(data)} bytes of XML, at most {MAX_XML_BYTES} are read")
         if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
@@ -111,13 +139,16 @@ class _Scan:
             tree = ET.fromstring(data)
         except ET.ParseError as error:
             raise BrokenModel(f"{label}: XML syntax: {error}") from error
+        if root_tags and tree.tag not in root_tags:
+            # MuJoCo also reads URDF, whose files are named otherwise.
+            raise BrokenModel(f"{label}: <{str(tree.tag)[:50]}> is no MJCF model, which is <mujoco>")
         copies = _copies(tree, label)
         if copies > MAX_COPIES:
             raise BrokenModel(f"{label}: asks for {copies} copies, at most {MAX_COPIES} are made")
         for element in tree.iter():
-            self._element(element, label=label, folder=folder)
+            self._element(element, model, label=label)
 
-    def _element(self, element: ET.Element, *, label: str, folder: Path) -> None:
+    def _element(self, element: ET.Element, model: _Model, *, label: str) -> None:
         tag = element.tag
         if tag in _REFUSED:
             raise BrokenModel(f"{label}: <{tag}>: {_REFUSED[tag]}")
@@ -127,30 +158,38 @@ class _Scan:
         if tag == "compiler":
             for key in ("assetdir", "meshdir", "texturedir"):
                 if key in element.attrib:
-                    self._folders[key] = element.attrib[key]
+                    model.folders.setdefault(key, []).append(element.attrib[key])
         elif tag == "size":
             _check_size(element, label)
         elif tag in ("include", "model") and "file" in element.attrib:
             name = element.attrib["file"]
-            path = self.inside(folder / name, label=label)
-            self.file(path)
+            path = self.inside(model.folder / name, label=label)
+            if tag == "model":
+                self.model_file(path)
+            else:
+                self._document(self._new(path), model, label=path.name)
             self.includes[name] = path.read_bytes()
         elif tag in _ASSET_FOLDERS:
             _check_grid(element, label)
             for key in _TEXTURE_FILES:
                 if key in element.attrib:
-                    self._assets.append((_ASSET_FOLDERS[tag], element.attrib[key]))
+                    model.assets.append((tag, element.attrib[key]))
 
-    def check_assets(self, folder: Path) -> None:
-        """Check that every asset is inside the root and small; the model's folder is `folder`."""
-        default = self._folders.get("assetdir", "")
-        self._asset_paths: dict[str, Path] = {}
-        for kind, name in self._assets:
-            path = self.inside(folder / self._folders.get(kind, default) / name, label=name)
-            if path not in self._seen:
-                self._seen.append(path)
-                self._count(path, path.stat().st_size, MAX_ASSET_BYTES)
-            self._asset_paths[name] = path
+    def _check_assets(self, model: _Model) -> None:
+        """Check that every asset is inside the root and small."""
+        for tag, name in model.assets:
+            folders = [folder for key in _ASSET_FOLDERS[tag] for folder in model.folders.get(key, ())]
+            paths = [self._inside(model.folder / folder / name, label=name) for folder in folders or [""]]
+            there = [path for path in paths if path.is_file()]
+            if not there:
+                raise BrokenModel(f"{name}: file {paths[0]} is missing")
+            for path in there:
+                if path not in self._seen:
+                    self._seen.append(path)
+                    self._count(path, path.stat().st_size, MAX_ASSET_BYTES)
+                self._asset_paths[name] = path
+
+    def check_count(self) -> None:
         if len(self._seen) > MAX_FILES:
             raise BrokenModel(f"{len(self._seen)} files, at most {MAX_FILES} are read")
 

@@ -16,6 +16,7 @@ from sim import catalog
 from sim.body import Array, Body, body_of
 from sim.catalog import Actuators
 from sim.errors import SimError
+from sim.slot import UNSTABLE
 from sim.worlds import Worlds
 from store import ACTION, BASE_POSE, STATE, VELOCITY, Episode
 
@@ -55,6 +56,8 @@ def residual(episode: Episode, *, resync_s: float = RESYNC_S, menagerie_root: Pa
         entry = catalog.find(header.robot_model, menagerie_root)
         model, robot = entry.model(actuators=actuators), entry.robot_spec()
         body = body_of(model, robot)
+        # A twin that blows up must be seen; MuJoCo would quietly put it back to its start.
+        model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
         physics = entry.actuator_physics() if actuators == "physical" else None
         worlds = Worlds(model, body, 1, 1, physics=physics)
     except SimError as error:
@@ -73,9 +76,9 @@ def residual(episode: Episode, *, resync_s: float = RESYNC_S, menagerie_root: Pa
             since_s = 0.0
         worlds.drives.cohort.q_ref[:, 0] = target[row + 1]
         worlds.drives.cohort.submit()
-        worlds.advance(None, max(1, round(step_s / model.opt.timestep)))
+        lost = worlds.advance(None, max(1, round(step_s / model.opt.timestep)))
         since_s += step_s
-        if not np.isfinite(worlds.qpos).all():
+        if lost or worlds.batch.warning[:, UNSTABLE, 1].any() or not np.isfinite(worlds.qpos).all():
             raise NotComparable(f"the twin blew up at {episode.time_s[row]:.3f} s")
         errors.append(worlds.qpos[0, body.q] - q[row + 1])
         if pose is not None and body.floating:

@@ -196,6 +196,8 @@ def checks_of(tx: Transaction, vendor: str, catalogue: Catalogue, limits: Limits
     found: Checks | None = tx.memo.get(key)
     if found is None and tx.lasting is not None:
         found = tx.lasting.get(key)
+    elif tx.lasting is not None:
+        tx.lasting.touch()
     if found is None or found.catalogue != catalogue or found.limits != limits:
         found = Checks(tx, vendor, catalogue, limits)
         if tx.lasting is not None:

@@ -24,13 +24,13 @@ class FleetService(fleet_service_pb2_grpc.FleetServiceServicer):
         venue, cell = names.parts(request.name)
         if venue != self._core.venue:
             raise PalaestraError("NOT_FOUND", f"{request.name} not found")
-        return self._stopped(await self._core.run(stopping.stop_cell(cell, request.reason)))
+        return self._stopped(await self._core.run(stopping.stop_cell(cell, request.reason), urgent=True))
 
     async def StopVenue(
         self, request: fleet_service_pb2.StopVenueRequest, context: Any
     ) -> fleet_service_pb2.StopUnitsResponse:
         reading.venue_scope(self._core.venue, request.name)
-        return self._stopped(await self._core.run(stopping.stop_venue(request.reason)))
+        return self._stopped(await self._core.run(stopping.stop_venue(request.reason), urgent=True))
 
     def _stopped(self, units: list[str]) -> fleet_service_pb2.StopUnitsResponse:
         return fleet_service_pb2.StopUnitsResponse(units=[names.unit(self._core.venue, unit) for unit in units])

@@ -10,7 +10,7 @@ from palaestra.errors import PalaestraError
 from palaestra.failpoint import Failpoint
 from palaestra.v1 import host_service_pb2, host_service_pb2_grpc
 from scheduler import names
-from scheduler.commands import fleet
+from scheduler.commands import fleet, stopping
 from scheduler.core import Core
 from scheduler.guard import caller
 from scheduler.strays import Strays
@@ -112,11 +112,11 @@ class _Connection:
         }
         for unit in self._strays.seen(driven, self._granted, asyncio.get_running_loop().time()):
             log.error("%s is driven by host %s without a lease; it is stopped", unit, self._host)
-            stop = host_service_pb2.UnitOrder(protective_stop=host_service_pb2.ProtectiveStop())
             try:
-                await self._core.run(fleet.order(unit, stop, ""), urgent=True)
+                await self._core.run(stopping.stop_unit(unit, "driven without a lease"), urgent=True)
             except PalaestraError as error:
                 log.error("%s cannot be stopped: %s", unit, error)
+                self._strays.again(unit)
 
     def _is_ahead(self, unit: str, epoch: int) -> bool:
         """Whether the host holds an epoch that nobody granted, as after the database was put back to an older one."""

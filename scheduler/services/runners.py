@@ -59,10 +59,13 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
                 if now != said or looked_s - sent_s >= REFRESH_S:
                     made = self._assignments(rows, made, looked_s)
                     said, sent_s = now, looked_s
+                # Before what is sent: how long the network takes is no reason to rest.
+                rest_s = _rest_s(loop.time() - looked_s)
+                if sent_s == looked_s:
                     ASSIGNING()
                     yield runner_service_pb2.WatchAssignmentsResponse(assignments=[one for _, _, one in made.values()])
                 # Under a flood of changes, and with many attempts, looking must not take the calls' time.
-                await asyncio.sleep(LOOK_REST * (loop.time() - looked_s))
+                await asyncio.sleep(rest_s)
                 await core.hub.after(seen, max(0.0, REFRESH_S - (loop.time() - sent_s)))
             raise PalaestraError("ATTEMPT_NOT_ACTIVE", f"runner {request.runner} is connected by a newer stream")
         finally:
@@ -80,7 +83,9 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
         self, request: runner_service_pb2.HeartbeatAttemptsRequest, context: Any
     ) -> runner_service_pb2.HeartbeatAttemptsResponse:
         _check_instance(request.instance)
-        stop = await self._core.run(running.heartbeat(request, self._core.settings.lease_ttl_s))
+        # A flood of vendors' calls must not end leases.
+        beat = running.heartbeat(request, self._core.settings.lease_ttl_s)
+        stop = await self._core.run(beat, urgent=True)
         return runner_service_pb2.HeartbeatAttemptsResponse(stop=stop)
 
     async def AppendLog(
@@ -196,6 +201,11 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
             )
             for row in rows
         ]
+
+
+def _rest_s(look_s: float) -> float:
+    """Return how long to wait after a look that took so long [s]; a runner hears something every second at least."""
+    return min(LOOK_REST * look_s, REFRESH_S)
 
 
 def _check_instance(instance: str) -> None:

@@ -185,7 +185,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
 
     async def StopUnit(self, request: venue_service_pb2.StopUnitRequest, context: Any) -> venue_pb2.Unit:
         self._unit(request.name)
-        await self._core.run(stopping.stop_unit(names.parts(request.name)[1], request.reason))
+        await self._core.run(stopping.stop_unit(names.parts(request.name)[1], request.reason), urgent=True)
         return self._unit(request.name)
 
     async def _order(

@@ -63,6 +63,10 @@ class Lasting:
         """Keep a value; `get` must have been called before it was found out, in the same command."""
         self._values[name] = value
 
+    def touch(self) -> None:
+        """Say that the present command may change a value that another one of its transaction has got."""
+        self._touched = True
+
     def begin(self) -> None:
         """Say that a command begins."""
         self._touched = False

@@ -167,7 +167,7 @@ class SlotVectorEnv(VectorEnv):  # type: ignore[misc]
             wanted = [int(s) if w is None else w for s, w in zip(self.seeds, wanted, strict=True)]
         ids = np.flatnonzero(mask)
         for i in np.flatnonzero(~mask):
-            if wanted[i] is not None and isinstance(seed, list | tuple):
+            if wanted[i] is not None and hasattr(seed, "__len__"):
                 raise ValueError(f"a seed for environment {i}, which is not reset")
         seeded = np.array([wanted[i] is not None for i in ids])
         numbers = np.array([self.seeds[i] if wanted[i] is None else wanted[i] for i in ids], np.int64)

@@ -2,13 +2,14 @@
 
 import contextlib
 import json
+import math
 import os
 import select
 import signal
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -50,12 +51,18 @@ class _Process:
     """A slot process that waits for its work."""
 
     def __init__(self) -> None:
-        self.sock, theirs = control.pair()
-        self.request_fd, self.response_fd = (os.eventfd(0, os.EFD_CLOEXEC) for _ in range(2))
-        self.segment: Segment | None = None
         self._nursery = nursery()
-        with theirs:
-            self.pid, self.pidfd = self._nursery.start(theirs.fileno(), self.request_fd, self.response_fd)
+        self.segment: Segment | None = None
+        with contextlib.ExitStack() as undo:
+            self.sock, theirs = control.pair()
+            undo.callback(self.sock.close)
+            with theirs:
+                self.request_fd = os.eventfd(0, os.EFD_CLOEXEC)
+                undo.callback(os.close, self.request_fd)
+                self.response_fd = os.eventfd(0, os.EFD_CLOEXEC)
+                undo.callback(os.close, self.response_fd)
+                self.pid, self.pidfd = self._nursery.start(theirs.fileno(), self.request_fd, self.response_fd)
+            undo.pop_all()
         self._code: int | None = None
         self._lock = threading.Lock()
 
@@ -120,11 +127,13 @@ class LeasedSlot:
             with self._told():
                 control.send(process.sock, hello)
                 message, fds = self._receive(self.bounds.start_s)
-            self.facts = SlotFacts.from_json(str(message.get("facts")))
-            sizes = _checked(message.get("sizes"), spec, self.facts)
-            if len(fds) != 1:
-                raise BadSlot(f"{len(fds)} segments instead of one")
-            process.segment = self._shared = segment.attach(fds[0], sizes)
+            with _closing(fds):
+                self.facts = SlotFacts.from_json(str(message.get("facts")))
+                sizes = _checked(message.get("sizes"), spec, self.facts)
+                if len(fds) != 1:
+                    raise BadSlot(f"{len(fds)} segments instead of one")
+                process.segment = self._shared = segment.attach(fds[0], sizes)
+                fds.clear()
         except BaseException:
             self._finalizer()
             raise
@@ -214,15 +223,18 @@ class LeasedSlot:
     def checkpoint(self) -> bytes:
         """Return the whole state as bytes that `restore` continues from, to the last bit. Raises SlotDied."""
         _, fds = self._converse({"do": "checkpoint"}, "during a checkpoint")
-        if len(fds) != 1:
-            raise BadSlot("no checkpoint came")
-        return control.unblob(fds[0], checkpoint.BYTES_MAX)
+        with _closing(fds):
+            if len(fds) != 1:
+                raise BadSlot("no checkpoint came")
+            return control.unblob(fds.pop(), checkpoint.BYTES_MAX)
 
     def restore(self, data: bytes) -> Array:
         """Continue from a checkpoint and return the observations. Raises BadSnapshot, SlotDied."""
         fd = control.blob(data)
         try:
-            self._converse({"do": "restore"}, "during a restore", fd)
+            _, fds = self._converse({"do": "restore"}, "during a restore", fd)
+            with _closing(fds):
+                pass
         finally:
             os.close(fd)
         self._note()
@@ -230,14 +242,17 @@ class LeasedSlot:
 
     def pacing(self) -> Pacing:
         """Return how the slot has kept its pace so far."""
-        shared = self._alive()
-        # Until nobody has written meanwhile.
+        shared, self._what = self._alive(), "while it told its pace"
+        # Until nobody has written meanwhile; a slot that is stopped in the middle of it never gets done.
+        until_s = time.monotonic() + self.bounds.step_s
         while True:
             words = shared.words.copy()
             if words[WORD.sequence] % 2 == 0 and shared.words[WORD.sequence] == words[WORD.sequence]:
                 break
             if not alive(self._process.pidfd):
                 raise self._died()
+            if time.monotonic() > until_s:
+                raise self._late(self.bounds.step_s)
         count = len(LATENESS_EDGES_S) + 1
         lateness = tuple(int(n) for n in words[WORD.lateness : WORD.lateness + count])
         return Pacing(int(words[WORD.steps]), int(words[WORD.held]), lateness)
@@ -326,15 +341,16 @@ class LeasedSlot:
             raise self._late(patience_s)
         answer, fds = control.receive(self._process.sock)
         if "refused" in answer:
-            raise _error(str(answer["refused"]), str(answer.get("message")))
+            with _closing(fds):
+                raise _error(str(answer["refused"]), str(answer.get("message")))
         return answer, fds
 
     def _wait(self, fd: int, patience_s: float) -> bool:
         """Wait until `fd` can be read; False if it took too long. Raises SlotDied."""
-        ready = select.select((fd, self._process.pidfd), (), (), patience_s)[0]
+        ready = _readable((fd, self._process.pidfd), patience_s)
         if ready and fd not in ready:
             # It may have answered just before its end.
-            if select.select((fd,), (), (), 0.0)[0]:
+            if _readable((fd,), 0.0):
                 return True
             raise self._died()
         return bool(ready)
@@ -353,7 +369,26 @@ class LeasedSlot:
 
 def alive(pidfd: int) -> bool:
     """Return whether a process still runs."""
-    return not select.select((pidfd,), (), (), 0.0)[0]
+    return not _readable((pidfd,), 0.0)
+
+
+def _readable(fds: tuple[int, ...], patience_s: float) -> set[int]:
+    """Return those that can be read, or that have an end to tell of; empty after `patience_s`."""
+    # Not `select`, which cannot wait for descriptors from 1024 on.
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    return {fd for fd, _ in poll.poll(math.ceil(1e3 * patience_s))}
+
+
+@contextlib.contextmanager
+def _closing(fds: list[int]) -> Iterator[None]:
+    """Close what is still in the list at the end: descriptors that nobody has taken over."""
+    try:
+        yield
+    finally:
+        for fd in fds:
+            os.close(fd)
 
 
 def _end(code: int, bounds: Bounds) -> str:

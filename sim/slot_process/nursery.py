@@ -44,7 +44,14 @@ def serve(sock: socket.socket) -> None:
             _, status = os.waitpid(int(message["pid"]), 0)
             control.send(sock, {"code": os.waitstatus_to_exitcode(status)})
             continue
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            # No room for one more: the others of this holder have nothing to do with it.
+            control.send(sock, {"refused": str(error)})
+            for fd in fds:
+                os.close(fd)
+            continue
         if pid == 0:
             code = 1
             try:
@@ -98,7 +105,15 @@ class Nursery:
     def start(self, *fds: int) -> tuple[int, int]:
         """Start a slot process with its socket and eventfds; return its pid and a pidfd. Raises SlotDied."""
         message, got = self._call({"do": "start"}, *fds)
-        return int(message["pid"]), got[0]
+        if "refused" in message:
+            raise SlotDied(f"no process could be started for the slot: {message['refused']}")
+        pid = int(message["pid"])
+        if not got:
+            # Too many are open here. Until its end has been asked for the number is its own.
+            os.kill(pid, signal.SIGKILL)
+            self.end(pid)
+            raise SlotDied("this process has too many open files to hold one more slot")
+        return pid, got[0]
 
     def end(self, pid: int) -> int:
         """Wait for the end of a slot process and return its exit code, negative for a signal; once for each."""
@@ -121,6 +136,9 @@ class Nursery:
                 control.send(self._sock, message, *fds)
                 return control.receive(self._sock)
             except (OSError, EOFError) as error:
+                # An answer that comes after all would be taken for the next one's: nobody is asked here again.
+                self._popen.kill()
+                self.close()
                 raise SlotDied(f"the process that starts slots is gone: {error}") from error
 
 
@@ -133,5 +151,7 @@ def nursery() -> Nursery:
     global _nursery
     with _lock:
         if _nursery is None or not _nursery.lives:
+            if _nursery is not None and _nursery.holder == os.getpid():
+                _nursery.close()
             _nursery = Nursery()
         return _nursery

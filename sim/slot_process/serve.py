@@ -138,6 +138,10 @@ class _Loop:
 
     def _answer(self) -> None:
         shared, words = self._shared, self._shared.words
+        # A holder that was interrupted while it waited may ask for the next thing before this one is done.
+        asked = int(words[WORD.request])
+        if asked == words[WORD.response]:
+            return
         words[WORD.status] = segment.OK
         try:
             if int(words[WORD.command]) == segment.RESET:
@@ -150,7 +154,7 @@ class _Loop:
         except Exception as error:
             words[WORD.status] = segment.FAILED
             shared.put_text(f"{type(error).__name__}: {error}")
-        words[WORD.response] = words[WORD.request]
+        words[WORD.response] = asked
         os.eventfd_write(self._response_fd, 1)
 
     def _reset(self) -> None:
@@ -214,8 +218,7 @@ class _Loop:
             shared.digests[:], shared.taken[:] = program.digests(), program.taken
         words[WORD.failing] = len(program.failures)
         if program.failures:
-            some = sorted(program.failures.items())[:_TEXT_FAILURES_MAX]
-            shared.put_text(json.dumps({str(world): why[:300] for world, why in some}))
+            shared.put_text(_listed(program.failures))
         words[WORD.sequence] += 1
 
     def _converse(self) -> None:
@@ -238,6 +241,14 @@ class _Loop:
         finally:
             for fd in fds:
                 os.close(fd)
+
+
+def _listed(failures: dict[int, str]) -> str:
+    """Return the first failures as JSON that fits into the segment's text: half of it could not be read."""
+    some, length = sorted(failures.items())[:_TEXT_FAILURES_MAX], 300
+    while len(text := json.dumps({str(world): why[:length] for world, why in some})) > segment.TEXT_BYTES:
+        length //= 2
+    return text
 
 
 def _wait_until(due_s: float) -> None:

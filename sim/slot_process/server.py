@@ -102,13 +102,20 @@ class SlotServer(slot_service_pb2_grpc.SlotServiceServicer):
             context.abort(error.code, error.message)
 
     def _serve(self, requests: Iterator[pb.StepWorldsRequest], context: Any) -> Iterator[pb.StepWorldsResponse]:
-        first = next(requests, None)
-        if first is None:
-            return
-        self._admit(first)
+        # Whoever says nothing at all is sent away too: there is room for few.
+        beat = _Beat(context, self._idle_s)
+        try:
+            first = next(requests, None)
+            if first is None:
+                return
+            self._admit(first)
+            yield from self._drive(requests, beat)
+        finally:
+            beat.stop()
+
+    def _drive(self, requests: Iterator[pb.StepWorldsRequest], beat: "_Beat") -> Iterator[pb.StepWorldsResponse]:
         if not self._lock.acquire(blocking=False):
             raise PalaestraError("UNIT_BUSY", f"another stream drives the slot of {self._lease.name}")
-        beat = _Beat(context, self._idle_s)
         try:
             yield pb.StepWorldsResponse(opened=self._opened())
             for request in requests:
@@ -120,7 +127,6 @@ class SlotServer(slot_service_pb2_grpc.SlotServiceServicer):
             reason = "LEASE_NOT_ACTIVE" if self._over else "WORK_FAILED"
             raise PalaestraError(reason, str(error)) from error
         finally:
-            beat.stop()
             self._lock.release()
 
     def _admit(self, request: pb.StepWorldsRequest) -> None:

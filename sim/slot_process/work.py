@@ -124,7 +124,7 @@ class Bounds:
         start_s: From the start of the process until its worlds are ready.
         compile_cpu_s: Processor time until then (RLIMIT_CPU).
         step_s: For one step, reset or checkpoint.
-        niceness: Added to the starter's.
+        niceness: At least; the starter's where that is more.
     """
 
     memory_bytes: int = 4096 * MIB

@@ -9,10 +9,11 @@ from palaestra.patience import LONGEST_PAUSE_S, Outage, queue_pause_s
 DOWN = PalaestraError("SHUTTING_DOWN", "starting")
 
 
-def test_only_a_full_queue_with_time_left_is_waited_for() -> None:
+def test_only_what_was_not_begun_is_waited_for_with_time_left() -> None:
     full = PalaestraError("QUEUE_FULL", "full", retry_after_s=2.0)
 
     assert queue_pause_s(full, left_s=3.0) == 2.0
+    assert queue_pause_s(PalaestraError("RATE_LIMITED", "much", retry_after_s=1.0), left_s=3.0) == 1.0
     assert queue_pause_s(full, left_s=2.0) is None
     assert queue_pause_s(PalaestraError("QUEUE_FULL", "full"), left_s=3.0) is None
     assert queue_pause_s(PalaestraError("STORE_FULL", "full", retry_after_s=1.0), left_s=3.0) is None

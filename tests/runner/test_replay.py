@@ -142,6 +142,16 @@ def read_outcome() -> object:
     return Outcome(Status.SUCCESS)
 
 
+def test_a_twin_that_blows_up_is_no_comparison() -> None:
+    """MuJoCo would put it back to its start, and the residual would be of that."""
+    episode = unit_episode(0.0)
+    velocity = episode.signals[VELOCITY].copy()
+    velocity[::10] = 1e12
+
+    with pytest.raises(NotComparable, match="blew up"):
+        residual(dataclasses.replace(episode, signals={**episode.signals, VELOCITY: velocity}))
+
+
 def test_a_twin_explains_an_emulated_unit_and_not_a_weaker_one() -> None:
     """The twin has no heat from before and starts in 32 bits, so it comes near; a motor at 60 % is another robot."""
     sound, weak = residual(unit_episode(0.0)), residual(unit_episode(0.0, weak=0.6))

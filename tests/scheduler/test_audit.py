@@ -19,10 +19,12 @@ from palaestra import Client, PalaestraError
 from palaestra.audit import Verification
 from palaestra.chain import BrokenChain, exported
 from palaestra.operations import Place
-from palaestra.v1 import audit_service_pb2, audit_service_pb2_grpc
+from palaestra.v1 import audit_service_pb2, audit_service_pb2_grpc, calendar_pb2, calendar_service_pb2
 from palaestra.v1.audit_pb2 import AuditEntry, AuditHead
 from scheduler import audit, database
+from scheduler.commands import timetable
 from scheduler.configuration import settings_of
+from scheduler.identity import Identity
 from scheduler.roles import ROLES, Role
 from scheduler.writer import Command, Transaction
 from tests.scheduler.contract import METHODS
@@ -387,3 +389,22 @@ def _reader() -> Any:
     from palaestra.api_keys import api_key
 
     return api_key("reader")
+
+
+def test_who_holds_what_is_drained_finds_it_in_its_chain_and_others_do_not(tmp_path: Path) -> None:
+    async def scene(site: Site) -> None:
+        await site.connect()
+        await site.submit(job())
+        await site.settle()
+        held = site.row("SELECT unit FROM lease_unit WHERE free_ns IS NULL")["unit"]
+        other = next(unit for unit in ("arm-1", "arm-2") if unit != held)
+        for unit, drains, count in ((held, False, 0), (other, True, 0), (held, True, 1)):
+            closure = calendar_pb2.Closure(units=[f"venues/hall/units/{unit}"], stop_running=drains)
+            closure.end_time.FromNanoseconds(site.clock.now_ns() + 10**12)
+            request = calendar_service_pb2.CreateClosureRequest(parent="venues/hall", closure=closure)
+            audit.begin(audit.Call("CalendarService/CreateClosure", Identity(Role.OPERATOR, "", "token"), request))
+            await site.run(timetable.close(request, "hall"))
+            assert len(audit.entries(site.core.read, "acme", 0, 9)) == count, (unit, drains)
+            assert audit.entries(site.core.read, "rival", 0, 9) == []
+
+    play(tmp_path, scene)

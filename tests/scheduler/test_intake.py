@@ -1,6 +1,7 @@
 """Submissions of many callers in one commit, and what is known of the venue from one commit to the next."""
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from scheduler import encoding, resources
 from scheduler.commands import submitting
 from scheduler.commands.submitting import Catalogue, Limits
 from scheduler.writer import Joint, Transaction
-from tests.scheduler.site import Site, job
+from tests.scheduler.site import PATIENCE_S, Site, job
 
 # Of each request: which id it carries, which of two jobs it asks for, and whether that one is impossible.
 REQUESTS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1), st.booleans()), min_size=1, max_size=5)
@@ -41,6 +42,8 @@ async def served(folder: Path, calls: list[Any], *, together: bool) -> tuple[lis
     """Return the answers to batches that are run in one savepoint, or each in its own, and the rows that they leave."""
     async with Site(folder) as site:
         await site.connect()
+        # So that none is granted while we look.
+        await site.run(lambda tx: tx.db.execute("UPDATE unit SET online = 0").fetchall())
         commands = []
         for requests, atomic, vendor in calls:
             batch = job_service_pb2.BatchSubmitJobsRequest(
@@ -147,3 +150,37 @@ def test_parts_put_together_are_read_as_the_message(number: int, data: bytes) ->
 
     assert job_pb2.Job.FromString(put) == job_pb2.Job(display_name=text, episode_count=number)
     assert encoding.varint(number) == job_pb2.Job(episode_count=number).SerializeToString()[2:] or number == 0
+
+
+def test_what_a_failed_command_counted_is_not_held_against_its_neighbours(tmp_path: Path) -> None:
+    """The checks are shared by a transaction's commands; the second here comes to them by what the first has found."""
+
+    async def scene() -> None:
+        async with Site(tmp_path) as site:
+            await site.connect()
+            limits, going, held = Limits(3), threading.Event(), threading.Event()
+
+            def hold(tx: Transaction) -> None:
+                held.set()
+                assert going.wait(PATIENCE_S)
+
+            def submission() -> Any:
+                request = job_service_pb2.SubmitJobRequest(parent="vendors/acme", job=job(1))
+                return submitting.submit("acme", request, Catalogue(), limits)
+
+            def fails(tx: Transaction) -> None:
+                for _ in range(2):
+                    submission()(tx)
+                raise ValueError("a defect")
+
+            site.core._writer.submit(hold)
+            assert await asyncio.to_thread(held.wait, PATIENCE_S)
+            first, second, third = (site.core._writer.submit(one) for one in (submission(), fails, submission()))
+            going.set()
+            assert (await asyncio.wrap_future(first)).name
+            assert isinstance(
+                (await asyncio.gather(asyncio.wrap_future(second), return_exceptions=True))[0], ValueError
+            )
+            assert (await asyncio.wrap_future(third)).name
+
+    asyncio.run(scene())

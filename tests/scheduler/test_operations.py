@@ -17,6 +17,7 @@ from palaestra.v1 import (
     fleet_service_pb2,
     fleet_service_pb2_grpc,
     host_service_pb2,
+    runner_service_pb2,
     venue_pb2,
     venue_service_pb2,
     venue_service_pb2_grpc,
@@ -25,6 +26,12 @@ from palaestra.v1.job_service_pb2 import ReorderJobRequest
 from scheduler.commands import fleet, reordering, stopping
 from scheduler.commands.stopping import stands_in
 from scheduler.configuration import settings_of
+from scheduler.guard import _caller
+from scheduler.identity import Identity
+from scheduler.roles import Role
+from scheduler.services.fleet import FleetService
+from scheduler.services.runners import RunnerService
+from scheduler.services.venue import VenueService
 from tests.scheduler.site import PATIENCE_S, VENUE, LiveServer, Site, job, play, refusal
 
 FLOOR = {
@@ -71,6 +78,24 @@ def test_stopping_a_cell_asks_the_units_of_its_lease_and_those_that_stand_in_it(
         message = site.row("SELECT message FROM event WHERE kind = 'unit.ordered' ORDER BY seq DESC LIMIT 1")
         assert message["message"] == "protective_stop: smoke"
         assert (await refusal(site.run(stopping.stop_cell("none")))).reason == "NOT_FOUND"
+
+    play(tmp_path, scene, **FLOOR)
+
+
+def test_a_full_queue_refuses_neither_stops_nor_the_heartbeats_that_keep_leases(tmp_path: Path) -> None:
+    async def scene(site: Site) -> None:
+        await site.connect()
+        site.core._writer._depth_max = 0
+        assert (await refusal(site.submit(job()))).reason == "QUEUE_FULL"
+        _caller.set(Identity(Role.SAFETY, "", "token"))
+        venue, levers = VenueService(site.core), FleetService(site.core)
+        await venue.StopUnit(venue_service_pb2.StopUnitRequest(name="venues/hall/units/arm-2"), None)
+        assert orders(site) == [("arm-2", "protective_stop")]
+        await levers.StopCell(fleet_service_pb2.StopCellRequest(name="venues/hall/cells/bench"), None)
+        await levers.StopVenue(fleet_service_pb2.StopVenueRequest(name="venues/hall"), None)
+        assert len(orders(site)) == 3
+        beat = runner_service_pb2.HeartbeatAttemptsRequest(instance="r/one")
+        await RunnerService(site.core).HeartbeatAttempts(beat, None)
 
     play(tmp_path, scene, **FLOOR)
 

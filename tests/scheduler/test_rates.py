@@ -62,22 +62,37 @@ def test_vendors_and_classes_have_buckets_of_their_own() -> None:
 
 def test_what_is_under_way_is_bounded_for_each_vendor_and_given_back() -> None:
     rates = Rates(Rate(under_way_max=10))
-    rates.begin("acme", 7)
-    rates.begin("acme", 3)
+    rates.begin("acme", MethodClass.SUBMIT, 7)
+    rates.begin("acme", MethodClass.SUBMIT, 3)
     with pytest.raises(PalaestraError) as caught:
-        rates.begin("acme", 1)
+        rates.begin("acme", MethodClass.SUBMIT, 1)
     assert (caught.value.reason, caught.value.retry_after_s) == ("RATE_LIMITED", 0.05)
-    rates.begin("rival", 1)
+    rates.begin("rival", MethodClass.SUBMIT, 1)
+    with pytest.raises(PalaestraError):
+        rates.begin("acme", MethodClass.READ, 1)
 
-    rates.end("acme", 7)
-    rates.begin("acme", 7)
+    rates.end("acme", MethodClass.SUBMIT, 7)
+    rates.begin("acme", MethodClass.SUBMIT, 7)
+
+
+def test_what_is_taken_back_or_changed_does_not_wait_for_a_flood_of_submissions() -> None:
+    rates = Rates(Rate(under_way_max=2))
+    rates.begin("acme", MethodClass.SUBMIT, 2)
+    rates.begin("acme", MethodClass.CHANGE, 2)
+    with pytest.raises(PalaestraError):
+        rates.begin("acme", MethodClass.CHANGE, 1)
+
+    rates.end("acme", MethodClass.CHANGE, 2)
+    rates.begin("acme", MethodClass.CHANGE, 1)
+    with pytest.raises(PalaestraError):
+        rates.begin("acme", MethodClass.SUBMIT, 1)
 
 
 def test_one_call_alone_is_let_in_however_much_it_costs() -> None:
     rates = Rates(Rate(under_way_max=1))
-    rates.begin("acme", 40)
-    rates.end("acme", 40)
-    rates.begin("acme", 40)
+    rates.begin("acme", MethodClass.SUBMIT, 40)
+    rates.end("acme", MethodClass.SUBMIT, 40)
+    rates.begin("acme", MethodClass.SUBMIT, 40)
 
 
 def test_a_call_costs_by_its_jobs_and_no_more_than_the_largest_that_could_be_right() -> None:

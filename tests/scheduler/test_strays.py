@@ -35,3 +35,12 @@ def test_what_is_heard_after_a_long_silence_counts_as_one_beat() -> None:
     strays = Strays(patience_s=2.0)
 
     assert listen(strays, {"a"}, set(), (0.0, 30.0, 30.01, 30.02, 30.9)) == []
+
+
+def test_what_could_not_be_stopped_is_found_again_with_the_next_beat() -> None:
+    strays = Strays(patience_s=2.0)
+    assert listen(strays, {"a"}, set(), range(4)) == ["a"]
+    strays.again("a")
+
+    assert strays.seen({"a"}, set(), 5.0) == ["a"]
+    assert strays.seen({"a"}, set(), 6.0) == []

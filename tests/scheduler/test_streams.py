@@ -1,5 +1,6 @@
 """Hosts, runners and watchers as peers of the real server."""
 
+import asyncio
 import contextlib
 import hashlib
 import queue
@@ -23,8 +24,12 @@ from palaestra.v1 import (
     venue_service_pb2,
     venue_service_pb2_grpc,
 )
+from scheduler.guard import _caller
+from scheduler.identity import Identity
+from scheduler.roles import Role
+from scheduler.services.runners import LOOK_REST, RunnerService
 from scheduler.strays import Strays
-from tests.scheduler.site import PATIENCE_S, LiveServer, error_of, job
+from tests.scheduler.site import PATIENCE_S, LiveServer, Site, error_of, job, play
 
 ARM = "venues/hall/units/arm-1"
 
@@ -451,3 +456,31 @@ def test_what_is_driven_without_a_lease_is_stopped_by_order(live: LiveServer, mo
             return any(order.HasField("protective_stop") for order in host.last.orders)
 
         live.until(ordered, bool)
+
+
+def test_a_runner_that_takes_long_to_be_told_is_not_told_later_for_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only looking costs the venue something; a network that swallowed everything for a while does not."""
+    rests_s: list[float] = []
+    rest = asyncio.sleep
+
+    async def noted(delay_s: float) -> None:
+        rests_s.append(delay_s)
+        await rest(min(delay_s, 0.01))
+
+    async def scene(site: Site) -> None:
+        _caller.set(Identity(Role.RUNNER, "", "token"))
+        request = runner_service_pb2.WatchAssignmentsRequest(runner="r", instance="r/one", sim_slots=2)
+        told = RunnerService(site.core).WatchAssignments(request, None)
+        await anext(told)
+        await rest(0.5)
+        monkeypatch.setattr(asyncio, "sleep", noted)
+        try:
+            await anext(told)
+        finally:
+            monkeypatch.undo()
+            await told.aclose()  # type: ignore[attr-defined]
+        assert rests_s[0] < 0.5 * LOOK_REST
+
+    play(tmp_path, scene)

@@ -9,6 +9,7 @@ from sim.errors import BrokenModel
 from sim.mjcf import compile_model, load_mjcf
 
 BOX = '<mujoco><worldbody><body><freejoint/><geom type="box" size=".1 .1 .1"/></body></worldbody></mujoco>'
+TETRAHEDRON = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n"
 
 
 def test_a_sound_model_loads_from_text_and_from_a_file(tmp_path: Path) -> None:
@@ -22,14 +23,12 @@ def test_a_sound_model_loads_from_text_and_from_a_file(tmp_path: Path) -> None:
 def test_includes_and_meshes_inside_the_folder_are_read(tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     (tmp_path / "meshes").mkdir()
-    (tmp_path / "meshes" / "t.obj").write_text(
-        "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n"
-    )
+    (tmp_path / "meshes" / "t.obj").write_text(TETRAHEDRON)
     (tmp_path / "parts" / "body.xml").write_text(
         '<mujocoinclude><body><freejoint/><geom type="mesh" mesh="t"/></body></mujocoinclude>'
     )
     text = (
-        '<mujoco><compiler meshdir="meshes"/><asset><mesh name="t" file="t.obj"/></asset>'
+        '<mujoco><compiler assetdir="none" meshdir="meshes"/><asset><mesh name="t" file="t.obj"/></asset>'
         '<worldbody><include file="parts/body.xml"/></worldbody></mujoco>'
     )
     (tmp_path / "scene.xml").write_text(text)
@@ -53,6 +52,12 @@ def test_includes_and_meshes_inside_the_folder_are_read(tmp_path: Path) -> None:
         ('<mujoco><compiler meshdir="/etc"/><asset><mesh file="hostname"/></asset></mujoco>', "outside"),
         ('<mujoco><asset><texture type="cube" fileright="../secret.xml"/></asset></mujoco>', "outside"),
         ('<mujoco><asset><model name="m" file="../secret.xml"/></asset></mujoco>', "outside"),
+        (
+            '<mujoco><worldbody><body><flexcomp name="f" type="mesh" file="../t.obj"/></body></worldbody></mujoco>',
+            "outside",
+        ),
+        ('<robot name="r"><mujoco><compiler strippath="false"/></mujoco><link name="a"/></robot>', "no MJCF"),
+        ('<mujoco><compiler meshdir="in" assetdir=".."/><asset><mesh file="t.obj"/></asset></mujoco>', "outside"),
         ('<mujoco><extension><plugin plugin="mujoco.sdf.nut"/></extension></mujoco>', "plugin"),
         ('<mujoco><size memory="900G"/></mujoco>', "memory"),
         ('<mujoco><size nuser_body="2000000000"/></mujoco>', "nuser_body"),
@@ -76,6 +81,51 @@ def test_a_broken_or_hostile_model_is_refused_by_name(tmp_path: Path, text: str,
         load_mjcf(text, folder)
     with pytest.raises(BrokenModel, match=said):
         load_mjcf(folder / "model.xml", folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        # From the main model's folder MuJoCo looks for what a part names, not from the part's own.
+        (
+            '<mujoco><include file="sub/part.xml"/></mujoco>',
+            '<mujocoinclude><include file="../box.xml"/></mujocoinclude>',
+        ),
+        # An attached model has a folder and folders of files of its own.
+        (
+            '<mujoco><asset><model file="sub/part.xml"/></asset><compiler meshdir="sub"/></mujoco>',
+            '<mujoco><compiler meshdir="../.."/><asset><mesh file="t.obj"/></asset></mujoco>',
+        ),
+    ],
+)
+def test_no_part_of_a_model_leads_outside_by_another_folder_than_was_checked(
+    tmp_path: Path, text: str, part: str
+) -> None:
+    folder = tmp_path / "model"
+    (folder / "sub").mkdir(parents=True)
+    for place in (tmp_path, folder, folder / "sub"):
+        (place / "box.xml").write_text("<mujocoinclude><worldbody/></mujocoinclude>")
+        (place / "t.obj").write_text(TETRAHEDRON)
+    (folder / "model.xml").write_text(text)
+    (folder / "sub" / "part.xml").write_text(part)
+
+    with pytest.raises(BrokenModel, match="outside"):
+        load_mjcf(folder / "model.xml", folder)
+
+
+def test_an_attached_model_reads_its_own_folders(tmp_path: Path) -> None:
+    (tmp_path / "arm" / "meshes").mkdir(parents=True)
+    (tmp_path / "arm" / "meshes" / "t.obj").write_text(TETRAHEDRON)
+    (tmp_path / "arm" / "arm.xml").write_text(
+        '<mujoco><compiler assetdir="none" meshdir="meshes"/><asset><mesh name="t" file="t.obj"/></asset>'
+        '<worldbody><body name="b"><geom type="mesh" mesh="t"/></body></worldbody></mujoco>'
+    )
+    (tmp_path / "model.xml").write_text(
+        '<mujoco><compiler meshdir="arm"/><asset><model name="arm" file="arm/arm.xml"/></asset>'
+        '<worldbody><frame><attach model="arm" body="b" prefix="a"/></frame></worldbody></mujoco>'
+    )
+
+    assert load_mjcf(tmp_path / "model.xml", tmp_path).compile().nmesh == 1
 
 
 def test_a_model_that_includes_itself_is_refused(tmp_path: Path) -> None:

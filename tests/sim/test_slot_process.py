@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import json
 import os
 import resource
 import signal
@@ -17,7 +18,8 @@ from sim.errors import BadAction, BadSlot, BadSnapshot, BrokenModel, SlotDied, S
 from sim.slot_process import Bounds, LeasedSlot, ModelWork, Pace, SlotSpec, TaskWork
 from sim.slot_process.nursery import nursery
 from sim.slot_process.program import open_task
-from sim.slot_process.segment import Sizes, attach, create
+from sim.slot_process.segment import STEP, TEXT_BYTES, WORD, Sizes, attach, create
+from sim.slot_process.serve import _listed
 
 ARM = TaskWork("own_arm", motion="reach_around", horizon_s=4.0)
 MIB = 2**20
@@ -362,6 +364,104 @@ def test_a_segment_that_could_be_shortened_is_refused() -> None:
     with pytest.raises(BadSlot, match="bytes"):
         attach(os.dup(sealed.fd), Sizes(2, 3, 5000, 0, 0))
     sealed.close()
+
+
+def test_a_late_answer_of_the_nursery_is_never_taken_for_the_next_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A nursery that is too slow once is given up with all its slots, and another one starts slots from then on."""
+    # Not the one that the other tests' slots live by.
+    monkeypatch.setattr("sim.slot_process.nursery._nursery", None)
+    slow = nursery()
+    with LeasedSlot(spec()) as before:
+        descriptors = open_files()
+        os.kill(slow.pid, signal.SIGSTOP)
+        slow._sock.settimeout(0.2)
+        with pytest.raises(SlotDied, match="gone"):
+            LeasedSlot(spec())
+        # One less: the connection to the one that was given up.
+        assert open_files() == descriptors - 1
+        with pytest.raises(SlotDied):
+            for _ in range(1000):
+                before.step(actions(0, before))
+    with LeasedSlot(spec()) as after:
+        assert nursery() is not slow
+        assert after.step(actions(0, after)).obs.shape == (3, after.obs_size)
+    nursery().close()
+
+
+def test_what_an_interrupted_holder_asks_next_is_not_answered_with_what_it_asked_before() -> None:
+    with LeasedSlot(spec(worlds=400)) as slot:
+        start = slot.reset(episodes=np.zeros(400, np.int64))
+        for _ in range(3):
+            slot.step(actions(0, slot))
+            # A step that nobody waits for, as after an interrupt.
+            slot._shared.words[WORD.command] = STEP
+            slot._shared.words[WORD.request] += 1
+            os.eventfd_write(slot._process.request_fd, 1)
+            time.sleep(0.003)
+            assert (slot.reset(episodes=np.zeros(400, np.int64)) == start).all()
+
+
+def test_a_slot_yields_no_more_than_it_was_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the thread that starts the first one yields to others by itself."""
+    monkeypatch.setattr("sim.slot_process.nursery._nursery", None)
+    asked, found = os.getpriority(os.PRIO_PROCESS, 0) + 3, []
+
+    def start() -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), asked)
+        with LeasedSlot(spec(), bounds=Bounds(niceness=asked)) as slot:
+            found.append(os.getpriority(os.PRIO_PROCESS, slot.pid))
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    nursery().close()
+    assert found == [asked]
+
+
+def test_however_many_worlds_fail_and_however_long_the_reasons_they_can_be_read() -> None:
+    for reason in ("of this world\u0001" * 100, "\u2603" * 300, "short"):
+        text = _listed(dict.fromkeys(range(1000), reason))
+        assert len(text.encode()) <= TEXT_BYTES
+        assert len(json.loads(text)) == 200
+
+
+def test_a_holder_with_too_many_open_files_is_told_and_keeps_its_slots(arm: LeasedSlot) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    processes, descriptors = children(), open_files()
+    for spare in range(1, 8):
+        # `listdir` above has one open beside those that it counts.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(int(fd) for fd in os.listdir("/proc/self/fd")) + spare, hard))
+        try:
+            LeasedSlot(spec()).close()
+        except (SlotDied, BadSlot, OSError):
+            pass
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert (children(), open_files()) == (processes, descriptors), f"{spare} descriptors to spare"
+    assert np.isfinite(arm.reset()).all()
+
+
+def test_a_slot_works_beside_a_thousand_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2048:
+        pytest.skip(f"at most {hard} files may be open here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    try:
+        with contextlib.ExitStack() as stack:
+            for _ in range(1024):
+                stack.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+            with LeasedSlot(spec()) as slot:
+                assert np.isfinite(slot.step(actions(0, slot)).obs).all()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_the_pace_of_a_slot_that_stands_still_is_no_question_without_end() -> None:
+    with LeasedSlot(spec(), bounds=Bounds(step_s=0.2)) as slot:
+        os.kill(slot.pid, signal.SIGSTOP)
+        slot._shared.words[WORD.sequence] = 1
+        with pytest.raises(SlotTimeout, match="pace"):
+            slot.pacing()
 
 
 def alive(pid: int) -> bool:

@@ -129,6 +129,30 @@ def test_a_client_that_stops_reading_is_sent_away() -> None:
     server.close()
 
 
+def test_callers_that_never_say_who_they_are_keep_nobody_from_the_slot() -> None:
+    slot = LeasedSlot(SlotSpec(WORK, worlds=3, seed=5))
+    server = SlotServer(slot, LEASE, idle_s=0.5)
+    over = threading.Event()
+
+    def silence() -> Iterator[pb.StepWorldsRequest]:
+        over.wait(60.0)
+        yield from ()
+
+    with grpc.insecure_channel(server.address) as channel:
+        stub = slot_service_pb2_grpc.SlotServiceStub(channel)
+        silent = [stub.StepWorlds(silence()) for _ in range(4)]
+        time.sleep(0.2)
+        attempt = threading.Thread(target=lambda: remote(server).close(), daemon=True)
+        attempt.start()
+        attempt.join(20.0)
+        let_in = not attempt.is_alive()
+        over.set()
+        for call in silent:
+            call.cancel()
+    server.close()
+    assert let_in
+
+
 def test_with_its_lease_the_slot_ends_under_whoever_drives_it(server: SlotServer) -> None:
     with remote(server) as slot:
         slot.step(np.zeros((3, 7)))

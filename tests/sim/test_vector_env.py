@@ -149,6 +149,8 @@ def test_a_seed_for_an_environment_that_is_not_reset_is_refused_and_not_dropped(
     env.reset(seed=1)
     with pytest.raises(ValueError, match="environment 1"):
         env.reset(seed=[None, 4], options={"reset_mask": np.array([True, False])})
+    with pytest.raises(ValueError, match="environment 1"):
+        env.reset(seed=np.array([3, 4]), options={"reset_mask": np.array([True, False])})
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,14 @@ class SimPool:
         self._idle: list[SimWorker] = []
         self.workers: list[SimWorker] = []
 
+    async def watch(self) -> None:
+        """Ray is never lost here while its runner lives."""
+        await self._loop.create_future()
+
+    def abandon(self) -> None:
+        for worker in self.workers:
+            self.kill(worker)
+
     async def take(self) -> SimWorker:
         if self._idle:
             return self._idle.pop()

@@ -9,10 +9,11 @@ LONGEST_PAUSE_S = 5.0
 def queue_pause_s(failure: PalaestraError, *, left_s: float) -> float | None:
     """Return how long to wait before a refused call is sent again, or None if it is not to be.
 
-    Only a full queue, or others' forecasts, that name a time within the deadline are waited for.
+    Only what was not begun is waited for: for a full queue, a rate that is used up or others' forecasts, if they name a
+    time within the deadline.
     """
     delay_s = failure.retry_after_s
-    if failure.reason not in ("QUEUE_FULL", "FORECAST_BUSY") or delay_s is None or delay_s >= left_s:
+    if failure.reason not in ("QUEUE_FULL", "RATE_LIMITED", "FORECAST_BUSY") or delay_s is None or delay_s >= left_s:
         return None
     return max(delay_s, FIRST_PAUSE_S)
 
