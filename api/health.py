@@ -5,10 +5,9 @@ import time
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from api.problem import status_of
 from api.settings import Settings
 from api.upstream import Upstream
-from palaestra.errors import PalaestraError
+from palaestra.errors import PalaestraError, http_status
 from palaestra.v1 import venue_service_pb2
 
 
@@ -32,7 +31,7 @@ def router() -> APIRouter:
                 await upstream.call("VenueService.GetVenue", probe, token=settings.probe_token)
         except PalaestraError as error:
             details = {"status": "unavailable", "scheduler": error.reason, "detail": error.message}
-            return JSONResponse(details, max(500, status_of(error)))
+            return JSONResponse(details, max(500, http_status(error)))
         checked = "database" if settings.probe_token else "connection"
         answer_ms = round(1000 * (time.perf_counter() - started_s), 1)
         return JSONResponse({"status": "ok", "scheduler": "ok", "checked": checked, "answer_ms": answer_ms})

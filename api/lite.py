@@ -10,11 +10,10 @@ from fastapi.responses import RedirectResponse, Response
 from api import view
 from api.log import read
 from api.pages import page
-from api.problem import status_of
 from api.routes import own_parent
 from api.session import bearer
 from api.upstream import Upstream
-from palaestra.errors import PalaestraError
+from palaestra.errors import PalaestraError, http_status
 from palaestra.v1 import (
     episode_pb2,
     episode_service_pb2,
@@ -64,9 +63,9 @@ async def _shown(request: Request, template: str, load: Any, given: dict[str, An
             return RedirectResponse("/login?next=/ui/lite", 303)
         found = await load(request.app.state.upstream, token, **given)
     except PalaestraError as error:
-        if status_of(error) == 401:
+        if http_status(error) == 401:
             return RedirectResponse("/login?next=/ui/lite", 303)
-        return page(request, "problem.html", {"error": error}, status=status_of(error))
+        return page(request, "problem.html", {"error": error}, status=http_status(error))
     if isinstance(found, Response):
         return found
     return page(request, template, {"view": view, "now_s": time.time(), **found})

@@ -9,11 +9,10 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from api.message import encode
 from api.pages import page
-from api.problem import status_of
 from api.session import Sessions, bearer, check_origin
 from api.settings import Settings
 from api.upstream import Upstream
-from palaestra.errors import PalaestraError
+from palaestra.errors import PalaestraError, http_status
 from palaestra.v1 import venue_service_pb2
 
 _AFTER = ("/", "/ui/lite")
@@ -41,7 +40,7 @@ def router() -> APIRouter:
             if not by_form:
                 raise
             context = {"next": _local(given["next"]), "problem": _sentence(error)}
-            return page(request, "login.html", context, status=status_of(error))
+            return page(request, "login.html", context, status=http_status(error))
         response = (
             RedirectResponse(_local(given["next"]), 303)
             if by_form
@@ -103,4 +102,4 @@ def _local(target: str) -> str:
 def _sentence(error: PalaestraError) -> str:
     if error.reason == "BAD_TOKEN":
         return "This venue does not know that token."
-    return "The scheduler does not answer. Try again in a moment." if status_of(error) == 503 else error.message
+    return "The scheduler does not answer. Try again in a moment." if http_status(error) == 503 else error.message

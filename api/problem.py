@@ -12,14 +12,7 @@ from starlette.exceptions import HTTPException
 from palaestra.errors import REASONS, PalaestraError, http_status
 
 MEDIA_TYPE = "application/problem+json"
-# Where HTTP has a more telling status than the table of google/rpc/code.proto.
-_STATUS = {"MESSAGE_TOO_LARGE": 413, "ETAG_MISMATCH": 412}
 _log = logging.getLogger("api")
-
-
-def status_of(error: PalaestraError) -> int:
-    """Return the HTTP status that carries the error."""
-    return _STATUS.get(error.reason, http_status(error))
 
 
 def body_of(error: PalaestraError) -> bytes:
@@ -27,7 +20,7 @@ def body_of(error: PalaestraError) -> bytes:
     document = {
         "type": f"urn:palaestra:error:{error.reason}",
         "title": REASONS[error.reason].help,
-        "status": status_of(error),
+        "status": http_status(error),
         "detail": error.message,
         "reason": error.reason,
         "metadata": error.metadata,
@@ -37,7 +30,7 @@ def body_of(error: PalaestraError) -> bytes:
 
 def response_of(error: PalaestraError) -> Response:
     """Return the answer to a request that failed with the error."""
-    status = status_of(error)
+    status = http_status(error)
     headers = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, round(error.retry_after_s)))

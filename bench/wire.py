@@ -21,6 +21,7 @@ FRAME_MAX = 16_384
 # Indices of HPACK's static table: method POST, scheme http.
 POST, HTTP = b"\x83", b"\x86"
 STATIC_ENTRIES = 61
+NO_ERROR = bytes(4)
 SUCCESS = b"grpc-status\x010"
 
 
@@ -146,6 +147,9 @@ class Connection:
                 self._waiting += _frame(SETTINGS, ACK, 0, b"")
             elif kind == PING and not flags & ACK:
                 self._waiting += _frame(PING, ACK, 0, payload)
+            elif kind == RST_STREAM and payload == NO_ERROR and stream not in self._on_end:
+                # Answered before all of the request had been read: what is left of it is not wanted.
+                continue
             elif kind in (GOAWAY, RST_STREAM):
                 raise CallFailed(f"the server ended {'the connection' if kind == GOAWAY else 'a call'}: {payload!r}")
         del buffer[:at]

@@ -211,29 +211,32 @@ def _concerned(db: Connection, request: Message) -> list[str]:
     kind, *rest = _target(request).split("/")
     if kind == "vendors":
         return [rest[0]]
-    if len(rest) == 3 and rest[1] in _HOLDERS:
+    closure = _field(request, "closure")
+    if closure is not None:
+        rows = _holders_of(db, closure)
+    elif len(rest) == 3 and rest[1] in _HOLDERS:
         rows = db.execute(_HOLDERS[rest[1]], (rest[2],)).fetchall()
     elif len(rest) == 1 and _field(request, "parent") is None:
-        rows = db.execute(_HOLDERS_OF_ANY).fetchall()
+        rows = db.execute(_ALL_HOLDERS).fetchall()
     else:
-        rows = _drained(db, _field(request, "closure"))
+        rows = []
     return [VENUE_VENDOR, *sorted({row["vendor"] for row in rows} - {VENUE_VENDOR})]
 
 
-def _drained(db: Connection, closure: Any) -> list[Row]:
-    """Return whose leases a closure that ends what runs there would end now."""
-    if closure is None or not closure.stop_running:
-        return []
-    if closure.zones or not (closure.units or closure.cells):
-        return db.execute(_HOLDERS_OF_ANY).fetchall()
-    found: list[Row] = []
-    for name in (*closure.units, *closure.cells):
-        _, _, kind, place = name.split("/")
-        found += db.execute(_HOLDERS[kind], (place,)).fetchall()
-    return found
+def _holders_of(db: Connection, closure: Message) -> list[Row]:
+    """Return whose leases hold what a closure closes: of one without places, all that hold something."""
+    places = {kind: [name.rpartition("/")[2] for name in _field(closure, kind)] for kind in _HOLDERS}
+    zones = list(_field(closure, "zones"))
+    if not any(places.values()) and not zones:
+        return db.execute(_ALL_HOLDERS).fetchall()
+    for zone in zones:
+        for kind, table in (("units", "unit"), ("cells", "cell")):
+            found = db.execute(f"SELECT id FROM {table} WHERE zone = ?", (zone,)).fetchall()
+            places[kind] += [row["id"] for row in found]
+    return [row for kind, ids in places.items() for own in ids for row in db.execute(_HOLDERS[kind], (own,)).fetchall()]
 
 
-_HOLDERS_OF_ANY = "SELECT DISTINCT vendor FROM lease WHERE state IN (1, 2, 3, 5)"
+_ALL_HOLDERS = "SELECT DISTINCT vendor FROM lease WHERE state IN (1, 2, 3, 5)"
 _HOLDERS = {
     "units": """SELECT l.vendor FROM lease_unit x JOIN lease l ON l.id = x.lease_id
       WHERE x.unit = ? AND x.free_ns IS NULL""",

@@ -5,7 +5,6 @@ that is not there (Turner 1986, "New directions in communications"). The bound k
 wait in: what one has there, the others wait for once at most.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -66,12 +65,10 @@ class Rates:
 
     Args:
         rate: What every vendor may take.
-        of: What some vendors may take instead.
     """
 
-    def __init__(self, rate: Rate, of: Mapping[str, Rate] | None = None) -> None:
+    def __init__(self, rate: Rate) -> None:
         self._rate = rate
-        self._of = dict(of or {})
         # What is left in each bucket, and as of when [s].
         self._left: dict[tuple[str, MethodClass], tuple[float, float]] = {}
         # By vendor, and whether they are changes: those are not to wait for the vendor's own flood of others.
@@ -82,7 +79,7 @@ class Rates:
 
         A call that costs more than the bucket holds takes all of it, and leaves a debt.
         """
-        rate = self._of.get(vendor, self._rate)
+        rate = self._rate
         full = max(1.0, rate.per_s * rate.burst_s)
         left, as_of_s = self._left.get((vendor, method_class), (full, now_s))
         left = min(full, left + max(0.0, now_s - as_of_s) * rate.per_s)
@@ -99,7 +96,7 @@ class Rates:
 
     def begin(self, vendor: str, method_class: MethodClass, cost: int) -> None:
         """Count a call as under way, until `end`. Raises RATE_LIMITED if too much is; one call alone always may."""
-        rate = self._of.get(vendor, self._rate)
+        rate = self._rate
         key = vendor, method_class is MethodClass.CHANGE
         before = self._under_way.get(key, 0)
         if before and before + cost > rate.under_way_max:

@@ -6,13 +6,30 @@ their upper 53 bits as a number in [0, 1), are the same on every machine.
 """
 
 import hashlib
+import operator
+from typing import SupportsIndex
 
 import numpy as np
 
 from sim.body import Array
+from sim.errors import BadSeed
 
 TASK = 0
 """The stream that a task's start of an episode draws from."""
+
+
+def job_seed(seed: SupportsIndex) -> int:
+    """Return a job's seed as it is. Raises BadSeed unless it is a whole number of 64 bits, as the contract has it.
+
+    Two of these are never the same key.
+    """
+    try:
+        whole = operator.index(seed)
+    except TypeError:
+        raise BadSeed(f"seed = {seed!r}: must be a whole number") from None
+    if not -(2**63) <= whole < 2**63:
+        raise BadSeed(f"seed = {whole}: must be from -2^63 to 2^63 - 1")
+    return whole
 
 
 def philox_uniform(seed: int, world: int, episode: int, count: int, *, stream: int = TASK) -> Array:

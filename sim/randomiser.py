@@ -60,7 +60,7 @@ class Randomiser:
         return draw(self._bound, seed, worlds, episodes)
 
     def drawn(self, world: int) -> dict[str, list[float]]:
-        """Return what the current episode of a world has drawn, by term: what a record keeps and a reset takes."""
+        """Return what the current episode of a world has drawn, by term, as a reset takes it."""
         return {name: [float(v) for v in rows[world]] for name, rows in self._values.items()}
 
     def checked(self, count: int, drawn: Drawn) -> dict[str, Array]:
@@ -108,8 +108,11 @@ class Randomiser:
             if self.level == Level.CONSTANTS:
                 batch.set_const(ids)
         for b, gains, nominal in self._gains:
+            gains[np.ix_(b.ids, ids)] = nominal[b.ids][:, None]
+        for b, gains, _ in self._gains:
+            # Several terms may be of one joint.
             for i in ids:
-                gains[b.ids, i] = nominal[b.ids] * b.spread(self._values[b.term.name][i])[:, 0]
+                gains[b.ids, i] *= b.spread(self._values[b.term.name][i])[:, 0]
         for b in self._bound:
             if b.term.quantity == "supply":
                 cohort.supply[ids] = self._values[b.term.name][ids, 0]

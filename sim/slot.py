@@ -23,7 +23,7 @@ from controller.cohort import Backend
 from controller.spec import RobotSpec
 from sim.body import Array, body_of
 from sim.catalog import ACTUATORS, Actuators, Entry
-from sim.chance import philox_uniform
+from sim.chance import job_seed, philox_uniform
 from sim.errors import BadAction, BadSnapshot
 from sim.mjcf import compile_model
 from sim.model import fingerprint
@@ -125,7 +125,7 @@ class SimSlot:
             task: What it is asked to do.
             worlds: Number of worlds, at least 1.
             threads: Threads that step them: the leased cores, at least 1.
-            seed: The job's seed; every world and episode draws from it.
+            seed: The job's seed, from -2^63 to 2^63 - 1; every world and episode draws from it.
             first_world: Number of the first world, so that slots can share one job's worlds.
             actuators: "physical": motors with friction, play and heat, as `Entry.actuator_physics` describes
                 them; "ideal": what the control core asks for is what moves the joint.
@@ -138,10 +138,12 @@ class SimSlot:
             Misfit: the task does not suit the robot.
             BadRandomisation: a term names what the robot does not have, or what its actuators do not allow.
             MissingModel, BrokenModel, BrokenCatalogue: as `Entry.mjspec`.
+            BadSeed: a seed that is no such number; it would be another's in the generator.
             ValueError: `worlds` or `threads` is less than 1.
         """
         if worlds < 1 or threads < 1:
             raise ValueError(f"worlds = {worlds}, threads = {threads}: both must be at least 1")
+        seed = job_seed(seed)
         task.check(entry)
         spec = entry.mjspec(visuals=False, actuators=actuators)
         task.furnish(spec, entry)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.replay.errors import NotComparable
+from sim.errors import SimError
 from store import Episode, read_episode
 from store.errors import StoreError
 
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     str(given.video),
                     frames.video(episode, given.video, menagerie_root=menagerie_root),
                 )
-    except (NotComparable, StoreError, OSError) as error:
+    except (NotComparable, StoreError, SimError, OSError, ImportError) as error:
         if given.json:
             print(json.dumps({"file": str(given.file), "error": str(error)}))
         print(f"error: {error}", file=sys.stderr)
@@ -76,7 +77,7 @@ def _compare(episode: Episode, menagerie_root: Path | None, found: dict[str, Any
     found["residual_max_rad"] = float(left.max_rad[worst])
     found["worst_joint"] = left.joint_names[worst]
     found["base_rms_m"] = left.base_rms_m
-    found["twin_has_its_drives"] = left.same_model
+    found["twin_has_its_drives"] = left.same_drives
     found["joints"] = {name: float(rms) for name, rms in zip(left.joint_names, left.rms_rad, strict=True)}
     return 0
 

@@ -32,7 +32,7 @@ class Residual:
         rms_rad, max_rad: Of each joint, (n,).
         base_rms_m: Of the base's position; None where none was recorded.
         rows: Rows compared.
-        same_model: Whether the twin's model and drives have the hashes that the unit told.
+        same_drives: Whether the twin's drives have the hash that the unit told.
     """
 
     joint_names: tuple[str, ...]
@@ -40,7 +40,7 @@ class Residual:
     max_rad: Array
     base_rms_m: float | None
     rows: int
-    same_model: bool
+    same_drives: bool
 
     @property
     def overall_rad(self) -> float:

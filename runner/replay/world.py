@@ -77,11 +77,15 @@ def verify(episode: Episode, *, menagerie_root: Path | None = None) -> Verdict:
     slot.reset(worlds=[int(header.world or 0)], episodes=[int(header.replay["episode"])])
     first, residual_rad = None, 0.0
     for row, (action, digest) in enumerate(zip(replay.actions, replay.digests, strict=True)):
-        slot.step(action[None])
+        try:
+            slot.step(action[None])
+        except SimError as error:
+            raise NotComparable(f"step {row} cannot be taken here: {error}") from error
         if first is None and slot.digests()[0] != digest:
             first = row
         q = slot.joint_state()[0][0]
-        residual_rad = max(residual_rad, float(np.abs(q - episode.signals[STATE][row]).max()))
+        # Not Python's max, which passes over a number that is none.
+        residual_rad = float(np.maximum(residual_rad, np.abs(q - episode.signals[STATE][row]).max()))
     return Verdict(len(replay.actions), first, residual_rad)
 
 

@@ -24,7 +24,6 @@ _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "TZ")
 """What slot processes get of their holder's environment: no token, no address."""
 START_S = 60.0
 END_S = 5.0
-_FDS = 3
 
 
 def serve(sock: socket.socket) -> None:

@@ -513,12 +513,13 @@ def test_an_interrupt_ends_a_stream_with_130_and_no_traceback(
         "PALAESTRA_TOKEN": VENDOR_TOKEN,
     }
     process = subprocess.Popen(
-        _command(*words, name), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ,
-        # A shell that runs the tests in the background has interrupts ignored, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        # A shell that runs the tests in the background has interrupts ignored, and children inherit that. Not by
+        # preexec_fn: Python would fork with the threads of gRPC in the midst of something.
+        ["env", "--default-signal=INT", *_command(*words, name)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ,
     )  # fmt: skip
     assert process.stdout is not None
-    assert process.stdout.readline()
+    assert process.stdout.readline(), process.communicate(timeout=20)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
 
@@ -535,7 +536,7 @@ def test_a_reader_that_leaves_early_is_no_error(venue: FakeVenue, tmp_path: Path
         _command("logs", job.name), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ
     )
     assert process.stdout is not None
-    assert process.stdout.readline()
+    assert process.stdout.readline(), process.communicate(timeout=20)
     process.stdout.close()
     assert process.stderr is not None
     err = process.stderr.read()

@@ -18,11 +18,15 @@ def plant() -> None:
     """Have grants of one unit go wrong now and then, from now on in this process."""
     chance, grant = random.Random(1), granting.grant
 
-    def defective(tx: Any, decided: Any, *rest: Any) -> None:
-        held = [row[0] for row in tx.db.execute("SELECT DISTINCT unit FROM lease_unit WHERE free_ns IS NULL")]
-        if len(decided.units) == 1 and held and chance.random() < SHARE:
-            decided = replace(decided, units=(chance.choice(sorted(held)),))
-        grant(tx, decided, *rest)
+    def defective(tx: Any, grants: Any, *rest: Any) -> None:
+        held = sorted(row[0] for row in tx.db.execute("SELECT DISTINCT unit FROM lease_unit WHERE free_ns IS NULL"))
+
+        def wrong(decided: Any) -> Any:
+            if len(decided.units) == 1 and held and chance.random() < SHARE:
+                return replace(decided, units=(chance.choice(held),))
+            return decided
+
+        grant(tx, [(wrong(decided), duration_s) for decided, duration_s in grants], *rest)
 
     granting.grant = defective
 

@@ -129,6 +129,7 @@ def test_no_unit_has_two_masters_whatever_dies_pauses_or_is_cut_off(tmp_path: Pa
         print(check_cut(evidence, cut_s, TTL_S))
 
 
+@pytest.mark.long
 def test_a_network_that_swallows_everything_stops_units_in_time_and_is_back_soon(tmp_path: Path) -> None:
     """Each party in a network namespace, with certificates; both ends of a cut go on believing in their connection."""
     with Namespaces(tmp_path) as network, Ground(tmp_path, network, units=16, clients=8, ttl_s=TTL_S) as ground:

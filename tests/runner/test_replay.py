@@ -156,7 +156,7 @@ def test_a_twin_explains_an_emulated_unit_and_not_a_weaker_one() -> None:
     """The twin has no heat from before and starts in 32 bits, so it comes near; a motor at 60 % is another robot."""
     sound, weak = residual(unit_episode(0.0)), residual(unit_episode(0.0, weak=0.6))
 
-    assert sound.same_model
+    assert sound.same_drives
     assert sound.rows == 199
     assert sound.overall_rad < 5e-3
     assert weak.overall_rad > 3 * sound.overall_rad

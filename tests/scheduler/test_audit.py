@@ -21,6 +21,8 @@ from palaestra.chain import BrokenChain, exported
 from palaestra.operations import Place
 from palaestra.v1 import audit_service_pb2, audit_service_pb2_grpc, calendar_pb2, calendar_service_pb2
 from palaestra.v1.audit_pb2 import AuditEntry, AuditHead
+from palaestra.v1.calendar_pb2 import Closure
+from palaestra.v1.calendar_service_pb2 import CreateClosureRequest
 from scheduler import audit, database
 from scheduler.commands import timetable
 from scheduler.configuration import settings_of
@@ -302,6 +304,37 @@ def test_who_holds_a_unit_that_is_stopped_finds_it_in_its_chain_and_others_do_no
     assert {(row["chain"], row["role"]) for row in rows} == {("venue", "safety"), ("bolt", "safety")}
 
 
+@pytest.mark.parametrize(
+    ("scope", "concerned"),
+    [
+        ({"units": ["venues/hall/units/arm-1"]}, {"venue", "bolt"}),
+        ({"units": ["venues/hall/units/arm-2"]}, {"venue"}),
+        ({"zones": ["north"]}, {"venue", "bolt"}),
+        ({"zones": ["south"]}, {"venue"}),
+        ({}, {"venue", "acme", "bolt"}),
+    ],
+    ids=["its unit", "another unit", "its unit's zone", "another zone", "the venue"],
+)
+def test_who_holds_what_is_closed_finds_it_in_its_chain_and_others_do_not(
+    scope: dict[str, list[str]], concerned: set[str]
+) -> None:
+    closure = Closure(stop_running=True, **scope)
+    with closing(database.connect(":memory:")) as db:
+        db.executescript(
+            """
+            CREATE TABLE unit (id, zone); CREATE TABLE cell (id, zone);
+            CREATE TABLE lease (id, vendor, state);
+            CREATE TABLE lease_unit (lease_id, unit, free_ns); CREATE TABLE lease_cell (lease_id, cell, free_ns);
+            INSERT INTO unit VALUES ('arm-1', 'north'), ('arm-2', 'south'), ('arm-3', 'south');
+            INSERT INTO lease VALUES (1, 'bolt', 2), (2, 'acme', 2), (3, 'gone', 4);
+            INSERT INTO lease_unit VALUES (1, 'arm-1', NULL), (3, 'arm-2', 5);
+            """
+        )
+        found = audit._concerned(db, CreateClosureRequest(parent="venues/-", closure=closure))
+    assert set(found) == concerned
+    assert len(found) == len(concerned)
+
+
 def test_closing_a_place_is_told_with_its_reason_in_the_chain_of_the_house(operator: Client) -> None:
     place = Place(units=["arm-2"])
     made = operator.operations.cordon(place, reason="its cable is worn")
@@ -391,14 +424,14 @@ def _reader() -> Any:
     return api_key("reader")
 
 
-def test_who_holds_what_is_drained_finds_it_in_its_chain_and_others_do_not(tmp_path: Path) -> None:
+def test_who_holds_what_is_cordoned_or_drained_finds_it_in_its_chain_and_others_do_not(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         await site.connect()
         await site.submit(job())
         await site.settle()
         held = site.row("SELECT unit FROM lease_unit WHERE free_ns IS NULL")["unit"]
         other = next(unit for unit in ("arm-1", "arm-2") if unit != held)
-        for unit, drains, count in ((held, False, 0), (other, True, 0), (held, True, 1)):
+        for unit, drains, count in ((held, False, 1), (other, True, 1), (held, True, 2)):
             closure = calendar_pb2.Closure(units=[f"venues/hall/units/{unit}"], stop_running=drains)
             closure.end_time.FromNanoseconds(site.clock.now_ns() + 10**12)
             request = calendar_service_pb2.CreateClosureRequest(parent="venues/hall", closure=closure)

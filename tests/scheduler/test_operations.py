@@ -2,7 +2,9 @@
 
 import asyncio
 import cmath
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palaestra import Client, PalaestraError
+from palaestra import Client, PalaestraError, bookings
 from palaestra.aio import AsyncClient
 from palaestra.operations import Place
 from palaestra.v1 import (
@@ -163,6 +165,25 @@ def test_a_job_that_is_moved_goes_first_and_its_vendor_reads_why(tmp_path: Path)
     play(tmp_path, scene)
 
 
+def test_a_cancel_that_is_repeated_with_its_etag_succeeds_again(live: LiveServer) -> None:
+    """As a caller does whose answer was lost; of a job that goes on, another etag is refused."""
+    with Client(live.address, live.token("vendor-acme"), timeout_s=PATIENCE_S) as acme:
+        made = acme.submit(job())
+        with pytest.raises(PalaestraError, match="etag"):
+            acme.cancel(made.name, etag="77")
+        cancelled = acme.cancel(made.name, etag=made.etag)
+        assert cancelled.etag != made.etag
+        assert acme.cancel(made.name, etag=made.etag) == cancelled
+
+
+def test_a_place_that_names_nothing_is_not_the_venue() -> None:
+    """A list that came out empty must not drain the hall."""
+    for wrong in ({}, {"units": []}, {"cells": ["far"], "venue": True}):
+        with pytest.raises(PalaestraError, match="venue=True"):
+            Place(**wrong)  # type: ignore[arg-type]
+    assert Place(venue=True).units == ()
+
+
 def test_a_job_that_has_ended_or_is_not_there_is_not_moved(live: LiveServer, operator: Client) -> None:
     with Client(live.address, live.token("vendor-acme"), timeout_s=PATIENCE_S) as acme:
         ended = acme.cancel(acme.submit(job()).name)
@@ -192,6 +213,21 @@ def test_a_place_that_is_closed_begins_nothing_until_it_is_released(operator: Cl
     assert operator.operations.release(place) == [made.name]
     assert {closure.name for closure in operator.closures()} == {other.name}, "what names other places, too, stays"
     operator.delete_closure(other.name)
+
+
+def test_a_closure_that_is_planned_for_later_outlives_a_release(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also by a clock that is slow, by which even a cordon of just now lies ahead."""
+    start = datetime.now(UTC) + timedelta(hours=20)
+    planned = operator.create_closure(bookings.closure(start + timedelta(hours=1), start=start, units=["arm-3"]))
+    place = Place(units=["arm-3"])
+    made = operator.operations.cordon(place, reason="its belt")
+    monkeypatch.setattr(time, "time_ns", lambda: 0)
+
+    assert operator.operations.release(place) == [made.name]
+    assert {closure.name for closure in operator.closures()} == {planned.name}
+    operator.delete_closure(planned.name)
 
 
 def test_a_unit_in_quarantine_comes_back_to_be_checked(operator: Client) -> None:

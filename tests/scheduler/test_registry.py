@@ -17,6 +17,12 @@ def test_the_page_of_errors_is_the_registry() -> None:
     assert (ROOT / "docs" / "errors.md").read_text() == markdown()
 
 
+def test_the_page_of_errors_tells_the_statuses_that_rest_answers_with() -> None:
+    """Those that tests/api/test_rest.py gets from the api itself."""
+    statuses = dict(re.findall(r"^\| `(\w+)` \| \w+ \| (\d+) \|", markdown(), re.MULTILINE))
+    assert (statuses["ETAG_MISMATCH"], statuses["MESSAGE_TOO_LARGE"], statuses["NOT_FOUND"]) == ("412", "413", "404")
+
+
 def test_the_page_of_roles_is_printed_from_the_table() -> None:
     assert (ROOT / "docs" / "roles.md").read_text() == roles.markdown()
 

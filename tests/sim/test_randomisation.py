@@ -214,6 +214,21 @@ def test_a_stiffer_law_follows_closer() -> None:
     assert error[0] / error[1] == pytest.approx(4.0, rel=0.3)
 
 
+def test_terms_of_one_joint_multiply() -> None:
+    """Of gains as of all else: a law that is softer as a whole, and each joint of some by itself."""
+    whole, each = (
+        Term("kp_scale", Uniform(0.5, 2.0)),
+        Term("kp_scale", Uniform(0.5, 2.0), of=("shoulder_yaw", "shoulder_pitch"), each=True),
+    )
+    s = slot(whole, each, worlds=2, robot="own_arm", task="reach", actuators="ideal")
+    nominal = np.array([joint.kp_nm_rad for joint in s.core.drives.cohort.spec.joints])
+    drawn = {whole.name: np.array([[0.5], [2.0]]), each.name: np.array([[0.75, 0.75], [1.25, 1.25]])}
+    for _ in range(2):
+        s.reset(worlds=[0, 0], episodes=[0, 0], drawn=drawn)
+        assert np.allclose(s.core.drives.cohort.kp[2:], nominal[2:, None] * [0.5, 2.0], rtol=1e-6)
+        assert np.allclose(s.core.drives.cohort.kp[:2], nominal[:2, None] * [0.375, 2.5], rtol=1e-6)
+
+
 def test_a_record_of_what_was_drawn_brings_the_episode_back_in_another_slot() -> None:
     """Through JSON, into a slot of another size where the world has another place."""
     terms = ALL_PHYSICAL.terms

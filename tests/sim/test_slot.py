@@ -7,7 +7,7 @@ import pytest
 
 from sim.catalog import ACTUATORS, Actuators, find
 from sim.chance import philox_uniform
-from sim.errors import BadAction, BadSnapshot, Misfit
+from sim.errors import BadAction, BadSeed, BadSnapshot, Misfit
 from sim.slot import POLICY_PERIOD_S, SimSlot
 from sim.tasks import find_task
 
@@ -264,3 +264,10 @@ def test_a_task_that_does_not_suit_the_robot_is_refused() -> None:
 def test_no_worlds_or_no_threads_are_refused(worlds: int, threads: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         slot(worlds=worlds, threads=threads)
+
+
+@pytest.mark.parametrize("seed", [2**64, 2**63, -(2**63) - 1, 1.5, "1"], ids=str)
+def test_a_job_s_seed_that_would_be_another_s_is_refused(seed: Any) -> None:
+    """The generator's key has 64 bits: 2^64 would be 0, and 1.5 would be 1."""
+    with pytest.raises(BadSeed, match="seed = "):
+        slot("own_arm", "reach", worlds=1, seed=seed)

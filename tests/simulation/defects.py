@@ -21,16 +21,18 @@ from tests.simulation.station import SimStation
 
 def answer_before_commit() -> None:
     """Callers are answered when their command has run, and not when its transaction is committed."""
-    run_one = Writer._run_one
+    run_group = Writer._run_group
 
-    def early(self: Any, entry: Any, transaction: Any) -> Any:
-        result, error = run_one(self, entry, transaction)
-        if error is None:
-            entry.future.set_result(result)
-            entry.future = Future()
-        return result, error
+    def early(self: Any, group: Any, transaction: Any) -> Any:
+        results = run_group(self, group, transaction)
+        for entry, result, error in results:
+            if error is None:
+                entry.future.set_result(result)
+                entry.future = Future()
+        self._answered()
+        return results
 
-    Writer._run_one = early  # type: ignore[method-assign]
+    Writer._run_group = early  # type: ignore[method-assign]
 
 
 def free_without_waiting() -> None:
@@ -66,15 +68,8 @@ def no_fence() -> None:
 
 def request_ids_forgotten() -> None:
     """The same request twice makes two jobs."""
-    submit = submitting._submit
-
-    def forgetful(tx: Any, vendor: str, request: Any, checks: Any) -> Any:
-        copy = type(request)()
-        copy.CopyFrom(request)
-        copy.request_id = ""
-        return submit(tx, vendor, copy, checks)
-
-    submitting._submit = forgetful
+    draft_of = submitting.draft_of
+    submitting.draft_of = lambda request: replace(draft_of(request), request_id="")
 
 
 def held_twice() -> None:
@@ -134,10 +129,14 @@ def object_not_kept() -> None:
     store.objects.LocalObjects._adopt = careless  # type: ignore[method-assign]
 
 
-DEFECTS: dict[str, Callable[[], None]] = {
-    defect.__name__.replace("_", "-"): defect
-    for defect in (
-        answer_before_commit, free_without_waiting, no_time_to_live, rest_before_rest, no_fence, request_ids_forgotten,
-        held_twice, event_left_out, wrong_end, books_forget, watch_skips, never_again, object_not_kept,
-    )
-}  # fmt: skip
+def _named(*defects: Callable[[], None]) -> dict[str, Callable[[], None]]:
+    return {defect.__name__.replace("_", "-"): defect for defect in defects}
+
+
+DEFECTS = _named(
+    free_without_waiting, rest_before_rest, request_ids_forgotten, held_twice, event_left_out, books_forget,
+    watch_skips, never_again, object_not_kept,
+)  # fmt: skip
+# What 40 seeds do not find: for these, other tests alone stand (kills of real processes, fencing, expiry, attempts).
+UNFOUND = _named(answer_before_commit, no_time_to_live, no_fence, wrong_end)
+ALL = DEFECTS | UNFOUND

@@ -13,7 +13,6 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -56,6 +55,8 @@ def install(loop: VirtualLoop, network: Network, seed: int) -> None:
         (time, "time", lambda: wall_ns(loop) / 1e9),
         (time, "monotonic", loop.time),
         (time, "monotonic_ns", lambda: int(loop.time() * 1e9)),
+        # What work takes of a processor is nothing here.
+        (time, "thread_time", loop.time),
         (grpc.aio, "insecure_channel", network.channel),
         (grpc.aio, "server", network.server),
         # Nobody pulls the plug here: what a killed process has written stays.
@@ -158,10 +159,3 @@ def as_process(process: Process) -> Iterator[None]:
         yield
     finally:
         loop_module._present.reset(token)
-
-
-def folder_for(base: Path, seed: int) -> Path:
-    """Return a new folder; in memory where there is one."""
-    path = base / f"seed-{seed}-{os.getpid()}"
-    path.mkdir(parents=True)
-    return path

@@ -30,7 +30,7 @@ from palaestra.v1 import (
 _REPEATABLE = frozenset(
     {
         "SubmitJob", "BatchSubmitJobs", "CancelJob", "StopUnit", "SetUnitHealth", "CalibrateUnit", "CreateReservation",
-        "CancelReservation", "CreateClosure", "RevokeApiKey", "StopCell", "StopVenue", "ReorderJob",
+        "CancelReservation", "CreateClosure", "RevokeApiKey", "StopCell", "StopVenue",
     }
 )  # fmt: skip
 _READS = ("Get", "List", "Explain", "WhatIf")

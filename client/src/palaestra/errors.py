@@ -157,9 +157,11 @@ def from_status(status: status_pb2.Status) -> PalaestraError | None:
 
 
 def http_status(error: PalaestraError) -> int:
-    """Return the HTTP status of the error, by the table of google/rpc/code.proto."""
-    return _HTTP[error.code.value[0]]
+    """Return the HTTP status: of the table of google/rpc/code.proto, unless HTTP has one that tells more."""
+    return _TELLING.get(error.reason) or _HTTP[error.code.value[0]]
 
+
+_TELLING = {"MESSAGE_TOO_LARGE": 413, "ETAG_MISMATCH": 412}
 
 _HTTP = {
     code_pb2.CANCELLED: 499,

@@ -6,12 +6,14 @@ is to call it bad, for what it is and not for a time. Released, a place is open 
 next job.
 """
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from palaestra import bookings, calls, names
+from palaestra.errors import PalaestraError
 from palaestra.ids import new_request_id
 from palaestra.v1.calendar_pb2 import Closure
 from palaestra.v1.job_pb2 import Job
@@ -26,11 +28,20 @@ _OUT = (UnitHealth.UNIT_HEALTH_BAD, UnitHealth.UNIT_HEALTH_MAINTENANCE)
 
 @dataclass(frozen=True)
 class Place:
-    """What is meant: units, cells or zones by name; none of them: the whole venue."""
+    """What is meant: units, cells or zones by name; or the whole venue, which must be said.
+
+    Raises INVALID_FIELD if nothing is named, as by a list that came out empty, or the whole venue and a part of it.
+    """
 
     units: Sequence[str] = ()
     cells: Sequence[str] = ()
     zones: Sequence[str] = ()
+    venue: bool = False
+
+    def __post_init__(self) -> None:
+        if self.venue == bool(self.units or self.cells or self.zones):
+            problem = "a place is units, cells or zones by name, or venue=True for all of it"
+            raise PalaestraError("INVALID_FIELD", problem)
 
     def closure(self, identity: GetIdentityResponse, reason: str, end: datetime | None, *, drain: bool) -> Closure:
         """Return the closure of the place from now on."""
@@ -41,13 +52,18 @@ class Place:
         return names.complete_closure(spec, identity)
 
     def closures_among(self, identity: GetIdentityResponse, closures: Iterable[Closure]) -> list[str]:
-        """Return the names of those that operators made for exactly this place, and that are no rule."""
+        """Return the names of those that operators made for exactly this place, that have begun, and that are no rule.
+
+        One that was made from then on has begun by the venue's clock, whatever ours says.
+        """
         wanted = self.closure(identity, "", None, drain=False)
+        now_ns = time.time_ns()
         return [
             found.name
             for found in closures
             if not found.configured
             and not found.rrule
+            and found.start_time.ToNanoseconds() <= max(now_ns, found.create_time.ToNanoseconds())
             and all(set(getattr(found, kind)) == set(getattr(wanted, kind)) for kind in ("units", "cells", "zones"))
         ]
 

@@ -125,7 +125,7 @@ def _place(units: list[str] | None, cells: list[str] | None, zones: list[str] | 
 
     if venue == bool(units or cells or zones):
         raise typer.BadParameter("say which: --unit, --cell, --zone, or --venue for all of it")
-    return Place(units or (), cells or (), zones or ())
+    return Place(units or (), cells or (), zones or (), venue)
 
 
 def _close(place: "Place", end: str, reason: str, profile: str | None, *, drain: bool, as_json: bool) -> None:

@@ -11,4 +11,4 @@ Profile = Annotated[
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="Name of the job, or its last part.")]
 UnitName = Annotated[str, typer.Argument(metavar="UNIT", help="Name of the unit, or its last part.")]
 ArrayName = Annotated[str, typer.Argument(metavar="ARRAY", help="Name of the array, or its last part.")]
-Reason = Annotated[str, typer.Option("--reason", metavar="WORDS", help="Why, for the log and the audit.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="WORDS", help="Why; every vendor may read it.")]

@@ -31,13 +31,23 @@ def replay(
     import sys
     import tempfile
 
+    from palaestra.cli.failure import report
+    from palaestra.errors import PalaestraError
+
     if importlib.util.find_spec("runner") is None:
         raise typer.BadParameter("replays need the venue's software (palaestra-server) beside this client")
     words = [flag for flag, on in (("--verify", verify), ("--json", as_json)) if on]
     for flag, path in (("--picture", picture), ("--video", video)):
         words += [flag, str(path.resolve())] if path else []
     with tempfile.TemporaryDirectory(prefix="palaestra-replay-") as folder:
-        file = Path(episode) if Path(episode).is_file() else fetch(episode, Path(folder) / "episode.parquet", profile)
+        try:
+            file = Path(episode)
+            if not file.is_file():
+                file = fetch(episode, Path(folder) / "episode.parquet", profile)
+        except (PalaestraError, OSError) as error:
+            # Not the 1 of other commands, which here says that the episode differs.
+            report(error, as_json=as_json)
+            return 2
         return subprocess.run([sys.executable, "-m", _ROOM, str(file), *words], check=False).returncode
 
 
