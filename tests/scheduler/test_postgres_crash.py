@@ -1,10 +1,12 @@
 """kill -9 of PostgreSQL and of the scheduler among submissions: every answer holds, and nothing is there twice."""
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -16,30 +18,66 @@ from palaestra.channel import authorization
 from scheduler import database
 from scheduler.postgres import opening
 from tests.scheduler import test_crash
-from tests.scheduler.cluster import Cluster, started
-from tests.scheduler.process import PATIENCE_S, Process
+from tests.scheduler.cluster import Cluster
+from tests.scheduler.nursery import Nursery
+from tests.scheduler.process import FILE, Process
 from tests.scheduler.test_crash import Crowd, first_answer, free_address
+from tests.scheduler.test_standby import until
 
 JOBS = 500
 
 
 @pytest.fixture
-def mortal() -> Iterator[Cluster]:
-    """A cluster of the test's own, which it may kill."""
-    with started() as found:
+def mortal(cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster, for a test that kills it; it is there again afterwards."""
+    yield cluster
+    cluster.revive()
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    with Nursery("scheduler.__main__") as found:
         yield found
+
+
+class Child:
+    """A scheduler of a nursery's, on a database in PostgreSQL."""
+
+    def __init__(self, nursery: Nursery, folder: Path, url: str, listen: str = "127.0.0.1:0") -> None:
+        folder.mkdir(exist_ok=True)
+        self._nursery, self._data, self._log = nursery, folder / "data", folder / "log"
+        (folder / "venue.toml").write_text(FILE)
+        (self._data / "scheduler.address").unlink(missing_ok=True)
+        arguments = ["--venue", str(folder / "venue.toml"), "--data", str(self._data), "--listen", listen]
+        self.pid = nursery.start("scheduler.__main__:main", self._log, *arguments, "--database", url)
+
+    def await_address(self) -> None:
+        until("it listens", (self._data / "scheduler.address").exists)
+
+    def token(self, name: str) -> str:
+        return (self._data / "tokens" / f"{name}.token").read_text().strip()
+
+    def output(self) -> str:
+        return self._log.read_text() if self._log.exists() else ""
+
+    def signal(self, what: signal.Signals) -> None:
+        os.kill(self.pid, what)
+
+    def code(self) -> int:
+        """Wait for its end; return the exit code, negative for a signal."""
+        return self._nursery.wait(self.pid)
 
 
 class Supervisor:
     """Starts the scheduler again whenever it has ended, as the venue's supervisor does. Use as a context."""
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, nursery: Nursery, folder: Path, url: str) -> None:
         self.address = free_address()
         self.codes: list[int] = []
-        self._folder, self._environment = folder, {**os.environ, database.ENVIRONMENT: url}
-        self._stop = threading.Event()
-        self.process = self._start()
-        self.process.address()
+        self._ended = False
+        self._start = partial(Child, nursery, folder, url, self.address)
+        self.child = self._start()
+        self.child.await_address()
         self._thread = threading.Thread(target=self._watch)
 
     def __enter__(self) -> "Supervisor":
@@ -47,38 +85,39 @@ class Supervisor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        self.process.kill()
-
-    def _start(self) -> Process:
-        return Process(self._folder, self.address, environment=self._environment)
+        self._ended = True
+        while self._thread.is_alive():
+            # One may just have been started.
+            with suppress(ProcessLookupError):
+                self.child.signal(signal.SIGKILL)
+            self._thread.join(0.1)
 
     def _watch(self) -> None:
-        while not self._stop.wait(0.05):
-            code = self.process._child.poll()
-            if code is not None:
-                self.codes.append(code)
-                self.process = self._start()
+        while True:
+            code = self.child.code()
+            if self._ended:
+                return
+            self.codes.append(code)
+            self.child = self._start()
 
 
 @pytest.mark.slow
 def test_no_answer_is_lost_and_nothing_is_there_twice_after_kill_9_of_either(
-    mortal: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mortal: Cluster, nursery: Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database dies twice among the submissions, and the scheduler once; both come back by themselves."""
     # What is still under way when the scheduler ends by itself is cancelled: no answer, and asked again.
     monkeypatch.setattr(test_crash, "AGAIN", (*test_crash.AGAIN, grpc.StatusCode.CANCELLED))
     target = mortal.fresh()
-    with Supervisor(tmp_path, target.url) as supervisor:
-        metadata = authorization(supervisor.process.token("vendor-acme"))
+    with Supervisor(nursery, tmp_path, target.url) as supervisor:
+        metadata = authorization(supervisor.child.token("vendor-acme"))
         first_answer(supervisor.address, metadata, time.monotonic())
         with Crowd(supervisor.address, metadata, JOBS) as crowd:
             for number, what in enumerate(("database", "scheduler", "database")):
                 crowd.share = (number + 1) / 4
                 crowd.await_answer()
                 if what == "scheduler":
-                    supervisor.process.kill()
+                    supervisor.child.signal(signal.SIGKILL)
                 else:
                     mortal.kill()
                     time.sleep(0.2)
@@ -86,7 +125,7 @@ def test_no_answer_is_lost_and_nothing_is_there_twice_after_kill_9_of_either(
                 first_answer(supervisor.address, metadata, time.monotonic())
             crowd.finish()
         assert not crowd.failures
-        output = supervisor.process.output()
+        output = supervisor.child.output()
     with closing(opening.open_reader(target)) as db:
         rows = db.execute("SELECT request_id, 'vendors/acme/jobs/' || uid FROM job").fetchall()
         assert dict(map(tuple, rows)) == crowd.answered, "every answer is there, and nothing else"
@@ -98,34 +137,31 @@ def test_no_answer_is_lost_and_nothing_is_there_twice_after_kill_9_of_either(
 
 
 def test_a_second_scheduler_is_kept_out_and_the_next_gets_in_when_the_first_is_killed(
-    cluster: Cluster, tmp_path: Path
+    cluster: Cluster, nursery: Nursery, tmp_path: Path
 ) -> None:
     target = cluster.fresh()
-    environment = {database.ENVIRONMENT: target.url}
-    first = Process(tmp_path / "one", environment=environment)
-    try:
-        first.address()
-        second = Process(tmp_path / "two", environment=environment)
-        assert second.code() == 2
-        assert "is in use by the scheduler with session id" in second.output()
-    finally:
-        first.kill()
-    third = Process(tmp_path / "three", environment=environment)
-    third.address()
-    assert third.terminate() == 0
+    first = Child(nursery, tmp_path / "one", target.url)
+    first.await_address()
+    second = Child(nursery, tmp_path / "two", target.url)
+    assert second.code() == 2
+    assert "is in use by the scheduler with session id" in second.output()
+    first.signal(signal.SIGKILL)
+    assert first.code() == -signal.SIGKILL
+    third = Child(nursery, tmp_path / "three", target.url)
+    third.await_address()
+    third.signal(signal.SIGTERM)
+    assert third.code() == 0
 
 
-def test_a_server_that_comes_up_late_is_waited_for(mortal: Cluster, tmp_path: Path) -> None:
+def test_a_server_that_comes_up_late_is_waited_for(mortal: Cluster, nursery: Nursery, tmp_path: Path) -> None:
     target = mortal.fresh()
     mortal.kill()
-    process = Process(tmp_path, environment={database.ENVIRONMENT: target.url})
-    give_up_s = time.monotonic() + PATIENCE_S
-    while "cannot be reached yet" not in process.output():
-        assert time.monotonic() < give_up_s, process.output()
-        time.sleep(0.05)
+    child = Child(nursery, tmp_path, target.url)
+    until("it says so", lambda: "cannot be reached yet" in child.output())
     mortal.start()
-    process.address()
-    assert process.terminate() == 0
+    child.await_address()
+    child.signal(signal.SIGTERM)
+    assert child.code() == 0
 
 
 def test_a_password_is_in_no_output(cluster: Cluster, tmp_path: Path) -> None:
