@@ -20,7 +20,7 @@ from palaestra.tls_files import NoCertificate
 from scheduler import database, seat
 from scheduler.configuration import BadConfiguration, Settings
 from scheduler.core import Core
-from scheduler.database import DatabaseInUse, Place, SchemaMismatch
+from scheduler.database import DatabaseInUse, NoPlace, Place, SchemaMismatch
 from scheduler.door import Door, NotLoopback, PortInUse
 from scheduler.fairness import command as fairness
 from scheduler.identity import Credentials
@@ -50,7 +50,7 @@ def main() -> int:
 
         return migrate.main(sys.argv[2:])
     if sys.argv[1:2] == ["move"]:
-        from scheduler.postgres import command as moving  # psycopg is an extra
+        from scheduler.postgres import command as moving
 
         return moving.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m scheduler", description=__doc__)
@@ -76,7 +76,7 @@ def main() -> int:
         with asyncio.Runner(loop_factory=_new_loop) as runner:
             return runner.run(serving)
     except (
-        *(BadConfiguration, DatabaseInUse, PortInUse, SchemaMismatch, NotLoopback, NoCertificate),
+        *(BadConfiguration, DatabaseInUse, NoPlace, PortInUse, SchemaMismatch, NotLoopback, NoCertificate),
         *(PalaestraError, OSError, *ERRORS),
     ) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scheduler import database
-from scheduler.postgres.moving import NotMoved, move
 from scheduler.sql import ERRORS
 
 
@@ -22,12 +21,16 @@ def main(arguments: Sequence[str]) -> int:
     path = options.data / database.FILE
     try:
         target = database.place(options.to)
-        if isinstance(target, Path):
-            raise NotMoved(f"{options.to} is no postgresql://...")
+    except database.NoPlace as error:
+        return _refused(error)
+    if isinstance(target, Path):
+        return _refused(f"{options.to} is no postgresql://...")
+    from scheduler.postgres.moving import NotMoved, move  # psycopg is an extra
+
+    try:
         found = move(path, target)
-    except (NotMoved, ValueError, OSError, database.DatabaseInUse, database.SchemaMismatch, *ERRORS) as error:
-        print(f"error: {error}; nothing was moved", file=sys.stderr)
-        return 2
+    except (NotMoved, OSError, database.DatabaseInUse, database.SchemaMismatch, *ERRORS) as error:
+        return _refused(error)
     width = max(map(len, found.tables))
     for table, content in found.tables.items():
         print(f"  {table:{width}}  {content.rows:>10,} rows  sha256 {content.sha256[:16]}")
@@ -36,3 +39,8 @@ def main(arguments: Sequence[str]) -> int:
     print(f"sha256 {found.sha256}")
     print(f'from now on set [scheduler] database = "{target}" in the venue file; {path} is as it was')
     return 0
+
+
+def _refused(reason: object) -> int:
+    print(f"error: {reason}; nothing was moved", file=sys.stderr)
+    return 2

@@ -77,13 +77,12 @@ def tokens(sql: str) -> Iterator[tuple[str, str]]:
         yield kind, match.group()
 
 
-def translator(counted: Mapping[str, str]) -> "Translator":
-    """Return what translates statements, each text once. counted: by table, the column that numbers its rows."""
-    return Translator(counted)
-
-
 class Translator:
-    """Translates and remembers what it has translated."""
+    """Translates statements, each text once.
+
+    Args:
+        counted: By table, the column that numbers its rows.
+    """
 
     def __init__(self, counted: Mapping[str, str]) -> None:
         self._counted = dict(counted)
