@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 LOCK = int.from_bytes(b"palaestr", "big")
 # How long a server that is being started is waited for, and the session of a scheduler that has just been killed.
 CONNECT_PATIENCE_S = 30.0
-LOCK_PATIENCE_S = 3.0
+LOCK_PATIENCE_S = 10.0
 RETRY_S = 0.1
 COUNTED = schema.counted(database.SCHEMA)
 REMEMBERED = schema.remembered(database.SCHEMA)

@@ -1,6 +1,5 @@
 """A venue moves from its file into PostgreSQL, whole or not at all."""
 
-import asyncio
 import hashlib
 import os
 import signal
@@ -14,8 +13,8 @@ import pytest
 
 from palaestra.v1 import job_pb2
 from scheduler import database
-from scheduler.core import Core
 from scheduler.database import DatabaseInUse, DatabaseLock, SchemaMismatch
+from tests.scheduler import places
 from tests.scheduler.cluster import Cluster
 from tests.scheduler.process import ROOT
 from tests.scheduler.site import Site, job, play
@@ -77,23 +76,18 @@ def test_a_venue_that_has_moved_goes_on_where_it_was(cluster: Cluster, old: Path
         (name,) = file.execute("SELECT uid FROM job WHERE request_id = 'once'").fetchone()
     move(old, target)
 
-    async def scene() -> None:
-        site = Site(old.parent)
-        site.core = Core(site.settings, target, asyncio.get_running_loop())
-        site.core.clock = site.clock  # type: ignore[assignment]
-        await site.core.start()
-        try:
-            await site.connect()
-            assert (await site.submit(job(cell="assembly"), request_id="once")).name.endswith(name)
-            new = await site.submit(job(0, 1), "third")
-            await site.settle()
-            assert site.get(new.name).state == job_pb2.JOB_STATE_GRANTED
-            first = site.row("SELECT min(seq) FROM event WHERE seq > ?", latest)[0]
-            assert first == latest + 1
-        finally:
-            await site.core.stop()
+    async def scene(site: Site) -> None:
+        await site.connect()
+        assert (await site.submit(job(cell="assembly"), request_id="once")).name.endswith(name)
+        new = await site.submit(job(0, 1), "third")
+        await site.settle()
+        assert site.get(new.name).state == job_pb2.JOB_STATE_GRANTED
+        first = site.row("SELECT min(seq) FROM event WHERE seq > ?", latest)[0]
+        assert first == latest + 1
 
-    asyncio.run(scene())
+    there = old.parent / "moved"
+    places.let(there / "db", target)
+    play(there, scene)
 
 
 def test_a_target_that_is_not_empty_is_refused_and_left_alone(cluster: Cluster, old: Path) -> None:
