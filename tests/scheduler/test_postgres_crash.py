@@ -15,12 +15,11 @@ import pytest
 pytest.importorskip("psycopg")
 
 from palaestra.channel import authorization
-from scheduler import database
 from scheduler.postgres import opening
 from tests.scheduler import test_crash
 from tests.scheduler.cluster import Cluster
 from tests.scheduler.nursery import Nursery
-from tests.scheduler.process import FILE, Process
+from tests.scheduler.process import FILE
 from tests.scheduler.test_crash import Crowd, first_answer, free_address
 from tests.scheduler.test_standby import until
 
@@ -169,10 +168,10 @@ def test_a_server_that_comes_up_late_is_waited_for(mortal: Cluster, nursery: Nur
     assert child.code() == 0
 
 
-def test_a_password_is_in_no_output(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_password_is_in_no_output(cluster: Cluster, nursery: Nursery, tmp_path: Path) -> None:
     url = cluster.address("missing").url.replace("postgres@", "postgres:hidden@")
-    process = Process(tmp_path, environment={database.ENVIRONMENT: url})
+    child = Child(nursery, tmp_path, url)
 
-    assert process.code() == 2
-    assert "does not exist" in process.output()
-    assert "hidden" not in process.output()
+    assert child.code() == 2
+    assert "does not exist" in child.output()
+    assert "hidden" not in child.output()
