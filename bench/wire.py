@@ -44,8 +44,9 @@ class Connection:
         self._waiting = bytearray()
         # What the server still takes on the connection; what waits is sent as it allows more.
         self._window = 65_535
-        # So many calls at a time; the others wait here.
-        self._streams_max, self._streams = WINDOW, 0
+        # So many calls at a time; the others wait here. Before the server has said how many, what any should take
+        # (RFC 9113, 6.5.2): it refuses what is more.
+        self._streams_max, self._streams = 100, 0
         self._blocked: list[tuple[bytes, bytes]] = []
         # By stream: told of each message, and of the end.
         self._on_message: dict[int, Callable[[bytes], None]] = {}
@@ -141,9 +142,7 @@ class Connection:
             elif kind == WINDOW_UPDATE and stream == 0:
                 self._window += int.from_bytes(payload)
             elif kind == SETTINGS and not flags & ACK:
-                for key, value in struct.iter_unpack(">HI", payload):
-                    if key == MAX_CONCURRENT_STREAMS:
-                        self._streams_max = value
+                self._streams_max = dict(struct.iter_unpack(">HI", payload)).get(MAX_CONCURRENT_STREAMS, WINDOW)
                 self._waiting += _frame(SETTINGS, ACK, 0, b"")
             elif kind == PING and not flags & ACK:
                 self._waiting += _frame(PING, ACK, 0, payload)
