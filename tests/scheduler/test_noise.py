@@ -5,7 +5,6 @@ from pathlib import Path
 from bench import scheduler_noise as noise
 from bench.served import scheduler
 
-
 # For so long this process may be kept waiting by others and then send all at once what it owes.
 BURST_S = 4.0
 
