@@ -21,6 +21,7 @@ from palaestra.cli import (
     operations,
     replay,
     reservations,
+    robots,
     submit,
     units,
     venue,
@@ -44,6 +45,7 @@ closures.register(app)
 operations.register(app)
 episodes.register(app)
 replay.register(app)
+robots.register(app)
 events.register(app)
 keys.register(app)
 audit.register(app)
