@@ -1,4 +1,4 @@
-"""`python -m sim robots | show | spec | bench-joint | motions | tasks | evaluate | picture | host`; `--help` says what of."""
+"""`python -m sim COMMAND`: robots, tasks, motions, pictures, benches, hosts; `--help` says what of."""
 
 import argparse
 import os
@@ -37,9 +37,7 @@ def motions() -> int:
     """Print all motions."""
     from sim.motion import motions as known
 
-    print_table(
-        [("motion", "for", "what"), *((m.name, ", ".join(m.robot_classes), m.title) for m in known().values())]
-    )
+    print_table([("motion", "for", "what"), *((m.name, ", ".join(m.robot_classes), m.title) for m in known().values())])
     return 0
 
 
@@ -114,6 +112,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     draw = commands.add_parser("picture", help="draw a robot or a venue")
     draw.add_argument("subject", help="robot id, or a venue file ending in .toml")
     draw.add_argument("out", type=Path, help="PNG file to write")
+    paths = commands.add_parser("paths", help="where feet and hands of several bodies go by one recorded motion")
+    paths.add_argument(
+        "recordings", nargs="+", metavar="FORMAT=FILE", help="a format of configs/recordings, an archive"
+    )
+    paths.add_argument("--robot", action="append", default=[], help="move this one by the last recording, too")
+    paths.add_argument("--frames", type=int, default=500, help="at most so many")
+    paths.add_argument("--picture", type=Path, metavar="OUT.png")
     bench = commands.add_parser("bench-joint", help="test one joint of a robot on a simulated bench")
     bench.add_argument("robot", help="robot id")
     bench.add_argument("joint", help="name of the joint")
@@ -136,6 +141,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return tasks()
         if parsed.command == "evaluate":
             return evaluate_server(parsed, menagerie_root)
+        if parsed.command == "paths":
+            from sim.vocabulary.compare import compare
+
+            given_paths = [(form, Path(file)) for form, _, file in (word.partition("=") for word in parsed.recordings)]
+            compare(
+                given_paths,
+                parsed.robot,
+                frames=parsed.frames,
+                picture=parsed.picture,
+                menagerie_root=menagerie_root,
+            )
+            return 0
         if parsed.command == "bench-joint":
             from sim.jointbench import bench as bench_joint
 

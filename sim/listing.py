@@ -10,6 +10,7 @@ from controller.spec import JointSpec
 from sim.catalog import Entry, find, robots
 from sim.errors import SimError
 from sim.resolve import folder_sha256
+from sim.vocabulary.mapping import joint_map
 
 
 def list_robots(menagerie_root: Path | None, *, as_json: bool) -> None:
@@ -30,7 +31,7 @@ def list_robots(menagerie_root: Path | None, *, as_json: bool) -> None:
     print(f"{len(there)} of {len(summaries)} robots load here, of {makers} makers")
     for one in summaries:
         if one["disagreement_count"]:
-            print(f"{one['id']}: sources disagree on {one['disagreement_count']} numbers, see palaestra robots show {one['id']}")
+            print(f"{one['id']}: sources disagree on {one['disagreement_count']} numbers; robots show {one['id']}")
 
 
 def show_robot(robot: str, menagerie_root: Path | None, *, picture: Path | None, as_json: bool) -> None:
@@ -96,6 +97,7 @@ def _whole(entry: Entry) -> dict[str, Any]:
         "model_sha256": entry.model_sha256(),
         "battery": {**asdict(entry.battery), "source": entry.battery_source} if entry.battery else None,
         "joints": [_joint(joint) for joint in entry.robot_spec().joints],
+        "canonical": _canonical_names(entry),
         "disagreements": [asdict(differs) for differs in entry.disagreements()],
     }
 
@@ -127,7 +129,8 @@ def _print_whole(entry: Entry) -> None:
         source = battery.pop("source")
         print("battery  " + ", ".join(f"{key} {value:g}" for key, value in battery.items()) + f" ({source})")
     print()
-    print_table([("JOINT", "RANGE rad (slides: m)", "TORQUE N m (N)", "SPEED rad/s (m/s)"), *_joint_rows(entry)])
+    head = ("JOINT", "RANGE rad (slides: m)", "TORQUE N m (N)", "SPEED rad/s (m/s)", "CANONICAL")
+    print_table([head, *_joint_rows(entry)])
     print()
     by_source: dict[str, list[str]] = {}
     for joint in entry.robot_spec().joints:
@@ -144,11 +147,26 @@ def _print_whole(entry: Entry) -> None:
         )
 
 
+def _canonical_names(entry: Entry) -> dict[str, str]:
+    """What each joint is called in the one vocabulary, with a minus where it counts the other way."""
+    if not entry.vocabulary:
+        return {}
+    names = joint_map(entry)
+    return {
+        names.joint_names[names.index[i]]: f"{'-' if names.sign[i] < 0 else ''}{name}"
+        + (f" from {names.zero_rad[i]:.4f}" if names.zero_rad[i] else "")
+        for i, name in enumerate(names.names)
+        if names.mask[i]
+    }
+
+
 def _joint_rows(entry: Entry) -> Iterator[tuple[str, ...]]:
+    canonical = _canonical_names(entry)
     for joint in entry.robot_spec().joints:
         yield (
             joint.name,
             f"{joint.q_min_rad:8.4f} to {joint.q_max_rad:.4f}",
             f"{joint.tau_max_nm:g}",
             f"{joint.dq_max_rad_s:g}",
+            canonical.get(joint.name, "-"),
         )

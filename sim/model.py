@@ -150,9 +150,9 @@ def let_touch(spec: mujoco.MjSpec, patterns: Sequence[str]) -> None:
 def put_on_stand(spec: mujoco.MjSpec, height_m: float) -> None:
     """Lift a robot that is mounted somewhere, and draw a column below it."""
     for body in spec.worldbody.bodies:
-        body.pos = np.asarray(body.pos) + (0.0, 0.0, height_m)
+        body.pos[2] += height_m
     for thing in (*spec.worldbody.geoms, *spec.worldbody.sites):
-        thing.pos = np.asarray(thing.pos) + (0.0, 0.0, height_m)
+        thing.pos[2] += height_m
     half_m = 0.5 * (height_m - 0.1)
     spec.worldbody.add_geom(
         name="stand",

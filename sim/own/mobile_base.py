@@ -1,7 +1,7 @@
 """Our mobile base: a flat platform with three driven degrees of freedom, 45 kg.
 
-Its wheels are drawn and not simulated: the drive moves the platform along x, along y and about the vertical, as a base on
-three or four omnidirectional wheels does on a flat floor. Slopes and stairs are not for it.
+Its wheels are drawn and not simulated: the drive moves the platform along x, along y and about the vertical, as a base
+on three or four omnidirectional wheels does on a flat floor. Slopes and stairs are not for it.
 """
 
 import mujoco

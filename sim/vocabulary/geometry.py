@@ -1,7 +1,7 @@
 """Whether a map is true: the robot is put into the canonical zero, and its own kinematics are looked at.
 
-MuJoCo computes where every joint's axis and anchor then are. Names, signs and zeros that say otherwise are found, whoever
-wrote them.
+MuJoCo computes where every joint's axis and anchor then are. Names, signs and zeros that say otherwise are found,
+whoever wrote them.
 """
 
 import itertools
@@ -102,7 +102,7 @@ def _limbs(model: mujoco.MjModel, data: mujoco.MjData, names: JointMap) -> list[
             off = math.acos(float(np.clip((way[2] if upright else -way[2]) / length_m, -1.0, 1.0)))
             if off > LIMB_TOLERANCE_RAD:
                 found.append(
-                    f"{limb}: {name} is {math.degrees(off):.0f} degrees off the vertical at zero, so a zero_rad is wrong"
+                    f"{limb}: {name} is {math.degrees(off):.0f} degrees off the vertical at zero: a zero_rad is wrong"
                 )
     return found
 

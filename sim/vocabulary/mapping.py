@@ -8,8 +8,8 @@ A robot's file says it in one table:
     left_hip_pitch = { joint = "left_hip_pitch_joint" }
     left_elbow_pitch = { joint = "left_elbow_joint", sign = -1, zero_rad = 1.5708 }
 
-The canonical angle is `sign * (q - zero_rad)`: `zero_rad` is the robot's own angle in the canonical zero. Canonical joints
-that the robot has not are masked; joints of the robot that have no canonical name keep what they are given.
+The canonical angle is `sign * (q - zero_rad)`: `zero_rad` is the robot's own angle in the canonical zero. Canonical
+joints that the robot has not are masked; its joints that have no canonical name keep what they are given.
 """
 
 import difflib

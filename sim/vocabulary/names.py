@@ -1,7 +1,7 @@
 """The canonical joints of each kind of body: their names, their order, how they count.
 
-A name is side, limb and joint with its axis: `left_hip_pitch`, `front_left_knee_pitch`, `wrist_yaw`. Two rules give every
-angle its meaning, so that no table of conventions is needed beside them:
+A name is side, limb and joint with its axis: `left_hip_pitch`, `front_left_knee_pitch`, `wrist_yaw`. Two rules give
+every angle its meaning, so that no table of conventions is needed beside them:
 
 * zero: a humanoid stands upright with straight legs and arms that hang down; a quadruped stands with straight legs
   below its hips; an arm points straight up.
