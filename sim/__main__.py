@@ -112,6 +112,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     draw = commands.add_parser("picture", help="draw a robot or a venue")
     draw.add_argument("subject", help="robot id, or a venue file ending in .toml")
     draw.add_argument("out", type=Path, help="PNG file to write")
+    checked = commands.add_parser("check", help="check files of robots, venues, jobs and models")
+    checked.add_argument("path", type=Path, help="a file, or a folder of .toml files")
+    checked.add_argument("--json", action="store_true")
+    schemas = commands.add_parser("schemas", help="write the JSON Schemas of the files, for editors")
+    schemas.add_argument("folder", type=Path)
     paths = commands.add_parser("paths", help="where feet and hands of several bodies go by one recorded motion")
     paths.add_argument(
         "recordings", nargs="+", metavar="FORMAT=FILE", help="a format of configs/recordings, an archive"
@@ -141,6 +146,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return tasks()
         if parsed.command == "evaluate":
             return evaluate_server(parsed, menagerie_root)
+        if parsed.command == "check":
+            from sim.check.command import check
+
+            return check(parsed.path, menagerie_root, as_json=parsed.json)
+        if parsed.command == "schemas":
+            from sim.check.command import write_schemas
+
+            return write_schemas(parsed.folder)
         if parsed.command == "paths":
             from sim.vocabulary.compare import compare
 

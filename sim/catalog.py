@@ -190,7 +190,7 @@ class Entry:
             BrokenModel: the files are not what they should be.
             BrokenCatalogue: the catalogue's file contradicts the model.
         """
-        spec = self._source()
+        spec = self.source_spec()
         described = self._describe(driven_joints(spec))
         home = self._home_qpos(spec)
         use_torque_motors(spec, [j.name for j in described], [j.tau_max_nm for j in described])
@@ -216,7 +216,7 @@ class Entry:
 
         Raises as `mjspec`.
         """
-        return RobotSpec(robot_model=self.id, joints=tuple(self._describe(driven_joints(self._source()))))
+        return RobotSpec(robot_model=self.id, joints=tuple(self._describe(driven_joints(self.source_spec()))))
 
     def actuator_physics(self) -> ActuatorPhysics:
         """Return what the joints' drives are made of. Raises as `mjspec`.
@@ -225,7 +225,7 @@ class Entry:
         inertia is always the MJCF's armature, because it is the one that is simulated. With it a drive feels as load
         what passes through its gear, and friction can stop no more than there is to stop.
         """
-        joints = {joint.name: self._drive(joint) for joint in driven_joints(self._source())}
+        joints = {joint.name: self._drive(joint) for joint in driven_joints(self.source_spec())}
         return ActuatorPhysics(joints=joints, command_delay_s=self._command_delay_s)
 
     def disagreements(self) -> tuple[Disagreement, ...]:
@@ -234,7 +234,7 @@ class Entry:
         Position ranges are not compared with the MJCF: a file narrows them on purpose.
         """
         found = []
-        for joint in driven_joints(self._source()):
+        for joint in driven_joints(self.source_spec()):
             spec = self._describe_joint(joint)
             said = [
                 (quantity, value, group.source)
@@ -283,7 +283,8 @@ class Entry:
             )
         return found
 
-    def _source(self) -> mujoco.MjSpec:
+    def source_spec(self) -> mujoco.MjSpec:
+        """Return the model as its file gives it, with the changes that the entry makes. Raises as `mjspec`."""
         if self.is_own:
             return BUILDERS[self._builder]()
         found = self._locate()

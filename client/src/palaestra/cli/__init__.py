@@ -12,6 +12,7 @@ import typer
 
 from palaestra.cli import (
     audit,
+    check,
     closures,
     episodes,
     events,
@@ -46,6 +47,7 @@ operations.register(app)
 episodes.register(app)
 replay.register(app)
 robots.register(app)
+check.register(app)
 events.register(app)
 keys.register(app)
 audit.register(app)
