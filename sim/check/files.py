@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sim.check import job, robot, venue
+from sim.check import job, motion, recording, robot, venue
 from sim.check.finding import Finding, Key, spelled
 from sim.check.lines import Lines
 from sim.check.model import check_model
 from sim.check.schema import Schema, violations
 from sim.errors import SimError
+from sim.motion import load_motion
+from sim.vocabulary.recording import load_format
 
 MAX_BYTES = 64 * 2**20
 """A venue of 10,000 units is a few megabytes."""
@@ -37,6 +39,18 @@ class Kind:
     mistakes: Callable[[Mapping[str, Any], Path, Path | None], Found]
 
 
+def _loads(load: Callable[[Path], object]) -> Callable[[Mapping[str, Any], Path, Path | None], Found]:
+    """The check of a kind that its own reader knows all of."""
+
+    def mistakes(tables: Mapping[str, Any], path: Path, root: Path | None) -> Found:
+        try:
+            load(path)
+        except SimError as error:
+            yield (), str(error).removeprefix(f"{path.name}: "), False
+
+    return mistakes
+
+
 KINDS: tuple[Kind, ...] = (
     Kind("robot", frozenset({"robot_class", "maker", "home", "joints"}), robot.schema, robot.mistakes),
     Kind(
@@ -51,6 +65,8 @@ KINDS: tuple[Kind, ...] = (
         job.schema,
         lambda tables, path, root: ((*found, False) for found in job.mistakes(tables, path)),
     ),
+    Kind("motion", frozenset({"waves", "kind", "robot_classes"}), motion.schema, _loads(load_motion)),
+    Kind("recording", frozenset({"proportions"}), recording.schema, _loads(load_format)),
 )
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
@@ -24,7 +24,7 @@ _DEPTH = 6
 
 def schema() -> Schema:
     """Return the JSON Schema of job files, from the contract's messages."""
-    return {"$schema": DIALECT, "title": "A Palaestra job", **_message(Job.DESCRIPTOR, _DEPTH)}
+    return {"$schema": DIALECT, "title": "A Palaestra job", **_message(cast(Descriptor, Job.DESCRIPTOR), _DEPTH)}
 
 
 def mistakes(tables: Mapping[str, Any], path: Path) -> Iterator[tuple[Key, str]]:

@@ -1,7 +1,7 @@
 """In which line of a TOML file a field stands.
 
-Python's parser forgets lines. This reader looks for keys alone: what is right TOML has been decided by the parser before,
-so that strings, comments and brackets need only be passed over.
+Python's parser forgets lines. This reader looks for keys alone: what is right TOML has been decided by the parser
+before, so that strings, comments and brackets need only be passed over.
 """
 
 import re
@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from sim.check.finding import Key
 
 _HEAD = re.compile(r"^\s*(\[\[?)\s*([^\]]+?)\s*\]\]?\s*(?:#.*)?$")
-_KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=(.*)$""")
+_KEY = re.compile(
+    r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=(.*)$"""
+)
 _PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
 _TOKEN = re.compile(r'"""|' + r"'''" + r"""|"(?:\\.|[^"\\])*"|'[^']*'|\#.*|[\[\]{}]""")
 
@@ -20,7 +22,12 @@ class Lines:
 
     def __init__(self, text: str) -> None:
         """Read a text that is right TOML."""
-        self._lines = dict(_read(text))
+        self._lines: dict[Key, int] = {}
+        for key, line in _read(text):
+            self._lines.setdefault(key, line)
+            if isinstance(key[-1], int):
+                # Of rows, the first is where the list begins.
+                self._lines.setdefault(key[:-1], line)
 
     def of(self, key: Key) -> int:
         """Return the line of a field, or of the innermost table around it that has one; else 1."""

@@ -8,7 +8,7 @@ from sim.errors import SimError
 from sim.mjcf import compile_model, load_mjcf
 from sim.model import driven_joints
 
-_MISSING = re.compile(r"^(.*): file .* is missing$")
+_FILE = re.compile(r"^(.*?): (?:file .* is missing$|.* lies outside)")
 _AT_LINE = re.compile(r"[Ll]ine (\d+)")
 _QUOTED = re.compile(r"'([^']+)'|\"([^\"]+)\"")
 
@@ -33,7 +33,7 @@ def _line(reason: str, text: str) -> int:
     if at is not None:
         return int(at[1])
     words = [match[1] or match[2] for match in _QUOTED.finditer(reason)]
-    missing = _MISSING.match(reason)
+    missing = _FILE.match(reason)
     if missing is not None:
         words.insert(0, missing[1])
     for word in words:

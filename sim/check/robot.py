@@ -54,9 +54,7 @@ def schema() -> Schema:
         "actuator": one_of(actuators, "what drives the joints"),
         "armature_kg_m2": number(1e-7, 50.0, "reflected inertia of the rotor [kg m^2]"),
     }
-    power = {
-        key: number(0.5, 2e4, "[W]") for key in ("work_power_w", "idle_power_w", "rest_power_w", "charge_power_w")
-    }
+    power = {key: number(0.5, 2e4, "[W]") for key in ("work_power_w", "idle_power_w", "rest_power_w", "charge_power_w")}
     battery = {"capacity_wh": number(1.0, 2e4, "from full to empty [W h]"), **power, "source": SOURCE}
     home = {
         "keyframe": text("of the model"),
@@ -222,5 +220,3 @@ def _place(tables: Mapping[str, Any], reason: str) -> Key:
         if f" {name} " in reason or f"[{name}]" in reason:
             return (name,)
     return ("source", "path") if "path" in tables.get("source", {}) else ("source",)
-
-

@@ -1,12 +1,11 @@
 """JSON Schemas of the files (draft 2020-12), and a check of a table against one.
 
-One description for editors and for `palaestra check`. Only these words are used, and all of them are checked here: type,
-properties, patternProperties, additionalProperties, required, items, enum, minimum, maximum, exclusiveMinimum, minItems,
-minLength, title, description. Numbers carry the bounds of what is plausible, so that a number in another unit is seen.
+One description for editors and for `palaestra check`. Only these words are used, and all that restrict are checked here:
+type, properties, additionalProperties, required, items, enum, minimum, maximum, minItems, minLength, title, description.
+Numbers carry the bounds of what is plausible, so that a number in another unit is seen.
 """
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,8 @@ Schema = Mapping[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _TYPES: Mapping[str, tuple[type, ...]] = {
-    "object": (dict,), "array": (list,), "string": (str,), "boolean": (bool,), "integer": (int,), "number": (int, float),
+    "object": (dict,), "array": (list,), "string": (str,),
+    "boolean": (bool,), "integer": (int,), "number": (int, float),
 }  # fmt: skip
 _WORDS = {"object": "a table", "array": "a list", "string": "a text", "boolean": "true or false"}
 
@@ -54,7 +54,6 @@ def _is(value: Any, kind: str) -> bool:
 
 def _table(value: Mapping[str, Any], schema: Schema, key: Key) -> Iterator[tuple[Key, str]]:
     properties: Mapping[str, Schema] = schema.get("properties", {})
-    patterns: Mapping[str, Schema] = schema.get("patternProperties", {})
     for name in schema.get("required", ()):
         if name not in value:
             yield key, f"{name} is missing"
@@ -62,11 +61,8 @@ def _table(value: Mapping[str, Any], schema: Schema, key: Key) -> Iterator[tuple
         if name in properties:
             yield from violations(item, properties[name], (*key, name))
             continue
-        matching = [sub for pattern, sub in patterns.items() if re.search(pattern, name)]
-        for sub in matching:
-            yield from violations(item, sub, (*key, name))
         more = schema.get("additionalProperties", True)
-        if matching or more is True:
+        if more is True:
             continue
         if more is False:
             yield (*key, name), f"no such field{nearest(name, properties) or _known(properties)}"
@@ -82,8 +78,6 @@ def _number(value: float, schema: Schema, name: str) -> str:
     if not math.isfinite(value):
         return f"{value!r} is not finite"
     low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
-    if value <= schema.get("exclusiveMinimum", -math.inf):
-        return f"{value!r} must be above {schema['exclusiveMinimum']}"
     if low <= value <= high:
         return ""
     bound = f"at least {low:g}" if value < low else f"at most {high:g}"
@@ -92,7 +86,7 @@ def _number(value: float, schema: Schema, name: str) -> str:
 
 def _other_unit(value: float, low: float, high: float, name: str) -> str:
     """Return which mistake of units would explain a number out of its bounds."""
-    if name.endswith("_rad") and low <= math.radians(value) <= high:
+    if name.endswith("_rad") and not name.endswith("nm_rad") and low <= math.radians(value) <= high:
         return f"; {value:g} degrees would be {math.radians(value):.4g} rad"
     for factor, words in ((1e-3, "a factor of 1,000 too large"), (1e3, "a factor of 1,000 too small")):
         if low <= value * factor <= high:

@@ -108,7 +108,10 @@ def _outside(tables: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
         over_m = max(half_x - row["x_m"], row["x_m"] + half_x - width_m, half_y - row["y_m"])
         over_m = max(over_m, row["y_m"] + half_y - depth_m)
         if over_m > 1e-6:
-            yield ("cell", i), f"cell {row['id']!r} reaches {over_m:.3g} m out of the hall of {width_m:g} x {depth_m:g} m"
+            yield (
+                ("cell", i),
+                f"cell {row['id']!r} reaches {over_m:.3g} m out of the hall of {width_m:g} x {depth_m:g} m",
+            )
     for i, row in enumerate(tables.get("unit", ())):
         if not (0 <= row["x_m"] <= width_m and 0 <= row["y_m"] <= depth_m):
             yield ("unit", i), f"unit {row['id']!r} at ({row['x_m']:g}, {row['y_m']:g}) m is outside the hall"

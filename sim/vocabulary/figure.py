@@ -14,12 +14,12 @@ import numpy.typing as npt
 from sim.errors import BrokenCatalogue
 from sim.vocabulary.names import AXES, HUMANOID
 
-_LENGTHS = (
+LENGTHS = (
     "hip_below_m", "hip_out_m", "thigh_m", "shin_m", "shoulder_above_m", "shoulder_out_m", "upper_arm_m", "forearm_m",
 )  # fmt: skip
 _HIPS = {"hip_pitch", "hip_roll", "hip_yaw"}
 _SHOULDERS = {"shoulder_pitch", "shoulder_roll", "shoulder_yaw"}
-_LONGEST_M = 2.0
+LONGEST_M = 2.0
 
 Array = npt.NDArray[np.float64]
 
@@ -51,15 +51,15 @@ class Proportions:
 
 def parse_proportions(table: Mapping[str, Any], *, label: str) -> Proportions:
     """Return the proportions that a table describes. Raises BrokenCatalogue, naming `label` and the field."""
-    for key in _LENGTHS:
+    for key in LENGTHS:
         value = table.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= _LONGEST_M:
-            raise BrokenCatalogue(f"{label}: [proportions] {key} = {value!r} is no length of 0 to {_LONGEST_M} m")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value <= LONGEST_M:
+            raise BrokenCatalogue(f"{label}: [proportions] {key} = {value!r} is no length of 0 to {LONGEST_M} m")
     for key, wanted in (("leg_order", _HIPS), ("arm_order", _SHOULDERS)):
         if sorted(table.get(key, ())) != sorted(wanted):
             raise BrokenCatalogue(f"{label}: [proportions] {key} must name {', '.join(sorted(wanted))}, each once")
     return Proportions(
-        **{key: float(table[key]) for key in _LENGTHS},
+        **{key: float(table[key]) for key in LENGTHS},
         leg_order=tuple(table["leg_order"]),
         arm_order=tuple(table["arm_order"]),
     )

@@ -117,7 +117,7 @@ def joint_map(entry: Entry) -> JointMap:
 def parse_map(table: Mapping[str, Any], joint_names: Sequence[str], *, label: str) -> JointMap:
     """Return the map that a table describes. Raises BrokenCatalogue, naming `label` and the entry."""
     body = table.get("body")
-    if body not in BODIES:
+    if not isinstance(body, str) or body not in BODIES:
         raise BrokenCatalogue(f"{label}: [vocabulary] body {body!r} is none of {', '.join(BODIES)}")
     names = tuple(joint.name for joint in BODIES[body])
     index = np.full(len(names), -1, dtype=np.intp)

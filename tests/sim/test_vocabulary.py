@@ -180,7 +180,7 @@ def recorded(name: str) -> dict[str, np.ndarray]:
 
 
 def test_one_walk_recorded_on_four_bodies_has_one_foot_path_up_to_scale() -> None:
-    """What is left after one factor is at most an eighth of the path; TALOS, of the shortest legs but one, is the unit."""
+    """What is left after one factor is at most an eighth of the path; TALOS, of the middle in size, is the unit."""
     assert sorted(BODY_OF) == FORMATS
     paths = {name: recorded(name) for name in BODY_OF}
     for name, points in paths.items():
@@ -271,7 +271,7 @@ def test_what_is_no_archive_is_no_recording(tmp_path: Path) -> None:
     path = tmp_path / "walk.npz"
     path.write_bytes(b"PK\x03\x04 cut off")
 
-    with pytest.raises(BrokenRecording, match="walk.npz"):
+    with pytest.raises(BrokenRecording, match=r"walk\.npz"):
         read_recording(path, find_format("locomujoco_talos"))
 
 
