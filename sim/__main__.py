@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     served.add_argument("--chunk-steps", type=int, default=1, help="steps of each chunk that are carried out")
     served.add_argument("--timeout-s", type=float, default=30.0, help="longest wait for an answer [s]")
     draw = commands.add_parser("picture", help="draw a robot or a venue")
-    draw.add_argument("subject", help="robot id, or a venue file ending in .toml")
+    draw.add_argument("subject", help="robot id, `robots` for all of them, or a venue file ending in .toml")
     draw.add_argument("out", type=Path, help="PNG file to write")
     checked = commands.add_parser("check", help="check files of robots, venues, jobs and models")
     checked.add_argument("path", type=Path, help="a file, or a folder of .toml files")

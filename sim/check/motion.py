@@ -3,6 +3,7 @@
 from sim.catalog import ROBOT_CLASSES
 from sim.check.schema import DIALECT, Schema, number, one_of, rows, table, text
 from sim.motion import PARTS
+from sim.vocabulary import BODIES
 
 
 def schema() -> Schema:
@@ -10,6 +11,7 @@ def schema() -> Schema:
     wave = {
         "part": one_of(tuple(PARTS), "a part of the body"),
         "match": rows(text("a pattern of joint names"), least=1),
+        "joints": rows(one_of(tuple({j.name: 0 for body in BODIES.values() for j in body}), "canonical"), least=1),
         "side": one_of(("left", "right"), "only that side"),
         "amplitude_rad": number(-6.3, 6.3, "[rad]"),
         "frequency_hz": number(0.0, 10.0, "[Hz]"),

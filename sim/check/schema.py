@@ -1,8 +1,8 @@
 """JSON Schemas of the files (draft 2020-12), and a check of a table against one.
 
-One description for editors and for `palaestra check`. Only these words are used, and all that restrict are checked here:
-type, properties, additionalProperties, required, items, enum, minimum, maximum, minItems, minLength, title, description.
-Numbers carry the bounds of what is plausible, so that a number in another unit is seen.
+One description for editors and for `palaestra check`. Only these words are used, and all that restrict are checked
+here: type, properties, additionalProperties, required, items, enum, minimum, maximum, minItems, minLength, title and
+description. Numbers carry the bounds of what is plausible, so that a number in another unit is seen.
 """
 
 import math

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sim.catalog import find, robots
 from sim.errors import BrokenCatalogue, BrokenRecording, Misfit
+from sim.motion import find_motion
 from sim.vocabulary import BODIES, JointMap, joint_map, problems
 from sim.vocabulary.figure import Figure
 from sim.vocabulary.mapping import parse_map
@@ -155,6 +156,26 @@ def test_one_gesture_in_canonical_angles_moves_every_humanoid_the_same_way() -> 
     # Thigh and shin of like length fold to cos(0.6) = 0.825 of the leg; Apollo's knee, 50 mm off the line, makes 0.89.
     assert "own_humanoid" in shares
     assert all(share == pytest.approx(0.825, abs=0.08) for share in shares.values()), shares
+
+
+def test_a_motion_in_canonical_joints_serves_every_maker_though_their_signs_differ() -> None:
+    """Booster's elbows count oppositely left and right: the same two waves raise both hands of every robot."""
+    motion = find_motion("curl")
+    signs: dict[str, set[float]] = {}
+    for entry in robots():
+        if not entry.available() or not motion.fits(entry):
+            continue
+        fitted, names = motion.fit(entry), joint_map(entry)
+        change = names.canonical(fitted.targets(10.0)) - names.canonical(fitted.targets(0.0))
+        for side in ("left", "right"):
+            i = names.names.index(f"{side}_elbow_pitch")
+            signs.setdefault(entry.id, set()).add(float(names.sign[i]))
+            # Waves are made smaller near a limit, never turned round: -0.35 with a swing of 0.25.
+            assert -0.61 <= change[i] <= -0.05, (entry.id, side)
+
+    assert motion.fits(find("own_humanoid")) and motion.fits(find("own_torso"))
+    assert not motion.fits(find("own_arm"))
+    assert signs.get("booster_t1", {1.0, -1.0}) == {1.0, -1.0}
 
 
 def recording(body: str) -> Path:
