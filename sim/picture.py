@@ -139,7 +139,10 @@ def write_png(image: Image, path: Path) -> None:
 
 
 def picture(subject: str, out: Path, *, menagerie_root: Path | None = None) -> None:
-    """Draw a robot of the catalogue, all `robots`, or a venue file into `out`. Raises as the functions above, and BrokenVenue."""
+    """Draw a robot of the catalogue, all `robots`, or a venue file into `out`.
+
+    Raises as the functions above, and BrokenVenue.
+    """
     if subject == "robots":
         image = robots_picture(menagerie_root=menagerie_root)
     elif subject.endswith(".toml"):

@@ -16,7 +16,7 @@ def check(path: Path, menagerie_root: Path | None, *, as_json: bool) -> int:
     else:
         for finding in found:
             print(finding)
-        print(f"{path}: {f'{wrong} mistakes' if wrong else 'no mistakes'}")
+        print(f"{path}: {wrong or 'no'} mistake{'' if wrong == 1 else 's'}")
     return 1 if wrong else 0
 
 
