@@ -107,9 +107,12 @@ def locate(path: str, package: str, *, menagerie_root: Path | None, menagerie_pa
 
 
 def folder_sha256(folder: Path) -> str:
-    """Return the SHA-256 [hex] over the names and contents of a model's files, in the order of their names."""
+    """Return the SHA-256 [hex] over the names and contents of a model's files, in the order of their names.
+
+    What Python compiles beside them while it installs a package is none of them.
+    """
     whole = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for file in sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
         whole.update(file.relative_to(folder).as_posix().encode() + b"\0")
         whole.update(hashlib.sha256(file.read_bytes()).digest())
     return whole.hexdigest()

@@ -163,6 +163,20 @@ def test_a_menagerie_checkout_comes_before_the_wheels(tmp_path: Path) -> None:
     assert entry.provenance() == "MENAGERIE_ROOT"
 
 
+def test_a_folders_hash_changes_with_names_and_contents_and_not_with_what_python_compiles(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text("<mujoco/>")
+    first = folder_sha256(tmp_path)
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "a.cpython-311.pyc").write_bytes(b"x")
+    compiled = folder_sha256(tmp_path)
+    (tmp_path / "a.xml").rename(tmp_path / "b.xml")
+    renamed = folder_sha256(tmp_path)
+    (tmp_path / "b.xml").write_text("<mujoco />")
+
+    assert compiled == first
+    assert len({first, renamed, folder_sha256(tmp_path)}) == 3
+
+
 def test_the_cache_of_mujoco_menagerie_serves_as_a_checkout_once_a_model_is_complete(tmp_path: Path) -> None:
     folder = tmp_path / "models" / "unitree_go1-0123456789abcdef"
     folder.mkdir(parents=True)
