@@ -63,7 +63,7 @@ KINDS: tuple[Kind, ...] = (
         "job",
         frozenset({"claim", "collect", "train", "evaluate"}),
         job.schema,
-        lambda tables, path, root: ((*found, False) for found in job.mistakes(tables, path)),
+        lambda tables, path, root: job.mistakes(tables, path),
     ),
     Kind("motion", frozenset({"waves", "kind", "robot_classes"}), motion.schema, _loads(load_motion)),
     Kind("recording", frozenset({"proportions"}), recording.schema, _loads(load_format)),

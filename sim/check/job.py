@@ -27,19 +27,22 @@ def schema() -> Schema:
     return {"$schema": DIALECT, "title": "A Palaestra job", **_message(cast(Descriptor, Job.DESCRIPTOR), _DEPTH)}
 
 
-def mistakes(tables: Mapping[str, Any], path: Path) -> Iterator[tuple[Key, str]]:
-    """Yield (key, reason) for what the contract refuses, and for names that this installation does not know."""
+def mistakes(tables: Mapping[str, Any], path: Path) -> Iterator[tuple[Key, str, bool]]:
+    """Yield (key, reason, whether it is a note) for what the contract refuses, and for unknown names.
+
+    A name like no known one is a note: the venue that the job is for may know more than this installation.
+    """
     try:
         job = job_from_toml(path)
     except PalaestraError as error:
-        yield _key(error.metadata.get("field", "")), error.message.removeprefix(f"{path}: ")
+        yield _key(error.metadata.get("field", "")), error.message.removeprefix(f"{path}: "), False
         return
     for field, problem in violations(job):
-        yield _key(field, tables), problem
+        yield _key(field, tables), problem, False
     yield from _names(tables)
 
 
-def _names(tables: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
+def _names(tables: Mapping[str, Any]) -> Iterator[tuple[Key, str, bool]]:
     known: Mapping[str, list[str]] = {
         "motion": sorted(motions()),
         "task": sorted(tasks()),
@@ -50,7 +53,8 @@ def _names(tables: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
         name = str(key[-1])
         if value and name in known and value not in known[name]:
             what = name.replace("_", " ")
-            yield key, f"no {what} {value!r} here{nearest(value, known[name], closeness=0.4)}"
+            close = nearest(value, known[name])
+            yield key, f"no {what} {value!r} is known here{close}", not close
 
 
 def _texts(value: Any, key: Key) -> Iterator[tuple[Key, str]]:

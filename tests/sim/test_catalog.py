@@ -9,7 +9,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from controller import Cohort, load_actuator
+from controller import Cohort, Fault, State, load_actuator
 from sim import catalog, resolve
 from sim.catalog import ACTUATORS_FOLDER, Entry, find, load_entry, robots
 from sim.errors import BrokenCatalogue, MissingModel, UnknownRobot
@@ -307,6 +307,34 @@ def test_our_robots_may_hold_their_home_pose_for_ever(robot: str) -> None:
     for joint, torque in zip(emulated.spec.joints, core.tau[:, 0], strict=True):
         thermal = physics.joints[joint.name].thermal
         assert thermal is None or abs(torque) < thermal.tau_rated_nm, joint.name
+
+
+# Those whose gains stand in this catalogue alone, and of which a second of physics is cheap.
+HELD = (
+    "unitree_go2", "unitree_b2", "unitree_aliengo", "mit_mini_cheetah", "iit_hyqreal2", "universal_robots_ur5e",
+    "enactic_openarm", "kuka_iiwa", "kinova_gen3", "rethink_sawyer", "abb_yumi", "unitree_z1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("robot", [*OWN, *(pytest.param(r, marks=needs(r)) for r in HELD)])
+def test_a_robot_stands_at_home_with_the_catalogues_gains(robot: str) -> None:
+    """After a second nothing moves, no fault is latched, and the sag under its own weight is below 8 degrees."""
+    emulated = EmulatedUnit(find(robot), "u", period_s=0.002)
+    core = Cohort(emulated.spec, 1, 0.002)
+    emulated.read(core.q[:, 0], core.dq[:, 0])
+    core.arm(0)
+    home = np.array(core.q[:, 0])
+    for tick in range(500):
+        emulated.read(core.q[:, 0], core.dq[:, 0])
+        if tick % 10 == 0:
+            core.set_target(0, q_ref=home)
+        core.step()
+        emulated.write(core.tau[:, 0])
+
+    assert core.unit_faults(0) == Fault.NONE
+    assert core.unit_state(0) == State.RUN
+    assert np.abs(core.q[:, 0] - home).max() < np.radians(8.0)
+    assert np.abs(core.dq[:, 0]).max() < 0.1
 
 
 @needs_wheels

@@ -187,6 +187,12 @@ def test_a_right_job_passes(tmp_path: Path) -> None:
     assert found(tmp_path, "job.toml", JOB) == []
 
 
+def test_a_name_like_no_known_one_is_a_note_for_another_venue_may_know_it(tmp_path: Path) -> None:
+    findings = found(tmp_path, "job.toml", JOB.replace("sway", "pirouette"))
+
+    assert [(finding.is_note, finding.line) for finding in findings] == [(True, 7)]
+
+
 def test_a_mistake_in_a_motion_is_found(tmp_path: Path) -> None:
     part = tomllib.loads(MOTION)["waves"][0]["part"]
     text = MOTION.replace(f'part = "{part}"', f'part = "{part}x"', 1)
