@@ -19,7 +19,7 @@ def list_robots(menagerie_root: Path | None, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"robots": summaries}, indent=2))
         return
-    rows = [("ID", "MAKER", "NAME", "CLASS", "JOINTS", "LICENCE", "MODEL")]
+    rows = [("id", "maker", "name", "class", "joints", "licence", "model")]
     for one in summaries:
         missing = f"missing: pip install {one['install']}"
         model = one["model"] or (missing if not one["broken"] else f"broken: {one['broken']}")
@@ -129,7 +129,7 @@ def _print_whole(entry: Entry) -> None:
         source = battery.pop("source")
         print("battery  " + ", ".join(f"{key} {value:g}" for key, value in battery.items()) + f" ({source})")
     print()
-    head = ("JOINT", "RANGE rad (slides: m)", "TORQUE N m (N)", "SPEED rad/s (m/s)", "CANONICAL")
+    head = ("joint", "range rad (slides: m)", "torque N m (N)", "speed rad/s (m/s)", "canonical")
     print_table([head, *_joint_rows(entry)])
     print()
     by_source: dict[str, list[str]] = {}
