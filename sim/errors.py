@@ -78,3 +78,7 @@ class BadSeed(SimError):
 
 class PolicyServerError(SimError):
     """A policy server cannot be reached, broke off, answered too late, or answered what is no action."""
+
+
+class BrokenRecording(SimError):
+    """A recording of another project cannot be read: arrays miss, differ in length or are no finite numbers."""

@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
-from sim.catalog import Entry, find
+from sim.catalog import Entry, find, robots
 from sim.errors import NoDisplay
 from sim.mjcf import compile_model
 from sim.model import FLOOR_LIGHT
@@ -39,6 +39,21 @@ def robot_picture(robot_id: str, *, menagerie_root: Path | None = None) -> Image
     camera.distance = 0.5 * float(np.linalg.norm(high - low)) / np.tan(np.radians(45 / 2))
     camera.azimuth, camera.elevation = 145.0, -14.0
     return draw(model, data, camera)
+
+
+def robots_picture(*, menagerie_root: Path | None = None, columns: int = 6, shrink: int = 3) -> Image:
+    """Draw all robots of the catalogue that are on this machine side by side, in the order of `robots`.
+
+    Raises BrokenModel, NoDisplay.
+    """
+    drawn = [
+        robot_picture(entry.id, menagerie_root=menagerie_root)[::shrink, ::shrink]
+        for entry in robots(menagerie_root)
+        if entry.available()
+    ]
+    drawn += [np.full_like(drawn[0], 255)] * (-len(drawn) % columns)
+    rows = [np.concatenate(drawn[i : i + columns], axis=1) for i in range(0, len(drawn), columns)]
+    return np.concatenate(rows, axis=0)
 
 
 def robot_scene(entry: Entry) -> mujoco.MjModel:
@@ -124,8 +139,13 @@ def write_png(image: Image, path: Path) -> None:
 
 
 def picture(subject: str, out: Path, *, menagerie_root: Path | None = None) -> None:
-    """Draw a robot of the catalogue or a venue file into `out`. Raises as the functions above, and BrokenVenue."""
-    if subject.endswith(".toml"):
+    """Draw a robot of the catalogue, all `robots`, or a venue file into `out`.
+
+    Raises as the functions above, and BrokenVenue.
+    """
+    if subject == "robots":
+        image = robots_picture(menagerie_root=menagerie_root)
+    elif subject.endswith(".toml"):
         image = venue_picture(load_venue(Path(subject)))
     else:
         image = robot_picture(subject, menagerie_root=menagerie_root)

@@ -12,6 +12,7 @@ import typer
 
 from palaestra.cli import (
     audit,
+    check,
     closures,
     episodes,
     events,
@@ -21,6 +22,7 @@ from palaestra.cli import (
     operations,
     replay,
     reservations,
+    robots,
     submit,
     units,
     venue,
@@ -44,6 +46,8 @@ closures.register(app)
 operations.register(app)
 episodes.register(app)
 replay.register(app)
+robots.register(app)
+check.register(app)
 events.register(app)
 keys.register(app)
 audit.register(app)
