@@ -103,13 +103,21 @@ class Cameras:
             self._finalizer()
             raise
 
-    def draw(self, qpos: npt.ArrayLike, *, tick: int = 0, only: Iterable[str] | None = None) -> Frames:
+    def draw(
+        self,
+        qpos: npt.ArrayLike,
+        *,
+        tick: int = 0,
+        only: Iterable[str] | None = None,
+        running: npt.ArrayLike | None = None,
+    ) -> Frames:
         """Draw worlds and wait for it.
 
         Args:
             qpos: Their positions, (N, nq), as `positions` of a slot gives them.
             tick: The step they belong to; it comes back with the frames.
             only: Names of the cameras; all by default.
+            running: Which worlds are drawn, (N,), all by default; the frames of the others are those of before.
 
         Raises:
             BadCamera: positions of another shape or not finite, or a camera that there is not.
@@ -117,7 +125,7 @@ class Cameras:
         """
         if self._pending is not None:
             self._collect(self.bounds.step_s)
-        self._ask(np.asarray(qpos, np.float64), tick, self.missed if only is None else only)
+        self._ask(np.asarray(qpos, np.float64), tick, self.missed if only is None else only, running)
         found = self._collect(self.bounds.step_s)
         assert found is not None
         return found
@@ -162,7 +170,13 @@ class Cameras:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, qpos: npt.NDArray[np.float64], tick: int, names: Iterable[str]) -> None:
+    def _ask(
+        self,
+        qpos: npt.NDArray[np.float64],
+        tick: int,
+        names: Iterable[str],
+        running: npt.ArrayLike | None = None,
+    ) -> None:
         if not self._finalizer.alive:
             raise CamerasDied("the cameras are closed")
         shared, wanted = self._shared, set(names)
@@ -175,6 +189,7 @@ class Cameras:
         self._what = f"while it drew step {tick}"
         shared.qpos[:] = qpos
         shared.chosen[:] = [camera.name in wanted for camera in self.cameras]
+        shared.running[:] = True if running is None else running
         shared.words[WORD.request] += 1
         self._pending = (tick, [camera.name for camera in self.cameras if camera.name in wanted])
         os.eventfd_write(self._process.request_fd, 1)

@@ -41,6 +41,7 @@ class FrameSegment:
     Attributes:
         words, text: As `WORD` names them, and why a drawing failed.
         chosen: Which cameras are asked for, (cameras,).
+        running: Which worlds, (N,).
         qpos: Positions of the worlds, (N, nq).
         frames: By the camera's name, (N, *frame_shape).
     """
@@ -65,6 +66,7 @@ class FrameSegment:
     words: npt.NDArray[np.int64]
     text: npt.NDArray[np.uint8]
     chosen: npt.NDArray[np.bool_]
+    running: npt.NDArray[np.bool_]
     qpos: Array
 
     def put_text(self, text: str) -> None:
@@ -112,6 +114,7 @@ def _arrays(cameras: Sequence[Camera], worlds: int, positions: int) -> list[tupl
         ("words", np.int64, (_WORDS,)),
         ("text", np.uint8, (TEXT_BYTES,)),
         ("chosen", np.bool_, (len(cameras),)),
+        ("running", np.bool_, (worlds,)),
         ("qpos", np.float64, (worlds, positions)),
     ]
     return fixed + [

@@ -7,6 +7,8 @@ import signal
 import socket
 from typing import Any
 
+import numpy as np
+
 from sim.cameras import segment
 from sim.cameras.segment import WORD, FrameSegment
 from sim.cameras.spec import Camera, from_tables
@@ -18,7 +20,7 @@ from sim.slot_process.work import Bounds, SlotSpec
 def serve(sock: socket.socket, request_fd: int, response_fd: int) -> int:
     """Build what the first message asks for and draw until the holder is gone. Returns the exit code."""
     try:
-        message, fds = control.receive(sock)
+        message, _ = control.receive(sock)
     except EOFError:
         return 0
     bounds = Bounds(**message["bounds"])
@@ -67,8 +69,8 @@ def _answer(shared: FrameSegment, painter: Any, cameras: tuple[Camera, ...]) -> 
     asked = int(words[WORD.request])
     words[WORD.status] = segment.OK
     try:
-        for world, qpos in enumerate(shared.qpos):
-            painter.pose(qpos)
+        for world in np.flatnonzero(shared.running):
+            painter.pose(shared.qpos[world])
             for camera, chosen in zip(cameras, shared.chosen, strict=True):
                 if chosen:
                     painter.draw(camera, shared.frames[camera.name][world])
@@ -76,5 +78,3 @@ def _answer(shared: FrameSegment, painter: Any, cameras: tuple[Camera, ...]) -> 
         words[WORD.status] = segment.FAILED
         shared.put_text(f"{type(error).__name__}: {error}")
     words[WORD.response] = asked
-
-

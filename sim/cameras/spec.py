@@ -152,10 +152,15 @@ def from_tables(tables: Sequence[Mapping[str, Any]]) -> tuple[Camera, ...]:
             cameras.append(Camera(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}))
         except TypeError as error:
             raise BadCamera(f"camera {table.get('name')!r}: {error}") from error
+    return check_names(tuple(cameras))
+
+
+def check_names(cameras: tuple[Camera, ...]) -> tuple[Camera, ...]:
+    """Return the cameras if each has a name of its own. Raises BadCamera."""
     names = [camera.name for camera in cameras]
     if len(set(names)) != len(names):
         raise BadCamera(f"names {names}: each once")
-    return tuple(cameras)
+    return cameras
 
 
 def _is_number(value: object) -> bool:

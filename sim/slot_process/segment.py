@@ -32,7 +32,7 @@ _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
 
 class Sizes(NamedTuple):
-    """What the layout depends on: worlds, and the widths of actions, observations, joint signals, readings, positions."""
+    """What the layout depends on: worlds; widths of actions, observations, joint signals, readings; positions."""
 
     worlds: int
     actions: int
