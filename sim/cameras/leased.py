@@ -197,6 +197,8 @@ class Cameras:
     def _collect(self, patience_s: float) -> Frames | None:
         """Return the frames that are being drawn once they are there; None if they are not after `patience_s`."""
         assert self._pending is not None
+        if not self._finalizer.alive:
+            raise CamerasDied("the cameras are closed")
         process, shared, words = self._process, self._shared, self._shared.words
         until_s = time.monotonic() + patience_s
         while words[WORD.response] != words[WORD.request]:
