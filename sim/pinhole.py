@@ -25,4 +25,5 @@ def rays(width_px: int, height_px: int, field_of_view_rad: float) -> Array:
 def turn(yaw_rad: float, pitch_rad: float) -> Array:
     """Return the rotation to a heading and an inclination, (3, 3); positive pitch looks down."""
     cy, sy, cp, sp = (f(a) for a in (yaw_rad, pitch_rad) for f in (np.cos, np.sin))
-    return np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]]) @ np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
+    yaw = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
+    return np.asarray(yaw @ np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]]))

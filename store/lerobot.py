@@ -236,8 +236,8 @@ def _write(
     described = {**features, **{name: video_feature(stream, fps) for name, stream in cameras.items()}}
     _write_json(root / "meta" / "info.json", _info(first, described, fps, len(rows), index, len(tasks)))
     pooled = {name: FeatureStats.pooled(parts) for name, parts in stats.items()}
-    pooled = {name: image_lists(part) if name in cameras else part.as_lists() for name, part in pooled.items()}
-    _write_json(root / "meta" / "stats.json", pooled)
+    lists = {name: image_lists(part) if name in cameras else part.as_lists() for name, part in pooled.items()}
+    _write_json(root / "meta" / "stats.json", lists)
     recorded = {s for header in headers.values() for s in (*header.signals, *header.images)}
     omitted = sorted(recorded - set(signals) - set(cameras))
     sidecar = {

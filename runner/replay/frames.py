@@ -74,10 +74,10 @@ def recorded(file: Path, camera: str, *, picture: Path | None = None, video: Pat
     stream = found.stream
     if picture:
         chosen = set(np.linspace(0, len(found.packets) - 1, min(STRIP_FRAMES, len(found.packets))).astype(int).tolist())
-        strip = [_visible(frame) for number, frame in enumerate(found.frames()) if number in chosen]
+        strip = [visible(frame) for number, frame in enumerate(found.frames()) if number in chosen]
         write_png(np.concatenate(strip, axis=1), picture)
     if video:
-        _write(map(_visible, found.frames()), video, stream.rate_hz)
+        _write(map(visible, found.frames()), video, stream.rate_hz)
     return f"{stream.width_px} x {stream.height_px} px, {stream.rate_hz:g} Hz, {len(found.packets)} frames"
 
 
@@ -106,7 +106,7 @@ def _write(frames: Iterator[Image], out: Path, rate_hz: float) -> None:
     )
 
 
-def _visible(frame: Any) -> Image:
+def visible(frame: Any) -> Image:
     """Return colours as they are, and depths as greys: near is light, unseen is black."""
     if frame.ndim == 3:
         colours: Image = frame

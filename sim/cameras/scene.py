@@ -8,7 +8,6 @@ import mujoco
 from sim import catalog
 from sim.body import base_name, body_of
 from sim.cameras.spec import Camera
-from sim.errors import BadCamera
 from sim.mjcf import compile_model, load_mjcf
 from sim.motion import find_motion
 from sim.picture import use_our_light
@@ -49,13 +48,10 @@ def _task_scene(work: TaskWork, cameras: Sequence[Camera]) -> mujoco.MjModel:
 
 def _model_scene(work: ModelWork, cameras: Sequence[Camera]) -> mujoco.MjModel:
     spec = load_mjcf(Path(work.folder) / work.file, Path(work.folder))
-    bodies = list(spec.worldbody.bodies)
-    if not bodies:
-        raise BadCamera(f"{work.file}: there is no body to look at")
-    first = bodies[0]
-    if not first.name:
-        first.name = "camera.base"
-    model = _furnished(spec, cameras, str(first.name), work.file)
+    base = next(iter(spec.worldbody.bodies), spec.worldbody)
+    if not base.name:
+        base.name = "camera.base"
+    model = _furnished(spec, cameras, str(base.name), work.file)
     for camera in cameras:
         camera.settle(model, max(CHASE_MIN_M, 1.2 * float(model.stat.extent)))
     return model

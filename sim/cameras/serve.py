@@ -56,8 +56,9 @@ def serve(sock: socket.socket, request_fd: int, response_fd: int) -> int:
         return 0
     confine.started()
     signal.setitimer(signal.ITIMER_REAL, 0.0)
+    watched: list[Any] = [sock, request_fd]
     while True:
-        if sock in select.select([sock, request_fd], (), ())[0]:
+        if sock in select.select(watched, (), ())[0]:
             return 0
         os.eventfd_read(request_fd)
         _answer(shared, painter, cameras)

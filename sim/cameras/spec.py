@@ -148,8 +148,9 @@ def from_tables(tables: Sequence[Mapping[str, Any]]) -> tuple[Camera, ...]:
         for key in table:
             if key not in known:
                 raise BadCamera(f"a camera has no field {key!r}; there are {', '.join(known)}")
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
         try:
-            cameras.append(Camera(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}))
+            cameras.append(Camera(**values))
         except TypeError as error:
             raise BadCamera(f"camera {table.get('name')!r}: {error}") from error
     return check_names(tuple(cameras))
