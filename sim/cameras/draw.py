@@ -9,6 +9,7 @@ import numpy.typing as npt
 from mujoco.batch import Batch
 
 from sim.body import Array
+from sim.cameras.coarse import coarse
 from sim.cameras.spec import Camera
 from sim.errors import BadCamera
 from sim.picture import offscreen
@@ -88,7 +89,7 @@ class _Canvas:
         self._gl, self.backend = offscreen(width_px, height_px)
         self._gl.make_current()
         try:
-            self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+            self._context = mujoco.MjrContext(coarse(model), mujoco.mjtFontScale.mjFONTSCALE_100)
         except (mujoco.FatalError, ValueError) as error:
             raise BadCamera(f"{width_px} x {height_px} px: {' '.join(str(error).split())[:200]}") from error
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
