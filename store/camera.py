@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -155,19 +156,12 @@ def _h264_encoder(stream: CameraStream) -> Any:
     codec = av.CodecContext.create("libx264", "w")
     codec.width, codec.height, codec.pix_fmt = stream.width_px, stream.height_px, "yuv420p"
     rate = max(1, round(stream.rate_hz))
-    codec.framerate, codec.time_base = rate, 1 / av_fraction(rate)
+    codec.framerate, codec.time_base = rate, Fraction(1, rate)
     codec.thread_count = 1
     codec.gop_size = max(1, round(KEYFRAME_S * stream.rate_hz))
     codec.options = {"preset": "veryfast", "tune": "zerolatency", "crf": _QUALITY, "bf": "0"}
     codec.open()
     return codec
-
-
-def av_fraction(rate: int) -> Any:
-    """Return a rate as PyAV wants it."""
-    from fractions import Fraction
-
-    return Fraction(rate)
 
 
 def _colours(stream: CameraStream, picture: Any, number: int) -> np.ndarray:
