@@ -69,6 +69,8 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_TOO_MANY_STREAMS: _ClassVar[ErrorReason]
     ERROR_REASON_UNKNOWN_FIELD_PATH: _ClassVar[ErrorReason]
     ERROR_REASON_VENDOR_ONLY: _ClassVar[ErrorReason]
+    ERROR_REASON_BAD_CAMERA: _ClassVar[ErrorReason]
+    ERROR_REASON_NO_PICTURES: _ClassVar[ErrorReason]
 ERROR_REASON_UNSPECIFIED: ErrorReason
 ERROR_REASON_INVALID_FIELD: ErrorReason
 ERROR_REASON_MALFORMED_MESSAGE: ErrorReason
@@ -131,3 +133,5 @@ ERROR_REASON_KEY_ENDED: ErrorReason
 ERROR_REASON_TOO_MANY_STREAMS: ErrorReason
 ERROR_REASON_UNKNOWN_FIELD_PATH: ErrorReason
 ERROR_REASON_VENDOR_ONLY: ErrorReason
+ERROR_REASON_BAD_CAMERA: ErrorReason
+ERROR_REASON_NO_PICTURES: ErrorReason
