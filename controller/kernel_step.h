@@ -225,8 +225,7 @@ INLINE void OF(inspect)(const struct context *c, size_t begin, size_t size)
     }
 }
 
-/* A tile has a whole number of vectors: the inner loops need no remainder. `x` is a constant of the call where it is
- * null. */
+/* `x` is a constant of the call where it is null. */
 INLINE void OF(tick)(const struct context *c, size_t begin, size_t size, const struct physics *x)
 {
     const uint32_t *states = c->state + begin, *fresh = c->fresh + begin;
@@ -282,6 +281,7 @@ INLINE void OF(tick)(const struct context *c, size_t begin, size_t size, const s
 CLONES static void OF(step)(const struct context *c)
 {
     for (size_t begin = 0; begin < c->lanes; begin += TILE) {
+        /* A tile has a whole number of vectors: the inner loops need no remainder. */
         const size_t left = c->lanes - begin, size = (left < TILE ? left : TILE) / LANES * LANES;
         /* A constant size unrolls the loops: for one robot their overhead is most of the tick. */
         if (c->physics)
@@ -291,11 +291,17 @@ CLONES static void OF(step)(const struct context *c)
         else
             OF(tick)(c, begin, size, 0);
     }
-    if (c->physics) {
-        if (c->physics->slots)
-            *c->physics->cursor = (*c->physics->cursor + 1) % c->physics->slots;
-        *c->physics->tick += 1;
-    }
-    if (c->inspection)
-        *c->inspection->tick += 1;
+}
+
+/* The same for a few lanes alone: one vector where they fill it. */
+CLONES static void OF(step_lanes)(const struct context *c, size_t begin, size_t size)
+{
+    if (c->physics && size == FEW)
+        OF(tick)(c, begin, FEW, c->physics);
+    else if (c->physics)
+        OF(tick)(c, begin, size, c->physics);
+    else if (size == FEW)
+        OF(tick)(c, begin, FEW, 0);
+    else
+        OF(tick)(c, begin, size, 0);
 }

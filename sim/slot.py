@@ -27,7 +27,7 @@ from sim.chance import job_seed, philox_uniform
 from sim.errors import BadAction, BadSnapshot
 from sim.mjcf import compile_model
 from sim.model import fingerprint
-from sim.randomisation import NO_RANDOMISATION, Drawn, Randomisation
+from sim.randomisation import NO_RANDOMISATION, Drawn, Level, Randomisation
 from sim.randomiser import Randomiser
 from sim.sensors import Sensor, Suite
 from sim.task import Mask, Task, View
@@ -164,7 +164,15 @@ class SimSlot:
         self.substeps = max(1, round(POLICY_PERIOD_S / model.opt.timestep))
         self.horizon_steps = round(task.horizon_s / POLICY_PERIOD_S)
         physics = entry.actuator_physics() if actuators == "physical" else None
-        self.core = Worlds(model, self.body, worlds, threads, physics=physics, backend=backend)
+        self.core = Worlds(
+            model,
+            self.body,
+            worlds,
+            threads,
+            physics=physics,
+            backend=backend,
+            own_models=randomisation.level == Level.MODEL,
+        )
         self._batch, self._drives = self.core.batch, self.core.drives
         self.randomiser = Randomiser(randomisation, self.core, self.body, spec, actuators=actuators)
         self._qpos, self._qvel = self.core.qpos, self.core.qvel
