@@ -1,4 +1,4 @@
-"""MuJoCo's batch through the C functions of `mujoco/mjbatch.h`, so that compiled code of ours can run inside its threads.
+"""MuJoCo's batch through the C functions of `mujoco/mjbatch.h`, so that compiled code of ours can run in its threads.
 
 `mujoco.batch.Batch` keeps its `mjBatch` to itself. `OpenBatch` is that class over one that is made here: it does the
 same with the same functions of the same library, and besides runs a C function on each of some simulations (`apply`),
@@ -7,7 +7,7 @@ where MuJoCo catches an error for the simulation that it is of.
 
 import ctypes
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
