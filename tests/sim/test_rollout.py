@@ -3,6 +3,7 @@
 import ctypes
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import mujoco
@@ -22,12 +23,20 @@ pytestmark = pytest.mark.skipif(backend() != "compiled", reason="nothing is comp
 NONE, POS = mujoco.mjtStage.mjSTAGE_NONE, mujoco.mjtStage.mjSTAGE_POS
 
 
-def worlds(robot: str, count: int, threads: int, actuators: Actuators, *, whole: bool) -> Worlds:
-    """Worlds at home and armed; `whole`: substeps in one call, else one by one through MuJoCo's batch."""
-    entry = find(robot)
-    spec = entry.mjspec(visuals=False, actuators=actuators)
+ENTRY = find("own_quadruped")
+
+
+@cache
+def model_with(actuators: Actuators) -> mujoco.MjModel:
+    """A quadruped whose explosions stay visible."""
+    spec = ENTRY.mjspec(visuals=False, actuators=actuators)
     spec.option.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
-    model = spec.compile()
+    return spec.compile()
+
+
+def worlds(count: int, threads: int, actuators: Actuators, *, whole: bool) -> Worlds:
+    """Worlds at home and armed; `whole`: substeps in one call, else one by one through MuJoCo's batch."""
+    entry, model = ENTRY, model_with(actuators)
     physics = entry.actuator_physics() if actuators == "physical" else None
     made = Worlds(model, body_of(model, entry.robot_spec()), count, threads, physics=physics, own_models=not whole)
     assert (made._rollout is not None) == whole
@@ -36,7 +45,7 @@ def worlds(robot: str, count: int, threads: int, actuators: Actuators, *, whole:
     return made
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(1, 19),
@@ -58,7 +67,7 @@ def test_substeps_in_one_call_equal_substeps_one_by_one_to_the_bit(
     substeps = random.integers(1, 6, 3)
     ends = []
     for whole in (True, False):
-        w = worlds("own_quadruped", count, threads, actuators, whole=whole)
+        w = worlds(count, threads, actuators, whole=whole)
         if differ:
             w.batch.expand("geom_friction")[:] *= np.linspace(0.1, 1.0, count)[:, None, None]
         seen = w.batch.bind("xpos") if derived else np.zeros(0)
@@ -71,7 +80,8 @@ def test_substeps_in_one_call_equal_substeps_one_by_one_to_the_bit(
             ids = None if moving[k].all() else np.flatnonzero(moving[k])
             if ids is None or len(ids):
                 assert w.advance(ids, int(substeps[k]), stage=POS if derived else NONE) == {}
-        memory = {name: array.tobytes() for name, array in w.drives.memory().items()}
+        # What stands beyond the robots in a row of the core is nobody's.
+        memory = {name: array[..., :count].tobytes() for name, array in w.drives.memory().items()}
         lost = w.batch.warning[:, [int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADQVEL)]]
         ends.append((w.batch.state.tobytes(), lost.tolist(), memory, seen.tobytes()))
 
@@ -107,7 +117,7 @@ def test_worlds_in_which_mujoco_raises_are_named_with_its_reason_and_the_others_
     raises = ctypes.CDLL(str(made)).raises
     far = [2, 3, 7, 17]
     count = 19
-    plain, w = (worlds("own_quadruped", count, threads, "physical", whole=x) for x in (False, whole))
+    plain, w = (worlds(count, threads, "physical", whole=x) for x in (False, whole))
     for each in (plain, w):
         each.qpos[far, 0] = 101.0 + np.arange(4)
     plain.advance(None, 10)
@@ -132,8 +142,7 @@ def test_the_batch_over_c_functions_does_what_mujocos_does_to_the_bit() -> None:
     """Resets, forward stages, fields of worlds' own, derived constants, outputs, rays, one world's model and data."""
     functions = library()
     assert functions is not None
-    spec = find("own_quadruped").mjspec(visuals=False, actuators="ideal")
-    model = spec.compile()
+    model = model_with("ideal")
     random = np.random.default_rng(3)
     speeds, masses = random.standard_normal((5, model.nv)), 1.0 + random.random((5, model.nbody))
     points, directions = random.standard_normal((5, 4, 3)), random.standard_normal((5, 4, 3))
