@@ -187,7 +187,7 @@ class SimSlot:
             qpos=self._qpos,
             qvel=self._qvel,
             push_n=self._batch.bind("xfrc_applied"),
-            derived={name: self._batch.bind(name) for name in task.derived},
+            derived={name: self.core.derive(name) for name in task.derived},
             steps=self.steps,
             policy_period_s=POLICY_PERIOD_S,
         )
@@ -203,7 +203,7 @@ class SimSlot:
         )
         self.observation_names = self._run.observation_names
         self.obs_size = len(self.observation_names)
-        self._last_stage = mujoco.mjtStage.mjSTAGE_POS if task.derived or sensors else mujoco.mjtStage.mjSTAGE_NONE
+        self._last_stage = mujoco.mjtStage.mjSTAGE_POS if sensors else mujoco.mjtStage.mjSTAGE_NONE
         self.world_numbers = np.arange(first_world, first_world + worlds, dtype=np.int64)
         self.episodes = np.full(worlds, -1, dtype=np.int64)
         self.terminated = np.zeros(worlds, dtype=np.bool_)
@@ -264,6 +264,7 @@ class SimSlot:
         self.randomiser.impose(ids, given)
         # Also brings derived fields and the solver's warm start to where a lone world would have them.
         self._batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_POS)
+        self.core.place(ids)
         if self.sensors.readings:
             self.sensors.begin(ids, self.world_numbers, self.episodes)
         return self._observe()
@@ -342,6 +343,7 @@ class SimSlot:
             # Derived fields are functions of the state; the state itself must not change by computing them.
             self._batch.forward(stage=mujoco.mjtStage.mjSTAGE_POS)
             self._batch.state[:] = snapshot.state
+            self.core.place()
         return self._observe()
 
     def digests(self) -> npt.NDArray[np.uint64]:
@@ -403,6 +405,7 @@ class SimSlot:
         # A finite state again, so that observations stay finite until the world is reset.
         self._batch.reset([world], keyframe=0, stage=mujoco.mjtStage.mjSTAGE_POS)
         self._batch.warning[world] = 0
+        self.core.place(np.array([world]))
 
     def _refuse(self, world: int, action: Array) -> None:
         self.refused[world] = True

@@ -164,6 +164,27 @@ EXPORT void palaestra_rays(const void *m, void *d, int simulation, void *argumen
     }
 }
 
+/* Mirrors sim/sites.py:_Sites. Positions of all sites of a simulation, as mj_kinematics itself has them. */
+struct sites {
+    void (*mj_kinematics)(const void *m, void *d);
+    void (*mj_local2Global)(void *d, double *position, double *axes, const double *local, const double *turn, int body,
+        uint8_t same_frame);
+    const double *local, *turn;
+    const int32_t *body;
+    const uint8_t *same_frame;
+    double *positions;
+    size_t sites;
+};
+
+EXPORT void palaestra_sites(const void *m, void *d, int simulation, void *argument)
+{
+    const struct sites *s = argument;
+    double *position = s->positions + (size_t)simulation * s->sites * 3, axes[9];
+    s->mj_kinematics(m, d);
+    for (size_t i = 0; i < s->sites; i++, position += 3)
+        s->mj_local2Global(d, position, axes, s->local + 3 * i, s->turn + 4 * i, s->body[i], s->same_frame[i]);
+}
+
 EXPORT const char *palaestra_substep_digest(void)
 {
     return SUBSTEP_DIGEST;
@@ -182,4 +203,9 @@ EXPORT size_t palaestra_rollout_bytes(void)
 EXPORT size_t palaestra_rays_bytes(void)
 {
     return sizeof(struct rays);
+}
+
+EXPORT size_t palaestra_sites_bytes(void)
+{
+    return sizeof(struct sites);
 }

@@ -69,9 +69,7 @@ def load(folder: Path) -> Library:
 
 
 def _declare(handle: ctypes.CDLL) -> bool:
-    sizes = (handle.palaestra_substep_bytes, handle.palaestra_rollout_bytes, handle.palaestra_rays_bytes)
-    for size in sizes:
-        size.restype = ctypes.c_size_t
+    handle.palaestra_substep_bytes.restype = ctypes.c_size_t
     handle.palaestra_substep.restype = None
     return bool(handle.palaestra_substep_bytes() == ctypes.sizeof(_Substep))
 

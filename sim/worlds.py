@@ -7,10 +7,11 @@ from mujoco.batch import SimulationError
 
 from controller import ActuatorPhysics
 from controller.cohort import Backend
-from sim.body import Body
+from sim.body import Array, Body
 from sim.drives import Drives
 from sim.engine import OpenBatch, open_batch
 from sim.rollout import Rollout
+from sim.sites import FIELD, Sites
 from sim.substep import Drive
 
 Ids = npt.NDArray[np.intp]
@@ -48,6 +49,24 @@ class Worlds:
         self._rollout: Rollout | None = None
         if isinstance(self.batch, OpenBatch) and isinstance(self._drive, Drive):
             self._rollout = Rollout(self.batch, self.drives.cohort, self._drive)
+        self._sites: Sites | None = None
+        self._stage = mujoco.mjtStage.mjSTAGE_NONE
+
+    def derive(self, name: str) -> Array:
+        """Return a field of MuJoCo's data that follows from positions, (N, ...), live: current after `advance`.
+
+        After other calls of the batch, which compute it only to some stage, `place` makes it current.
+        """
+        if name == FIELD and isinstance(self.batch, OpenBatch):
+            self._sites = self._sites or Sites(self.batch)
+            return self._sites.positions
+        self._stage = mujoco.mjtStage.mjSTAGE_POS
+        return np.asarray(self.batch.bind(name))
+
+    def place(self, ids: Ids | None = None) -> None:
+        """Bring what is derived to where the worlds `ids` (None: all) stand after a forward pass of the batch."""
+        if self._sites is not None:
+            self._sites.find(ids)
 
     def renew(self, ids: Ids) -> None:
         """Put newly built robots into the worlds `ids`, as they stand there."""
@@ -69,6 +88,11 @@ class Worlds:
         Returns:
             Why, for each world that MuJoCo gave up on; it stopped there, the others have gone on.
         """
+        failures = self._run(ids, substeps, self._stage if stage == mujoco.mjtStage.mjSTAGE_NONE else stage)
+        self.place(ids)
+        return failures
+
+    def _run(self, ids: Ids | None, substeps: int, stage: mujoco.mjtStage) -> dict[int, str]:
         none, failures = mujoco.mjtStage.mjSTAGE_NONE, dict[int, str]()
         if self._rollout is not None:
             # The batch itself takes the last one where it has to hand out more than states.

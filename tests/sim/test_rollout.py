@@ -16,6 +16,7 @@ from controller import backend
 from sim.body import body_of
 from sim.catalog import ACTUATORS, Actuators, find
 from sim.engine import OpenBatch, library
+from sim.sites import Sites
 from sim.worlds import Worlds
 
 pytestmark = pytest.mark.skipif(backend() != "compiled", reason="nothing is compiled here")
@@ -183,3 +184,25 @@ def test_arrays_outlive_the_batch_they_are_of() -> None:
     del batch
 
     assert time.tolist() == [model.opt.timestep] * 2
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_where_sites_are_is_what_mujocos_position_stage_says_to_the_bit(seed: int) -> None:
+    """Those of some worlds in any posture; the others' stay, and no state changes."""
+    functions = library()
+    assert functions is not None
+    model = model_with("ideal")
+    batch = OpenBatch(functions, model, 4, 2)
+    sites = Sites(batch)
+    batch.bind("qpos")[:] = np.random.default_rng(seed).standard_normal((4, model.nq))
+    before = batch.state.copy()
+    ids = np.array([0, 3])
+    sites.find(ids)
+    assert batch.state.tobytes() == before.tobytes()
+    expected = batch.bind("site_xpos")
+    batch.forward(stage=POS)
+
+    assert model.nsite > 0
+    assert sites.positions[ids].tobytes() == expected[ids].tobytes()
+    assert not sites.positions[[1, 2]].any()
