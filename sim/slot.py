@@ -293,17 +293,18 @@ class SimSlot:
                 self._refuse(int(i), action[i])
             action = np.where(bad[:, None], 0.0, action)
             moving = running & ~bad
-        action = np.clip(action, -1.0, 1.0)
+        action = np.minimum(np.maximum(action, -1.0), 1.0)
         self.taken = action
         if moving.any():
             self._run.before_step()
             self._advance(action, moving)
         ended = self._run.ended() & running
         lost = (self.diverged | self.stopped | self.refused) & running
-        self.steps[running] += 1
+        sound = running & ~lost
+        self.steps += running
         if self.sensors.readings:
-            self.sensors.sample(running & ~lost, self.world_numbers, self.episodes, self.steps)
-        reward = np.where(running & ~lost, self._run.reward(action), 0.0)
+            self.sensors.sample(sound, self.world_numbers, self.episodes, self.steps)
+        reward = np.where(sound, self._run.reward(action), 0.0)
         self.terminated |= ended | lost
         self.truncated |= running & ~self.terminated & (self.steps >= self.horizon_steps)
         over = running & (self.terminated | self.truncated)
@@ -371,7 +372,7 @@ class SimSlot:
         cohort = drives.cohort
         goal = (self._run.base_pose() + self.action_scale_rad * action).T
         # A target that jumps would only trip the core's over-speed stop: it moves at an allowed speed.
-        step = np.clip(goal - cohort.q_ref, -self._target_step_rad, self._target_step_rad)
+        step = np.minimum(np.maximum(goal - cohort.q_ref, -self._target_step_rad), self._target_step_rad)
         whole = bool(running.all())
         cohort.q_ref[:] += step if whole else np.where(running, step, 0.0)
         cohort.submit()
@@ -379,9 +380,9 @@ class SimSlot:
         for world, why in self.core.advance(ids, self.substeps, stage=self._last_stage).items():
             self._fail(world, f"world {world}: {why}")
         # What is rare is asked in one go for all worlds; only then whom it is about.
-        if self._warned.any() or not (np.isfinite(self._qpos).all() and np.isfinite(self._qvel).all()):
+        if np.count_nonzero(self._warned) or not (np.isfinite(self._qpos).all() and np.isfinite(self._qvel).all()):
             self._look_for_unstable(running)
-        if drives.halted().any():
+        if drives.any_halted():
             self._look_for_halted(running)
 
     def _look_for_unstable(self, running: Mask) -> None:

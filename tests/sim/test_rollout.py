@@ -161,7 +161,7 @@ def test_the_batch_over_c_functions_does_what_mujocos_does_to_the_bit() -> None:
         own, data = batch.get_model(2), batch.get_data(4)
         found.append(
             [
-                batch.state, batch.warning, batch.status, *seen, batch.expanded("body_subtreemass"),
+                batch.state, batch.warning, batch.status, *seen, batch._b.expanded("body_subtreemass"),
                 own.body_subtreemass, own.opt.gravity, data.qpos, data.qvel,
                 *batch.ray(points, directions, normal=True), *batch.ray(points[0, 0], directions[0, 0], ids=[1, 4]),
             ]
