@@ -224,7 +224,7 @@ class Cohort:
         Raises:
             CommandError: no such unit.
         """
-        lanes = np.array([self._column(unit) for unit in units], dtype=np.intp)
+        lanes = _side_by_side(np.array([self._column(unit) for unit in units], dtype=np.intp))
         block = self.block
         for rows in (block.tau, block.fault):
             rows[:, lanes] = 0
@@ -302,6 +302,12 @@ class Cohort:
         view = array[..., : self.units]
         view.flags.writeable = writeable
         return view
+
+
+def _side_by_side(lanes: npt.NDArray[np.intp]) -> npt.NDArray[np.intp] | slice:
+    """Return lanes as a slice where they are neighbours in order: that reads and writes several times faster."""
+    first, count = (int(lanes[0]), len(lanes)) if len(lanes) else (0, 0)
+    return slice(first, first + count) if np.array_equal(lanes, np.arange(first, first + count)) else lanes
 
 
 class Floor:

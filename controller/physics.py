@@ -129,6 +129,7 @@ class Physics:
         # A renewed unit keeps its key: that is who it is.
         renewed = {name: array for name, array in self.memory().items() if name != "key"}
         self._new = {name: array[..., :1].copy() for name, array in renewed.items() if array.shape[-1] == lanes}
+        self._blank = {name for name, first in self._new.items() if is_blank(first)}
 
     def memory(self) -> dict[str, npt.NDArray[Any]]:
         """Return all arrays that make the state, live, by name."""
@@ -136,12 +137,12 @@ class Physics:
         del mine["parameters"], mine["network_of"]
         return mine
 
-    def renew(self, lanes: npt.NDArray[np.intp], q: Real) -> None:
+    def renew(self, lanes: npt.NDArray[np.intp] | slice, q: Real) -> None:
         """Give the units of these lanes new actuators, at rest and at ambient temperature, at `q` [rad], (J, n)."""
         for name, first in self._new.items():
             rows = getattr(self, name)
             # What was never used, bristles for example, keeps its pages of zeros, which take no memory.
-            if not (is_blank(first) and is_blank(rows[..., lanes])):
+            if name not in self._blank or not is_blank(rows[..., lanes]):
                 rows[..., lanes] = first
         self.q_motor[:, lanes] = q
 

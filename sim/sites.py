@@ -5,6 +5,7 @@ arm as much as half a step. A hand's position takes the kinematics.
 """
 
 import ctypes
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -37,7 +38,7 @@ class Sites:
         model: mujoco.MjModel = batch.model
         self._engine = batch.engine
         self.positions: Array = np.zeros((batch.nsim, model.nsite, 3))
-        fixed = (
+        fixed: tuple[npt.NDArray[Any], ...] = (
             np.ascontiguousarray(model.site_pos, np.float64),
             np.ascontiguousarray(model.site_quat, np.float64),
             np.ascontiguousarray(model.site_bodyid, np.int32),
