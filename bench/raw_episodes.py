@@ -48,7 +48,7 @@ def record(slot: Any, steps: int, act: Callable[[int], object]) -> Recording:
         for world in np.flatnonzero((batch.state != last[0]).any(axis=1)):
             touched[step, world] = len(rows)
             rows.append(batch.state[world].copy())
-        failures = {}
+        failures: dict[int, str] = {}
         for left in range(substeps - 1, -1, -1):
             failures |= advance(None, 1, **({} if left else rest))
             torques.append(ctrl.copy())
