@@ -185,6 +185,7 @@ class Engine:
             setattr(rays, name, None if array is None else array.ctypes.data)
         handle = substep.loaded().handle
         assert handle is not None
+        assert handle.palaestra_rays_bytes() == ctypes.sizeof(_Rays)
         return self.apply(address(handle.palaestra_rays), rays, ids)
 
     def _array(self, memory: int, shape: tuple[int, ...], kind: str, *, writeable: bool = True) -> Raw:

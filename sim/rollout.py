@@ -51,6 +51,7 @@ class Rollout:
         lanes, handle = lanes_of(cohort.step), substep.loaded().handle
         assert lanes is not None, "a compiled substep has a compiled core"
         assert handle is not None
+        assert handle.palaestra_rollout_bytes() == ctypes.sizeof(_Rollout)
         self._batch, self._turn = batch, lanes.turn
         worlds = batch.nsim
         self._moving = np.ones(worlds, np.uint8)
@@ -92,8 +93,9 @@ class Rollout:
             # MuJoCo left these groups in the middle, at the world that raised: they go on after it.
             firsts = firsts[self._batch.status[firsts] != 0]
             for first in firsts:
-                world = int(first + self._world[first // r.group]) - 1
-                failures[world] = engine.error(int(first))
-                self._moving[world] = 0
+                at = int(self._world[first // r.group])
+                assert at > 0, engine.error(int(first))  # Before any world was stepped nothing raises.
+                failures[int(first) + at - 1] = engine.error(int(first))
+                self._moving[int(first) + at - 1] = 0
         self._turn(substeps)
         return failures

@@ -52,6 +52,7 @@ class Sites:
             setattr(self._s, name, array.ctypes.data)
         handle = substep.loaded().handle
         assert handle is not None
+        assert handle.palaestra_sites_bytes() == ctypes.sizeof(_Sites)
         self._function = address(handle.palaestra_sites)
 
     def find(self, ids: npt.NDArray[np.intp] | None) -> None:
