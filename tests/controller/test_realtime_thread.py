@@ -342,7 +342,7 @@ print(memory.memory_is_locked())
 @compiled_only
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="what locks memory is stood for by a library that GCC makes")
 def test_a_loop_that_begins_while_the_last_one_ends_keeps_its_memory(tmp_path: Path) -> None:
-    """The end of the first is held up in the middle of its unlocking, which must not undo what the second was granted."""
+    """The end of the first is held up while it unlocks, which must not undo what the second was granted."""
     library = tmp_path / "memory.so"
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, MEMORY], check=True, capture_output=True)
     found = _python(TWO_LOOPS, LD_PRELOAD=str(library))

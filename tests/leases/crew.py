@@ -1,9 +1,10 @@
 """Many clients that want leases, and the runner that carries their jobs out, in one process: what a worker sees.
 
 Each client submits a job, waits until it is granted, drives the units that it got for a moment, ends the attempt, and
-begins again. The runner's protocol is the real one: assignments by a stream, StartAttempt, heartbeats, a drive stream
-to each unit's host with the lease's token and epoch, FinishAttempt. Some are not honest: they go on with an epoch that
-they have given back, on the old stream and on new ones. Everything is written down as it happens.
+begins again. Some hold on: they drive until somebody stops them, or everything is to end. The runner's protocol is the
+real one: assignments by a stream, StartAttempt, heartbeats, a drive stream to each unit's host with the lease's token
+and epoch, FinishAttempt. Some are not honest: they go on with an epoch that they have given back, on the old stream and
+on new ones. Everything is written down as it happens.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import os
 import random
 import sys
 import time
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,8 @@ class Crew:
         self._lost: set[str] = set()
         self._count = 0
         self._ended: dict[str, asyncio.Event] = {}
+        # Jobs whose units are driven for as long as that may be.
+        self._held: set[str] = set()
         self._drives: dict[str, grpc.aio.Channel] = {}
         channel = self._tls.aio_channel(given["scheduler"], resuming_options())
         self._runner = runner_service_pb2_grpc.RunnerServiceStub(channel)
@@ -69,7 +73,8 @@ class Crew:
 
     async def run(self) -> None:
         endless = [asyncio.create_task(self._watch()), asyncio.create_task(self._beat())]
-        clients = asyncio.gather(*(self._client() for _ in range(self._given["clients"])))
+        holds = self._given["holds"]
+        clients = asyncio.gather(*(self._client(holds=n == 0 and holds) for n in range(self._given["clients"])))
         await asyncio.wait([clients, *endless], return_when=asyncio.FIRST_COMPLETED)
         for task in endless:
             assert not task.done(), task
@@ -78,18 +83,23 @@ class Crew:
         # What an earlier process of the crew has begun is tried again, and may wait for that still.
         await asyncio.gather(*endless)
 
-    async def _client(self) -> None:
+    @property
+    def _is_over(self) -> bool:
+        return (Path(self._given["folder"]) / "stop").exists()
+
+    async def _client(self, *, holds: bool) -> None:
         """Have one job after the other carried out, until nobody needs more."""
-        stop = Path(self._given["folder"]) / "stop"
-        while not stop.exists():
+        while not self._is_over:
             request = job_service_pb2.SubmitJobRequest(
-                parent="vendors/acme", job=self._job(), request_id=ids.new_request_id()
+                parent="vendors/acme", job=self._job(holds=holds), request_id=ids.new_request_id()
             )
             self._records.write("submit", request=request.request_id)
             job = await self._call("SubmitJob", request, vendor=True)
             if job is None:
                 continue
             self._records.write("submitted", request=request.request_id, job=job.name)
+            if holds:
+                self._held.add(job.name)
             await self._end(job.name)
 
     async def _end(self, job: str) -> None:
@@ -105,9 +115,12 @@ class Crew:
                     break
         del self._ended[job]
 
-    def _job(self) -> job_pb2.Job:
+    def _job(self, *, holds: bool) -> job_pb2.Job:
         chance, units = self._chance, self._given["units"]
-        if chance.random() < NAMED_SHARE:
+        if holds:
+            # None of those that others wait for by name.
+            wanted = jobs.unit(name=units[-1])
+        elif chance.random() < NAMED_SHARE:
             wanted = jobs.unit(name=chance.choice(units[: max(len(units) // 8, 1)]))
         else:
             wanted = jobs.unit(robot_class="arm", count=min(chance.choice((1, 1, 2, 3)), len(units)))
@@ -162,7 +175,7 @@ class Crew:
         self._count += 1
         late = self._count % LATE_EVERY == 1
         drives = [_Drive(self, assignment, endpoint) for endpoint in assignment.endpoints]
-        problem = await self._drive(drives, name)
+        problem = await self._drive(drives, name, job)
         # Whether each host has said that no command of ours is still to come.
         closed = not late and all(await asyncio.gather(*(drive.close() for drive in drives)))
         records.write("release", attempt=name, closed=closed)
@@ -178,11 +191,16 @@ class Crew:
                 self._ended[job].set()
         await asyncio.gather(*sending)
 
-    async def _drive(self, drives: list["_Drive"], name: str) -> PalaestraError | None:
+    async def _drive(self, drives: list["_Drive"], name: str, job: str) -> PalaestraError | None:
         """Drive all units for a moment; return what went wrong, or nothing."""
         try:
             await asyncio.gather(*(drive.open() for drive in drives))
-            for _ in range(self._chance.randint(2, 6)):
+            commands = self._chance.randint(2, 6)
+            for sent in count():
+                if sent >= commands and (job not in self._held or self._is_over):
+                    break
+                if sent == commands:
+                    self._records.write("holding", attempt=name)
                 if name in self._lost:
                     return PalaestraError("LEASE_NOT_ACTIVE", "the attempt is over")
                 await asyncio.gather(*(drive.send() for drive in drives))
