@@ -120,10 +120,12 @@ class SteppedWriter(Writer):
         super().send(command, receiver, urgent=urgent)
         self._wake()
 
-    def _wake(self) -> None:
+    def _wake(self, at_s: float = 0.0) -> None:
+        """Do a round after a while, and not before a time."""
         if not self._due:
             self._due = True
-            asyncio.get_running_loop().call_later(SteppedWriter.commit_s(), self._round)
+            wait_s = max(SteppedWriter.commit_s(), at_s - time.monotonic())
+            asyncio.get_running_loop().call_later(wait_s, self._round)
 
     def _round(self) -> None:
         self._due = False
@@ -136,8 +138,10 @@ class SteppedWriter(Writer):
         self._turn(batch)
         if self._disk_failed:
             self._refuse_all()
-        elif not self._queue.empty() or self._cycle_wanted:
+        elif not self._queue.empty():
             self._wake()
+        elif self._cycle_wanted:
+            self._wake(self._cycle_due_s)
 
 
 def close_at_death(process: Process, core: Any) -> None:
