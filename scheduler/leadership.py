@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
@@ -77,6 +77,11 @@ class Overtaken(PalaestraError):
         by = f"another one leads in epoch {now.epoch}" if now is not None else "the database knows no leader"
         where = f" at {now.address}" if now is not None and now.address else ""
         super().__init__("NOT_LEADER", f"this scheduler led in epoch {epoch}; {by}{where}", metadata=leader_of(now))
+        self.epoch, self.now = epoch, now
+
+    def to_a_stranger(self) -> "Overtaken":
+        """Return what somebody is told of it who may not know where anything is."""
+        return Overtaken(self.epoch, replace(self.now, address="") if self.now is not None else None)
 
 
 def leader_of(mark: Mark | None) -> dict[str, str]:
