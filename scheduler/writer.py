@@ -53,6 +53,8 @@ class Transaction:
     last_seq: int = 0
     # Set by commands after which a waiting job might start.
     wants_cycle: bool = False
+    # Set by a command that only repeats what was done before, so that it has done nothing.
+    repeated: bool = False
     # What commands of this transaction found out for each other, under names of their own.
     memo: dict[str, Any] = field(default_factory=dict)
     # What they found out for those of later ones.
@@ -96,6 +98,7 @@ class Joint(Generic[Item, Found, T]):
         run: Runs several; returns for each what it found or why it is refused. One that is refused leaves no trace.
         item: What `run` is given for this one.
         answer: Makes the command's result of what was found, outside of the transaction's way: it may only raise.
+        changed: Whether what was found is that something was changed.
     """
 
     def __init__(
@@ -103,10 +106,12 @@ class Joint(Generic[Item, Found, T]):
         run: Callable[[Transaction, Sequence[Item]], Sequence[Found | PalaestraError]],
         item: Item,
         answer: Callable[[Found], T],
+        changed: Callable[[Found], bool] = lambda found: True,
     ) -> None:
         self.run = run
         self.item = item
         self.answer = answer
+        self.changed = changed
 
     def __call__(self, tx: Transaction) -> T:
         """Run it alone."""
