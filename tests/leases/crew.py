@@ -46,6 +46,9 @@ OPTIONS = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backo
 ASK_S = 3.0
 ENDED = (job_pb2.JOB_STATE_SUCCEEDED, job_pb2.JOB_STATE_FAILED, job_pb2.JOB_STATE_CANCELLED)
 OVER = ("ATTEMPT_NOT_ACTIVE", "NOT_FOUND")
+# What a call ends with whose connection is gone. We ourselves are never cancelled: a channel that is closed below its
+# calls ends them so.
+BROKEN = (TimeoutError, grpc.aio.AioRpcError, asyncio.InvalidStateError, asyncio.CancelledError)
 
 
 class Crew:
@@ -207,7 +210,7 @@ class Crew:
                 await asyncio.sleep(COMMAND_PERIOD_S)
         except PalaestraError as error:
             return error
-        except (TimeoutError, grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+        except BROKEN as error:
             return PalaestraError("UNIT_FAULT", str(error) or type(error).__name__)
         return None
 
@@ -265,10 +268,10 @@ class _Drive:
             try:
                 await self._open()
                 return
-            except (PalaestraError, TimeoutError) as error:
+            except (PalaestraError, TimeoutError, asyncio.CancelledError) as error:
                 if time.monotonic() > give_up_s:
                     raise
-                if isinstance(error, TimeoutError | Unreachable):
+                if isinstance(error, TimeoutError | Unreachable | asyncio.CancelledError):
                     await self._crew.forget(self._endpoint.address)
                 # The grant may be on its way to the host.
                 await asyncio.sleep(0.02)
@@ -302,7 +305,7 @@ class _Drive:
         """End the stream; return whether the host has ended it too, or no command was ever sent."""
         ended = self._sequence == 0
         if self._stream is not None:
-            with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError):
+            with contextlib.suppress(*BROKEN):
                 async with asyncio.timeout(OPEN_S / 3):
                     if not self._stream.done():
                         await self._stream.write(drive_pb.DriveRequest(close=drive_pb.DriveClose()))
@@ -322,9 +325,9 @@ class _Drive:
                 sent += 1
                 if self._stream.done():
                     await self._open()
-            except (PalaestraError, TimeoutError, grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            except (PalaestraError, *BROKEN):
                 refused += 1
-                with contextlib.suppress(PalaestraError, TimeoutError, grpc.aio.AioRpcError):
+                with contextlib.suppress(PalaestraError, *BROKEN):
                     await self._open()
             await asyncio.sleep(COMMAND_PERIOD_S)
         records.write("insisted", unit=self._endpoint.unit, epoch=self._endpoint.epoch, sent=sent, refused=refused)

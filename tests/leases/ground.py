@@ -63,8 +63,9 @@ class Ground:
         self._main = MAIN | {SCHEDULER: scheduler}
         self.units = [f"venues/hall/units/u-{number:02}" for number in range(units)]
         self._pids: dict[str, int] = {}
-        # Of each file of the crew, what has been read of it [bytes], and the leases in that.
-        self._counted: dict[Path, tuple[int, int]] = {}
+        # Of each file of the crew, what has been read of it [bytes]; and the leases in that.
+        self._read_b: dict[Path, int] = {}
+        self._acquired: set[str] = set()
         self._stack = ExitStack()
         (folder / "venue.toml").write_text(VENUE.format(ttl_s=ttl_s, tables=network.tables()))
         nurseries: dict[tuple[str, ...], Nursery] = {}
@@ -157,13 +158,16 @@ class Ground:
     def acquisitions(self) -> int:
         """Return how many leases the crew has had so far."""
         for path in self.folder.glob(f"{CREW}-*.records"):
-            seen_b, count = self._counted.get(path, (0, 0))
+            seen_b = self._read_b.get(path, 0)
             with path.open("rb") as file:
                 file.seek(seen_b)
                 # Up to the last whole line; the next look goes on there.
                 new = file.read().rpartition(b"\n")[0]
-            self._counted[path] = seen_b + len(new), count + new.count(b'"what": "acquired"')
-        return sum(count for _, count in self._counted.values())
+            self._read_b[path] = seen_b + len(new)
+            # Each once, however often it was begun.
+            lines = [json.loads(line) for line in new.splitlines() if b'"what": "acquired"' in line]
+            self._acquired.update(record["attempt"] for record in lines)
+        return len(self._acquired)
 
     def is_held(self) -> bool:
         """Whether a client drives now who does not stop by itself."""
