@@ -11,6 +11,8 @@ from palaestra.failpoint import Failpoint
 
 KINDS = ("failpoints", "kills", "freezes", "partitions", "weather", "disk", "breakdowns", "clocks", "drift")
 POINT_KILLS = 5
+# One life in so many is of long work and long cuts: leases run out while robots still move.
+LASTING_SHARE = 0.25
 
 
 def _sqlite(code: int, words: str) -> sqlite3.Error:
@@ -40,6 +42,10 @@ def _when(chance: Random) -> int:
     return int(math.exp(chance.uniform(0.0, math.log(chance.choice((3, 200))))))
 
 
+def _burst(chance: Random, name: str) -> list[Any]:
+    return [_when(chance), chance.randint(1, 6), chance.choice(ERRORS[name])]
+
+
 @dataclass
 class Plan:
     """The faults of one run.
@@ -47,24 +53,28 @@ class Plan:
     Attributes:
         kinds: Which kinds there are: a run with all of them at once would find less than runs with some.
         kills: At which passing of a failpoint, counted from now, its process is killed.
-        errors: At which passing the disk fails, how often in a row, and with what.
+        errors: At which passing the disk fails, how often in a row, and with what; and so again.
+        lasting: Whether work and cuts last long.
     """
 
     kinds: frozenset[str]
     kills: dict[str, int]
     errors: dict[str, list[Any]]
+    lasting: bool
+    _chance: Random
 
     @classmethod
     def of(cls, chance: Random) -> "Plan":
-        kinds = frozenset(kind for kind in KINDS if chance.random() < 0.5)
+        lasting = chance.random() < LASTING_SHARE
+        kinds = frozenset(kind for kind in KINDS if chance.random() < 0.5) | ({"partitions"} if lasting else set())
         names = sorted(Failpoint.known)
         chosen = chance.sample(names, POINT_KILLS)
         kills = {name: _when(chance) for name in chosen} if "failpoints" in kinds else {}
         errors: dict[str, list[Any]] = {}
         if "disk" in kinds:
             for name in chance.sample(sorted(ERRORS), 2):
-                errors[name] = [_when(chance), chance.randint(1, 6), chance.choice(ERRORS[name])]
-        return cls(kinds, kills, errors)
+                errors[name] = _burst(chance, name)
+        return cls(kinds, kills, errors, lasting, chance)
 
     def due(self, name: str) -> Exception | bool:
         """Say at a passing of a failpoint whether to die (True), to fail (an error), or to go on (False)."""
@@ -79,7 +89,7 @@ class Plan:
             if error[0] <= 0:
                 error[1] -= 1
                 if error[1] == 0:
-                    del self.errors[name]
+                    self.errors[name] = _burst(self._chance, name)
                 found: Exception = error[2]()
                 return found
         return False

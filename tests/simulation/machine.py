@@ -25,7 +25,7 @@ import store.objects
 import store.spool
 from scheduler.writer import BATCH_MAX, Writer
 from tests.simulation import loop as loop_module
-from tests.simulation.loop import Process, VirtualLoop, present
+from tests.simulation.loop import Killed, Process, VirtualLoop, present
 from tests.simulation.network import Network
 from tests.simulation.station import SimStation
 
@@ -106,7 +106,7 @@ class SteppedWriter(Writer):
             told(sequence)
 
         super().__init__(db, **arguments | {"committed": committed})
-        self._due = False
+        self._due = self._stuck = False
         db.execute("PRAGMA synchronous=OFF")
 
     def start(self) -> None: ...
@@ -129,13 +129,20 @@ class SteppedWriter(Writer):
 
     def _round(self) -> None:
         self._due = False
+        if self._stuck:
+            return
         batch = []
         while not self._queue.empty() and len(batch) < BATCH_MAX:
             if (entry := self._queue.get_nowait()) is not None:
                 batch.append(entry)
         if self._disk_failed:
             return
-        self._turn(batch)
+        try:
+            self._turn(batch)
+        except Killed:
+            # In the middle of a transaction, of which the end never comes.
+            self._stuck = True
+            raise
         if self._disk_failed:
             self._refuse_all()
         elif not self._queue.empty():

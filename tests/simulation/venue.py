@@ -34,6 +34,12 @@ from tests.simulation.workers import SimPool
 ADDRESS = "127.0.0.1:7400"
 TTL_S = 4.0
 ROUGH_S = 8.0
+LASTING_S = 16.0
+# In a life of long work and long cuts: how long these may last.
+WORK_LONG_S = 10.0
+CUT_LONG_S = 9.0
+# A process goes on for so long after its writer has begun to wait for a disk that it does not see answer.
+LAST_WORDS_S = 0.004
 # Virtual time by which everything must have ended once faults have ceased.
 CALM_MAX_S = 240.0
 HOSTS = {"host-a": ("arm-1", "arm-2"), "host-b": ("arm-3",)}
@@ -155,7 +161,11 @@ class Venue:
         if due:
             self.trace(f"{process.name} is killed at {point.name}")
             self.killed[point.name] = self.killed.get(point.name, 0) + 1
-            self.kill(process)
+            if point.name == "scheduler.commit.before":
+                # The writer waits for the disk; what the rest of the process has to say, it may say still.
+                self.loop.at(self.loop.now_s + LAST_WORDS_S, self.kill, process, context=machine.nobody())
+            else:
+                self.kill(process)
             raise Killed(point.name)
 
     async def _scheduler(self, process: Process) -> None:
@@ -205,6 +215,10 @@ class Venue:
         catalogue = runner_service_pb2.WatchAssignmentsRequest(motions=["sway"], robot_models=["dry_robot"])
         await Runner(settings, pool, catalogue).run()
 
+    def work_s(self) -> float:
+        """Draw how long an episode on a unit takes."""
+        return self.chance.uniform(0.4, WORK_LONG_S if self.plan.lasting and self.rough else 2.0)
+
     def token(self, name: str) -> str:
         """Return a token of the scheduler's folder."""
         return (self.folder / "tokens" / f"{name}.token").read_text().strip()
@@ -248,15 +262,14 @@ class Venue:
             self.loop.thaw(process)
 
     def _partitions(self) -> None:
+        everybody = ["host-a", "host-b", "runner", "scheduler"]
         one = self.chance.choice(("scheduler", "scheduler", "runner"))
-        others = self.chance.choice(
-            (["host-a"], ["host-b"], ["acme"], ["runner"], ["scheduler"], ["host-a", "host-b", "runner", "scheduler"])
-        )
-        for other in others:
-            if other != one:
-                self.trace(f"nothing goes between {one} and {other}")
-                self.network.part(one, other)
-        self.loop.call_later(self.chance.choice((0.3, 2.0, 8.0)), self.network.heal)
+        others = self.chance.choice((["host-a"], ["host-b"], ["acme"], ["runner"], ["scheduler"], everybody))
+        last_s = self.chance.choice((0.3, 2.0, 8.0))
+        if self.plan.lasting and self.chance.random() < 0.5:
+            one, others, last_s = "scheduler", self.chance.choice((["runner"], everybody)), CUT_LONG_S
+        self.trace(f"nothing goes between {one} and {', '.join(others)} for {last_s} s")
+        self.loop.call_later(last_s, self.network.part(one, others))
 
     def _breakdowns(self) -> None:
         host = self._present[self.chance.choice(sorted(HOSTS))]
@@ -284,7 +297,7 @@ class Venue:
         self.spawn("operator", lambda process: users.operator(self))
         self.spawn("watcher", lambda process: users.watcher(self))
         trouble = self.loop.create_task(self._trouble())
-        await asyncio.sleep(ROUGH_S)
+        await asyncio.sleep(LASTING_S if self.plan.lasting else ROUGH_S)
         trouble.cancel()
         self._calm()
         give_up_s = self.loop.now_s + CALM_MAX_S
