@@ -42,10 +42,6 @@ def _when(chance: Random) -> int:
     return int(math.exp(chance.uniform(0.0, math.log(chance.choice((3, 200))))))
 
 
-def _burst(chance: Random, name: str) -> list[Any]:
-    return [_when(chance), chance.randint(1, 6), chance.choice(ERRORS[name])]
-
-
 @dataclass
 class Plan:
     """The faults of one run.
@@ -53,7 +49,7 @@ class Plan:
     Attributes:
         kinds: Which kinds there are: a run with all of them at once would find less than runs with some.
         kills: At which passing of a failpoint, counted from now, its process is killed.
-        errors: At which passing the disk fails, how often in a row, and with what; and so again.
+        errors: At which passing the disk fails, how often in a row, and with what; if it is full, so again.
         lasting: Whether work and cuts last long.
     """
 
@@ -66,14 +62,14 @@ class Plan:
     @classmethod
     def of(cls, chance: Random) -> "Plan":
         lasting = chance.random() < LASTING_SHARE
-        kinds = frozenset(kind for kind in KINDS if chance.random() < 0.5) | ({"partitions"} if lasting else set())
+        kinds = frozenset(kind for kind in KINDS if chance.random() < 0.5)
         names = sorted(Failpoint.known)
         chosen = chance.sample(names, POINT_KILLS)
         kills = {name: _when(chance) for name in chosen} if "failpoints" in kinds else {}
         errors: dict[str, list[Any]] = {}
         if "disk" in kinds:
             for name in chance.sample(sorted(ERRORS), 2):
-                errors[name] = _burst(chance, name)
+                errors[name] = [_when(chance), chance.randint(1, 6), chance.choice(ERRORS[name])]
         return cls(kinds, kills, errors, lasting, chance)
 
     def due(self, name: str) -> Exception | bool:
@@ -88,8 +84,10 @@ class Plan:
             error[0] -= 1
             if error[0] <= 0:
                 error[1] -= 1
-                if error[1] == 0:
-                    self.errors[name] = _burst(self._chance, name)
                 found: Exception = error[2]()
+                if error[1] == 0:
+                    del self.errors[name]
+                    if getattr(found, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
+                        self.errors[name] = [_when(self._chance), self._chance.randint(1, 6), error[2]]
                 return found
         return False

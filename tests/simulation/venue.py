@@ -37,6 +37,8 @@ ROUGH_S = 8.0
 LASTING_S = 16.0
 # In a life of long work and long cuts: how long these may last.
 WORK_LONG_S = 10.0
+ORPHANS_LONG_S = 10.0
+EVERYBODY = ["host-a", "host-b", "runner", "scheduler"]
 CUT_LONG_S = 9.0
 # A process goes on for so long after its writer has begun to wait for a disk that it does not see answer.
 LAST_WORDS_S = 0.004
@@ -58,6 +60,11 @@ VENUE: dict[str, Any] = {
 }
 
 
+def plan_of(seed: int) -> Plan:
+    """Return what goes wrong in a seed's life."""
+    return Plan.of(Random(f"plan {seed}"))
+
+
 class Venue:
     """A venue of one seed.
 
@@ -70,7 +77,7 @@ class Venue:
     def __init__(self, seed: int, folder: Path, *, watch: Callable[[str], None] | None = None) -> None:
         self.seed, self.folder = seed, folder
         self.chance = Random(f"venue {seed}")
-        self.plan = Plan.of(Random(f"plan {seed}"))
+        self.plan = plan_of(seed)
         self.loop = VirtualLoop()
         self._digest = hashlib.sha256()
         self._watch = watch
@@ -205,10 +212,10 @@ class Venue:
         def orphan() -> None:
             # Ray ends with the runner that started it, but not in the same moment.
             for worker in pool.workers:
-                self.loop.at(
-                    self.loop.now_s + self.chance.choice((0.0, 0.1, 2.0)), self.kill, worker.process,
-                    context=machine.nobody(),
-                )  # fmt: skip
+                later_s = self.chance.choice((0.0, 0.1, 2.0))
+                if self.plan.lasting and self.rough:
+                    later_s = ORPHANS_LONG_S
+                self.loop.at(self.loop.now_s + later_s, self.kill, worker.process, context=machine.nobody())
 
         process.at_death.append(orphan)
         self._pools[process] = pool
@@ -262,14 +269,23 @@ class Venue:
             self.loop.thaw(process)
 
     def _partitions(self) -> None:
-        everybody = ["host-a", "host-b", "runner", "scheduler"]
         one = self.chance.choice(("scheduler", "scheduler", "runner"))
-        others = self.chance.choice((["host-a"], ["host-b"], ["acme"], ["runner"], ["scheduler"], everybody))
+        others = self.chance.choice((["host-a"], ["host-b"], ["acme"], ["runner"], ["scheduler"], EVERYBODY))
         last_s = self.chance.choice((0.3, 2.0, 8.0))
-        if self.plan.lasting and self.chance.random() < 0.5:
-            one, others, last_s = "scheduler", self.chance.choice((["runner"], everybody)), CUT_LONG_S
+        self._part(one, others, last_s)
+
+    def _part(self, one: str, others: list[str], last_s: float) -> None:
         self.trace(f"nothing goes between {one} and {', '.join(others)} for {last_s} s")
         self.loop.call_later(last_s, self.network.part(one, others))
+
+    async def _ordeal(self) -> None:
+        """Have nobody hear of the scheduler for long, or a runner go without its workers, or both."""
+        await asyncio.sleep(self.chance.uniform(3.0, 7.0))
+        what = self.chance.choice(("alone", "orphans", "both", "both"))
+        if what != "orphans":
+            self._part("scheduler", EVERYBODY if what == "alone" else list(HOSTS), CUT_LONG_S)
+        if what != "alone":
+            self.kill(self._present["runner"])
 
     def _breakdowns(self) -> None:
         host = self._present[self.chance.choice(sorted(HOSTS))]
@@ -296,9 +312,12 @@ class Venue:
         self.spawn("rival", lambda process: users.vendor(self, "rival"))
         self.spawn("operator", lambda process: users.operator(self))
         self.spawn("watcher", lambda process: users.watcher(self))
-        trouble = self.loop.create_task(self._trouble())
+        trouble = [self.loop.create_task(self._trouble())]
+        if self.plan.lasting:
+            trouble.append(self.loop.create_task(self._ordeal()))
         await asyncio.sleep(LASTING_S if self.plan.lasting else ROUGH_S)
-        trouble.cancel()
+        for task in trouble:
+            task.cancel()
         self._calm()
         give_up_s = self.loop.now_s + CALM_MAX_S
         while self.loop.now_s < give_up_s:
