@@ -179,6 +179,9 @@ class Crew:
         late = self._count % LATE_EVERY == 1
         drives = [_Drive(self, assignment, endpoint) for endpoint in assignment.endpoints]
         problem = await self._drive(drives, name, job)
+        if problem:
+            # Stopped once: its next try ends by itself, for a job is not tried for ever.
+            self._held.discard(job)
         # Whether each host has said that no command of ours is still to come.
         closed = not late and all(await asyncio.gather(*(drive.close() for drive in drives)))
         records.write("release", attempt=name, closed=closed)
