@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError, Message
 
 from palaestra import rules
 from palaestra.errors import PalaestraError, trailing
-from scheduler import audit
+from scheduler import audit, encoding
 from scheduler.admission import OpenStreams
 from scheduler.identity import Identification, Identity, Shown
 from scheduler.rates import Rate, Rates, class_of, cost_of
@@ -92,7 +92,8 @@ class Guard(grpc.GenericRpcHandler):
             return grpc.unary_unary_rpc_method_handler(wrapped, deserializer, handler.response_serializer)
         if handler.unary_stream:
             wrapped = self._server_stream(handler.unary_stream, method)
-            return grpc.unary_stream_rpc_method_handler(wrapped, deserializer, handler.response_serializer)
+            serializer = encoding.serializer(handler.response_serializer)
+            return grpc.unary_stream_rpc_method_handler(wrapped, deserializer, serializer)
         if handler.stream_stream:
             wrapped = self._both_stream(handler.stream_stream, method)
             return grpc.stream_stream_rpc_method_handler(wrapped, deserializer, handler.response_serializer)

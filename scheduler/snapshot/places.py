@@ -189,9 +189,7 @@ def cells(db: Connection, only: Iterable[str] | None = None) -> tuple[Cell, ...]
 def _rows(db: Connection, query: str, key: str, only: Iterable[str] | None) -> Iterable[Row]:
     if only is None:
         return db.execute(query)
-    return (
-        row for some, text in portions(list(only)) for row in db.execute(f"{query} WHERE {key} IN {text}", some)
-    )
+    return (row for some, text in portions(list(only)) for row in db.execute(f"{query} WHERE {key} IN {text}", some))
 
 
 def seats(db: Connection) -> Unnamed:

@@ -76,9 +76,7 @@ def taken(db: Connection, only: Sequence[int] | None = None) -> dict[int, Taken]
         if only is None:
             rows = db.execute(query).fetchall()
         else:
-            rows = [
-                row for some, text in portions(only) for row in db.execute(f"{query} AND l.id IN {text}", some)
-            ]
+            rows = [row for some, text in portions(only) for row in db.execute(f"{query} AND l.id IN {text}", some)]
         for lease, leaf, grant_ns, free_ns in rows:
             leaves[lease] = leaf
             things.setdefault(lease, []).append((place, grant_ns, free_ns))
