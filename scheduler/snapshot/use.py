@@ -108,9 +108,12 @@ def gained(lease: Taken, used_ns: int, half_life_s: float) -> tuple[list[int], l
     held, means = [0] * len(RESOURCES), [0] * len(RESOURCES)
     for place, grant_ns, free_ns in lease.things:
         held[place] += free_ns is None
-        end_ns = used_ns if free_ns is None else min(free_ns, used_ns)
-        if grant_ns < end_ns:
-            means[place] += round(weight(grant_ns / 1e9, end_ns / 1e9, used_ns / 1e9, half_life_s) * PARTS)
+        if free_ns is None or free_ns >= used_ns:
+            # What `weight` says of something that is held to the last: of many leases, nearly all.
+            if grant_ns < used_ns:
+                means[place] += round((1.0 - remaining(used_ns / 1e9 - grant_ns / 1e9, half_life_s)) * PARTS)
+        elif grant_ns < free_ns:
+            means[place] += round(weight(grant_ns / 1e9, free_ns / 1e9, used_ns / 1e9, half_life_s) * PARTS)
     return held, means
 
 
