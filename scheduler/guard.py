@@ -18,8 +18,9 @@ from palaestra.errors import PalaestraError, trailing
 from scheduler import audit, encoding
 from scheduler.admission import OpenStreams
 from scheduler.identity import Identification, Identity, Shown
-from scheduler.rates import Rate, Rates, class_of, cost_of
+from scheduler.rates import MethodClass, Rate, Rates, class_of, cost_of
 from scheduler.roles import ROLES, in_scope, short
+from scheduler.window import Windows
 
 log = logging.getLogger(__name__)
 _caller: ContextVar[Identity] = ContextVar("caller")
@@ -62,6 +63,7 @@ class Guard(grpc.GenericRpcHandler):
         self._identification = identification
         self._rates = rates or Rates(Rate())
         self._now_s = now_s
+        self._windows = Windows()
         self._streams = streams
         self._leading = leading
         self._guarded: dict[str, Any] = {}
@@ -128,7 +130,7 @@ class Guard(grpc.GenericRpcHandler):
                 self._admit(method, context)
                 if context.time_remaining() is None:
                     raise PalaestraError("DEADLINE_REQUIRED", f"{method} was called without a deadline")
-                vendor, cost = caller().vendor, 0
+                vendor, cost, in_window = caller().vendor, 0, False
                 if vendor:
                     # Before the request is looked at any further: what is over the rate must cost next to nothing.
                     cost = cost_of(request)
@@ -138,8 +140,13 @@ class Guard(grpc.GenericRpcHandler):
                     checked = _checked(request)
                     if audited:
                         audit.begin(audit.Call(name, caller(), checked))
+                    if vendor and method_class is MethodClass.SUBMIT:
+                        await self._windows.enter(vendor, cost)
+                        in_window = True
                     return await inner(checked, context)
                 finally:
+                    if in_window:
+                        self._windows.leave(vendor, cost)
                     if vendor:
                         self._rates.end(vendor, method_class, cost)
             except Exception as error:
