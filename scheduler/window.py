@@ -48,7 +48,7 @@ class Windows:
         self._latest, self._other = ("", -math.inf), ("", -math.inf)
 
     async def enter(self, vendor: str, cost: int) -> None:
-        """Wait until a call may be worked on, in the order in which the vendor's came; `leave` must follow.
+        """Wait until a call may be worked on, behind those of the vendor that wait already; `leave` must follow.
 
         One that costs more than the window is let in alone. Who is cancelled while waiting was never inside.
         """
@@ -67,8 +67,8 @@ class Windows:
             await place
         except asyncio.CancelledError:
             if place.cancelled():
-                # The next may be one that fits.
-                self._let_in(vendor, line)
+                # The next may be one that fits. The line may have ended meanwhile, and another one begun.
+                self._let_in(vendor)
             else:
                 # Let in and cancelled in the same turn of the loop.
                 self.leave(vendor, cost)
@@ -76,11 +76,13 @@ class Windows:
 
     def leave(self, vendor: str, cost: int) -> None:
         """Say that a call is over, and let in who fits then."""
-        line = self._lines[vendor]
-        line.inside -= cost
-        self._let_in(vendor, line)
+        self._lines[vendor].inside -= cost
+        self._let_in(vendor)
 
-    def _let_in(self, vendor: str, line: _Line) -> None:
+    def _let_in(self, vendor: str) -> None:
+        line = self._lines.get(vendor)
+        if line is None:
+            return
         while line.waiting:
             place, cost = line.waiting[0]
             if not place.done():
@@ -90,7 +92,7 @@ class Windows:
                 place.set_result(None)
             line.waiting.popleft()
         if not line.inside:
-            self._lines.pop(vendor, None)
+            del self._lines[vendor]
 
     def _fits(self, vendor: str, line: _Line, cost: int) -> bool:
         _, seen_s = self._other if vendor == self._latest[0] else self._latest
