@@ -29,9 +29,10 @@ def link(before: bytes, fields: Mapping[str, str | int]) -> bytes:
 
 def _text(fields: Mapping[str, str | int]) -> str:
     """Return what json.dumps with sorted keys and without spaces makes of the same, at a fraction of its cost."""
-    told = [
-        f'"{key}":{_quoted(fields[key]) if isinstance(fields[key], str) else fields[key]}' for key in sorted(fields)
-    ]
+    told = []
+    for key in sorted(fields):
+        value = fields[key]
+        told.append(f'"{key}":{_quoted(value) if isinstance(value, str) else value}')
     return f"{{{','.join(told)}}}"
 
 
