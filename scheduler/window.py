@@ -39,10 +39,11 @@ class Windows:
     """
 
     def __init__(
-        self, size: int = SIZE, shared_size: int = SHARED_SIZE, now_s: Callable[[], float] = time.monotonic
+        self, size: int = SIZE, shared_size: int = SHARED_SIZE, now_s: Callable[[], float] | None = None
     ) -> None:
         self._size, self._shared_size = size, shared_size
-        self._now_s = now_s
+        # Asked for now and not at import: in a venue in virtual time the clock is another one.
+        self._now_s = now_s or time.monotonic
         self._lines: dict[str, _Line] = {}
         # Who called last and when [s], and who did last of all others.
         self._latest, self._other = ("", -math.inf), ("", -math.inf)
