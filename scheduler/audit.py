@@ -304,7 +304,8 @@ def _reason(request: Message) -> str:
 
 def _first(message: Message, fields: tuple[str, ...]) -> str:
     """Return the first of some fields that the message has and that says something."""
-    for name in _of(type(message), fields):
+    kind: Any = type(message)
+    for name in _of(kind, fields):
         text: str = getattr(message, name)
         if text:
             return text
@@ -312,7 +313,8 @@ def _first(message: Message, fields: tuple[str, ...]) -> str:
 
 
 def _field(message: Message, name: str) -> Any:
-    return getattr(message, name) if _of(type(message), (name,)) else None
+    kind: Any = type(message)
+    return getattr(message, name) if _of(kind, (name,)) else None
 
 
 @cache

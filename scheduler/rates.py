@@ -56,7 +56,8 @@ def class_of(method: str) -> MethodClass:
 
 def cost_of(request: Any) -> int:
     """Return what a call with this request costs."""
-    counted = _counted(type(request))
+    kind: Any = type(request)
+    counted = _counted(kind)
     # Every other call is one of nothing but itself.
     if counted is None:
         return 1
