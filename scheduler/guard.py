@@ -150,7 +150,7 @@ class Guard(grpc.GenericRpcHandler):
                     if vendor:
                         self._rates.end(vendor, method_class, cost)
             except Exception as error:
-                return refuse(context, error, method)
+                await abort(context, error, method)
             finally:
                 self.running -= 1
 
@@ -212,32 +212,16 @@ def _checked(request: Message | Malformed) -> Message:
     return request
 
 
-def refuse(context: Any, error: Exception, method: str) -> None:
-    """Answer a call that has one answer with an error.
-
-    Not by `abort`: what it raises takes gRPC half of a call's time, and refusing a flood must be cheap.
-    """
-    error = _told(error, method)
-    context.set_code(error.code)
-    context.set_details(error.message)
-    context.set_trailing_metadata(trailing(error))
-
-
 async def abort(context: Any, error: Exception, method: str) -> None:
-    """End a stream with an error."""
-    error = _told(error, method)
-    await context.abort(error.code, error.message, trailing_metadata=trailing(error))
-
-
-def _told(error: Exception, method: str) -> PalaestraError:
-    """Return an error as the caller is told it. Raises what gRPC itself has raised to end the call."""
+    """Answer a call with an error."""
     if isinstance(error, grpc.aio.AbortError):
         raise error
     if not isinstance(error, PalaestraError):
         reference = secrets.token_hex(4)
         log.exception("%s failed, error id %s", method, reference)
         error = PalaestraError("INTERNAL", f"a defect on our side, error id {reference}")
-    return _short(error)
+    error = _short(error)
+    await context.abort(error.code, error.message, trailing_metadata=trailing(error))
 
 
 def _short(error: PalaestraError) -> PalaestraError:

@@ -44,8 +44,6 @@ class Context:
         self._metadata = tuple(metadata or ())
         self._deadline_s = deadline_s
         self._write = write
-        self._code, self._details = grpc.StatusCode.OK, ""
-        self._trailing: tuple[Any, ...] = ()
 
     def invocation_metadata(self) -> Any:
         return self._metadata
@@ -57,20 +55,6 @@ class Context:
         if self._deadline_s is None:
             return None
         return max(0.0, self._deadline_s - asyncio.get_running_loop().time())
-
-    def set_code(self, code: grpc.StatusCode) -> None:
-        self._code = code
-
-    def set_details(self, details: str) -> None:
-        self._details = details
-
-    def set_trailing_metadata(self, trailing_metadata: Any) -> None:
-        self._trailing = tuple(trailing_metadata)
-
-    @property
-    def status(self) -> "Status":
-        """What a call with one answer ends with if its handler returns."""
-        return self._code, self._details, self._trailing
 
     async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> None:
         raise Aborted(code, details, trailing_metadata)
@@ -360,9 +344,7 @@ class _Unary:
             if handler is None:
                 raise Aborted(grpc.StatusCode.UNIMPLEMENTED, self._method, ())
             response = await handler.unary_unary(handler.request_deserializer(self._data), context)
-            # As in gRPC, what is returned with another status than OK is nobody's.
-            fine = context.status == FINE
-            self._back(context.status, handler.response_serializer(response) if fine else b"")
+            self._back(FINE, handler.response_serializer(response))
         except Aborted as aborted:
             self._back(aborted.status, b"")
         except asyncio.CancelledError:
