@@ -22,6 +22,7 @@ FRAME_MAX = 16_384
 POST, HTTP = b"\x83", b"\x86"
 STATIC_ENTRIES = 61
 NO_ERROR = bytes(4)
+REFUSED_STREAM = bytes((0, 0, 0, 7))
 SUCCESS = b"grpc-status\x010"
 
 
@@ -53,6 +54,7 @@ class Connection:
         self._on_end: dict[int, Callable[[], None]] = {}
         self._on_refused: dict[int, Callable[[bytes], None]] = {}
         self._bodies: dict[int, bytearray] = {}
+        self._calls: dict[int, tuple[str, bytes]] = {}
         settings = struct.pack(">HIHI", HEADER_TABLE_SIZE, 0, INITIAL_WINDOW_SIZE, WINDOW)
         more = struct.pack(">I", WINDOW - 65_535)
         self._waiting += PREFACE + _frame(SETTINGS, 0, 0, settings) + _frame(WINDOW_UPDATE, 0, 0, more)
@@ -83,6 +85,7 @@ class Connection:
         stream, self._next = self._next, self._next + 2
         body = b"\0" + struct.pack(">I", len(request)) + request
         self._on_end[stream] = on_end
+        self._calls[stream] = method, request
         if on_refused is not None:
             self._on_refused[stream] = on_refused
         if on_message is not None:
@@ -149,12 +152,22 @@ class Connection:
             elif kind == RST_STREAM and payload == NO_ERROR and stream not in self._on_end:
                 # Answered before all of the request had been read: what is left of it is not wanted.
                 continue
+            elif kind == RST_STREAM and payload == REFUSED_STREAM:
+                self._again(stream)
             elif kind in (GOAWAY, RST_STREAM):
                 raise CallFailed(f"the server ended {'the connection' if kind == GOAWAY else 'a call'}: {payload!r}")
         del buffer[:at]
 
+    def _again(self, stream: int) -> None:
+        """Send a call again that the server has not looked at, as every client of gRPC does without asking."""
+        self._streams -= 1
+        self._bodies.pop(stream, None)
+        ended, told = self._on_end.pop(stream), self._on_message.pop(stream, None)
+        self.call(*self._calls.pop(stream), ended, told, self._on_refused.pop(stream, None))
+
     def _end(self, stream: int, trailers: bytes) -> None:
         self._streams -= 1
+        del self._calls[stream]
         refused = self._on_refused.pop(stream, None)
         self._on_message.pop(stream, None)
         self._bodies.pop(stream, None)

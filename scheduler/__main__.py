@@ -1,8 +1,9 @@
 """`python -m scheduler --venue FILE --data FOLDER`: run the scheduler of one venue.
 
 `python -m scheduler replay TRACE` replays a log of jobs instead, `python -m scheduler fairness DATABASE` tells how
-fairly the venue was shared, `python -m scheduler rebuild DATABASE` what it was at any event, and `python -m scheduler
-migrate --data FOLDER` brings a database to the newest revision of its schema; see their --help.
+fairly the venue was shared, `python -m scheduler rebuild DATABASE` what it was at any event, `python -m scheduler
+migrate --data FOLDER` brings a database to the newest revision of its schema, and `python -m scheduler move --data
+FOLDER --to URL` from its file into PostgreSQL; see their --help.
 """
 
 import argparse
@@ -11,7 +12,6 @@ import gc
 import logging
 import os
 import signal
-import sqlite3
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from palaestra.tls_files import NoCertificate
 from scheduler import database, seat
 from scheduler.configuration import BadConfiguration, Settings
 from scheduler.core import Core
-from scheduler.database import DatabaseInUse, SchemaMismatch
+from scheduler.database import DatabaseInUse, NoPlace, Place, SchemaMismatch
 from scheduler.door import Door, NotLoopback, PortInUse
 from scheduler.fairness import command as fairness
 from scheduler.identity import Credentials
@@ -29,6 +29,7 @@ from scheduler.leadership import Candidate, Leadership
 from scheduler.rebuild import command as rebuild
 from scheduler.replay import command as replay
 from scheduler.server import Server, write_address
+from scheduler.sql import ERRORS
 
 STOP_GRACE_S = 3.0
 # Exit codes when the disk failed, and when a standby took over; 2 means a refusal to start.
@@ -51,10 +52,21 @@ def main() -> int:
         from scheduler.migrations import command as migrate  # alembic takes half a second to import
 
         return migrate.main(sys.argv[2:])
+    if sys.argv[1:2] == ["move"]:
+        from scheduler.postgres import command as moving
+
+        return moving.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m scheduler", description=__doc__)
     parser.add_argument("--venue", type=Path, required=True, help="the venue file, such as configs/venues/demo.toml")
     parser.add_argument("--data", type=Path, required=True, help="folder of the database and the tokens")
     parser.add_argument("--listen", default="127.0.0.1:7400", help="loopback address and port; port 0 takes a free one")
+    parser.add_argument(
+        "--database",
+        default="",
+        metavar="URL",
+        help="postgresql://... instead of a file in the folder; a password stands better in the environment, as "
+        f"{database.ENVIRONMENT}, or in libpq's password file",
+    )
     parser.add_argument("--tls-listen", help="instead of [tls] listen in the venue file")
     parser.add_argument(
         "--standby", action="store_true", help="if another scheduler leads on this database, wait and take over from it"
@@ -62,12 +74,13 @@ def main() -> int:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        serving = _serve(_settings(arguments), arguments.data, arguments.listen, standby=arguments.standby)
+        settings, data = _settings(arguments), arguments.data
+        serving = _serve(settings, data, _place(arguments, settings), arguments.listen, standby=arguments.standby)
         with asyncio.Runner(loop_factory=_new_loop) as runner:
             return runner.run(serving)
     except (
-        *(BadConfiguration, DatabaseInUse, PortInUse, SchemaMismatch, NotLoopback, NoCertificate),
-        *(PalaestraError, OSError, sqlite3.Error),
+        *(BadConfiguration, DatabaseInUse, NoPlace, PortInUse, SchemaMismatch, NotLoopback, NoCertificate),
+        *(PalaestraError, OSError, *ERRORS),
     ) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -90,7 +103,13 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     return settings
 
 
-async def _serve(settings: Settings, data: Path, listen: str, *, standby: bool) -> int:
+def _place(arguments: argparse.Namespace, settings: Settings) -> Place:
+    """Return where the database is."""
+    url = arguments.database or os.environ.get(database.ENVIRONMENT, "") or settings.database
+    return database.place(url) if url else arguments.data / database.FILE
+
+
+async def _serve(settings: Settings, data: Path, place: Place, listen: str, *, standby: bool) -> int:
     loop = asyncio.get_running_loop()
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     door = Door(listen, settings.tls, data)
@@ -98,15 +117,14 @@ async def _serve(settings: Settings, data: Path, listen: str, *, standby: bool) 
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    path = data / database.FILE
     if standby:
-        leadership = await _stand_by(path, door, settings.leader_ttl_s, stopping)
+        leadership = await _stand_by(place, door, settings.leader_ttl_s, stopping)
         if leadership is None:
             return 0
     else:
-        leadership = seat.lead(path, door.address, ttl_s=settings.leader_ttl_s)
+        leadership = seat.lead(place, door.address, ttl_s=settings.leader_ttl_s)
     credentials = Credentials.open(data / "tokens", [vendor.id for vendor in settings.venue.vendors])
-    core = Core(settings, path, loop, leadership=leadership)
+    core = Core(settings, place, loop, leadership=leadership)
     leadership.keep(loop, core.overtaken)
     server = Server(core, credentials, listen, settings.tls, data, door=door)
     await core.start()
@@ -141,16 +159,16 @@ def _calm() -> None:
     sys.setswitchinterval(SWITCH_S)
 
 
-async def _stand_by(path: Path, door: Door, ttl_s: float, stopping: asyncio.Event) -> Leadership | None:
+async def _stand_by(place: Place, door: Door, ttl_s: float, stopping: asyncio.Event) -> Leadership | None:
     """Wait for the leadership behind a door that says so; None if we are to stop before."""
-    own = seat.FileSeat(path)
+    own = seat.open_seat(place)
     candidate = Candidate(own, door.address, ttl_s)
     leadership = candidate.attempt()
     if leadership is not None:
         return leadership
     door.tell(candidate.sight.mark)
     await door.open()
-    logging.info("standby on %s; %s", door.address, seat.in_use(path, candidate.sight))
+    logging.info("standby on %s; %s", door.address, seat.in_use(place, candidate.sight))
     waiting = asyncio.create_task(candidate.wait(door.tell))
     ending = asyncio.create_task(stopping.wait())
     await asyncio.wait([waiting, ending], return_when=asyncio.FIRST_COMPLETED)

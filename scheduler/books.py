@@ -48,7 +48,7 @@ def month(db: Connection, month: str, now_ns: int, vendor: str | None) -> list[u
 
 
 def _ended(db: Connection, start_s: int, end_s: int, vendor: str | None) -> dict[Key, tuple[int, int]]:
-    whose, value = ("vendor = ?", vendor) if vendor is not None else ("?", 1)
+    whose, value = ("vendor = ?", vendor) if vendor is not None else ("? = 1", 1)
     rows = db.execute(
         f"""
         SELECT vendor, resource, robot_class, sum(used_ms), sum(refund_ms) FROM usage_hour

@@ -13,6 +13,7 @@ from scheduler.calendar import Scope, Window
 from scheduler.care import Care
 from scheduler.decay import HALF_LIFE_S
 from scheduler.party import Group, Party, Project, Vendor, group_of, parties_of, project_of, vendor_of
+from scheduler.postgres.address import is_url
 from scheduler.rates import Rate
 from scheduler.state import Amounts, Config
 from scheduler.tls import Tls, tls_of
@@ -116,6 +117,8 @@ class Settings:
     preempt_grace_s: float = 10.0
     # How often target shares are computed from measured speeds; 0: never (`scheduler.targets`).
     targets_period_s: float = 0.0
+    # "postgresql://..." instead of the file in the data folder (docs/postgres.md); empty: the file.
+    database: str = ""
     # How to decide; every decision is kept with what it was made on, as many as this, so that it can be made again.
     deciding: Config = field(default_factory=Config)
     decisions_kept: int = 1_000
@@ -180,12 +183,19 @@ POSITIVE = {
     "calls_under_way_max": 512, "leader_ttl_s": leadership.TTL_S,
 }  # fmt: skip
 WHOLE = ("queued_jobs_max", "events_kept", "reservations_max", "calls_under_way_max")
-OTHERS = ("sim_first", "sim_first_success_min", "targets_period_s", "decisions_kept")
+OTHERS = ("database", "sim_first", "sim_first_success_min", "targets_period_s", "decisions_kept")
 # What of `Config` a venue may set, by what it must be.
 DECIDING: Mapping[str, Any] = {
     "hold_after_s": toml.positive, "reservations": toml.count, "flow_max_s": toml.positive, "preempt": toml.choice,
     "preempt_after_s": toml.not_negative, "runtime_min_s": toml.not_negative, "preempt_period_s": toml.not_negative,
 }  # fmt: skip
+
+
+def _database(table: Mapping[str, Any], source: str) -> str:
+    url = toml.text(table, "database", "", source, "[scheduler]")
+    if url and not is_url(url):
+        raise BadConfiguration(f"{source}: [scheduler] database must be postgresql://...; a file needs no setting")
+    return url
 
 
 def _settings(venue: Venue, table: Mapping[str, Any], source: str) -> Settings:
@@ -207,6 +217,7 @@ def _settings(venue: Venue, table: Mapping[str, Any], source: str) -> Settings:
     return Settings(
         venue,
         **values,
+        database=_database(table, source),
         rate=rate,
         sim_first=toml.choice(table.get("sim_first", False), source, "[scheduler] sim_first"),
         sim_first_success_min=toml.fraction(

@@ -15,7 +15,7 @@ from typing import TypeVar, cast
 
 from palaestra.errors import PalaestraError
 from palaestra.failpoint import Failpoint
-from scheduler import audit, calibration, database, disk, events, seat
+from scheduler import audit, calibration, database, disk, events, guard, seat
 from scheduler.answering import Answers
 from scheduler.calibration import Calibration
 from scheduler.clock import Clock
@@ -32,12 +32,14 @@ from scheduler.commands import (
 )  # fmt: skip
 from scheduler.commands.submitting import Catalogue, Limits
 from scheduler.configuration import Settings
+from scheduler.database import Place
 from scheduler.foresight import Foresight
 from scheduler.hub import Hub
 from scheduler.leadership import Leadership, Overtaken
 from scheduler.paging import Pager
 from scheduler.snapshot import past
 from scheduler.snapshot.lasting import Lasting
+from scheduler.sql import is_file
 from scheduler.tail import Tail
 from scheduler.targets import loop as targets
 from scheduler.writer import Command, Transaction, Writer
@@ -71,7 +73,7 @@ class Core:
     def __init__(
         self,
         settings: Settings,
-        path: Path,
+        place: Place,
         loop: asyncio.AbstractEventLoop,
         *,
         clock: Clock | None = None,
@@ -79,14 +81,17 @@ class Core:
         leadership: Leadership | None = None,
     ) -> None:
         self.settings = settings
-        self.leadership = leadership or seat.lead(path, ttl_s=settings.leader_ttl_s)
-        db = database.open_writer(path)
+        self.leadership = leadership or seat.lead(place, ttl_s=settings.leader_ttl_s)
+        db = database.open_writer(place, self.leadership.mark.instance)
         self.secret = database.secret(db)
         self.pager = Pager(self.secret)
         self.clock = clock or Clock()
-        self.read = database.open_reader(path)
+        # What calls read by. In PostgreSQL a vendor's call sees that vendor's rows only; what it is to learn of the
+        # others, such as which units are in use, is read by `house` and stripped of whose it is.
+        self.read = database.open_reader(place, guard.reads_for)
+        self.house = database.open_reader(place)
         self.hub = Hub(loop, self._last_sequence())
-        self.tail = Tail(self.read, self.hub)
+        self.tail = Tail(self.house, self.hub)
         self.limits = Limits(settings.queued_jobs_max)
         self.bounds = reserving.Bounds(
             duration_max_s=settings.reservation_max_s,
@@ -117,18 +122,19 @@ class Core:
             cycle=self._cycle,
             committed=self.hub.committed,
             broken=self._give_up,
-            is_read_only=lambda: disk.is_read_only(path.parent),
-            lasting=Lasting(db),
+            is_read_only=lambda: isinstance(place, Path) and disk.is_read_only(place.parent),
+            # In PostgreSQL, which has no temporary triggers, each transaction finds out for itself.
+            lasting=Lasting(db) if is_file(db) else None,
             answered=self._answers.deliver,
             confirm=self.leadership.confirm,
         )
         # The clock may be another one later.
         self.foresight = Foresight(
-            path, now_ns=lambda: self.clock.now_ns(), config=self.config, runner_ready=lambda: self._ready
+            place, now_ns=lambda: self.clock.now_ns(), config=self.config, runner_ready=lambda: self._ready
         )
         self._sweeper: asyncio.Task[None] | None = None
         self._teller: asyncio.Task[None] | None = None
-        self._path = path
+        self._place = place
         self._targets: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -145,7 +151,7 @@ class Core:
         self._sweeper = asyncio.create_task(self._sweep())
         self._teller = asyncio.create_task(self.foresight.tell_some(self.run))
         if self.settings.targets_period_s:
-            self._targets = asyncio.create_task(targets.run(self._path, self.settings.targets_period_s, self.run))
+            self._targets = asyncio.create_task(targets.run(self._place, self.settings.targets_period_s, self.run))
         else:
             await self.run(targeting.put({}))
 
@@ -161,6 +167,7 @@ class Core:
             await asyncio.gather(self._targets, return_exceptions=True)
         await asyncio.to_thread(self._writer.stop)
         self.read.close()
+        self.house.close()
         self.leadership.release()
 
     def overtaken(self, error: Overtaken) -> None:
@@ -208,7 +215,7 @@ class Core:
 
     def calibration(self) -> Calibration:
         """Return how well told starts have held."""
-        return calibration.calibration(past.told(self.read, self.clock.now_ns()))
+        return calibration.calibration(past.told(self.house, self.clock.now_ns()))
 
     @property
     def _ready(self) -> bool:
@@ -221,7 +228,7 @@ class Core:
         self._decider.command(runner_ready=ready)(tx)
 
     def _last_sequence(self) -> int:
-        found: int = self.read.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0]
+        found: int = self.house.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0]
         return found
 
     async def _sweep(self) -> None:

@@ -1,8 +1,9 @@
-"""The venue's SQLite file: opened once for writing, any number of times for reading.
+"""The venue's database: opened once for writing, any number of times for reading.
 
-WAL with synchronous=FULL: a commit that returned is on the disk. A lock on a file beside the database keeps schedulers
-and migrations apart; which of several schedulers leads, `leadership.py` says. A new file is made from `schema.sql`; one
-of an older revision is brought forward by `python -m scheduler migrate` (`migrations/`) and by nothing else.
+A place is a file of SQLite's or, when that is outgrown, the address of a database in PostgreSQL (`postgres/`). A file
+has a WAL and synchronous=FULL: a commit that returned is on the disk. A lock beside it keeps schedulers and migrations
+apart; which of several schedulers leads, `leadership.py` says. A new database is made from `schema.sql`; one of an
+older revision is brought forward by `python -m scheduler migrate` (`migrations/`) and by nothing else.
 """
 
 import fcntl
@@ -10,9 +11,15 @@ import os
 import secrets
 import sqlite3
 import time
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeAlias
 
 from scheduler import presence
+from scheduler.postgres.address import Address, is_url
+from scheduler.sql import Connection
 
 FILE = "scheduler.db"
 SCHEMA = Path(__file__).with_name("schema.sql").read_text()
@@ -24,6 +31,17 @@ USER_VERSION = 1
 SHARE_PATIENCE_S = 2.0
 
 
+# Where a database is. `str` of it is what may be shown.
+Place: TypeAlias = Path | Address
+# What may name the database in PostgreSQL instead of the venue file or a command's argument: it may hold a password.
+ENVIRONMENT = "PALAESTRA_DATABASE"
+PLACE_HELP = f"the scheduler's database: a file, postgresql://..., or - for what ${ENVIRONMENT} says"
+
+
+class NoPlace(ValueError, ArgumentTypeError):
+    """What is named is no database that could be opened from here; argparse shows why."""
+
+
 class DatabaseInUse(Exception):
     """Another scheduler holds the database."""
 
@@ -33,7 +51,7 @@ class SchemaMismatch(Exception):
 
 
 class DatabaseLock:
-    """The database for this process alone, from construction until `release` or its end. Raises DatabaseInUse."""
+    """A file for this process alone, from construction until `release` or its end. Raises DatabaseInUse."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -86,8 +104,56 @@ def _owners(path: Path) -> str:
     return f"{path} is in use by the scheduler with process id {' and '.join(map(str, found))}"
 
 
-def open_writer(path: Path) -> sqlite3.Connection:
-    """Open the only connection that writes; make the schema if the file is new. Raises SchemaMismatch."""
+def place(text: str) -> Place:
+    """Return the place that a text names: a file, or "postgresql://..."; "-" for what the environment names.
+
+    Raises NoPlace.
+    """
+    if text == "-":
+        text = os.environ.get(ENVIRONMENT, "")
+        if not text:
+            raise NoPlace(f"the environment names no database in {ENVIRONMENT}")
+    if not is_url(text):
+        return Path(text)
+    if find_spec("psycopg") is None:
+        raise NoPlace("PostgreSQL needs psycopg, which is not installed: pip install 'palaestra-server[postgres]'")
+    return Address(text)
+
+
+def must_exist(place: Place) -> None:
+    """Raise FileNotFoundError if the place is a file that is not there."""
+    if isinstance(place, Path) and not place.is_file():
+        raise FileNotFoundError(f"{place} is no file")
+
+
+def open_writer(place: Place, owner: str = "") -> Connection:
+    """Open the only connection that writes; make the schema if the database is new.
+
+    owner: The instance that leads. PostgreSQL is told, so that another one can end what this connection does.
+    Raises SchemaMismatch; of PostgreSQL also DatabaseInUse and sql.Failed.
+    """
+    if isinstance(place, Path):
+        return open_file(place)
+    from scheduler.postgres import opening
+
+    return opening.open_writer(place, owner)
+
+
+def open_reader(place: Place, vendor: Callable[[], str | None] = lambda: None) -> Connection:
+    """Open a connection that cannot write.
+
+    vendor: Says which vendor a statement reads for, None: the house. PostgreSQL then shows that vendor's rows only,
+        whatever the statement asks for; in a file it is the statement alone that sees to it.
+    """
+    if isinstance(place, Path):
+        return open_file_to_read(place)
+    from scheduler.postgres import opening
+
+    return opening.open_reader(place, vendor)
+
+
+def open_file(path: Path) -> sqlite3.Connection:
+    """Open a file for writing, see `open_writer`."""
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     db = connect(f"file:{path}?mode=rwc")
     found = revision(db)
@@ -112,8 +178,12 @@ def open_writer(path: Path) -> sqlite3.Connection:
     return db
 
 
-def revision(db: sqlite3.Connection) -> str | None:
+def revision(db: Connection) -> str | None:
     """Return the revision of a database, "" for an empty one, None for one that has none."""
+    if not isinstance(db, sqlite3.Connection):
+        from scheduler.postgres import opening
+
+        return opening.revision(db)
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if "alembic_version" in tables:
         rows = [row[0] for row in db.execute("SELECT version_num FROM alembic_version")]
@@ -128,8 +198,12 @@ def is_older(found: str | None) -> bool:
     return found is not None and len(found) == len(REVISION) and found.isdecimal() and found < REVISION
 
 
-def refusal(path: Path, found: str | None) -> str:
+def refusal(path: Place, found: str | None) -> str:
     """Say why a database cannot be used as it is, and what to do."""
+    if not isinstance(path, Path):
+        from scheduler.postgres import opening
+
+        return opening.refusal(path, found)
     if is_older(found):
         return (
             f"{path} is of revision {found}, this scheduler needs {REVISION}: run `python -m scheduler migrate --data "
@@ -143,17 +217,22 @@ def refusal(path: Path, found: str | None) -> str:
     return f"{path} is no database of a scheduler: move the data folder away to begin anew"
 
 
-def open_reader(path: Path) -> sqlite3.Connection:
-    """Open a connection that cannot write."""
+def open_file_to_read(path: Path) -> sqlite3.Connection:
+    """Open a connection to a file that cannot write."""
     db = connect(f"file:{path}?mode=ro")
     db.execute("PRAGMA query_only=ON")
     return db
 
 
-def secret(db: sqlite3.Connection) -> bytes:
+def secret(db: Connection) -> bytes:
     """Return the venue's own random key, made with the database."""
     value: bytes = db.execute("SELECT value FROM meta WHERE key = 'secret'").fetchone()[0]
     return value
+
+
+def put(db: Connection, key: str, value: bytes) -> None:
+    """Write a value of the venue's own under its key, in place of the one that was."""
+    db.execute("INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value))
 
 
 def connect(uri: str) -> sqlite3.Connection:

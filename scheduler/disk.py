@@ -14,6 +14,7 @@ import sqlite3
 from pathlib import Path
 
 from palaestra.errors import PalaestraError
+from scheduler.sql import Failed
 
 RETRY_S = 5.0
 FULL = "DISK_FULL"
@@ -26,18 +27,27 @@ _FATAL = frozenset({
     sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_CANTOPEN,
 })  # fmt: skip
+# The same of PostgreSQL (https://www.postgresql.org/docs/current/errcodes-appendix.html): the connection, the server's
+# memory and disk, its end, its files, itself; and that it takes no writes at present, or has given up the transaction.
+_FATAL_STATES = ("08", "53", "57P", "58", "XX", "25006", "25P")
+# What the server answers has surely not been stored.
+_TOLD_BY_SERVER = {"53100": FULL, "25006": READ_ONLY}
 
 
 def is_fatal(error: BaseException) -> bool:
     """Whether an error of one command is the disk's and not the command's own."""
+    if isinstance(error, Failed):
+        return not error.sqlstate or error.sqlstate.startswith(_FATAL_STATES)
     return isinstance(error, sqlite3.Error) and _code(error) & 0xFF in _FATAL
 
 
-def judge(error: sqlite3.Error, *, read_only: bool) -> str:
+def judge(error: Exception, *, read_only: bool) -> str:
     """Return the reason of the registry: FULL and READ_ONLY if surely nothing was stored, else FAILED.
 
     read_only: whether the folder refuses to be written to because of that.
     """
+    if isinstance(error, Failed):
+        return _TOLD_BY_SERVER.get(error.sqlstate, FAILED)
     code = _code(error)
     if code & 0xFF == sqlite3.SQLITE_FULL:
         return FULL
@@ -65,6 +75,6 @@ def is_read_only(folder: Path) -> bool:
     return False
 
 
-def _code(error: sqlite3.Error) -> int:
+def _code(error: Exception) -> int:
     """Return SQLite's extended result code (https://sqlite.org/rescode.html), 0 for an error of Python's module."""
     return getattr(error, "sqlite_errorcode", 0)

@@ -24,6 +24,10 @@ OPTIONS: list[tuple[str, Any]] = [
     # The guard refuses what is over the limit with a reason; gRPC itself, without one, what is far over it.
     ("grpc.max_receive_message_length", 4 * MESSAGE_BYTES_MAX),
     ("grpc.max_concurrent_streams", 1000),
+    # Calls that wait to be looked at while the loop is busy. Beyond the first number gRPC cancels some at random,
+    # whosever they are; by default it stands at what one vendor may send down one connection.
+    ("grpc.server.max_pending_requests", 20_000),
+    ("grpc.server.max_pending_requests_hard_limit", 30_000),
     # Let clients send the keepalive pings that our SDK sends.
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 2_000),

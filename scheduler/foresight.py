@@ -11,12 +11,12 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import TypeVar
 
 from palaestra.errors import PalaestraError
 from scheduler import database, snapshot
 from scheduler.commands import telling
+from scheduler.database import Place
 from scheduler.estimate import Ratios
 from scheduler.explain import Explanation, explain
 from scheduler.forecast import Expectation, Forecast, Past, expect, forecast, with_job
@@ -42,16 +42,16 @@ class Foresight:
     """Answers about starts. Its methods belong to the event loop's thread.
 
     Args:
-        path: The database.
+        place: The database.
         now_ns: The clock.
         config: How the venue decides.
         runner_ready: Says whether anything could start.
     """
 
     def __init__(
-        self, path: Path, *, now_ns: Callable[[], int], config: Config, runner_ready: Callable[[], bool]
+        self, place: Place, *, now_ns: Callable[[], int], config: Config, runner_ready: Callable[[], bool]
     ) -> None:
-        self._path = path
+        self._place = place
         self._now_ns = now_ns
         self._config = config
         self._runner_ready = runner_ready
@@ -169,7 +169,7 @@ class Foresight:
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         """Yield a connection on which every query sees the same moment."""
-        with closing(database.open_reader(self._path)) as db:
+        with closing(database.open_reader(self._place)) as db:
             db.execute("BEGIN")
             # The moment is that of the first read.
             db.execute("SELECT 1 FROM meta").fetchone()

@@ -15,11 +15,12 @@ from google.protobuf.message import DecodeError, Message
 
 from palaestra import rules
 from palaestra.errors import PalaestraError, trailing
-from scheduler import audit, encoding
+from scheduler import audit, disk, encoding
 from scheduler.admission import OpenStreams
 from scheduler.identity import Identification, Identity, Shown
 from scheduler.rates import MethodClass, Rate, Rates, class_of, cost_of
 from scheduler.roles import ROLES, in_scope, short
+from scheduler.sql import Failed
 from scheduler.window import Windows
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,12 @@ TEXT_MAX = 500
 def caller() -> Identity:
     """Return who makes the present call."""
     return _caller.get()
+
+
+def reads_for() -> str | None:
+    """Return the vendor that the present call acts for, None outside of calls and for the house."""
+    identity = _caller.get(None)
+    return identity.vendor if identity is not None and identity.role.acts_for_vendor else None
 
 
 class Malformed:
@@ -216,6 +223,10 @@ async def abort(context: Any, error: Exception, method: str) -> None:
     """Answer a call with an error."""
     if isinstance(error, grpc.aio.AbortError):
         raise error
+    if isinstance(error, Failed) and disk.is_fatal(error):
+        # A read that found no server; the writer finds out by itself, and ends the process.
+        log.error("%s: the database does not answer: %s", method, error)
+        error = disk.refusal(disk.FAILED)
     if not isinstance(error, PalaestraError):
         reference = secrets.token_hex(4)
         log.exception("%s failed, error id %s", method, reference)

@@ -118,4 +118,4 @@ def _projects(table: str, reader: Identity) -> list[tuple[str, object]]:
 
 
 def _joined(conditions: Sequence[tuple[str, object]]) -> tuple[str, list[object]]:
-    return " AND ".join(text for text, _ in conditions) or "1", [value for _, value in conditions]
+    return " AND ".join(text for text, _ in conditions) or "1 = 1", [value for _, value in conditions]

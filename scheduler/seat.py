@@ -1,4 +1,4 @@
-"""Leadership over one SQLite file: a row in it, and a folder of presences beside it.
+"""The seat of each kind of database; and leadership over one SQLite file: a row in it, a folder of presences beside it.
 
 All who use the file are on one machine, because a write-ahead log is shared through its memory
 (https://sqlite.org/wal.html, "Disadvantages", 2). So a leader that was stopped in the middle of a transaction, which
@@ -7,18 +7,22 @@ keeps SQLite's write lock for as long as it exists, can be ended.
 
 import sqlite3
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from palaestra.ids import new_id
 from scheduler import database, presence
-from scheduler.database import DatabaseInUse, SharedLock
-from scheduler.leadership import Blocked, Candidate, Leadership, Mark, Sight
+from scheduler.database import DatabaseInUse, Place, SharedLock
+from scheduler.leadership import Blocked, Candidate, Leadership, Mark, Seat, Sight
 from scheduler.sql import Connection
 
 KEY = "leader"
 # How long a take-over waits for a transaction of another one.
 BUSY_MS = 300
+# How long the session of a scheduler that has just been killed is waited for, and between looks.
+SESSION_PATIENCE_S = 1.0
+SESSION_RETRY_S = 0.1
 _SELECT = "SELECT value FROM meta WHERE key = 'leader'"
 
 
@@ -41,7 +45,7 @@ class FileSeat:
             self._lock.release()
             raise
         try:
-            self._db = database.open_writer(path)
+            self._db = database.open_file(path)
             self._lock.share()
             self._db.execute(f"PRAGMA busy_timeout={BUSY_MS}")
         except BaseException:
@@ -101,21 +105,34 @@ def folder_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.presence")
 
 
-def lead(path: Path, address: str = "", *, ttl_s: float) -> Leadership:
-    """Lead at once. Raises DatabaseInUse if somebody else does, and what `FileSeat` raises."""
-    seat = FileSeat(path)
+def open_seat(place: Place) -> Seat:
+    """Return the seat of a database. Raises what `FileSeat` raises, or `postgres.seat.SessionSeat`."""
+    if isinstance(place, Path):
+        return FileSeat(place)
+    from scheduler.postgres.seat import SessionSeat
+
+    return SessionSeat(place)
+
+
+def lead(place: Place, address: str = "", *, ttl_s: float) -> Leadership:
+    """Lead at once. Raises DatabaseInUse if somebody else does, and what `open_seat` raises."""
+    seat = open_seat(place)
     candidate = Candidate(seat, address, ttl_s)
-    found = candidate.attempt()
+    # A file knows at once who is gone. A server takes a moment to notice that a session's process was killed.
+    give_up_s = time.monotonic() + (0.0 if isinstance(place, Path) else SESSION_PATIENCE_S)
+    while (found := candidate.attempt()) is None and time.monotonic() < give_up_s:
+        time.sleep(SESSION_RETRY_S)
     if found is None:
         seat.leave()
-        raise DatabaseInUse(in_use(path, candidate.sight))
+        raise DatabaseInUse(in_use(place, candidate.sight))
     return found
 
 
-def in_use(path: Path, sight: Sight) -> str:
+def in_use(place: Place, sight: Sight) -> str:
     """Say who leads, and what to do."""
     where = f" at {sight.mark.address}" if sight.mark is not None and sight.mark.address else ""
+    kind = "process" if isinstance(place, Path) else "session"
     return (
-        f"{path} is in use by the scheduler with process id {sight.pid}{where}; with --standby another one waits until "
-        "that has ended"
+        f"{place} is in use by the scheduler with {kind} id {sight.pid}{where}; with --standby another one waits "
+        "until that has ended"
     )

@@ -77,7 +77,7 @@ class Server:
         self.address, self.tls_address = door.address, door.tls_address
         vendors = [vendor.id for vendor in core.settings.venue.vendors]
         # The clock may be another one later.
-        self._keys = Keys(core.venue, vendors, core.secret, core.read, lambda: core.clock.now_ns())
+        self._keys = Keys(core.venue, vendors, core.secret, core.house, lambda: core.clock.now_ns())
         certifier: Certifier | None = None
         if tls is not None and door.tls_folder is not None and tls.client_certificates:
             # Here and not at the top: a venue that stays on its machine needs no such library.

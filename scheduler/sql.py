@@ -1,5 +1,6 @@
-"""What the scheduler asks of a connection to its database: SQLite's own classes fit it."""
+"""What the scheduler asks of a connection to its database: SQLite's own classes fit it, and `scheduler.postgres`'s."""
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
@@ -32,6 +33,11 @@ class Cursor(Protocol):
         """The integer key of the row that was inserted last."""
         ...
 
+    @property
+    def description(self) -> Any:
+        """Return a tuple for each column that begins with its name."""
+        ...
+
     def fetchone(self) -> Any:
         """Return the next row, or None."""
         ...
@@ -61,6 +67,27 @@ class Connection(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class Failed(Exception):
+    """What a database other than SQLite refused, or could not do.
+
+    Attributes:
+        sqlstate: The five letters of the SQL standard; class 08 for a connection that is lost, "" if there are none.
+    """
+
+    def __init__(self, sqlstate: str, message: str) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+
+
+def is_file(db: Connection) -> bool:
+    """Whether a connection is to a file of SQLite's."""
+    return isinstance(db, sqlite3.Connection)
+
+
+# What statements may raise.
+ERRORS = (sqlite3.Error, Failed)
 
 
 # Rows of one statement. Few different lengths, so that a connection keeps all the statements that it has prepared.

@@ -39,7 +39,7 @@ def measured(db: Connection, since_ns: int = 0) -> dict[Key, float]:
         FROM attempt a JOIN job j ON j.id = a.job_id
         LEFT JOIN lease_unit x ON x.lease_id = a.lease_id LEFT JOIN unit u ON u.id = x.unit
         WHERE a.state = ? AND a.start_ns IS NOT NULL AND a.end_ns > a.start_ns AND a.end_ns >= ?
-        GROUP BY a.job_id, a.number
+        GROUP BY a.job_id, a.number, j.id
         """,
         (AttemptState.SUCCEEDED, since_ns),
     )

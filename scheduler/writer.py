@@ -8,7 +8,6 @@ Because everything that changes state passes here, the writer is also where gran
 
 import logging
 import queue
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +22,7 @@ from palaestra.failpoint import Failpoint
 from scheduler import disk
 from scheduler.leadership import Overtaken
 from scheduler.snapshot.lasting import Lasting
-from scheduler.sql import Connection, insert
+from scheduler.sql import ERRORS, Connection, insert
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -288,7 +287,7 @@ class Writer:
                 entry.future.set_exception(error)
             self._answered()
             return False
-        except sqlite3.Error as error:
+        except ERRORS as error:
             self._fail(batch, error)
             return False
         COMMITTED()
@@ -329,6 +328,8 @@ class Writer:
         try:
             result = command(transaction)
             APPLIED()
+            # Here, where its last statement may yet be refused.
+            self._db.execute("RELEASE command")
         except Exception as error:
             if disk.is_fatal(error):
                 raise
@@ -343,7 +344,6 @@ class Writer:
             if not isinstance(error, PalaestraError):
                 log.exception("command failed")
             return None, error
-        self._db.execute("RELEASE command")
         return result, None
 
     def _run_cycle(self) -> bool:
@@ -359,7 +359,7 @@ class Writer:
             self._end(error)
             return False
         except Exception as error:
-            if isinstance(error, sqlite3.Error) and disk.is_fatal(error):
+            if disk.is_fatal(error):
                 log.error("scheduling cycle failed: %s", error)
                 self._give_up(error)
             else:
@@ -371,7 +371,7 @@ class Writer:
             self._committed(transaction.last_seq)
         return bool(transaction.last_seq)
 
-    def _fail(self, batch: Sequence[_Entry], error: sqlite3.Error) -> None:
+    def _fail(self, batch: Sequence[_Entry], error: Exception) -> None:
         reason = self._give_up(error)
         # Once: our own sweep would say so several times a second, to a log on the same disk.
         if reason != self._refused:
@@ -381,12 +381,12 @@ class Writer:
             entry.future.set_exception(disk.refusal(reason))
         self._answered()
 
-    def _give_up(self, error: sqlite3.Error) -> str:
+    def _give_up(self, error: Exception) -> str:
         """Undo the transaction that the disk did not take; return why, having ended all writing if that must be."""
         reason = disk.judge(error, read_only=self._is_read_only())
         try:
             self._rollback()
-        except sqlite3.Error as another:
+        except ERRORS as another:
             log.error("rollback failed: %s", another)
             reason = disk.FAILED
         if reason == disk.FAILED:

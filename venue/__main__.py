@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -26,9 +27,12 @@ def main() -> int:
         "demo", parents=[shared], help="three competing vendors' jobs share one venue, in under three minutes"
     )
     ca.add_parser(commands, shared)
-    commands.add_parser(
-        "migrate", parents=[shared], help="bring a stopped venue's database to this version; backs it up first"
+    migrate = commands.add_parser(
+        "migrate",
+        parents=[shared],
+        help="bring a stopped venue's database to this version, after a backup; with --to, move it into PostgreSQL",
     )
+    migrate.add_argument("--to", metavar="URL", help='postgresql://... of an empty database; "-": $PALAESTRA_DATABASE')
     demo.add_argument("--report", type=Path, default=Path("report"), help="folder of the written report")
     demo.add_argument("--keep", action="store_true", help="leave the venue running afterwards, until Ctrl-C")
     arguments = parser.parse_args()
@@ -43,11 +47,19 @@ def main() -> int:
         if arguments.command == "ca":
             return _certify(arguments, profile, data)
         if arguments.command == "migrate":
-            return subprocess.call([sys.executable, "-m", "scheduler", "migrate", "--data", str(data)])
+            return _migrate(data, arguments.to)
         return _up(profile, data)
     except (BadProfile, VenueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+def _migrate(data: Path, to: str | None) -> int:
+    words = ["migrate"] if to is None else ["move", "--to", "-"]
+    # In the environment, since every user of the machine may read arguments.
+    named = {"PALAESTRA_DATABASE": to} if to not in (None, "-") else {}
+    command = [sys.executable, "-m", "scheduler", *words, "--data", str(data)]
+    return subprocess.call(command, env={**os.environ, **named})
 
 
 def _certify(arguments: argparse.Namespace, profile: Profile, data: Path) -> int:

@@ -6,6 +6,7 @@ The same amounts go into the hours in which they were used and, decayed, into th
 
 import struct
 
+from scheduler import database
 from scheduler.decay import by_hour, mean_of_hours, remaining, weight
 from scheduler.health import VENUE_VENDOR
 from scheduler.snapshot.use import HALF_LIFE_KEY, RESOURCES, half_life_of
@@ -19,7 +20,7 @@ def adopt(half_life_s: float) -> Command[None]:
     def command(tx: Transaction) -> None:
         if half_life_of(tx.db) == half_life_s:
             return
-        tx.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (HALF_LIFE_KEY, struct.pack("<d", half_life_s)))
+        database.put(tx.db, HALF_LIFE_KEY, struct.pack("<d", half_life_s))
         tx.db.execute("DELETE FROM used_mean")
         now_s = tx.now_ns / 1e9
         used: dict[str, dict[str, list[tuple[int, float]]]] = {}
@@ -95,7 +96,8 @@ def _add_hours(tx: Transaction, lease: Row, key: tuple[str, str], start_ms: int,
     tx.db.executemany(
         """
         INSERT INTO usage_hour (vendor, leaf, resource, robot_class, hour, used_ms, refund_ms)
-        VALUES (?, ?, ?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET used_ms = used_ms + excluded.used_ms
+        VALUES (?, ?, ?, ?, ?, ?, 0) ON CONFLICT (vendor, hour, leaf, resource, robot_class)
+          DO UPDATE SET used_ms = usage_hour.used_ms + excluded.used_ms
         """,
         [(lease["vendor"], lease["leaf"], *key, hour, used_ms) for hour, used_ms in by_hour(start_ms, end_ms)],
     )
@@ -130,8 +132,8 @@ def _add_total(tx: Transaction, vendor: str, used: dict[tuple[str, str], int]) -
     tx.db.execute(
         """
         INSERT INTO usage (vendor, unit_ms, slot_ms, cell_ms) VALUES (?, ?, ?, ?)
-        ON CONFLICT (vendor) DO UPDATE SET unit_ms = unit_ms + excluded.unit_ms,
-          slot_ms = slot_ms + excluded.slot_ms, cell_ms = cell_ms + excluded.cell_ms
+        ON CONFLICT (vendor) DO UPDATE SET unit_ms = usage.unit_ms + excluded.unit_ms,
+          slot_ms = usage.slot_ms + excluded.slot_ms, cell_ms = usage.cell_ms + excluded.cell_ms
         """,
         (vendor, *totals),
     )
@@ -145,6 +147,10 @@ def _fold(tx: Transaction, leaf: str, added: dict[str, float], half_life_s: floa
         beta = remaining(max(0, tx.now_ns - row["time_ns"]) / 1e9, half_life_s)
         added = {resource: beta * row[resource] + amount for resource, amount in added.items()}
     tx.db.execute(
-        "INSERT OR REPLACE INTO used_mean (leaf, time_ns, unit, slot, cell) VALUES (?, ?, ?, ?, ?)",
+        """
+        INSERT INTO used_mean (leaf, time_ns, unit, slot, cell) VALUES (?, ?, ?, ?, ?)
+        ON CONFLICT (leaf) DO UPDATE SET time_ns = excluded.time_ns, unit = excluded.unit, slot = excluded.slot,
+          cell = excluded.cell
+        """,
         (leaf, tx.now_ns, *(added[resource] for resource in RESOURCES)),
     )

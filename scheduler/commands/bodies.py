@@ -6,7 +6,7 @@ These are parts of other commands; nothing here ends leases or jobs.
 import json
 
 from palaestra.v1 import body_pb2, host_service_pb2, job_pb2
-from scheduler import body, events
+from scheduler import body, database, events
 from scheduler.care import Care, care_of
 from scheduler.health import VENUE_VENDOR, Happening, Health, after, faults_are_many
 from scheduler.lifecycle import Step
@@ -24,7 +24,7 @@ FAULTS_KEPT = 100
 
 def keep_care(tx: Transaction, care: Care) -> None:
     """Bring the venue's rules in."""
-    tx.db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('care', ?)", (care.to_json().encode(),))
+    database.put(tx.db, "care", care.to_json().encode())
 
 
 def happen(tx: Transaction, unit: str, happening: Happening, cause: str) -> Health:
@@ -160,7 +160,7 @@ def check_waited(tx: Transaction) -> bool:
     row = tx.db.execute(
         """
         SELECT 1 FROM body b JOIN unit u ON u.id = b.unit
-        WHERE b.check_after_ns > 0 AND b.check_after_ns <= ? AND u.online AND NOT u.latched LIMIT 1
+        WHERE b.check_after_ns > 0 AND b.check_after_ns <= ? AND u.online = 1 AND u.latched = 0 LIMIT 1
         """,
         (tx.now_ns,),
     ).fetchone()

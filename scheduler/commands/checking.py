@@ -52,9 +52,9 @@ def _due(tx: Transaction, care: Care) -> list[str]:
     rows = tx.db.execute(
         """
         SELECT b.unit, b.health, b.jobs_unchecked, b.work_unchecked_ms FROM body b JOIN unit u ON u.id = b.unit
-        WHERE u.online AND NOT u.latched AND u.fault = '' AND u.safe_epoch >= u.epoch
-          AND b.check_after_ns <= :now AND NOT b.plugged
-          AND (b.health = :suspect OR (b.health = :unknown AND :unknowns)
+        WHERE u.online = 1 AND u.latched = 0 AND u.fault = '' AND u.safe_epoch >= u.epoch
+          AND b.check_after_ns <= :now AND b.plugged = 0
+          AND (b.health = :suspect OR (b.health = :unknown AND :unknowns = 1)
             OR (:jobs > 0 AND b.jobs_unchecked >= :jobs) OR (:hours > 0 AND b.work_unchecked_ms > 0))
           AND NOT EXISTS (SELECT 1 FROM lease_unit lu WHERE lu.unit = u.id AND lu.free_ns IS NULL)
         ORDER BY b.unit

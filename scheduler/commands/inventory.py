@@ -6,7 +6,7 @@ import math
 import struct
 from dataclasses import replace
 
-from scheduler import events, state
+from scheduler import database, events, state
 from scheduler.clock import Anchor, jump_ns
 from scheduler.commands import bodies, ending, timetable
 from scheduler.configuration import BadConfiguration, Party, Venue
@@ -56,9 +56,13 @@ def apply(venue: Venue) -> Command[None]:
         for cell in venue.cells:
             db.execute(
                 """
-                INSERT OR REPLACE INTO cell
+                INSERT INTO cell
                   (id, display_name, scenario, sector, level, x_m, y_m, yaw_rad, width_m, depth_m, zone)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                ON CONFLICT (id) DO UPDATE SET display_name = excluded.display_name, scenario = excluded.scenario,
+                  sector = excluded.sector, level = excluded.level, x_m = excluded.x_m, y_m = excluded.y_m,
+                  yaw_rad = excluded.yaw_rad, width_m = excluded.width_m, depth_m = excluded.depth_m,
+                  zone = excluded.zone
                 """,
                 (cell.id, cell.name, cell.scenario, cell.sector, cell.level, cell.x_m, cell.y_m, cell.yaw_rad,
                  cell.width_m, cell.depth_m, cell.zone),
@@ -103,7 +107,10 @@ def _apply_tree(tx: Transaction, venue: Venue) -> None:
         if leaf != vendor:
             db.execute("UPDATE job SET leaf = ? WHERE vendor = ? AND leaf = ? AND state < 5", (leaf, vendor, vendor))
             db.execute("UPDATE lease SET leaf = ? WHERE leaf = ? AND state IN (1, 2, 3, 5)", (leaf, vendor))
-            db.execute("UPDATE OR IGNORE used_mean SET leaf = ? WHERE leaf = ?", (leaf, vendor))
+            db.execute(
+                "UPDATE used_mean SET leaf = ? WHERE leaf = ? AND NOT EXISTS (SELECT 1 FROM used_mean WHERE leaf = ?)",
+                (leaf, vendor, leaf),
+            )
 
 
 def _put_party(tx: Transaction, party: Party) -> None:
@@ -111,7 +118,15 @@ def _put_party(tx: Transaction, party: Party) -> None:
     amounts = [int(getattr(node.guarantee, field)) for field in FIELDS]
     limits = [_or_none(getattr(node.limit, field)) for field in FIELDS]
     tx.db.execute(
-        "INSERT OR REPLACE INTO party VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
+        """
+        INSERT INTO party VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
+        ON CONFLICT (id) DO UPDATE SET parent = excluded.parent, vendor = excluded.vendor, project = excluded.project,
+          leaf = excluded.leaf, weight = excluded.weight, guarantee_units = excluded.guarantee_units,
+          guarantee_slots = excluded.guarantee_slots, guarantee_cells = excluded.guarantee_cells,
+          limit_units = excluded.limit_units, limit_slots = excluded.limit_slots, limit_cells = excluded.limit_cells,
+          starts_per_hour = excluded.starts_per_hour, leases_max = excluded.leases_max,
+          configured = excluded.configured
+        """,
         (node.vendor, node.parent, party.vendor or None, party.project, int(party.leaf), node.weight, *amounts,
          *limits, party.starts_per_hour, _or_none(node.leases_max)),
     )  # fmt: skip
@@ -133,8 +148,8 @@ def recover(lease_ttl_s: float, anchor: Anchor) -> Command[None]:
         shift_ns = jump_ns(Anchor.from_bytes(row["value"]) if row else None, anchor)
         if shift_ns:
             _shift(tx, shift_ns)
-        tx.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (ANCHOR_KEY, anchor.to_bytes()))
-        tx.db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (ending.TTL_KEY, struct.pack("<d", lease_ttl_s)))
+        database.put(tx.db, ANCHOR_KEY, anchor.to_bytes())
+        database.put(tx.db, ending.TTL_KEY, struct.pack("<d", lease_ttl_s))
         grace_ns = tx.now_ns + int(lease_ttl_s * 1e9)
         rows = tx.db.execute("SELECT id FROM lease WHERE state IN (1, 2)").fetchall()
         for (lease_id,) in rows:

@@ -84,7 +84,7 @@ def job_succeeded(tx: Transaction, job: Row, lease_id: int, result: job_pb2.JobR
         """
         INSERT INTO sim_result (vendor, work, success_low, job_id) VALUES (?, ?, ?, ?)
         ON CONFLICT (vendor, work) DO UPDATE SET success_low = excluded.success_low, job_id = excluded.job_id
-          WHERE excluded.success_low > success_low
+          WHERE excluded.success_low > sim_result.success_low
         """,
         (job["vendor"], work, low, job["id"]),
     )

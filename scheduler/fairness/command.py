@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sqlite3
 import sys
 import time
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from scheduler import books, database
 from scheduler.fairness.history import report
 from scheduler.fairness.metrics import Line, Report
+from scheduler.sql import ERRORS
 
 # With fewer, everybody's total less one's own is a rival's.
 ANONYMOUS_MIN = 3
@@ -23,8 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     now_s = time.time()
     try:
-        if not options.database.is_file():
-            raise FileNotFoundError(f"{options.database} is no file")
+        database.must_exist(options.database)
         start_s, end_s = books.bounds_s(options.month or books.month_of(int(now_s * 1e9)))
         db = database.open_reader(options.database)
         try:
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
             from scheduler.fairness.plot import draw  # a second to import, and seldom asked for
 
             draw(options.plot, found)
-    except (ValueError, OSError, sqlite3.Error) as error:
+    except (ValueError, OSError, *ERRORS) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(as_json(found) if options.json else as_table(found))
@@ -94,7 +93,7 @@ def _cells(line: Line) -> tuple[str, ...]:
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m scheduler fairness", description=__doc__)
-    parser.add_argument("database", type=Path, help="the scheduler's database, read only; it may be in use")
+    parser.add_argument("database", type=database.place, help=f"{database.PLACE_HELP}, read only; it may be in use")
     parser.add_argument("--month", help='such as "2026-11", in UTC; default: the present one')
     parser.add_argument("--vendor", help="only what this vendor may see: its own line and the nameless total")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

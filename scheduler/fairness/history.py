@@ -1,6 +1,5 @@
 """Reads the past of a venue for `fairness.metrics`: who held what for how long, and who wanted something when."""
 
-import sqlite3
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -12,6 +11,7 @@ from scheduler.health import VENUE_VENDOR
 from scheduler.lifecycle import JobState
 from scheduler.replay.metrics import jain
 from scheduler.snapshot.use import RESOURCES
+from scheduler.sql import Connection
 
 
 @dataclass
@@ -32,7 +32,7 @@ class _Found:
     rhos: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
 
-def report(db: sqlite3.Connection, window: Span, now_s: float) -> Report:
+def report(db: Connection, window: Span, now_s: float) -> Report:
     """Return the fairness of the venue over a window [s since the epoch], as far as it has passed.
 
     The venue's own checks count for nobody. Capacity is what the venue has now: what it had then is not kept.
@@ -78,7 +78,7 @@ def _line(vendor: str, weight: float, served: float, due: float, rhos: list[floa
     return Line(vendor, weight, served, due, len(rhos), sum(rhos) / len(rhos), max(rhos), unfair)
 
 
-def _capacity(db: sqlite3.Connection) -> tuple[int, int, int]:
+def _capacity(db: Connection) -> tuple[int, int, int]:
     units, slots, cells = db.execute(
         "SELECT (SELECT count(*) FROM unit), (SELECT count(*) FROM sim_slot), (SELECT count(*) FROM cell)"
     ).fetchone()
@@ -89,7 +89,7 @@ def _capacity(db: sqlite3.Connection) -> tuple[int, int, int]:
 
 
 def _leases(
-    db: sqlite3.Connection, window: Span, now_s: float, capacity: tuple[int, int, int], found: _Found
+    db: Connection, window: Span, now_s: float, capacity: tuple[int, int, int], found: _Found
 ) -> dict[int, _Work]:
     """Add up what leases held within the window; return the work of each job."""
     work: dict[int, _Work] = defaultdict(_Work)
@@ -106,7 +106,7 @@ def _leases(
             FROM lease l JOIN lease_{resource} x ON x.lease_id = l.id
             JOIN attempt a ON a.job_id = l.job_id AND a.number = l.attempt
             {"JOIN unit u ON u.id = x.unit" if resource == "unit" else ""}
-            WHERE l.vendor != :venue GROUP BY l.id
+            WHERE l.vendor != :venue GROUP BY l.id, a.job_id, a.number
             """,
             {"now": int(now_s * 1e9), "venue": VENUE_VENDOR},
         )
@@ -128,7 +128,7 @@ def _leases(
     return work
 
 
-def _jobs(db: sqlite3.Connection, window: Span, now_s: float, work: dict[int, _Work], found: _Found) -> None:
+def _jobs(db: Connection, window: Span, now_s: float, work: dict[int, _Work], found: _Found) -> None:
     """Find out who wanted something when, and the finish-time fairness of jobs that succeeded in the window."""
     rows = db.execute(
         """

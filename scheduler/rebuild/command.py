@@ -4,16 +4,15 @@ Without --at: rebuild the present from all events, compare it with the tables, a
 """
 
 import argparse
-import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from scheduler import database
 from scheduler.lifecycle import JobState, LeaseState
 from scheduler.rebuild import tables
 from scheduler.rebuild.record import Gap, Record, rebuild
+from scheduler.sql import ERRORS, Connection
 
 SHOWN = 20
 
@@ -21,12 +20,11 @@ SHOWN = 20
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return the exit code: 0; 1: events and tables differ; 2: a database or option of no use."""
     parser = argparse.ArgumentParser(prog="python -m scheduler rebuild", description=__doc__)
-    parser.add_argument("database", type=Path)
+    parser.add_argument("database", type=database.place, help=database.PLACE_HELP)
     parser.add_argument("--at", type=int, metavar="SEQUENCE", help="the number of the event up to which to rebuild")
     options = parser.parse_args(arguments)
     try:
-        if not options.database.is_file():
-            raise FileNotFoundError(f"{options.database} is no file")
+        database.must_exist(options.database)
         db = database.open_reader(options.database)
         try:
             found = database.revision(db)
@@ -42,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"error: {gap}: the venue keeps `events_kept` events, and the past cannot be rebuilt from less than all",
               file=sys.stderr)  # fmt: skip
         return 2
-    except (OSError, sqlite3.Error, database.SchemaMismatch) as error:
+    except (OSError, *ERRORS, database.SchemaMismatch) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(described(record))
@@ -53,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if wrong else 0
 
 
-def events(db: sqlite3.Connection) -> Iterator[tuple[int, int, str, bytes]]:
+def events(db: Connection) -> Iterator[tuple[int, int, str, bytes]]:
     """Return all events in order, as `rebuild` takes them."""
     for row in db.execute("SELECT seq, time_ns, kind, body FROM event ORDER BY seq"):
         yield row["seq"], row["time_ns"], row["kind"], row["body"]

@@ -1,7 +1,6 @@
 """The rows that events tell of, as the database has them; and what events do not tell of, with the reason."""
 
 import json
-import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +8,7 @@ from google.protobuf.message import Message
 
 from palaestra.v1 import episode_pb2, job_pb2
 from scheduler.rebuild.record import Row, Rows
+from scheduler.sql import Connection
 
 # By table: the query whose first columns (so many) are the key.
 QUERIES: Mapping[str, tuple[int, str]] = {
@@ -166,12 +166,12 @@ NOT_TOLD: Mapping[str, str] = {
 }
 
 
-def rows(db: sqlite3.Connection) -> Rows:
+def rows(db: Connection) -> Rows:
     """Return what `record.rebuild` should give at the last event."""
     return {table: _rows(db, *query) for table, query in QUERIES.items()}
 
 
-def _rows(db: sqlite3.Connection, keys: int, query: str) -> dict[tuple[str | int, ...], Row]:
+def _rows(db: Connection, keys: int, query: str) -> dict[tuple[str | int, ...], Row]:
     cursor = db.execute(query)
     columns = [column[0] for column in cursor.description]
     return {

@@ -11,6 +11,7 @@ from dataclasses import asdict, astuple, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from scheduler.database import Place, place
 from scheduler.estimate import Effort
 from scheduler.replay import database
 from scheduler.replay.estimates import Estimator, score, table, write
@@ -77,9 +78,13 @@ def _replay(options: argparse.Namespace) -> int:
     if options.plot is not None:
         from scheduler.replay.plot import draw  # a second to import, and seldom asked for
 
-        draw(options.plot, workload, waits_s, title=options.trace.name)
+        draw(options.plot, workload, waits_s, title=_title(options.trace))
     print(as_json(workload, metrics) if options.json else as_table(workload, metrics))
     return 0
+
+
+def _title(trace: Place) -> str:
+    return trace.name if isinstance(trace, Path) else str(trace)
 
 
 def _decide_again(options: argparse.Namespace) -> int:
@@ -114,7 +119,7 @@ def _estimate(options: argparse.Namespace, workload: Workload, config: Config) -
     if options.plot is not None:
         from scheduler.replay.plot import draw_reliability
 
-        draw_reliability(options.plot, scores, title=options.trace.name)
+        draw_reliability(options.plot, scores, title=_title(options.trace))
     print(json.dumps([asdict(one) for one in scores], indent=2) if options.json else table(scores, estimator.told))
 
 
@@ -178,7 +183,11 @@ TUNABLE = ("reservations", "hold_after_s", "flow_max_s")
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m scheduler replay", description=__doc__)
-    parser.add_argument("trace", type=Path, help="a log: SWF or a CSV table, also gzipped, or a venue's database")
+    parser.add_argument(
+        "trace",
+        type=place,
+        help="a log: SWF or a CSV table, also gzipped, or a venue's database (also postgresql://...)",
+    )
     parser.add_argument("--policy", nargs="+", choices=list(POLICIES), default=[VENUE], help=f"default: {VENUE}")
     parser.add_argument("--procs", type=_positive, help="processors of the machine; default: what the log tells")
     parser.add_argument("--machines", type=Path, help="the clusters of a log whose jobs ask for nodes")

@@ -5,43 +5,45 @@ took together, at most what its claim says. The venue is the one of now, with ev
 never held a lease, still holds one or could not run in an idle venue, because what it named is gone, is left out.
 """
 
-import sqlite3
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from palaestra.v1 import job_pb2
 from scheduler import snapshot
 from scheduler.commands import recording
-from scheduler.database import REVISION, open_reader, refusal, revision
+from scheduler.database import REVISION, Place, must_exist, open_reader, refusal, revision
 from scheduler.decay import HALF_LIFE_S
 from scheduler.ground import Ground, decide_on
 from scheduler.replay.workload import SECOND_NS, BadTrace, TraceJob, Workload
+from scheduler.sql import ERRORS, Connection
 from scheduler.state import Claim, Config, Job, State, Unnamed
 from scheduler.token import BadBytes, pack_decisions
 
 MAGIC = b"SQLite format 3\0"
 
 
-def is_database(path: Path) -> bool:
-    """Whether the file is a database. Raises OSError."""
-    with path.open("rb") as file:
+def is_database(place: Place) -> bool:
+    """Whether the place is a database, or a file that is one. Raises OSError."""
+    if not isinstance(place, Path):
+        return True
+    with place.open("rb") as file:
         return file.read(len(MAGIC)) == MAGIC
 
 
-def read(path: Path) -> Workload:
+def read(place: Place) -> Workload:
     """Return the past of a venue as a workload. Raises BadTrace."""
-    db = _open(path)
+    db = _open(place)
     try:
         venue = _idle(snapshot.load(db, 0, runner_ready=True))
         rows = db.execute(
             """
             SELECT j.id, j.vendor, j.priority, j.create_ns, j.grant_ns, j.spec, j.state,
-              sum(l.end_ns - l.grant_ns) AS run_ns, sum(l.end_ns IS NULL) AS running
+              sum(l.end_ns - l.grant_ns) AS run_ns, count(*) FILTER (WHERE l.end_ns IS NULL) AS running
             FROM job j LEFT JOIN lease l ON l.job_id = j.id GROUP BY j.id ORDER BY j.create_ns, j.id
             """
         ).fetchall()
-    except sqlite3.Error as error:
-        raise BadTrace(f"{path}: {error}") from error
+    except ERRORS as error:
+        raise BadTrace(f"{place}: {error}") from error
     finally:
         db.close()
     jobs: list[TraceJob] = []
@@ -68,7 +70,7 @@ def read(path: Path) -> Workload:
             )
         )
     if not jobs:
-        raise BadTrace(f"{path}: no job that has held a lease")
+        raise BadTrace(f"{place}: no job that has held a lease")
     size = len(venue.units) + len(venue.slots)
     return Workload(size, tuple(jobs), len(rows) - len(jobs), venue)
 
@@ -87,37 +89,36 @@ class Again:
         return self.decisions == self.recorded.decisions
 
 
-def decide_again(path: Path, token: str) -> Again:
+def decide_again(place: Place, token: str) -> Again:
     """Make the decision of a token once more. Raises BadTrace if it is not kept or another version has made it."""
-    db = _open(path)
+    db = _open(place)
     try:
         recorded = recording.find(db, token)
-    except (sqlite3.Error, BadBytes) as error:
-        raise BadTrace(f"{path}: {error}") from error
+    except (*ERRORS, BadBytes) as error:
+        raise BadTrace(f"{place}: {error}") from error
     finally:
         db.close()
     if recorded is None:
         raise BadTrace(
-            f"{path}: no decision {token!r} is kept; the latest {recording.KEPT:,} that granted something are"
+            f"{place}: no decision {token!r} is kept; the latest {recording.KEPT:,} that granted something are"
         )
     try:
         state, config = recorded.made_on()
     except BadBytes as error:
-        raise BadTrace(f"{path}: decision {token}: {error}") from error
+        raise BadTrace(f"{place}: decision {token}: {error}") from error
     return Again(recorded, state, config, pack_decisions(decide_on(state, config)))
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    if not path.is_file():
-        raise BadTrace(f"{path}: no such file")
+def _open(place: Place) -> Connection:
     try:
-        db = open_reader(path)
+        must_exist(place)
+        db = open_reader(place)
         found = revision(db)
-    except sqlite3.Error as error:
-        raise BadTrace(f"{path}: {error}") from error
+    except (FileNotFoundError, *ERRORS) as error:
+        raise BadTrace(f"{place}: {error}") from error
     if found != REVISION:
         db.close()
-        raise BadTrace(refusal(path, found or None))
+        raise BadTrace(refusal(place, found or None))
     return db
 
 

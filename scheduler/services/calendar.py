@@ -89,7 +89,7 @@ class CalendarService(calendar_service_pb2_grpc.CalendarServiceServicer):
     def _configured(self) -> list[calendar_pb2.Closure]:
         """Return the closures of the venue file."""
         zone = time_zone(self._core.read)
-        rows = self._core.read.execute("SELECT * FROM calendar_window WHERE NOT opens ORDER BY id").fetchall()
+        rows = self._core.read.execute("SELECT * FROM calendar_window WHERE opens = 0 ORDER BY id").fetchall()
         found = []
         for number, row in enumerate(rows, 1):
             window = Window(

@@ -53,7 +53,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         page = core.pager.page(request.page_token, request.page_size, scope)
         where: list[tuple[str, object]] = []
         if states:
-            where.append((f"j.state IN ({','.join(str(int(state)) for state in states)}) AND ?", 1))
+            where.append((f"j.state IN ({','.join(str(int(state)) for state in states)}) AND ? = 1", 1))
         if request.array:
             array = reading.find(core.read, "job_array", caller(), request.array)
             where.append(("j.array_uid = ?", array["uid"]))

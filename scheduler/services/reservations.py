@@ -35,7 +35,7 @@ class ReservationService(reservation_service_pb2_grpc.ReservationServiceServicer
         vendor = reading.vendor_scope(core.read, caller(), request.parent)
         scope = ("reservations", request.parent, caller().vendor, str(request.show_ended))
         page = core.pager.page(request.page_token, request.page_size, scope)
-        where: list[tuple[str, object]] = [] if request.show_ended else [("r.state IN (1, 2) AND ?", 1)]
+        where: list[tuple[str, object]] = [] if request.show_ended else [("r.state IN (1, 2) AND ? = 1", 1)]
         rows = reading.page(core.read, resources.RESERVATIONS, "reservation", caller(), vendor, page, where)
         shown = rows[: page.size]
         token = core.pager.token(shown[-1]["id"], scope) if len(rows) > page.size else ""

@@ -100,7 +100,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
         vendor = reading.vendor_scope(core.read, caller(), request.parent)
         scope = ("leases", request.parent, caller().vendor, str(request.show_ended))
         page = core.pager.page(request.page_token, request.page_size, scope)
-        where: list[tuple[str, object]] = [] if request.show_ended else [("l.state IN (1, 2, 3, 5) AND ?", 1)]
+        where: list[tuple[str, object]] = [] if request.show_ended else [("l.state IN (1, 2, 3, 5) AND ? = 1", 1)]
         rows = reading.page(core.read, resources.LEASES, "lease", caller(), vendor, page, where)
         shown = rows[: page.size]
         token = core.pager.token(shown[-1]["id"], scope) if len(rows) > page.size else ""
@@ -161,12 +161,12 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
         """Return a block of events for one who is behind. Raises EVENTS_TOO_OLD."""
         core = self._core
         # Looked at each time: a slow reader may be overtaken on the way, and must not miss events unknowingly.
-        oldest = core.read.execute("SELECT coalesce(min(seq), 1) FROM event").fetchone()[0]
+        oldest = core.house.execute("SELECT coalesce(min(seq), 1) FROM event").fetchone()[0]
         if sequence + 1 < oldest or sequence > upto:
             raise PalaestraError(
                 "EVENTS_TOO_OLD", f"events after {sequence} cannot be given; kept are {oldest} to {upto}"
             )
-        mine = "1" if reader.role.sees_everybody else "(vendor IS NULL OR vendor = :vendor)"
+        mine = "1 = 1" if reader.role.sees_everybody else "(vendor IS NULL OR vendor = :vendor)"
         return core.read.execute(
             f"SELECT * FROM event WHERE seq > :after AND seq <= :upto AND {mine} ORDER BY seq LIMIT :block",
             {"after": sequence, "upto": upto, "vendor": reader.vendor, "block": EVENT_BLOCK},
@@ -213,7 +213,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
         reading.venue_scope(core.venue, request.parent)
         scope = (what, request.parent, caller().vendor)
         page = core.pager.page(request.page_token, request.page_size, scope)
-        rows = core.read.execute(
+        rows = core.house.execute(
             f"{query} WHERE {alias}.id > ? ORDER BY {alias}.id LIMIT ?", (page.after or "", page.size + 1)
         ).fetchall()
         shown = rows[: page.size]
@@ -221,7 +221,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
         return shown, token
 
     def _usage(self) -> list[venue_service_pb2.VendorUsage]:
-        db, now_ns = self._core.read, self._core.clock.now_ns()
+        db, now_ns = self._core.house, self._core.clock.now_ns()
         state = State(now_ns, snapshot.units(db), snapshot.slots(db), snapshot.cells(db), snapshot.vendors(db, now_ns))
         totals = (len(state.units), len(state.slots), len(state.cells))
         usages = []
@@ -254,7 +254,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
 
     def _running_s(self, vendor: str, table: str, now_ns: int) -> float:
         """Return what the vendor's open leases have used so far of one kind of thing."""
-        (used_ns,) = self._core.read.execute(
+        (used_ns,) = self._core.house.execute(
             f"""
             SELECT coalesce(sum(coalesce(x.free_ns, ?) - x.grant_ns), 0) FROM lease_{table} x
             JOIN lease l ON l.id = x.lease_id WHERE l.vendor = ? AND l.end_ns IS NULL
@@ -267,7 +267,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
 def unit_of(core: Core, name: str) -> venue_pb2.Unit:
     """Return a unit as the caller may see it. Raises NOT_FOUND."""
     owner, unit = names.parts(name)
-    row = core.read.execute(f"{resources.UNITS} WHERE u.id = ?", (unit,)).fetchone()
+    row = core.house.execute(f"{resources.UNITS} WHERE u.id = ?", (unit,)).fetchone()
     if row is None or owner != core.venue:
         raise PalaestraError("NOT_FOUND", f"{name} not found")
     message = resources.unit(core.venue, row, core.seen_ns.get(unit))

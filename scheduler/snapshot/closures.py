@@ -28,7 +28,7 @@ def time_zone(db: Connection) -> ZoneInfo:
 
 def exclusive_zones(db: Connection) -> frozenset[str]:
     """Return the zones whose cells must not run at once."""
-    return frozenset(row["id"] for row in db.execute("SELECT id FROM zone WHERE exclusive"))
+    return frozenset(row["id"] for row in db.execute("SELECT id FROM zone WHERE exclusive = 1"))
 
 
 def closures(db: Connection, now_ns: int, days: int = HORIZON_DAYS) -> tuple[Closure, ...]:
@@ -50,8 +50,8 @@ def stopping(db: Connection, now_ns: int) -> bool:
     """Return whether something that runs may have to stop now: a closure is in force that ends what runs there."""
     told = db.execute(
         """
-        SELECT (EXISTS (SELECT 1 FROM calendar_window WHERE stop_running) OR EXISTS (SELECT 1 FROM closure
-            WHERE stop_running AND start_ns <= :now AND (end_ns > :now OR rrule != '')))
+        SELECT (EXISTS (SELECT 1 FROM calendar_window WHERE stop_running = 1) OR EXISTS (SELECT 1 FROM closure
+            WHERE stop_running = 1 AND start_ns <= :now AND (end_ns > :now OR rrule != '')))
           AND EXISTS (SELECT 1 FROM attempt WHERE state IN (1, 2) AND cancel_ns IS NULL AND preempt_ns IS NULL)
         """,
         {"now": now_ns},

@@ -9,7 +9,7 @@ or if another connection has written meanwhile, he is told to read everything an
 from collections.abc import Iterable
 from enum import StrEnum
 
-from scheduler.sql import Connection
+from scheduler.sql import Connection, is_file
 
 
 class What(StrEnum):
@@ -29,6 +29,9 @@ class What(StrEnum):
     # The tree of vendors, the venue's own rules.
     RULES = "rules"
 
+
+# Whose ids are numbers.
+_NUMBERED = (What.JOB, What.LEASE, What.SIZE, What.TARGET, What.RULES)
 
 _OF_JOB = ("state", "vendor", "leaf", "priority", "spec", "create_ns", "not_before_ns", "deadline_ns", "open_after",
            "open_gates")  # fmt: skip
@@ -73,13 +76,22 @@ class Feed:
     """The marks of one connection.
 
     Args:
-        db: The connection that writes. It is asked for nothing else than temporary tables and triggers.
+        db: The connection that writes. It is asked for nothing else than temporary tables and triggers; in PostgreSQL,
+            which has no temporary triggers, they are permanent (`postgres/marks.py`) and mark what anybody changes.
     """
 
     def __init__(self, db: Connection) -> None:
         self._db = db
         self._looks = 0
         self._version: int | None = None
+        if is_file(db):
+            self._temporary(db)
+        else:
+            from scheduler.postgres import marks
+
+            marks.install(db, _triggers())
+
+    def _temporary(self, db: Connection) -> None:
         db.execute("PRAGMA temp_store=MEMORY")
         db.execute("CREATE TEMP TABLE changed (what TEXT NOT NULL, id NOT NULL, PRIMARY KEY (what, id)) WITHOUT ROWID")
         db.execute("CREATE TEMP TABLE looked (number INTEGER NOT NULL)")
@@ -94,19 +106,27 @@ class Feed:
 
         To be called in the transaction in which what is marked is read.
         """
-        # Changes when another connection has written (https://sqlite.org/pragma.html#pragma_data_version).
-        version: int = self._db.execute("PRAGMA data_version").fetchone()[0]
-        looks: int = self._db.execute("SELECT number FROM temp.looked").fetchone()[0]
+        version = self._data_version()
+        looks: int = self._db.execute("SELECT number FROM looked").fetchone()[0]
         told = version == self._version and looks == self._looks
         self._version = version
         # A number that was never given, so that no roll-back can bring it back.
         self._looks = max(self._looks, looks) + 1
-        self._db.execute("UPDATE temp.looked SET number = ?", (self._looks,))
+        self._db.execute("UPDATE looked SET number = ?", (self._looks,))
         found: dict[What, list[int | str]] = {}
-        for what, mark in self._db.execute("SELECT what, id FROM temp.changed ORDER BY what, id"):
-            found.setdefault(What(what), []).append(mark)
-        self._db.execute("DELETE FROM temp.changed")
+        for what, mark in self._db.execute("SELECT what, id FROM changed ORDER BY what, id"):
+            kind = What(what)
+            found.setdefault(kind, []).append(int(mark) if kind in _NUMBERED else mark)
+        self._db.execute("DELETE FROM changed")
         return found if told and What.RULES not in found else None
+
+    def _data_version(self) -> int:
+        if not is_file(self._db):
+            # What others write is marked too.
+            return 0
+        # Changes when another connection has written (https://sqlite.org/pragma.html#pragma_data_version).
+        version: int = self._db.execute("PRAGMA data_version").fetchone()[0]
+        return version
 
 
 def _triggers() -> list[tuple[str, str, str, str]]:
@@ -124,7 +144,7 @@ def _trigger(table: str, event: str, columns: tuple[str, ...], marks: tuple[str,
     # Not OR IGNORE: what the statement that fires a trigger says of conflicts, an upsert for one, holds in its body too
     # (https://sqlite.org/lang_createtrigger.html).
     body = "".join(
-        f"INSERT INTO changed SELECT * FROM ({mark.format(row=row)}) WHERE true ON CONFLICT DO NOTHING; "
+        f"INSERT INTO changed SELECT * FROM ({mark.format(row=row)}) mark WHERE true ON CONFLICT DO NOTHING; "
         for mark in marks
     )
     if event != "UPDATE" or not columns:

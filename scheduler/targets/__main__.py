@@ -8,7 +8,6 @@ import json
 import os
 import sys
 import time
-from pathlib import Path
 
 from scheduler import database
 from scheduler.targets.demand import problem
@@ -19,7 +18,7 @@ NICENESS = 10
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m scheduler.targets", description=__doc__)
-    parser.add_argument("database", type=Path)
+    parser.add_argument("database", type=database.place, help=database.PLACE_HELP)
     parser.add_argument("--time-limit-s", type=float, default=10.0)
     options = parser.parse_args()
     if hasattr(os, "nice"):

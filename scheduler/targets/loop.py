@@ -4,11 +4,14 @@ import asyncio
 import json
 import logging
 import math
+import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 
+from scheduler import database
 from scheduler.commands import targeting
+from scheduler.database import Place
+from scheduler.postgres.address import Address
 from scheduler.writer import Command
 
 log = logging.getLogger(__name__)
@@ -21,26 +24,30 @@ class NoTargets(Exception):
     """The computation failed, or answered with something else."""
 
 
-async def run(path: Path, period_s: float, write: Callable[[Command[None]], Awaitable[None]]) -> None:
+async def run(place: Place, period_s: float, write: Callable[[Command[None]], Awaitable[None]]) -> None:
     """Compute and write targets every `period_s` [s], for ever. What fails is logged, and the old targets stay."""
     while True:
         await asyncio.sleep(period_s)
         try:
-            await write(targeting.put(await computed(path)))
+            await write(targeting.put(await computed(place)))
         except NoTargets as error:
             log.warning("no new target shares: %s", error)
         except Exception:
             log.exception("no new target shares")
 
 
-async def computed(path: Path, command: Sequence[str] = (), patience_s: float = PATIENCE_S) -> dict[str, float]:
+async def computed(place: Place, command: Sequence[str] = (), patience_s: float = PATIENCE_S) -> dict[str, float]:
     """Return the factors that a process of its own finds; it does not outlive this call. Raises NoTargets.
 
     command: What to run instead of `python -m scheduler.targets`.
     """
-    words = command or (sys.executable, "-m", "scheduler.targets", str(path), "--time-limit-s", str(TIME_LIMIT_S))
+    named, environment = str(place), dict(os.environ)
+    if isinstance(place, Address):
+        # Not as an argument, which every user of the machine may read.
+        named, environment[database.ENVIRONMENT] = "-", place.url
+    words = command or (sys.executable, "-m", "scheduler.targets", named, "--time-limit-s", str(TIME_LIMIT_S))
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*words, stdout=pipe, stderr=pipe)
+    process = await asyncio.create_subprocess_exec(*words, stdout=pipe, stderr=pipe, env=environment)
     try:
         out, err = await asyncio.wait_for(process.communicate(), patience_s)
     except TimeoutError:

@@ -1,9 +1,13 @@
 """Where the published logs lie."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.scheduler import places
+from tests.scheduler.cluster import Cluster, started
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +17,30 @@ def shared() -> Path:
     if not (folder / "data/traces").is_dir():
         pytest.skip(f"the published logs are not at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """PostgreSQL, for all tests of this run together."""
+    with started() as found:
+        yield found
+
+
+def _backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run on both: what is called by a path is a file at first, then a database in PostgreSQL."""
+    if request.param == "postgresql":
+        places.use(request.getfixturevalue("cluster"))
+    yield request.param
+    places.use(None)
+
+
+# For all tests of a module, and for one.
+backend = pytest.fixture(scope="module", params=["sqlite", "postgresql"], name="backend")(_backend)
+each_backend = pytest.fixture(params=["sqlite", "postgresql"], name="each_backend")(_backend)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def everything_on_postgres(request: pytest.FixtureRequest) -> None:
+    """Where the environment asks for it, put every database of the tests that they call by a path into PostgreSQL."""
+    if os.environ.get("PALAESTRA_TEST_DATABASE") == "postgresql":
+        places.use_for_all(request.getfixturevalue("cluster"))

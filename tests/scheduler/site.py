@@ -31,6 +31,7 @@ from scheduler.core import Core, RunnerConnection
 from scheduler.identity import Credentials
 from scheduler.server import Server
 from scheduler.writer import Command
+from tests.scheduler.places import place
 
 T = TypeVar("T")
 PATIENCE_S = 30.0
@@ -86,7 +87,7 @@ class Site:
         self.core: Core
 
     async def __aenter__(self) -> "Site":
-        self.core = Core(self.settings, self.folder / "db", asyncio.get_running_loop())
+        self.core = Core(self.settings, place(self.folder / "db"), asyncio.get_running_loop())
         self.core.clock = self.clock  # type: ignore[assignment]
         self.core._writer._now_ns = self.clock.now_ns
         await self.core.start()
@@ -246,7 +247,7 @@ class LiveServer:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         try:
-            self.core = Core(self._settings, self._folder / "db", self._loop)
+            self.core = Core(self._settings, place(self._folder / "db"), self._loop)
             vendors = [vendor.id for vendor in self._settings.venue.vendors]
             self.server = server = Server(
                 self.core,

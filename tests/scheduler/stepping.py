@@ -25,9 +25,11 @@ from scheduler.commands.submitting import Catalogue, Limits
 from scheduler.configuration import settings_of
 from scheduler.decide import decide
 from scheduler.ground import decide_on
+from scheduler.sql import is_file
 from scheduler.state import State
 from scheduler.token import NAMED, pack_decisions
 from scheduler.writer import Command, Transaction, Writer, _Entry
+from tests.scheduler.places import place
 from tests.scheduler.site import TTL_S, FakeClock
 
 T = TypeVar("T")
@@ -62,9 +64,9 @@ class Venue:
         self.clock = FakeClock()
         self.settings = settings_of(tables, "test")
         self.path = path
-        self.db = database.open_writer(path)
+        self.db = database.open_writer(place(path))
         # Nobody pulls the plug here.
-        self.db.execute("PRAGMA synchronous=OFF")
+        self.db.execute("PRAGMA synchronous=OFF" if is_file(self.db) else "SET synchronous_commit TO off")
         self.runner_ready = True
         self.cycle = granting.Cycle(self.db, self.settings.deciding, lease_ttl_s=TTL_S, decisions_kept=10_000)
         self.writer = Writer(

@@ -1,7 +1,6 @@
 """What becomes of granted jobs: starts, ends, losses, cancels, leases and what they free."""
 
 import asyncio
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,12 @@ from scheduler.commands.ending import BACKOFF_FIRST_S, CANCEL_GRACE_S, LOST_MAX,
 from scheduler.lifecycle import LeaseState
 from scheduler.names import parts
 from scheduler.services.runners import RunnerService
+from scheduler.sql import ERRORS
 from scheduler.state import Decisions, Grant
 from tests.scheduler.site import TTL_S, Site, job, play, refusal
+
+# The tests of what matters most run on both databases.
+on_both = pytest.mark.usefixtures("each_backend")
 
 QUEUED, GRANTED, RUNNING, CANCELLING = (
     job_pb2.JOB_STATE_QUEUED, job_pb2.JOB_STATE_GRANTED, job_pb2.JOB_STATE_RUNNING, job_pb2.JOB_STATE_CANCELLING,
@@ -50,6 +53,7 @@ async def granted(site: Site, **claim: Any) -> job_pb2.Job:
     return body
 
 
+@on_both
 def test_a_grant_is_units_slots_and_cell_at_once_with_higher_epochs(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         body = await granted(site, units=2, sim_slots=1, cell="assembly")
@@ -62,6 +66,7 @@ def test_a_grant_is_units_slots_and_cell_at_once_with_higher_epochs(tmp_path: Pa
     play(tmp_path, scene)
 
 
+@on_both
 def test_an_orderly_end_frees_slots_at_once_and_units_and_cell_when_their_host_says_they_rest(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         body = await granted(site, units=1, sim_slots=2, cell="assembly")
@@ -83,6 +88,7 @@ def test_an_orderly_end_frees_slots_at_once_and_units_and_cell_when_their_host_s
     play(tmp_path, scene)
 
 
+@on_both
 def test_a_silent_runner_loses_its_lease_and_the_unit_counts_as_occupied_until_its_stop_is_sure(tmp_path: Path) -> None:
     """Sure by the host's word, or by the time to live that the host was given last, and a margin."""
 
@@ -112,6 +118,7 @@ def test_a_silent_runner_loses_its_lease_and_the_unit_counts_as_occupied_until_i
     play(tmp_path, scene)
 
 
+@on_both
 def test_epochs_only_grow(tmp_path: Path) -> None:
     """Over grants, restarts, and hosts that know higher or lower ones."""
 
@@ -220,6 +227,7 @@ def test_a_claims_duration_ends_it_for_good(tmp_path: Path) -> None:
     play(tmp_path, scene)
 
 
+@on_both
 def test_a_job_is_cancelled_in_every_state(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         await site.run(running.register_runner("r", "r/one", 2))
@@ -284,6 +292,7 @@ def test_an_etag_of_before_cancels_nothing(tmp_path: Path) -> None:
     play(tmp_path, scene)
 
 
+@on_both
 def test_an_end_is_written_once_and_another_end_is_refused(tmp_path: Path) -> None:
     """A repeat is fine; a success that comes after the lease was lost is not taken for one."""
 
@@ -356,6 +365,7 @@ def test_a_runner_that_comes_as_a_new_instance_has_lost_what_the_old_one_ran(tmp
     play(tmp_path, scene)
 
 
+@on_both
 def test_use_is_accounted_from_grant_to_freedom(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         body = await granted(site, units=2, sim_slots=1, cell="assembly")
@@ -372,6 +382,7 @@ def test_use_is_accounted_from_grant_to_freedom(tmp_path: Path) -> None:
     play(tmp_path, scene)
 
 
+@on_both
 def test_an_episode_is_catalogued_once_with_its_jobs_event(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         body = await granted(site)
@@ -412,6 +423,7 @@ def test_a_checkpoint_is_handed_to_the_next_attempt(tmp_path: Path) -> None:
     play(tmp_path, scene)
 
 
+@on_both
 def test_a_restarted_scheduler_gives_leases_a_full_time_to_live(tmp_path: Path) -> None:
     """Nobody could beat while it was away; but no lease outlives its end, or a clock that was set back."""
 
@@ -428,6 +440,7 @@ def test_a_restarted_scheduler_gives_leases_a_full_time_to_live(tmp_path: Path) 
     play(tmp_path, scene)
 
 
+@on_both
 def test_no_more_events_are_kept_than_was_set(tmp_path: Path) -> None:
     """The oldest go, and numbers go on growing."""
 
@@ -442,6 +455,7 @@ def test_no_more_events_are_kept_than_was_set(tmp_path: Path) -> None:
     play(tmp_path, scene)
 
 
+@on_both
 @pytest.mark.parametrize("what", ["unit", "slot", "cell"])
 def test_the_database_refuses_a_double_grant_whatever_was_decided(
     tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
@@ -461,7 +475,7 @@ def test_the_database_refuses_a_double_grant_whatever_was_decided(
             for number, thing in zip(ids, things, strict=True)
         ]
         monkeypatch.setattr(granting, "decide", lambda *_: Decisions(tuple(grants)))
-        with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+        with pytest.raises(ERRORS, match=r"(?i)unique"):
             await site.run(site.core._decider.command(runner_ready=True))
         assert {site.get(name).state for name in names} == {QUEUED}
         assert site.rows("SELECT 1 FROM lease") == []

@@ -1,12 +1,15 @@
 """The door of a scheduler: who watches its health hears of every change, and calls are refused until it serves."""
 
 import asyncio
+import threading
+import time
 from typing import Any
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from bench.wire import Connection
 from scheduler.door import Door, PortInUse
 from scheduler.serving import NOT_SERVING, SERVING
 
@@ -44,3 +47,46 @@ def test_a_port_that_is_taken_is_refused_before_anything_else() -> None:
         await door.close(0)
 
     asyncio.run(scene())
+
+
+def test_calls_that_wait_for_a_busy_loop_are_all_answered() -> None:
+    """Twice what a connection may have under way: gRPC would cancel some of them, whosever they are."""
+    loop, free = asyncio.new_event_loop(), threading.Event()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def opened() -> Door:
+        door = Door("127.0.0.1:0")
+        await door.open()
+        return door
+
+    door = asyncio.run_coroutine_threadsafe(opened(), loop).result(60.0)
+    connections = [Connection(door.address, "nobody") for _ in range(2)]
+    refused: list[bytes] = []
+    try:
+        loop.call_soon_threadsafe(free.wait, 60.0)
+        for connection in connections:
+            for _ in range(1_000):
+                connection.call("grpc.health.v1.Health/Check", b"", lambda: None, on_refused=refused.append)
+        # gRPC's own threads take them in meanwhile.
+        until_s = time.monotonic() + 0.5
+        while time.monotonic() < until_s:
+            for connection in connections:
+                connection.send()
+                connection.receive()
+        free.set()
+        until_s = time.monotonic() + 60.0
+        while any(connection.under_way for connection in connections) and time.monotonic() < until_s:
+            for connection in connections:
+                connection.send()
+                connection.receive()
+        assert [connection.under_way for connection in connections] == [0, 0]
+        assert refused == []
+    finally:
+        free.set()
+        for connection in connections:
+            connection.close()
+        asyncio.run_coroutine_threadsafe(door.close(0), loop).result(60.0)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

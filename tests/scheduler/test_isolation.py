@@ -266,7 +266,7 @@ def _bytes(value: str | bytes) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def hall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
+def hall(backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
     # A lease must outlive the test: nobody sends heartbeats.
     settings = settings_of(
         VENUE

@@ -183,7 +183,7 @@ class Life:
         self._set_health(self._any(*UNITS), self._any(*Health))
 
     def all_is_well(self) -> None:
-        if self.venue.rows("SELECT 1 FROM unit WHERE NOT online"):
+        if self.venue.rows("SELECT 1 FROM unit WHERE online = 0"):
             self.a_host_comes_back()
         for row in self.venue.rows("SELECT unit FROM body WHERE health != ?", Health.GOOD):
             self._set_health(row["unit"], Health.SUSPECT)

@@ -198,7 +198,7 @@ def tell(story: list[tuple[str, int]]) -> tuple[dict[int, Rows], list[tuple[int,
                     # Refused; that leaves no trace, which is looked at like everything else.
                     continue
             await site.settle()
-            events = [tuple(row) for row in site.rows("SELECT seq, time_ns, kind, body FROM event")]
+            events = [tuple(row) for row in site.rows("SELECT seq, time_ns, kind, body FROM event ORDER BY seq")]
             # A cycle may go on meanwhile.
             return {at: seen for at, seen in witness.seen.items() if at <= len(events)}, events
 
@@ -218,7 +218,7 @@ def check(story: list[tuple[str, int]]) -> list[tuple[int, int, str, bytes]]:
     return events
 
 
-def test_the_past_is_rebuilt_from_events_in_a_story_in_which_everything_happens() -> None:
+def test_the_past_is_rebuilt_from_events_in_a_story_in_which_everything_happens(each_backend: str) -> None:
     events = check(ALL)
     kinds = {kind for _, _, kind, _ in events}
 

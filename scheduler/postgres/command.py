@@ -1,0 +1,46 @@
+"""`python -m scheduler move --data FOLDER --to URL`: move a stopped venue from its file into PostgreSQL.
+
+The database must be there, empty, and the role in the URL its owner. "--to -" takes the URL from the environment.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from scheduler import database
+from scheduler.sql import ERRORS
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; return the exit code: 0, or 2 if nothing was moved."""
+    parser = argparse.ArgumentParser(prog="python -m scheduler move", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the database, which is only read")
+    parser.add_argument("--to", default="-", metavar="URL", help=f"postgresql://...; default: ${database.ENVIRONMENT}")
+    options = parser.parse_args(arguments)
+    path = options.data / database.FILE
+    try:
+        target = database.place(options.to)
+    except database.NoPlace as error:
+        return _refused(error)
+    if isinstance(target, Path):
+        return _refused(f"{options.to} is no postgresql://...")
+    from scheduler.postgres.moving import NotMoved, move  # psycopg is an extra
+
+    try:
+        found = move(path, target)
+    except (NotMoved, OSError, database.DatabaseInUse, database.SchemaMismatch, *ERRORS) as error:
+        return _refused(error)
+    width = max(map(len, found.tables))
+    for table, content in found.tables.items():
+        print(f"  {table:{width}}  {content.rows:>10,} rows  sha256 {content.sha256[:16]}")
+    rows = sum(content.rows for content in found.tables.values())
+    print(f"{rows:,} rows in {len(found.tables)} tables, the same on both sides, in {found.duration_s:.1f} s")
+    print(f"sha256 {found.sha256}")
+    print(f'from now on set [scheduler] database = "{target}" in the venue file; {path} is as it was')
+    return 0
+
+
+def _refused(reason: object) -> int:
+    print(f"error: {reason}; nothing was moved", file=sys.stderr)
+    return 2
