@@ -14,7 +14,18 @@ from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2
 from runner.errors import AttemptError, Stopped
 from runner.link import Link
 from runner.settings import Settings
-from store import EpisodeHeader, EpisodeRecorder, LocalObjects, Outcome, SealedEpisode, Status, joint_units
+from store import (
+    EpisodeHeader,
+    EpisodeRecorder,
+    LocalObjects,
+    Outcome,
+    SealedEpisode,
+    Status,
+    Stream,
+    joint_frames,
+    joint_units,
+)
+from store.episode import SENSOR_PREFIX
 from store.spool import Claim
 
 PROGRESS_PERIOD_S = 0.5
@@ -25,6 +36,7 @@ OUTCOMES = {
     Status.SUCCESS: episode_pb2.EPISODE_OUTCOME_SUCCESS,
     Status.FAILURE: episode_pb2.EPISODE_OUTCOME_FAILURE,
     Status.ABORTED: episode_pb2.EPISODE_OUTCOME_ABORTED,
+    Status.INTERRUPTED: episode_pb2.EPISODE_OUTCOME_INTERRUPTED,
 }
 
 
@@ -123,12 +135,16 @@ class Attempt:
         sensor_widths: Mapping[str, int] | None = None,
         sensor_units: Mapping[str, str] | None = None,
         replay: Mapping[str, str] | None = None,
+        streams: Mapping[str, Stream] | None = None,
     ) -> EpisodeRecorder:
         """Open the recorder of one episode.
 
-        provenance: engine, engine_version, model_sha256, controller_backend; of what is simulated also actuators and
-        drives_sha256.
+        provenance: engine, engine_version, model_sha256, controller_backend, calibration; of what is simulated also
+        actuators and drives_sha256. streams: signals with rates of their own.
+
+        Raises InvalidEpisode, which names what is missing.
         """
+        sensors = sensor_widths or {}
         cell = self.assignment.cell
         header = EpisodeHeader(
             name=f"{self.name}/episodes/{index}",
@@ -158,8 +174,12 @@ class Attempt:
             cell=cell.name or None,
             level=LEVELS.get(cell.level),
             units={**joint_units(base_pose=base_pose), **(sensor_units or {})},
-            sensor_widths=sensor_widths or {},
+            sensor_widths=sensors,
             replay=replay,
+            # A sensor reads in its own frame, which the body description has under its name.
+            frames={**joint_frames(base_pose=base_pose), **{s: s.removeprefix(SENSOR_PREFIX) for s in sensors}},
+            calibration=provenance.get("calibration", "model" if world is not None else None),
+            streams=streams or {},
         )
         return EpisodeRecorder(header, self.settings.spool, self.objects)
 

@@ -268,10 +268,12 @@ class UnitDrive:
         known = dict(self.opened.provenance)
         return {
             "engine": known.get("engine", "firmware"),
-            "engine_version": known.get("engine_version", "unknown"),
+            "engine_version": known.get("engine_version", known.get("firmware", "")),
             "architecture": known.get("architecture", "unknown"),
-            "model_sha256": known.get("model_sha256", "0" * 64),
-            "controller_backend": self.opened.controller_backend or "unknown",
+            # What a robot does not say is not made up: an episode without it is refused.
+            "model_sha256": known.get("model_sha256", ""),
+            "calibration": known.get("calibration", ""),
+            "controller_backend": self.opened.controller_backend,
             **{key: known[key] for key in ("actuators", "drives_sha256") if key in known},
         }
 

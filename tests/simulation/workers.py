@@ -25,7 +25,13 @@ from store.errors import StoreFull
 from tests.simulation.loop import Process, VirtualLoop, present
 
 TARGET_PERIOD_S = 0.3
-PROVENANCE = {"engine": "dry", "engine_version": "1", "model_sha256": "00" * 32, "controller_backend": "dry"}
+PROVENANCE = {
+    "engine": "dry",
+    "engine_version": "1",
+    "model_sha256": "00" * 32,
+    "controller_backend": "dry",
+    "calibration": "none",
+}
 
 
 class _Wanted(BaseException):
