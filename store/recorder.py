@@ -39,7 +39,7 @@ from store.layout import HEADER_KEY, OUTCOME_KEY, check_block, column_of, float_
 from store.objects import ObjectStore, room_for
 from store.segment import Segment
 from store.spool import Claim
-from store.stream import TEXT, TIME_SUFFIX, Stream, checked_rows
+from store.stream import DTYPES, TEXT, TIME_SUFFIX, Stream, checked_rows
 
 BLOCK_BYTES = 4 << 20
 FLUSH_PERIOD_S = 0.5
@@ -91,7 +91,7 @@ class _Track:
         if self.stream.kind == TEXT:
             rows: Any = [text for block in values for text in block]
         else:
-            rows = np.concatenate(values) if values else np.empty((0, self.stream.width))
+            rows = np.concatenate(values) if values else np.empty((0, self.stream.width), DTYPES[self.stream.kind])
         return np.concatenate(times) if times else np.empty(0), rows
 
 

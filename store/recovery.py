@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from store.episode import SCHEMA_VERSION, EpisodeHeader, Outcome, Status
-from store.errors import BrokenEpisode, InvalidEpisode, ObjectNotFound
+from store.errors import BrokenEpisode, InvalidDigest, InvalidEpisode, ObjectNotFound
 from store.layout import HEADER_KEY, OUTCOME_KEY, schema_of, tracks_of
 from store.objects import ObjectStore, room_for
 from store.reader import read_summary
@@ -52,8 +52,8 @@ def recover_spool(spool: Path, objects: ObjectStore) -> Iterator[Recovered]:
     clean_strays(spool)
     for claim in abandoned(spool):
         try:
-            found = _told(claim, objects) if claim.receipt.exists() else _salvaged(claim, objects)
-        except (InvalidEpisode, BrokenEpisode, ObjectNotFound) as error:
+            found = _told(claim, objects) or _salvaged(claim, objects)
+        except (InvalidEpisode, BrokenEpisode) as error:
             log.error("a dead recorder's %s cannot be kept: %s", claim.path.name, error)
             found = None
         except BaseException:
@@ -65,10 +65,16 @@ def recover_spool(spool: Path, objects: ObjectStore) -> Iterator[Recovered]:
         yield Recovered(*found, claim)
 
 
-def _told(claim: Claim, objects: ObjectStore) -> tuple[EpisodeHeader, Outcome, SealedEpisode]:
-    """Return what a receipt is about."""
-    sha256 = claim.receipt.read_text()
-    summary = read_summary(objects.path_of(sha256))
+def _told(claim: Claim, objects: ObjectStore) -> tuple[EpisodeHeader, Outcome, SealedEpisode] | None:
+    """Return what a receipt is about; None without one, or if what it names cannot be read."""
+    try:
+        sha256 = claim.receipt.read_text()
+        summary = read_summary(objects.path_of(sha256))
+    except FileNotFoundError:
+        return None
+    except (InvalidDigest, ObjectNotFound, BrokenEpisode, UnicodeDecodeError) as error:
+        log.error("the receipt %s is of nothing that can be read: %s", claim.receipt.name, error)
+        return None
     sealed = SealedEpisode(sha256, summary.size_bytes, summary.rows, summary.duration_s, objects.path_of(sha256))
     return summary.header, summary.outcome, sealed
 
