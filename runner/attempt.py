@@ -1,16 +1,14 @@
 """One attempt in a worker: what it may do with the rest of the venue, and nothing else."""
 
-import math
 import platform
 import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from palaestra.errors import PalaestraError
 from palaestra.failpoint import Failpoint
-from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2
+from palaestra.v1 import job_pb2, runner_service_pb2
+from runner.episodes import LEVELS, name_of, request_of
 from runner.errors import AttemptError, Stopped
 from runner.link import Link
 from runner.settings import Settings
@@ -20,7 +18,6 @@ from store import (
     LocalObjects,
     Outcome,
     SealedEpisode,
-    Status,
     Stream,
     joint_frames,
     joint_units,
@@ -31,13 +28,6 @@ from store.spool import Claim
 PROGRESS_PERIOD_S = 0.5
 SEALED = Failpoint("runner.episode.sealed", "an episode is an object of the store; the catalogue does not have it")
 CATALOGUED = Failpoint("runner.episode.catalogued", "an episode is in the catalogue; its worker goes on from there")
-LEVELS = {1: "L1", 2: "L2", 3: "L3", 4: "L4"}
-OUTCOMES = {
-    Status.SUCCESS: episode_pb2.EPISODE_OUTCOME_SUCCESS,
-    Status.FAILURE: episode_pb2.EPISODE_OUTCOME_FAILURE,
-    Status.ABORTED: episode_pb2.EPISODE_OUTCOME_ABORTED,
-    Status.INTERRUPTED: episode_pb2.EPISODE_OUTCOME_INTERRUPTED,
-}
 
 
 class Attempt:
@@ -147,7 +137,7 @@ class Attempt:
         sensors = sensor_widths or {}
         cell = self.assignment.cell
         header = EpisodeHeader(
-            name=f"{self.name}/episodes/{index}",
+            name=name_of(self.name, index),
             vendor=self.vendor,
             job=self.job.name,
             attempt=int(self.name.rsplit("/", 1)[1]),
@@ -183,45 +173,18 @@ class Attempt:
         )
         return EpisodeRecorder(header, self.settings.spool, self.objects)
 
-    def catalogue(self, index: int, header: EpisodeHeader, outcome: Outcome, sealed: SealedEpisode) -> None:
+    def catalogue(self, header: EpisodeHeader, outcome: Outcome, sealed: SealedEpisode) -> None:
         """Enter a sealed episode into the catalogue. Raises Stopped if the attempt is no longer ours."""
-        episode = episode_pb2.Episode(
-            index=index,
-            unit=header.unit or "",
-            world=int(header.world or 0),
-            robot_model=header.robot_model,
-            scenario=header.scenario or "",
-            level=self.assignment.cell.level,
-            task=header.task,
-            outcome=OUTCOMES[outcome.status],
-            outcome_cause=outcome.cause[:500],
-            duration_s=sealed.duration_s,
-            rows=sealed.rows,
-            start_time=Timestamp(
-                seconds=header.started_at_ns // 1_000_000_000, nanos=header.started_at_ns % 1_000_000_000
-            ),
-            content=job_pb2.Artifact(
-                sha256=sealed.sha256, size_bytes=sealed.size_bytes, media_type="application/vnd.apache.parquet"
-            ),
-            provenance={
-                "engine": header.engine,
-                "engine_version": header.engine_version,
-                "architecture": header.architecture,
-                "model_sha256": header.model_sha256,
-                "controller": header.controller_backend,
-                "seed": str(header.seed),
-            },
-        )
-        if header.actuators is not None and header.drives_sha256 is not None:
-            episode.provenance.update(actuators=header.actuators, drives_sha256=header.drives_sha256)
-        if outcome.episode_return is not None and math.isfinite(outcome.episode_return):
-            episode.return_value = outcome.episode_return
-        request = runner_service_pb2.CatalogueEpisodeRequest(
-            attempt=self.name, instance=self._instance, episode=episode
-        )
+        request = request_of(header, outcome, sealed, self._instance)
         SEALED()
-        self._owned(self._link.runner.CatalogueEpisode, request)
+        try:
+            self._owned(self._link.runner.CatalogueEpisode, request)
+        except BaseException:
+            # The attempt is over, or nobody can be reached: it is told once more by who recovers the spool.
+            sealed.settle(False)
+            raise
         CATALOGUED()
+        sealed.settle(True)
 
     def keep(self, data: bytes, media_type: str) -> job_pb2.Artifact:
         """Store bytes by their hash."""

@@ -157,7 +157,7 @@ def _record(attempt: Attempt, gang: Gang, drive: "UnitDrive", course: Course, du
     finally:
         drive.record_to(None)
         # Also what was cut short is kept, with its cause.
-        gang.seal(index, recorder, outcome, settle)
+        gang.seal(recorder, outcome, settle)
 
 
 def _forget(opening: "Future[EpisodeRecorder]") -> None:

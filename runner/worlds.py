@@ -16,7 +16,7 @@ from store.episode import SENSOR_PREFIX
 class WorldRecorder:
     """Takes one row of every recorded world per policy step."""
 
-    def __init__(self, attempt: Attempt, slot: LeasedSlot, recorders: list[tuple[int, int, EpisodeRecorder]]) -> None:
+    def __init__(self, attempt: Attempt, slot: LeasedSlot, recorders: list[tuple[int, EpisodeRecorder]]) -> None:
         self._attempt = attempt
         self._slot = slot
         self._recorders = recorders
@@ -32,7 +32,7 @@ class WorldRecorder:
         q, dq, tau, q_ref = slot.joint_state()
         pose, readings, taken, digests = slot.base_pose(), slot.readings(), slot.taken, slot.digests()
         time_s = self._steps * slot.facts.period_s
-        for world, _, recorder in self._recorders:
+        for world, recorder in self._recorders:
             if not self._ended[world]:
                 recorder.append(
                     time_s,
@@ -48,11 +48,11 @@ class WorldRecorder:
 
     def seal(self, success: npt.NDArray[np.bool_], returns: npt.NDArray[np.float64]) -> None:
         """Seal and catalogue all recorded worlds."""
-        for world, index, recorder in self._recorders:
+        for world, recorder in self._recorders:
             cause = "" if success[world] else self._slot.failures.get(world, "the task's criterion was not met")
             status = Status.SUCCESS if success[world] else Status.FAILURE
             outcome = Outcome(status, cause, float(returns[world]))
-            self._attempt.catalogue(index, recorder.header, outcome, recorder.seal(outcome))
+            self._attempt.catalogue(recorder.header, outcome, recorder.seal(outcome, hold=True))
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def record_worlds(
                 sensor_units={f"{SENSOR_PREFIX}{name}": unit for name, unit in facts.reading_units.items()},
                 replay=replay_of(slot, world),
             )
-            recorders.append((world, index, stack.enter_context(recorder)))
+            recorders.append((world, stack.enter_context(recorder)))
         slot.record(signals=bool(recorders), digests=bool(recorders))
         yield WorldRecorder(attempt, slot, recorders)
 

@@ -330,4 +330,4 @@ async def _record(attempt: Attempt, link: AsyncLink, index: int, *, unit: str | 
         signals = dict.fromkeys(recorder.header.signals, column)
         recorder.extend(np.array([0.0, 0.01, 0.02]), signals)
         sealed = recorder.seal(outcome)
-    await link.through(lambda: attempt.catalogue(index, recorder.header, outcome, sealed))
+    await link.through(lambda: attempt.catalogue(recorder.header, outcome, sealed))
