@@ -89,8 +89,8 @@ class Datasets:
         The same episodes as the newest version give that one back, whatever else is said.
 
         Raises:
-            NOT_FOUND: The data set or an episode is missing or another's.
-            INVALID_FIELD: Both or neither of episodes and query, an episode twice, no episode, or too many.
+            NOT_FOUND: The data set or an episode is missing or another's, or the query finds none.
+            INVALID_FIELD: Both or neither of episodes and query, an episode twice, or too many.
         """
         if bool(uids) == (query is not None):
             raise PalaestraError("INVALID_FIELD", "episodes: either episodes or a query says what the version holds")
@@ -200,7 +200,8 @@ def _found(db: sqlite3.Connection, query: Query) -> Sequence[sqlite3.Row]:
         """,
         (*values, EPISODES_MAX + 1),
     ).fetchall()
-    if not 1 <= len(rows) <= EPISODES_MAX:
-        count = f"more than {EPISODES_MAX}" if rows else "no"
-        raise PalaestraError("INVALID_FIELD", f"query: finds {count} episodes; a version has 1 to {EPISODES_MAX}")
+    if not rows:
+        raise PalaestraError("NOT_FOUND", "the query finds no episode")
+    if len(rows) > EPISODES_MAX:
+        raise PalaestraError("INVALID_FIELD", f"query: finds more than {EPISODES_MAX} episodes; a version has no more")
     return rows

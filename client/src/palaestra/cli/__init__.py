@@ -13,6 +13,7 @@ import typer
 from palaestra.cli import (
     audit,
     closures,
+    data,
     episodes,
     events,
     jobs,
@@ -43,6 +44,7 @@ reservations.register(app)
 closures.register(app)
 operations.register(app)
 episodes.register(app)
+data.register(app)
 replay.register(app)
 events.register(app)
 keys.register(app)
