@@ -24,6 +24,7 @@ BENCHES = {
     "sim-slot": "bench.sim_slot",
     "sim-transport": "bench.sim_transport",
     "sim-vector": "bench.sim_vector",
+    "store-ingest": "bench.store_ingest",
     "submit": "bench.submit",
 }
 

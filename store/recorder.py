@@ -239,25 +239,30 @@ class EpisodeRecorder:
         if self._exact is not None:
             raise self._fail(InvalidEpisode(f"{REPLAY_STATE}: rows for a replay come one by one"))
         times = np.asarray(time_s, np.float64)
-        if times.ndim != 1 or set(signals) != set(self.header.signals):
+        if times.ndim != 1 or signals.keys() != self._signals.keys():
             raise self._fail(
                 InvalidEpisode(
                     f"block: time of shape {times.shape} with {sorted(signals)}: "
                     f"a vector with {sorted(self.header.signals)}"
                 )
             )
+        count = len(times)
         for signal, values in signals.items():
-            shape = (len(times), self.header.width(signal))
-            if np.shape(values) != shape:
+            if np.shape(values) != (count, self._signals[signal].shape[1]):
+                shape = (count, self.header.width(signal))
                 raise self._fail(InvalidEpisode(f"{signal}: shape {np.shape(values)} instead of {shape}"))
         done = 0
-        while done < len(times):
-            take = min(self._block_rows - self._fill, len(times) - done)
+        while done < count:
+            take = min(self._block_rows - self._fill, count - done)
             rows = slice(self._fill, self._fill + take)
             self._time_s[rows] = times[done : done + take]
-            with np.errstate(over="ignore"):  # beyond float32 becomes inf, which the check names
-                for signal, values in signals.items():
-                    self._signals[signal][rows] = values[done : done + take]
+            for signal, values in signals.items():
+                part = values if take == count else values[done : done + take]
+                if getattr(part, "dtype", None) == np.float32:
+                    self._signals[signal][rows] = part
+                else:
+                    with np.errstate(over="ignore"):  # beyond float32 becomes inf, which the check names
+                        self._signals[signal][rows] = part
             self._fill += take
             done += take
             if self._fill == self._block_rows:

@@ -63,7 +63,7 @@ class Stream:
         """How many float32 values one row counts as, its time included."""
         if self.kind == TEXT:
             return 2 + MAX_WORDS // 4
-        return 2 + -(-self.width * np.dtype(DTYPES[self.kind]).itemsize // 4)
+        return 2 + -(-self.width * int(np.dtype(DTYPES[self.kind]).itemsize) // 4)
 
 
 def checked_streams(streams: object) -> dict[str, Stream]:

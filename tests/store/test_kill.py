@@ -22,13 +22,15 @@ import json, mmap, os, random, signal, sys, time, traceback
 from pathlib import Path
 import numpy as np
 import numpy.ma  # by pyarrow, in every child anew if not here
-from store import EpisodeHeader, EpisodeRecorder, LocalObjects, Outcome, Status, Stream, recover_spool, read_episode
+import store.segment
+from store import EpisodeHeader, EpisodeRecorder, LocalObjects, Outcome, Status, recover_spool, read_episode
 
 root, text, kills, robots = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 header = json.loads(text)
 objects, chance = LocalObjects(root / "objects"), random.Random(kills)
 # Nobody pulls the plug here: what a killed process has written stays.
 os.fsync = lambda descriptor: None
+store.segment.sync_file_system = os.fsync
 # Per robot: until when the recorder has taken rows of its open episode [s], and which of its episodes that is; then how
 # many blocks the process has recorded.
 shared = np.frombuffer(mmap.mmap(-1, 8 * (2 * robots + 1)), np.float64)

@@ -1,12 +1,16 @@
 """What becomes of episodes whose recorder died: see also `test_crash.py`, where processes are killed."""
 
+import errno
+import os
 from typing import Any
 
 import numpy as np
 import pytest
 
+import store.segment
 from store import Outcome, Status, Stream, clean_spool, read_episode, recover_spool
 from store.recorder import FLUSH_PERIOD_S
+from store.segment import TOGETHER_MIN
 from store.stream import IMU
 
 SUCCESS = Outcome(Status.SUCCESS)
@@ -148,3 +152,42 @@ def test_a_receipt_of_an_object_that_is_gone_loses_nothing(house: Any, make_head
     (found,) = recover_spool(house.spool, house.objects)
 
     assert (found.outcome.status, found.sealed.rows) == (Status.INTERRUPTED, 30)
+
+
+def test_a_flush_that_failed_fails_the_next_write_and_is_not_tried_again(
+    house: Any, make_header: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alone and among many: Linux may have dropped what could not be written, so that another try would lie."""
+    for count in (1, TOGETHER_MIN):
+        recorders = [opened(house, make_header, flushes=1) for _ in range(count)]
+        tries: list[int] = []
+
+        def broken(descriptor: int, tries: list[int] = tries) -> None:
+            tries.append(descriptor)
+            raise OSError(errno.EIO, "no disk")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", broken)
+            patch.setattr(store.segment, "sync_file_system", broken)
+            store.segment.flush([recorder._segment._sync for recorder in recorders])
+        assert len(tries) == count
+
+        for recorder in recorders:
+            with pytest.raises(OSError, match="no disk"):
+                recorder.seal(SUCCESS)
+    assert house.leftovers() == []
+    assert list(house.objects.digests()) == []
+
+
+def test_many_files_are_flushed_with_their_file_system_at_once(
+    house: Any, make_header: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorders = [opened(house, make_header, flushes=1) for _ in range(TOGETHER_MIN)]
+    flushed: list[int] = []
+    monkeypatch.setattr(store.segment, "sync_file_system", flushed.append)
+
+    store.segment.flush([recorder._segment._sync for recorder in recorders])
+
+    assert len(flushed) == 1
+    for recorder in recorders:
+        recorder.abort()
