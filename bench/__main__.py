@@ -10,6 +10,7 @@ from bench.readme import write_figures
 
 # Name to module; each has a docstring whose first line says what it measures, and `run() -> dict`.
 BENCHES = {
+    "catalogue-search": "bench.catalogue_search",
     "control-kernel": "bench.control_kernel",
     "control-loop": "bench.control_loop",
     "control-scaling": "bench.control_scaling",

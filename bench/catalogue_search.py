@@ -1,13 +1,15 @@
-"""How long a search takes, and a page far behind the first, in a catalogue of generated episodes.
+"""How long a search takes of a processor, and a page far behind the first, in a catalogue of generated episodes.
 
 The episodes are made by SQL and not by recorders: 20 vendors, 1,000 units of 15 models, 2,000 tasks in words, four
 outcomes, a third of them scored, one in a thousand labelled. They go into the catalogue's own tables, which its own
 code then searches.
 """
 
+import math
 import random
 import sqlite3
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -23,6 +25,8 @@ COLOURS = ("red", "green", "blue", "white", "black", "grey", "yellow", "brown")
 PLACES = ("table", "shelf", "floor", "bench", "rack", "cart")
 START_NS = 1_700_000_000_000_000_000
 STEP_NS = 1_000_000_000
+EPISODES, ROUNDS, PAGES = 200_000, 20, 150
+BAR_P99_MS = 50.0
 
 
 def task_of(number: int) -> str:
@@ -123,6 +127,29 @@ def _timed_ms(act: Callable[[], object]) -> float:
     begin_s = time.thread_time()
     act()
     return (time.thread_time() - begin_s) * 1e3
+
+
+def run(episodes: int = EPISODES, rounds: int = ROUNDS) -> dict[str, object]:
+    """Measure."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "catalogue.db"
+        catalogue, chance = generate(path, episodes), random.Random(1)
+        asked = [query for _ in range(rounds) for query in queries(chance, episodes)]
+        times_ms(catalogue, asked)
+        taken = sorted(times_ms(catalogue, asked))
+        early, late = pages_ms(catalogue, Query(vendor="v1"), pages=PAGES)
+        catalogue.close()
+        return {
+            "episodes": episodes,
+            "searches": len(taken),
+            "p50_ms": round(statistics.median(taken), 2),
+            "p99_ms": round(taken[math.ceil(len(taken) * 0.99) - 1], 2),
+            "slowest_ms": round(taken[-1], 2),
+            "bar_p99_ms": BAR_P99_MS,
+            "first_pages_ms": round(early, 2),
+            "late_pages_ms": round(late, 2),
+            "bytes_per_episode": path.stat().st_size // episodes,
+        }
 
 
 def counted_ms(catalogue: Catalogue) -> float:

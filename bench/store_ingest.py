@@ -179,7 +179,7 @@ def draw(scaling: list[dict[str, float]], peer_mb_per_s: float, path: Path) -> N
     axes.set(xscale="log", xlabel="recorders open at a time", ylabel="MB/s of one core", ylim=(0, None))
     axes.set_xticks([row["recorders"] for row in scaling], [f"{row['recorders']:g}" for row in scaling])
     axes.minorticks_off()
-    axes.legend(frameon=False, loc="lower left")
+    axes.legend(frameon=False, loc="center right")
     axes.set_title("Sealed ingest, 29 joints x 5 signals at 500 Hz", fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
