@@ -1,6 +1,7 @@
 """What the catalogue is told of an episode."""
 
 import math
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -8,7 +9,7 @@ from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2
 from store import EpisodeHeader, Outcome, SealedEpisode, Status
 
 MEDIA_TYPE = "application/vnd.apache.parquet"
-LEVELS = {1: "L1", 2: "L2", 3: "L3", 4: "L4"}
+LEVELS: dict[Any, str] = {1: "L1", 2: "L2", 3: "L3", 4: "L4"}
 OUTCOMES = {
     Status.SUCCESS: episode_pb2.EPISODE_OUTCOME_SUCCESS,
     Status.FAILURE: episode_pb2.EPISODE_OUTCOME_FAILURE,
@@ -42,7 +43,7 @@ def episode_of(index: int, header: EpisodeHeader, outcome: Outcome, sealed: Seal
         robot_model=header.robot_model,
         maker=header.maker,
         scenario=header.scenario or "",
-        level=next((number for number, level in LEVELS.items() if level == header.level), 0),
+        level=next((number for number, level in LEVELS.items() if level == header.level), None),
         task=header.task,
         outcome=OUTCOMES[outcome.status],
         outcome_cause=outcome.cause[:500],

@@ -17,14 +17,12 @@ from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
 
-from palaestra.failpoint import Failpoint
 from store.layout import HEADER_KEY
 
 BATCHES_PER_SYNC = 2
 """Two half seconds."""
 TOGETHER_MIN = 4
 """So many files that wait are flushed with their whole file system: each alone would cost a commit of its journal."""
-FLUSHED = Failpoint("store.segment.flushed", "rows of an open episode are in its segment; nobody has been told")
 
 
 class Segment:
@@ -44,7 +42,6 @@ class Segment:
         self._sync.check()
         self._stream.write_batch(batch)
         self._sink.flush()
-        FLUSHED()
         self._batches += 1
         if self._batches % BATCHES_PER_SYNC == 0:
             self._sync.ask()

@@ -172,11 +172,13 @@ class DataService(data_service_pb2_grpc.DataServiceServicer):
         return vendor
 
     def _owner(self, name: str) -> str:
-        """Return the vendor of a named thing that the caller may see. Raises NOT_FOUND, SCOPE_DENIED."""
+        """Return the vendor of a named thing that the caller may see; who is kept to projects sees none.
+
+        Raises NOT_FOUND.
+        """
         vendor = name.split("/")[1]
-        if not caller().sees_vendor(vendor):
+        if not caller().sees_vendor(vendor) or caller().projects:
             raise PalaestraError("NOT_FOUND", f"{name} not found")
-        reading.whole_vendor_scope(caller())
         return vendor
 
     def _own(self, parent: str) -> str:

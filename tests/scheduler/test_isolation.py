@@ -396,7 +396,7 @@ def test_what_is_outside_of_a_keys_projects_is_as_if_missing(hall: Hall, name: s
     path, pattern = FIRST[name]
     own = hall.acme.of(pattern)
     if Role.ENGINEER in ROLES[name]:
-        missing = "/".join([*own.split("/")[:3], own.split("/")[3][:-4] + "0000"])
+        missing = "/".join([*own.split("/")[:3], own.split("/")[3][:-4] + "0000", *own.split("/")[4:]])
         told = {hall.outcome(name, {path: each}, hall.scoped, each) for each in (own, missing, hall.bolt.of(pattern))}
         assert len(told) == 1
         assert {reason for reason, _ in told} == {"NOT_FOUND"}

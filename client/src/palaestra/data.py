@@ -2,16 +2,19 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
 
 from palaestra import names
 from palaestra.calls import Call, Listing
 from palaestra.v1 import data_service_pb2 as pb
 from palaestra.v1.data_pb2 import Dataset, DatasetVersion, EpisodeRecord, Lineage, RecordingSession
-from palaestra.v1.episode_pb2 import Episode, EpisodeOutcome
+from palaestra.v1.episode_pb2 import Episode
 from palaestra.v1.venue_service_pb2 import GetIdentityResponse
 
 PAGE_SIZE = 200
+R = TypeVar("R", bound=Message)
 LEVELS = ("L1", "L2", "L3", "L4")
 
 
@@ -52,7 +55,7 @@ def query(
         scenario=scenario,
         level=_level(level),
         text=text,
-        outcome=EpisodeOutcome.Value(f"EPISODE_OUTCOME_{outcome.upper()}") if outcome else None,
+        outcome=f"EPISODE_OUTCOME_{outcome.upper()}" if outcome else None,
         quality_min=quality_min,
         job=job,
         labels=labels,
@@ -142,7 +145,7 @@ class _Calls:
         return Listing(called, lambda page: page.episodes)
 
 
-def _call(method: str, request: Any, response: Any) -> Any:
+def _call(method: str, request: Message, response: type[R]) -> Call[R]:
     return Call(f"/palaestra.v1.DataService/{method}", request, response)
 
 
