@@ -114,7 +114,8 @@ class DataService(data_service_pb2_grpc.DataServiceServicer):
             )
             return _version(request.parent, row, catalogue.datasets.lineage(row["id"]))
 
-        return await self._ask(freeze)
+        made: data_pb2.DatasetVersion = await self._ask(freeze)
+        return made
 
     async def GetDatasetVersion(
         self, request: data_service_pb2.GetDatasetVersionRequest, context: Any
@@ -125,7 +126,8 @@ class DataService(data_service_pb2_grpc.DataServiceServicer):
             row = catalogue.datasets.version(vendor, dataset, number)
             return _version(request.name.rpartition("/versions/")[0], row, catalogue.datasets.lineage(row["id"]))
 
-        return await self._ask(find, request.name)
+        found: data_pb2.DatasetVersion = await self._ask(find, request.name)
+        return found
 
     async def ListDatasetVersions(
         self, request: data_service_pb2.ListDatasetVersionsRequest, context: Any

@@ -105,7 +105,7 @@ QUERIES = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(QUERIES, st.integers(1, 40), st.sampled_from((0, 20_000)))
 def test_all_pages_together_are_what_a_plain_look_finds_newest_first(
     filled: Catalogue, monkeypatch: Any, query: Query, size: int, scan_rows: int

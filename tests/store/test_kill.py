@@ -116,7 +116,7 @@ results = []
 for life in range(kills):
     shared[:] = 0.0
     child = in_a_child(lambda: record_for_ever(life))
-    goal = chance.randrange(1, 12 * robots)
+    goal = chance.randrange(1, 10 * robots)
     while count[0] < goal:
         time.sleep(0.0005)
         if os.waitpid(child, os.WNOHANG) != (0, 0):

@@ -35,7 +35,7 @@ def block(name: str, rows: int, start_s: float, seed: int) -> tuple[np.ndarray, 
     return time_s, rng.standard_normal(shape).astype(stream.kind)
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.sampled_from([*STREAMS, "joints"]), st.integers(0, 40), st.booleans()), max_size=20),
     st.integers(1, 3000),

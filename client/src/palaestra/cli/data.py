@@ -362,7 +362,7 @@ def _query(wanted: dict[str, Any], client: Any) -> Any:
         raise typer.BadParameter(str(error)) from None
 
 
-def _outcome(outcome: int) -> str:
+def _outcome(outcome: Any) -> str:
     from palaestra.v1.episode_pb2 import EpisodeOutcome
 
-    return EpisodeOutcome.Name(outcome).removeprefix("EPISODE_OUTCOME_").lower()  # type: ignore[arg-type]
+    return EpisodeOutcome.Name(outcome).removeprefix("EPISODE_OUTCOME_").lower()
