@@ -114,9 +114,7 @@ def _place(arguments: argparse.Namespace, settings: Settings) -> Place:
     return database.place(url) if url else arguments.data / database.FILE
 
 
-async def _serve(
-    settings: Settings, data: Path, place: Place, listen: str, *, standby: bool, catalogue: Path
-) -> int:
+async def _serve(settings: Settings, data: Path, place: Place, listen: str, *, standby: bool, catalogue: Path) -> int:
     loop = asyncio.get_running_loop()
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     door = Door(listen, settings.tls, data)

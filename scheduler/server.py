@@ -101,7 +101,7 @@ class Server:
         job_array_service_pb2_grpc.add_JobArrayServiceServicer_to_server(JobArrayService(core), guard)
         venue_service_pb2_grpc.add_VenueServiceServicer_to_server(VenueService(core), guard)
         catalogue = catalogue or (core.folder or data or Path()) / FILE
-        # A call of one vendor brings in what is new of all of them: the house reads, and the catalogue is asked for one.
+        # A call of one vendor brings in what is new of all of them, so that the house reads.
         self._shelf = Shelf(catalogue, core.house)
         data_service_pb2_grpc.add_DataServiceServicer_to_server(DataService(core, self._shelf), guard)
         episode_service_pb2_grpc.add_EpisodeServiceServicer_to_server(EpisodeService(core), guard)
