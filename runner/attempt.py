@@ -22,6 +22,7 @@ from store import (
     joint_frames,
     joint_units,
 )
+from store.camera import CameraStream
 from store.episode import SENSOR_PREFIX
 from store.spool import Claim
 
@@ -125,6 +126,7 @@ class Attempt:
         sensor_widths: Mapping[str, int] | None = None,
         sensor_units: Mapping[str, str] | None = None,
         replay: Mapping[str, str] | None = None,
+        cameras: Mapping[str, CameraStream] | None = None,
         streams: Mapping[str, Stream] | None = None,
     ) -> EpisodeRecorder:
         """Open the recorder of one episode.
@@ -166,6 +168,7 @@ class Attempt:
             units={**joint_units(base_pose=base_pose), **(sensor_units or {})},
             sensor_widths=sensors,
             replay=replay,
+            cameras=cameras or {},
             # A sensor reads in its own frame, which the body description has under its name.
             frames={**joint_frames(base_pose=base_pose), **{s: s.removeprefix(SENSOR_PREFIX) for s in sensors}},
             calibration=provenance.get("calibration", "model" if world is not None else None),

@@ -1,4 +1,4 @@
-"""`python -m sim robots | spec | bench-joint | motions | tasks | evaluate | picture | host`; `--help` says what of."""
+"""`python -m sim COMMAND`: robots, tasks, motions, pictures, benches, hosts; `--help` says what of."""
 
 import argparse
 import os
@@ -10,32 +10,7 @@ from pathlib import Path
 from controller.errors import ControllerError
 from controller.jointbench.command import add_bench_arguments
 from sim.errors import SimError
-
-
-def robots(menagerie_root: Path | None) -> int:
-    """Print the catalogue as a table."""
-    from sim import catalog
-
-    rows = [("id", "maker", "name", "class", "joints", "licence", "model")]
-    for entry in catalog.robots(menagerie_root):
-        there = entry.available()
-        rows.append(
-            (
-                entry.id,
-                entry.maker,
-                entry.name,
-                entry.robot_class,
-                str(len(entry.joint_names())) if there else "-",
-                entry.licence,
-                entry.provenance() if there else f"missing: pip install {entry.package}",
-            )
-        )
-    _print_table(rows)
-    for entry in catalog.robots(menagerie_root):
-        count = len(entry.disagreements()) if entry.available() else 0
-        if count:
-            print(f"{entry.id}: sources disagree on {count} numbers, see `python -m sim spec {entry.id}`")
-    return 0
+from sim.listing import list_robots, print_table, show_robot
 
 
 def spec(robot: str, menagerie_root: Path | None) -> int:
@@ -49,7 +24,7 @@ def spec(robot: str, menagerie_root: Path | None) -> int:
             value = getattr(joint, each.name)
             if each.name not in ("name", "sources") and value is not None:
                 rows.append((joint.name, each.name, f"{value:.6g}", joint.source(each.name) or "-"))
-    _print_table(rows)
+    print_table(rows)
     for differs in entry.disagreements():
         print(
             f"sources disagree: {differs.joint} {differs.quantity} = {differs.value} ({differs.source}), "
@@ -62,9 +37,7 @@ def motions() -> int:
     """Print all motions."""
     from sim.motion import motions as known
 
-    _print_table(
-        [("motion", "for", "what"), *((m.name, ", ".join(m.robot_classes), m.title) for m in known().values())]
-    )
+    print_table([("motion", "for", "what"), *((m.name, ", ".join(m.robot_classes), m.title) for m in known().values())])
     return 0
 
 
@@ -74,7 +47,7 @@ def tasks() -> int:
 
     rows = [("task", "for", "length", "what", "success")]
     rows += [(t.name, ", ".join(t.robot_classes), f"{t.horizon_s:g} s", t.title, t.success) for t in known().values()]
-    _print_table(rows)
+    print_table(rows)
     return 0
 
 
@@ -106,12 +79,6 @@ def evaluate_server(parsed: argparse.Namespace, menagerie_root: Path | None) -> 
     return 0
 
 
-def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0, or 2 where what was asked for cannot be done."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -121,7 +88,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return host(given[1:])
     parser = argparse.ArgumentParser(prog="python -m sim", description="The simulation room.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("robots", help="list the robot catalogue")
+    listed = commands.add_parser("robots", help="list the robot catalogue")
+    listed.add_argument("--json", action="store_true")
+    shown = commands.add_parser("show", help="a robot's joints, limits and sources")
+    shown.add_argument("robot", help="robot id")
+    shown.add_argument("--picture", type=Path, metavar="OUT.png", help="draw it, too")
+    shown.add_argument("--json", action="store_true")
     numbers = commands.add_parser("spec", help="every number of a robot's joints, and where it comes from")
     numbers.add_argument("robot", help="robot id")
     commands.add_parser("motions", help="list the scripted motions")
@@ -138,8 +110,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     served.add_argument("--chunk-steps", type=int, default=1, help="steps of each chunk that are carried out")
     served.add_argument("--timeout-s", type=float, default=30.0, help="longest wait for an answer [s]")
     draw = commands.add_parser("picture", help="draw a robot or a venue")
-    draw.add_argument("subject", help="robot id, or a venue file ending in .toml")
+    draw.add_argument("subject", help="robot id, `robots` for all of them, or a venue file ending in .toml")
     draw.add_argument("out", type=Path, help="PNG file to write")
+    checked = commands.add_parser("check", help="check files of robots, venues, jobs and models")
+    checked.add_argument("path", type=Path, help="a file, or a folder of .toml files")
+    checked.add_argument("--json", action="store_true")
+    schemas = commands.add_parser("schemas", help="write the JSON Schemas of the files, for editors")
+    schemas.add_argument("folder", type=Path)
+    paths = commands.add_parser("paths", help="where feet and hands of several bodies go by one recorded motion")
+    paths.add_argument(
+        "recordings", nargs="+", metavar="FORMAT=FILE", help="a format of configs/recordings, an archive"
+    )
+    paths.add_argument("--robot", action="append", default=[], help="move this one by the last recording, too")
+    paths.add_argument("--frames", type=int, default=500, help="at most so many")
+    paths.add_argument("--picture", type=Path, metavar="OUT.png")
     bench = commands.add_parser("bench-joint", help="test one joint of a robot on a simulated bench")
     bench.add_argument("robot", help="robot id")
     bench.add_argument("joint", help="name of the joint")
@@ -149,7 +133,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     menagerie_root = Path(root) if root else None
     try:
         if parsed.command == "robots":
-            return robots(menagerie_root)
+            list_robots(menagerie_root, as_json=parsed.json)
+            return 0
+        if parsed.command == "show":
+            show_robot(parsed.robot, menagerie_root, picture=parsed.picture, as_json=parsed.json)
+            return 0
         if parsed.command == "spec":
             return spec(parsed.robot, menagerie_root)
         if parsed.command == "motions":
@@ -158,6 +146,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return tasks()
         if parsed.command == "evaluate":
             return evaluate_server(parsed, menagerie_root)
+        if parsed.command == "check":
+            from sim.check.command import check
+
+            return check(parsed.path, menagerie_root, as_json=parsed.json)
+        if parsed.command == "schemas":
+            from sim.check.command import write_schemas
+
+            return write_schemas(parsed.folder)
+        if parsed.command == "paths":
+            from sim.vocabulary.compare import compare
+
+            given_paths = [(form, Path(file)) for form, _, file in (word.partition("=") for word in parsed.recordings)]
+            compare(
+                given_paths,
+                parsed.robot,
+                frames=parsed.frames,
+                picture=parsed.picture,
+                menagerie_root=menagerie_root,
+            )
+            return 0
         if parsed.command == "bench-joint":
             from sim.jointbench import bench as bench_joint
 

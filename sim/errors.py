@@ -78,3 +78,19 @@ class BadSeed(SimError):
 
 class PolicyServerError(SimError):
     """A policy server cannot be reached, broke off, answered too late, or answered what is no action."""
+
+
+class BrokenRecording(SimError):
+    """A recording of another project cannot be read: arrays miss, differ in length or are no finite numbers."""
+
+
+class BadCamera(SimError):
+    """A camera's description has a field, a name or a size that makes no sense, or cannot be had here; it is named."""
+
+
+class CamerasDied(SimError):
+    """The process that draws is gone. The message says during what, and by what; the slot has nothing to do with it."""
+
+
+class CamerasTimeout(CamerasDied):
+    """The process that draws took longer than its bound; it was killed."""

@@ -147,6 +147,25 @@ def let_touch(spec: mujoco.MjSpec, patterns: Sequence[str]) -> None:
             geom.contype, geom.conaffinity = 1, 0
 
 
+def put_on_stand(spec: mujoco.MjSpec, height_m: float) -> None:
+    """Lift a robot that is mounted somewhere, and draw a column below it."""
+    for body in spec.worldbody.bodies:
+        body.pos[2] += height_m
+    for thing in (*spec.worldbody.geoms, *spec.worldbody.sites):
+        thing.pos[2] += height_m
+    half_m = 0.5 * (height_m - 0.1)
+    spec.worldbody.add_geom(
+        name="stand",
+        type=mujoco.mjtGeom.mjGEOM_CYLINDER,
+        size=[0.05, half_m, 0.0],
+        pos=[0.0, 0.0, half_m],
+        rgba=[0.55, 0.58, 0.62, 1.0],
+        contype=0,
+        conaffinity=0,
+        group=2,
+    )
+
+
 def add_floor(spec: mujoco.MjSpec) -> None:
     """Put the robot on a floor of its own, with a light and a checker pattern for pictures."""
     spec.add_texture(

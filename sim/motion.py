@@ -5,7 +5,8 @@ the body instead of joint names:
 
     name, title, robot_classes      the file's name is the name
     kind = "waves"                  sums of sine waves, one [[waves]] table each:
-        part                        a part, see PARTS, or patterns of joint names in `match`
+        part                        a part, see PARTS, or patterns of joint names in `match`, or in `joints` canonical
+                                    names (`sim.vocabulary`), whose signs are the same on every robot
         side = "left" | "right"     only that side (optional)
         amplitude_rad, frequency_hz, phase_cycles (0), offset_rad (0)
         mirrored = true             opposite sign on the right side (optional)
@@ -31,6 +32,7 @@ import numpy.typing as npt
 from sim.body import Array, Body, body_of, legs, lifted
 from sim.catalog import ROBOT_CLASSES, Entry
 from sim.errors import BrokenCatalogue, Misfit, UnknownMotion
+from sim.vocabulary import BODIES, joint_map
 
 MOTIONS_FOLDER = Path(__file__).resolve().parents[1] / "configs" / "motions"
 RAMP_S = 1.5
@@ -62,6 +64,7 @@ class Wave:
     """One sine on the joints of a part; see the module for the fields."""
 
     patterns: tuple[str, ...]
+    joints: tuple[str, ...]
     side: str
     amplitude_rad: float
     frequency_hz: float
@@ -69,11 +72,19 @@ class Wave:
     offset_rad: float
     mirrored: bool
 
-    def moves(self, joint: str) -> bool:
-        """Whether the wave applies to the joint of this name."""
+    def moves(self, joint: str, canonical: Mapping[str, tuple[str, float]]) -> bool:
+        """Whether the wave applies to the joint of this name; canonical: names and signs by the robot's own names."""
+        if self.joints:
+            return canonical.get(joint, ("", 0.0))[0] in self.joints
         if self.side and side_of(joint) != self.side:
             return False
         return any(fnmatch.fnmatchcase(joint.lower(), p) for p in self.patterns)
+
+    def sign(self, joint: str, canonical: Mapping[str, tuple[str, float]]) -> float:
+        """Which way the joint of this name, which the wave applies to, is moved."""
+        if self.joints:
+            return canonical[joint][1]
+        return -1.0 if self.mirrored and side_of(joint) == "right" else 1.0
 
 
 @dataclass(frozen=True)
@@ -100,8 +111,8 @@ class Motion:
         """
         if entry.robot_class not in self.robot_classes:
             return False
-        names = entry.joint_names()
-        return isinstance(self.script, Trot) or any(w.moves(name) for w in self.script for name in names)
+        names, canonical = entry.joint_names(), _canonical(entry)
+        return isinstance(self.script, Trot) or any(w.moves(name, canonical) for w in self.script for name in names)
 
     def fit(self, entry: Entry) -> "FittedMotion":
         """Return the motion for one robot.
@@ -124,7 +135,7 @@ class Motion:
                 height_m = self.script.lift_share * float(body.home_qpos[2])
                 swing[pair, list(leg.joints)] = lifted(model, body, leg, height_m)
             return FittedMotion(self.name, body, trot_hz=self.script.step_hz, swing_rad=swing)
-        return FittedMotion(self.name, body, waves=_fit_waves(self.script, body))
+        return FittedMotion(self.name, body, waves=_fit_waves(self.script, body, _canonical(entry)))
 
 
 class FittedMotion:
@@ -169,16 +180,30 @@ class FittedMotion:
         return np.clip(q, self._low, self._high)
 
 
-def _fit_waves(waves: tuple[Wave, ...], body: Body) -> npt.NDArray[np.float64]:
+def _canonical(entry: Entry) -> dict[str, tuple[str, float]]:
+    """Canonical name and sign by the robot's own names."""
+    if not entry.vocabulary:
+        return {}
+    names = joint_map(entry)
+    return {
+        names.joint_names[names.index[i]]: (name, float(names.sign[i]))
+        for i, name in enumerate(names.names)
+        if names.mask[i]
+    }
+
+
+def _fit_waves(
+    waves: tuple[Wave, ...], body: Body, canonical: Mapping[str, tuple[str, float]]
+) -> npt.NDArray[np.float64]:
     rows = []
     for wave in waves:
         for joint, name in enumerate(body.spec.joint_names):
-            if not wave.moves(name):
+            if not wave.moves(name, canonical):
                 continue
             spec = body.spec.joints[joint]
             speed = wave.amplitude_rad * 2 * math.pi * wave.frequency_hz
             scale = min(1.0, SPEED_SHARE * spec.dq_max_rad_s / speed) if speed > 0 else 1.0
-            sign = -1.0 if wave.mirrored and side_of(name) == "right" else 1.0
+            sign = wave.sign(name, canonical)
             rows.append(
                 (joint, sign * scale * wave.amplitude_rad, wave.frequency_hz, wave.phase_cycles, sign * wave.offset_rad)
             )
@@ -220,9 +245,14 @@ def load_motion(path: Path) -> Motion:
 
 
 def _wave(table: Mapping[str, Any]) -> Wave:
-    patterns = tuple(table["match"]) if "match" in table else PARTS[table["part"]]
+    joints = tuple(table.get("joints", ()))
+    unknown = set(joints) - {joint.name for body in BODIES.values() for joint in body}
+    if unknown:
+        raise BrokenCatalogue(f"no canonical joints {sorted(unknown)}")
+    patterns = () if joints else tuple(table["match"]) if "match" in table else PARTS[table["part"]]
     return Wave(
         patterns=patterns,
+        joints=joints,
         side=str(table.get("side", "")),
         amplitude_rad=float(table["amplitude_rad"]),
         frequency_hz=float(table["frequency_hz"]),

@@ -13,7 +13,7 @@ import mujoco
 import numpy as np
 import numpy.typing as npt
 
-from sim.catalog import Entry, find
+from sim.catalog import Entry, find, robots
 from sim.errors import NoDisplay
 from sim.mjcf import compile_model
 from sim.model import FLOOR_LIGHT
@@ -41,15 +41,34 @@ def robot_picture(robot_id: str, *, menagerie_root: Path | None = None) -> Image
     return draw(model, data, camera)
 
 
+def robots_picture(*, menagerie_root: Path | None = None, columns: int = 6, shrink: int = 3) -> Image:
+    """Draw all robots of the catalogue that are on this machine side by side, in the order of `robots`.
+
+    Raises BrokenModel, NoDisplay.
+    """
+    drawn = [
+        robot_picture(entry.id, menagerie_root=menagerie_root)[::shrink, ::shrink]
+        for entry in robots(menagerie_root)
+        if entry.available()
+    ]
+    drawn += [np.full_like(drawn[0], 255)] * (-len(drawn) % columns)
+    rows = [np.concatenate(drawn[i : i + columns], axis=1) for i in range(0, len(drawn), columns)]
+    return np.concatenate(rows, axis=0)
+
+
 def robot_scene(entry: Entry) -> mujoco.MjModel:
     """Return a robot on its floor in the light of all our pictures. Raises MissingModel, BrokenModel."""
     spec = entry.mjspec(visuals=True)
-    # One light for all: makers' models bring several, none, or very bright ones.
+    use_our_light(spec)
+    return compile_model(spec, label=entry.id)
+
+
+def use_our_light(spec: mujoco.MjSpec) -> None:
+    """One light for all, and a light sky: makers' models bring several lights, none, or very bright ones."""
     for light in list(spec.lights):
         if light.name != FLOOR_LIGHT:
             spec.delete(light)
     open_background(spec)
-    return compile_model(spec, label=entry.id)
 
 
 def venue_picture(venue: VenueTwin) -> Image:
@@ -76,7 +95,7 @@ class Canvas:
         model.vis.quality.shadowsize = shadow_px
         self._model = model
         self._viewport = mujoco.MjrRect(0, 0, width_px, height_px)
-        self._gl = _context(width_px, height_px)
+        self._gl, _ = offscreen(width_px, height_px)
         self._gl.make_current()
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
@@ -124,19 +143,25 @@ def write_png(image: Image, path: Path) -> None:
 
 
 def picture(subject: str, out: Path, *, menagerie_root: Path | None = None) -> None:
-    """Draw a robot of the catalogue or a venue file into `out`. Raises as the functions above, and BrokenVenue."""
-    if subject.endswith(".toml"):
+    """Draw a robot of the catalogue, all `robots`, or a venue file into `out`.
+
+    Raises as the functions above, and BrokenVenue.
+    """
+    if subject == "robots":
+        image = robots_picture(menagerie_root=menagerie_root)
+    elif subject.endswith(".toml"):
         image = venue_picture(load_venue(Path(subject)))
     else:
         image = robot_picture(subject, menagerie_root=menagerie_root)
     write_png(image, out)
 
 
-def _context(width_px: int, height_px: int) -> Any:
+def offscreen(width_px: int, height_px: int) -> tuple[Any, str]:
+    """Return a context of offscreen OpenGL and what makes it, "egl" or "osmesa". Raises NoDisplay."""
     reasons = []
     for name in _BACKENDS:
         try:
-            return importlib.import_module(name).GLContext(width_px, height_px)
+            return importlib.import_module(name).GLContext(width_px, height_px), name.rpartition(".")[2]
         except Exception as error:
             # Each backend fails in its own way: import errors, attribute errors of a missing library, its own.
             reasons.append(f"{name}: {' '.join(str(error).split())[:120]}")

@@ -1,13 +1,16 @@
 """How an episode lies in a file: one schema, shared by the recorder, the segment and the reader.
 
 Parquet with one row group. `time_s` is float64, every signal a fixed-size list of float32, what a replay needs
-is kept in full (float64 actions, 64-bit hashes of states), nothing is null,
-and the schema's metadata holds header and outcome as canonical JSON.
+is kept in full (float64 actions, 64-bit hashes of states); of these nothing is null. A camera's packets are binary, in
+the rows of the steps that their frames belong to, and null in the others. The schema's metadata holds header and
+outcome as canonical JSON.
 
 Of several rates: each *track*, the joints' rows and each stream, has columns of its own, its times among them, which
 start at the file's first row and are null from the track's end on. Row 7 of one track has nothing to do with row 7 of
 another. Values are then lists of free length, of which a null one takes no room; all of a track have its width.
 """
+
+from typing import Any
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
@@ -31,6 +34,7 @@ def schema_of(header: EpisodeHeader) -> pa.Schema:
         exact = pa.field("element", pa.float64(), nullable=False)
         columns.append(pa.field(REPLAY_ACTION, pa.list_(exact, len(header.joint_names)), nullable=False))
         columns.append(pa.field(REPLAY_STATE, pa.uint64(), nullable=False))
+    columns += [pa.field(image, pa.binary()) for image in header.images]
     if not header.is_multi_rate:
         return pa.schema(columns)
     columns = [pa.field(column.name, _free(column.type)) for column in columns]
@@ -54,7 +58,8 @@ def stream_type(spec: stream.Stream) -> pa.DataType:
 
 def tracks_of(header: EpisodeHeader) -> list[tuple[str, ...]]:
     """Return the names of the columns of each track, the joints' first, in the order of the file."""
-    rows = [TIME, *header.signals, *((REPLAY_ACTION, REPLAY_STATE) if header.replay is not None else ())]
+    exact = (REPLAY_ACTION, REPLAY_STATE) if header.replay is not None else ()
+    rows = [TIME, *header.signals, *exact, *header.images]
     return [tuple(rows), *((name + TIME_SUFFIX, name) for name in header.streams)]
 
 
@@ -68,11 +73,11 @@ def float_leaves(schema: pa.Schema) -> list[str]:
     return paths
 
 
-def column_of(values: np.ndarray | list[str], kind: pa.DataType, rows: int) -> pa.Array:
+def column_of(values: np.ndarray | list[Any], kind: pa.DataType, rows: int) -> pa.Array:
     """Return a nullable column of `rows` rows that starts with `values` and is null from their end on.
 
     Args:
-        values: Shape (n,) of a plain type, (n, width) of a list type, or n texts; n is at most `rows`.
+        values: Shape (n,) of a plain type, (n, width) of a list type, or n texts or packets; n is at most `rows`.
     """
     missing = rows - len(values)
     if isinstance(values, list) or values.ndim == 1:

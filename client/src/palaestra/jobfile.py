@@ -54,7 +54,7 @@ def job_from_toml(path: str | Path) -> Job:
 
 def _fill(message: Message, values: dict[str, Any], prefix: str) -> None:
     """Set the message's fields from a TOML table."""
-    fields: dict[str, Any] = {_key(field): field for field in message.DESCRIPTOR.fields if not _output_only(field)}
+    fields: dict[str, Any] = {field_key(field): field for field in message.DESCRIPTOR.fields if not is_read_only(field)}
     chosen: dict[str, str] = {}
     for key, value in values.items():
         path = f"{prefix}{key}"
@@ -150,7 +150,7 @@ def _typed(value: Any, kind: type, words: str, path: str) -> Any:
     return value
 
 
-def _key(field: Any) -> str:
+def field_key(field: Any) -> str:
     """Return the field's name in TOML: durations say their unit."""
     is_duration = field.message_type is not None and field.message_type.full_name == _DURATION
     return f"{field.name}_s" if is_duration else field.name
@@ -161,7 +161,8 @@ def _suggestion(key: str, known: list[str]) -> str:
     return f"; did you mean {' or '.join(close)}?" if close else f"; known are {', '.join(sorted(known))}"
 
 
-def _output_only(field: Any) -> bool:
+def is_read_only(field: Any) -> bool:
+    """Return whether only the venue sets the field, so that no file has it."""
     options: Any = field.GetOptions()
     return field_behavior_pb2.OUTPUT_ONLY in options.Extensions[field_behavior_pb2.field_behavior]
 

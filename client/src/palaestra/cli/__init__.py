@@ -12,6 +12,7 @@ import typer
 
 from palaestra.cli import (
     audit,
+    check,
     closures,
     data,
     episodes,
@@ -22,6 +23,7 @@ from palaestra.cli import (
     operations,
     replay,
     reservations,
+    robots,
     submit,
     units,
     venue,
@@ -46,6 +48,8 @@ operations.register(app)
 episodes.register(app)
 data.register(app)
 replay.register(app)
+robots.register(app)
+check.register(app)
 events.register(app)
 keys.register(app)
 audit.register(app)
