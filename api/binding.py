@@ -16,6 +16,8 @@ from palaestra.v1 import (
     audit_service_pb2,
     calendar_pb2,
     calendar_service_pb2,
+    data_pb2,
+    data_service_pb2,
     episode_pb2,
     episode_service_pb2,
     estimate_pb2,
@@ -63,6 +65,7 @@ _F = fleet_service_pb2
 _J = job_service_pb2
 _A = job_array_service_pb2
 _E = episode_service_pb2
+_D = data_service_pb2
 _C = calendar_service_pb2
 _S = estimate_service_pb2
 _R = reservation_service_pb2
@@ -142,6 +145,34 @@ BINDINGS: tuple[Binding, ...] = (
             _E.ListEpisodesResponse, "Recorded runs, newest first", _VENDOR),
     Binding("GET", "/v1/vendors/{vendor}/episodes/{episode}", "EpisodeService.GetEpisode", _E.GetEpisodeRequest,
             episode_pb2.Episode, "One recorded run", {"name": "vendors/{vendor}/episodes/{episode}"}),
+    Binding("POST", "/v1/vendors/{vendor}/records:search", "DataService.ListRecords", _D.ListRecordsRequest,
+            _D.ListRecordsResponse, "Search recorded runs, newest first; vendor `-` for operators", _VENDOR, "*"),
+    Binding("POST", "/v1/vendors/{vendor}/episodes:label", "DataService.LabelEpisodes", _D.LabelEpisodesRequest,
+            _D.LabelEpisodesResponse, "Label or score recorded runs, all or none", _VENDOR, "*"),
+    Binding("GET", "/v1/vendors/{vendor}/records/{episode}", "DataService.GetRecord", _D.GetRecordRequest,
+            data_pb2.EpisodeRecord, "One recorded run with labels, score and data sets",
+            {"name": "vendors/{vendor}/episodes/{episode}"}),
+    Binding("GET", "/v1/vendors/{vendor}/sessions", "DataService.ListSessions", _D.ListSessionsRequest,
+            _D.ListSessionsResponse, "What each attempt has recorded, newest first", _VENDOR),
+    Binding("GET", "/v1/vendors/{vendor}/datasets", "DataService.ListDatasets", _D.ListDatasetsRequest,
+            _D.ListDatasetsResponse, "Data sets by name", _VENDOR),
+    Binding("POST", "/v1/vendors/{vendor}/datasets", "DataService.CreateDataset", _D.CreateDatasetRequest,
+            data_pb2.Dataset, "Make a data set without a version", _VENDOR, "*"),
+    Binding("GET", "/v1/vendors/{vendor}/datasets/{dataset}", "DataService.GetDataset", _D.GetDatasetRequest,
+            data_pb2.Dataset, "One data set", {"name": "vendors/{vendor}/datasets/{dataset}"}),
+    Binding("GET", "/v1/vendors/{vendor}/datasets/{dataset}/versions", "DataService.ListDatasetVersions",
+            _D.ListDatasetVersionsRequest, _D.ListDatasetVersionsResponse, "Versions of a data set, newest first",
+            {"parent": "vendors/{vendor}/datasets/{dataset}"}),
+    Binding("POST", "/v1/vendors/{vendor}/datasets/{dataset}/versions", "DataService.CreateDatasetVersion",
+            _D.CreateDatasetVersionRequest, data_pb2.DatasetVersion, "Fix a list of episodes for ever",
+            {"parent": "vendors/{vendor}/datasets/{dataset}"}, "*"),
+    Binding("GET", "/v1/vendors/{vendor}/datasets/{dataset}/versions/{version}", "DataService.GetDatasetVersion",
+            _D.GetDatasetVersionRequest, data_pb2.DatasetVersion, "One version",
+            {"name": "vendors/{vendor}/datasets/{dataset}/versions/{version}"}),
+    Binding("GET", "/v1/vendors/{vendor}/datasets/{dataset}/versions/{version}/episodes",
+            "DataService.ListDatasetEpisodes", _D.ListDatasetEpisodesRequest, _D.ListDatasetEpisodesResponse,
+            "The episodes of a version in its order",
+            {"parent": "vendors/{vendor}/datasets/{dataset}/versions/{version}"}),
     Binding("GET", "/v1/closures", "CalendarService.ListClosures", _C.ListClosuresRequest, _C.ListClosuresResponse,
             "Closures that are not over", _VENUE),
     Binding("POST", "/v1/closures", "CalendarService.CreateClosure", _C.CreateClosureRequest, calendar_pb2.Closure,

@@ -10,6 +10,7 @@ from bench.readme import write_figures
 
 # Name to module; each has a docstring whose first line says what it measures, and `run() -> dict`.
 BENCHES = {
+    "catalogue-search": "bench.catalogue_search",
     "control-kernel": "bench.control_kernel",
     "control-loop": "bench.control_loop",
     "control-scaling": "bench.control_scaling",
@@ -25,6 +26,7 @@ BENCHES = {
     "sim-slot": "bench.sim_slot",
     "sim-transport": "bench.sim_transport",
     "sim-vector": "bench.sim_vector",
+    "store-ingest": "bench.store_ingest",
     "submit": "bench.submit",
 }
 

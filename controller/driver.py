@@ -26,7 +26,8 @@ class Identity:
         firmware: Version text of the robot's firmware, or of the emulation's engine and model.
         joints: Joint names in the order of `read` and `write`.
         provenance: What an episode must name to be repeatable: of an emulation its engine, version,
-            architecture and model hash; of a robot what it says about itself.
+            architecture, model hash and calibration; of a robot what it says about itself. Nothing is recorded of a
+            unit that tells neither `model_sha256`, of the body description it is driven by, nor `calibration`.
     """
 
     robot_model: str

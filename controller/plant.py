@@ -1,5 +1,6 @@
 """The smallest robot there is: one free mass per joint. For dry runs and for tests, without MuJoCo."""
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -62,7 +63,18 @@ class PlantDriver:
 
     def identity(self) -> Identity:
         """Return the model, the given serial number and the joints of the spec."""
-        return Identity(self._spec.robot_model, self._serial, "plant 1", self._spec.joint_names)
+        return Identity(
+            self._spec.robot_model,
+            self._serial,
+            "plant 1",
+            self._spec.joint_names,
+            {
+                "engine": "plant",
+                "engine_version": "1",
+                "model_sha256": hashlib.sha256(repr(self._spec).encode()).hexdigest(),
+                "calibration": "model",
+            },
+        )
 
     def capabilities(self) -> Capabilities:
         """Return the rate that its period stands for."""

@@ -107,11 +107,10 @@ def catalogue(settings: Settings) -> runner_service_pb2.WatchAssignmentsRequest:
 async def _serve(settings: Settings) -> None:
     # Heavy to import; a wrong argument is answered before.
     from runner.pool import Pool, start_ray, stop_ray
+    from runner.recovery import keep_recovering
     from runner.service import Runner
-    from store.spool import clean_spool
 
     settings.spool.mkdir(parents=True, exist_ok=True)
-    clean_spool(settings.spool)
     start_ray(settings)
     try:
         pool = Pool(settings)
@@ -121,7 +120,11 @@ async def _serve(settings: Settings) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, runner.stop)
         logging.info("runner %s is ready", runner.instance)
-        await runner.run()
+        recovering = asyncio.create_task(keep_recovering(settings, runner.instance, runner.enter))
+        try:
+            await runner.run()
+        finally:
+            recovering.cancel()
     except RayLost as error:
         logging.error("%s; this instance ends, and the next one starts another Ray", error)
         _end_at_once(settings)

@@ -1,32 +1,34 @@
 """One attempt in a worker: what it may do with the rest of the venue, and nothing else."""
 
-import math
 import platform
 import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from palaestra.errors import PalaestraError
 from palaestra.failpoint import Failpoint
-from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2
+from palaestra.v1 import job_pb2, runner_service_pb2
+from runner.episodes import LEVELS, name_of, request_of
 from runner.errors import AttemptError, Stopped
 from runner.link import Link
 from runner.settings import Settings
-from store import EpisodeHeader, EpisodeRecorder, LocalObjects, Outcome, SealedEpisode, Status, joint_units
+from store import (
+    EpisodeHeader,
+    EpisodeRecorder,
+    LocalObjects,
+    Outcome,
+    SealedEpisode,
+    Stream,
+    joint_frames,
+    joint_units,
+)
 from store.camera import CameraStream
+from store.episode import SENSOR_PREFIX
 from store.spool import Claim
 
 PROGRESS_PERIOD_S = 0.5
 SEALED = Failpoint("runner.episode.sealed", "an episode is an object of the store; the catalogue does not have it")
 CATALOGUED = Failpoint("runner.episode.catalogued", "an episode is in the catalogue; its worker goes on from there")
-LEVELS = {1: "L1", 2: "L2", 3: "L3", 4: "L4"}
-OUTCOMES = {
-    Status.SUCCESS: episode_pb2.EPISODE_OUTCOME_SUCCESS,
-    Status.FAILURE: episode_pb2.EPISODE_OUTCOME_FAILURE,
-    Status.ABORTED: episode_pb2.EPISODE_OUTCOME_ABORTED,
-}
 
 
 class Attempt:
@@ -125,15 +127,19 @@ class Attempt:
         sensor_units: Mapping[str, str] | None = None,
         replay: Mapping[str, str] | None = None,
         cameras: Mapping[str, CameraStream] | None = None,
+        streams: Mapping[str, Stream] | None = None,
     ) -> EpisodeRecorder:
         """Open the recorder of one episode.
 
-        provenance: engine, engine_version, model_sha256, controller_backend; of what is simulated also actuators and
-        drives_sha256.
+        provenance: engine, engine_version, model_sha256, controller_backend, calibration; of what is simulated also
+        actuators and drives_sha256. streams: signals with rates of their own.
+
+        Raises InvalidEpisode, which names what is missing.
         """
+        sensors = sensor_widths or {}
         cell = self.assignment.cell
         header = EpisodeHeader(
-            name=f"{self.name}/episodes/{index}",
+            name=name_of(self.name, index),
             vendor=self.vendor,
             job=self.job.name,
             attempt=int(self.name.rsplit("/", 1)[1]),
@@ -160,51 +166,28 @@ class Attempt:
             cell=cell.name or None,
             level=LEVELS.get(cell.level),
             units={**joint_units(base_pose=base_pose), **(sensor_units or {})},
-            sensor_widths=sensor_widths or {},
+            sensor_widths=sensors,
             replay=replay,
             cameras=cameras or {},
+            # A sensor reads in its own frame, which the body description has under its name.
+            frames={**joint_frames(base_pose=base_pose), **{s: s.removeprefix(SENSOR_PREFIX) for s in sensors}},
+            calibration=provenance.get("calibration", "model" if world is not None else None),
+            streams=streams or {},
         )
         return EpisodeRecorder(header, self.settings.spool, self.objects)
 
-    def catalogue(self, index: int, header: EpisodeHeader, outcome: Outcome, sealed: SealedEpisode) -> None:
+    def catalogue(self, header: EpisodeHeader, outcome: Outcome, sealed: SealedEpisode) -> None:
         """Enter a sealed episode into the catalogue. Raises Stopped if the attempt is no longer ours."""
-        episode = episode_pb2.Episode(
-            index=index,
-            unit=header.unit or "",
-            world=int(header.world or 0),
-            robot_model=header.robot_model,
-            scenario=header.scenario or "",
-            level=self.assignment.cell.level,
-            task=header.task,
-            outcome=OUTCOMES[outcome.status],
-            outcome_cause=outcome.cause[:500],
-            duration_s=sealed.duration_s,
-            rows=sealed.rows,
-            start_time=Timestamp(
-                seconds=header.started_at_ns // 1_000_000_000, nanos=header.started_at_ns % 1_000_000_000
-            ),
-            content=job_pb2.Artifact(
-                sha256=sealed.sha256, size_bytes=sealed.size_bytes, media_type="application/vnd.apache.parquet"
-            ),
-            provenance={
-                "engine": header.engine,
-                "engine_version": header.engine_version,
-                "architecture": header.architecture,
-                "model_sha256": header.model_sha256,
-                "controller": header.controller_backend,
-                "seed": str(header.seed),
-            },
-        )
-        if header.actuators is not None and header.drives_sha256 is not None:
-            episode.provenance.update(actuators=header.actuators, drives_sha256=header.drives_sha256)
-        if outcome.episode_return is not None and math.isfinite(outcome.episode_return):
-            episode.return_value = outcome.episode_return
-        request = runner_service_pb2.CatalogueEpisodeRequest(
-            attempt=self.name, instance=self._instance, episode=episode
-        )
+        request = request_of(header, outcome, sealed, self._instance)
         SEALED()
-        self._owned(self._link.runner.CatalogueEpisode, request)
+        try:
+            self._owned(self._link.runner.CatalogueEpisode, request)
+        except BaseException:
+            # The attempt is over, or nobody can be reached: it is told once more by who recovers the spool.
+            sealed.settle(False)
+            raise
         CATALOGUED()
+        sealed.settle(True)
 
     def keep(self, data: bytes, media_type: str) -> job_pb2.Artifact:
         """Store bytes by their hash."""

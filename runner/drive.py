@@ -157,7 +157,7 @@ def _record(attempt: Attempt, gang: Gang, drive: "UnitDrive", course: Course, du
     finally:
         drive.record_to(None)
         # Also what was cut short is kept, with its cause.
-        gang.seal(index, recorder, outcome, settle)
+        gang.seal(recorder, outcome, settle)
 
 
 def _forget(opening: "Future[EpisodeRecorder]") -> None:
@@ -268,10 +268,12 @@ class UnitDrive:
         known = dict(self.opened.provenance)
         return {
             "engine": known.get("engine", "firmware"),
-            "engine_version": known.get("engine_version", "unknown"),
+            "engine_version": known.get("engine_version", known.get("firmware", "")),
             "architecture": known.get("architecture", "unknown"),
-            "model_sha256": known.get("model_sha256", "0" * 64),
-            "controller_backend": self.opened.controller_backend or "unknown",
+            # What a robot does not say is not made up: an episode without it is refused.
+            "model_sha256": known.get("model_sha256", ""),
+            "calibration": known.get("calibration", ""),
+            "controller_backend": self.opened.controller_backend,
             **{key: known[key] for key in ("actuators", "drives_sha256") if key in known},
         }
 

@@ -46,9 +46,9 @@ class Gang:
         """Open a recorder behind the drives: making its file may take long on a busy disk."""
         return self._opener.submit(make)
 
-    def seal(self, index: int, recorder: EpisodeRecorder, outcome: Outcome, settle: Callable[[], None]) -> None:
+    def seal(self, recorder: EpisodeRecorder, outcome: Outcome, settle: Callable[[], None]) -> None:
         """Seal and catalogue an episode behind the drives, once `settle` says that nobody writes to it any more."""
-        self._sealer.submit(self._seal, index, recorder, outcome, settle)
+        self._sealer.submit(self._seal, recorder, outcome, settle)
 
     def note(self, text: str) -> None:
         """Append a line to the job's log behind the drives."""
@@ -65,7 +65,7 @@ class Gang:
         if self._failure is not None:
             raise self._failure
 
-    def _seal(self, index: int, recorder: EpisodeRecorder, outcome: Outcome, settle: Callable[[], None]) -> None:
+    def _seal(self, recorder: EpisodeRecorder, outcome: Outcome, settle: Callable[[], None]) -> None:
         try:
             with recorder:
                 settle()
@@ -77,7 +77,7 @@ class Gang:
                     self._tally.save(self._attempt)
                 elif recorder.rows == 0:
                     raise AttemptError("UNIT_FAULT", f"{recorder.header.unit} sent no samples", retryable=True)
-                self._attempt.catalogue(index, recorder.header, outcome, recorder.seal(outcome))
+                self._attempt.catalogue(recorder.header, outcome, recorder.seal(outcome, hold=True))
             if outcome.status is Status.SUCCESS:
                 self._done += 1
                 self._attempt.progress(

@@ -118,6 +118,10 @@ class Runner:
         if self._failure or broken:
             raise self._failure or broken[0]
 
+    async def enter(self, request: runner_service_pb2.CatalogueEpisodeRequest) -> None:
+        """Enter an episode that was recovered. Raises PalaestraError."""
+        await self._call(self._stub.CatalogueEpisode, request)
+
     def stop(self) -> None:
         """Let go of everything and return from `run`. Attempts under way are tried again by the next runner."""
         self._stopped.set()

@@ -21,7 +21,7 @@ class WorldRecorder:
         self,
         attempt: Attempt,
         slot: LeasedSlot,
-        recorders: list[tuple[int, int, EpisodeRecorder]],
+        recorders: list[tuple[int, EpisodeRecorder]],
         film: Film | None,
     ) -> None:
         self._film = film
@@ -41,7 +41,7 @@ class WorldRecorder:
         pose, readings, taken, digests = slot.base_pose(), slot.readings(), slot.taken, slot.digests()
         time_s = self._steps * slot.facts.period_s
         packets = self._film.shoot(slot, self._steps - 1, ~self._ended) if self._film else {}
-        for world, _, recorder in self._recorders:
+        for world, recorder in self._recorders:
             if not self._ended[world]:
                 recorder.append(
                     time_s,
@@ -58,11 +58,11 @@ class WorldRecorder:
 
     def seal(self, success: npt.NDArray[np.bool_], returns: npt.NDArray[np.float64]) -> None:
         """Seal and catalogue all recorded worlds."""
-        for world, index, recorder in self._recorders:
+        for world, recorder in self._recorders:
             cause = "" if success[world] else self._slot.failures.get(world, "the task's criterion was not met")
             status = Status.SUCCESS if success[world] else Status.FAILURE
             outcome = Outcome(status, cause, float(returns[world]))
-            self._attempt.catalogue(index, recorder.header, outcome, recorder.seal(outcome))
+            self._attempt.catalogue(recorder.header, outcome, recorder.seal(outcome, hold=True))
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def record_worlds(
                 replay=replay_of(slot, world),
                 cameras=film.streams if film else None,
             )
-            recorders.append((world, index, stack.enter_context(recorder)))
+            recorders.append((world, stack.enter_context(recorder)))
         slot.record(signals=bool(recorders), digests=bool(recorders), positions=film is not None)
         if film:
             film.begin()

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from palaestra.errors import PalaestraError
 from palaestra.tls_files import NoCertificate
-from scheduler import database, seat
+from scheduler import database, seat, shelf
 from scheduler.configuration import BadConfiguration, Settings
 from scheduler.core import Core
 from scheduler.database import DatabaseInUse, NoPlace, Place, SchemaMismatch
@@ -69,6 +69,7 @@ def main() -> int:
         f"{database.ENVIRONMENT}, or in libpq's password file",
     )
     parser.add_argument("--tls-listen", help="instead of [tls] listen in the venue file")
+    parser.add_argument("--catalogue", type=Path, help="file of the catalogue of episodes; default: in DATA")
     parser.add_argument(
         "--standby", action="store_true", help="if another scheduler leads on this database, wait and take over from it"
     )
@@ -76,7 +77,14 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         settings, data = _settings(arguments), arguments.data
-        serving = _serve(settings, data, _place(arguments, settings), arguments.listen, standby=arguments.standby)
+        serving = _serve(
+            settings,
+            data,
+            _place(arguments, settings),
+            arguments.listen,
+            standby=arguments.standby,
+            catalogue=arguments.catalogue or data / shelf.FILE,
+        )
         with asyncio.Runner(loop_factory=_new_loop) as runner:
             return runner.run(serving)
     except (
@@ -110,7 +118,7 @@ def _place(arguments: argparse.Namespace, settings: Settings) -> Place:
     return database.place(url) if url else arguments.data / database.FILE
 
 
-async def _serve(settings: Settings, data: Path, place: Place, listen: str, *, standby: bool) -> int:
+async def _serve(settings: Settings, data: Path, place: Place, listen: str, *, standby: bool, catalogue: Path) -> int:
     loop = asyncio.get_running_loop()
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     door = Door(listen, settings.tls, data)
@@ -127,7 +135,7 @@ async def _serve(settings: Settings, data: Path, place: Place, listen: str, *, s
     credentials = Credentials.open(data / "tokens", [vendor.id for vendor in settings.venue.vendors])
     core = Core(settings, place, loop, leadership=leadership)
     leadership.keep(loop, core.overtaken)
-    server = Server(core, credentials, listen, settings.tls, data, door=door)
+    server = Server(core, credentials, listen, settings.tls, data, door=door, catalogue=catalogue)
     await core.start()
     await server.start()
     _calm()

@@ -192,6 +192,11 @@ class Core:
         return cast(T, await answer.future)
 
     @property
+    def folder(self) -> Path | None:
+        """The folder of the database, None of one that is no file."""
+        return self._place.parent if isinstance(self._place, Path) else None
+
+    @property
     def venue(self) -> str:
         return self.settings.venue.id
 

@@ -48,6 +48,17 @@ CalendarService/CreateClosure                                  operator safety
 CalendarService/DeleteClosure                                  operator safety
 CalendarService/ListClosedTimes        vendor engineer reader  operator safety
 CalendarService/ListClosures           vendor engineer reader  operator safety
+DataService/CreateDataset              vendor engineer
+DataService/CreateDatasetVersion       vendor engineer
+DataService/GetDataset                 vendor engineer reader  operator safety
+DataService/GetDatasetVersion          vendor engineer reader  operator safety
+DataService/GetRecord                  vendor engineer reader  operator safety
+DataService/LabelEpisodes              vendor engineer
+DataService/ListDatasetEpisodes        vendor engineer reader  operator safety
+DataService/ListDatasets               vendor engineer reader  operator safety
+DataService/ListDatasetVersions        vendor engineer reader  operator safety
+DataService/ListRecords                vendor engineer reader  operator safety
+DataService/ListSessions               vendor engineer reader  operator safety
 EpisodeService/GetEpisode              vendor engineer reader  operator safety
 EpisodeService/ListEpisodes            vendor engineer reader  operator safety
 EstimateService/GetEstimateCalibration vendor engineer reader  operator safety

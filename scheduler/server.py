@@ -11,6 +11,7 @@ from palaestra.v1 import (
     api_key_service_pb2_grpc,
     audit_service_pb2_grpc,
     calendar_service_pb2_grpc,
+    data_service_pb2_grpc,
     episode_service_pb2_grpc,
     estimate_service_pb2_grpc,
     fleet_service_pb2_grpc,
@@ -33,6 +34,7 @@ from scheduler.rates import Rates
 from scheduler.services.arrays import JobArrayService
 from scheduler.services.audit import AuditService
 from scheduler.services.calendar import CalendarService
+from scheduler.services.data import DataService
 from scheduler.services.episodes import EpisodeService
 from scheduler.services.estimates import EstimateService
 from scheduler.services.fleet import FleetService
@@ -42,6 +44,7 @@ from scheduler.services.keys import ApiKeyService
 from scheduler.services.reservations import ReservationService
 from scheduler.services.runners import RunnerService
 from scheduler.services.venue import VenueService
+from scheduler.shelf import FILE, Shelf
 from scheduler.tls import Tls
 
 log = logging.getLogger(__name__)
@@ -58,6 +61,7 @@ class Server:
     Args:
         listen, tls, data: As a `Door` takes them, if none is there yet. Raises what that raises.
         door: One that was opened before, while another scheduler led.
+        catalogue: File of the catalogue of what was recorded; None: beside the database, or in `data`.
 
     Attributes:
         address: What it listens on, with the port it got.
@@ -73,6 +77,7 @@ class Server:
         data: Path | None = None,
         *,
         door: Door | None = None,
+        catalogue: Path | None = None,
     ) -> None:
         self._core = core
         self._door = door = door or Door(listen, tls, data)
@@ -93,6 +98,10 @@ class Server:
         job_service_pb2_grpc.add_JobServiceServicer_to_server(JobService(core), guard)
         job_array_service_pb2_grpc.add_JobArrayServiceServicer_to_server(JobArrayService(core), guard)
         venue_service_pb2_grpc.add_VenueServiceServicer_to_server(VenueService(core), guard)
+        catalogue = catalogue or (core.folder or data or Path()) / FILE
+        # A call of one vendor brings in what is new of all of them, so that the house reads.
+        self._shelf = Shelf(catalogue, core.house)
+        data_service_pb2_grpc.add_DataServiceServicer_to_server(DataService(core, self._shelf), guard)
         episode_service_pb2_grpc.add_EpisodeServiceServicer_to_server(EpisodeService(core), guard)
         estimate_service_pb2_grpc.add_EstimateServiceServicer_to_server(EstimateService(core), guard)
         calendar_service_pb2_grpc.add_CalendarServiceServicer_to_server(CalendarService(core), guard)
@@ -124,6 +133,7 @@ class Server:
         while self._guard.running and loop.time() < end_s:
             await asyncio.sleep(DRAIN_LOOK_S)
         await self._door.close(min(LAST_WORDS_S, grace_s))
+        self._shelf.close()
 
     async def _look(self) -> None:
         """End streams whose credential is no longer good, and write down when keys were used."""

@@ -117,6 +117,8 @@ class EmulatedUnit:
                 "engine_version": mujoco.__version__,
                 "architecture": platform.machine(),
                 "model_sha256": model_sha256,
+                # Its sensors are the model's, and true by it.
+                "calibration": "model",
                 "actuators": actuators,
                 "drives_sha256": drives.fingerprint(self.spec, model.opt.timestep, physics),
             },

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         EpisodeHeader,
         Outcome,
         Status,
+        joint_frames,
         joint_units,
     )
     from store.errors import (
@@ -41,7 +42,9 @@ if TYPE_CHECKING:
     from store.objects import LocalObjects, ObjectStore, StoredObject
     from store.reader import Episode, EpisodeSummary, read_episode, read_summary
     from store.recorder import EpisodeRecorder, SealedEpisode
+    from store.recovery import Recovered, recover_spool
     from store.spool import clean_spool
+    from store.stream import Stream
 
 __all__ = [
     "ACTION",
@@ -65,15 +68,19 @@ __all__ = [
     "ObjectNotFound",
     "ObjectStore",
     "Outcome",
+    "Recovered",
     "SealedEpisode",
     "Status",
     "StoreError",
     "StoreFull",
     "StoredObject",
+    "Stream",
     "clean_spool",
+    "joint_frames",
     "joint_units",
     "read_episode",
     "read_summary",
+    "recover_spool",
 ]
 
 # A name is imported when it is first asked for: who only decides on access must not wait for pyarrow.
@@ -87,6 +94,7 @@ _HOME = {
     "EpisodeHeader": "store.episode",
     "Outcome": "store.episode",
     "Status": "store.episode",
+    "joint_frames": "store.episode",
     "joint_units": "store.episode",
     "BrokenEpisode": "store.errors",
     "BrokenObject": "store.errors",
@@ -107,6 +115,9 @@ _HOME = {
     "read_summary": "store.reader",
     "EpisodeRecorder": "store.recorder",
     "SealedEpisode": "store.recorder",
+    "Recovered": "store.recovery",
+    "recover_spool": "store.recovery",
+    "Stream": "store.stream",
     "clean_spool": "store.spool",
 }
 

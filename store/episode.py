@@ -16,8 +16,10 @@ from typing import Any, Self
 
 from store.camera import IMAGE_PREFIX, CameraStream, checked_cameras
 from store.errors import InvalidEpisode
+from store.stream import Stream, checked_streams
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Version 1 had neither frames nor calibration nor streams; such files are read, and not written any more."""
 MAX_VALUES = 2**28
 """Most float32 values of one episode, all signals together: 1 GiB decoded, 75 min of 29 joints at 500 Hz.
 The recorder stops there and the reader refuses more, so what was written can always be read."""
@@ -54,6 +56,12 @@ class Status(StrEnum):
     SUCCESS = "success"
     FAILURE = "failure"
     ABORTED = "aborted"
+    # The recording process died; what it had flushed was sealed later, by `store.recovery`.
+    INTERRUPTED = "interrupted"
+
+
+JOINT_FRAME = "joint"
+WORLD_FRAME = "world"
 
 
 def joint_units(*, base_pose: bool = False) -> dict[str, str]:
@@ -67,6 +75,14 @@ def joint_units(*, base_pose: bool = False) -> dict[str, str]:
     if base_pose:
         units[BASE_POSE] = "m, quaternion wxyz"
     return units
+
+
+def joint_frames(*, base_pose: bool = False) -> dict[str, str]:
+    """Return the frames of the same signals: joints about their own axes, the base in the world."""
+    frames = dict.fromkeys(JOINT_SIGNALS, JOINT_FRAME)
+    if base_pose:
+        frames[BASE_POSE] = WORLD_FRAME
+    return frames
 
 
 @dataclass(frozen=True)
@@ -92,6 +108,9 @@ class EpisodeHeader:
         controller_version, controller_backend: The control core and its kernel, e.g. `0.1.0` `cython`.
         started_at_ns: Wall clock of `time_s == 0`, nanoseconds since 1970-01-01 UTC.
         units: Unit of measure per recorded signal, see `joint_units`.
+        frames: In what frame each signal without the time is, see `joint_frames`; of a sensor its site or body.
+        calibration: What the readings are true by: the name or hash of a calibration, `model` of a simulated body.
+        streams: Further signals, each at a rate of its own, see `store.stream`.
         sensor_widths: How many readings a row of each sensor's signal has.
         replay: What else is needed to run a world's episode again to the last bit; None where it is not recorded. The
             actions it took and the hashes of its states are then columns of their own.
@@ -128,11 +147,15 @@ class EpisodeHeader:
     sensor_widths: Mapping[str, int] = field(default_factory=dict, hash=False)
     replay: Mapping[str, str] | None = field(default=None, hash=False)
     cameras: Mapping[str, CameraStream] = field(default_factory=dict, hash=False)
+    frames: Mapping[str, str] | None = field(default=None, hash=False)
+    calibration: str | None = None
+    streams: Mapping[str, Stream] = field(default_factory=dict, hash=False)
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
-        if type(self.schema_version) is not int or self.schema_version != SCHEMA_VERSION:
-            raise _bad("schema_version", self.schema_version, f"this store knows version {SCHEMA_VERSION}")
+        if type(self.schema_version) is not int or not 1 <= self.schema_version <= SCHEMA_VERSION:
+            raise _bad("schema_version", self.schema_version, f"this store knows versions 1 to {SCHEMA_VERSION}")
+        _check_complete(self)
         for name in _NAMES:
             _check_text(name, getattr(self, name), MAX_NAME)
         for name in _OPTIONAL_NAMES:
@@ -164,6 +187,10 @@ class EpisodeHeader:
         object.__setattr__(self, "sensor_widths", _checked_sensors(self.sensor_widths))
         object.__setattr__(self, "units", _checked_units(self.units, self.sensor_widths))
         object.__setattr__(self, "cameras", checked_cameras(self.cameras))
+        if self.schema_version > 1:
+            object.__setattr__(self, "frames", _checked_frames(self.frames, self.signals))
+            _check_text("calibration", self.calibration, MAX_NAME)
+        object.__setattr__(self, "streams", checked_streams(self.streams))
         if self.replay is not None:
             object.__setattr__(self, "replay", _checked_replay(self.replay, self.world))
 
@@ -182,6 +209,11 @@ class EpisodeHeader:
         if signal in self.sensor_widths:
             return self.sensor_widths[signal]
         return len(BASE_POSE_NAMES) if signal == BASE_POSE else len(self.joint_names)
+
+    @property
+    def is_multi_rate(self) -> bool:
+        """Whether there are signals at rates of their own beside the joints'."""
+        return bool(self.streams)
 
     @property
     def row_values(self) -> int:
@@ -240,6 +272,19 @@ class Outcome:
             raise InvalidEpisode(f"outcome: {error}") from error
 
 
+_MANDATORY = {
+    "model_sha256": "body description",
+    "units": "units of measure",
+    "frames": "frames",
+    "clock_source": "clock source",
+    "calibration": "calibration",
+    "engine": "engine",
+    "engine_version": "engine version",
+    "controller_version": "controller version",
+    "controller_backend": "controller backend",
+}
+"""Without these nobody could say later what the numbers are."""
+
 _NAMES = (
     "name",
     "vendor",
@@ -258,6 +303,17 @@ _OPTIONAL_NAMES = ("unit", "world", "scenario", "cell", "actuators")
 def _bad(name: str, value: object, rule: str) -> InvalidEpisode:
     shown = repr(value)
     return InvalidEpisode(f"{name}: {shown if len(shown) <= 200 else shown[:200] + '...'}: {rule}")
+
+
+def _check_complete(header: EpisodeHeader) -> None:
+    """Refuse a header that leaves out what is mandatory, and say all of it at once."""
+    left_out = [
+        f"{name} ({what})"
+        for name, what in _MANDATORY.items()
+        if not getattr(header, name) and (header.schema_version > 1 or name not in ("frames", "calibration"))
+    ]
+    if left_out:
+        raise InvalidEpisode(f"mandatory and missing: {', '.join(left_out)}")
 
 
 def _check_text(name: str, value: object, most: int) -> None:
@@ -314,6 +370,18 @@ def _checked_units(units: object, sensors: Mapping[str, int]) -> dict[str, str]:
     if missing := sorted(set(sensors) - set(units)):
         raise _bad("units", missing, "each sensor has a unit of measure")
     return {signal: units[signal] for signal in (TIME, *SIGNALS, *sensors) if signal in units}
+
+
+def _checked_frames(frames: object, signals: tuple[str, ...]) -> dict[str, str]:
+    if not isinstance(frames, Mapping):
+        raise _bad("frames", frames, "a mapping from signal to frame")
+    if missing := [signal for signal in signals if signal not in frames]:
+        raise _bad("frames", missing, "each signal has a frame")
+    if unknown := sorted(set(frames) - set(signals)):
+        raise _bad("frames", unknown, f"one of {', '.join(signals)}")
+    for signal, frame in frames.items():
+        _check_text(f"frames[{signal}]", frame, MAX_NAME)
+    return {signal: frames[signal] for signal in signals}
 
 
 def _dump(values: dict[str, Any]) -> str:

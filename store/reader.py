@@ -3,19 +3,21 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
+import pyarrow.compute as pc  # type: ignore[import-untyped,unused-ignore]
 import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
 
 from store.camera import IMAGE_PREFIX, MAX_VIDEO_BYTES, CameraStream, decode
 from store.episode import MAX_VALUES, REPLAY_ACTION, REPLAY_STATE, TIME, EpisodeHeader, Outcome
 from store.errors import BrokenEpisode, CameraNotFound, InvalidEpisode
-from store.layout import HEADER_KEY, OUTCOME_KEY, check_block, schema_of
+from store.layout import HEADER_KEY, OUTCOME_KEY, check_block, schema_of, tracks_of
 from store.objects import hash_of
+from store.stream import TEXT, TIME_SUFFIX, Stream, checked_rows
 
 _FOOTER_BYTES = 16 << 20
 """Most bytes of a footer: metadata and one row group of a few columns need a few hundred kB at the worst."""
@@ -37,6 +39,21 @@ class EpisodeSummary:
     outcome: Outcome
     rows: int
     size_bytes: int
+    duration_s: float
+    """From the first row of the joints to the last row of anything."""
+
+
+@dataclass(frozen=True)
+class StreamRows:
+    """What a stream holds.
+
+    Attributes:
+        time_s: Times [s] since `header.started_at_ns`, float64, shape (rows,), not falling.
+        values: Shape (rows, width) in the stream's type, or a list of texts.
+    """
+
+    time_s: np.ndarray
+    values: Any
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,7 @@ class Episode:
         time_s: Sample times [s] since `header.started_at_ns`, float64, shape (rows,), strictly rising.
         signals: Per signal float32 of shape (rows, width), in the header's units.
         replay: What a replay needs, if the header says that it is there.
+        streams: The signals with rates of their own.
     """
 
     header: EpisodeHeader
@@ -67,6 +85,7 @@ class Episode:
     time_s: np.ndarray
     signals: dict[str, np.ndarray]
     replay: "ReplayColumns | None" = None
+    streams: dict[str, StreamRows] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,20 +149,23 @@ def read_episode(path: Path, *, sha256: str | None = None, max_values: int = MAX
         if found != sha256:
             raise BrokenEpisode(f"{path.name}: the file has the hash {found} instead of {sha256}")
     with _open(path, max_values) as (parquet, summary):
-        header = summary.header
-        time_s = _column(parquet, path, TIME, summary.rows, 1).reshape(-1)
-        signals = {s: _column(parquet, path, s, summary.rows, header.width(s)) for s in header.signals}
+        header, rows = summary.header, summary.rows
+        time_s = _column(parquet, path, TIME, rows, 1).reshape(-1)
+        signals = {s: _column(parquet, path, s, rows, header.width(s)) for s in header.signals}
         replay = None
         if header.replay is not None:
             replay = ReplayColumns(
-                _column(parquet, path, REPLAY_ACTION, summary.rows, len(header.joint_names)),
-                _column(parquet, path, REPLAY_STATE, summary.rows, 1).reshape(-1),
+                _column(parquet, path, REPLAY_ACTION, rows, len(header.joint_names)),
+                _column(parquet, path, REPLAY_STATE, rows, 1).reshape(-1),
             )
+        streams = {name: _stream(parquet, path, name, stream) for name, stream in header.streams.items()}
     try:
         check_block(header, time_s, signals, after_s=-np.inf, first_row=0)
+        for name, stream in header.streams.items():
+            checked_rows(name, stream, streams[name].time_s, streams[name].values, after_s=-np.inf, first_row=0)
     except InvalidEpisode as error:
         raise BrokenEpisode(f"{path.name}: {error}") from error
-    return Episode(header, summary.outcome, time_s, signals, replay)
+    return Episode(header, summary.outcome, time_s, signals, replay, streams)
 
 
 @contextmanager
@@ -158,8 +180,8 @@ def _open(path: Path, max_values: int) -> Iterator[tuple[Any, EpisodeSummary]]:
             page_checksum_verification=True,
         ) as parquet:
             header, outcome = _read_words(path, parquet.metadata.metadata or {})
-            _check_claims(path, parquet, header, max_values)
-            yield parquet, EpisodeSummary(header, outcome, parquet.metadata.num_rows, size_bytes)
+            rows = _check_claims(path, parquet, header, max_values)
+            yield parquet, EpisodeSummary(header, outcome, rows, size_bytes, _duration_s(parquet, header))
     except FileNotFoundError:
         raise
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
@@ -193,36 +215,88 @@ def _read_words(path: Path, metadata: dict[bytes, bytes]) -> tuple[EpisodeHeader
         raise BrokenEpisode(f"{path.name}: metadata: {error}") from error
 
 
-def _check_claims(path: Path, parquet: Any, header: EpisodeHeader, max_values: int) -> None:
-    """Check the footer's claims against the header and the bounds, so that decoding costs what it should."""
+def _check_claims(path: Path, parquet: Any, header: EpisodeHeader, max_values: int) -> int:
+    """Check the footer's claims against the header and the bounds, so that decoding costs what it should.
+
+    Returns how many rows the joints have.
+    """
     metadata = parquet.metadata
     if metadata.num_row_groups != 1:
         raise BrokenEpisode(f"{path.name}: {metadata.num_row_groups} row groups instead of 1")
-    rows = metadata.num_rows
-    if rows < 1 or rows * header.row_values > max_values:
-        raise BrokenEpisode(
-            f"{path.name}: claims {rows} rows of {header.row_values} values; 1 row to {max_values} values are decoded"
-        )
     found, wanted = parquet.schema_arrow.remove_metadata(), schema_of(header)
     if not found.equals(wanted):
         raise BrokenEpisode(f"{path.name}: columns {_words(found)} instead of {_words(wanted)}")
-    group = metadata.row_group(0)
+    group, longest = metadata.row_group(0), metadata.num_rows
+    rows = [_rows_of(path, group.column(wanted.get_field_index(t[0])), longest) for t in tracks_of(header)]
+    wide = [header.row_values, *(stream.row_values for stream in header.streams.values())]
+    values = sum(count * width for count, width in zip(rows, wide, strict=True))
+    if rows[0] < 1 or max(rows) != longest or max(values, longest) > max_values:
+        raise BrokenEpisode(
+            f"{path.name}: claims {rows[0]} rows of {header.row_values} values, {values} values with all streams, in "
+            f"{longest} rows; 1 row to {max_values} values are decoded"
+        )
     widths = {TIME: 2, **{signal: header.width(signal) for signal in header.signals}}
-    for index, image in enumerate(header.images, start=len(widths) + 2 * (header.replay is not None)):
-        _check_packets(path, image, group.column(index), rows)
+    for image in header.images:
+        _check_packets(path, image, group.column(wanted.get_field_index(image)), longest)
     if header.replay is not None:
         widths |= {REPLAY_ACTION: 2 * len(header.joint_names), REPLAY_STATE: 2}
     for index, (name, width) in enumerate(widths.items()):
-        column = group.column(index)
-        values = rows * (width // 2 if name in _EXACT else width)
-        if column.num_values != values:
-            raise BrokenEpisode(f"{path.name}: {name}: claims {column.num_values} values instead of {values}")
-        most_bytes = int(4 * rows * width * _PAGE_OVERHEAD) + _PAGE_SLACK_BYTES
-        if column.total_uncompressed_size > most_bytes:
-            raise BrokenEpisode(
-                f"{path.name}: {name}: claims {column.total_uncompressed_size} bytes, "
-                f"{values} values take {most_bytes} at most"
-            )
+        per_row = width // 2 if name in _EXACT else width
+        _check_column(path, name, group.column(index), rows[0], longest, per_row, 4 * width)
+    for count, (name, stream) in zip(rows[1:], header.streams.items(), strict=True):
+        size_bytes = 4 * stream.row_values
+        place = wanted.get_field_index(name)
+        _check_column(path, name + TIME_SUFFIX, group.column(place - 1), count, longest, 1, 8)
+        _check_column(path, name, group.column(place), count, longest, stream.width, size_bytes)
+    return rows[0]
+
+
+def _rows_of(path: Path, times: Any, longest: int) -> int:
+    """Return how many rows a column of times claims to have; a null one is none."""
+    nulls = times.statistics.null_count if times.statistics is not None else 0
+    if not 0 <= (nulls or 0) <= longest:
+        raise BrokenEpisode(f"{path.name}: {times.path_in_schema}: claims {nulls} missing of {longest}")
+    return longest - int(nulls or 0)
+
+
+def _check_column(path: Path, name: str, column: Any, rows: int, longest: int, width: int, row_bytes: int) -> None:
+    # A list that is missing counts as one value.
+    values = rows * width + longest - rows
+    if column.num_values != values:
+        raise BrokenEpisode(f"{path.name}: {name}: claims {column.num_values} values instead of {values}")
+    most_bytes = int((rows * row_bytes + (longest - rows)) * _PAGE_OVERHEAD) + _PAGE_SLACK_BYTES
+    if column.total_uncompressed_size > most_bytes:
+        raise BrokenEpisode(
+            f"{path.name}: {name}: claims {column.total_uncompressed_size} bytes, "
+            f"{values} values take {most_bytes} at most"
+        )
+
+
+def _duration_s(parquet: Any, header: EpisodeHeader) -> float:
+    """Return the time from the joints' first row to the last of anything, as the footer's statistics say."""
+    group, schema = parquet.metadata.row_group(0), parquet.schema_arrow
+    said = [group.column(schema.get_field_index(track[0])).statistics for track in tracks_of(header)]
+    if not all(stats is not None and (stats.has_min_max or stats.num_values == 0) for stats in said):
+        return 0.0
+    return float(max(stats.max for stats in said if stats.has_min_max) - said[0].min)
+
+
+def _stream(parquet: Any, path: Path, name: str, stream: Stream) -> StreamRows:
+    """Decode a stream."""
+    try:
+        table = parquet.read(columns=[name + TIME_SUFFIX, name], use_threads=False)
+        times = table.column(name + TIME_SUFFIX).drop_null().to_numpy()
+        column = table.column(name)[: len(times)]
+        if column.null_count:
+            raise BrokenEpisode(f"{path.name}: {name}: {column.null_count} values are missing")
+        if stream.kind == TEXT:
+            return StreamRows(times, column.to_pylist())
+        lengths = pc.list_value_length(column).to_numpy()
+        if not (lengths == stream.width).all():
+            raise BrokenEpisode(f"{path.name}: {name}: rows of {sorted(set(lengths))[:3]} values, not {stream.width}")
+        return StreamRows(times, pc.list_flatten(column).to_numpy().reshape(len(times), stream.width))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise BrokenEpisode(f"{path.name}: {name}: {_first_line(error)}") from error
 
 
 def _check_packets(path: Path, image: str, column: Any, rows: int) -> None:
@@ -250,6 +324,7 @@ def _column(parquet: Any, path: Path, name: str, rows: int, width: int) -> np.nd
         column = parquet.read(columns=[name], use_threads=False).column(0).combine_chunks()
         if isinstance(column, pa.ChunkedArray):
             column = pa.concat_arrays(column.chunks)
+        column = column[:rows]
         if column.null_count:
             raise BrokenEpisode(f"{path.name}: {name}: {column.null_count} values are missing")
         values: np.ndarray = (column if name in _FLAT else column.flatten()).to_numpy(zero_copy_only=True)

@@ -1,16 +1,16 @@
 """Record one episode: rows in, one sealed file out, in bounded memory.
 
-Rows gather in a block of about 4 MiB, full blocks go to an Arrow stream in the spool, and `seal` turns
-the stream into one Parquet file and hands it to the object store. Until the object store has renamed it into
-place nobody can see anything of the episode; from then on it is whole. A process that dies leaves only spool
-files, which `clean_spool` removes.
+Rows gather in a block, which goes to the episode's segment in the spool each half second, or when it has about 4 MiB;
+`seal` turns the segment into one Parquet file and hands it to the object store. Until the object store has renamed it
+into place nobody can see anything of the episode; from then on it is whole. What a dead process leaves in the spool,
+`store.recovery` seals as interrupted.
 
 Not for several threads: an episode has one writer.
 """
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,17 +28,23 @@ from store.episode import (
     MAX_VALUES,
     REPLAY_ACTION,
     REPLAY_STATE,
+    SCHEMA_VERSION,
     STATE,
+    TIME,
     VELOCITY,
     EpisodeHeader,
     Outcome,
 )
 from store.errors import EpisodeClosed, InvalidEpisode
-from store.layout import HEADER_KEY, OUTCOME_KEY, check_block, schema_of
+from store.layout import HEADER_KEY, OUTCOME_KEY, check_block, column_of, float_leaves, schema_of, tracks_of
 from store.objects import ObjectStore, room_for
+from store.segment import Segment
 from store.spool import Claim
+from store.stream import DTYPES, TEXT, TIME_SUFFIX, Stream, checked_rows
 
 BLOCK_BYTES = 4 << 20
+FLUSH_PERIOD_S = 0.5
+"""How much of an open episode a death may cost: half of what is promised, for the other half may be on its way."""
 WRITTEN = Failpoint("store.episode.written", "an episode's file is written in the spool; it is no object yet")
 
 Values = np.ndarray | Sequence[float]
@@ -56,19 +62,65 @@ class SealedEpisode:
     rows: int
     duration_s: float
     path: Path
+    settle: "Callable[[bool], None]" = field(default=lambda _: None, compare=False, repr=False)
+    """Of an episode sealed with `hold`: say what became of it. True: it is in the catalogue, or is not wanted there;
+    False: nobody knows, and who recovers the spool is to see to it."""
+
+
+class _Track:
+    """The rows of one stream that are not in the segment yet."""
+
+    def __init__(self, name: str, stream: Stream) -> None:
+        self.name, self.stream = name, stream
+        self.rows = 0
+        self.last_s = -np.inf
+        self._times: list[np.ndarray] = []
+        self._values: list[Any] = []
+
+    def add(self, time_s: Values, values: Any) -> None:
+        times, rows = checked_rows(self.name, self.stream, time_s, values, after_s=self.last_s, first_row=self.rows)
+        if len(times):
+            self._times.append(times)
+            self._values.append(rows)
+            self.rows += len(times)
+            self.last_s = float(times[-1])
+
+    def take(self) -> tuple[np.ndarray, Any]:
+        """Return what has gathered, and forget it."""
+        times, values = self._times, self._values
+        self._times, self._values = [], []
+        if self.stream.kind == TEXT:
+            rows: Any = [text for block in values for text in block]
+        else:
+            rows = np.concatenate(values) if values else np.empty((0, self.stream.width), DTYPES[self.stream.kind])
+        return np.concatenate(times) if times else np.empty(0), rows
 
 
 class EpisodeRecorder:
     """Takes the rows of one episode. Leaving a `with` block without `seal` aborts."""
 
     def __init__(
-        self, header: EpisodeHeader, spool_dir: Path, objects: ObjectStore, *, block_bytes: int = BLOCK_BYTES
+        self,
+        header: EpisodeHeader,
+        spool_dir: Path,
+        objects: ObjectStore,
+        *,
+        block_bytes: int = BLOCK_BYTES,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         """Open a spool file. With `spool_dir` on the file system of `objects`, sealing needs no copy.
 
-        Memory is one block of about `block_bytes`, used as rows come. Raises StoreFull.
+        Memory is one block of about `block_bytes`, used as rows come, and half a second of streams. `clock` [s] says
+        when half a second has passed; None: `time.monotonic`.
+
+        Raises StoreFull, and InvalidEpisode for a header of an earlier version of the schema.
         """
+        if header.schema_version != SCHEMA_VERSION:
+            raise InvalidEpisode(f"schema_version: {header.schema_version}: version {SCHEMA_VERSION} is written")
         self.header = header
+        self._clock = clock or time.monotonic
+        self._due_s = self._clock() + FLUSH_PERIOD_S
+        self._tracks = {name: _Track(name, stream) for name, stream in header.streams.items()}
         self._objects = objects
         self._schema = schema_of(header)
         self._block_rows = max(1, block_bytes // (4 * header.row_values))
@@ -91,8 +143,7 @@ class EpisodeRecorder:
         self._spooled_rows = 0
         self._first_s = 0.0
         self._last_s = -np.inf
-        self._stream: Any = None
-        self._sink: Any = None
+        self._segment: Segment | None = None
         self._closed = ""
         with room_for(f"episode {header.name}"):
             self._claim = Claim(spool_dir)
@@ -155,8 +206,32 @@ class EpisodeRecorder:
         if packets or self._packets:
             self._take_packets(packets or {})
         self._fill = row + 1
-        if self._fill == self._block_rows or self._packet_bytes >= self._block_bytes:
+        full = self._fill == self._block_rows or self._packet_bytes >= self._block_bytes
+        if full or self._clock() >= self._due_s:
             self._spool()
+
+    def add(self, stream: str, time_s: Values, values: Any) -> None:
+        """Take rows of a stream that the header declares.
+
+        Args:
+            time_s: Times since `header.started_at_ns` [s], shape (rows,), not falling, nor before the stream's last.
+            values: Shape (rows, width), or as many texts.
+
+        Raises:
+            InvalidEpisode: An unknown stream, a wrong shape, a clock that runs backwards, a value that is not finite or
+                that the stream cannot hold; names the place. The episode is aborted.
+            StoreFull, EpisodeClosed: As `append`.
+        """
+        if self._closed:
+            raise EpisodeClosed(self._closed)
+        track = self._tracks.get(stream)
+        if track is None:
+            raise self._fail(InvalidEpisode(f"{stream}: {sorted(self._tracks)}: a stream of the header"))
+        try:
+            track.add(time_s, values)
+        except InvalidEpisode as error:
+            raise self._fail(error) from None
+        self._flush_if_due()
 
     def extend(self, time_s: Values, signals: Mapping[str, np.ndarray]) -> None:
         """Take a block of rows.
@@ -174,32 +249,41 @@ class EpisodeRecorder:
             name = REPLAY_STATE if self._exact is not None else next(iter(self._packets))
             raise self._fail(InvalidEpisode(f"{name}: rows for a replay, or with frames, come one by one"))
         times = np.asarray(time_s, np.float64)
-        if times.ndim != 1 or set(signals) != set(self.header.signals):
+        if times.ndim != 1 or signals.keys() != self._signals.keys():
             raise self._fail(
                 InvalidEpisode(
                     f"block: time of shape {times.shape} with {sorted(signals)}: "
                     f"a vector with {sorted(self.header.signals)}"
                 )
             )
+        count = len(times)
         for signal, values in signals.items():
-            shape = (len(times), self.header.width(signal))
-            if np.shape(values) != shape:
+            if np.shape(values) != (count, self._signals[signal].shape[1]):
+                shape = (count, self.header.width(signal))
                 raise self._fail(InvalidEpisode(f"{signal}: shape {np.shape(values)} instead of {shape}"))
         done = 0
-        while done < len(times):
-            take = min(self._block_rows - self._fill, len(times) - done)
+        while done < count:
+            take = min(self._block_rows - self._fill, count - done)
             rows = slice(self._fill, self._fill + take)
             self._time_s[rows] = times[done : done + take]
-            with np.errstate(over="ignore"):  # beyond float32 becomes inf, which the check names
-                for signal, values in signals.items():
-                    self._signals[signal][rows] = values[done : done + take]
+            for signal, values in signals.items():
+                part = values if take == count else values[done : done + take]
+                if getattr(part, "dtype", None) == np.float32:
+                    self._signals[signal][rows] = part
+                else:
+                    with np.errstate(over="ignore"):  # beyond float32 becomes inf, which the check names
+                        self._signals[signal][rows] = part
             self._fill += take
             done += take
             if self._fill == self._block_rows:
                 self._spool()
+        self._flush_if_due()
 
-    def seal(self, outcome: Outcome) -> SealedEpisode:
+    def seal(self, outcome: Outcome, *, hold: bool = False) -> SealedEpisode:
         """Write the episode's file and make it an object; when this returns it is durable.
+
+        With `hold` a receipt stays in the spool until `settle` of what is returned is called: if this process dies
+        before, `store.recovery` finds the episode there, sealed and perhaps not in the catalogue.
 
         Raises:
             InvalidEpisode: No row at all, or a value that is not finite. The episode is aborted.
@@ -218,17 +302,30 @@ class EpisodeRecorder:
                 write_sealed(table.replace_schema_metadata(metadata), self._claim.extra)
                 WRITTEN()
                 stored = self._objects.put_file(self._claim.extra, move=True)
+                if hold:
+                    self._claim.leave_receipt(stored.sha256)
         except BaseException as error:
             self._fail(error)
             raise
-        self._close(f"episode {self.header.name} was sealed as {stored.sha256}")
+        duration_s = max([self._last_s, *(track.last_s for track in self._tracks.values())]) - self._first_s
         path = self._objects.path_of(stored.sha256)
-        return SealedEpisode(stored.sha256, stored.size_bytes, rows, self._last_s - self._first_s, path)
+        why = f"episode {self.header.name} was sealed as {stored.sha256}"
+        if not hold:
+            self._close(why)
+            return SealedEpisode(stored.sha256, stored.size_bytes, rows, duration_s, path)
+        self._closed = why
+        return SealedEpisode(stored.sha256, stored.size_bytes, rows, duration_s, path, self._settle)
 
     def abort(self) -> None:
         """Forget the episode. Does nothing when it is closed already."""
         if not self._closed:
             self._close(f"episode {self.header.name} was aborted")
+
+    def _settle(self, known: bool) -> None:
+        if known:
+            self._claim.release()
+        else:
+            self._claim.leave()
 
     def __enter__(self) -> Self:
         return self
@@ -255,37 +352,65 @@ class EpisodeRecorder:
         try:
             if self.rows > self._max_rows:
                 raise InvalidEpisode(f"rows: {self.rows}: at most {self._max_rows} rows of this width")
+            values = self.rows * self.header.row_values
+            values += sum(track.rows * track.stream.row_values for track in self._tracks.values())
+            if values > MAX_VALUES:
+                raise InvalidEpisode(f"rows: {values} values of joints and streams: at most {MAX_VALUES}")
             check_block(self.header, time_s, signals, after_s=self._last_s, first_row=self._spooled_rows)
         except InvalidEpisode as error:
             raise self._fail(error) from None
-        if not self._spooled_rows:
-            self._first_s = float(time_s[0])
-        self._last_s = float(time_s[-1])
+        if len(time_s):
+            if not self._spooled_rows:
+                self._first_s = float(time_s[0])
+            self._last_s = float(time_s[-1])
+
+    def _rows_of(self, column: str) -> np.ndarray:
+        """Return the open block of one of the joints' columns."""
+        if column == TIME:
+            return self._time_s[: self._fill]
+        if self._exact is not None and column in (REPLAY_ACTION, REPLAY_STATE):
+            return self._exact[column == REPLAY_STATE][: self._fill]
+        return self._signals[column][: self._fill]
 
     def _batch(self) -> Any:
-        columns = [pa.array(self._time_s[: self._fill])]
-        for field in list(self._schema)[1:]:
-            if field.name in self._packets:
-                columns.append(pa.array(self._packets[field.name], pa.binary()))
+        if self._tracks:
+            return self._mixed_batch()
+        columns = []
+        for column in self._schema:
+            if column.name in self._packets:
+                columns.append(pa.array(self._packets[column.name], pa.binary()))
                 continue
-            if self._exact is not None and field.name == REPLAY_STATE:
-                columns.append(pa.array(self._exact[1][: self._fill]))
-                continue
-            rows = self._exact[0] if self._exact is not None and field.name == REPLAY_ACTION else None
-            rows = self._signals[field.name] if rows is None else rows
-            columns.append(pa.FixedSizeListArray.from_arrays(pa.array(rows[: self._fill].reshape(-1)), type=field.type))
+            rows = self._rows_of(column.name)
+            if rows.ndim == 1:
+                columns.append(pa.array(rows))
+            else:
+                columns.append(pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), type=column.type))
         return pa.record_batch(columns, schema=self._schema)
 
+    def _mixed_batch(self) -> Any:
+        """Return the open block of all tracks, each padded to the longest."""
+        columns: dict[str, Any] = {
+            name: self._packets[name] if name in self._packets else self._rows_of(name)
+            for name in tracks_of(self.header)[0]
+        }
+        for name, track in self._tracks.items():
+            columns[name + TIME_SUFFIX], columns[name] = track.take()
+        rows = max(len(values) for values in columns.values())
+        arrays = [column_of(columns[column.name], column.type, rows) for column in self._schema]
+        return pa.record_batch(arrays, schema=self._schema)
+
+    def _flush_if_due(self) -> None:
+        if self._clock() >= self._due_s:
+            self._spool()
+
     def _spool(self) -> None:
+        self._due_s = self._clock() + FLUSH_PERIOD_S
         self._check()
         try:
             with room_for(f"episode {self.header.name}"):
-                if self._stream is None:
-                    self._sink = pa.OSFile(str(self._claim.path), "wb")
-                    # The header goes first, so that a salvager of open episodes could tell whose they are.
-                    schema = self._schema.with_metadata({HEADER_KEY: self.header.to_json()})
-                    self._stream = pa.ipc.new_stream(self._sink, schema)
-                self._stream.write_batch(self._batch())
+                if self._segment is None:
+                    self._segment = Segment(self._claim.path, self._schema, self.header.to_json())
+                self._segment.write(self._batch())
         except BaseException as error:
             self._fail(error)
             raise
@@ -297,15 +422,13 @@ class EpisodeRecorder:
 
     def _table(self) -> Any:
         """Return all rows; those in the spool stay there, mapped into memory."""
-        if self._stream is None:
+        if self._segment is None:
             self._check()
             return pa.Table.from_batches([self._batch()])
-        if self._fill:
-            self._spool()
-        self._stream.close()
-        self._sink.close()
-        self._stream = self._sink = None
-        return pa.ipc.open_stream(pa.memory_map(str(self._claim.path))).read_all()
+        self._spool()
+        table = self._segment.finish()
+        self._segment = None
+        return together(self.header, table.to_batches()) if self._tracks else table
 
     def _fail(self, error: BaseException) -> BaseException:
         self._close(f"episode {self.header.name} failed before: {error}")
@@ -314,12 +437,29 @@ class EpisodeRecorder:
     def _close(self, why: str) -> None:
         self._closed = why
         # Closing a stream on a full disk fails again; the file is going away anyway.
-        for file in (self._stream, self._sink):
-            if file is not None:
-                with suppress(OSError, pa.ArrowException):
-                    file.close()
-        self._stream = self._sink = None
+        if self._segment is not None:
+            self._segment.close()
+        self._segment = None
         self._claim.release()
+
+
+def together(header: EpisodeHeader, batches: Sequence[Any]) -> Any:
+    """Return the batches of a segment as one table, in which each track starts at the first row and has no gaps."""
+    schema = schema_of(header)
+    chunks: dict[str, list[Any]] = {column.name: [] for column in schema}
+    for batch in batches:
+        for track in tracks_of(header):
+            # A time is never missing where there is a row.
+            times = batch.column(schema.get_field_index(track[0]))
+            for name in track:
+                chunks[name].append(batch.column(schema.get_field_index(name))[: len(times) - times.null_count])
+    rows = max(sum(map(len, parts)) for parts in chunks.values())
+    columns = []
+    for column in schema:
+        parts = chunks[column.name]
+        missing = rows - sum(map(len, parts))
+        columns.append(pa.chunked_array([*parts, pa.nulls(missing, column.type)], type=column.type))
+    return pa.table(columns, schema=schema)
 
 
 def write_sealed(table: Any, path: Path) -> None:
@@ -331,15 +471,18 @@ def write_sealed(table: Any, path: Path) -> None:
     """
     packets = {field.name for field in table.schema if field.name.startswith(IMAGE_PREFIX)}
     plain: dict[str, Any] = {"compression": "zstd", "compression_level": 1, "use_byte_stream_split": True}
+    # By column, as Parquet names what is in it.
+    paths = [f.name if not f.type.num_fields else f"{f.name}.list.element" for f in table.schema]
+    packed = [path for path in paths if path not in packets]
     if packets:
-        # By column, as Parquet names what is in it.
-        paths = [f.name if not f.type.num_fields else f"{f.name}.list.element" for f in table.schema]
-        packed = [path for path in paths if path not in packets]
         plain = {
             "compression": {path: "NONE" if path in packets else "zstd" for path in paths},
             "compression_level": dict.fromkeys(packed, 1),
             "use_byte_stream_split": packed,
         }
+    if any(field.nullable and field.name not in packets for field in table.schema):
+        # Texts and integers of 16 bits have nothing to split, and Parquet's writer refuses them.
+        plain["use_byte_stream_split"] = float_leaves(table.schema)
     pq.write_table(
         table,
         path,

@@ -206,6 +206,7 @@ class Supervisor:
 
     def _scheduler(self, number: int, listen: str) -> Process:
         arguments = ["--venue", str(self.profile.path), "--data", str(self.data), "--listen", listen]
+        arguments += ["--catalogue", str(self.data / "store" / "catalogue.db")]
         if self.profile.standby:
             # Both: whichever leads when the other one is started again.
             arguments.append("--standby")

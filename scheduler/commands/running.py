@@ -137,7 +137,10 @@ def append_log(name: str, lines: list[str]) -> Command[None]:
 
 
 def catalogue(request: runner_service_pb2.CatalogueEpisodeRequest) -> Command[episode_pb2.Episode]:
-    """Return the command that enters a sealed episode, with the job's event, once for each (attempt, index)."""
+    """Return the command that enters a sealed episode, with the job's event, once for each (attempt, index).
+
+    One that was recovered comes in whatever has become of its attempt, and is not counted with the job's.
+    """
 
     def command(tx: Transaction) -> episode_pb2.Episode:
         row = find(tx, request.attempt)
@@ -145,7 +148,8 @@ def catalogue(request: runner_service_pb2.CatalogueEpisodeRequest) -> Command[ep
         earlier = tx.db.execute("SELECT * FROM episode WHERE job_id = ? AND attempt = ? AND number = ?", key).fetchone()
         if earlier is not None:
             return resources.episode(earlier)
-        row = _owned(tx, request.attempt, request.instance)
+        if not request.recovered:
+            row = _owned(tx, request.attempt, request.instance)
         uid = ids.new_id()
         body = episode_pb2.Episode()
         body.CopyFrom(request.episode)
@@ -162,6 +166,10 @@ def catalogue(request: runner_service_pb2.CatalogueEpisodeRequest) -> Command[ep
             """,
             (uid, row["vendor"], *key, body.robot_model, tx.now_ns, body.SerializeToString(deterministic=True)),
         )
+        events.episode_sealed(tx, body, row["vendor"])
+        if request.recovered:
+            # The job has gone on without it: what it still has to record does not change behind its back.
+            return body
         tx.db.execute(
             """
             UPDATE job SET episode_count = episode_count + 1, episode_success_count = episode_success_count + ?,
@@ -174,7 +182,6 @@ def catalogue(request: runner_service_pb2.CatalogueEpisodeRequest) -> Command[ep
             ),
         )
         _safe(tx, row)
-        events.episode_sealed(tx, body, row["vendor"])
         events.job_changed(tx, row["job_id"], "job.episode", "")
         return body
 

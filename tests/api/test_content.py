@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from palaestra.v1 import episode_pb2, job_pb2
-from store import EpisodeHeader, EpisodeRecorder, LocalObjects, Outcome, Status
+from store import EpisodeHeader, EpisodeRecorder, LocalObjects, Outcome, Status, joint_frames
 
 BYTES = bytes(range(256)) * 40
 PATH = "/v1/vendors/acme/episodes/e-1/content"
@@ -113,6 +113,8 @@ def record(objects: LocalObjects, spool: Path, number: int) -> str:
         controller_version="0.1.0",
         controller_backend="numpy",
         started_at_ns=1,
+        frames=joint_frames(),
+        calibration="model",
     )
     with EpisodeRecorder(header, spool, objects) as recorder:
         for row in range(50):

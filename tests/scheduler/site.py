@@ -255,6 +255,7 @@ class LiveServer:
                 "127.0.0.1:0",
                 self._settings.tls,
                 self._files,
+                catalogue=self._folder / "catalogue.db",
             )
             await self.core.start()
             await server.start()

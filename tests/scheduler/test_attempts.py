@@ -388,9 +388,11 @@ def test_an_episode_is_catalogued_once_with_its_jobs_event(tmp_path: Path) -> No
         body = await granted(site)
         attempt = await site.start(body)
 
-        def seal(index: int, instance: str = "r/one") -> Any:
+        def seal(index: int, instance: str = "r/one", **fields: Any) -> Any:
             episode = episode_pb2.Episode(index=index, robot_model="own_arm", content=ARTIFACT, name="not mine to say")
-            request = runner_service_pb2.CatalogueEpisodeRequest(attempt=attempt, instance=instance, episode=episode)
+            request = runner_service_pb2.CatalogueEpisodeRequest(
+                attempt=attempt, instance=instance, episode=episode, **fields
+            )
             return site.run(running.catalogue(request))
 
         answers = await asyncio.gather(*(seal(0) for _ in range(5)), seal(1))
@@ -402,6 +404,10 @@ def test_an_episode_is_catalogued_once_with_its_jobs_event(tmp_path: Path) -> No
         await site.finish(attempt, SUCCEEDED)
         assert (await seal(1)).name == answers[-1].name, "a repeat finds what was kept, even now"
         assert (await refusal(seal(2))).reason == "ATTEMPT_NOT_ACTIVE"
+        found = [await seal(2, "s/other", recovered=True) for _ in range(2)]
+        assert found[0].name == found[1].name, "what was recovered comes in once, too, whatever became of its attempt"
+        assert site.get(body.name).episode_count == 2, "and does not count as recorded"
+        assert len(site.rows("SELECT 1 FROM event WHERE kind = 'episode.sealed'")) == 3
 
     play(tmp_path, scene)
 

@@ -23,6 +23,7 @@ from palaestra.channel import authorization
 from palaestra.errors import PalaestraError, from_rpc
 from palaestra.v1 import (
     calendar_service_pb2,
+    data_service_pb2,
     episode_pb2,
     host_service_pb2,
     job_array_service_pb2,
@@ -140,6 +141,10 @@ class Hall:
             instance=RUNNER,
             episode=episode_pb2.Episode(robot_model="own_arm", content=job_pb2.Artifact(sha256="ab" * 32)),
         )
+        entered = live.run(running.catalogue(episode)).name
+        made = data_service_pb2.CreateDatasetRequest(parent=parent, dataset_id=f"walks-of-{vendor}")
+        dataset = self.send("DataService/CreateDataset", made, vendor).name
+        frozen = data_service_pb2.CreateDatasetVersionRequest(parent=dataset, episodes=[entered])
         array = job_array_service_pb2.SubmitJobArrayRequest(parent=parent, job=job(), size=2)
         booking = reservation_service_pb2.CreateReservationRequest(parent=parent, reservation=self.reservation())
         return Names(
@@ -148,7 +153,9 @@ class Hall:
                 "jobs": name,
                 "attempts": attempt.name,
                 "leases": attempt.lease,
-                "episodes": live.run(running.catalogue(episode)).name,
+                "episodes": entered,
+                "datasets": dataset,
+                "versions": self.send("DataService/CreateDatasetVersion", frozen, vendor).name,
                 "jobArrays": self.send("JobArrayService/SubmitJobArray", array, vendor).name,
                 "reservations": live.run(reserving.reserve(vendor, booking, live.core.bounds)).name,
                 "apiKeys": live.key("reader", vendor).api_key.name,
@@ -180,6 +187,9 @@ class Hall:
             "CalendarService/DeleteClosure": {"name": "venues/hall/closures/none"},
             "CalendarService/ListClosedTimes": {"parent": "venues/-"},
             "CalendarService/ListClosures": {"parent": "venues/-"},
+            "DataService/CreateDataset": {"dataset_id": "another-one"},
+            "DataService/CreateDatasetVersion": {"query": {}},
+            "DataService/LabelEpisodes": {"labels": {"seen": "yes"}, "names": [self.acme.things["episodes"]]},
             "EstimateService/GetEstimateCalibration": {"parent": "venues/-"},
             "FleetService/CalibrateUnit": {"name": unit},
             "FleetService/SetUnitHealth": {"name": unit, "health": venue_pb2.UNIT_HEALTH_MAINTENANCE},
@@ -386,7 +396,7 @@ def test_what_is_outside_of_a_keys_projects_is_as_if_missing(hall: Hall, name: s
     path, pattern = FIRST[name]
     own = hall.acme.of(pattern)
     if Role.ENGINEER in ROLES[name]:
-        missing = "/".join([*own.split("/")[:3], own.split("/")[3][:-4] + "0000"])
+        missing = "/".join([*own.split("/")[:3], own.split("/")[3][:-4] + "0000", *own.split("/")[4:]])
         told = {hall.outcome(name, {path: each}, hall.scoped, each) for each in (own, missing, hall.bolt.of(pattern))}
         assert len(told) == 1
         assert {reason for reason, _ in told} == {"NOT_FOUND"}

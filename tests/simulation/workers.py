@@ -25,7 +25,13 @@ from store.errors import StoreFull
 from tests.simulation.loop import Process, VirtualLoop, present
 
 TARGET_PERIOD_S = 0.3
-PROVENANCE = {"engine": "dry", "engine_version": "1", "model_sha256": "00" * 32, "controller_backend": "dry"}
+PROVENANCE = {
+    "engine": "dry",
+    "engine_version": "1",
+    "model_sha256": "00" * 32,
+    "controller_backend": "dry",
+    "calibration": "none",
+}
 
 
 class _Wanted(BaseException):
@@ -324,4 +330,4 @@ async def _record(attempt: Attempt, link: AsyncLink, index: int, *, unit: str | 
         signals = dict.fromkeys(recorder.header.signals, column)
         recorder.extend(np.array([0.0, 0.01, 0.02]), signals)
         sealed = recorder.seal(outcome)
-    await link.through(lambda: attempt.catalogue(index, recorder.header, outcome, sealed))
+    await link.through(lambda: attempt.catalogue(recorder.header, outcome, sealed))

@@ -20,6 +20,7 @@ from store import (
     Outcome,
     SealedEpisode,
     Status,
+    joint_frames,
     joint_units,
 )
 
@@ -55,6 +56,8 @@ def build_header(joints: int = 3, *, base_pose: bool = False, **changes: Any) ->
         "started_at_ns": 1_750_000_000_000_000_000,
         "world": "slots/s-1/worlds/0",
         "units": joint_units(base_pose=base_pose),
+        "frames": joint_frames(base_pose=base_pose),
+        "calibration": "model",
     }
     return EpisodeHeader(**{**values, **changes})
 

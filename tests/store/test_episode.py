@@ -53,7 +53,7 @@ def test_a_header_survives_the_file(make_header: Any, base_pose: bool) -> None:
         ("units", {"time_s": "s"}),
         ("units", {**joint_units(), EFFORT: ""}),
         ("units", {**joint_units(), "observation.smell": "?"}),
-        ("schema_version", 2),
+        ("schema_version", 3),
     ],
 )
 def test_a_broken_field_is_named_with_its_value(make_header: Any, field: str, value: Any) -> None:

@@ -17,6 +17,7 @@ from store import (
     BrokenEpisode,
     Outcome,
     Status,
+    joint_frames,
     joint_units,
     read_episode,
     read_summary,
@@ -148,7 +149,12 @@ LIES: dict[str, tuple[Lie, str]] = {
     "clock going back": (lambda t, h: t.slice(0, 100).take(list(range(99, -1, -1))), "time_s: row 1"),
     "no rows": (lambda t, h: t.slice(0, 0), "claims 0 rows"),
     "signals that the header does not declare": (
-        lambda t, h: with_words(t, header=type(h)(**{**vars(h), "units": joint_units(base_pose=True)}).to_json()),
+        lambda t, h: with_words(
+            t,
+            header=type(h)(
+                **{**vars(h), "units": joint_units(base_pose=True), "frames": joint_frames(base_pose=True)}
+            ).to_json(),
+        ),
         "columns",
     ),
 }

@@ -18,6 +18,7 @@ from palaestra import bookings, calls, channel, login, names, rules, streams
 from palaestra.api_keys import AsyncApiKeys
 from palaestra.audit import AsyncAudit
 from palaestra.calls import Call, Listing
+from palaestra.data import AsyncData
 from palaestra.errors import PalaestraError, Unreachable, from_rpc
 from palaestra.ids import new_request_id
 from palaestra.operations import AsyncOperations
@@ -90,6 +91,7 @@ class AsyncClient:
         self._known: GetIdentityResponse | None = None
         self._closed = False
         self.api_keys = AsyncApiKeys(self._send, self._pages, self._identity)
+        self.data = AsyncData(self._send, self._pages, self._identity)
         self.audit = AsyncAudit(self._send, self._pages, self._identity)
         self.operations = AsyncOperations(self._send, self._pages, self._identity)
 

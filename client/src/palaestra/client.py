@@ -15,6 +15,7 @@ from palaestra import bookings, calls, channel, login, names, rules, streams
 from palaestra.api_keys import ApiKeys
 from palaestra.audit import Audit
 from palaestra.calls import Call, Listing
+from palaestra.data import Data
 from palaestra.errors import PalaestraError, Unreachable, from_rpc
 from palaestra.ids import new_request_id
 from palaestra.operations import Operations
@@ -45,8 +46,9 @@ T = TypeVar("T")
 class Client:
     """A connection to one venue, as one vendor or operator. Safe to share between threads; not across a fork.
 
-    Its `api_keys` makes keys for programs, its `audit` tells who did what, its `operations` are the levers of
-    operators: see `palaestra.api_keys.ApiKeys`, `palaestra.audit.Audit`, `palaestra.operations.Operations`.
+    Its `data` searches what was recorded, its `api_keys` makes keys for programs, its `audit` tells who did what, its
+    `operations` are the levers of operators: see `palaestra.data.Data`, `palaestra.api_keys.ApiKeys`,
+    `palaestra.audit.Audit`, `palaestra.operations.Operations`.
 
     Every method raises PalaestraError with a reason of the registry if the venue refuses or fails, and
     Unreachable if it does not answer in time. Where the name of a job or unit is asked for, its last part is
@@ -88,6 +90,7 @@ class Client:
         self._known: GetIdentityResponse | None = None
         self._closed = False
         self.api_keys = ApiKeys(self._send, self._pages, self._identity)
+        self.data = Data(self._send, self._pages, self._identity)
         self.audit = Audit(self._send, self._pages, self._identity)
         self.operations = Operations(self._send, self._pages, self._identity)
 

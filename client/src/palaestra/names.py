@@ -39,6 +39,29 @@ def episode(name: str, identity: GetIdentityResponse) -> str:
     return _own(name, identity, "episode", "episodes")
 
 
+def dataset(name: str, identity: GetIdentityResponse) -> str:
+    """Return "vendors/{vendor}/datasets/{name}" of the caller's vendor; a full name stays as it is.
+
+    Raises:
+        PalaestraError: INVALID_FIELD if the caller has no vendor of its own, as operators.
+    """
+    return _own(name, identity, "data set", "datasets")
+
+
+def dataset_version(name: str, identity: GetIdentityResponse) -> str:
+    """Return the full name of a version from "{dataset}/{number}"; a full name stays as it is.
+
+    Raises:
+        PalaestraError: INVALID_FIELD for a name without a number, or if the caller has no vendor of its own.
+    """
+    if name.startswith("vendors/"):
+        return name
+    own, slash, number = name.partition("/")
+    if not slash:
+        raise PalaestraError("INVALID_FIELD", f"{name!r} names no version: {name}/1 is the first one of a data set")
+    return f"{dataset(own, identity)}/versions/{number}"
+
+
 def unit(name: str, identity: GetIdentityResponse) -> str:
     """Return "venues/{venue}/units/{name}"; a full name stays as it is."""
     return f"{identity.venue}/units/{name}" if is_short(name) else name

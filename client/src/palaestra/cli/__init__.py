@@ -14,6 +14,7 @@ from palaestra.cli import (
     audit,
     check,
     closures,
+    data,
     episodes,
     events,
     jobs,
@@ -45,6 +46,7 @@ reservations.register(app)
 closures.register(app)
 operations.register(app)
 episodes.register(app)
+data.register(app)
 replay.register(app)
 robots.register(app)
 check.register(app)

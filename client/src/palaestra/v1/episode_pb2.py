@@ -30,7 +30,7 @@ from palaestra.v1 import job_pb2 as palaestra_dot_v1_dot_job__pb2
 from palaestra.v1 import rules_pb2 as palaestra_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apalaestra/v1/episode.proto\x12\x0cpalaestra.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18palaestra/v1/claim.proto\x1a\x16palaestra/v1/job.proto\x1a\x18palaestra/v1/rules.proto\"\xfa\x06\n\x07\x45pisode\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x11\n\x03job\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x61ttempt\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x05index\x18\x04 \x01(\x05\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12\x39\n\x04unit\x18\x05 \x01(\tB+\x8a\xb2\x19\'\x10\xc8\x01\x1a\"venues/[a-z0-9-]+/units/[a-z0-9-]+\x12\x1c\n\x05world\x18\x06 \x01(\x05\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12+\n\x0brobot_model\x18\x07 \x01(\tB\x16\xe2\x41\x01\x02\x8a\xb2\x19\x0e\x10@\x1a\n[a-z0-9_]+\x12\x18\n\x08scenario\x18\x08 \x01(\tB\x06\x8a\xb2\x19\x02\x10@\x12-\n\x05level\x18\t \x01(\x0e\x32\x1e.palaestra.v1.EnvironmentLevel\x12\x15\n\x04task\x18\n \x01(\tB\x07\x8a\xb2\x19\x03\x10\xf4\x03\x12-\n\x07outcome\x18\x0b \x01(\x0e\x32\x1c.palaestra.v1.EpisodeOutcome\x12\x1e\n\routcome_cause\x18\x0c \x01(\tB\x07\x8a\xb2\x19\x03\x10\xf4\x03\x12!\n\x0creturn_value\x18\r \x01(\x01\x42\x06\x8a\xb2\x19\x02@\x01H\x00\x88\x01\x01\x12,\n\nduration_s\x18\x0e \x01(\x01\x42\x18\x8a\xb2\x19\x14!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x18\xf5@@\x01\x12\x1b\n\x04rows\x18\x0f \x01(\x03\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12.\n\nstart_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\tseal_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12-\n\x07\x63ontent\x18\x12 \x01(\x0b\x32\x16.palaestra.v1.ArtifactB\x04\xe2\x41\x01\x02\x12\x44\n\nprovenance\x18\x13 \x03(\x0b\x32%.palaestra.v1.Episode.ProvenanceEntryB\t\x8a\xb2\x19\x05\x10\xc8\x01\x38 \x1a\x31\n\x0fProvenanceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01:R\xea\x41O\n\x15palaestra.dev/Episode\x12#vendors/{vendor}/episodes/{episode}*\x08\x65pisodes2\x07\x65pisodeB\x0f\n\r_return_value*\x88\x01\n\x0e\x45pisodeOutcome\x12\x1f\n\x1b\x45PISODE_OUTCOME_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45PISODE_OUTCOME_SUCCESS\x10\x01\x12\x1b\n\x17\x45PISODE_OUTCOME_FAILURE\x10\x02\x12\x1b\n\x17\x45PISODE_OUTCOME_ABORTED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apalaestra/v1/episode.proto\x12\x0cpalaestra.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18palaestra/v1/claim.proto\x1a\x16palaestra/v1/job.proto\x1a\x18palaestra/v1/rules.proto\"\xc9\x07\n\x07\x45pisode\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x11\n\x03job\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x61ttempt\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x05index\x18\x04 \x01(\x05\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12\x39\n\x04unit\x18\x05 \x01(\tB+\x8a\xb2\x19\'\x10\xc8\x01\x1a\"venues/[a-z0-9-]+/units/[a-z0-9-]+\x12\x1c\n\x05world\x18\x06 \x01(\x05\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12+\n\x0brobot_model\x18\x07 \x01(\tB\x16\xe2\x41\x01\x02\x8a\xb2\x19\x0e\x10@\x1a\n[a-z0-9_]+\x12\x18\n\x08scenario\x18\x08 \x01(\tB\x06\x8a\xb2\x19\x02\x10@\x12-\n\x05level\x18\t \x01(\x0e\x32\x1e.palaestra.v1.EnvironmentLevel\x12\x15\n\x04task\x18\n \x01(\tB\x07\x8a\xb2\x19\x03\x10\xf4\x03\x12-\n\x07outcome\x18\x0b \x01(\x0e\x32\x1c.palaestra.v1.EpisodeOutcome\x12\x1e\n\routcome_cause\x18\x0c \x01(\tB\x07\x8a\xb2\x19\x03\x10\xf4\x03\x12!\n\x0creturn_value\x18\r \x01(\x01\x42\x06\x8a\xb2\x19\x02@\x01H\x00\x88\x01\x01\x12,\n\nduration_s\x18\x0e \x01(\x01\x42\x18\x8a\xb2\x19\x14!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x18\xf5@@\x01\x12\x1b\n\x04rows\x18\x0f \x01(\x03\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12.\n\nstart_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\tseal_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12-\n\x07\x63ontent\x18\x12 \x01(\x0b\x32\x16.palaestra.v1.ArtifactB\x04\xe2\x41\x01\x02\x12\x44\n\nprovenance\x18\x13 \x03(\x0b\x32%.palaestra.v1.Episode.ProvenanceEntryB\t\x8a\xb2\x19\x05\x10\xc8\x01\x38 \x12\x16\n\x05maker\x18\x14 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xff\x01\x12\x35\n\x07signals\x18\x15 \x03(\x0b\x32\x1b.palaestra.v1.EpisodeSignalB\x07\x8a\xb2\x19\x03\x38\x80\x02\x1a\x31\n\x0fProvenanceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01:R\xea\x41O\n\x15palaestra.dev/Episode\x12#vendors/{vendor}/episodes/{episode}*\x08\x65pisodes2\x07\x65pisodeB\x0f\n\r_return_value\"\x9e\x01\n\rEpisodeSignal\x12\x15\n\x04name\x18\x01 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xff\x01\x12)\n\x07rate_hz\x18\x02 \x01(\x01\x42\x18\x8a\xb2\x19\x14!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x80\x84.A@\x01\x12\x1c\n\x05width\x18\x03 \x01(\x05\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\x00\x00\x12\x15\n\x04unit\x18\x04 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xff\x01\x12\x16\n\x05\x66rame\x18\x05 \x01(\tB\x07\x8a\xb2\x19\x03\x10\xff\x01*\xa9\x01\n\x0e\x45pisodeOutcome\x12\x1f\n\x1b\x45PISODE_OUTCOME_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45PISODE_OUTCOME_SUCCESS\x10\x01\x12\x1b\n\x17\x45PISODE_OUTCOME_FAILURE\x10\x02\x12\x1b\n\x17\x45PISODE_OUTCOME_ABORTED\x10\x03\x12\x1f\n\x1b\x45PISODE_OUTCOME_INTERRUPTED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -71,12 +71,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EPISODE'].fields_by_name['content']._serialized_options = b'\342A\001\002'
   _globals['_EPISODE'].fields_by_name['provenance']._loaded_options = None
   _globals['_EPISODE'].fields_by_name['provenance']._serialized_options = b'\212\262\031\005\020\310\0018 '
+  _globals['_EPISODE'].fields_by_name['maker']._loaded_options = None
+  _globals['_EPISODE'].fields_by_name['maker']._serialized_options = b'\212\262\031\003\020\377\001'
+  _globals['_EPISODE'].fields_by_name['signals']._loaded_options = None
+  _globals['_EPISODE'].fields_by_name['signals']._serialized_options = b'\212\262\031\0038\200\002'
   _globals['_EPISODE']._loaded_options = None
   _globals['_EPISODE']._serialized_options = b'\352AO\n\025palaestra.dev/Episode\022#vendors/{vendor}/episodes/{episode}*\010episodes2\007episode'
-  _globals['_EPISODEOUTCOME']._serialized_start=1107
-  _globals['_EPISODEOUTCOME']._serialized_end=1243
+  _globals['_EPISODESIGNAL'].fields_by_name['name']._loaded_options = None
+  _globals['_EPISODESIGNAL'].fields_by_name['name']._serialized_options = b'\212\262\031\003\020\377\001'
+  _globals['_EPISODESIGNAL'].fields_by_name['rate_hz']._loaded_options = None
+  _globals['_EPISODESIGNAL'].fields_by_name['rate_hz']._serialized_options = b'\212\262\031\024!\000\000\000\000\000\000\000\000)\000\000\000\000\200\204.A@\001'
+  _globals['_EPISODESIGNAL'].fields_by_name['width']._loaded_options = None
+  _globals['_EPISODESIGNAL'].fields_by_name['width']._serialized_options = b'\212\262\031\t!\000\000\000\000\000\000\000\000'
+  _globals['_EPISODESIGNAL'].fields_by_name['unit']._loaded_options = None
+  _globals['_EPISODESIGNAL'].fields_by_name['unit']._serialized_options = b'\212\262\031\003\020\377\001'
+  _globals['_EPISODESIGNAL'].fields_by_name['frame']._loaded_options = None
+  _globals['_EPISODESIGNAL'].fields_by_name['frame']._serialized_options = b'\212\262\031\003\020\377\001'
+  _globals['_EPISODEOUTCOME']._serialized_start=1347
+  _globals['_EPISODEOUTCOME']._serialized_end=1516
   _globals['_EPISODE']._serialized_start=214
-  _globals['_EPISODE']._serialized_end=1104
-  _globals['_EPISODE_PROVENANCEENTRY']._serialized_start=954
-  _globals['_EPISODE_PROVENANCEENTRY']._serialized_end=1003
+  _globals['_EPISODE']._serialized_end=1183
+  _globals['_EPISODE_PROVENANCEENTRY']._serialized_start=1033
+  _globals['_EPISODE_PROVENANCEENTRY']._serialized_end=1082
+  _globals['_EPISODESIGNAL']._serialized_start=1186
+  _globals['_EPISODESIGNAL']._serialized_end=1344
 # @@protoc_insertion_point(module_scope)

@@ -10,7 +10,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -21,13 +21,15 @@ class EpisodeOutcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     EPISODE_OUTCOME_SUCCESS: _ClassVar[EpisodeOutcome]
     EPISODE_OUTCOME_FAILURE: _ClassVar[EpisodeOutcome]
     EPISODE_OUTCOME_ABORTED: _ClassVar[EpisodeOutcome]
+    EPISODE_OUTCOME_INTERRUPTED: _ClassVar[EpisodeOutcome]
 EPISODE_OUTCOME_UNSPECIFIED: EpisodeOutcome
 EPISODE_OUTCOME_SUCCESS: EpisodeOutcome
 EPISODE_OUTCOME_FAILURE: EpisodeOutcome
 EPISODE_OUTCOME_ABORTED: EpisodeOutcome
+EPISODE_OUTCOME_INTERRUPTED: EpisodeOutcome
 
 class Episode(_message.Message):
-    __slots__ = ("name", "job", "attempt", "index", "unit", "world", "robot_model", "scenario", "level", "task", "outcome", "outcome_cause", "return_value", "duration_s", "rows", "start_time", "seal_time", "content", "provenance")
+    __slots__ = ("name", "job", "attempt", "index", "unit", "world", "robot_model", "scenario", "level", "task", "outcome", "outcome_cause", "return_value", "duration_s", "rows", "start_time", "seal_time", "content", "provenance", "maker", "signals")
     class ProvenanceEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -54,6 +56,8 @@ class Episode(_message.Message):
     SEAL_TIME_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
     PROVENANCE_FIELD_NUMBER: _ClassVar[int]
+    MAKER_FIELD_NUMBER: _ClassVar[int]
+    SIGNALS_FIELD_NUMBER: _ClassVar[int]
     name: str
     job: str
     attempt: str
@@ -73,4 +77,20 @@ class Episode(_message.Message):
     seal_time: _timestamp_pb2.Timestamp
     content: _job_pb2.Artifact
     provenance: _containers.ScalarMap[str, str]
-    def __init__(self, name: _Optional[str] = ..., job: _Optional[str] = ..., attempt: _Optional[str] = ..., index: _Optional[int] = ..., unit: _Optional[str] = ..., world: _Optional[int] = ..., robot_model: _Optional[str] = ..., scenario: _Optional[str] = ..., level: _Optional[_Union[_claim_pb2.EnvironmentLevel, str]] = ..., task: _Optional[str] = ..., outcome: _Optional[_Union[EpisodeOutcome, str]] = ..., outcome_cause: _Optional[str] = ..., return_value: _Optional[float] = ..., duration_s: _Optional[float] = ..., rows: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., seal_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., content: _Optional[_Union[_job_pb2.Artifact, _Mapping]] = ..., provenance: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    maker: str
+    signals: _containers.RepeatedCompositeFieldContainer[EpisodeSignal]
+    def __init__(self, name: _Optional[str] = ..., job: _Optional[str] = ..., attempt: _Optional[str] = ..., index: _Optional[int] = ..., unit: _Optional[str] = ..., world: _Optional[int] = ..., robot_model: _Optional[str] = ..., scenario: _Optional[str] = ..., level: _Optional[_Union[_claim_pb2.EnvironmentLevel, str]] = ..., task: _Optional[str] = ..., outcome: _Optional[_Union[EpisodeOutcome, str]] = ..., outcome_cause: _Optional[str] = ..., return_value: _Optional[float] = ..., duration_s: _Optional[float] = ..., rows: _Optional[int] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., seal_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., content: _Optional[_Union[_job_pb2.Artifact, _Mapping]] = ..., provenance: _Optional[_Mapping[str, str]] = ..., maker: _Optional[str] = ..., signals: _Optional[_Iterable[_Union[EpisodeSignal, _Mapping]]] = ...) -> None: ...
+
+class EpisodeSignal(_message.Message):
+    __slots__ = ("name", "rate_hz", "width", "unit", "frame")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    RATE_HZ_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    rate_hz: float
+    width: int
+    unit: str
+    frame: str
+    def __init__(self, name: _Optional[str] = ..., rate_hz: _Optional[float] = ..., width: _Optional[int] = ..., unit: _Optional[str] = ..., frame: _Optional[str] = ...) -> None: ...

@@ -125,14 +125,16 @@ class AppendLogResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class CatalogueEpisodeRequest(_message.Message):
-    __slots__ = ("attempt", "instance", "episode")
+    __slots__ = ("attempt", "instance", "episode", "recovered")
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     EPISODE_FIELD_NUMBER: _ClassVar[int]
+    RECOVERED_FIELD_NUMBER: _ClassVar[int]
     attempt: str
     instance: str
     episode: _episode_pb2.Episode
-    def __init__(self, attempt: _Optional[str] = ..., instance: _Optional[str] = ..., episode: _Optional[_Union[_episode_pb2.Episode, _Mapping]] = ...) -> None: ...
+    recovered: bool
+    def __init__(self, attempt: _Optional[str] = ..., instance: _Optional[str] = ..., episode: _Optional[_Union[_episode_pb2.Episode, _Mapping]] = ..., recovered: bool = ...) -> None: ...
 
 class SaveCheckpointRequest(_message.Message):
     __slots__ = ("attempt", "instance", "checkpoint")

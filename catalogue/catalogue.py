@@ -1,0 +1,287 @@
+"""The catalogue as its service sees it: what enters, what is asked, what people add."""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from catalogue import database, search, words
+from catalogue.dataset import Datasets
+from catalogue.entry import Entry
+from catalogue.query import Key, Query, quality_bin
+from palaestra.errors import PalaestraError
+from palaestra.v1 import episode_pb2
+
+SUCCESS = episode_pb2.EPISODE_OUTCOME_SUCCESS
+VERSIONS_SHOWN = 100
+
+
+@dataclass(frozen=True)
+class Record:
+    """An episode with what has been added since. `versions`: (data set, number), newest first."""
+
+    id: int
+    start_ns: int
+    body: bytes
+    labels: Mapping[str, str]
+    quality: float | None
+    parts: Mapping[str, float]
+    method: str
+    versions: Sequence[tuple[str, int]] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """Rows, and where the next page starts; None after the last one."""
+
+    rows: Sequence[Any]
+    next: Key | None
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is to be added to episodes. `quality` None leaves the score as it is."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    remove: Sequence[str] = ()
+    quality: float | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
+    method: str = ""
+
+
+class Catalogue:
+    """One catalogue. Reading is safe from any thread; writing is one at a time, and waits for its turn."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file. Raises SchemaMismatch."""
+        self._path = path
+        self._db = database.open_writer(path)
+        self._writing = threading.Lock()
+        self._readers = threading.local()
+        self._open: list[sqlite3.Connection] = []
+        self.datasets = Datasets(lambda: self.reader, self.transaction)
+
+    @property
+    def reader(self) -> sqlite3.Connection:
+        """This thread's connection to look."""
+        found: sqlite3.Connection | None = getattr(self._readers, "db", None)
+        if found is None:
+            found = self._readers.db = database.open_reader(self._path)
+            self._open.append(found)
+        return found
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Change all or nothing; on the disk when it is left."""
+        with self._writing:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Close every connection. Nobody may be reading."""
+        self._db.close()
+        for reader in self._open:
+            reader.close()
+
+    # What enters.
+
+    def followed(self) -> tuple[int, str]:
+        """Return the number and name of the last of the scheduler's rows that is here; (0, "") of none."""
+        row = self.reader.execute("SELECT id, uid FROM followed").fetchone()
+        return row["id"], row["uid"]
+
+    def enter(self, entries: Iterable[Entry], followed: tuple[int, str]) -> int:
+        """Enter episodes, and how far the scheduler's rows have been followed with them, in one transaction.
+
+        Those that are here already stay as they are. Returns how many came in.
+        """
+        count = 0
+        with self.transaction() as db:
+            for entry in entries:
+                count += _enter(db, entry)
+            db.execute("UPDATE followed SET id = ?, uid = ?", followed)
+        return count
+
+    # What is asked.
+
+    def search(self, query: Query, *, after: Key | None = None, size: int = 50) -> Page:
+        """Return one page of records, newest first. Raises BadQuery."""
+        db = self.reader
+        found = search.search(db, query, after, size)
+        rows = _records(db, [episode for _, episode in found[:size]])
+        last = found[size - 1] if len(found) > size else None
+        return Page(rows, None if last is None else Key(*last))
+
+    def record(self, vendor: str, uid: str) -> Record:
+        """Return one record with the versions it is in. Raises NOT_FOUND, for others' as for none."""
+        db = self.reader
+        row = db.execute("SELECT id FROM episode WHERE uid = ? AND vendor = ?", (uid, vendor)).fetchone()
+        if row is None:
+            raise PalaestraError("NOT_FOUND", f"vendors/{vendor}/episodes/{uid} not found")
+        versions = db.execute(
+            """
+            SELECT d.name, v.number FROM dataset_episode m JOIN dataset_version v ON v.id = m.version
+            JOIN dataset d ON d.id = v.dataset WHERE m.episode = ? ORDER BY v.id DESC LIMIT ?
+            """,
+            (row["id"], VERSIONS_SHOWN),
+        ).fetchall()
+        (found,) = _records(db, [row["id"]])
+        return Record(**{**vars(found), "versions": [(v["name"], v["number"]) for v in versions]})
+
+    def sessions(self, vendor: str | None, *, before: int | None = None, size: int = 50) -> list[sqlite3.Row]:
+        """Return up to `size` + 1 sessions with a number below `before`, newest first."""
+        conditions, values = ["id < ?"], [2**63 - 1 if before is None else before]
+        if vendor is not None:
+            conditions.append("vendor = ?")
+            values.append(vendor)  # type: ignore[arg-type]
+        text = f"SELECT * FROM session WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT ?"
+        return self.reader.execute(text, (*values, size + 1)).fetchall()
+
+    # What people add.
+
+    def change(self, vendor: str, uids: Sequence[str], change: Change, *, by: str, now_ns: int) -> int:
+        """Label or score episodes of a vendor, all or none of them. Returns how many are other than before.
+
+        Raises NOT_FOUND if one of them is missing or another's.
+        """
+        with self.transaction() as db:
+            return sum(_changed(db, _own(db, vendor, uid), change, by, now_ns) for uid in dict.fromkeys(uids))
+
+    def check_own(self, vendor: str, uids: Sequence[str]) -> None:
+        """Raise NOT_FOUND if one of these episodes is missing or another's."""
+        for uid in uids:
+            _own(self.reader, vendor, uid)
+
+
+def _own(db: sqlite3.Connection, vendor: str, uid: str) -> sqlite3.Row:
+    row: sqlite3.Row | None = db.execute("SELECT * FROM episode WHERE uid = ? AND vendor = ?", (uid, vendor)).fetchone()
+    if row is None:
+        raise PalaestraError("NOT_FOUND", f"vendors/{vendor}/episodes/{uid} not found")
+    return row
+
+
+def _enter(db: sqlite3.Connection, entry: Entry) -> bool:
+    if db.execute("SELECT 1 FROM episode WHERE uid = ?", (entry.uid,)).fetchone() is not None:
+        return False
+    facets = (entry.robot_model, entry.maker, entry.scenario, entry.level, _task(db, entry.task), entry.outcome)
+    kind = _kind(db, (entry.vendor, *facets, quality_bin(None)))
+    session = db.execute(
+        """
+        INSERT INTO session (vendor, name, job, robot_model, scenario, task, start_ns, episode_count, success_count,
+          duration_s, size_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?)
+        ON CONFLICT (name) DO UPDATE SET episode_count = episode_count + 1, start_ns = min(start_ns, excluded.start_ns),
+          success_count = success_count + excluded.success_count, duration_s = duration_s + excluded.duration_s,
+          size_bytes = size_bytes + excluded.size_bytes
+        RETURNING id
+        """,
+        (
+            *(entry.vendor, entry.session, entry.job, entry.robot_model, entry.scenario, entry.task, entry.start_ns),
+            *(entry.outcome == SUCCESS, entry.duration_s, entry.size_bytes),
+        ),
+    ).fetchone()[0]
+    number = db.execute(
+        """
+        INSERT INTO episode (uid, vendor, kind, unit, job, session, start_ns, duration_s, size_bytes, sha256)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        """,
+        (
+            *(entry.uid, entry.vendor, kind, entry.unit, entry.job, session, entry.start_ns),
+            *(entry.duration_s, entry.size_bytes, entry.sha256),
+        ),
+    ).lastrowid
+    db.execute("INSERT INTO body VALUES (?, ?)", (number, entry.body))
+    return True
+
+
+def _task(db: sqlite3.Connection, text: str) -> int:
+    row = db.execute("SELECT id FROM task WHERE text = ?", (text,)).fetchone()
+    if row is not None:
+        return int(row[0])
+    number = db.execute("INSERT INTO task (text) VALUES (?)", (text,)).lastrowid
+    assert number is not None
+    db.execute("INSERT INTO task_word (rowid, text) VALUES (?, ?)", (number, words.indexed(text)))
+    return number
+
+
+def _kind(db: sqlite3.Connection, kind: tuple[object, ...]) -> int:
+    same = """
+        SELECT id FROM kind WHERE vendor = ? AND robot_model = ? AND maker = ? AND scenario = ? AND level = ?
+          AND task = ? AND outcome = ? AND quality_bin = ?
+    """
+    row = db.execute(same, kind).fetchone()
+    if row is not None:
+        return int(row[0])
+    text = """
+        INSERT INTO kind (vendor, robot_model, maker, scenario, level, task, outcome, quality_bin)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    """
+    number = db.execute(text, kind).lastrowid
+    assert number is not None
+    return number
+
+
+def _changed(db: sqlite3.Connection, row: sqlite3.Row, change: Change, by: str, now_ns: int) -> bool:
+    episode, before = row["id"], db.total_changes
+    for key, value in change.labels.items():
+        db.execute(
+            """
+            INSERT INTO label VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (episode, key) DO UPDATE
+            SET value = excluded.value, set_ns = excluded.set_ns, set_by = excluded.set_by WHERE value <> excluded.value
+            """,
+            (episode, key, value, row["vendor"], row["start_ns"], now_ns, by),
+        )
+    for key in change.remove:
+        db.execute("DELETE FROM label WHERE episode = ? AND key = ?", (episode, key))
+    if change.quality is not None:
+        _score(db, row, change, by, now_ns)
+    return db.total_changes > before
+
+
+def _score(db: sqlite3.Connection, row: sqlite3.Row, change: Change, by: str, now_ns: int) -> None:
+    parts = json.dumps(dict(sorted(change.parts.items())))
+    same = "SELECT 1 FROM score WHERE episode = ? AND parts = ? AND method = ?"
+    known = db.execute(same, (row["id"], parts, change.method)).fetchone()
+    if known is not None and row["quality"] == change.quality:
+        return
+    kind = db.execute("SELECT * FROM kind WHERE id = ?", (row["kind"],)).fetchone()
+    other = _kind(db, (*tuple(kind)[1:-1], quality_bin(change.quality)))
+    db.execute("UPDATE episode SET quality = ?, kind = ? WHERE id = ?", (change.quality, other, row["id"]))
+    db.execute("INSERT OR REPLACE INTO score VALUES (?, ?, ?, ?, ?)", (row["id"], parts, change.method, now_ns, by))
+
+
+def _records(db: sqlite3.Connection, numbers: Sequence[int]) -> list[Record]:
+    """Return records in the order of their numbers."""
+    listed = json.dumps(list(numbers))
+    labels: dict[int, dict[str, str]] = {}
+    for row in db.execute("SELECT * FROM label WHERE episode IN (SELECT value FROM json_each(?))", (listed,)):
+        labels.setdefault(row["episode"], {})[row["key"]] = row["value"]
+    rows = db.execute(
+        """
+        SELECT e.id, e.start_ns, e.quality, b.body, s.parts, s.method
+        FROM json_each(?) n JOIN episode e ON e.id = n.value JOIN body b ON b.episode = e.id
+        LEFT JOIN score s ON s.episode = e.id ORDER BY n.key
+        """,
+        (listed,),
+    )
+    return [
+        Record(
+            row["id"],
+            row["start_ns"],
+            row["body"],
+            labels.get(row["id"], {}),
+            row["quality"],
+            json.loads(row["parts"] or "{}"),
+            row["method"] or "",
+        )
+        for row in rows
+    ]

@@ -1,0 +1,150 @@
+"""Episodes of workers that died come into the catalogue, once, whatever has become of the scheduler meanwhile."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from palaestra import jobs
+from palaestra.errors import PalaestraError
+from palaestra.v1 import episode_pb2
+from runner.attempt import Attempt
+from runner.errors import AttemptError, Stopped
+from runner.recovery import recover_once
+from store import InvalidEpisode, LocalObjects, Outcome, Status
+from tests.runner.desk import Desk, attempt_at, settings
+
+INTERRUPTED, SUCCESS = episode_pb2.EPISODE_OUTCOME_INTERRUPTED, episode_pb2.EPISODE_OUTCOME_SUCCESS
+PROVENANCE = {
+    "engine": "plant",
+    "engine_version": "1",
+    "model_sha256": "ab" * 32,
+    "controller_backend": "numpy",
+    "calibration": "cal-7",
+}
+
+
+def recorder_of(attempt: Attempt) -> Any:
+    recorder = attempt.recorder(
+        attempt.next_index(),
+        robot_model="own_arm",
+        maker="Palaestra",
+        joint_names=["a", "b"],
+        task="reach",
+        seed=1,
+        control_rate_hz=500.0,
+        sample_rate_hz=100.0,
+        clock_source="monotonic",
+        provenance=PROVENANCE,
+        base_pose=False,
+        unit="venues/v/units/a",
+    )
+    recorder.extend(np.arange(50) / 100, dict.fromkeys(recorder.header.signals, np.zeros((50, 2))))
+    return recorder
+
+
+def attempt(desk: Desk, folder: Path) -> Attempt:
+    return attempt_at(desk, folder, jobs.collect(motion="reach_around", units=[jobs.unit(robot_class="arm")]))
+
+
+def recover(desk: Desk, folder: Path) -> int:
+    async def enter(request: Any) -> None:
+        desk.call("CatalogueEpisode", request)
+
+    return asyncio.run(recover_once(settings(folder), LocalObjects(settings(folder).objects), "runner/2", enter))
+
+
+def test_a_dead_worker_s_open_episode_is_entered_as_interrupted(tmp_path: Path) -> None:
+    desk = Desk()
+    recorder = recorder_of(attempt(desk, tmp_path))
+    recorder._spool()
+    recorder._segment.close()
+    recorder._claim.leave()
+
+    assert recover(desk, tmp_path) == 1
+    assert recover(desk, tmp_path) == 0
+
+    (episode,) = desk.episodes.values()
+    assert (episode.outcome, episode.rows, episode.maker) == (INTERRUPTED, 50, "Palaestra")
+    assert episode.provenance["calibration"] == "cal-7"
+    assert {signal.name: signal.frame for signal in episode.signals}["action"] == "joint"
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+@pytest.mark.parametrize(("reason", "raised"), [("ATTEMPT_NOT_ACTIVE", Stopped), ("SHUTTING_DOWN", AttemptError)])
+def test_a_sealed_episode_that_could_not_be_told_is_told_once_more(
+    tmp_path: Path, reason: str, raised: type[Exception]
+) -> None:
+    """The lease was over, or the scheduler away: the recording is the vendor's all the same, with its own outcome."""
+    desk = Desk()
+    one = attempt(desk, tmp_path)
+    recorder, outcome = recorder_of(one), Outcome(Status.SUCCESS)
+    desk.refuse = reason
+    with pytest.raises(raised):
+        one.catalogue(recorder.header, outcome, recorder.seal(outcome, hold=True))
+    desk.refuse = ""
+
+    recover(desk, tmp_path)
+
+    assert [episode.outcome for episode in desk.episodes.values()] == [SUCCESS]
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_what_the_catalogue_will_never_take_is_not_offered_for_ever(tmp_path: Path) -> None:
+    """Its job is gone; the object stays, and nobody asks again."""
+    desk = Desk()
+    one = attempt(desk, tmp_path)
+    recorder, outcome = recorder_of(one), Outcome(Status.SUCCESS)
+    recorder.seal(outcome, hold=True).settle(False)
+    desk.refuse = "NOT_FOUND"
+
+    assert recover(desk, tmp_path) == 0
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_an_episode_in_the_catalogue_leaves_nothing_in_the_spool(tmp_path: Path) -> None:
+    desk = Desk()
+    one = attempt(desk, tmp_path)
+    recorder, outcome = recorder_of(one), Outcome(Status.SUCCESS)
+
+    one.catalogue(recorder.header, outcome, recorder.seal(outcome, hold=True))
+
+    assert list((tmp_path / "spool").iterdir()) == []
+    assert len(desk.episodes) == 1
+
+
+def test_a_unit_that_does_not_say_what_is_mandatory_is_not_recorded(tmp_path: Path) -> None:
+    one = attempt(Desk(), tmp_path)
+    mute = {**PROVENANCE, "model_sha256": "", "calibration": ""}
+    with pytest.raises(InvalidEpisode, match=r"model_sha256 \(body description\), calibration \(calibration\)"):
+        one.recorder(
+            0,
+            robot_model="own_arm",
+            maker="Palaestra",
+            joint_names=["a"],
+            task="reach",
+            seed=1,
+            control_rate_hz=500.0,
+            sample_rate_hz=100.0,
+            clock_source="monotonic",
+            provenance=mute,
+            base_pose=False,
+            unit="venues/v/units/a",
+        )
+
+
+def test_a_refusal_for_now_leaves_everything_where_it_is(tmp_path: Path) -> None:
+    desk = Desk()
+    recorder, outcome = recorder_of(attempt(desk, tmp_path)), Outcome(Status.SUCCESS)
+    recorder.seal(outcome, hold=True).settle(False)
+    before = {path.name for path in (tmp_path / "spool").iterdir()}
+
+    def away(method: str) -> None:
+        raise PalaestraError("SHUTTING_DOWN", "soon back")
+
+    desk.on_call = away
+
+    assert recover(desk, tmp_path) == 0
+    assert {path.name for path in (tmp_path / "spool").iterdir()} == before
