@@ -17,7 +17,7 @@ import numpy as np
 from sim.catalog import find
 from sim.slot_process import LeasedSlot, SlotSpec, TaskWork
 from sim.slot_process.program import open_task
-from sim.slot_process.remote import RemoteSlot
+from palaestra_env.remote import RemoteSlot
 from sim.slot_process.server import SlotLease, SlotServer
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "sim-transport.png"

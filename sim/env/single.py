@@ -11,7 +11,7 @@ from gymnasium.error import ResetNeeded
 from sim.body import Array
 from sim.catalog import ACTUATORS, Actuators, find
 from sim.env.render import Painter
-from sim.env.seeds import fresh, world_numbers
+from palaestra_env.seeds import fresh, world_numbers
 from sim.env.vector import RENDER_FPS, Info, Slot, spaces_of
 from sim.errors import BadAction
 from sim.randomisation import NO_RANDOMISATION, Randomisation

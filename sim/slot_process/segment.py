@@ -18,7 +18,7 @@ from sim.errors import BadSlot
 from sim.task import Mask
 
 MAGIC = 0x70616C61
-LAYOUT = 1
+LAYOUT = 2
 TEXT_BYTES = 1 << 16
 SEGMENT_BYTES_MAX = 1 << 31
 LATENESS_EDGES_S = (0.0, 1e-4, 1e-3, 1e-2, 1e-1)
@@ -57,6 +57,7 @@ class Header(NamedTuple):
     lease_until_ns: int = 10
     steps: int = 11
     held: int = 12
+    contain: int = 13
     lateness: int = 16  # as many words as there are buckets
 
 

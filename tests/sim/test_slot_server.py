@@ -1,6 +1,5 @@
 """A slot for remote clients: the same bits, the lease's holder alone, and nobody who can keep it from others."""
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,17 +8,18 @@ import grpc
 import numpy as np
 import pytest
 
+from palaestra import tickets
 from palaestra.errors import PalaestraError
 from palaestra.v1 import slot_service_pb2 as pb
 from palaestra.v1 import slot_service_pb2_grpc
 from sim.sensors import Encoders, Error, to_tables
 from sim.slot_process import LeasedSlot, SlotSpec, TaskWork
 from sim.slot_process.program import open_task
-from sim.slot_process.remote import RemoteSlot
+from palaestra_env.remote import RemoteSlot
 from sim.slot_process.server import SlotLease, SlotServer
 
-NAME, TOKEN = "vendors/acme/leases/7", "open sesame"
-LEASE = SlotLease(NAME, 3, hashlib.sha256(TOKEN.encode()).hexdigest())
+NAME, KEY = "vendors/acme/leases/7", "open sesame"
+LEASE = SlotLease(NAME, 3, KEY)
 WORK = TaskWork(
     "own_arm",
     motion="reach_around",
@@ -36,7 +36,12 @@ def server() -> Iterator[SlotServer]:
     served.close()
 
 
-def remote(server: SlotServer, *, epoch: int = 3, token: str = TOKEN, lease: str = NAME) -> RemoteSlot:
+def ticket(epoch: int = 3, *, lease: str = NAME, key: str = KEY, left_s: float = 60.0) -> str:
+    return tickets.issue(key, lease, epoch, time.time_ns() + int(left_s * 1e9))
+
+
+def remote(server: SlotServer, *, epoch: int = 3, token: str | None = None, lease: str = NAME) -> RemoteSlot:
+    token = ticket(epoch) if token is None else token
     return RemoteSlot(server.address, lease=lease, epoch=epoch, token=token)
 
 
@@ -61,6 +66,10 @@ def test_a_remote_client_gets_the_same_bits_as_a_slot_here(server: SlotServer) -
     ("wrong", "reason"),
     [
         ({"token": "close sesame"}, "LEASE_TOKEN_INVALID"),
+        ({"token": ticket(key="close sesame")}, "LEASE_TOKEN_INVALID"),
+        ({"token": ticket(lease="vendors/evil/leases/7")}, "LEASE_TOKEN_INVALID"),
+        ({"token": ticket(4)}, "LEASE_TOKEN_INVALID"),
+        ({"token": ticket(left_s=-1.0)}, "LEASE_TOKEN_INVALID"),
         ({"lease": "vendors/evil/leases/7"}, "LEASE_TOKEN_INVALID"),
         ({"epoch": 2}, "STALE_EPOCH"),
         ({"epoch": 4}, "LEASE_NOT_ACTIVE"),
@@ -114,7 +123,7 @@ def test_a_client_that_stops_reading_is_sent_away() -> None:
     over = threading.Event()
 
     def ask() -> Iterator[pb.StepWorldsRequest]:
-        yield pb.StepWorldsRequest(open=pb.SlotOpen(lease=NAME, epoch=3, token=TOKEN))
+        yield pb.StepWorldsRequest(open=pb.SlotOpen(lease=NAME, epoch=3, token=ticket()))
         for _ in range(1000):
             yield pb.StepWorldsRequest(checkpoint=pb.SlotCheckpoint())
         over.wait(30.0)
