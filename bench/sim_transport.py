@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from palaestra_env.remote import RemoteSlot
 from sim.catalog import find
 from sim.slot_process import LeasedSlot, SlotSpec, TaskWork
 from sim.slot_process.program import open_task
-from palaestra_env.remote import RemoteSlot
 from sim.slot_process.server import SlotLease, SlotServer
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "sim-transport.png"

@@ -5,7 +5,9 @@ import numpy as np
 from palaestra.v1 import job_pb2
 from runner.attempt import Attempt
 from runner.drive import collect_on_units
-from runner.policy import LinearPolicy
+from runner.policy import LinearPolicy, Policy
+from runner.scene import scene_of
+from runner.served import served_policy
 from runner.slots import open_slot
 from runner.tally import Tally
 from runner.worlds import record_worlds
@@ -36,24 +38,30 @@ def _collect_in_worlds(attempt: Attempt, episodes: int, duration_s: float) -> No
     with open_slot(
         attempt,
         spec.robot_model,
-        task=policy.task if policy else "",
-        motion="" if policy else spec.motion,
+        task=policy.task if policy else spec.policy_task,
+        motion=spec.motion,
         horizon_s=duration_s,
         worlds=worlds,
         seed=spec.seed,
-        actuators=spec.actuators,
+        scene=scene_of(spec),
     ) as slot:
+        if spec.HasField("policy"):
+            with served_policy(attempt, spec.policy, slot.action_size, title=slot.facts.title) as served:
+                _rounds(attempt, slot, served, episodes)
+            return
         if policy:
             policy.check_fits(policy.task, spec.robot_model, slot.obs_size, slot.action_size)
         _rounds(attempt, slot, policy, episodes)
 
 
-def _rounds(attempt: Attempt, slot: LeasedSlot, policy: LinearPolicy | None, episodes: int) -> None:
+def _rounds(attempt: Attempt, slot: LeasedSlot, policy: Policy | None, episodes: int) -> None:
     spec, worlds = attempt.job.collect, slot.worlds
     tally = Tally.of(attempt)
     # A round that an earlier attempt did not complete is run again, and the chance in it is the same.
     for episode in range(tally.rounds, episodes):
         obs = slot.reset(episodes=np.full(worlds, episode, dtype=np.int64))
+        if policy:
+            policy.reset()
         with record_worlds(attempt, slot, range(worlds), task=spec.task or slot.facts.title, seed=spec.seed) as rows:
             total = np.zeros(worlds)
             for _ in range(slot.horizon_steps):

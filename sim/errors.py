@@ -84,3 +84,7 @@ class PolicyServerError(SimError):
 
 class BrokenRecording(SimError):
     """A recording of another project cannot be read: arrays miss, differ in length or are no finite numbers."""
+
+
+class PolicyServerGone(PolicyServerError):
+    """Nobody answers there, or not in time: the same question may be answered later, by a new connection."""

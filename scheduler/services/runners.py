@@ -11,6 +11,7 @@ from scheduler import names, resources
 from scheduler.commands import running, submitting
 from scheduler.core import Core, RunnerConnection
 from scheduler.guard import caller
+from scheduler.scene import vocabulary_of
 from scheduler.sql import Row
 
 REFRESH_S = 1.0
@@ -41,7 +42,10 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
                 "INVALID_FIELD", f"instance: {problem}", metadata={"field": "instance", "rule": problem}
             )
         catalogue = submitting.Catalogue(
-            frozenset(request.tasks), frozenset(request.motions), frozenset(request.robot_models)
+            frozenset(request.tasks),
+            frozenset(request.motions),
+            frozenset(request.robot_models),
+            vocabulary_of(request),
         )
         await core.run(running.register_runner(request.runner, instance, request.sim_slots))
         REGISTERED()

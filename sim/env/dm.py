@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from dm_env import specs
 
+from palaestra_env.seeds import world_numbers
 from sim.body import Array
 from sim.catalog import ACTUATORS, Actuators, find
-from palaestra_env.seeds import world_numbers
 from sim.errors import BadAction, BadSeed
 from sim.randomisation import NO_RANDOMISATION, Randomisation
 from sim.slot import SimSlot

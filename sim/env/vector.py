@@ -4,8 +4,8 @@
     obs, info = env.reset(seed=7)
     obs, reward, terminated, truncated, info = env.step(actions)
 
-What an environment does depends on its seed and its actions alone (`palaestra_env.seeds`): not on how many there are, not on
-threads, and a vector equals `SyncVectorEnv` over `sim.env.single.SlotEnv` to the bit, in every autoreset mode.
+What an environment does depends on its seed and its actions alone (`palaestra_env.seeds`): not on how many there are,
+not on threads, and a vector equals `SyncVectorEnv` over `sim.env.single.SlotEnv` to the bit, in every autoreset mode.
 """
 
 from typing import Any

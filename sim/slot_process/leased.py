@@ -271,6 +271,11 @@ class LeasedSlot:
         """Let the process live for so long from now; of use only where it was opened with a `ttl_s`."""
         self._alive().words[WORD.lease_until_ns] = time.monotonic_ns() + int(ttl_s * 1e9)
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process is there."""
+        return self._finalizer.alive and alive(self._process.pidfd)
+
     def kill(self) -> None:
         """End the process at once, whatever it is doing; whoever waits for it gets SlotDied."""
         self._process.kill()

@@ -1,4 +1,4 @@
-"""Lets remote clients drive a slot over gRPC: who shows a ticket of the lease, one at a time, for as long as it lasts."""
+"""Lets remote clients drive a slot over gRPC: who shows a ticket of the lease, one at a time, while it lasts."""
 
 import queue
 import threading
@@ -93,6 +93,11 @@ class SlotServer(slot_service_pb2_grpc.SlotServiceServicer):
         if credentials is not None:
             self.tls_address = _at(tls_listen, self._server.add_secure_port(tls_listen, credentials))
         self._server.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the slot's process is there."""
+        return self._slot.alive
 
     @property
     def finished(self) -> bool:

@@ -12,10 +12,10 @@ from palaestra import tickets
 from palaestra.errors import PalaestraError
 from palaestra.v1 import slot_service_pb2 as pb
 from palaestra.v1 import slot_service_pb2_grpc
+from palaestra_env.remote import RemoteSlot
 from sim.sensors import Encoders, Error, to_tables
 from sim.slot_process import LeasedSlot, SlotSpec, TaskWork
 from sim.slot_process.program import open_task
-from palaestra_env.remote import RemoteSlot
 from sim.slot_process.server import SlotLease, SlotServer
 
 NAME, KEY = "vendors/acme/leases/7", "open sesame"
