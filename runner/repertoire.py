@@ -1,4 +1,4 @@
-"""What a runner knows how to do, as it tells the scheduler: so that what is misspelt is refused when it is submitted."""
+"""What a runner knows how to do, as it tells the scheduler, so that what is misspelt is refused at once."""
 
 import math
 from collections.abc import Sequence

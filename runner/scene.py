@@ -1,7 +1,7 @@
 """What a job asks of its worlds, from the contract's messages to what `sim` reads: plain tables."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -33,15 +33,19 @@ class Scene:
     actuators: job_pb2.Actuators = job_pb2.ACTUATORS_UNSPECIFIED
     randomisation: tuple[Table, ...] = ()
     sensors: tuple[Table, ...] = ()
-    pace: Pace = Pace()
+    pace: Pace = field(default_factory=Pace)
 
 
 def scene_of(
-    spec: job_pb2.CollectSpec | job_pb2.TrainSpec | job_pb2.EvaluateSpec | job_pb2.ServeSpec, *, pace: Pace = Pace()
+    spec: job_pb2.CollectSpec | job_pb2.TrainSpec | job_pb2.EvaluateSpec | job_pb2.ServeSpec,
 ) -> Scene:
-    """Return what a job's work asks of its worlds."""
-    sensors = () if isinstance(spec, job_pb2.TrainSpec) else spec.sensors
-    return Scene(spec.actuators, randomisation_of(spec.randomisation), sensors_of(sensors), pace)
+    """Return what a job's work asks of its worlds. A pace of a newer contract raises KeyError."""
+    return Scene(
+        spec.actuators,
+        randomisation_of(spec.randomisation),
+        () if isinstance(spec, job_pb2.TrainSpec) else sensors_of(spec.sensors),
+        pace_of(spec.pace) if isinstance(spec, job_pb2.ServeSpec) else Pace(),
+    )
 
 
 def randomisation_of(terms: Iterable[worlds_pb2.RandomisationTerm]) -> tuple[Table, ...]:
@@ -71,18 +75,18 @@ def sensors_of(sensors: Iterable[worlds_pb2.WorldSensor]) -> tuple[Table, ...]:
 
 
 def pace_of(pace: worlds_pb2.WorldPace) -> Pace:
-    """Return a pace. An unknown mode, of a newer contract, raises KeyError."""
+    """Return a pace. An unknown mode raises KeyError."""
     return Pace(_MODES[pace.mode], pace.rate or 1.0)  # type: ignore[arg-type]
 
 
 def _given(message: Message) -> Table:
     """Return the fields that are set, under their own names; a duration under its name and unit, `delay_s`."""
     table: Table = {}
-    for field, value in message.ListFields():
-        if field.message_type is not None and field.message_type.full_name == _DURATION:
-            table[f"{field.name}_s"] = value.ToNanoseconds() / 1e9
-        elif field.type == FieldDescriptor.TYPE_MESSAGE:
-            table[field.name] = _given(value)
+    for each, value in message.ListFields():
+        if each.message_type is not None and each.message_type.full_name == _DURATION:
+            table[f"{each.name}_s"] = value.ToNanoseconds() / 1e9
+        elif each.type == FieldDescriptor.TYPE_MESSAGE:
+            table[each.name] = _given(value)
         else:
-            table[field.name] = list(value) if field.is_repeated else value
+            table[each.name] = list(value) if each.is_repeated else value
     return table

@@ -12,7 +12,7 @@ from palaestra.tls_files import NoCertificate, ServerFiles
 from palaestra.v1 import job_pb2
 from runner.attempt import Attempt
 from runner.errors import AttemptError
-from runner.scene import pace_of, scene_of
+from runner.scene import scene_of
 from runner.slots import open_slot
 from sim.slot_process.server import SlotLease, SlotServer
 
@@ -41,7 +41,7 @@ def serve(attempt: Attempt) -> job_pb2.JobResult:
         horizon_s=spec.episode_duration.ToNanoseconds() / 1e9 or EPISODE_S,
         worlds=spec.worlds or WORLDS,
         seed=spec.seed,
-        scene=scene_of(spec, pace=pace_of(spec.pace)),
+        scene=scene_of(spec),
     ) as slot:
         try:
             server = SlotServer(

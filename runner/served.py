@@ -1,4 +1,4 @@
-"""A policy that a vendor serves elsewhere, as the runner calls it: only where the venue allows, and for as long as asked.
+"""A policy that a vendor serves elsewhere, as the runner calls it: only where the venue allows it.
 
 A server that has gone is looked for again; what was asked is then asked once more, by a new connection. Chunks belong
 to worlds and not to connections, so nothing else changes.

@@ -437,13 +437,13 @@ def _known_work(spec: job_pb2.Job, catalogue: Catalogue) -> None:
         ("motion", catalogue.motions),
         ("robot_model", catalogue.robot_models),
     )
-    for field, known in wanted:
-        value = getattr(work, field, "")
+    for name, known in wanted:
+        value = getattr(work, name, "")
         if value and known and value not in known:
             raise PalaestraError(
                 "UNKNOWN_WORK",
-                f"{field} {value!r} is not known here; known: {', '.join(sorted(known))}",
-                metadata={"field": field, "value": value},
+                f"{name} {value!r} is not known here; known: {', '.join(sorted(known))}",
+                metadata={"field": name, "value": value},
             )
 
 

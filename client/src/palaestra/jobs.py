@@ -170,7 +170,8 @@ def collect(
             worlds, with `policy_task`: the task that it was trained for.
         randomisation: What differs from episode to episode, for worlds: tables such as
             {"quantity": "mass_scale", "uniform": {"low": 0.8, "high": 1.2}, "of": ["trunk"]}.
-        sensors: What is read and recorded, for worlds: tables such as {"name": "imu", "imu": {"gyro": {"noise": 0.01}}}.
+        sensors: What is read and recorded, for worlds: tables such as
+            {"name": "imu", "imu": {"gyro": {"noise": 0.01}}}.
         episodes: Episodes for each unit or world.
         episode_s: Length of an episode [s].
         task: What the robot does, in words.

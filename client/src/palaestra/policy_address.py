@@ -1,6 +1,6 @@
 """Addresses of served policies, and which of them a venue's runner calls.
 
-The runner sits inside the venue's network, a vendor does not: where it calls somebody for a vendor, the venue says whom.
+The runner sits inside the venue's network, a vendor does not: whom it calls for a vendor is the venue's to say.
 """
 
 from collections.abc import Iterable

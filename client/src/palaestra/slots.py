@@ -1,16 +1,20 @@
-"""Worlds of the venue, leased and handed out as a Gymnasium environment: `client.slots(robot=..., task=..., worlds=64)`.
+"""Worlds of the venue, leased and handed out as a Gymnasium environment: `client.slots(robot=..., task=...)`.
 
 What steps them is `palaestra_env`, which comes along and needs NumPy and Gymnasium; this file does not, so that the SDK
 stays light for whoever only submits jobs.
 """
 
+import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from palaestra import jobs
-from palaestra.errors import PalaestraError
+from palaestra.errors import REASONS, PalaestraError, Unreachable
+from palaestra.streams import ENDED
+from palaestra.v1.job_pb2 import ATTEMPT_STATE_RUNNING, Failure
+from palaestra.v1.job_service_pb2 import SlotTicket
 
 if TYPE_CHECKING:
     from palaestra.client import Client
@@ -65,6 +69,28 @@ class Slots:
             ends_job=True,
         )
 
+    def ticket(self, job: str, *, start_timeout_s: float = START_S) -> SlotTicket:
+        """Wait until the worlds of a job to serve stand, and return where they are and what opens them for a minute.
+
+        Raises:
+            PalaestraError: the job ended before, with its reason.
+            TimeoutError: it took longer than `start_timeout_s`.
+        """
+        until_s = time.monotonic() + start_timeout_s
+        for seen in self._client.watch_job(job, timeout_s=start_timeout_s):
+            latest = seen.attempts[0] if seen.attempts else None
+            if seen.state in ENDED:
+                raise failed(seen.name, seen.failure)
+            if latest is None or latest.state != ATTEMPT_STATE_RUNNING or seen.progress.slot.attempt != latest.number:
+                continue
+            try:
+                return self._client.open_slot(job)
+            except PalaestraError as error:
+                # It has ended, or begun anew, since it was seen.
+                if error.reason not in ("SLOT_NOT_READY", "JOB_ENDED") or time.monotonic() > until_s:
+                    raise
+        raise Unreachable(f"the client was closed before the worlds of {job} stood")
+
     def attach(self, job: str, *, autoreset_mode: str = "NextStep", start_timeout_s: float = START_S) -> Any:
         """Return the worlds of a job to serve that was submitted otherwise, as above; their end is not its end."""
         return _environments().enter(
@@ -75,6 +101,15 @@ class Slots:
             start_timeout_s=start_timeout_s,
             ends_job=False,
         )
+
+
+def failed(job: str, failure: Failure) -> PalaestraError:
+    """Return the end of a job or attempt as an error; without a failure, JOB_ENDED."""
+    if not failure.reason:
+        return PalaestraError("JOB_ENDED", f"{job} has ended")
+    # A newer venue may have reasons that are not known here.
+    reason = failure.reason if failure.reason in REASONS else "LEASE_NOT_ACTIVE"
+    return PalaestraError(reason, f"{job}: {failure.message}")
 
 
 def _environments() -> Any:

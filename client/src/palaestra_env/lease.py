@@ -7,7 +7,8 @@ from typing import Any, Self
 import grpc
 
 from palaestra.client import Client
-from palaestra.errors import REASONS, PalaestraError
+from palaestra.errors import PalaestraError
+from palaestra.slots import failed
 from palaestra.streams import ENDED
 from palaestra.v1 import slot_service_pb2 as pb
 from palaestra.v1.job_pb2 import ATTEMPT_STATE_RUNNING, JOB_STATE_CANCELLED, JOB_STATE_CANCELLING, Job
@@ -111,7 +112,7 @@ def enter(
         TimeoutError: it took longer than `start_timeout_s`.
     """
     try:
-        ticket = _ticket(client, job, start_timeout_s)
+        ticket = client.slots.ticket(job, start_timeout_s=start_timeout_s)
         slot = JobSlot(client, job, ticket, credentials)
         try:
             return LeasedVectorEnv(slot, client, job, autoreset_mode=autoreset_mode, ends_job=ends_job)
@@ -125,41 +126,13 @@ def enter(
         raise
 
 
-def _ticket(client: Client, job: str, timeout_s: float) -> SlotTicket:
-    """Wait until a job's worlds stand, and return what opens them."""
-    until_s = time.monotonic() + timeout_s
-    for seen in client.watch_job(job, timeout_s=timeout_s):
-        if seen.state in ENDED:
-            break
-        latest = seen.attempts[0] if seen.attempts else None
-        if latest is None or latest.state != ATTEMPT_STATE_RUNNING or seen.progress.slot.attempt != latest.number:
-            continue
-        try:
-            return client.open_slot(job)
-        except PalaestraError as error:
-            if error.reason not in ("SLOT_NOT_READY", "JOB_ENDED") or time.monotonic() > until_s:
-                raise
-    raise _failed(seen)
-
-
 def _end_of(job: Job, attempt: int) -> PalaestraError | None:
     """Return what ended an attempt, None while it goes on."""
     found = next((one for one in job.attempts if one.number == attempt), None)
     if job.state in (JOB_STATE_CANCELLING, JOB_STATE_CANCELLED):
         return PalaestraError("JOB_CANCELLED", f"{job.name} was cancelled")
     if found is not None and found.HasField("failure"):
-        return _error(job.name, found.failure.reason, found.failure.message)
+        return failed(job.name, found.failure)
     if job.state in ENDED or (found is not None and found.state != ATTEMPT_STATE_RUNNING):
         return PalaestraError("LEASE_NOT_ACTIVE", f"{job.name}: its lease has ended")
     return None
-
-
-def _failed(job: Job) -> PalaestraError:
-    if job.HasField("failure"):
-        return _error(job.name, job.failure.reason, job.failure.message)
-    return PalaestraError("JOB_ENDED", f"{job.name} has ended")
-
-
-def _error(name: str, reason: str, message: str) -> PalaestraError:
-    # A newer venue may have reasons that are not known here.
-    return PalaestraError(reason if reason in REASONS else "LEASE_NOT_ACTIVE", f"{name}: {message}")

@@ -107,9 +107,9 @@ class SlotVectorEnv(VectorEnv):  # type: ignore[misc]
         """Start episodes and return observations and infos.
 
         Args:
-            seed: Which worlds the environments are from now on, as `palaestra_env.seeds`: their first episode begins. Without
-                one they go on with the next episode; environments that never had one get one by chance, and
-                tell it in `info["seed"]`.
+            seed: Which worlds the environments are from now on, as `palaestra_env.seeds`: their first episode begins.
+                Without one they go on with the next episode; environments that never had one get one by chance,
+                and tell it in `info["seed"]`.
             options: `reset_mask`, (N,) of bool: only these. `episode`, one or (N,): the number of the episode.
 
         Raises:

@@ -23,6 +23,7 @@ from palaestra.cli import (
     replay,
     reservations,
     robots,
+    slot,
     submit,
     units,
     venue,
@@ -48,6 +49,7 @@ episodes.register(app)
 replay.register(app)
 robots.register(app)
 check.register(app)
+slot.register(app)
 events.register(app)
 keys.register(app)
 audit.register(app)
