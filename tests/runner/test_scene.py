@@ -127,7 +127,9 @@ def test_worlds_go_the_same_way_with_and_without_sensors(desk: Desk, tmp_path: P
 def test_evaluation_and_training_meet_the_randomised_worlds(desk: Desk, tmp_path: Path) -> None:
     terms: list[jobs.Table] = [{"quantity": "payload_kg", "uniform": {"low": 5.0, "high": 9.0}}]
     plain, heavy = (
-        evaluate(attempt_at(Desk(), tmp_path / name, jobs.evaluate("reach", "own_arm", episodes=4, randomisation=given)))
+        evaluate(
+            attempt_at(Desk(), tmp_path / name, jobs.evaluate("reach", "own_arm", episodes=4, randomisation=given))
+        )
         for name, given in (("plain", ()), ("heavy", terms))
     )
     assert heavy.return_after != plain.return_after
