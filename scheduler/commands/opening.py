@@ -14,15 +14,14 @@ def ticket(vendor: str, uid: str, lease_key: Callable[[str], str]) -> Command[jo
     """Return the command that makes a ticket for the worlds of a job: nothing of it is kept, but that it was made is.
 
     lease_key: What tickets of a lease, by its uid, are made with.
-    Raises JOB_ENDED, SLOT_NOT_READY, INVALID_FIELD for a job of another kind.
+    Raises JOB_ENDED; SLOT_NOT_READY, also for work of another kind, which then never is.
     """
 
     def command(tx: Transaction) -> job_service_pb2.SlotTicket:
         job = tx.db.execute("SELECT * FROM job WHERE uid = ? AND vendor = ?", (uid, vendor)).fetchone()
         name, state = names.job(vendor, uid), JobState(job["state"])
         if not job_pb2.Job.FromString(job["spec"]).HasField("serve"):
-            problem = f"{name} is no job to serve"
-            raise PalaestraError("INVALID_FIELD", f"name: {problem}", metadata={"field": "name", "rule": problem})
+            raise PalaestraError("SLOT_NOT_READY", f"{name} is no job to serve: it leaves its worlds to nobody")
         if state.ended:
             raise PalaestraError("JOB_ENDED", f"{name} is {state.name.lower()}")
         attempt = tx.db.execute(

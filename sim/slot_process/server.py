@@ -23,6 +23,7 @@ from sim.slot import Transition
 from sim.slot_process.leased import LeasedSlot
 
 IDLE_S = 30.0
+END_S = 5.0
 _LOOK_S = 0.2
 # A network that swallows packets tells nobody: a peer that answers no ping for so long is gone.
 _KEEPALIVE = [
@@ -117,7 +118,8 @@ class SlotServer(slot_service_pb2_grpc.SlotServiceServicer):
         self._slot.kill()
         for call in calls:
             call.end()
-        self._server.stop(grace=1.0).wait(5.0)
+        # Time enough to tell each caller why; who takes no answers is not waited for longer.
+        self._server.stop(grace=END_S).wait(2 * END_S)
         self._pool.shutdown(wait=True)
         self._slot.close()
 

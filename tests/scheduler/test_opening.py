@@ -90,7 +90,7 @@ def test_other_work_has_no_worlds_to_open(tmp_path: Path) -> None:
         await site.connect()
         made = await site.submit(job(0, 1))
         error = await refusal(ticket(site, made.name))
-        assert (error.reason, "no job to serve" in error.message) == ("INVALID_FIELD", True)
+        assert (error.reason, "no job to serve" in error.message) == ("SLOT_NOT_READY", True)
 
     play(tmp_path, scene)
 

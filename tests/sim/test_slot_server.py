@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from palaestra import tickets
 from palaestra.errors import PalaestraError
+from palaestra.tls_files import ServerFiles
 from palaestra.v1 import slot_service_pb2 as pb
 from palaestra.v1 import slot_service_pb2_grpc
 from palaestra_env.remote import RemoteSlot
@@ -17,6 +19,7 @@ from sim.sensors import Encoders, Error, to_tables
 from sim.slot_process import LeasedSlot, SlotSpec, TaskWork
 from sim.slot_process.program import open_task
 from sim.slot_process.server import SlotLease, SlotServer
+from venue.authority import Authority
 
 NAME, KEY = "vendors/acme/leases/7", "open sesame"
 LEASE = SlotLease(NAME, 3, KEY)
@@ -104,6 +107,73 @@ def test_what_is_wrong_with_one_request_ends_nothing(server: SlotServer) -> None
                 wrong()
             assert refused.value.reason == reason
         assert np.isfinite(slot.step(np.zeros((3, 7))).obs).all()
+
+
+def test_an_action_that_is_no_number_may_end_its_own_world_alone(server: SlotServer) -> None:
+    with remote(server) as slot:
+        actions = np.zeros((3, 7))
+        actions[1, 0] = np.inf
+        assert slot.step(actions, contain=True).terminated.tolist() == [False, True, False]
+        assert list(slot.failures) == [1]
+        slot.step(np.zeros((3, 7)))
+        assert list(slot.failures) == [1], "it is told once and holds until the world is reset"
+        slot.reset([False, True, False])
+        assert slot.failures == {}
+    with _in_time(lambda: remote(server)) as after:
+        after.step(actions, contain=True)
+        after.close()
+    with _in_time(lambda: remote(server)) as last:
+        assert list(last.failures) == [1], "who comes later hears of it, too"
+
+
+def test_whoever_drives_it_says_when_nobody_needs_it_any_more(server: SlotServer) -> None:
+    assert not server.finished
+    with remote(server) as slot:
+        assert server.unused_s == 0.0
+        slot.step(np.zeros((3, 7)))
+        slot.finish()
+    assert server.finished
+
+
+def test_a_caller_that_waits_is_told_why_its_stream_ends(server: SlotServer) -> None:
+    """It has asked for nothing when the lease ends, and finds the reason with its next request."""
+    with remote(server) as slot:
+        slot.step(np.zeros((3, 7)))
+        server.close("its time is over")
+        with pytest.raises(PalaestraError, match="its time is over") as told:
+            slot.step(np.zeros((3, 7)))
+    assert told.value.reason == "LEASE_NOT_ACTIVE"
+
+
+def test_a_slot_that_dies_is_not_taken_for_the_end_of_the_lease(server: SlotServer) -> None:
+    with remote(server) as slot:
+        slot.step(np.zeros((3, 7)))
+        server._slot.kill()
+        with pytest.raises(PalaestraError, match="SIGKILL") as told:
+            slot.step(np.zeros((3, 7)))
+    assert told.value.reason == "WORK_FAILED"
+    assert not server.alive
+
+
+def test_with_tls_it_is_open_to_those_from_elsewhere(tmp_path: Path) -> None:
+    authority = Authority.create(tmp_path, "hall")
+    authority.sign_server(["localhost"], days=1.0)
+    files = ServerFiles(tmp_path / "server.crt", tmp_path / "server.key")
+    served = SlotServer(LeasedSlot(SPEC), LEASE, tls_listen="127.0.0.1:0", credentials=files.credentials())
+    try:
+        port = served.tls_address.rpartition(":")[2]
+        trusted = grpc.ssl_channel_credentials((tmp_path / "ca.crt").read_bytes())
+        with RemoteSlot(f"localhost:{port}", lease=NAME, epoch=3, token=ticket(), credentials=trusted) as slot:
+            slot.step(np.zeros((3, 7)))
+        with pytest.raises(PalaestraError):
+            RemoteSlot(f"localhost:{port}", lease=NAME, epoch=3, token=ticket())
+    finally:
+        served.close()
+
+
+def test_a_ticket_goes_to_no_other_machine_for_everybody_to_read() -> None:
+    with pytest.raises(PalaestraError, match="unencrypted"):
+        RemoteSlot("192.0.2.1:7", lease=NAME, epoch=3, token=ticket())
 
 
 def test_one_stream_at_a_time_and_the_next_when_it_has_ended(server: SlotServer) -> None:
