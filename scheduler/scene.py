@@ -157,7 +157,8 @@ def _term(
     if kind.actuators and (kind.actuators == "ideal") != ideal:
         yield f"{path}.quantity", f"{term.quantity} needs {kind.actuators} actuators"
     if names is not None and kind.on in _SCOPES:
-        there = names[_SCOPES[kind.on]]
+        # The world's own body has no mass.
+        there = [name for name in names[_SCOPES[kind.on]] if (kind.on, name) != ("body", "world")]
         for index, pattern in enumerate(term.of):
             if not any(fnmatchcase(name, pattern) for name in (*there, "")):
                 yield f"{path}.of[{index}]", f"no {_WORDS[kind.on]} is called {pattern!r}{_meant(pattern, there)}"

@@ -23,7 +23,10 @@ from sim.slot import Transition
 from sim.slot_process.leased import LeasedSlot
 
 IDLE_S = 30.0
+HELLO_S = 5.0
+"""Whoever has not said so long after the start who it is, is sent away."""
 END_S = 5.0
+CALLS_MAX = 16
 _LOOK_S = 0.2
 # A network that swallows packets tells nobody: a peer that answers no ping for so long is gone.
 _KEEPALIVE = [
@@ -85,7 +88,7 @@ class SlotServer(slot_service_pb2_grpc.SlotServiceServicer):
         self._since_s = time.monotonic()
         self._told: dict[int, str] = {}
         # One works, the others are told that the slot is busy, or have yet to say who they are.
-        self._pool = ThreadPoolExecutor(4, thread_name_prefix="slot-server")
+        self._pool = ThreadPoolExecutor(CALLS_MAX, thread_name_prefix="slot-server")
         options = [("grpc.max_receive_message_length", MESSAGE_BYTES_MAX), ("grpc.max_send_message_length", -1)]
         self._server = grpc.server(self._pool, options=[*options, *_KEEPALIVE, ("grpc.so_reuseport", 0)])
         slot_service_pb2_grpc.add_SlotServiceServicer_to_server(self, self._server)
@@ -125,7 +128,7 @@ class SlotServer(slot_service_pb2_grpc.SlotServiceServicer):
 
     def StepWorlds(self, requests: Iterator[pb.StepWorldsRequest], context: Any) -> Iterator[pb.StepWorldsResponse]:
         """See the contract."""
-        call = _Call(requests, context, self._idle_s)
+        call = _Call(requests, context, min(HELLO_S, self._idle_s))
         with self._lock_of_calls:
             self._calls.add(call)
             over = self._over
@@ -148,6 +151,7 @@ class SlotServer(slot_service_pb2_grpc.SlotServiceServicer):
             self._check_over()
             return
         self._admit(first)
+        call.idle_s = self._idle_s
         if not self._lock.acquire(blocking=False):
             raise PalaestraError("UNIT_BUSY", f"another stream drives the slot of {self._lease.name}")
         try:
@@ -276,10 +280,14 @@ class SlotServer(slot_service_pb2_grpc.SlotServiceServicer):
 
 
 class _Call:
-    """One stream: its requests, until it ends, its caller is silent for too long, or its end is asked for."""
+    """One stream: its requests, until it ends, its caller is silent for too long, or its end is asked for.
+
+    Attributes:
+        idle_s: How long the caller may be silent.
+    """
 
     def __init__(self, requests: Iterator[pb.StepWorldsRequest], context: Any, idle_s: float) -> None:
-        self._context, self._idle_s = context, idle_s
+        self._context, self.idle_s = context, idle_s
         self._last_s = time.monotonic()
         self._done = threading.Event()
         # No longer than needed: whoever asks faster than it is answered waits.
@@ -326,8 +334,8 @@ class _Call:
         return False
 
     def _watch(self) -> None:
-        while not self._done.wait(min(_LOOK_S, self._idle_s / 4)):
-            if time.monotonic() - self._last_s > self._idle_s:
+        while not self._done.wait(min(_LOOK_S, self.idle_s / 4)):
+            if time.monotonic() - self._last_s > self.idle_s:
                 try:
                     self._context.cancel()
                 except Exception:  # It has ended meanwhile.

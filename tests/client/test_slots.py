@@ -81,6 +81,19 @@ def test_worlds_that_do_not_come_in_time_are_given_up(venue: FakeVenue) -> None:
         assert client.job(name).state == job_pb2.JOB_STATE_CANCELLED
 
 
+def test_from_elsewhere_it_is_said_where_the_venue_opens_no_way(venue: FakeVenue) -> None:
+    """Its worlds have an address on its own machine only, which here would be somebody else's."""
+    pytest.importorskip("gymnasium")
+    with Client(venue.address, VENDOR_TOKEN) as client:
+        client.slots = slots.Slots(client, None, elsewhere=True)
+        thread = soon(venue, lambda name: stand(venue, name))
+        with pytest.raises(PalaestraError, match="slots_listen"):
+            client.slots(robot="own_arm", task="reach")
+        thread.join()
+        (name,) = venue.jobs
+        assert client.job(name).state == job_pb2.JOB_STATE_CANCELLED
+
+
 def test_without_its_packages_it_says_what_to_install(venue: FakeVenue, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> Any:
         raise ModuleNotFoundError(name="gymnasium")

@@ -18,7 +18,7 @@ from palaestra_env.remote import RemoteSlot
 from sim.sensors import Encoders, Error, to_tables
 from sim.slot_process import LeasedSlot, SlotSpec, TaskWork
 from sim.slot_process.program import open_task
-from sim.slot_process.server import SlotLease, SlotServer
+from sim.slot_process.server import CALLS_MAX, SlotLease, SlotServer
 from venue.authority import Authority
 
 NAME, KEY = "vendors/acme/leases/7", "open sesame"
@@ -219,7 +219,7 @@ def test_callers_that_never_say_who_they_are_keep_nobody_from_the_slot() -> None
 
     with grpc.insecure_channel(server.address) as channel:
         stub = slot_service_pb2_grpc.SlotServiceStub(channel)
-        silent = [stub.StepWorlds(silence()) for _ in range(4)]
+        silent = [stub.StepWorlds(silence()) for _ in range(CALLS_MAX)]
         time.sleep(0.2)
         attempt = threading.Thread(target=lambda: remote(server).close(), daemon=True)
         attempt.start()

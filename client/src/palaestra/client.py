@@ -97,7 +97,7 @@ class Client:
         self.api_keys = ApiKeys(self._send, self._pages, self._identity)
         self.audit = Audit(self._send, self._pages, self._identity)
         self.operations = Operations(self._send, self._pages, self._identity)
-        self.slots = Slots(self, credentials)
+        self.slots = Slots(self, credentials, elsewhere=not channel.is_loopback(address))
 
     @classmethod
     def connect(cls, profile: str | None = None, *, timeout_s: float = 10.0) -> Self:

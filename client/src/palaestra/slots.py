@@ -25,8 +25,8 @@ START_S = 600.0
 class Slots:
     """Leases worlds. `client.slots` is one."""
 
-    def __init__(self, client: "Client", credentials: grpc.ChannelCredentials | None) -> None:
-        self._client, self._credentials = client, credentials
+    def __init__(self, client: "Client", credentials: grpc.ChannelCredentials | None, *, elsewhere: bool) -> None:
+        self._client, self._credentials, self._elsewhere = client, credentials, elsewhere
 
     def __call__(
         self,
@@ -58,12 +58,14 @@ class Slots:
                 not installed.
             TimeoutError: the worlds did not stand in time.
         """
+        # Before anything is leased.
         lease = _environments()
         submitted = self._client.submit(jobs.serve(robot, task=task, motion=motion, worlds=worlds, **job))
         return lease.enter(
             self._client,
             submitted.name,
             self._credentials,
+            elsewhere=self._elsewhere,
             autoreset_mode=autoreset_mode,
             start_timeout_s=start_timeout_s,
             ends_job=True,
@@ -97,6 +99,7 @@ class Slots:
             self._client,
             job,
             self._credentials,
+            elsewhere=self._elsewhere,
             autoreset_mode=autoreset_mode,
             start_timeout_s=start_timeout_s,
             ends_job=False,

@@ -7,7 +7,7 @@ from typing import Any, Self
 import grpc
 
 from palaestra.client import Client
-from palaestra.errors import PalaestraError
+from palaestra.errors import PalaestraError, Unreachable
 from palaestra.slots import failed
 from palaestra.streams import ENDED
 from palaestra.v1 import slot_service_pb2 as pb
@@ -101,11 +101,21 @@ def enter(
     job: str,
     credentials: grpc.ChannelCredentials | None,
     *,
+    elsewhere: bool,
     autoreset_mode: str,
     start_timeout_s: float,
     ends_job: bool,
 ) -> LeasedVectorEnv:
     """Return the worlds of a job to serve as an environment, once they stand.
+
+    Args:
+        client: Through which the job was submitted.
+        job: Its name.
+        credentials: Of the client's connection; None where it is not encrypted.
+        elsewhere: Whether the client is on another machine than the venue.
+        autoreset_mode: As Gymnasium's.
+        start_timeout_s: How long to wait.
+        ends_job: Whether the end of the environment is the job's.
 
     Raises:
         PalaestraError: the job ended before, or the slot cannot be reached.
@@ -113,6 +123,9 @@ def enter(
     """
     try:
         ticket = client.slots.ticket(job, start_timeout_s=start_timeout_s)
+        if elsewhere and not ticket.tls_address:
+            message = f"{job}: this venue's worlds are driven from its own machine alone (no [tls] slots_listen)"
+            raise Unreachable(message)
         slot = JobSlot(client, job, ticket, credentials)
         try:
             return LeasedVectorEnv(slot, client, job, autoreset_mode=autoreset_mode, ends_job=ends_job)
