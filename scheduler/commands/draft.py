@@ -103,7 +103,8 @@ def _alike(spec: job_pb2.Job, kind: str | None) -> tuple[object, ...]:
     work = getattr(spec, kind)
     scene = _scene(work, kind)
     if kind == "collect":
-        return claim, spec.project, kind, work.WhichOneof("source"), work.motion, work.robot_model, scene
+        source = work.WhichOneof("source")
+        return claim, spec.project, kind, source, work.motion, work.policy_task, work.robot_model, scene
     return claim, spec.project, kind, work.task, work.robot_model, getattr(work, "motion", ""), scene
 
 
@@ -113,6 +114,6 @@ def _scene(work: Any, kind: str) -> tuple[object, ...]:
     if kind != "train":
         found += [sensor.SerializeToString(deterministic=True) for sensor in work.sensors]
     if kind in ("collect", "evaluate") and work.HasField("policy"):
-        found += [work.policy.openpi, getattr(work, "policy_task", ""), work.policy_job]
+        found += [work.policy.openpi, work.policy_job]
     # Some quantities are of one kind of actuators alone.
     return (*found, work.actuators) if found else ()

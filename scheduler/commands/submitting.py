@@ -425,7 +425,7 @@ def _known_kind(spec: job_pb2.Job) -> None:
         raise invalid("job.work", "a check is the venue's own work; units are checked when it is due")
     if kind == "collect" and spec.collect.WhichOneof("source") is None:
         raise invalid("job.collect.source", "one of motion, policy_job, policy must be set")
-    if kind == "serve" and spec.serve.WhichOneof("source") is None:
+    if kind == "serve" and not (spec.serve.task or spec.serve.motion):
         raise invalid("job.serve.source", "one of task, motion must be set")
 
 

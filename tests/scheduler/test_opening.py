@@ -108,5 +108,7 @@ def test_a_job_to_serve_leaves_worlds_and_no_units(tmp_path: Path) -> None:
         wrong.CopyFrom(SERVE)
         wrong.serve.ClearField("source")
         assert "one of task, motion" in (await refusal(site.submit(wrong))).message
+        wrong.serve.task = ""
+        assert "one of task, motion" in (await refusal(site.submit(wrong))).message
 
     play(tmp_path, scene)

@@ -160,6 +160,10 @@ def test_a_submission_is_refused_with_field_and_name_and_jobs_alike_by_work_are_
         refused = await refusal(site.submit(asked(policy={"openpi": "ws://gpu:8001"})))
         assert refused.reason == "POLICY_SERVER_REFUSED"
         await site.submit(asked(policy={"openpi": "ws://gpu:8000"}))
+        site.core.runners["r"] = RunnerConnection("r/one", Catalogue(frozenset({"reach"}), worlds=KNOWN))
+        wrong = job(0, 1)
+        wrong.collect.policy_task = "raech"
+        assert (await refusal(site.submit(wrong))).reason == "UNKNOWN_WORK"
         await site.submit(job(0, 1))
 
     play(tmp_path, scene)
