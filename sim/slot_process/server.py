@@ -23,7 +23,7 @@ from sim.slot import Transition
 from sim.slot_process.leased import LeasedSlot
 
 IDLE_S = 30.0
-HELLO_S = 5.0
+HELLO_S = 15.0
 """Whoever has not said so long after the start who it is, is sent away."""
 END_S = 5.0
 CALLS_MAX = 16

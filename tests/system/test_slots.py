@@ -23,7 +23,7 @@ TERMS: list[jobs.Table] = [{"quantity": "mass_scale", "uniform": {"low": 0.8, "h
 
 
 def test_a_vendors_program_steps_leased_worlds_and_nobody_elses_does(hall: Hall) -> None:
-    with hall.acme.slots(robot="own_arm", task="reach", worlds=3, seed=4, idle_s=60.0) as env:
+    with hall.acme.slots(robot="own_arm", task="reach", worlds=3, seed=4, idle_s=600.0) as env:
         here = make_vec("own_arm", "reach", 3, job_seed=4)
         for one, other in zip(env.reset(seed=7)[0], here.reset(seed=7)[0], strict=True):
             assert one.tobytes() == other.tobytes()
@@ -58,11 +58,14 @@ def test_the_end_of_a_lease_ends_the_worlds_with_its_reason(hall: Hall) -> None:
             for _ in range(1_000_000):
                 env.step(np.zeros(env.action_space.shape, np.float32))
     assert told.value.reason == "JOB_CANCELLED"
-    with hall.bolt.slots(robot="own_arm", task="reach", worlds=2, duration_s=10.0, max_attempts=1) as env:
+    # On a machine that is busy enough the time may be over before the worlds stand: it is told alike.
+    with (
+        pytest.raises(PalaestraError, match="the claim's duration ended") as told,
+        hall.bolt.slots(robot="own_arm", task="reach", worlds=2, duration_s=6.0, max_attempts=1) as env,
+    ):
         env.reset(seed=1)
-        with pytest.raises(PalaestraError, match=env.job) as told:
-            for _ in range(10_000_000):
-                env.step(np.zeros(env.action_space.shape, np.float32))
+        for _ in range(10_000_000):
+            env.step(np.zeros(env.action_space.shape, np.float32))
     assert told.value.reason == "WORK_FAILED"
 
 

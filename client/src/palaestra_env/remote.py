@@ -16,7 +16,7 @@ from palaestra.v1 import slot_service_pb2_grpc
 from palaestra_env.slot import Array, Mask, Transition
 
 MESSAGE_BYTES_MAX = 256 * 2**20
-FINISH_S = 10.0
+FINISH_S = 60.0
 
 
 class RemoteSlot:
