@@ -21,6 +21,7 @@ BENCHES = {
     "scheduler-noise": "bench.scheduler_noise",
     "scheduler-submit": "bench.scheduler_submit",
     "sim-memory": "bench.sim_memory",
+    "sim-render": "bench.sim_render",
     "sim-slot": "bench.sim_slot",
     "sim-transport": "bench.sim_transport",
     "sim-vector": "bench.sim_vector",

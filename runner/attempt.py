@@ -15,6 +15,7 @@ from runner.errors import AttemptError, Stopped
 from runner.link import PATIENCE_S, Link
 from runner.settings import Settings
 from store import EpisodeHeader, EpisodeRecorder, LocalObjects, Outcome, SealedEpisode, Status, joint_units
+from store.camera import CameraStream
 from store.spool import Claim
 
 PROGRESS_PERIOD_S = 0.5
@@ -133,6 +134,7 @@ class Attempt:
         sensor_widths: Mapping[str, int] | None = None,
         sensor_units: Mapping[str, str] | None = None,
         replay: Mapping[str, str] | None = None,
+        cameras: Mapping[str, CameraStream] | None = None,
     ) -> EpisodeRecorder:
         """Open the recorder of one episode.
 
@@ -170,6 +172,7 @@ class Attempt:
             units={**joint_units(base_pose=base_pose), **(sensor_units or {})},
             sensor_widths=sensor_widths or {},
             replay=replay,
+            cameras=cameras or {},
         )
         return EpisodeRecorder(header, self.settings.spool, self.objects)
 

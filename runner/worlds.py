@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runner.attempt import Attempt
+from runner.film import Film
 from sim.slot_process import LeasedSlot, TaskWork
 from store import EpisodeRecorder, Outcome, Status
 from store.episode import SENSOR_PREFIX
@@ -16,7 +17,14 @@ from store.episode import SENSOR_PREFIX
 class WorldRecorder:
     """Takes one row of every recorded world per policy step."""
 
-    def __init__(self, attempt: Attempt, slot: LeasedSlot, recorders: list[tuple[int, int, EpisodeRecorder]]) -> None:
+    def __init__(
+        self,
+        attempt: Attempt,
+        slot: LeasedSlot,
+        recorders: list[tuple[int, int, EpisodeRecorder]],
+        film: Film | None,
+    ) -> None:
+        self._film = film
         self._attempt = attempt
         self._slot = slot
         self._recorders = recorders
@@ -32,6 +40,7 @@ class WorldRecorder:
         q, dq, tau, q_ref = slot.joint_state()
         pose, readings, taken, digests = slot.base_pose(), slot.readings(), slot.taken, slot.digests()
         time_s = self._steps * slot.facts.period_s
+        packets = self._film.shoot(slot, self._steps - 1, ~self._ended) if self._film else {}
         for world, _, recorder in self._recorders:
             if not self._ended[world]:
                 recorder.append(
@@ -43,6 +52,7 @@ class WorldRecorder:
                     pose[world],
                     sensors={f"{SENSOR_PREFIX}{name}": rows[world] for name, rows in readings.items()},
                     replay=(taken[world], int(digests[world])),
+                    packets=packets.get(world),
                 )
         self._ended = slot.terminated | slot.truncated
 
@@ -57,9 +67,18 @@ class WorldRecorder:
 
 @contextmanager
 def record_worlds(
-    attempt: Attempt, slot: LeasedSlot, worlds: Iterable[int], *, task: str, seed: int
+    attempt: Attempt, slot: LeasedSlot, worlds: Iterable[int], *, task: str, seed: int, film: Film | None = None
 ) -> Iterator[WorldRecorder]:
-    """Record some worlds of a slot, by their place in it; what is not sealed inside is forgotten."""
+    """Record some worlds of a slot, by their place in it; what is not sealed inside is forgotten.
+
+    Args:
+        attempt: Whose episodes they are.
+        slot: It stands at the start of its worlds' episodes.
+        worlds: Their places.
+        task: What is done, in words.
+        seed: The job's.
+        film: Cameras on all worlds of the slot.
+    """
     facts = slot.facts
     places = list(worlds)
     drawn = slot.drawn(places) if places else {}
@@ -84,10 +103,13 @@ def record_worlds(
                 sensor_widths={f"{SENSOR_PREFIX}{name}": width for name, width in facts.readings.items()},
                 sensor_units={f"{SENSOR_PREFIX}{name}": unit for name, unit in facts.reading_units.items()},
                 replay=replay_of(slot, world, {name: rows[row].tolist() for name, rows in drawn.items()}),
+                cameras=film.streams if film else None,
             )
             recorders.append((world, index, stack.enter_context(recorder)))
-        slot.record(signals=bool(recorders), digests=bool(recorders))
-        yield WorldRecorder(attempt, slot, recorders)
+        slot.record(signals=bool(recorders), digests=bool(recorders), positions=film is not None)
+        if film:
+            film.begin()
+        yield WorldRecorder(attempt, slot, recorders, film)
 
 
 def replay_of(slot: LeasedSlot, world: int, drawn: Mapping[str, list[float]]) -> dict[str, str]:

@@ -181,3 +181,11 @@ def _outline(model: mujoco.MjModel, geom: int) -> Array:
     half = np.array(model.geom_aabb[geom][3:])
     corners = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, 8).T
     return np.asarray(np.array(model.geom_aabb[geom][:3]) + corners * half)
+
+
+def base_name(spec: mujoco.MjSpec, joint: str) -> str:
+    """Return the body at the root of the robot that has this joint."""
+    body = spec.joint(joint).parent
+    while body.parent is not None and body.parent.name != "world":
+        body = body.parent
+    return str(body.name)

@@ -88,3 +88,15 @@ class BrokenRecording(SimError):
 
 class PolicyServerGone(PolicyServerError):
     """Nobody answers there, or not in time: the same question may be answered later, by a new connection."""
+
+
+class BadCamera(SimError):
+    """A camera's description has a field, a name or a size that makes no sense, or cannot be had here; it is named."""
+
+
+class CamerasDied(SimError):
+    """The process that draws is gone. The message says during what, and by what; the slot has nothing to do with it."""
+
+
+class CamerasTimeout(CamerasDied):
+    """The process that draws took longer than its bound; it was killed."""

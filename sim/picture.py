@@ -59,12 +59,16 @@ def robots_picture(*, menagerie_root: Path | None = None, columns: int = 6, shri
 def robot_scene(entry: Entry) -> mujoco.MjModel:
     """Return a robot on its floor in the light of all our pictures. Raises MissingModel, BrokenModel."""
     spec = entry.mjspec(visuals=True)
-    # One light for all: makers' models bring several, none, or very bright ones.
+    use_our_light(spec)
+    return compile_model(spec, label=entry.id)
+
+
+def use_our_light(spec: mujoco.MjSpec) -> None:
+    """One light for all, and a light sky: makers' models bring several lights, none, or very bright ones."""
     for light in list(spec.lights):
         if light.name != FLOOR_LIGHT:
             spec.delete(light)
     open_background(spec)
-    return compile_model(spec, label=entry.id)
 
 
 def venue_picture(venue: VenueTwin) -> Image:
@@ -91,7 +95,7 @@ class Canvas:
         model.vis.quality.shadowsize = shadow_px
         self._model = model
         self._viewport = mujoco.MjrRect(0, 0, width_px, height_px)
-        self._gl = _context(width_px, height_px)
+        self._gl, _ = offscreen(width_px, height_px)
         self._gl.make_current()
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
@@ -152,11 +156,12 @@ def picture(subject: str, out: Path, *, menagerie_root: Path | None = None) -> N
     write_png(image, out)
 
 
-def _context(width_px: int, height_px: int) -> Any:
+def offscreen(width_px: int, height_px: int) -> tuple[Any, str]:
+    """Return a context of offscreen OpenGL and what makes it, "egl" or "osmesa". Raises NoDisplay."""
     reasons = []
     for name in _BACKENDS:
         try:
-            return importlib.import_module(name).GLContext(width_px, height_px)
+            return importlib.import_module(name).GLContext(width_px, height_px), name.rpartition(".")[2]
         except Exception as error:
             # Each backend fails in its own way: import errors, attribute errors of a missing library, its own.
             reasons.append(f"{name}: {' '.join(str(error).split())[:120]}")

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from controller.cohort import Backend
 from controller.spec import RobotSpec
 from palaestra_env.slot import Transition as Transition
-from sim.body import Array, body_of
+from sim.body import Array, base_name, body_of
 from sim.catalog import ACTUATORS, Actuators, Entry
 from sim.chance import job_seed, philox_uniform
 from sim.errors import BadAction, BadSnapshot
@@ -132,7 +132,7 @@ class SimSlot:
         spec = entry.mjspec(visuals=False, actuators=actuators)
         task.furnish(spec, entry)
         robot: RobotSpec = entry.robot_spec()
-        base = _base_name(spec, robot.joint_names[0])
+        base = base_name(spec, robot.joint_names[0])
         for sensor in sensors:
             sensor.furnish(spec, base)
         # A world that blows up must stay visible as one; MuJoCo would quietly reset it.
@@ -333,6 +333,10 @@ class SimSlot:
             np.array(self._drives.cohort.q_ref.T),
         )
 
+    def positions(self) -> Array:
+        """Return a copy of all generalised positions, (N, nq): what a picture of the worlds needs to know."""
+        return np.array(self._qpos)
+
     def base_pose(self) -> Array:
         """Return position [m] and orientation (w, x, y, z) of each robot's base, (N, 7); fixed bases stand still."""
         if self.body.floating:
@@ -424,11 +428,3 @@ class SimSlot:
         drawn = {f"randomisation.{name}": array for name, array in self.randomiser.memory().items()}
         drives |= {f"sensors.{name}": array for name, array in self.sensors.memory().items()}
         return own | drives | drawn | {f"task.{name}": array for name, array in self._run.memory.items()}
-
-
-def _base_name(spec: mujoco.MjSpec, joint: str) -> str:
-    """Return the body at the root of the robot that has this joint."""
-    body = spec.joint(joint).parent
-    while body.parent is not None and body.parent.name != "world":
-        body = body.parent
-    return str(body.name)

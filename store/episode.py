@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Self
 
+from store.camera import IMAGE_PREFIX, CameraStream, checked_cameras
 from store.errors import InvalidEpisode
 
 SCHEMA_VERSION = 1
@@ -94,6 +95,7 @@ class EpisodeHeader:
         sensor_widths: How many readings a row of each sensor's signal has.
         replay: What else is needed to run a world's episode again to the last bit; None where it is not recorded. The
             actions it took and the hashes of its states are then columns of their own.
+        cameras: The cameras by name; the packets of each are a column of their own.
     """
 
     name: str
@@ -125,6 +127,7 @@ class EpisodeHeader:
     units: Mapping[str, str] = field(default_factory=joint_units, hash=False)
     sensor_widths: Mapping[str, int] = field(default_factory=dict, hash=False)
     replay: Mapping[str, str] | None = field(default=None, hash=False)
+    cameras: Mapping[str, CameraStream] = field(default_factory=dict, hash=False)
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -160,6 +163,7 @@ class EpisodeHeader:
         object.__setattr__(self, "joint_names", _checked_joints(self.joint_names))
         object.__setattr__(self, "sensor_widths", _checked_sensors(self.sensor_widths))
         object.__setattr__(self, "units", _checked_units(self.units, self.sensor_widths))
+        object.__setattr__(self, "cameras", checked_cameras(self.cameras))
         if self.replay is not None:
             object.__setattr__(self, "replay", _checked_replay(self.replay, self.world))
 
@@ -167,6 +171,11 @@ class EpisodeHeader:
     def signals(self) -> tuple[str, ...]:
         """Names of the recorded signals without the time, in the order of the file's columns."""
         return (*(signal for signal in SIGNALS if signal in self.units), *self.sensor_widths)
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Names of the columns of packets, one for each camera."""
+        return tuple(f"{IMAGE_PREFIX}{name}" for name in self.cameras)
 
     def width(self, signal: str) -> int:
         """Return how many values one row of `signal` has."""

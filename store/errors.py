@@ -39,3 +39,11 @@ class BrokenObject(StoreError):
 
 class ExportRefused(StoreError):
     """Episodes cannot go into one data set, or the target is not free."""
+
+
+class VideoUnavailable(StoreError):
+    """Video was asked for, and what encodes and decodes it is not installed here."""
+
+
+class CameraNotFound(StoreError):
+    """The episode has no camera of this name; the message lists those that it has."""

@@ -1,8 +1,9 @@
 """How an episode lies in a file: one schema, shared by the recorder and the reader.
 
 Parquet with one row group. `time_s` is float64, every signal a fixed-size list of float32, what a replay needs
-is kept in full (float64 actions, 64-bit hashes of states), nothing is null,
-and the schema's metadata holds header and outcome as canonical JSON.
+is kept in full (float64 actions, 64-bit hashes of states); of these nothing is null. A camera's packets are binary, in
+the rows of the steps that their frames belong to, and null in the others. The schema's metadata holds header and
+outcome as canonical JSON.
 """
 
 import numpy as np
@@ -25,6 +26,7 @@ def schema_of(header: EpisodeHeader) -> pa.Schema:
         exact = pa.field("element", pa.float64(), nullable=False)
         columns.append(pa.field(REPLAY_ACTION, pa.list_(exact, len(header.joint_names)), nullable=False))
         columns.append(pa.field(REPLAY_STATE, pa.uint64(), nullable=False))
+    columns += [pa.field(image, pa.binary()) for image in header.images]
     return pa.schema(columns)
 
 

@@ -3,6 +3,7 @@
 The format is the one of LeRobotDataset, `codebase_version` v3.0 (huggingface/lerobot 0.4 to 0.6):
 
     data/chunk-000/file-000.parquet           steps of many episodes, one row group per episode
+    videos/observation.images.front/...       what a camera saw, one frame for each step (`store.lerobot_video`)
     meta/info.json                            rates, totals, features, path patterns
     meta/stats.json                           statistics per feature over all episodes
     meta/tasks.parquet                        task texts, the index of a pandas table
@@ -18,6 +19,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +31,12 @@ from store.episode import BASE_POSE, BASE_POSE_NAMES, MAX_VALUES, EpisodeHeader
 from store.errors import ExportRefused
 from store.featurestats import QUANTILES, FeatureStats
 from store.folder import new_folder
+from store.lerobot_video import CHUNK_FILES, VIDEO_PATH, Videos, common_cameras, image_lists, video_feature
 from store.objects import ObjectStore
-from store.reader import Episode, read_episode, read_summary
+from store.reader import Episode, read_camera, read_episode, read_summary
 from store.steps import METHODS, resample, step_times
 
 CODEBASE_VERSION = "v3.0"
-CHUNK_FILES = 1000
 DATA_FILE_MB = 100
 VIDEO_FILE_MB = 200
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
@@ -66,6 +68,7 @@ def export_lerobot(
     *,
     progress: Progress | None = None,
     data_file_mb: float = DATA_FILE_MB,
+    video_file_mb: float = VIDEO_FILE_MB,
 ) -> Dataset:
     """Write the episodes as one data set; `out_dir` appears whole or not at all.
 
@@ -78,12 +81,14 @@ def export_lerobot(
         fps: Steps per second of the even view, 1 to 1000.
         progress: Called with (episodes done, episodes in all) after each episode.
         data_file_mb: A data file is closed after the episode that makes it this big [1e6 bytes].
+        video_file_mb: The same of a video file.
 
     Raises:
         ExportRefused: No or doubled episodes, a bad `fps`, a target in use, or episodes whose robot models,
             joint names or units of measure differ: one data set has one body.
         ObjectNotFound, InvalidDigest, BrokenEpisode: A source is missing or damaged.
         StoreFull: No room; nothing of the data set stays.
+        VideoUnavailable: The episodes have cameras, and PyAV is not installed.
     """
     headers = _read_headers(objects, digests, fps)
     first = next(iter(headers.values()))
@@ -96,7 +101,7 @@ def export_lerobot(
             )
     count = _counter(progress, len(headers))
     with new_folder(out_dir) as folder:
-        steps = _write(objects, headers, folder, fps, count, data_file_mb)
+        steps = _write(objects, headers, folder, fps, count, data_file_mb, video_file_mb)
     return Dataset(out_dir, first.robot_model, len(headers), steps)
 
 
@@ -123,7 +128,7 @@ def export_job(
     with new_folder(out_dir) as folder:
         for (robot_model, joint_names), group in bodies.items():
             name = _folder_name(robot_model, joint_names, list(bodies)) if len(bodies) > 1 else ""
-            steps = _write(objects, group, folder / name, fps, count, data_file_mb)
+            steps = _write(objects, group, folder / name, fps, count, data_file_mb, VIDEO_FILE_MB)
             datasets.append(Dataset(out_dir / name, robot_model, len(group), steps))
     return datasets
 
@@ -178,6 +183,7 @@ def _write(
     fps: int,
     count: Callable[[], None],
     data_file_mb: float,
+    video_file_mb: float,
 ) -> int:
     """Write one data set of one body into `root` and return its number of steps."""
     signals = [s for s in METHODS if all(s in header.signals for header in headers.values())]
@@ -185,12 +191,14 @@ def _write(
     _check_units(headers, signals)
     features = _features(first, signals, fps)
     tasks = {task: index for index, task in enumerate(dict.fromkeys(h.task for h in headers.values()))}
+    cameras = common_cameras(list(headers.values()))
     data = _DataFiles(root, _data_schema(features), data_file_mb)
+    videos = Videos(root, cameras, fps, file_mb=video_file_mb)
     rows: list[dict[str, Any]] = []
-    stats: dict[str, list[FeatureStats]] = {name: [] for name in features}
+    stats: dict[str, list[FeatureStats]] = {name: [] for name in (*features, *cameras)}
     provenance: list[dict[str, Any]] = []
     index = 0
-    with data.closing():
+    with data.closing(), videos.closing():
         for number, digest in enumerate(headers):
             episode = read_episode(objects.path_of(digest), sha256=digest)
             columns = _step_view(episode, signals, fps)
@@ -214,16 +222,24 @@ def _write(
                 part = FeatureStats.of(columns[name].reshape(length, -1))
                 stats[name].append(part)
                 row |= {f"stats/{name}/{statistic}": value for statistic, value in part.as_lists().items()}
+            places, seen = videos.add(partial(read_camera, objects.path_of(digest)), step_times(episode.time_s, fps))
+            row |= places
+            for name, part in seen.items():
+                stats[name].append(part)
+                row |= {f"stats/{name}/{statistic}": value for statistic, value in image_lists(part).items()}
             rows.append(row)
             provenance.append(_provenance(episode, digest, number, length))
             index += length
             count()
     _write_tasks(root / "meta" / "tasks.parquet", list(tasks))
-    _write_episodes(root / EPISODES_PATH.format(chunk_index=0, file_index=0), rows, features)
-    _write_json(root / "meta" / "info.json", _info(first, features, fps, len(rows), index, len(tasks)))
-    pooled = {name: FeatureStats.pooled(parts).as_lists() for name, parts in stats.items()}
-    _write_json(root / "meta" / "stats.json", pooled)
-    omitted = sorted({s for header in headers.values() for s in header.signals} - set(signals))
+    _write_episodes(root / EPISODES_PATH.format(chunk_index=0, file_index=0), rows, features, list(cameras))
+    described = {**features, **{name: video_feature(stream, fps) for name, stream in cameras.items()}}
+    _write_json(root / "meta" / "info.json", _info(first, described, fps, len(rows), index, len(tasks)))
+    pooled = {name: FeatureStats.pooled(parts) for name, parts in stats.items()}
+    lists = {name: image_lists(part) if name in cameras else part.as_lists() for name, part in pooled.items()}
+    _write_json(root / "meta" / "stats.json", lists)
+    recorded = {s for header in headers.values() for s in (*header.signals, *header.images)}
+    omitted = sorted(recorded - set(signals) - set(cameras))
     sidecar = {
         "version": 1,
         "fps": fps,
@@ -377,7 +393,7 @@ def _info(
         "fps": fps,
         "splits": {"train": f"0:{episodes}"},
         "data_path": DATA_PATH,
-        "video_path": None,
+        "video_path": VIDEO_PATH if any(each["dtype"] == "video" for each in features.values()) else None,
         "features": features,
     }
 
@@ -406,7 +422,9 @@ def _write_tasks(path: Path, tasks: list[str]) -> None:
     pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(described)}), path, compression="snappy")
 
 
-def _write_episodes(path: Path, rows: list[dict[str, Any]], features: dict[str, dict[str, Any]]) -> None:
+def _write_episodes(
+    path: Path, rows: list[dict[str, Any]], features: dict[str, dict[str, Any]], cameras: list[str]
+) -> None:
     columns = [
         ("episode_index", pa.int64()),
         ("tasks", pa.list_(pa.string())),
@@ -421,6 +439,12 @@ def _write_episodes(path: Path, rows: list[dict[str, Any]], features: dict[str, 
         for statistic in ("min", "max", "mean", "std", "count", *QUANTILES):
             kind = pa.int64() if statistic in whole else pa.float64()
             columns.append((f"stats/{name}/{statistic}", pa.list_(kind)))
+    for name in cameras:
+        columns += [(f"videos/{name}/{key}", pa.int64()) for key in ("chunk_index", "file_index")]
+        columns += [(f"videos/{name}/{key}", pa.float64()) for key in ("from_timestamp", "to_timestamp")]
+        image = pa.list_(pa.list_(pa.list_(pa.float64())))
+        for statistic in ("min", "max", "mean", "std", "count", *QUANTILES):
+            columns.append((f"stats/{name}/{statistic}", pa.list_(pa.int64()) if statistic == "count" else image))
     columns += [("meta/episodes/chunk_index", pa.int64()), ("meta/episodes/file_index", pa.int64())]
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pa.Table.from_pylist(rows, schema=pa.schema(columns))

@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
 import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
 
+from store.camera import IMAGE_PREFIX, MAX_VIDEO_BYTES, CameraStream, decode
 from store.episode import MAX_VALUES, REPLAY_ACTION, REPLAY_STATE, TIME, EpisodeHeader, Outcome
-from store.errors import BrokenEpisode, InvalidEpisode
+from store.errors import BrokenEpisode, CameraNotFound, InvalidEpisode
 from store.layout import HEADER_KEY, OUTCOME_KEY, check_block, schema_of
 from store.objects import hash_of
 
@@ -66,6 +67,44 @@ class Episode:
     time_s: np.ndarray
     signals: dict[str, np.ndarray]
     replay: "ReplayColumns | None" = None
+
+
+@dataclass(frozen=True)
+class CameraFrames:
+    """What one camera recorded in an episode.
+
+    Attributes:
+        stream: Size, rate, codec.
+        rows: The row that each frame belongs to, int64, (frames,), rising.
+        time_s: Its time [s], (frames,).
+        packets: The frames as they are kept, one packet each.
+    """
+
+    stream: CameraStream
+    rows: np.ndarray
+    time_s: np.ndarray
+    packets: list[bytes]
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yield the frames, one at a time in memory. Raises BrokenEpisode, VideoUnavailable."""
+        return decode(self.stream, self.packets)
+
+
+def read_camera(path: Path, camera: str) -> CameraFrames:
+    """Read what a camera recorded, still packed.
+
+    Raises:
+        CameraNotFound: the episode has no such camera; the message names those that it has.
+        BrokenEpisode: as `read_episode`.
+    """
+    with _open(path, MAX_VALUES) as (parquet, summary):
+        header = summary.header
+        if camera not in header.cameras:
+            known = ", ".join(header.cameras) or "none"
+            raise CameraNotFound(f"episode {header.name} has no camera {camera!r}; it has {known}")
+        rows, packets = _packets(parquet, path, f"{IMAGE_PREFIX}{camera}")
+        time_s = _column(parquet, path, TIME, summary.rows, 1).reshape(-1)
+    return CameraFrames(header.cameras[camera], rows, time_s[rows], packets)
 
 
 def read_summary(path: Path, *, max_values: int = MAX_VALUES) -> EpisodeSummary:
@@ -169,6 +208,8 @@ def _check_claims(path: Path, parquet: Any, header: EpisodeHeader, max_values: i
         raise BrokenEpisode(f"{path.name}: columns {_words(found)} instead of {_words(wanted)}")
     group = metadata.row_group(0)
     widths = {TIME: 2, **{signal: header.width(signal) for signal in header.signals}}
+    for index, image in enumerate(header.images, start=len(widths) + 2 * (header.replay is not None)):
+        _check_packets(path, image, group.column(index), rows)
     if header.replay is not None:
         widths |= {REPLAY_ACTION: 2 * len(header.joint_names), REPLAY_STATE: 2}
     for index, (name, width) in enumerate(widths.items()):
@@ -182,6 +223,25 @@ def _check_claims(path: Path, parquet: Any, header: EpisodeHeader, max_values: i
                 f"{path.name}: {name}: claims {column.total_uncompressed_size} bytes, "
                 f"{values} values take {most_bytes} at most"
             )
+
+
+def _check_packets(path: Path, image: str, column: Any, rows: int) -> None:
+    """Check that a camera's column costs no more than it has bytes in the file, and that these are not too many."""
+    if column.num_values != rows:
+        raise BrokenEpisode(f"{path.name}: {image}: claims {column.num_values} values instead of {rows}")
+    if column.compression != "UNCOMPRESSED" or column.total_uncompressed_size != column.total_compressed_size:
+        raise BrokenEpisode(f"{path.name}: {image}: packets are not compressed again ({column.compression})")
+    if column.total_uncompressed_size > MAX_VIDEO_BYTES + 16 * rows + _PAGE_SLACK_BYTES:
+        raise BrokenEpisode(f"{path.name}: {image}: claims {column.total_uncompressed_size} bytes of packets")
+
+
+def _packets(parquet: Any, path: Path, image: str) -> tuple[np.ndarray, list[bytes]]:
+    try:
+        column = parquet.read(columns=[image], use_threads=False).column(0)
+        present = column.is_valid().to_numpy(zero_copy_only=False)
+        return np.flatnonzero(present), column.drop_null().to_pylist()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise BrokenEpisode(f"{path.name}: {image}: {_first_line(error)}") from error
 
 
 def _column(parquet: Any, path: Path, name: str, rows: int, width: int) -> np.ndarray:

@@ -20,6 +20,7 @@ import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
 import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
 
 from palaestra.failpoint import Failpoint
+from store.camera import IMAGE_PREFIX, MAX_VIDEO_BYTES
 from store.episode import (
     ACTION,
     BASE_POSE,
@@ -83,6 +84,9 @@ class EpisodeRecorder:
         self._exact: tuple[np.ndarray, np.ndarray] | None = None
         if header.replay is not None:
             self._exact = np.empty((self._block_rows, len(header.joint_names))), np.empty(self._block_rows, np.uint64)
+        self._packets: dict[str, list[bytes | None]] = {image: [] for image in header.images}
+        self._packet_bytes = self._video_bytes = 0
+        self._block_bytes = block_bytes
         self._fill = 0
         self._spooled_rows = 0
         self._first_s = 0.0
@@ -109,6 +113,7 @@ class EpisodeRecorder:
         *,
         sensors: Mapping[str, Values] | None = None,
         replay: tuple[Values, int] | None = None,
+        packets: Mapping[str, bytes] | None = None,
     ) -> None:
         """Take one row.
 
@@ -118,6 +123,7 @@ class EpisodeRecorder:
             base_pose: Position and quaternion (x, y, z, qw, qx, qy, qz), shape (7,), if the header has it.
             sensors: Readings by signal, if the header has such.
             replay: The action that was taken, shape (n,), and the hash of the state it led to, if the header has it.
+            packets: Of the cameras with a frame at this step, by name (`store.camera.FrameEncoder`).
 
         Raises:
             InvalidEpisode: A wrong shape or clock at once; a value that is not finite at the latest when its
@@ -146,8 +152,10 @@ class EpisodeRecorder:
             self._exact[1][row] = replay[1]
         elif (self._exact is None) != (replay is None):
             raise self._fail(InvalidEpisode(f"{REPLAY_STATE}: given and declared in the header, or neither"))
+        if packets or self._packets:
+            self._take_packets(packets or {})
         self._fill = row + 1
-        if self._fill == self._block_rows:
+        if self._fill == self._block_rows or self._packet_bytes >= self._block_bytes:
             self._spool()
 
     def extend(self, time_s: Values, signals: Mapping[str, np.ndarray]) -> None:
@@ -162,8 +170,9 @@ class EpisodeRecorder:
         """
         if self._closed:
             raise EpisodeClosed(self._closed)
-        if self._exact is not None:
-            raise self._fail(InvalidEpisode(f"{REPLAY_STATE}: rows for a replay come one by one"))
+        if self._exact is not None or self._packets:
+            name = REPLAY_STATE if self._exact is not None else next(iter(self._packets))
+            raise self._fail(InvalidEpisode(f"{name}: rows for a replay, or with frames, come one by one"))
         times = np.asarray(time_s, np.float64)
         if times.ndim != 1 or set(signals) != set(self.header.signals):
             raise self._fail(
@@ -229,6 +238,16 @@ class EpisodeRecorder:
     ) -> None:
         self.abort()
 
+    def _take_packets(self, packets: Mapping[str, bytes]) -> None:
+        if unknown := sorted(packets.keys() - self.header.cameras.keys()):
+            raise self._fail(InvalidEpisode(f"packets: {unknown}: those of the cameras declared in the header"))
+        for image, kept in self._packets.items():
+            packet = packets.get(image.removeprefix(IMAGE_PREFIX))
+            kept.append(packet)
+            self._packet_bytes += len(packet or b"")
+        if self._video_bytes + self._packet_bytes > MAX_VIDEO_BYTES:
+            raise self._fail(InvalidEpisode(f"packets: more than {MAX_VIDEO_BYTES} bytes in one episode"))
+
     def _check(self) -> None:
         """Check the open block and remember its last time."""
         time_s = self._time_s[: self._fill]
@@ -246,6 +265,9 @@ class EpisodeRecorder:
     def _batch(self) -> Any:
         columns = [pa.array(self._time_s[: self._fill])]
         for field in list(self._schema)[1:]:
+            if field.name in self._packets:
+                columns.append(pa.array(self._packets[field.name], pa.binary()))
+                continue
             if self._exact is not None and field.name == REPLAY_STATE:
                 columns.append(pa.array(self._exact[1][: self._fill]))
                 continue
@@ -269,6 +291,9 @@ class EpisodeRecorder:
             raise
         self._spooled_rows += self._fill
         self._fill = 0
+        self._video_bytes += self._packet_bytes
+        self._packet_bytes = 0
+        self._packets = {image: [] for image in self._packets}
 
     def _table(self) -> Any:
         """Return all rows; those in the spool stay there, mapped into memory."""
@@ -302,16 +327,25 @@ def write_sealed(table: Any, path: Path) -> None:
 
     Joint signals are noise to a dictionary coder but smooth in their high bytes: byte-stream split with the
     fastest zstd level made 20 % smaller files at 0.9 of the plain speed. Page checksums let a reader name the
-    place of a damage.
+    place of a damage. Packets of cameras are compressed already, and stay as they are.
     """
+    packets = {field.name for field in table.schema if field.name.startswith(IMAGE_PREFIX)}
+    plain: dict[str, Any] = {"compression": "zstd", "compression_level": 1, "use_byte_stream_split": True}
+    if packets:
+        # By column, as Parquet names what is in it.
+        paths = [f.name if not f.type.num_fields else f"{f.name}.list.element" for f in table.schema]
+        packed = [path for path in paths if path not in packets]
+        plain = {
+            "compression": {path: "NONE" if path in packets else "zstd" for path in paths},
+            "compression_level": dict.fromkeys(packed, 1),
+            "use_byte_stream_split": packed,
+        }
     pq.write_table(
         table,
         path,
         row_group_size=max(1, table.num_rows),
-        compression="zstd",
-        compression_level=1,
         use_dictionary=False,
-        use_byte_stream_split=True,
+        **plain,
         write_statistics=True,
         write_page_checksum=True,
         store_schema=True,

@@ -23,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("file", type=Path, help="sealed episode, a Parquet file")
     parser.add_argument("--verify", action="store_true", help="compare states bit for bit; of a unit: the residual")
     parser.add_argument("--picture", type=Path, metavar="OUT.png", help="draw some moments of it")
-    parser.add_argument("--video", type=Path, metavar="OUT.gif", help="draw all of it (.gif, .webp, .png)")
+    parser.add_argument("--video", type=Path, metavar="OUT.mp4", help="draw all of it (.mp4, .gif, .webp, .png)")
+    parser.add_argument("--camera", metavar="NAME", help="show what this camera recorded, instead of drawing it anew")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     given = parser.parse_args(arguments)
     root = os.environ.get("MENAGERIE_ROOT")
@@ -32,7 +33,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         episode = read_episode(given.file)
         found: dict[str, Any] = {"episode": episode.header.name, "rows": len(episode.time_s)}
         code = _compare(episode, menagerie_root, found) if given.verify else 0
-        if given.picture or given.video:
+        if given.camera and not (given.picture or given.video):
+            raise NotComparable("--camera says what --picture or --video shows: one of them goes with it")
+        if given.camera:
+            from runner.replay import frames
+
+            found["drawn"] = f"camera {given.camera}: " + frames.recorded(
+                given.file, given.camera, picture=given.picture, video=given.video
+            )
+            found |= {name: str(out) for name, out in (("picture", given.picture), ("video", given.video)) if out}
+        elif given.picture or given.video:
             from runner.replay import frames
 
             if given.picture:

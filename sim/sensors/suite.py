@@ -15,6 +15,7 @@ from mujoco.batch import Batch
 
 from sim.body import Array, Body
 from sim.drives import Drives
+from sim.pinhole import rays, turn
 from sim.sensors.noise import deviations, key_of
 from sim.sensors.spec import Contact, Depth, Encoders, Reading, Sensor
 
@@ -125,16 +126,8 @@ class _Rays:
         self._body = int(model.body(sensor.body).id) if sensor.body else base
         self._xpos, self._xmat = batch.bind("xpos"), batch.bind("xmat")
         self._at_m = np.array(sensor.at_m)
-        half = np.tan(sensor.field_of_view_rad / 2)
-        rows = half * (1.0 - 2.0 * (np.arange(sensor.height_px) + 0.5) / sensor.height_px)
-        wide = half * sensor.width_px / sensor.height_px
-        columns = wide * (1.0 - 2.0 * (np.arange(sensor.width_px) + 0.5) / sensor.width_px)
-        up, left = np.meshgrid(rows, columns, indexing="ij")
-        # One metre along the axis: a distance in units of such a vector is a depth.
-        ahead = np.stack([np.ones(up.size), left.ravel(), up.ravel()], axis=1)
-        cy, sy, cp, sp = (f(a) for a in (sensor.yaw_rad, sensor.pitch_rad) for f in (np.cos, np.sin))
-        turn = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]]) @ np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
-        self._vec = ahead @ turn.T
+        ahead = rays(sensor.width_px, sensor.height_px, sensor.field_of_view_rad)
+        self._vec = ahead @ turn(sensor.yaw_rad, sensor.pitch_rad).T
         self._length = np.sqrt((self._vec * self._vec).sum(axis=1))
 
     def look(self) -> Array:

@@ -2,14 +2,10 @@
 
 import contextlib
 import json
-import math
 import os
-import select
-import signal
-import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -21,7 +17,7 @@ from sim.body import Array
 from sim.errors import BadAction, BadSlot, SimError, SlotDied, SlotTimeout
 from sim.slot import Transition
 from sim.slot_process import control, segment
-from sim.slot_process.nursery import nursery
+from sim.slot_process.process import Process, alive, closing, how_ended, readable
 from sim.slot_process.segment import LATENESS_EDGES_S, WORD, Segment, Sizes
 from sim.slot_process.work import Bounds, SlotFacts, SlotSpec
 
@@ -45,53 +41,6 @@ class Pacing:
     def missed(self) -> int:
         """Steps that were not ready in time."""
         return sum(self.lateness[1:])
-
-
-class _Process:
-    """A slot process that waits for its work."""
-
-    def __init__(self) -> None:
-        self._nursery = nursery()
-        self.segment: Segment | None = None
-        with contextlib.ExitStack() as undo:
-            self.sock, theirs = control.pair()
-            undo.callback(self.sock.close)
-            with theirs:
-                self.request_fd = os.eventfd(0, os.EFD_CLOEXEC)
-                undo.callback(os.close, self.request_fd)
-                self.response_fd = os.eventfd(0, os.EFD_CLOEXEC)
-                undo.callback(os.close, self.response_fd)
-                self.pid, self.pidfd = self._nursery.start(theirs.fileno(), self.request_fd, self.response_fd)
-            undo.pop_all()
-        self._code: int | None = None
-        self._lock = threading.Lock()
-
-    def kill(self) -> None:
-        """End it at once, with whatever it may have started: it has a session of its own."""
-        with self._lock, contextlib.suppress(ProcessLookupError):
-            # Until its end has been asked for the number is its own.
-            if self._code is None and self._nursery.holder == os.getpid():
-                # It may not have got as far as its session.
-                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-                os.killpg(self.pid, signal.SIGKILL)
-
-    def code(self) -> int:
-        """Wait for its end and return the exit code, negative for a signal."""
-        with self._lock:
-            if self._code is None:
-                self._code = self._nursery.end(self.pid)
-            return self._code
-
-    def end(self) -> None:
-        """Kill the process if it still runs, and let go of everything."""
-        self.kill()
-        self.code()
-        self.sock.close()
-        for fd in (self.request_fd, self.response_fd, self.pidfd):
-            with contextlib.suppress(OSError):
-                os.close(fd)
-        if self.segment is not None:
-            self.segment.close()
 
 
 class LeasedSlot:
@@ -118,7 +67,7 @@ class LeasedSlot:
         """
         self.spec, self.bounds = spec, bounds or Bounds()
         self._what = "while it was started"
-        process = self._process = _Process()
+        process = self._process = Process()
         self.pid = process.pid
         self._finalizer = weakref.finalize(self, process.end)
         try:
@@ -126,7 +75,7 @@ class LeasedSlot:
             with self._told():
                 control.send(process.sock, hello)
                 message, fds = self._receive(self.bounds.start_s)
-            with _closing(fds):
+            with closing(fds):
                 self.facts = SlotFacts.from_json(str(message.get("facts")))
                 sizes = _checked(message.get("sizes"), spec, self.facts)
                 if len(fds) != 1:
@@ -179,9 +128,9 @@ class LeasedSlot:
         self._ask(segment.STEP, "during a step")
         return Transition(np.array(shared.obs), np.array(shared.reward), self.terminated, self.truncated)
 
-    def record(self, *, signals: bool = False, digests: bool = False) -> None:
+    def record(self, *, signals: bool = False, digests: bool = False, positions: bool = False) -> None:
         """Say what the slot shall show after each step beside observations: it costs a little time."""
-        self._want = (segment.SIGNALS if signals else 0) | (segment.DIGESTS if digests else 0)
+        self._want = segment.SIGNALS * signals | segment.DIGESTS * digests | segment.POSITIONS * positions
         self._alive().words[WORD.want] = self._want
 
     def joint_state(self) -> tuple[Array, Array, Array, Array]:
@@ -194,6 +143,11 @@ class LeasedSlot:
         """As `SimSlot.base_pose`; `record(signals=True)` must have been asked for."""
         assert self._want & segment.SIGNALS, "record(signals=True) comes first"
         return np.array(self._alive().base_pose)
+
+    def positions(self) -> Array:
+        """As `SimSlot.positions`; `record(positions=True)` must have been asked for."""
+        assert self._want & segment.POSITIONS, "record(positions=True) comes first"
+        return np.array(self._alive().qpos)
 
     def readings(self) -> dict[str, Array]:
         """Return what the sensors read after the last step, by name, each (N, width), in `facts.reading_units`."""
@@ -225,7 +179,7 @@ class LeasedSlot:
     def checkpoint(self) -> bytes:
         """Return the whole state as bytes that `restore` continues from, to the last bit. Raises SlotDied."""
         _, fds = self._converse({"do": "checkpoint"}, "during a checkpoint")
-        with _closing(fds):
+        with closing(fds):
             if len(fds) != 1:
                 raise BadSlot("no checkpoint came")
             return control.unblob(fds.pop(), checkpoint.BYTES_MAX)
@@ -235,7 +189,7 @@ class LeasedSlot:
         fd = control.blob(data)
         try:
             _, fds = self._converse({"do": "restore"}, "during a restore", fd)
-            with _closing(fds):
+            with closing(fds):
                 pass
         finally:
             os.close(fd)
@@ -347,7 +301,7 @@ class LeasedSlot:
 
     def _page(self, after: int) -> dict[int, str]:
         answer, fds = self._converse({"do": "failures", "after": after}, "while it told of failures")
-        with _closing(fds):
+        with closing(fds):
             try:
                 page = {world: why for world, why in _reasons(answer["failures"]).items() if world > after}
             except (KeyError, ValueError, AttributeError) as error:
@@ -360,7 +314,7 @@ class LeasedSlot:
         worlds: Their places in the slot. Raises BadSlot for one that is not there, SlotDied.
         """
         _, fds = self._converse({"do": "drawn", "worlds": [int(world) for world in worlds]}, "while it told its draws")
-        with _closing(fds):
+        with closing(fds):
             if len(fds) != 1:
                 raise BadSlot("no draws came")
             data = control.unblob(fds.pop(), checkpoint.BYTES_MAX)
@@ -389,16 +343,16 @@ class LeasedSlot:
             raise self._late(patience_s)
         answer, fds = control.receive(self._process.sock)
         if "refused" in answer:
-            with _closing(fds):
+            with closing(fds):
                 raise _error(str(answer["refused"]), str(answer.get("message")))
         return answer, fds
 
     def _wait(self, fd: int, patience_s: float) -> bool:
         """Wait until `fd` can be read; False if it took too long. Raises SlotDied."""
-        ready = _readable((fd, self._process.pidfd), patience_s)
+        ready = readable((fd, self._process.pidfd), patience_s)
         if ready and fd not in ready:
             # It may have answered just before its end.
-            if _readable((fd,), 0.0):
+            if readable((fd,), 0.0):
                 return True
             raise self._died()
         return bool(ready)
@@ -412,48 +366,12 @@ class LeasedSlot:
         self._process.kill()
         code = self._process.code()
         self.close()
-        return SlotDied(f"the slot {_end(code, self.bounds)} {self._what}")
+        return SlotDied(f"the slot {how_ended(code, self.bounds)} {self._what}")
 
 
 def _reasons(table: Any) -> dict[int, str]:
     """Return why worlds failed, from JSON. Raises ValueError, AttributeError for anything else."""
     return {int(world): str(why) for world, why in table.items()}
-
-
-def alive(pidfd: int) -> bool:
-    """Return whether a process still runs."""
-    return not _readable((pidfd,), 0.0)
-
-
-def _readable(fds: tuple[int, ...], patience_s: float) -> set[int]:
-    """Return those that can be read, or that have an end to tell of; empty after `patience_s`."""
-    # Not `select`, which cannot wait for descriptors from 1024 on.
-    poll = select.poll()
-    for fd in fds:
-        poll.register(fd, select.POLLIN)
-    return {fd for fd, _ in poll.poll(math.ceil(1e3 * patience_s))}
-
-
-@contextlib.contextmanager
-def _closing(fds: list[int]) -> Iterator[None]:
-    """Close what is still in the list at the end: descriptors that nobody has taken over."""
-    try:
-        yield
-    finally:
-        for fd in fds:
-            os.close(fd)
-
-
-def _end(code: int, bounds: Bounds) -> str:
-    """Return in words how a process ended."""
-    if code >= 0:
-        return f"ended by itself ({code})"
-    name = signal.Signals(-code).name
-    if name == "SIGXCPU":
-        return f"was killed after {bounds.compile_cpu_s:g} s of processor time (SIGXCPU)"
-    if name == "SIGALRM":
-        return "was killed because its time was over, and nobody had extended it (SIGALRM)"
-    return f"was killed by {name}"
 
 
 def _error(kind: str, message: str) -> SimError:
@@ -471,7 +389,12 @@ def _checked(values: Any, spec: SlotSpec, facts: SlotFacts) -> Sizes:
     except (TypeError, ValueError) as error:
         raise BadSlot(f"sizes {str(values)[:100]}: {error}") from error
     said = Sizes(
-        spec.worlds, facts.action_size, len(facts.obs_names), len(facts.joint_names), sum(facts.readings.values())
+        spec.worlds,
+        facts.action_size,
+        len(facts.obs_names),
+        len(facts.joint_names),
+        sum(facts.readings.values()),
+        facts.positions,
     )
     if sizes != said or min(sizes) < 0:
         raise BadSlot(f"{sizes} where the slot's own facts say {said}")

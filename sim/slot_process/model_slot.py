@@ -133,6 +133,10 @@ class ModelSlot:
         """Return a hash of each world's whole physical state, (N,)."""
         return digests_of(self._batch.state)
 
+    def positions(self) -> Array:
+        """Return a copy of all generalised positions, (N, nq)."""
+        return np.array(self._seen[0])
+
     def header(self) -> dict[str, str]:
         """Return what must be equal for a bit-exact restore."""
         return {

@@ -14,7 +14,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sim.errors import SimError, SlotDied
 from sim.slot_process import confine, control
@@ -24,13 +24,17 @@ _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "TZ")
 """What slot processes get of their holder's environment: no token, no address."""
 START_S = 60.0
 END_S = 5.0
+Becomes = Literal["slot", "cameras"]
+"""What a process of the nursery becomes."""
 
 
 def serve(sock: socket.socket) -> None:
     """Fork slots and tell how they ended until the holder is gone."""
     # All that a slot needs, and before any of them: what is loaded here is shared by all.
+    from sim.cameras.serve import serve as serve_cameras
     from sim.slot_process.serve import serve as serve_slot
 
+    programs = {"slot": serve_slot, "cameras": serve_cameras}
     gc.collect()
     gc.freeze()
     nursery = os.getpid()
@@ -57,7 +61,7 @@ def serve(sock: socket.socket) -> None:
                 sock.close()
                 os.setsid()
                 confine.die_with(nursery)
-                code = serve_slot(socket.socket(fileno=fds[0]), fds[1], fds[2])
+                code = programs[message["what"]](socket.socket(fileno=fds[0]), fds[1], fds[2])
             except SimError:
                 code = 0
             finally:
@@ -101,9 +105,9 @@ class Nursery:
         """Whether it can start slots: it runs, and this is the process that started it."""
         return self.holder == os.getpid() and self._popen.poll() is None
 
-    def start(self, *fds: int) -> tuple[int, int]:
-        """Start a slot process with its socket and eventfds; return its pid and a pidfd. Raises SlotDied."""
-        message, got = self._call({"do": "start"}, *fds)
+    def start(self, *fds: int, what: Becomes = "slot") -> tuple[int, int]:
+        """Start a process with its socket and eventfds; return its pid and a pidfd. Raises SlotDied."""
+        message, got = self._call({"do": "start", "what": what}, *fds)
         if "refused" in message:
             raise SlotDied(f"no process could be started for the slot: {message['refused']}")
         pid = int(message["pid"])

@@ -43,6 +43,7 @@ class Program(Protocol):
     def snapshot(self) -> Snapshot: ...
     def restore(self, snapshot: Snapshot) -> Array: ...
     def digests(self) -> npt.NDArray[np.uint64]: ...
+    def positions(self) -> Array: ...
 
 
 def program_of(spec: SlotSpec) -> tuple[Program, SlotFacts]:
@@ -91,6 +92,7 @@ def facts_of(slot: SimSlot) -> SlotFacts:
         provenance={**header, "controller_backend": slot.backend},
         readings={reading.name: reading.width for reading in slot.sensors.readings},
         reading_units={reading.name: reading.unit for reading in slot.sensors.readings},
+        positions=int(slot.model.nq),
     )
 
 
@@ -110,5 +112,6 @@ def _model(spec: SlotSpec, work: ModelWork) -> tuple[Program, SlotFacts]:
         substep_s=float(slot.model.opt.timestep),
         model_sha256=slot.model_sha256,
         provenance=slot.header(),
+        positions=int(slot.model.nq),
     )
     return slot, facts

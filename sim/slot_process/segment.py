@@ -25,20 +25,21 @@ LATENESS_EDGES_S = (0.0, 1e-4, 1e-3, 1e-2, 1e-1)
 """A step that is late by at most edge k and more than edge k-1 counts in bucket k; the last bucket has the rest."""
 
 STEP, RESET = 1, 2
-SIGNALS, DIGESTS = 1, 2
+SIGNALS, DIGESTS, POSITIONS = 1, 2, 4
 OK, REFUSED, FAILED = 0, 1, 2
 
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
 
 class Sizes(NamedTuple):
-    """What the layout depends on: worlds, and the widths of actions, observations, joint signals, readings."""
+    """What the layout depends on: worlds; widths of actions, observations, joint signals, readings; positions."""
 
     worlds: int
     actions: int
     observations: int
     joints: int
     readings: int
+    positions: int
 
 
 class Header(NamedTuple):
@@ -66,7 +67,7 @@ _WORDS = 64
 
 
 def _arrays(sizes: Sizes) -> list[tuple[str, Any, tuple[int, ...]]]:
-    n, a, o, j, r = sizes
+    n, a, o, j, r, p = sizes
     return [
         ("words", np.int64, (_WORDS,)),
         ("text", np.uint8, (TEXT_BYTES,)),
@@ -89,6 +90,7 @@ def _arrays(sizes: Sizes) -> list[tuple[str, Any, tuple[int, ...]]]:
         ("taken", np.float64, (n, a)),
         ("digests", np.uint64, (n,)),
         ("readings", np.float64, (n, r)),
+        ("qpos", np.float64, (n, p)),
     ]
 
 
@@ -120,6 +122,7 @@ class Segment:
     taken: Array
     digests: npt.NDArray[np.uint64]
     readings: Array
+    qpos: Array
 
     def __init__(self, fd: int, sizes: Sizes) -> None:
         """Map a segment. Raises BadSlot where it is not as large as `sizes` say."""

@@ -74,7 +74,12 @@ def serve(sock: socket.socket, request_fd: int, response_fd: int) -> int:
 
 def _sizes(program: Program, facts: SlotFacts) -> Sizes:
     return Sizes(
-        program.worlds, program.action_size, program.obs_size, len(facts.joint_names), sum(facts.readings.values())
+        program.worlds,
+        program.action_size,
+        program.obs_size,
+        len(facts.joint_names),
+        sum(facts.readings.values()),
+        facts.positions,
     )
 
 
@@ -215,6 +220,8 @@ class _Loop:
             shared.base_pose[:] = program.base_pose()
         if isinstance(program, SimSlot) and program.sensors.readings:
             np.concatenate(list(program.sensors.rows.values()), axis=1, out=shared.readings)
+        if want & segment.POSITIONS:
+            shared.qpos[:] = program.positions()
         if want & segment.DIGESTS:
             shared.digests[:], shared.taken[:] = program.digests(), program.taken
         words[WORD.failing] = len(program.failures)

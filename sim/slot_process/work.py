@@ -149,6 +149,7 @@ class SlotFacts:
         period_s, substep_s: Length of a step and of a physics step.
         provenance: Engine, versions, hashes: what must be equal for results to be.
         readings: Width of each sensor's reading, by name.
+        positions: Number of generalised positions, which are all that a picture of a world needs.
     """
 
     robot_model: str
@@ -165,6 +166,7 @@ class SlotFacts:
     provenance: dict[str, str]
     readings: dict[str, int] = field(default_factory=dict)
     reading_units: dict[str, str] = field(default_factory=dict)
+    positions: int = 0
 
     def to_json(self) -> str:
         """Return what `from_json` reads."""

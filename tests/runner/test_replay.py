@@ -178,6 +178,48 @@ def test_a_picture_and_a_video_show_the_robot(files: list[Path], tmp_path: Path)
         frames.video(episode, tmp_path / "run.avi")
 
 
+def test_a_video_of_a_replay_plays_at_the_episodes_own_pace(files: list[Path], tmp_path: Path) -> None:
+    """0.3 s at 50 Hz of rows: 25 frames a second from the first row to the last."""
+    av = pytest.importorskip("av", reason="the extra `video` is not installed")
+    episode = read_episode(files[0])
+    frames.video(episode, tmp_path / "run.mp4")
+
+    with av.open(str(tmp_path / "run.mp4")) as container:
+        shown = [(frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+    length_s = episode.time_s[-1] - episode.time_s[0]
+    assert [time_s for time_s, _ in shown] == pytest.approx([0.04 * i for i in range(int(length_s * 25 + 1e-6) + 1)])
+    assert shown[0][1].shape == (frames.HEIGHT_PX, frames.WIDTH_PX, 3)
+    assert all(pixels.std() > 5.0 for _, pixels in shown)
+
+
+def test_what_a_camera_recorded_is_shown_as_it_is(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Depths as greys, so that no video codec is needed; a camera that there is not is named with those there are."""
+    desk = Desk()
+    deep = jobs.camera("deep", picture="ray_depth", width_px=32, height_px=24)
+    job = jobs.collect(motion="reach_around", episode_s=0.3, robot_model="own_arm", worlds=1, cameras=[deep])
+    collect(attempt_at(desk, folder, job))
+    (entry,) = desk.episodes.values()
+    file = str(LocalObjects(folder / "objects").path_of(entry.content.sha256))
+
+    strip, run = tmp_path / "strip.png", tmp_path / "run.gif"
+    assert command.main([file, "--camera", "deep", "--picture", str(strip), "--video", str(run), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["drawn"] == "camera deep: 32 x 24 px, 25 Hz, 8 frames"
+    from PIL import Image
+
+    pixels = np.asarray(Image.open(strip))
+    assert pixels.shape == (24, 6 * 32, 3)
+    assert pixels.std() > 5.0
+    with Image.open(run) as shown:
+        # Still pictures are one frame of a GIF: of eight, at least the moving ones are there.
+        assert shown.n_frames > 4
+    assert command.main([file, "--camera", "front", "--picture", str(strip)]) == 2
+    assert "no camera 'front'; it has deep" in capsys.readouterr().err
+    assert command.main([file, "--camera", "deep"]) == 2
+    assert "one of them goes with it" in capsys.readouterr().err
+
+
 def test_without_opengl_the_picture_is_drawn_in_lines(
     files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,7 +228,7 @@ def test_without_opengl_the_picture_is_drawn_in_lines(
     def none(*_: object) -> None:
         raise NoDisplay("no display")
 
-    monkeypatch.setattr(picture, "_context", none)
+    monkeypatch.setattr(picture, "offscreen", none)
     how = frames.picture(read_episode(files[0]), tmp_path / "strip.png")
 
     assert how.startswith("lines")

@@ -15,7 +15,7 @@ from sim.venue import parse_venue
 
 def has_display() -> bool:
     try:
-        picture._context(16, 16).free()
+        picture.offscreen(16, 16)[0].free()
     except NoDisplay:
         return False
     return True
@@ -66,7 +66,7 @@ def test_without_opengl_the_error_says_what_to_install(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(importlib, "import_module", refuse)
     with pytest.raises(NoDisplay, match="libosmesa6"):
-        picture._context(8, 8)
+        picture.offscreen(8, 8)
 
 
 def test_the_catalogue_is_printed_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -352,7 +352,7 @@ def test_in_lockstep_time_waits_for_the_controller() -> None:
 
 
 def test_a_segment_that_could_be_shortened_is_refused() -> None:
-    sizes = Sizes(2, 3, 4, 0, 0)
+    sizes = Sizes(2, 3, 4, 0, 0, 0)
     fd = os.memfd_create("open")
     os.ftruncate(fd, 1 << 20)
     with pytest.raises(BadSlot, match="not sealed"):
@@ -362,7 +362,7 @@ def test_a_segment_that_could_be_shortened_is_refused() -> None:
     with pytest.raises(PermissionError):
         os.ftruncate(sealed.fd, 10)
     with pytest.raises(BadSlot, match="bytes"):
-        attach(os.dup(sealed.fd), Sizes(2, 3, 5000, 0, 0))
+        attach(os.dup(sealed.fd), Sizes(2, 3, 5000, 0, 0, 0))
     sealed.close()
 
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from store import read_episode
+from store.camera import CameraStream
 from store.lerobot import export_lerobot
+from tests.store.pictures import colours, seal_with_cameras
 
 pytestmark = pytest.mark.lerobot
 
@@ -52,3 +54,26 @@ def test_lerobot_reads_every_value_of_our_export(
     )
     assert np.array_equal(windows[50]["action"].numpy().reshape(3, joints), actions[49:52])
     assert windows[40]["action_is_pad"].tolist() == [True, False, False]
+
+
+def test_lerobot_shows_the_frames_of_our_videos(
+    house: Any, make_header: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own decoder finds a frame for each step, within its own tolerance, in the second episode of a file too."""
+    datasets = pytest.importorskip("lerobot.datasets.lerobot_dataset", exc_type=ImportError)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    front = CameraStream(64, 48, 25.0)
+    header = make_header(cameras={"front": front})
+    sealed = [seal_with_cameras(house, header, rows=rows) for rows in (41, 45)]
+    export_lerobot(house.objects, [s.sha256 for s in sealed], tmp_path / "out", 25)
+
+    dataset = datasets.LeRobotDataset("acme/export", root=tmp_path / "out")
+
+    assert dataset.meta.camera_keys == ["observation.images.front"]
+    for index in range(dataset.num_frames):
+        item = dataset[index]
+        shown = 255 * item["observation.images.front"].numpy().transpose(1, 2, 0)
+        assert np.abs(shown - colours(4 * int(item["frame_index"]), front)).mean() < 8.0
+    mean = np.array(dataset.meta.stats["observation.images.front"]["mean"]).reshape(3)
+    assert np.all((mean > 0.2) & (mean < 0.8))

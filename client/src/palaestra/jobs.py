@@ -13,7 +13,16 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from palaestra.errors import PalaestraError
 from palaestra.jobfile import from_table, job_from_toml
 from palaestra.v1.claim_pb2 import CellRequest, Claim, EnvironmentLevel, Placement, UnitRequest, UnitSelector
-from palaestra.v1.job_pb2 import Actuators, CollectSpec, EvaluateSpec, Job, ServeSpec, TrainSpec
+from palaestra.v1.job_pb2 import (
+    Actuators,
+    Camera,
+    CameraPicture,
+    CollectSpec,
+    EvaluateSpec,
+    Job,
+    ServeSpec,
+    TrainSpec,
+)
 from palaestra.v1.worlds_pb2 import RandomisationTerm, ServedPolicy, WorldPace, WorldSensor
 
 __all__ = ["cell", "claim", "collect", "evaluate", "job_from_toml", "serve", "train", "unit"]
@@ -24,6 +33,7 @@ Table = Mapping[str, Any]
 _LEVELS = ("fixed", "structured", "open", "dynamic")
 _PLACEMENTS = ("anywhere", "together", "apart")
 _ACTUATORS = ("physical", "ideal")
+_PICTURES = ("rgb", "depth", "ray_depth")
 
 
 def unit(
@@ -129,6 +139,53 @@ def claim(
     )
 
 
+def camera(
+    name: str,
+    *,
+    picture: str = "",
+    width_px: int = 0,
+    height_px: int = 0,
+    rate_hz: float = 0.0,
+    model_camera: str = "",
+    body: str = "",
+    position_m: Iterable[float] = (),
+    yaw_rad: float = 0.0,
+    pitch_rad: float = 0.0,
+    field_of_view_rad: float = 0.0,
+) -> Camera:
+    """Return a camera on simulated worlds.
+
+    Args:
+        name: Each once in a job: small letters, digits, underscores.
+        picture: "rgb" (the default), "depth", or "ray_depth", which needs no OpenGL.
+        width_px, height_px: Even numbers; 320 by 240 by default.
+        rate_hz: Frames per second of simulated time; 25 by default.
+        model_camera: A camera of the robot's model.
+        body: Or the body that carries it: its name, "base" or "world". Without either the camera follows the robot.
+        position_m: Where in the body's frame: x, y, z.
+        yaw_rad, pitch_rad: Where it looks: 0, 0 is along the body's x axis; positive pitch looks down.
+        field_of_view_rad: From the top to the bottom of the picture; by default the model camera's, or 45 degrees.
+
+    Raises:
+        PalaestraError: INVALID_FIELD for another kind of picture.
+    """
+    if picture and picture not in _PICTURES:
+        raise PalaestraError("INVALID_FIELD", f"picture {picture!r} is none of {', '.join(_PICTURES)}")
+    return Camera(
+        name=name,
+        picture=CameraPicture.Name(_PICTURES.index(picture) + 1 if picture else 0),
+        width_px=width_px,
+        height_px=height_px,
+        rate_hz=rate_hz,
+        model_camera=model_camera,
+        body=body,
+        position_m=position_m,
+        yaw_rad=yaw_rad,
+        pitch_rad=pitch_rad,
+        field_of_view_rad=field_of_view_rad,
+    )
+
+
 def collect(
     *,
     motion: str = "",
@@ -145,6 +202,7 @@ def collect(
     robot_model: str = "",
     worlds: int = 0,
     actuators: str = "",
+    cameras: Iterable[Camera] = (),
     cell: CellRequest | None = None,
     duration_s: float = 600.0,
     seats: int = 0,
@@ -179,6 +237,7 @@ def collect(
         sim_slots: Slots for the worlds. Default: one if there are no units, else none.
         robot_model, worlds: What to simulate and how often, for worlds.
         actuators: "physical" (friction, play and heat) or "ideal", for worlds.
+        cameras: From `camera`: what looks at each world, recorded with its episodes.
         cell: From `cell`.
         duration_s: Longest time the job holds its claim [s].
         seats, chargers, placement, alternatives: As for `claim`.
@@ -212,6 +271,7 @@ def collect(
         policy_task=policy_task,
         randomisation=_terms(randomisation),
         sensors=_sensors(sensors),
+        cameras=cameras,
     )
     if motion:
         spec.motion = motion

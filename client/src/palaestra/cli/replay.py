@@ -21,7 +21,12 @@ def replay(
         bool, typer.Option("--verify", help="Compare states bit for bit; of a unit: the residual to its twin.")
     ] = False,
     picture: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw some moments of it.")] = None,
-    video: Annotated[Path | None, typer.Option(metavar="OUT.gif", help="Draw all of it (.gif, .webp, .png).")] = None,
+    video: Annotated[
+        Path | None, typer.Option(metavar="OUT.mp4", help="Draw all of it (.mp4, .gif, .webp, .png).")
+    ] = None,
+    camera: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Show what this camera recorded, instead of drawing it anew.")
+    ] = None,
     profile: Profile = None,
     as_json: Json = False,
 ) -> int:
@@ -39,6 +44,7 @@ def replay(
     words = [flag for flag, on in (("--verify", verify), ("--json", as_json)) if on]
     for flag, path in (("--picture", picture), ("--video", video)):
         words += [flag, str(path.resolve())] if path else []
+    words += ["--camera", camera] if camera else []
     with tempfile.TemporaryDirectory(prefix="palaestra-replay-") as folder:
         try:
             file = Path(episode)

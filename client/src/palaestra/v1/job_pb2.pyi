@@ -33,6 +33,13 @@ class Actuators(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ACTUATORS_PHYSICAL: _ClassVar[Actuators]
     ACTUATORS_IDEAL: _ClassVar[Actuators]
 
+class CameraPicture(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CAMERA_PICTURE_UNSPECIFIED: _ClassVar[CameraPicture]
+    CAMERA_PICTURE_RGB: _ClassVar[CameraPicture]
+    CAMERA_PICTURE_DEPTH: _ClassVar[CameraPicture]
+    CAMERA_PICTURE_RAY_DEPTH: _ClassVar[CameraPicture]
+
 class AttemptState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ATTEMPT_STATE_UNSPECIFIED: _ClassVar[AttemptState]
@@ -53,6 +60,10 @@ JOB_STATE_CANCELLED: JobState
 ACTUATORS_UNSPECIFIED: Actuators
 ACTUATORS_PHYSICAL: Actuators
 ACTUATORS_IDEAL: Actuators
+CAMERA_PICTURE_UNSPECIFIED: CameraPicture
+CAMERA_PICTURE_RGB: CameraPicture
+CAMERA_PICTURE_DEPTH: CameraPicture
+CAMERA_PICTURE_RAY_DEPTH: CameraPicture
 ATTEMPT_STATE_UNSPECIFIED: AttemptState
 ATTEMPT_STATE_GRANTED: AttemptState
 ATTEMPT_STATE_RUNNING: AttemptState
@@ -133,7 +144,7 @@ class Job(_message.Message):
     def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., claim: _Optional[_Union[_claim_pb2.Claim, _Mapping]] = ..., priority: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., max_attempts: _Optional[int] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., sim_first: bool = ..., collect: _Optional[_Union[CollectSpec, _Mapping]] = ..., train: _Optional[_Union[TrainSpec, _Mapping]] = ..., evaluate: _Optional[_Union[EvaluateSpec, _Mapping]] = ..., check: _Optional[_Union[CheckSpec, _Mapping]] = ..., serve: _Optional[_Union[ServeSpec, _Mapping]] = ..., reservation: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., grant_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., progress: _Optional[_Union[JobProgress, _Mapping]] = ..., result: _Optional[_Union[JobResult, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., episode_count: _Optional[int] = ..., etag: _Optional[str] = ..., sequence: _Optional[int] = ..., array: _Optional[str] = ..., array_index: _Optional[int] = ..., project: _Optional[str] = ...) -> None: ...
 
 class CollectSpec(_message.Message):
-    __slots__ = ("motion", "policy_job", "policy", "episodes", "episode_duration", "task", "seed", "robot_model", "worlds", "actuators", "randomisation", "sensors", "policy_task")
+    __slots__ = ("motion", "policy_job", "policy", "episodes", "episode_duration", "task", "seed", "robot_model", "worlds", "actuators", "randomisation", "sensors", "policy_task", "cameras")
     MOTION_FIELD_NUMBER: _ClassVar[int]
     POLICY_JOB_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
@@ -147,6 +158,7 @@ class CollectSpec(_message.Message):
     RANDOMISATION_FIELD_NUMBER: _ClassVar[int]
     SENSORS_FIELD_NUMBER: _ClassVar[int]
     POLICY_TASK_FIELD_NUMBER: _ClassVar[int]
+    CAMERAS_FIELD_NUMBER: _ClassVar[int]
     motion: str
     policy_job: str
     policy: _worlds_pb2.ServedPolicy
@@ -160,7 +172,34 @@ class CollectSpec(_message.Message):
     randomisation: _containers.RepeatedCompositeFieldContainer[_worlds_pb2.RandomisationTerm]
     sensors: _containers.RepeatedCompositeFieldContainer[_worlds_pb2.WorldSensor]
     policy_task: str
-    def __init__(self, motion: _Optional[str] = ..., policy_job: _Optional[str] = ..., policy: _Optional[_Union[_worlds_pb2.ServedPolicy, _Mapping]] = ..., episodes: _Optional[int] = ..., episode_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., task: _Optional[str] = ..., seed: _Optional[int] = ..., robot_model: _Optional[str] = ..., worlds: _Optional[int] = ..., actuators: _Optional[_Union[Actuators, str]] = ..., randomisation: _Optional[_Iterable[_Union[_worlds_pb2.RandomisationTerm, _Mapping]]] = ..., sensors: _Optional[_Iterable[_Union[_worlds_pb2.WorldSensor, _Mapping]]] = ..., policy_task: _Optional[str] = ...) -> None: ...
+    cameras: _containers.RepeatedCompositeFieldContainer[Camera]
+    def __init__(self, motion: _Optional[str] = ..., policy_job: _Optional[str] = ..., policy: _Optional[_Union[_worlds_pb2.ServedPolicy, _Mapping]] = ..., episodes: _Optional[int] = ..., episode_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., task: _Optional[str] = ..., seed: _Optional[int] = ..., robot_model: _Optional[str] = ..., worlds: _Optional[int] = ..., actuators: _Optional[_Union[Actuators, str]] = ..., randomisation: _Optional[_Iterable[_Union[_worlds_pb2.RandomisationTerm, _Mapping]]] = ..., sensors: _Optional[_Iterable[_Union[_worlds_pb2.WorldSensor, _Mapping]]] = ..., policy_task: _Optional[str] = ..., cameras: _Optional[_Iterable[_Union[Camera, _Mapping]]] = ...) -> None: ...
+
+class Camera(_message.Message):
+    __slots__ = ("name", "picture", "width_px", "height_px", "rate_hz", "model_camera", "body", "position_m", "yaw_rad", "pitch_rad", "field_of_view_rad")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_FIELD_NUMBER: _ClassVar[int]
+    WIDTH_PX_FIELD_NUMBER: _ClassVar[int]
+    HEIGHT_PX_FIELD_NUMBER: _ClassVar[int]
+    RATE_HZ_FIELD_NUMBER: _ClassVar[int]
+    MODEL_CAMERA_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    POSITION_M_FIELD_NUMBER: _ClassVar[int]
+    YAW_RAD_FIELD_NUMBER: _ClassVar[int]
+    PITCH_RAD_FIELD_NUMBER: _ClassVar[int]
+    FIELD_OF_VIEW_RAD_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    picture: CameraPicture
+    width_px: int
+    height_px: int
+    rate_hz: float
+    model_camera: str
+    body: str
+    position_m: _containers.RepeatedScalarFieldContainer[float]
+    yaw_rad: float
+    pitch_rad: float
+    field_of_view_rad: float
+    def __init__(self, name: _Optional[str] = ..., picture: _Optional[_Union[CameraPicture, str]] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., rate_hz: _Optional[float] = ..., model_camera: _Optional[str] = ..., body: _Optional[str] = ..., position_m: _Optional[_Iterable[float]] = ..., yaw_rad: _Optional[float] = ..., pitch_rad: _Optional[float] = ..., field_of_view_rad: _Optional[float] = ...) -> None: ...
 
 class TrainSpec(_message.Message):
     __slots__ = ("task", "robot_model", "iterations", "directions", "seed", "actuators", "randomisation")
