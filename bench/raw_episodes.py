@@ -36,15 +36,11 @@ def record(slot: Any, steps: int, act: Callable[[int], object]) -> Recording:
     """Record what happens in a slot while `act(k)` is called for each of `steps` policy steps."""
     core, batch = slot.core, slot.core.batch
     ctrl = batch.bind("ctrl")
-    drive, advance = core._drive, core.advance
+    advance = core.advance
     torques: list[Array] = []
     touched = np.full((steps, slot.worlds), -1, np.int32)
     rows: list[Array] = []
     last: list[Array] = [np.full_like(batch.state, np.nan)]
-
-    def driving() -> None:
-        drive()
-        torques.append(ctrl.copy())
 
     def advancing(ids: Any, substeps: int, **rest: Any) -> Any:
         assert ids is None, "a world rests: its physics is not that of a plain loop"
@@ -52,16 +48,19 @@ def record(slot: Any, steps: int, act: Callable[[int], object]) -> Recording:
         for world in np.flatnonzero((batch.state != last[0]).any(axis=1)):
             touched[step, world] = len(rows)
             rows.append(batch.state[world].copy())
-        failures = advance(ids, substeps, **rest)
+        failures: dict[int, str] = {}
+        for left in range(substeps - 1, -1, -1):
+            failures |= advance(None, 1, **({} if left else rest))
+            torques.append(ctrl.copy())
         last[0] = batch.state.copy()
         return failures
 
-    core._drive, core.advance = driving, advancing
+    core.advance = advancing
     try:
         for k in range(steps):
             act(k)
     finally:
-        core._drive, core.advance = drive, advance
+        core.advance = advance
     return Recording(np.stack(torques), touched, np.stack(rows), last[0])
 
 

@@ -22,6 +22,7 @@ from controller import kernel, reference
 from controller.actuator import ActuatorPhysics
 from controller.block import Bits, Block, Real
 from controller.errors import CommandError, KernelUnavailableError, StopHeldError
+from controller.physics import is_blank
 from controller.plausibility import Plausibility
 from controller.safety import Event, Fault, State, advance
 from controller.spec import RobotSpec
@@ -93,8 +94,9 @@ class Cohort:
         self.period_s = period_s
         self.backend: Backend = backend if backend is not None else kernel.backend()
         self.block = block = Block(spec, units, period_s, dtype, physics, plausibility)
-        block.staged_kp[:] = np.array([[joint.kp_nm_rad] for joint in spec.joints])
-        block.staged_kd[:] = np.array([[joint.kd_nms_rad] for joint in spec.joints])
+        self._kp = np.array([[joint.kp_nm_rad] for joint in spec.joints])
+        self._kd = np.array([[joint.kd_nms_rad] for joint in spec.joints])
+        block.staged_kp[:], block.staged_kd[:] = self._kp, self._kd
         self.q_ref, self.dq_ref = self._view(block.staged_q_ref), self._view(block.staged_dq_ref)
         self.tau_ff = self._view(block.staged_tau_ff)
         self.kp, self.kd = self._view(block.staged_kp), self._view(block.staged_kd)
@@ -172,8 +174,7 @@ class Cohort:
         block.staged_q_ref[:, column] = block.q[:, column]
         block.staged_dq_ref[:, column] = 0
         block.staged_tau_ff[:, column] = 0
-        block.staged_kp[:, column] = [joint.kp_nm_rad for joint in self.spec.joints]
-        block.staged_kd[:, column] = [joint.kd_nms_rad for joint in self.spec.joints]
+        block.staged_kp[:, column], block.staged_kd[:, column] = self._kp[:, 0], self._kd[:, 0]
         block.fault[:, column] = 0
         block.unit_fault[column] = 0
         block.fresh[column] = 0
@@ -223,11 +224,14 @@ class Cohort:
         Raises:
             CommandError: no such unit.
         """
-        lanes = np.array([self._column(unit) for unit in units], dtype=np.intp)
+        lanes = _side_by_side(np.array([self._column(unit) for unit in units], dtype=np.intp))
         block = self.block
-        for rows in (block.tau, block.fault, block.staged_dq_ref, block.staged_tau_ff, block.held_dq_ref,
-                     block.held_tau_ff):  # fmt: skip
+        for rows in (block.tau, block.fault):
             rows[:, lanes] = 0
+        for rows in (block.staged_dq_ref, block.staged_tau_ff, block.held_dq_ref, block.held_tau_ff):
+            # Worlds are many and command positions: rows that were never anything but zero take no memory.
+            if not is_blank(rows[:, lanes]):
+                rows[:, lanes] = 0
         for counts in (
             block.unit_fault,
             block.stop_request,
@@ -241,9 +245,9 @@ class Cohort:
             rows[:, lanes] = q
         block.dq[:, lanes] = dq
         for kp in (block.staged_kp, block.held_kp):
-            kp[:, lanes] = np.array([[joint.kp_nm_rad] for joint in self.spec.joints])
+            kp[:, lanes] = self._kp
         for kd in (block.staged_kd, block.held_kd):
-            kd[:, lanes] = np.array([[joint.kd_nms_rad] for joint in self.spec.joints])
+            kd[:, lanes] = self._kd
         if block.physics is not None:
             block.physics.renew(lanes, block.q[:, lanes])
         if block.inspection is not None:
@@ -298,6 +302,12 @@ class Cohort:
         view = array[..., : self.units]
         view.flags.writeable = writeable
         return view
+
+
+def _side_by_side(lanes: npt.NDArray[np.intp]) -> npt.NDArray[np.intp] | slice:
+    """Return lanes as a slice where they are neighbours in order: that reads and writes several times faster."""
+    first, count = (int(lanes[0]), len(lanes)) if len(lanes) else (0, 0)
+    return slice(first, first + count) if np.array_equal(lanes, np.arange(first, first + count)) else lanes
 
 
 class Floor:

@@ -112,7 +112,7 @@ enum { Q_LOW, Q_HIGH, TRAVEL, SWING_FROZEN, SWING_STUCK, INSPECTION_PARAMETERS }
 /* Lanes are worked on in tiles, so long that memory is read in long runs: shorter ones keep a tile's sensors in
  * a nearer cache and still cost a third where memory is the limit. Within a row, the passes of the physics take
  * turns on pieces that stay in the first cache. */
-enum { TILE = 4096, PIECE = 512, LANES = 16 };
+enum { TILE = 4096, PIECE = 512, LANES = 16, FEW = 8 };
 
 /* The rows of a block never overlap: told to GCC by name, since it does not trust many `restrict`s at once. */
 #if defined(__clang__)
@@ -263,6 +263,18 @@ INLINE uint32_t philox(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t k0, uint3
 #include "kernel_physics.h"
 #include "kernel_step.h"
 
+/* What all units of a context share moves on by some ticks. */
+static void turn(const struct context *c, uint32_t ticks)
+{
+    if (c->physics) {
+        if (c->physics->slots)
+            *c->physics->cursor = (*c->physics->cursor + ticks) % c->physics->slots;
+        *c->physics->tick += ticks;
+    }
+    if (c->inspection)
+        *c->inspection->tick += ticks;
+}
+
 EXPORT void palaestra_step(const struct floor *floor)
 {
     for (size_t i = 0; i < floor->count; i++) {
@@ -271,7 +283,43 @@ EXPORT void palaestra_step(const struct floor *floor)
             step_f64(c);
         else
             step_f32(c);
+        turn(c, 1);
     }
+}
+
+/* One tick of the units `begin` to `begin + size` of a floor's only context, which are `ahead` ticks further than what
+ * all units share; size is at most TILE. Several threads may be at it, each with units of its own. */
+EXPORT void palaestra_step_lanes(const struct floor *floor, size_t begin, size_t size, uint32_t ahead)
+{
+    struct context c = *floor->contexts;
+    struct physics physics;
+    struct inspection inspection;
+    uint32_t cursor, tick, looks;
+    if (c.physics) {
+        physics = *c.physics;
+        cursor = *physics.cursor;
+        tick = *physics.tick;
+        physics.cursor = &cursor;
+        physics.tick = &tick;
+        c.physics = &physics;
+    }
+    if (c.inspection) {
+        inspection = *c.inspection;
+        looks = *inspection.tick;
+        inspection.tick = &looks;
+        c.inspection = &inspection;
+    }
+    turn(&c, ahead);
+    if (c.is_double)
+        step_lanes_f64(&c, begin, size);
+    else
+        step_lanes_f32(&c, begin, size);
+}
+
+/* Tell what all units share that each of them was stepped so many times by `palaestra_step_lanes`. */
+EXPORT void palaestra_turn(const struct floor *floor, uint32_t ticks)
+{
+    turn(floor->contexts, ticks);
 }
 
 EXPORT const char *palaestra_digest(void)

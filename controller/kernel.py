@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -177,6 +177,35 @@ def address_of(step: Callable[[], None]) -> tuple[int, int] | None:
     return ctypes.cast(function, ctypes.c_void_p).value or 0, ctypes.addressof(step.args[0]._obj)
 
 
+class Lanes(NamedTuple):
+    """How other compiled code steps a few units at a time of the only cohort behind a `step`.
+
+    Attributes:
+        step: Address of `palaestra_step_lanes` in kernel.c.
+        floor: Address of its first argument.
+        turn: Call that tells, with the number of ticks, that every unit has been stepped so often.
+    """
+
+    step: int
+    floor: int
+    turn: Callable[[int], None]
+
+
+def lanes_of(step: Callable[[], None]) -> Lanes | None:
+    """Return how to step a few units behind a `step`; None where it is not compiled or of several cohorts.
+
+    The caller keeps `step` alive.
+    """
+    addresses, handle = address_of(step), loaded().handle
+    if addresses is None or handle is None:
+        return None
+    floor = addresses[1]
+    if _Floor.from_address(floor).count != 1:
+        return None
+    address = ctypes.cast(handle.palaestra_step_lanes, ctypes.c_void_p).value or 0
+    return Lanes(address, floor, partial(handle.palaestra_turn, floor))
+
+
 @cache
 def loaded() -> Library:
     """Return the library beside this file, looked for once; where there is none, a warning says so once."""
@@ -194,4 +223,7 @@ def load(folder: Path) -> Library:
 def _declare(handle: ctypes.CDLL) -> bool:
     handle.palaestra_context_bytes.restype = ctypes.c_size_t
     handle.palaestra_step.restype = None
+    handle.palaestra_step_lanes.restype = None
+    handle.palaestra_turn.restype = None
+    handle.palaestra_turn.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
     return bool(handle.palaestra_context_bytes() == ctypes.sizeof(_Context))

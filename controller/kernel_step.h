@@ -20,6 +20,7 @@ INLINE void OF(take)(const struct context *c, size_t begin, size_t size)
         REAL *held_tau_ff = (REAL *)c->held_tau_ff + at;
         REAL *held_kp = (REAL *)c->held_kp + at, *held_kd = (REAL *)c->held_kd + at;
         uint32_t bits[TILE], any = 0;
+        MASK changes = 0;
         LANE_LOOP
         for (size_t n = 0; n < size; n++) {
             const int good = (kp[n] >= 0) & (kd[n] >= 0) & (ABS(q_ref[n]) <= REAL_MAX)
@@ -28,13 +29,25 @@ INLINE void OF(take)(const struct context *c, size_t begin, size_t size)
             const int waits = fresh[n] != 0, take = waits & good;
             bits[n] = waits & !good ? COMMAND_REJECTED : 0;
             any |= bits[n];
-            const REAL old_q_ref = held_q_ref[n], old_dq_ref = held_dq_ref[n], old_tau_ff = held_tau_ff[n];
-            const REAL old_kp = held_kp[n], old_kd = held_kd[n];
+            const REAL old_q_ref = held_q_ref[n];
+            const MASK other = (OF(bits)(dq_ref[n]) ^ OF(bits)(held_dq_ref[n]))
+                | (OF(bits)(tau_ff[n]) ^ OF(bits)(held_tau_ff[n])) | (OF(bits)(kp[n]) ^ OF(bits)(held_kp[n]))
+                | (OF(bits)(kd[n]) ^ OF(bits)(held_kd[n]));
+            changes |= take ? other : 0;
             held_q_ref[n] = take ? q_ref[n] : old_q_ref;
-            held_dq_ref[n] = take ? dq_ref[n] : old_dq_ref;
-            held_tau_ff[n] = take ? tau_ff[n] : old_tau_ff;
-            held_kp[n] = take ? kp[n] : old_kp;
-            held_kd[n] = take ? kd[n] : old_kd;
+        }
+        /* Most commands bring a position alone: what stays is not written, nor the memory of rows that are zero used. */
+        if (changes) {
+            LANE_LOOP
+            for (size_t n = 0; n < size; n++) {
+                const int take = (fresh[n] != 0) & (bits[n] == 0);
+                const REAL old_dq_ref = held_dq_ref[n], old_tau_ff = held_tau_ff[n];
+                const REAL old_kp = held_kp[n], old_kd = held_kd[n];
+                held_dq_ref[n] = take ? dq_ref[n] : old_dq_ref;
+                held_tau_ff[n] = take ? tau_ff[n] : old_tau_ff;
+                held_kp[n] = take ? kp[n] : old_kp;
+                held_kd[n] = take ? kd[n] : old_kd;
+            }
         }
         if (any) {
             latch(c->fault + at, rejected, bits, size);
@@ -225,8 +238,7 @@ INLINE void OF(inspect)(const struct context *c, size_t begin, size_t size)
     }
 }
 
-/* A tile has a whole number of vectors: the inner loops need no remainder. `x` is a constant of the call where it is
- * null. */
+/* `x` is a constant of the call where it is null. */
 INLINE void OF(tick)(const struct context *c, size_t begin, size_t size, const struct physics *x)
 {
     const uint32_t *states = c->state + begin, *fresh = c->fresh + begin;
@@ -282,6 +294,7 @@ INLINE void OF(tick)(const struct context *c, size_t begin, size_t size, const s
 CLONES static void OF(step)(const struct context *c)
 {
     for (size_t begin = 0; begin < c->lanes; begin += TILE) {
+        /* A tile has a whole number of vectors: the inner loops need no remainder. */
         const size_t left = c->lanes - begin, size = (left < TILE ? left : TILE) / LANES * LANES;
         /* A constant size unrolls the loops: for one robot their overhead is most of the tick. */
         if (c->physics)
@@ -291,11 +304,17 @@ CLONES static void OF(step)(const struct context *c)
         else
             OF(tick)(c, begin, size, 0);
     }
-    if (c->physics) {
-        if (c->physics->slots)
-            *c->physics->cursor = (*c->physics->cursor + 1) % c->physics->slots;
-        *c->physics->tick += 1;
-    }
-    if (c->inspection)
-        *c->inspection->tick += 1;
+}
+
+/* The same for a few lanes alone: one vector where they fill it. */
+CLONES static void OF(step_lanes)(const struct context *c, size_t begin, size_t size)
+{
+    if (c->physics && size == FEW)
+        OF(tick)(c, begin, FEW, c->physics);
+    else if (c->physics)
+        OF(tick)(c, begin, size, c->physics);
+    else if (size == FEW)
+        OF(tick)(c, begin, FEW, 0);
+    else
+        OF(tick)(c, begin, size, 0);
 }

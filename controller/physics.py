@@ -129,6 +129,7 @@ class Physics:
         # A renewed unit keeps its key: that is who it is.
         renewed = {name: array for name, array in self.memory().items() if name != "key"}
         self._new = {name: array[..., :1].copy() for name, array in renewed.items() if array.shape[-1] == lanes}
+        self._blank = {name for name, first in self._new.items() if is_blank(first)}
 
     def memory(self) -> dict[str, npt.NDArray[Any]]:
         """Return all arrays that make the state, live, by name."""
@@ -136,15 +137,23 @@ class Physics:
         del mine["parameters"], mine["network_of"]
         return mine
 
-    def renew(self, lanes: npt.NDArray[np.intp], q: Real) -> None:
+    def renew(self, lanes: npt.NDArray[np.intp] | slice, q: Real) -> None:
         """Give the units of these lanes new actuators, at rest and at ambient temperature, at `q` [rad], (J, n)."""
         for name, first in self._new.items():
-            getattr(self, name)[..., lanes] = first
+            rows = getattr(self, name)
+            # What was never used, bristles for example, keeps its pages of zeros, which take no memory.
+            if name not in self._blank or not is_blank(rows[..., lanes]):
+                rows[..., lanes] = first
         self.q_motor[:, lanes] = q
 
     def column(self, name: str) -> Real:
         """Return one of `PHYSICS_PARAMETERS` as a column, (J, 1)."""
         return self.parameters[:, PHYSICS_PARAMETERS.index(name), None]
+
+
+def is_blank(rows: npt.NDArray[Any]) -> bool:
+    """Return whether all bits are zero, also those of signs."""
+    return not np.ascontiguousarray(rows).view(np.uint8).any()
 
 
 _COLD = Thermal(tau_rated_nm=1.0, winding_share=0.5, winding_s=1.0, case_s=1.0)

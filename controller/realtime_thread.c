@@ -10,8 +10,10 @@
 #include <sys/prctl.h>
 #endif
 
-/* Process-wide, hence counted: the last loop that locked memory unlocks it. */
-static atomic_int lockers;
+/* Process-wide, hence counted: the last loop that locked memory unlocks it. The count and what follows from it are one
+   step, or the end of one loop would undo what another one was granted meanwhile. Neither is in a tick. */
+static pthread_mutex_t locking = PTHREAD_MUTEX_INITIALIZER;
+static int lockers;
 
 static void grant(struct loop *l, int which, int error)
 {
@@ -31,19 +33,29 @@ static void touch_stack(void)
 
 static int lock_memory(void)
 {
-    if (atomic_fetch_add(&lockers, 1) > 0)
-        return 0;
+    int error = 0;
+    pthread_mutex_lock(&locking);
+    if (!lockers) {
 #if defined(MCL_ONFAULT)
-    /* Pages that are in use stay in memory; those that nobody has touched are not fetched for it. */
-    const int refused = mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+        /* Pages that are in use stay in memory; those that nobody has touched are not fetched for it. */
+        const int refused = mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
 #else
-    const int refused = mlockall(MCL_CURRENT | MCL_FUTURE);
+        const int refused = mlockall(MCL_CURRENT | MCL_FUTURE);
 #endif
-    if (!refused)
-        return 0;
-    const int error = errno;
-    atomic_fetch_sub(&lockers, 1);
+        error = refused ? errno : 0;
+    }
+    if (!error)
+        lockers++;
+    pthread_mutex_unlock(&locking);
     return error;
+}
+
+static void unlock_memory(void)
+{
+    pthread_mutex_lock(&locking);
+    if (!--lockers)
+        munlockall();
+    pthread_mutex_unlock(&locking);
 }
 
 static void prepare(struct loop *l)
@@ -74,8 +86,8 @@ static void *thread_main(void *argument)
     atomic_store_explicit(&l->started, 1, memory_order_release);
     palaestra_loop_run(l, -1);
     palaestra_loop_end(l);
-    if (l->s.lock_memory && !atomic_load(&l->grants[LOCK_GRANT]) && atomic_fetch_sub(&lockers, 1) == 1)
-        munlockall();
+    if (l->s.lock_memory && !atomic_load(&l->grants[LOCK_GRANT]))
+        unlock_memory();
     atomic_store_explicit(&l->finished, 1, memory_order_release);
     return 0;
 }

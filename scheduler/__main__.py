@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,11 +24,11 @@ from scheduler.core import Core
 from scheduler.database import DatabaseInUse, NoPlace, Place, SchemaMismatch
 from scheduler.door import Door, NotLoopback, PortInUse
 from scheduler.fairness import command as fairness
-from scheduler.identity import Credentials
+from scheduler.identity import Credentials, Identification
 from scheduler.leadership import Candidate, Leadership
 from scheduler.rebuild import command as rebuild
 from scheduler.replay import command as replay
-from scheduler.server import Server, write_address
+from scheduler.server import Server, certifier_of, write_address
 from scheduler.sql import ERRORS
 
 STOP_GRACE_S = 3.0
@@ -115,7 +116,7 @@ async def _serve(settings: Settings, data: Path, place: Place, listen: str, *, s
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     if standby:
-        leadership = await _stand_by(place, door, settings.leader_ttl_s, stopping)
+        leadership = await _stand_by(settings, data, place, door, stopping)
         if leadership is None:
             return 0
     else:
@@ -145,14 +146,18 @@ async def _serve(settings: Settings, data: Path, place: Place, listen: str, *, s
     return 0
 
 
-async def _stand_by(place: Place, door: Door, ttl_s: float, stopping: asyncio.Event) -> Leadership | None:
+async def _stand_by(
+    settings: Settings, data: Path, place: Place, door: Door, stopping: asyncio.Event
+) -> Leadership | None:
     """Wait for the leadership behind a door that says so; None if we are to stop before."""
     own = seat.open_seat(place)
-    candidate = Candidate(own, door.address, ttl_s)
+    candidate = Candidate(own, door.address, settings.leader_ttl_s)
     leadership = candidate.attempt()
     if leadership is not None:
         return leadership
     door.tell(candidate.sight.mark)
+    tokens = Credentials.read(data / "tokens", [vendor.id for vendor in settings.venue.vendors])
+    door.recognise(Identification((tokens,), certifier_of(settings, door, settings.tls, time.time_ns)))
     await door.open()
     logging.info("standby on %s; %s", door.address, seat.in_use(place, candidate.sight))
     waiting = asyncio.create_task(candidate.wait(door.tell))

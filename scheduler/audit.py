@@ -58,7 +58,7 @@ def begin(call: Call) -> None:
 
 
 def recorded(command: Command[T]) -> Command[T]:
-    """Return a command that does the same and writes down the present call, if that is to be and nothing refuses it."""
+    """Return a command that does the same and writes down the present call, if that is to be and changes something."""
     call = _present.get()
     if call is None or _field(call.request, "validate_only"):
         return command
@@ -68,7 +68,10 @@ def recorded(command: Command[T]) -> Command[T]:
     def both(tx: Transaction) -> T:
         # Before, for the command may end what holds a unit.
         concerned = _concerned(tx.db, call.request)
+        tx.repeated = False
         result = command(tx)
+        if tx.repeated:
+            return result
         if isinstance(result, list):
             # Units that were asked to stop, some of which may be of another lease than their cell.
             holders = {row["vendor"] for unit in result for row in tx.db.execute(_HOLDERS["units"], (unit,)).fetchall()}
@@ -81,7 +84,7 @@ def recorded(command: Command[T]) -> Command[T]:
 
 @cache
 def _with_entries(run: Callable[[Transaction, Sequence[Any]], Sequence[Any]]) -> Any:
-    """Return what runs commands together as `run` does, and writes each down that nothing refuses."""
+    """Return what runs commands together as `run` does, and writes each down that changes something."""
 
     def both(tx: Transaction, items: Sequence[tuple[Joint[Any, Any, Any], Call]]) -> list[Any]:
         concerned = [_concerned(tx.db, call.request) for _, call in items]
@@ -92,7 +95,8 @@ def _with_entries(run: Callable[[Transaction, Sequence[Any]], Sequence[Any]]) ->
             result = found
             if not isinstance(found, PalaestraError):
                 result = command.answer(found)
-                _enter(tx, call, whose, result)
+                if command.changed(found):
+                    _enter(tx, call, whose, result)
             results.append(result)
         return results
 

@@ -2,6 +2,7 @@
 
 A write that the disk refused (no space, read-only) has left nothing behind: the transaction's last page, which makes it
 count, was not written. So the callers are told so, reads go on, and the next write may find the disk in order again.
+The same holds for one that did not get the write lock, because another process holds the database.
 After any other failure nobody knows. Above all an fsync that failed is not tried again: Linux may have marked the pages
 as clean, so that the next fsync succeeds and tells nothing about them (https://wiki.postgresql.org/wiki/Fsync_Errors;
 Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). The process ends at once, and the
@@ -16,16 +17,19 @@ from pathlib import Path
 from palaestra.errors import PalaestraError
 from scheduler.sql import Failed
 
+# After those that heal by themselves, and after the others.
+SOON_S = 1.0
 RETRY_S = 5.0
 FULL = "DISK_FULL"
 READ_ONLY = "DISK_READ_ONLY"
 FAILED = "DISK_FAILED"
+BUSY = "DATABASE_BUSY"
 # Results of a write that may have been refused because the file system has become read-only.
 _REFUSED_WRITES = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE})
 # Errors that end the whole transaction, not one command.
 _FATAL = frozenset({
     sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY,
 })  # fmt: skip
 # The same of PostgreSQL (https://www.postgresql.org/docs/current/errcodes-appendix.html): the connection, the server's
 # memory and disk, its end, its files, itself; and that it takes no writes at present, or has given up the transaction.
@@ -42,7 +46,7 @@ def is_fatal(error: BaseException) -> bool:
 
 
 def judge(error: Exception, *, read_only: bool) -> str:
-    """Return the reason of the registry: FULL and READ_ONLY if surely nothing was stored, else FAILED.
+    """Return the reason of the registry: FULL, READ_ONLY and BUSY if surely nothing was stored, else FAILED.
 
     read_only: whether the folder refuses to be written to because of that.
     """
@@ -51,6 +55,8 @@ def judge(error: Exception, *, read_only: bool) -> str:
     code = _code(error)
     if code & 0xFF == sqlite3.SQLITE_FULL:
         return FULL
+    if code & 0xFF == sqlite3.SQLITE_BUSY:
+        return BUSY
     return READ_ONLY if read_only and code in _REFUSED_WRITES else FAILED
 
 
@@ -59,9 +65,10 @@ def refusal(reason: str) -> PalaestraError:
     told = {
         FULL: "the scheduler's disk is full; nothing was stored",
         READ_ONLY: "the scheduler's disk has become read-only; nothing was stored",
+        BUSY: "another process holds the scheduler's database; nothing was stored",
         FAILED: "the scheduler's disk failed; whether this was stored is not known",
     }
-    return PalaestraError(reason, told[reason], retry_after_s=RETRY_S if reason != FAILED else 1.0)
+    return PalaestraError(reason, told[reason], retry_after_s=SOON_S if reason in (BUSY, FAILED) else RETRY_S)
 
 
 def is_read_only(folder: Path) -> bool:

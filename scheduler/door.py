@@ -1,4 +1,5 @@
-"""The ports of a scheduler, open before it leads: until then every call is refused with the leader's address.
+"""The ports of a scheduler, open before it leads: until then every call is refused, with the leader's address to those
+who are known here.
 
 A plain port for this machine, and one with TLS for those from elsewhere.
 """
@@ -13,8 +14,9 @@ from grpc_health.v1 import health_pb2_grpc
 
 from palaestra.channel import is_loopback
 from palaestra.errors import PalaestraError
-from scheduler.guard import MESSAGE_BYTES_MAX, Guard, abort
-from scheduler.leadership import Mark, leader_of
+from scheduler.guard import MESSAGE_BYTES_MAX, Guard, abort, is_known, shown_by
+from scheduler.identity import Identification
+from scheduler.leadership import Mark, Overtaken, leader_of
 from scheduler.serving import NOT_SERVING, SERVING, Serving
 from scheduler.tls import Tls, files_of
 
@@ -52,6 +54,7 @@ class _Gate(grpc.GenericRpcHandler):
         self.guard: Guard | None = None
         self.leader: Mark | None = None
         self.leaving: PalaestraError | None = None
+        self.identification: Identification | None = None
         # On the wire an error is the same for all kinds of methods.
         self._refusing: Any = grpc.stream_stream_rpc_method_handler(self._refuse)
 
@@ -61,11 +64,20 @@ class _Gate(grpc.GenericRpcHandler):
         return self._refusing if handler_call_details.method.startswith("/palaestra.") else None
 
     async def _refuse(self, requests: AsyncIterator[bytes], context: Any) -> None:
-        known = leader_of(self.leader)
-        who = f"the leader is at {known['leader']}" if known else "no leader is known"
-        problem = f"this scheduler is a standby; {who}"
-        standby = PalaestraError("NOT_LEADER", problem, metadata=known, retry_after_s=RETRY_S)
-        await abort(context, self.leaving or standby, "refusal")
+        told = self._knows(context)
+        error = self.leaving
+        if error is None:
+            known = leader_of(self.leader) if told else {}
+            who = f"; the leader is at {known['leader']}" if known else "" if self.leader else "; no leader is known"
+            standby = f"this scheduler is a standby{who}"
+            error = PalaestraError("NOT_LEADER", standby, metadata=known, retry_after_s=RETRY_S)
+        elif isinstance(error, Overtaken) and not told:
+            error = error.to_a_stranger()
+        await abort(context, error, "refusal")
+
+    def _knows(self, context: Any) -> bool:
+        found = self.identification
+        return found is not None and is_known(shown_by(context, found), found)
 
 
 class Door:
@@ -99,6 +111,10 @@ class Door:
         if tls is not None and self.tls_folder is not None:
             files = files_of(self.tls_folder, client_certificates=tls.client_certificates)
             self.tls_address = self._listen(tls.listen, files.credentials())
+
+    def recognise(self, identification: Identification) -> None:
+        """Say who is told where the leader is; before that, nobody."""
+        self._gate.identification = identification
 
     async def open(self) -> None:
         """Answer, though not yet serve: NOT_SERVING to those who ask for health, NOT_LEADER to all others."""

@@ -18,6 +18,7 @@ from palaestra.errors import PalaestraError, trailing
 from scheduler import audit, disk
 from scheduler.admission import OpenStreams
 from scheduler.identity import Identification, Identity, Shown
+from scheduler.leadership import Overtaken
 from scheduler.rates import Rate, Rates, class_of, cost_of
 from scheduler.roles import ROLES, in_scope, short
 from scheduler.sql import Failed
@@ -107,14 +108,13 @@ class Guard(grpc.GenericRpcHandler):
 
     def _admit(self, method: str, context: Any) -> Shown:
         """Let a call in, or raise; return what it showed, to be looked at again as long as it lasts."""
-        self._leading()
+        shown = shown_by(context, self._identification)
+        try:
+            self._leading()
+        except Overtaken as error:
+            raise error if is_known(shown, self._identification) else error.to_a_stranger() from None
         if self._draining:
             raise PalaestraError("SHUTTING_DOWN", "the scheduler is stopping", retry_after_s=1.0)
-        metadata = context.invocation_metadata() or ()
-        certificate = b""
-        if self._identification.reads_certificates:
-            (certificate, *_) = context.auth_context().get("x509_pem_cert", [b""])
-        shown = Shown(tuple(value for key, value in metadata if key == "authorization"), certificate)
         identity = self._identification.identify(shown)
         name = short(method)
         if identity.role not in ROLES.get(name, ()):
@@ -188,6 +188,24 @@ class Guard(grpc.GenericRpcHandler):
                 await abort(context, error, method)
 
         return handle
+
+
+def shown_by(context: Any, identification: Identification) -> Shown:
+    """Return what a call showed."""
+    metadata = context.invocation_metadata() or ()
+    certificate = b""
+    if identification.reads_certificates:
+        (certificate, *_) = context.auth_context().get("x509_pem_cert", [b""])
+    return Shown(tuple(value for key, value in metadata if key == "authorization"), certificate)
+
+
+def is_known(shown: Shown, identification: Identification) -> bool:
+    """Return whether it is somebody's: a stranger learns from a refusal nothing that he could not see anyway."""
+    try:
+        identification.identify(shown)
+    except PalaestraError:
+        return False
+    return True
 
 
 def _safe(deserializer: Callable[[bytes], Message]) -> Callable[[bytes], Message | Malformed]:

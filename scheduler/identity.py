@@ -8,6 +8,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -101,9 +102,18 @@ class Credentials:
     def open(cls, folder: Path, vendors: Iterable[str]) -> "Credentials":
         """Read the folder's tokens; mint those that are missing, one for each vendor and each role of the house."""
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        wanted = {role.value: Identity(role) for role in _IN_FILES}
-        wanted |= {f"vendor-{vendor}": Identity(Role.VENDOR, vendor) for vendor in vendors}
-        return cls({_digest(_read_or_mint(folder / f"{name}.token")): who for name, who in wanted.items()})
+        names = _wanted(vendors).items()
+        return cls({_digest(_read_or_mint(folder / f"{name}.token")): who for name, who in names})
+
+    @classmethod
+    def read(cls, folder: Path, vendors: Iterable[str]) -> "Credentials":
+        """Read the tokens that are there and mint none, which is for the scheduler that leads."""
+        found: dict[bytes, Identity] = {}
+        for name, who in _wanted(vendors).items():
+            with suppress(OSError):
+                token = (folder / f"{name}.token").read_text().strip()
+                found |= {_digest(token): who} if token else {}
+        return cls(found)
 
     def identify(self, secret: str) -> Identity | None:
         """Return who holds a token, None if it is none of these."""
@@ -155,6 +165,12 @@ class Identification:
                 if found is not None:
                     return found
         raise PalaestraError("BAD_TOKEN", "no valid token came with the call")
+
+
+def _wanted(vendors: Iterable[str]) -> dict[str, Identity]:
+    """Return whose each of the venue's own tokens is, by its name."""
+    found = {role.value: Identity(role) for role in _IN_FILES}
+    return found | {f"vendor-{vendor}": Identity(Role.VENDOR, vendor) for vendor in vendors}
 
 
 def _together(certified: Identity, found: Identity) -> bool:

@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
@@ -77,6 +77,11 @@ class Overtaken(PalaestraError):
         by = f"another one leads in epoch {now.epoch}" if now is not None else "the database knows no leader"
         where = f" at {now.address}" if now is not None and now.address else ""
         super().__init__("NOT_LEADER", f"this scheduler led in epoch {epoch}; {by}{where}", metadata=leader_of(now))
+        self.epoch, self.now = epoch, now
+
+    def to_a_stranger(self) -> "Overtaken":
+        """Return what somebody is told of it who may not know where anything is."""
+        return Overtaken(self.epoch, replace(self.now, address="") if self.now is not None else None)
 
 
 def leader_of(mark: Mark | None) -> dict[str, str]:
@@ -142,22 +147,26 @@ class Vigil:
 class Leadership:
     """That this process leads, until it is `lost`.
 
-    Without `keep` it shows no beats, and lasts until somebody else takes over.
+    Without `keep` it shows no beats, lasts until somebody else takes over, and looks before each call whether one has.
 
     Attributes:
         mark: As it stands in the database.
         lost: Why it is over; None as long as it is not.
     """
 
-    def __init__(self, seat: Seat, mark: Mark, ttl_s: float, former: str = "") -> None:
-        """former: instance that was overtaken while its process was there; it is ended if it does not end by itself."""
+    def __init__(self, seat: Seat, mark: Mark, ttl_s: float, since_s: float, former: str = "") -> None:
+        """since_s: a moment before the mark was there, on the monotonic clock.
+
+        former: instance that was overtaken while its process was there; it is ended if it does not end by itself.
+        """
         self.mark = mark
         self.lost: Overtaken | None = None
         self._seat = seat
         self._bytes = mark.to_bytes()
         self._ttl_s = ttl_s
         self._former = former
-        self._good_until_s = math.inf
+        # Who waits for this one has counted from the mark on, whether there were beats or not.
+        self._good_until_s = since_s + ttl_s
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -254,7 +263,8 @@ class Candidate:
     def attempt(self) -> Leadership | None:
         """Look once and take over if that may be; None if somebody else leads."""
         sight = self.sight = self._seat.look()
-        verdict = self._vigil.judge(sight, now_s=time.monotonic())
+        now_s = time.monotonic()
+        verdict = self._vigil.judge(sight, now_s=now_s)
         if verdict is Verdict.HELD:
             return None
         mark = Mark(sight.mark.epoch + 1 if sight.mark is not None else 1, self._seat.instance, self._address)
@@ -269,7 +279,7 @@ class Candidate:
             log.warning(
                 "process %d has led and does nothing any more; this one leads in epoch %d", sight.pid, mark.epoch
             )
-        return Leadership(self._seat, mark, self._ttl_s, self._former(verdict))
+        return Leadership(self._seat, mark, self._ttl_s, now_s, self._former(verdict))
 
     async def wait(self, tell: Callable[[Mark | None], None] = lambda leader: None) -> Leadership:
         """Look until this one leads. tell: called with who leads."""

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from palaestra.errors import PalaestraError
@@ -22,6 +23,7 @@ from palaestra.v1 import (
 )
 from scheduler.admission import LOOK_PERIOD_S, OpenStreams
 from scheduler.commands import keying
+from scheduler.configuration import Settings
 from scheduler.core import Core
 from scheduler.door import Door
 from scheduler.guard import Guard
@@ -78,13 +80,9 @@ class Server:
         vendors = [vendor.id for vendor in core.settings.venue.vendors]
         # The clock may be another one later.
         self._keys = Keys(core.venue, vendors, core.secret, core.house, lambda: core.clock.now_ns())
-        certifier: Certifier | None = None
-        if tls is not None and door.tls_folder is not None and tls.client_certificates:
-            # Here and not at the top: a venue that stays on its machine needs no such library.
-            from scheduler.certificates import Certificates
-
-            certifier = Certificates(core.venue, vendors, door.tls_folder / "revoked", lambda: core.clock.now_ns())
+        certifier = certifier_of(core.settings, door, tls, lambda: core.clock.now_ns())
         identification = Identification((credentials, self._keys), certifier)
+        door.recognise(identification)
         self._streams = OpenStreams(identification)
         self._looking: asyncio.Task[None] | None = None
         guard = self._guard = Guard(
@@ -142,6 +140,17 @@ class Server:
         used_ns = self._keys.take_used_ns()
         if used_ns:
             await self._core.run(keying.used(used_ns))
+
+
+def certifier_of(settings: Settings, door: Door, tls: Tls | None, now_ns: Callable[[], int]) -> Certifier | None:
+    """Return who reads the certificates of callers, None where there are none."""
+    if tls is None or door.tls_folder is None or not tls.client_certificates:
+        return None
+    # Here and not at the top: a venue that stays on its machine needs no such library.
+    from scheduler.certificates import Certificates
+
+    vendors = [vendor.id for vendor in settings.venue.vendors]
+    return Certificates(settings.venue.id, vendors, door.tls_folder / "revoked", now_ns)
 
 
 def write_address(folder: Path, address: str) -> None:

@@ -34,6 +34,8 @@ BATCH_WAIT_S = 0.002
 # In time of the processor: waits for the disk and for others' turns take nothing from the commands.
 CYCLE_REST = 3.0
 CYCLE_REST_AFTER_GRANTS = 0.5
+# After one that could not be written down, because the disk is full or somebody else holds the database.
+CYCLE_AGAIN_S = 1.0
 APPLIED = Failpoint("scheduler.command.applied", "a command has changed rows; its transaction is open")
 COMMITTING = Failpoint("scheduler.commit.before", "all commands of a batch have run; nothing is committed")
 COMMITTED = Failpoint("scheduler.commit.after", "a batch is committed; nobody has been told")
@@ -51,6 +53,8 @@ class Transaction:
     last_seq: int = 0
     # Set by commands after which a waiting job might start.
     wants_cycle: bool = False
+    # Set by a command that only repeats what was done before, so that it has done nothing.
+    repeated: bool = False
     # What commands of this transaction found out for each other, under names of their own.
     memo: dict[str, Any] = field(default_factory=dict)
     # What they found out for those of later ones.
@@ -94,6 +98,7 @@ class Joint(Generic[Item, Found, T]):
         run: Runs several; returns for each what it found or why it is refused. One that is refused leaves no trace.
         item: What `run` is given for this one.
         answer: Makes the command's result of what was found, outside of the transaction's way: it may only raise.
+        changed: Whether what was found is that something was changed.
     """
 
     def __init__(
@@ -101,10 +106,12 @@ class Joint(Generic[Item, Found, T]):
         run: Callable[[Transaction, Sequence[Item]], Sequence[Found | PalaestraError]],
         item: Item,
         answer: Callable[[Found], T],
+        changed: Callable[[Found], bool] = lambda found: True,
     ) -> None:
         self.run = run
         self.item = item
         self.answer = answer
+        self.changed = changed
 
     def __call__(self, tx: Transaction) -> T:
         """Run it alone."""
@@ -178,6 +185,9 @@ class Writer:
         self._lasting = lasting
         self._answered = answered
         self._stopped = False
+        # Nobody takes from the queue any more.
+        self._ended = False
+        self._refusing = threading.Lock()
         self._cycle_wanted = False
         self._cycle_due_s = 0.0
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -195,8 +205,8 @@ class Writer:
         """Queue a command. A command whose future is cancelled before its turn is not run.
 
         urgent: our own book-keeping, such as a host that is gone; a flood of calls must not turn it away.
-        The future fails with what the command raised, DISK_FULL, DISK_READ_ONLY or DISK_FAILED. Raises QUEUE_FULL;
-        SHUTTING_DOWN after `stop`, or after DISK_FAILED; Overtaken.
+        The future fails with what the command raised, DISK_FULL, DISK_READ_ONLY, DATABASE_BUSY or DISK_FAILED. Raises
+        QUEUE_FULL; SHUTTING_DOWN after `stop`, or after DISK_FAILED; Overtaken.
         """
         future: Future[T] = Future()
         self.send(command, future, urgent=urgent)
@@ -211,6 +221,9 @@ class Writer:
         if not urgent and self._queue.qsize() >= self._depth_max:
             raise PalaestraError("QUEUE_FULL", "the scheduler's write queue is full", retry_after_s=0.2)
         self._queue.put(_Entry(command, receiver))
+        if self._ended:
+            # It may have come after the last look into the queue, between the questions above and now.
+            self._refuse_all()
 
     def _run(self) -> None:
         try:
@@ -221,6 +234,8 @@ class Writer:
             self._broken(error)
             raise
         finally:
+            self._ended = True
+            self._refuse_all()
             # Closing would write the log's pages to their places and try fsync again.
             if not self._disk_failed:
                 self._db.close()
@@ -232,7 +247,6 @@ class Writer:
             self._turn(batch, decide=not stopping)
             if stopping:
                 return
-        self._refuse_all()
 
     def _turn(self, batch: Sequence[_Entry], *, decide: bool = True) -> None:
         """Do one round of the writer's work: commit a batch, then decide if that is wanted and due."""
@@ -241,9 +255,11 @@ class Writer:
         ended = self._disk_failed or self._overtaken is not None
         if decide and self._cycle_wanted and time.monotonic() >= self._cycle_due_s and not ended:
             started_s = time.thread_time()
-            rest = CYCLE_REST_AFTER_GRANTS if self._run_cycle() else CYCLE_REST
-            self._cycle_wanted = False
-            self._cycle_due_s = time.monotonic() + rest * (time.thread_time() - started_s)
+            granted = self._run_cycle()
+            self._cycle_wanted = granted is None
+            rest = CYCLE_REST_AFTER_GRANTS if granted else CYCLE_REST
+            rest_s = CYCLE_AGAIN_S if granted is None else rest * (time.thread_time() - started_s)
+            self._cycle_due_s = time.monotonic() + rest_s
 
     def _gather(self, timeout_s: float | None) -> tuple[list[_Entry], bool]:
         """Wait for commands, for ever or for a time; return those that came and whether to stop."""
@@ -292,7 +308,7 @@ class Writer:
             return False
         COMMITTED()
         if self._refused and transaction.last_seq:
-            log.warning("the disk takes what is written again")
+            log.warning("what is written is taken again")
             self._refused = ""
         # First the news, then the answers: who has an answer finds its event.
         if transaction.last_seq:
@@ -346,8 +362,8 @@ class Writer:
             return None, error
         return result, None
 
-    def _run_cycle(self) -> bool:
-        """Decide, and write down what is decided; return whether that was anything."""
+    def _run_cycle(self) -> bool | None:
+        """Decide, and write down what is decided; return whether that was anything, None if it could not be written."""
         transaction = Transaction(self._db, self._now_ns())
         try:
             self._db.execute("BEGIN IMMEDIATE")
@@ -362,9 +378,9 @@ class Writer:
             if disk.is_fatal(error):
                 log.error("scheduling cycle failed: %s", error)
                 self._give_up(error)
-            else:
-                log.exception("scheduling cycle failed")
-                self._rollback()
+                return None
+            log.exception("scheduling cycle failed")
+            self._rollback()
             return False
         GRANTED()
         if transaction.last_seq:
@@ -402,14 +418,18 @@ class Writer:
 
     def _refuse_all(self) -> None:
         """Answer those who wait; none of it was begun."""
-        while True:
-            try:
-                entry = self._queue.get_nowait()
-            except queue.Empty:
-                self._answered()
-                return
-            if entry is not None and entry.future.set_running_or_notify_cancel():
-                entry.future.set_exception(self._overtaken or disk.refusal(disk.FAILED))
+        stopping = PalaestraError("SHUTTING_DOWN", "the scheduler is stopping", retry_after_s=1.0)
+        refusal = self._overtaken or (disk.refusal(disk.FAILED) if self._disk_failed else stopping)
+        # At the end the writer's thread does this, and whoever came too late for it.
+        with self._refusing:
+            while True:
+                try:
+                    entry = self._queue.get_nowait()
+                except queue.Empty:
+                    self._answered()
+                    return
+                if entry is not None and entry.future.set_running_or_notify_cancel():
+                    entry.future.set_exception(refusal)
 
     def _rollback(self) -> None:
         if self._lasting is not None:

@@ -23,10 +23,14 @@ import numpy as np
 import numpy.typing as npt
 
 from controller import ActuatorPhysics, Cohort, RobotSpec, State
-from controller.block import Bits, Real
+from controller.block import Real
 from controller.cohort import Backend
 from sim import substep
 from sim.body import Array, Index
+
+_HALTED = np.uint32(min(State.STOPPING, State.STOPPED))
+"""They are the last states of the life cycle."""
+assert max(State) == max(State.STOPPING, State.STOPPED) == _HALTED + 1
 
 
 class Drives:
@@ -134,9 +138,12 @@ class Drives:
 
     def halted(self) -> npt.NDArray[np.bool_]:
         """Return which robots the core has stopped or is stopping, (N,)."""
-        state: Bits = self.cohort.state
-        halted: npt.NDArray[np.bool_] = (state == State.STOPPED) | (state == State.STOPPING)
+        halted: npt.NDArray[np.bool_] = self.cohort.state >= _HALTED
         return halted
+
+    def any_halted(self) -> bool:
+        """Return whether the core has stopped or is stopping any robot."""
+        return bool(self.cohort.state.max() >= _HALTED)
 
     def memory(self) -> dict[str, npt.NDArray[np.generic]]:
         """Return all arrays that make the drives' state, live, by name."""

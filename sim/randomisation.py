@@ -151,6 +151,11 @@ class Randomisation:
             raise BadRandomisation(f"more than one term is called {min(twice)}")
 
     @property
+    def level(self) -> Level:
+        """What an episode's beginning has to recompute: the highest of all terms."""
+        return max((QUANTITIES[term.quantity].level for term in self.terms), default=Level.NOTHING)
+
+    @property
     def sha256(self) -> str:
         """SHA-256 [hex] of what is randomised."""
         return hashlib.sha256(json.dumps(self.to_table(), sort_keys=True).encode()).hexdigest()

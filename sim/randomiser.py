@@ -39,7 +39,7 @@ class Randomiser:
         self.randomisation = randomisation
         self._core, self._spec, self._model = core, spec, core.batch.model
         self._bound = bind(randomisation, self._model, body.spec.joint_names, actuators)
-        self.level = max((b.kind.level for b in self._bound), default=Level.NOTHING)
+        self.level = randomisation.level
         self._values = {b.term.name: np.zeros((core.batch.nsim, b.width)) for b in self._bound}
         self._fields = tuple(dict.fromkeys(name for b in self._bound for name in b.kind.fields))
         self._gains = [

@@ -27,7 +27,7 @@ from sim.chance import job_seed, philox_uniform
 from sim.errors import BadAction, BadSnapshot
 from sim.mjcf import compile_model
 from sim.model import fingerprint
-from sim.randomisation import NO_RANDOMISATION, Drawn, Randomisation
+from sim.randomisation import NO_RANDOMISATION, Drawn, Level, Randomisation
 from sim.randomiser import Randomiser
 from sim.sensors import Sensor, Suite
 from sim.task import Mask, Task, View
@@ -148,7 +148,15 @@ class SimSlot:
         self.substeps = max(1, round(POLICY_PERIOD_S / model.opt.timestep))
         self.horizon_steps = round(task.horizon_s / POLICY_PERIOD_S)
         physics = entry.actuator_physics() if actuators == "physical" else None
-        self.core = Worlds(model, self.body, worlds, threads, physics=physics, backend=backend)
+        self.core = Worlds(
+            model,
+            self.body,
+            worlds,
+            threads,
+            physics=physics,
+            backend=backend,
+            own_models=randomisation.level == Level.MODEL,
+        )
         self._batch, self._drives = self.core.batch, self.core.drives
         self.randomiser = Randomiser(randomisation, self.core, self.body, spec, actuators=actuators)
         self._qpos, self._qvel = self.core.qpos, self.core.qvel
@@ -163,7 +171,7 @@ class SimSlot:
             qpos=self._qpos,
             qvel=self._qvel,
             push_n=self._batch.bind("xfrc_applied"),
-            derived={name: self._batch.bind(name) for name in task.derived},
+            derived={name: self.core.derive(name) for name in task.derived},
             steps=self.steps,
             policy_period_s=POLICY_PERIOD_S,
         )
@@ -179,7 +187,7 @@ class SimSlot:
         )
         self.observation_names = self._run.observation_names
         self.obs_size = len(self.observation_names)
-        self._last_stage = mujoco.mjtStage.mjSTAGE_POS if task.derived or sensors else mujoco.mjtStage.mjSTAGE_NONE
+        self._last_stage = mujoco.mjtStage.mjSTAGE_POS if sensors else mujoco.mjtStage.mjSTAGE_NONE
         self.world_numbers = np.arange(first_world, first_world + worlds, dtype=np.int64)
         self.episodes = np.full(worlds, -1, dtype=np.int64)
         self.terminated = np.zeros(worlds, dtype=np.bool_)
@@ -240,6 +248,7 @@ class SimSlot:
         self.randomiser.impose(ids, given)
         # Also brings derived fields and the solver's warm start to where a lone world would have them.
         self._batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_POS)
+        self.core.place(ids)
         if self.sensors.readings:
             self.sensors.begin(ids, self.world_numbers, self.episodes)
         return self._observe()
@@ -268,17 +277,18 @@ class SimSlot:
                 self._refuse(int(i), action[i])
             action = np.where(bad[:, None], 0.0, action)
             moving = running & ~bad
-        action = np.clip(action, -1.0, 1.0)
+        action = np.minimum(np.maximum(action, -1.0), 1.0)
         self.taken = action
         if moving.any():
             self._run.before_step()
             self._advance(action, moving)
         ended = self._run.ended() & running
         lost = (self.diverged | self.stopped | self.refused) & running
-        self.steps[running] += 1
+        sound = running & ~lost
+        self.steps += running
         if self.sensors.readings:
-            self.sensors.sample(running & ~lost, self.world_numbers, self.episodes, self.steps)
-        reward = np.where(running & ~lost, self._run.reward(action), 0.0)
+            self.sensors.sample(sound, self.world_numbers, self.episodes, self.steps)
+        reward = np.where(sound, self._run.reward(action), 0.0)
         self.terminated |= ended | lost
         self.truncated |= running & ~self.terminated & (self.steps >= self.horizon_steps)
         over = running & (self.terminated | self.truncated)
@@ -318,6 +328,7 @@ class SimSlot:
             # Derived fields are functions of the state; the state itself must not change by computing them.
             self._batch.forward(stage=mujoco.mjtStage.mjSTAGE_POS)
             self._batch.state[:] = snapshot.state
+            self.core.place()
         return self._observe()
 
     def digests(self) -> npt.NDArray[np.uint64]:
@@ -349,7 +360,7 @@ class SimSlot:
         cohort = drives.cohort
         goal = (self._run.base_pose() + self.action_scale_rad * action).T
         # A target that jumps would only trip the core's over-speed stop: it moves at an allowed speed.
-        step = np.clip(goal - cohort.q_ref, -self._target_step_rad, self._target_step_rad)
+        step = np.minimum(np.maximum(goal - cohort.q_ref, -self._target_step_rad), self._target_step_rad)
         whole = bool(running.all())
         cohort.q_ref[:] += step if whole else np.where(running, step, 0.0)
         cohort.submit()
@@ -357,9 +368,9 @@ class SimSlot:
         for world, why in self.core.advance(ids, self.substeps, stage=self._last_stage).items():
             self._fail(world, f"world {world}: {why}")
         # What is rare is asked in one go for all worlds; only then whom it is about.
-        if self._warned.any() or not (np.isfinite(self._qpos).all() and np.isfinite(self._qvel).all()):
+        if np.count_nonzero(self._warned) or not (np.isfinite(self._qpos).all() and np.isfinite(self._qvel).all()):
             self._look_for_unstable(running)
-        if drives.halted().any():
+        if drives.any_halted():
             self._look_for_halted(running)
 
     def _look_for_unstable(self, running: Mask) -> None:
@@ -383,6 +394,7 @@ class SimSlot:
         # A finite state again, so that observations stay finite until the world is reset.
         self._batch.reset([world], keyframe=0, stage=mujoco.mjtStage.mjSTAGE_POS)
         self._batch.warning[world] = 0
+        self.core.place(np.array([world]))
 
     def _refuse(self, world: int, action: Array) -> None:
         self.refused[world] = True

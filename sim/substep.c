@@ -1,7 +1,9 @@
-/* One substep of the drives of many simulated robots: angles and speeds from a simulator's rows, the load observed,
- * the control core stepped, torques back into the rows. Equals sim/drives.py:Drives.step bit for bit; read that file.
+/* Simulated drives between a control core and MuJoCo: one substep of all robots, or many substeps of a few worlds at a
+ * time inside the threads of MuJoCo's batch. Equals sim/drives.py:Drives.step, and the loop of sim/worlds.py, bit for
+ * bit; read those files.
  *
- * The control core is another library: its step comes as an address. Needs -ffp-contract=off like it.
+ * The control core and MuJoCo are other libraries: their functions come as addresses, and none of MuJoCo's structures is
+ * looked into. Needs -ffp-contract=off like the core.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -28,10 +30,11 @@ struct substep {
     size_t qpos_stride, qvel_stride, out_stride, robots, joints, lanes;
 };
 
-EXPORT void palaestra_substep(const struct substep *s)
+/* Angles and speeds of the robots `begin` to `end` from the simulator's rows, and the load observed. */
+static void sense(const struct substep *s, size_t begin, size_t end)
 {
     const size_t joints = s->joints, lanes = s->lanes;
-    for (size_t n = 0; n < s->robots; n++) {
+    for (size_t n = begin; n < end; n++) {
         const double *qpos = s->qpos + n * s->qpos_stride, *qvel = s->qvel + n * s->qvel_stride;
         for (size_t j = 0; j < joints; j++) {
             s->q[j * lanes + n] = qpos[s->q_index[j]];
@@ -42,18 +45,144 @@ EXPORT void palaestra_substep(const struct substep *s)
         for (size_t j = 0; j < joints; j++) {
             const double *dq = s->dq + j * lanes, *torque = s->torque + j * lanes, rate = s->inertia_rate[j];
             double *dq_before = s->dq_before + j * lanes, *load = s->load + j * lanes;
-            for (size_t n = 0; n < s->robots; n++) {
+            for (size_t n = begin; n < end; n++) {
                 const double inertial = (dq[n] - dq_before[n]) * rate;
                 load[n] = inertial - torque[n];
                 dq_before[n] = dq[n];
             }
         }
-    s->step(s->floor);
-    for (size_t n = 0; n < s->robots; n++) {
+}
+
+/* Their torques into the simulator's rows. */
+static void actuate(const struct substep *s, size_t begin, size_t end)
+{
+    for (size_t n = begin; n < end; n++) {
         double *out = s->out + n * s->out_stride;
-        for (size_t j = 0; j < joints; j++)
-            out[j] = s->torque[j * lanes + n];
+        for (size_t j = 0; j < s->joints; j++)
+            out[j] = s->torque[j * s->lanes + n];
     }
+}
+
+EXPORT void palaestra_substep(const struct substep *s)
+{
+    sense(s, 0, s->robots);
+    s->step(s->floor);
+    actuate(s, 0, s->robots);
+}
+
+/* Mirrors sim/rollout.py:_Rollout. Rows of worlds lie `nstate` apart, counters of warnings `nwarning`. */
+struct rollout {
+    const struct substep *drives;
+    void (*step_lanes)(const void *floor, size_t begin, size_t size, uint32_t ahead);
+    void (*mj_step)(const void *m, void *d);
+    void (*mj_set_state)(const void *m, void *d, const double *state, int parts);
+    void (*mj_get_state)(const void *m, const void *d, double *state, int parts);
+    double *state;
+    int32_t (*warning)[2]; /* what it was last about, how often */
+    uint8_t *moving;
+    uint32_t *substep, *world; /* of each group: where it is */
+    double most;
+    size_t nstate, nwarning, nq, nv, qpos, qvel, qacc; /* the last three: where they are in a row */
+    size_t bad_qpos, bad_qvel, bad_qacc, group, substeps;
+    int32_t parts;
+};
+
+/* Count a warning if a number is none, or beyond `most`: what mj_step does where it does not reset by itself. */
+static void look(const double *values, size_t count, double most, int32_t *warning)
+{
+    int good = 1;
+    for (size_t i = 0; i < count; i++)
+        good &= __builtin_fabs(values[i]) <= most;
+    if (good)
+        return;
+    for (size_t i = 0; i < count; i++)
+        if (!(__builtin_fabs(values[i]) <= most)) {
+            warning[0] = (int32_t)i;
+            warning[1]++;
+            return;
+        }
+}
+
+/* All substeps of the worlds from `first` on that are a group. What mjb_apply runs on one of its threads; `m` is the
+ * model of the first. Where MuJoCo raises an error this never returns: called again, it goes on after that world. */
+EXPORT void palaestra_rollout(const void *m, void *d, int first, void *argument)
+{
+    const struct rollout *r = argument;
+    const size_t begin = (size_t)first, robots = r->drives->robots;
+    const size_t end = begin + r->group < robots ? begin + r->group : robots;
+    uint32_t *substep = r->substep + begin / r->group, *world = r->world + begin / r->group;
+    for (; *substep < r->substeps; ++*substep, *world = 0) {
+        if (*world == 0) {
+            sense(r->drives, begin, end);
+            r->step_lanes(r->drives->floor, begin, end - begin, *substep);
+            actuate(r->drives, begin, end);
+        }
+        while (begin + *world < end) {
+            /* Counted before, so that an error leads past it. */
+            const size_t n = begin + (*world)++;
+            if (!r->moving[n])
+                continue;
+            double *row = r->state + n * r->nstate;
+            int32_t(*warning)[2] = r->warning + n * r->nwarning;
+            look(row + r->qpos, r->nq, r->most, warning[r->bad_qpos]);
+            look(row + r->qvel, r->nv, r->most, warning[r->bad_qvel]);
+            r->mj_set_state(m, d, row, r->parts);
+            r->mj_step(m, d);
+            r->mj_get_state(m, d, row, r->parts);
+            /* The warm start of the next step is this step's acceleration. */
+            look(row + r->qacc, r->nv, r->most, warning[r->bad_qacc]);
+        }
+    }
+}
+
+/* Mirrors sim/engine.py:_Rays. Rays of the simulation `s` begin at row `rank[s]`. */
+struct rays {
+    void (*mj_kinematics)(const void *m, void *d);
+    void (*mj_flex)(const void *m, void *d);
+    double (*mj_ray)(const void *m, const void *d, const double *point, const double *direction, const uint8_t *groups,
+        uint8_t statics, int exclude, int *geom, double *normal);
+    const double *points, *directions;
+    const uint8_t *groups;
+    const int32_t *exclude, *rank;
+    double *distances, *normals; /* normals may be null */
+    int32_t *geoms;
+    size_t rays;
+    uint8_t statics;
+};
+
+EXPORT void palaestra_rays(const void *m, void *d, int simulation, void *argument)
+{
+    const struct rays *r = argument;
+    const size_t begin = (size_t)r->rank[simulation] * r->rays;
+    r->mj_kinematics(m, d);
+    r->mj_flex(m, d);
+    for (size_t i = begin; i < begin + r->rays; i++) {
+        int geom = -1;
+        r->distances[i] = r->mj_ray(m, d, r->points + 3 * i, r->directions + 3 * i, r->groups, r->statics,
+            r->exclude[i], &geom, r->normals ? r->normals + 3 * i : 0);
+        r->geoms[i] = geom;
+    }
+}
+
+/* Mirrors sim/sites.py:_Sites. Positions of all sites of a simulation, as mj_kinematics itself has them. */
+struct sites {
+    void (*mj_kinematics)(const void *m, void *d);
+    void (*mj_local2Global)(void *d, double *position, double *axes, const double *local, const double *turn, int body,
+        uint8_t same_frame);
+    const double *local, *turn;
+    const int32_t *body;
+    const uint8_t *same_frame;
+    double *positions;
+    size_t sites;
+};
+
+EXPORT void palaestra_sites(const void *m, void *d, int simulation, void *argument)
+{
+    const struct sites *s = argument;
+    double *position = s->positions + (size_t)simulation * s->sites * 3, axes[9];
+    s->mj_kinematics(m, d);
+    for (size_t i = 0; i < s->sites; i++, position += 3)
+        s->mj_local2Global(d, position, axes, s->local + 3 * i, s->turn + 4 * i, s->body[i], s->same_frame[i]);
 }
 
 EXPORT const char *palaestra_substep_digest(void)
@@ -64,4 +193,19 @@ EXPORT const char *palaestra_substep_digest(void)
 EXPORT size_t palaestra_substep_bytes(void)
 {
     return sizeof(struct substep);
+}
+
+EXPORT size_t palaestra_rollout_bytes(void)
+{
+    return sizeof(struct rollout);
+}
+
+EXPORT size_t palaestra_rays_bytes(void)
+{
+    return sizeof(struct rays);
+}
+
+EXPORT size_t palaestra_sites_bytes(void)
+{
+    return sizeof(struct sites);
 }

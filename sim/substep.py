@@ -3,6 +3,7 @@
 import ctypes
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,22 @@ class _Substep(ctypes.Structure):
     keep: object
 
 
+@dataclass(frozen=True)
+class Drive:
+    """A compiled substep; called, it does one.
+
+    Attributes:
+        mirror: What `palaestra_substep` takes.
+        call: The call without arguments.
+    """
+
+    mirror: _Substep
+    call: Callable[[], None]
+
+    def __call__(self) -> None:
+        self.call()
+
+
 @cache
 def loaded() -> Library:
     """Return the library beside this file, looked for once; where there is none, a warning says so once."""
@@ -67,7 +84,7 @@ def bind(
     dq_index: Index,
     dq_before: Real,
     inertia_rate: Real | None,
-) -> Callable[[], None] | None:
+) -> Drive | None:
     """Return a call without arguments that does a substep; None where something is not compiled.
 
     The addresses are taken once, here: no array may be replaced afterwards, and nothing is checked any more.
@@ -103,4 +120,4 @@ def bind(
     s.step, s.floor = core
     s.robots, s.joints, s.lanes = cohort.units, block.joints, block.lanes
     s.keep = (cohort, qpos, qvel, out, indices, lanes)
-    return partial(handle.palaestra_substep, ctypes.byref(s))
+    return Drive(s, partial(handle.palaestra_substep, ctypes.byref(s)))

@@ -3,12 +3,16 @@
 import mujoco
 import numpy as np
 import numpy.typing as npt
-from mujoco.batch import Batch, SimulationError
+from mujoco.batch import SimulationError
 
 from controller import ActuatorPhysics
 from controller.cohort import Backend
-from sim.body import Body
+from sim.body import Array, Body
 from sim.drives import Drives
+from sim.engine import OpenBatch, open_batch
+from sim.rollout import Rollout
+from sim.sites import FIELD, Sites
+from sim.substep import Drive
 
 Ids = npt.NDArray[np.intp]
 
@@ -31,13 +35,38 @@ class Worlds:
         *,
         physics: ActuatorPhysics | None,
         backend: Backend | None = None,
+        own_models: bool = False,
     ) -> None:
-        """Allocate the worlds on `threads` threads; `physics` and `backend` as for `Drives`."""
-        self.batch = Batch(model, worlds, threads)
+        """Allocate the worlds on `threads` threads; `physics` and `backend` as for `Drives`.
+
+        `own_models`: worlds will be given whole models of their own.
+        """
+        self.batch = open_batch(model, worlds, threads, own_models=own_models)
         self.qpos, self.qvel = self.batch.bind("qpos"), self.batch.bind("qvel")
         self.drives = Drives(body.spec, worlds, model.opt.timestep, physics=physics, backend=backend)
         self._body = body
         self._drive = self.drives.bind(self.qpos, self.qvel, self.batch.bind("ctrl"), body.q, body.dq)
+        self._rollout: Rollout | None = None
+        if isinstance(self.batch, OpenBatch) and isinstance(self._drive, Drive):
+            self._rollout = Rollout(self.batch, self.drives.cohort, self._drive)
+        self._sites: Sites | None = None
+        self._stage = mujoco.mjtStage.mjSTAGE_NONE
+
+    def derive(self, name: str) -> Array:
+        """Return a field of MuJoCo's data that follows from positions, (N, ...), live: current after `advance`.
+
+        After other calls of the batch, which compute it only to some stage, `place` makes it current.
+        """
+        if name == FIELD and isinstance(self.batch, OpenBatch):
+            self._sites = self._sites or Sites(self.batch)
+            return self._sites.positions
+        self._stage = mujoco.mjtStage.mjSTAGE_POS
+        return np.asarray(self.batch.bind(name))
+
+    def place(self, ids: Ids | None = None) -> None:
+        """Bring what is derived to where the worlds `ids` (None: all) stand after a forward pass of the batch."""
+        if self._sites is not None:
+            self._sites.find(ids)
 
     def renew(self, ids: Ids) -> None:
         """Put newly built robots into the worlds `ids`, as they stand there."""
@@ -59,7 +88,21 @@ class Worlds:
         Returns:
             Why, for each world that MuJoCo gave up on; it stopped there, the others have gone on.
         """
+        failures = self._run(ids, substeps, self._stage if stage == mujoco.mjtStage.mjSTAGE_NONE else stage)
+        self.place(ids)
+        return failures
+
+    def _run(self, ids: Ids | None, substeps: int, stage: mujoco.mjtStage) -> dict[int, str]:
         none, failures = mujoco.mjtStage.mjSTAGE_NONE, dict[int, str]()
+        if self._rollout is not None:
+            # The batch itself takes the last one where it has to hand out more than states.
+            last = int(stage != none or self.batch.copies_out)
+            failures = self._rollout.run(ids, substeps - last)
+            substeps = last
+            if failures:
+                ids = np.setdiff1d(np.arange(self.batch.nsim) if ids is None else ids, list(failures))
+                if len(ids) == 0:
+                    return failures
         for left in range(substeps - 1, -1, -1):
             self._drive()
             try:

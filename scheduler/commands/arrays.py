@@ -39,6 +39,7 @@ def submit(
                 "SELECT * FROM job_array WHERE vendor = ? AND request_id = ?", (vendor, request.request_id)
             ).fetchone()
             if earlier is not None:
+                tx.repeated = True
                 return _repeat(tx.db, earlier, digest, request.request_id)
         _bound(spec, len(body), request.size)
         checks = checks_of(tx, vendor, catalogue, limits)

@@ -185,7 +185,7 @@ def cancel(vendor: str, uid: str, etag: str) -> Command[None]:
         if job is None or vendor != job["vendor"]:
             raise PalaestraError("NOT_FOUND", f"vendors/{vendor}/jobs/{uid} not found")
         # A caller whose answer was lost repeats with the etag of before.
-        done = job["state"] in (JobState.CANCELLING, JobState.CANCELLED)
+        done = tx.repeated = job["state"] in (JobState.CANCELLING, JobState.CANCELLED)
         if etag and etag != str(job["version"]) and not done:
             raise PalaestraError("ETAG_MISMATCH", f"job {uid} has etag {job['version']}, not {etag}")
         cancel_job(tx, job)

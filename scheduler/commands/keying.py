@@ -136,6 +136,7 @@ def revoke(uid: str, etag: str, maker: Identity) -> Command[api_key_pb2.ApiKey]:
     def command(tx: Transaction) -> api_key_pb2.ApiKey:
         if _row(tx.db, uid)["revoke_ns"] is not None:
             # Also with the etag of before, which a caller repeats whose answer was lost.
+            tx.repeated = True
             return resources.api_key(resources.venue_id(tx.db), _row(tx.db, uid))
         _match(_row(tx.db, uid), etag)
         tx.db.execute("UPDATE api_key SET revoke_ns = ? WHERE uid = ?", (tx.now_ns, uid))

@@ -24,6 +24,7 @@ def reorder(request: job_service_pb2.ReorderJobRequest) -> Command[None]:
         if state.ended:
             raise PalaestraError("JOB_ENDED", f"job {uid} has ended: {state.name.lower()}")
         if job["priority"] == request.priority:
+            tx.repeated = True
             return
         spec = job_pb2.Job.FromString(job["spec"])
         spec.priority = request.priority

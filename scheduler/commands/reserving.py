@@ -53,6 +53,7 @@ def reserve(
                 f"{resources.RESERVATIONS} WHERE r.vendor = ? AND r.request_id = ?", (vendor, request.request_id)
             ).fetchone()
             if row is not None:
+                tx.repeated = True
                 return _repeat(row, digest, request.request_id)
         start_ns, end_ns = spec.start_time.ToNanoseconds(), spec.end_time.ToNanoseconds()
         _check_period(start_ns, end_ns, tx.now_ns, bounds)
@@ -93,6 +94,7 @@ def cancel(vendor: str, uid: str, etag: str) -> Command[None]:
             raise PalaestraError("ETAG_MISMATCH", f"reservation {uid} has etag {row['version']}, not {etag}")
         state = ReservationState(row["state"])
         if state is ReservationState.CANCELLED:
+            tx.repeated = True
             return
         if state.over:
             raise PalaestraError("RESERVATION_ENDED", f"reservation {uid} is {state.name.lower()} already")

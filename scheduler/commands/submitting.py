@@ -46,13 +46,13 @@ def submit(
     """Return the command that accepts one job of `vendor`, or returns the one that its request id made before."""
     submission = Submission(vendor, (draft_of(request),), catalogue, limits, atomic=True)
 
-    def answer(results: list[Result]) -> job_pb2.Job:
-        (result,) = results
+    def answer(found: Accepted) -> job_pb2.Job:
+        (result,) = found.results
         if isinstance(result, PalaestraError):
             raise result
         return result.job() if isinstance(result, Entry) else result
 
-    return Joint(accept, submission, answer)
+    return Joint(accept, submission, answer, Accepted.is_new)
 
 
 def check(
@@ -83,9 +83,9 @@ def submit_batch(
     drafts = tuple(map(draft_of, request.requests))
     submission = Submission(vendor, drafts, catalogue, limits, atomic=request.atomic, is_batch=True)
 
-    def answer(results: list[Result]) -> job_service_pb2.BatchSubmitJobsResponse:
+    def answer(found: Accepted) -> job_service_pb2.BatchSubmitJobsResponse:
         response = job_service_pb2.BatchSubmitJobsResponse()
-        for result in results:
+        for result in found.results:
             if isinstance(result, PalaestraError):
                 response.results.add().failure.MergeFrom(job_pb2.Failure(reason=result.reason, message=result.message))
             elif isinstance(result, Entry):
@@ -99,7 +99,7 @@ def submit_batch(
     if any(draft.places for draft in drafts):
         # Some must be entered before others can be judged, and be undone if those are refused.
         return lambda tx: answer(_alone(tx, submission))
-    return Joint(accept, submission, answer)
+    return Joint(accept, submission, answer, Accepted.is_new)
 
 
 class Checks:
@@ -225,14 +225,26 @@ class Submission:
     is_batch: bool = False
 
 
-def accept(tx: Transaction, submissions: Sequence[Submission]) -> list[list[Result] | PalaestraError]:
-    """Accept the jobs of several calls with as few statements as those of one; return for each its results, in order.
+@dataclass(frozen=True, slots=True, eq=False)
+class Accepted:
+    """What came of a submission: its results, in order, and how many of them are jobs that were not there before."""
+
+    results: Sequence[Result]
+    new: int
+
+    def is_new(self) -> bool:
+        """Whether anything was changed: not by repeats, nor by what was only checked."""
+        return self.new > 0
+
+
+def accept(tx: Transaction, submissions: Sequence[Submission]) -> list[Accepted | PalaestraError]:
+    """Accept the jobs of several calls with as few statements as those of one; return for each what came of it.
 
     An atomic call that is refused has an error instead, and leaves no trace.
     """
     intake, earlier = Intake(tx), Earlier(tx, submissions)
     intake.expect(sum(len(submission.drafts) for submission in submissions))
-    found: list[list[Result] | PalaestraError] = []
+    found: list[Accepted | PalaestraError] = []
     for submission in submissions:
         checks = checks_of(tx, submission.vendor, submission.catalogue, submission.limits)
         try:
@@ -243,16 +255,15 @@ def accept(tx: Transaction, submissions: Sequence[Submission]) -> list[list[Resu
     return found
 
 
-def _alone(tx: Transaction, submission: Submission) -> list[Result]:
+def _alone(tx: Transaction, submission: Submission) -> Accepted:
     (found,) = accept(tx, [submission])
     if isinstance(found, PalaestraError):
         raise found
+    tx.repeated = not found.is_new()
     return found
 
 
-def _accept(
-    tx: Transaction, submission: Submission, checks: "Checks", intake: Intake, earlier: "Earlier"
-) -> list[Result]:
+def _accept(tx: Transaction, submission: Submission, checks: "Checks", intake: Intake, earlier: "Earlier") -> Accepted:
     drafts = submission.drafts
     results: list[Result | None] = [None] * len(drafts)
     order: Iterable[int] = range(len(drafts))
@@ -285,7 +296,7 @@ def _accept(
             raise PalaestraError(
                 error.reason, f"requests[{index}]: {error.message}", metadata={"index": str(index)}
             ) from error
-    return [result for result in results if result is not None]
+    return Accepted([result for result in results if result is not None], len(added))
 
 
 def _one(

@@ -96,6 +96,7 @@ def _seen(
             f"request id {request_id} was used for another request",
             metadata={"request_id": request_id},
         )
+    tx.repeated = True
     return True
 
 

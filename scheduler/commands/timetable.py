@@ -55,6 +55,7 @@ def close(request: calendar_service_pb2.CreateClosureRequest, venue: str) -> Com
         if request.request_id:
             row = tx.db.execute("SELECT * FROM closure WHERE request_id = ?", (request.request_id,)).fetchone()
             if row is not None:
+                tx.repeated = True
                 return _repeat(row, digest, venue, request.request_id)
         scope = _scope(tx.db, spec, venue)
         start_ns = spec.start_time.ToNanoseconds() if spec.HasField("start_time") else tx.now_ns

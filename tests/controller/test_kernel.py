@@ -1,11 +1,14 @@
 """The compiled kernel equals the NumPy reference bit for bit, and its absence is survived."""
 
+import ctypes
+import itertools
 import logging
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import controller
-from controller import Cohort, KernelUnavailableError, kernel
+from controller import ActuatorPhysics, Cohort, Friction, JointPhysics, KernelUnavailableError, Plausibility, kernel
 from controller.block import Block
 from tests.controller.builds import ISA_FEATURES, SCALAR_FLAGS, build, isa_flags
 from tests.controller.robots import PERIOD_S, joint, robot, running, same_bits
@@ -96,6 +99,54 @@ def assert_agreement(compiled: Cohort, plain: Cohort) -> None:
         assert differing(compiled.block, plain.block) == []
 
     assert units < 33 or visited >= {1, 2, 3, 4}
+
+
+@compiled_only
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("extended", [False, True])
+def test_units_stepped_in_groups_some_ticks_each_are_where_all_of_them_stepped_together_are(
+    dtype: type, extended: bool
+) -> None:
+    """Groups of all sizes, in any order, each its three ticks at once; with play, friction, heat, random delays and an
+    inspection, or none of them. Beyond the units nothing is touched."""
+    friction = Friction(viscous_nms_rad=0.1, coulomb_nm=0.2, stribeck_nm=0.1)
+    physics = ActuatorPhysics(
+        default=JointPhysics(inertia_kg_m2=0.01, friction=friction, backlash_rad=0.02),
+        command_delay_s=PERIOD_S, command_jitter_s=2 * PERIOD_S, seed=3,
+    )  # fmt: skip
+    more: dict[str, Any] = {"physics": physics, "plausibility": Plausibility()} if extended else {}
+    spec = robot(5, stop_dwell_s=2 * PERIOD_S, stop_timeout_s=6 * PERIOD_S)
+    together, grouped = (running(spec, 37, dtype=dtype, backend="compiled", **more) for _ in range(2))
+    lanes, handle = kernel.lanes_of(grouped.step), kernel.loaded().handle
+    assert lanes is not None
+    assert handle is not None
+    random = np.random.default_rng(5)
+    edges = [0, 1, 9, 17, 20, 36, 37]
+    groups = list(itertools.pairwise(edges))
+    untouched = {name: array[..., 37:].copy() for name, array in grouped.block.memory().items()}
+    for _ in range(20):
+        values = random.normal(0.0, 0.1, (len(REALS), 5, 37))
+        faults = random.random(37) < 0.02
+        for cohort in (together, grouped):
+            for name, rows in zip(REALS, values, strict=True):
+                getattr(cohort.block, name)[:, :37] = np.abs(rows) if name in ("staged_kp", "staged_kd") else rows
+            cohort.block.dq[:, :37][:, faults] = 1e3
+            cohort.submit()
+        for _ in range(3):
+            together.step()
+        for number in random.permutation(len(groups)):
+            begin, end = groups[number]
+            for ahead in range(3):
+                handle.palaestra_step_lanes(
+                    ctypes.c_void_p(lanes.floor), ctypes.c_size_t(begin), ctypes.c_size_t(end - begin), ahead
+                )
+        lanes.turn(3)
+
+        ours, theirs = grouped.block.memory(), together.block.memory()
+        for name, array in ours.items():
+            of_units = array.shape[-1:] == (grouped.block.lanes,)
+            assert same_bits(array[..., :37], theirs[name][..., :37]), name
+            assert not of_units or same_bits(array[..., 37:], untouched[name]), name
 
 
 @compiled_only

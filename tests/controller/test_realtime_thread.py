@@ -282,9 +282,13 @@ time.sleep(10)
     assert "KeyboardInterrupt" in finished.stderr
 
 
-def _python(source: str) -> "subprocess.CompletedProcess[str]":
+def _python(source: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]),
+        **variables,
+    }
     return subprocess.run(
         [sys.executable, "-c", source],
         cwd=root,
@@ -307,3 +311,41 @@ def test_what_the_system_grants_is_told_and_what_it_refuses_does_not_stop_the_lo
     assert set(grants) == {"SCHED_FIFO", "LOCKED_MEMORY", "AFFINITY", "TIMER_SLACK"}
     assert all(answer == "granted" or answer.startswith("refused: ") for answer in grants.values())
     assert set(unasked) == {"TIMER_SLACK"}
+
+
+MEMORY = Path(__file__).with_name("memory.c")
+TWO_LOOPS = """
+import ctypes, threading
+from controller import Cohort
+from controller.plants import JointPlant
+from controller.realtime import RealtimeLoop
+from tests.controller.robots import PERIOD_S, robot
+
+memory = ctypes.CDLL(None)
+loops = [RealtimeLoop(c, JointPlant(c), lock_memory=True) for c in (Cohort(robot(), 1, PERIOD_S) for _ in range(2))]
+loops[0].start()
+assert memory.memory_is_locked()
+ending = threading.Thread(target=loops[0].stop)
+ending.start()
+while not memory.memory_unlocks():
+    pass
+loops[1].start()
+while "LOCKED_MEMORY" not in loops[1].grants():
+    pass
+ending.join()
+print(loops[1].grants()["LOCKED_MEMORY"], memory.memory_is_locked())
+loops[1].stop()
+print(memory.memory_is_locked())
+"""
+
+
+@compiled_only
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="what locks memory is stood for by a library that GCC makes")
+def test_a_loop_that_begins_while_the_last_one_ends_keeps_its_memory(tmp_path: Path) -> None:
+    """The end of the first is held up while it unlocks, which must not undo what the second was granted."""
+    library = tmp_path / "memory.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", library, MEMORY], check=True, capture_output=True)
+    found = _python(TWO_LOOPS, LD_PRELOAD=str(library))
+
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.split() == ["granted", "1", "0"]

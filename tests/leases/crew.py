@@ -1,9 +1,10 @@
 """Many clients that want leases, and the runner that carries their jobs out, in one process: what a worker sees.
 
 Each client submits a job, waits until it is granted, drives the units that it got for a moment, ends the attempt, and
-begins again. The runner's protocol is the real one: assignments by a stream, StartAttempt, heartbeats, a drive stream
-to each unit's host with the lease's token and epoch, FinishAttempt. Some are not honest: they go on with an epoch that
-they have given back, on the old stream and on new ones. Everything is written down as it happens.
+begins again. Some hold on: they drive until somebody stops them, or everything is to end. The runner's protocol is the
+real one: assignments by a stream, StartAttempt, heartbeats, a drive stream to each unit's host with the lease's token
+and epoch, FinishAttempt. Some are not honest: they go on with an epoch that they have given back, on the old stream and
+on new ones. Everything is written down as it happens.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import os
 import random
 import sys
 import time
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,9 @@ OPTIONS = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backo
 ASK_S = 3.0
 ENDED = (job_pb2.JOB_STATE_SUCCEEDED, job_pb2.JOB_STATE_FAILED, job_pb2.JOB_STATE_CANCELLED)
 OVER = ("ATTEMPT_NOT_ACTIVE", "NOT_FOUND")
+# What a call ends with whose connection is gone. We ourselves are never cancelled: a channel that is closed below its
+# calls ends them so.
+BROKEN = (TimeoutError, grpc.aio.AioRpcError, asyncio.InvalidStateError, asyncio.CancelledError)
 
 
 class Crew:
@@ -62,6 +67,8 @@ class Crew:
         self._lost: set[str] = set()
         self._count = 0
         self._ended: dict[str, asyncio.Event] = {}
+        # Jobs whose units are driven for as long as that may be.
+        self._held: set[str] = set()
         self._drives: dict[str, grpc.aio.Channel] = {}
         channel = self._tls.aio_channel(given["scheduler"], resuming_options())
         self._runner = runner_service_pb2_grpc.RunnerServiceStub(channel)
@@ -69,7 +76,8 @@ class Crew:
 
     async def run(self) -> None:
         endless = [asyncio.create_task(self._watch()), asyncio.create_task(self._beat())]
-        clients = asyncio.gather(*(self._client() for _ in range(self._given["clients"])))
+        holds = self._given["holds"]
+        clients = asyncio.gather(*(self._client(holds=n == 0 and holds) for n in range(self._given["clients"])))
         await asyncio.wait([clients, *endless], return_when=asyncio.FIRST_COMPLETED)
         for task in endless:
             assert not task.done(), task
@@ -78,18 +86,23 @@ class Crew:
         # What an earlier process of the crew has begun is tried again, and may wait for that still.
         await asyncio.gather(*endless)
 
-    async def _client(self) -> None:
+    @property
+    def _is_over(self) -> bool:
+        return (Path(self._given["folder"]) / "stop").exists()
+
+    async def _client(self, *, holds: bool) -> None:
         """Have one job after the other carried out, until nobody needs more."""
-        stop = Path(self._given["folder"]) / "stop"
-        while not stop.exists():
+        while not self._is_over:
             request = job_service_pb2.SubmitJobRequest(
-                parent="vendors/acme", job=self._job(), request_id=ids.new_request_id()
+                parent="vendors/acme", job=self._job(holds=holds), request_id=ids.new_request_id()
             )
             self._records.write("submit", request=request.request_id)
             job = await self._call("SubmitJob", request, vendor=True)
             if job is None:
                 continue
             self._records.write("submitted", request=request.request_id, job=job.name)
+            if holds:
+                self._held.add(job.name)
             await self._end(job.name)
 
     async def _end(self, job: str) -> None:
@@ -105,9 +118,12 @@ class Crew:
                     break
         del self._ended[job]
 
-    def _job(self) -> job_pb2.Job:
+    def _job(self, *, holds: bool) -> job_pb2.Job:
         chance, units = self._chance, self._given["units"]
-        if chance.random() < NAMED_SHARE:
+        if holds:
+            # None of those that others wait for by name.
+            wanted = jobs.unit(name=units[-1])
+        elif chance.random() < NAMED_SHARE:
             wanted = jobs.unit(name=chance.choice(units[: max(len(units) // 8, 1)]))
         else:
             wanted = jobs.unit(robot_class="arm", count=min(chance.choice((1, 1, 2, 3)), len(units)))
@@ -162,7 +178,10 @@ class Crew:
         self._count += 1
         late = self._count % LATE_EVERY == 1
         drives = [_Drive(self, assignment, endpoint) for endpoint in assignment.endpoints]
-        problem = await self._drive(drives, name)
+        problem = await self._drive(drives, name, job)
+        if problem:
+            # Stopped once: its next try ends by itself, for a job is not tried for ever.
+            self._held.discard(job)
         # Whether each host has said that no command of ours is still to come.
         closed = not late and all(await asyncio.gather(*(drive.close() for drive in drives)))
         records.write("release", attempt=name, closed=closed)
@@ -178,18 +197,23 @@ class Crew:
                 self._ended[job].set()
         await asyncio.gather(*sending)
 
-    async def _drive(self, drives: list["_Drive"], name: str) -> PalaestraError | None:
+    async def _drive(self, drives: list["_Drive"], name: str, job: str) -> PalaestraError | None:
         """Drive all units for a moment; return what went wrong, or nothing."""
         try:
             await asyncio.gather(*(drive.open() for drive in drives))
-            for _ in range(self._chance.randint(2, 6)):
+            commands = self._chance.randint(2, 6)
+            for sent in count():
+                if sent >= commands and (job not in self._held or self._is_over):
+                    break
+                if sent == commands:
+                    self._records.write("holding", attempt=name)
                 if name in self._lost:
                     return PalaestraError("LEASE_NOT_ACTIVE", "the attempt is over")
                 await asyncio.gather(*(drive.send() for drive in drives))
                 await asyncio.sleep(COMMAND_PERIOD_S)
         except PalaestraError as error:
             return error
-        except (TimeoutError, grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+        except BROKEN as error:
             return PalaestraError("UNIT_FAULT", str(error) or type(error).__name__)
         return None
 
@@ -247,10 +271,10 @@ class _Drive:
             try:
                 await self._open()
                 return
-            except (PalaestraError, TimeoutError) as error:
+            except (PalaestraError, TimeoutError, asyncio.CancelledError) as error:
                 if time.monotonic() > give_up_s:
                     raise
-                if isinstance(error, TimeoutError | Unreachable):
+                if isinstance(error, TimeoutError | Unreachable | asyncio.CancelledError):
                     await self._crew.forget(self._endpoint.address)
                 # The grant may be on its way to the host.
                 await asyncio.sleep(0.02)
@@ -284,7 +308,7 @@ class _Drive:
         """End the stream; return whether the host has ended it too, or no command was ever sent."""
         ended = self._sequence == 0
         if self._stream is not None:
-            with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError):
+            with contextlib.suppress(*BROKEN):
                 async with asyncio.timeout(OPEN_S / 3):
                     if not self._stream.done():
                         await self._stream.write(drive_pb.DriveRequest(close=drive_pb.DriveClose()))
@@ -304,9 +328,9 @@ class _Drive:
                 sent += 1
                 if self._stream.done():
                     await self._open()
-            except (PalaestraError, TimeoutError, grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            except (PalaestraError, *BROKEN):
                 refused += 1
-                with contextlib.suppress(PalaestraError, TimeoutError, grpc.aio.AioRpcError):
+                with contextlib.suppress(PalaestraError, *BROKEN):
                     await self._open()
             await asyncio.sleep(COMMAND_PERIOD_S)
         records.write("insisted", unit=self._endpoint.unit, epoch=self._endpoint.epoch, sent=sent, refused=refused)

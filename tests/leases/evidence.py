@@ -25,6 +25,8 @@ class Attempt:
     # The hosts have said that no command is still to come.
     closed: bool = False
     well: bool = False
+    # Since when it drives on until somebody stops it.
+    held_s: float | None = None
 
 
 @dataclass
@@ -38,6 +40,7 @@ class Evidence:
         torque: When a unit's torque came on or went off: (time, unit, on), by time.
         over: When a host's loop knew that a unit's epochs up to one are over: (time, unit, epoch), by time.
         late: (sent, refused) of those who went on with an epoch that they had given back.
+        stalls: When a host's loop went on after it had not had a processor, and for how long it had not.
     """
 
     attempts: dict[str, Attempt] = field(default_factory=dict)
@@ -46,12 +49,13 @@ class Evidence:
     torque: list[tuple[float, str, bool]] = field(default_factory=list)
     over: list[tuple[float, str, int]] = field(default_factory=list)
     late: list[tuple[int, int]] = field(default_factory=list)
+    stalls: list[tuple[float, float]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, folder: Path) -> "Evidence":
-        """Read the records of a folder."""
+    def of(cls, folder: Path, pattern: str = "*.records") -> "Evidence":
+        """Read the records of a folder, or some of them."""
         made, asked_s = cls(), dict[str, float]()
-        for record in read(folder, "*.records"):
+        for record in read(folder, pattern):
             made._take(record, asked_s)
         return made
 
@@ -59,6 +63,14 @@ class Evidence:
     def acquired(self) -> list[Attempt]:
         """The leases that a worker knew to have."""
         return [attempt for attempt in self.attempts.values() if attempt.acquired_s is not None]
+
+    def held(self, at_s: float) -> list[Attempt]:
+        """Return the attempts whose units were driven at a moment by somebody who would not have stopped by himself."""
+        return [
+            attempt
+            for attempt in self.attempts.values()
+            if attempt.held_s is not None and attempt.held_s <= at_s and at_s <= (attempt.release_s or at_s)
+        ]
 
     def history(self) -> list[Operation]:
         """Return all that parties saw of leases on units: acquired, used, given back."""
@@ -153,6 +165,8 @@ class Evidence:
             self.attempts[record["attempt"]] = Attempt(record["attempt"], record["job"], at_s, record["epochs"])
         elif what == "acquired" and attempt is not None and attempt.acquired_s is None:
             attempt.acquired_s = at_s
+        elif what == "holding" and attempt is not None:
+            attempt.held_s = at_s
         elif what == "release" and attempt is not None:
             attempt.release_s, attempt.closed = at_s, record["closed"]
         elif what == "released" and attempt is not None:
@@ -163,5 +177,7 @@ class Evidence:
             self.torque.append((at_s, record["unit"], record["on"]))
         elif what == "over":
             self.over.append((at_s, record["unit"], record["epoch"]))
+        elif what == "stall":
+            self.stalls.append((at_s, record["duration_s"]))
         elif what == "insisted":
             self.late.append((record["sent"], record["refused"]))

@@ -40,6 +40,7 @@ class Ground:
         folder: For the database, the records and the logs.
         network: Between the parties.
         units, clients: How many.
+        holds: Whether one of the clients drives on until it is stopped.
         ttl_s: Time to live of a lease without a word.
         heedless: Whether the host has the defect of asking nobody for epochs.
         scheduler: Its main function, "module:function".
@@ -53,16 +54,18 @@ class Ground:
         units: int,
         clients: int,
         ttl_s: float,
+        holds: bool = False,
         heedless: bool = False,
         scheduler: str = MAIN[SCHEDULER],
     ) -> None:
         self.folder, self.network, self.ttl_s = folder, network, ttl_s
-        self._clients, self._heedless = clients, heedless
+        self._clients, self._holds, self._heedless = clients, holds, heedless
         self._main = MAIN | {SCHEDULER: scheduler}
         self.units = [f"venues/hall/units/u-{number:02}" for number in range(units)]
         self._pids: dict[str, int] = {}
-        # Of each file of the crew, what has been read of it [bytes], and the leases in that.
-        self._counted: dict[Path, tuple[int, int]] = {}
+        # Of each file of the crew, what has been read of it [bytes]; and the leases in that.
+        self._read_b: dict[Path, int] = {}
+        self._acquired: set[str] = set()
         self._stack = ExitStack()
         (folder / "venue.toml").write_text(VENUE.format(ttl_s=ttl_s, tables=network.tables()))
         nurseries: dict[tuple[str, ...], Nursery] = {}
@@ -128,7 +131,7 @@ class Ground:
             self.until("every lease ends", lambda: not db.execute(open_leases).fetchone())
 
     def _crew_is_done(self) -> bool:
-        found = self.folder / f"{CREW}-{self._pids[CREW]}.records"
+        found = self._records(CREW)
         return found.exists() and '"what": "done"' in found.read_text()
 
     def evidence(self) -> Evidence:
@@ -155,18 +158,31 @@ class Ground:
     def acquisitions(self) -> int:
         """Return how many leases the crew has had so far."""
         for path in self.folder.glob(f"{CREW}-*.records"):
-            seen_b, count = self._counted.get(path, (0, 0))
+            seen_b = self._read_b.get(path, 0)
             with path.open("rb") as file:
                 file.seek(seen_b)
                 # Up to the last whole line; the next look goes on there.
                 new = file.read().rpartition(b"\n")[0]
-            self._counted[path] = seen_b + len(new), count + new.count(b'"what": "acquired"')
-        return sum(count for _, count in self._counted.values())
+            self._read_b[path] = seen_b + len(new)
+            # Each once, however often it was begun.
+            lines = [json.loads(line) for line in new.splitlines() if b'"what": "acquired"' in line]
+            self._acquired.update(record["attempt"] for record in lines)
+        return len(self._acquired)
 
-    def until(self, what: str, holds: Callable[[], object]) -> None:
-        """Wait until `holds()`; fail with `what` if it never does."""
-        give_up_s = time.monotonic() + PATIENCE_S
+    def is_held(self) -> bool:
+        """Whether a client drives now who does not stop by itself."""
+        seen = Evidence.of(self.folder, self._records(CREW).name)
+        return bool(seen.held(time.monotonic()))
+
+    def _records(self, party: str) -> Path:
+        return self.folder / f"{party}-{self._pids[party]}.records"
+
+    def until(self, what: str, holds: Callable[[], object], progress: Callable[[], object] = lambda: None) -> None:
+        """Wait until `holds()`; fail with `what` if it does not, and `progress()` stays as it is, for too long."""
+        give_up_s, seen = time.monotonic() + PATIENCE_S, progress()
         while not holds():
+            if (now := progress()) != seen:
+                give_up_s, seen = time.monotonic() + PATIENCE_S, now
             assert time.monotonic() < give_up_s, f"never: {what}; logs in {self.folder}"
             time.sleep(0.02)
 
@@ -186,8 +202,8 @@ class Ground:
 
     def _for_crew(self) -> list[str]:
         given = self._common(CREW, "runner") | {
-            "vendor_token": self._token("vendor-acme"), "clients": self._clients, "seed": len(self._pids),
-            "beat_s": self.ttl_s / 5,
+            "vendor_token": self._token("vendor-acme"), "clients": self._clients, "holds": self._holds,
+            "seed": len(self._pids), "beat_s": self.ttl_s / 5,
         }  # fmt: skip
         return [json.dumps(given)]
 

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,6 +31,8 @@ from palaestra.v1 import unit_host_service_pb2 as pb
 from tests.leases.records import Records
 
 PERIOD_S = 0.02
+# A tick that is later than that, because the machine did something else, is worth a line.
+STALL_S = 0.1
 # A target of so many radians for each epoch: thousands of epochs stay within the joint's range.
 EPOCH_RAD = 1e-4
 
@@ -56,13 +59,17 @@ class WitnessedStation(Station):
     def __init__(self, units: Any, **settings: Any) -> None:
         super().__init__(units, **settings)
         self._over: dict[str, int] = {}
+        self._told_s = time.monotonic()
         names = [hosted.name for hosted in units]
         for seat in self._seats.values():
             seat.cohort = _Witness(seat.cohort, names, self.records)  # type: ignore[assignment]
 
     def _tell(self, seat: Any, over_epoch: int) -> bool:
         # In the loop's own thread, and of what was over as its tick began: later commands come later in the record.
-        unit = seat.hosted.name
+        unit, now_s = seat.hosted.name, time.monotonic()
+        if now_s - self._told_s > STALL_S:
+            self.records.write("stall", duration_s=now_s - self._told_s)
+        self._told_s = now_s
         if over_epoch > self._over.get(unit, 0):
             self._over[unit] = over_epoch
             self.records.write("over", unit=unit, epoch=over_epoch)

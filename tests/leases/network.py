@@ -130,7 +130,7 @@ class Namespaces(Network):
         folder = self._folder / "data" / "tls"
         authority = Authority.create(folder, "hall")
         authority.sign_server([ADDRESSES[SCHEDULER]], days=1)
-        for party, role, names in ((HOST, "host", [ADDRESSES[HOST]]), (CREW, "runner", [])):
+        for party, role, names in ((HOST, "host/farm", [ADDRESSES[HOST]]), (CREW, "runner/crew", [])):
             certificate, key = authority.sign_client(f"spiffe://hall/{role}", days=1, names=names)
             (self._folder / f"{party}.crt").write_bytes(certificate)
             (self._folder / f"{party}.key").write_bytes(key)

@@ -7,7 +7,7 @@ where it happens, and what the workers see where they are; the rest follows from
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +29,22 @@ LONG_S = TTL_S + 0.8
 SHORT_S = 0.4
 # After that nobody believes in anybody any more.
 PAUSE_S = 30.0
+LEASES_PER_ROUND = 1800
+# The long series must also get on where the machine has others to serve.
+SERIES_TTL_S = 4.0
 
 
 def some_leases(ground: Ground, count: int) -> None:
     """Let the clients have so many more leases."""
     wanted = ground.acquisitions() + count
-    ground.until(f"{count} more leases", lambda: ground.acquisitions() >= wanted)
+    ground.until(f"{count} more leases", lambda: ground.acquisitions() >= wanted, ground.acquisitions)
 
 
 def cut_off(ground: Ground, party: str, duration_s: float) -> tuple[float, float]:
-    """Cut a party off for a time; return since when and until when [s]."""
-    begin_s = time.monotonic()
+    """Cut a party off for a time, while somebody drives; return since when and until when [s]."""
+    ground.until("somebody drives until he is stopped", ground.is_held)
     with ground.cut_off(party):
+        begin_s = time.monotonic()
         time.sleep(duration_s)
     return begin_s, time.monotonic()
 
@@ -51,12 +55,16 @@ def check_cut(evidence: Evidence, cut_s: tuple[float, float], ttl_s: float) -> s
     last_s = max((at_s for at_s, _, _ in evidence.driven(begin_s, end_s)), default=begin_s) - begin_s
     off_s = [at_s - begin_s for at_s in evidence.torque_off_s(begin_s).values()]
     again = evidence.driven(end_s, float("inf"))
-    assert last_s < ttl_s
+    # A host that gets no processor does nothing, also not in time; on a machine that is not overloaded there is none.
+    stalled_s = sum(duration_s for at_s, duration_s in evidence.stalls if begin_s < at_s < end_s + duration_s)
+    assert last_s < ttl_s + stalled_s
+    assert any(attempt.release_s is not None and not attempt.well for attempt in evidence.held(begin_s)), "all went on"
     # The stop itself takes a moment more; all of it is over before the scheduler would believe in it by time alone.
-    assert max(off_s, default=0.0) < ttl_s + 1.0
+    assert max(off_s, default=0.0) < ttl_s + 1.0 + stalled_s
     assert again, "nothing was driven again"
     return (
-        f"cut for {end_s - begin_s:.1f} s: {len(off_s)} units under torque, all off in {max(off_s, default=0):.2f} s "
+        f"cut for {end_s - begin_s:.1f} s, host stalled for {stalled_s:.2f} s: {len(off_s)} units under torque, "
+        f"last command after {last_s:.2f} s, all off in {max(off_s, default=0):.2f} s "
         f"(time to live {ttl_s:.0f} s), driven again {again[0][0] - end_s:.2f} s after the end (bar: 5 s)"
     )
 
@@ -82,15 +90,15 @@ def proven(ground: Ground) -> Evidence:
     return evidence
 
 
-def strike(ground: Ground, network: Loopback) -> None:
-    """All faults, one after the other; between them the clients get leases."""
+def strike(ground: Ground, network: Loopback, long_s: float = LONG_S) -> None:
+    """All faults, one after the other; between them the clients get leases. long_s: longer than a lease lives."""
     blows: list[Callable[[], object]] = [
         lambda: (ground.kill(SCHEDULER), ground.start(SCHEDULER)),
         lambda: (ground.kill(HOST), ground.start(HOST)),
         lambda: pause(ground, SCHEDULER, SHORT_S),
         lambda: pause(ground, HOST, SHORT_S),
-        lambda: pause(ground, CREW, LONG_S),
-        lambda: cut_off(ground, CREW, LONG_S),
+        lambda: pause(ground, CREW, long_s),
+        lambda: cut_off(ground, CREW, long_s),
         lambda: bad_line(network, Fault.RESET, SHORT_S),
         lambda: bad_line(network, Fault.DROP, SHORT_S),
         lambda: bad_line(network, Fault.DEAF, SHORT_S),
@@ -117,7 +125,7 @@ def bad_line(network: Loopback, fault: Fault, duration_s: float) -> None:
 
 def test_no_unit_has_two_masters_whatever_dies_pauses_or_is_cut_off(tmp_path: Path) -> None:
     """64 units, 32 clients; each fault once, and a cut between host and scheduler that outlasts all leases."""
-    with Loopback() as network, Ground(tmp_path, network, units=64, clients=32, ttl_s=TTL_S) as ground:
+    with Loopback() as network, Ground(tmp_path, network, units=64, clients=32, holds=True, ttl_s=TTL_S) as ground:
         assert isinstance(network, Loopback)
         ground.start(SCHEDULER, HOST, CREW)
         strike(ground, network)
@@ -129,22 +137,37 @@ def test_no_unit_has_two_masters_whatever_dies_pauses_or_is_cut_off(tmp_path: Pa
         print(check_cut(evidence, cut_s, TTL_S))
 
 
-@pytest.mark.long
-def test_a_network_that_swallows_everything_stops_units_in_time_and_is_back_soon(tmp_path: Path) -> None:
+def swallowed(folder: Path, *, units: int, clients: int, cuts_s: Mapping[str, Sequence[float]]) -> None:
     """Each party in a network namespace, with certificates; both ends of a cut go on believing in their connection."""
-    with Namespaces(tmp_path) as network, Ground(tmp_path, network, units=16, clients=8, ttl_s=TTL_S) as ground:
+    with (
+        Namespaces(folder) as network,
+        Ground(folder, network, units=units, clients=clients, holds=True, ttl_s=TTL_S) as ground,
+    ):
         ground.start(SCHEDULER, HOST, CREW)
         some_leases(ground, 10)
-        host_s = cut_off(ground, HOST, 2 * LONG_S)
-        some_leases(ground, 10)
-        crew_s = cut_off(ground, CREW, LONG_S)
-        some_leases(ground, 10)
+        cuts = []
+        for party, durations_s in cuts_s.items():
+            for duration_s in durations_s:
+                cuts.append((party, cut_off(ground, party, duration_s)))
+                some_leases(ground, 10)
         evidence = proven(ground)
 
-        print(told(ground, evidence))
-        print("host:", check_cut(evidence, host_s, TTL_S))
-        again = evidence.driven(crew_s[1], float("inf"))
-        print(f"crew: driven again {again[0][0] - crew_s[1]:.2f} s after the end of a cut of {LONG_S:.1f} s")
+    print(told(ground, evidence))
+    for party, cut_s in cuts:
+        if party == HOST:
+            print("host:", check_cut(evidence, cut_s, TTL_S))
+        else:
+            again = evidence.driven(cut_s[1], float("inf"))
+            print(f"crew: driven again {again[0][0] - cut_s[1]:.2f} s after a cut of {cut_s[1] - cut_s[0]:.1f} s")
+
+
+def test_a_network_that_swallows_everything_stops_units_in_time_and_lets_them_go_on(tmp_path: Path) -> None:
+    swallowed(tmp_path, units=8, clients=4, cuts_s={HOST: [LONG_S]})
+
+
+@pytest.mark.long
+def test_a_network_that_swallows_everything_for_long_or_several_times_does_no_more_harm(tmp_path: Path) -> None:
+    swallowed(tmp_path, units=16, clients=8, cuts_s={HOST: [2 * LONG_S, PAUSE_S, LONG_S], CREW: [LONG_S, PAUSE_S]})
 
 
 def test_a_host_that_ignores_epochs_is_caught(tmp_path: Path) -> None:
@@ -212,7 +235,7 @@ def test_a_scheduler_that_doubles_grants_is_caught_once_the_schema_lets_it(tmp_p
 
 def series(folder: Path, acquisitions: int) -> None:
     """Faults for as long as it takes to have so many acquisitions; the first ones last 30 s each."""
-    with Loopback() as network, Ground(folder, network, units=64, clients=32, ttl_s=TTL_S) as ground:
+    with Loopback() as network, Ground(folder, network, units=64, clients=32, holds=True, ttl_s=SERIES_TTL_S) as ground:
         assert isinstance(network, Loopback)
         ground.start(SCHEDULER, HOST, CREW)
         for party in (SCHEDULER, HOST, CREW):
@@ -222,16 +245,16 @@ def series(folder: Path, acquisitions: int) -> None:
         cuts_s = [cut_off(ground, HOST, PAUSE_S)]
         rounds = 0
         while ground.acquisitions() < acquisitions:
-            strike(ground, network)
+            strike(ground, network, SERIES_TTL_S + LONG_S - TTL_S)
             some_leases(ground, 100)
-            cuts_s.append(cut_off(ground, HOST, LONG_S))
-            some_leases(ground, 800)
+            cuts_s.append(cut_off(ground, HOST, SERIES_TTL_S + LONG_S - TTL_S))
+            some_leases(ground, LEASES_PER_ROUND)
             rounds += 1
         evidence = proven(ground)
 
     print(f"{rounds} rounds of all faults: {told(ground, evidence)}")
     for cut_s in cuts_s:
-        print(check_cut(evidence, cut_s, TTL_S))
+        print(check_cut(evidence, cut_s, SERIES_TTL_S))
 
 
 @pytest.mark.long

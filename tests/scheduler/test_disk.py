@@ -281,6 +281,8 @@ VERDICTS = [
     (sqlite3.SQLITE_READONLY_DBMOVED, True, "DISK_FAILED"),
     (sqlite3.SQLITE_IOERR_FSYNC, True, "DISK_FAILED"),
     (sqlite3.SQLITE_IOERR_DIR_FSYNC, False, "DISK_FAILED"),
+    (sqlite3.SQLITE_BUSY, False, "DATABASE_BUSY"),
+    (sqlite3.SQLITE_BUSY_SNAPSHOT, True, "DATABASE_BUSY"),
     (sqlite3.SQLITE_CORRUPT, False, "DISK_FAILED"),
     (0, False, "DISK_FAILED"),
 ]

@@ -144,6 +144,22 @@ def test_a_second_one_is_refused_and_told_who_leads_until_the_first_has_left(pat
     second.release()
 
 
+def test_one_that_has_not_beaten_yet_is_good_for_its_time_and_no_longer(path: Path) -> None:
+    """Between the take-over and the first beat lies a whole start; who is stopped there must look before it answers."""
+    for ttl_s, answers in ((3600.0, True), (0.0, False)):
+        leadership = lead(path, ttl_s=ttl_s)
+        leadership.check()
+        other = FileSeat(path)
+        taken(other)
+        if answers:
+            leadership.check()
+        else:
+            with pytest.raises(Overtaken):
+                leadership.check()
+        leadership.release()
+        other.leave()
+
+
 def test_no_migration_while_anybody_leads_or_waits(path: Path) -> None:
     waiting = FileSeat(path)
 

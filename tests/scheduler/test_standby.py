@@ -145,16 +145,15 @@ def pair(nursery: Nursery, tmp_path: Path) -> Iterator[Pair]:
     found.end()
 
 
-def test_a_standby_says_so_and_where_the_leader_is(pair: Pair) -> None:
-    """Its health is NOT_SERVING, and whoever asks it alone is told, before anything of him is looked at."""
+def test_a_standby_says_so_and_to_those_it_knows_where_the_leader_is(pair: Pair) -> None:
+    """Its health is NOT_SERVING; a stranger learns nothing else, who has a token the address."""
     pair.both()
-    with (
-        Client(pair.addresses[1], "no token at all", timeout_s=30.0) as client,
-        pytest.raises(PalaestraError) as caught,
-    ):
-        client.venue()
-    assert caught.value.reason == "NOT_LEADER"
-    assert caught.value.metadata == {"leader": pair.addresses[0]}
+    for token, told in (("no token at all", {}), (pair.token("operator"), {"leader": pair.addresses[0]})):
+        with Client(pair.addresses[1], token, timeout_s=30.0) as client, pytest.raises(PalaestraError) as caught:
+            client.venue()
+        assert caught.value.reason == "NOT_LEADER"
+        assert caught.value.metadata == told
+        assert (pair.addresses[0] in str(caught.value)) is bool(told)
     pair.signal(1, signal.SIGTERM)
     assert pair.code(1) == 0
     assert pair.health(0) == SERVING

@@ -6,9 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from google.protobuf.empty_pb2 import Empty
 
@@ -227,3 +229,85 @@ def test_a_cycle_follows_a_batch_that_asks_for_one_and_no_other(desk: Desk) -> N
         time.sleep(0.001)
 
     assert desk.cycles == 1
+
+
+def test_while_another_process_holds_the_database_callers_are_told_so_and_nothing_is_lost(tmp_path: Path) -> None:
+    """Nobody takes that for a disk that failed: the writer goes on once the other one lets go."""
+    desk = Desk(tmp_path)
+    desk.db.execute("PRAGMA busy_timeout=1")
+    with closing(sqlite3.connect(desk.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        desk.writer.start()
+        refusal = desk.writer.submit(insert(1)).exception(PATIENCE_S)
+        assert isinstance(refusal, PalaestraError)
+        assert (refusal.reason, refusal.code) == ("DATABASE_BUSY", grpc.StatusCode.UNAVAILABLE)
+        assert refusal.retry_after_s
+        assert not desk.broken
+        other.execute("ROLLBACK")
+    desk.db.execute(f"PRAGMA busy_timeout={int(1000 * PATIENCE_S)}")
+    assert desk.writer.submit(insert(1)).result(PATIENCE_S) == 1
+    desk.writer.stop()
+    desk.reader.close()
+
+
+def test_a_cycle_that_could_not_be_written_is_run_again_by_itself(tmp_path: Path) -> None:
+    """Another process takes the database after the batch that wants the cycle, and gives it back after the refusal."""
+    desk = Desk(tmp_path)
+    desk.db.execute("PRAGMA busy_timeout=1")
+    other = sqlite3.connect(desk.path, isolation_level=None, check_same_thread=False)
+    refused, decided = threading.Event(), threading.Event()
+
+    def want(tx: Transaction) -> None:
+        tx.wants_cycle = True
+        tx.event("number", "1", Empty(), vendor=None, message="")
+
+    def is_read_only() -> bool:
+        # Asked for each failure of a write.
+        other.execute("ROLLBACK")
+        refused.set()
+        return False
+
+    desk.writer._committed = lambda sequence: other.execute("BEGIN IMMEDIATE") and None
+    desk.writer._is_read_only = is_read_only
+    desk.writer._cycle = lambda tx: decided.set()
+    desk.writer.start()
+    desk.writer.submit(want).result(PATIENCE_S)
+    assert refused.wait(PATIENCE_S)
+    assert decided.wait(PATIENCE_S), "the cycle was forgotten"
+    assert not desk.broken
+    desk.writer.stop()
+    desk.reader.close()
+    other.close()
+
+
+@pytest.mark.parametrize("ends", ["in order", "by its disk"])
+def test_whoever_comes_while_the_writer_ends_is_answered(tmp_path: Path, ends: str) -> None:
+    """The writer's thread ends after a command was let in and before it is in the queue."""
+    desk = Desk(tmp_path)
+    desk.writer.start()
+    real = desk.writer._queue
+
+    def fail(tx: Transaction) -> None:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+        raise error
+
+    class Slow:
+        def put(self, entry: Any) -> None:
+            desk.writer._queue = real
+            if ends == "in order":
+                desk.writer.stop()
+            else:
+                desk.writer.submit(fail).exception(PATIENCE_S)
+                desk.writer._thread.join(PATIENCE_S)
+            assert not desk.writer._thread.is_alive()
+            real.put(entry)
+
+        def qsize(self) -> int:
+            return 0
+
+    desk.writer._queue = Slow()  # type: ignore[assignment]
+    refusal = desk.writer.submit(insert(1)).exception(PATIENCE_S)
+    assert isinstance(refusal, PalaestraError)
+    assert refusal.reason == ("SHUTTING_DOWN" if ends == "in order" else "DISK_FAILED")
+    desk.reader.close()

@@ -261,7 +261,7 @@ def test_without_terms_nothing_is_expanded_and_nothing_changes() -> None:
     named = slot(worlds=2, robot="own_arm", task="reach", seed=1)
 
     assert plain.randomiser.randomisation == NO_RANDOMISATION
-    assert plain.core.batch.expanded("body_mass") is None
+    assert not plain.core.batch._expanded
     assert run(plain, 5) == run(named, 5)
 
 

@@ -11,6 +11,8 @@ from palaestra.failpoint import Failpoint
 
 KINDS = ("failpoints", "kills", "freezes", "partitions", "weather", "disk", "breakdowns", "clocks", "drift")
 POINT_KILLS = 5
+# One life in so many is of long work and long cuts: leases run out while robots still move.
+LASTING_SHARE = 0.25
 
 
 def _sqlite(code: int, words: str) -> sqlite3.Error:
@@ -47,15 +49,19 @@ class Plan:
     Attributes:
         kinds: Which kinds there are: a run with all of them at once would find less than runs with some.
         kills: At which passing of a failpoint, counted from now, its process is killed.
-        errors: At which passing the disk fails, how often in a row, and with what.
+        errors: At which passing the disk fails, how often in a row, and with what; if it is full, so again.
+        lasting: Whether work and cuts last long.
     """
 
     kinds: frozenset[str]
     kills: dict[str, int]
     errors: dict[str, list[Any]]
+    lasting: bool
+    _chance: Random
 
     @classmethod
     def of(cls, chance: Random) -> "Plan":
+        lasting = chance.random() < LASTING_SHARE
         kinds = frozenset(kind for kind in KINDS if chance.random() < 0.5)
         names = sorted(Failpoint.known)
         chosen = chance.sample(names, POINT_KILLS)
@@ -64,7 +70,7 @@ class Plan:
         if "disk" in kinds:
             for name in chance.sample(sorted(ERRORS), 2):
                 errors[name] = [_when(chance), chance.randint(1, 6), chance.choice(ERRORS[name])]
-        return cls(kinds, kills, errors)
+        return cls(kinds, kills, errors, lasting, chance)
 
     def due(self, name: str) -> Exception | bool:
         """Say at a passing of a failpoint whether to die (True), to fail (an error), or to go on (False)."""
@@ -78,8 +84,10 @@ class Plan:
             error[0] -= 1
             if error[0] <= 0:
                 error[1] -= 1
+                found: Exception = error[2]()
                 if error[1] == 0:
                     del self.errors[name]
-                found: Exception = error[2]()
+                    if getattr(found, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
+                        self.errors[name] = [_when(self._chance), self._chance.randint(1, 6), error[2]]
                 return found
         return False

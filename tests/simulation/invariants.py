@@ -15,6 +15,10 @@ from tests.simulation.loop import VirtualLoop
 from tests.simulation.station import DEVICE_WATCHDOG_S
 
 PREEMPTED = "PREEMPTED"
+OVER = (
+    job_pb2.ATTEMPT_STATE_SUCCEEDED, job_pb2.ATTEMPT_STATE_FAILED, job_pb2.ATTEMPT_STATE_CANCELLED,
+    job_pb2.ATTEMPT_STATE_LOST,
+)  # fmt: skip
 ENDED = (job_pb2.JOB_STATE_SUCCEEDED, job_pb2.JOB_STATE_FAILED, job_pb2.JOB_STATE_CANCELLED)
 
 
@@ -27,6 +31,8 @@ class Invariants:
         self._sequence = 0
         self._epochs: dict[str, tuple[int, int]] = {}
         self._ended: dict[str, int] = {}
+        # How attempts ended.
+        self._over: dict[str, int] = {}
         # Units that move: epoch, and when their host last wrote to them.
         self._moving: dict[str, tuple[int, float]] = {}
         self._moved: dict[str, int] = {}
@@ -101,6 +107,16 @@ class Invariants:
             self._say(before in (None, state), f"{name} was ended as {before} and is {state}")
             if state in ENDED:
                 self._ended[name] = state
+            for attempt in event.job.attempts:
+                before = self._over.get(attempt.name)
+                self._say(
+                    before in (None, attempt.state), f"{attempt.name} was ended as {before} and is {attempt.state}"
+                )
+                if attempt.state in OVER:
+                    self._over[attempt.name] = attempt.state
+        if event.HasField("episode"):
+            episode = event.episode
+            self._say(episode.attempt not in self._over, f"{episode.name} is of {episode.attempt}, which was over")
 
     # Promises.
 

@@ -25,7 +25,7 @@ import store.objects
 import store.spool
 from scheduler.writer import BATCH_MAX, Writer
 from tests.simulation import loop as loop_module
-from tests.simulation.loop import Process, VirtualLoop, present
+from tests.simulation.loop import Killed, Process, VirtualLoop, present
 from tests.simulation.network import Network
 from tests.simulation.station import SimStation
 
@@ -106,7 +106,7 @@ class SteppedWriter(Writer):
             told(sequence)
 
         super().__init__(db, **arguments | {"committed": committed})
-        self._due = False
+        self._due = self._stuck = False
         db.execute("PRAGMA synchronous=OFF")
 
     def start(self) -> None: ...
@@ -120,24 +120,35 @@ class SteppedWriter(Writer):
         super().send(command, receiver, urgent=urgent)
         self._wake()
 
-    def _wake(self) -> None:
+    def _wake(self, at_s: float = 0.0) -> None:
+        """Do a round after a while, and not before a time."""
         if not self._due:
             self._due = True
-            asyncio.get_running_loop().call_later(SteppedWriter.commit_s(), self._round)
+            wait_s = max(SteppedWriter.commit_s(), at_s - time.monotonic())
+            asyncio.get_running_loop().call_later(wait_s, self._round)
 
     def _round(self) -> None:
         self._due = False
+        if self._stuck:
+            return
         batch = []
         while not self._queue.empty() and len(batch) < BATCH_MAX:
             if (entry := self._queue.get_nowait()) is not None:
                 batch.append(entry)
         if self._disk_failed:
             return
-        self._turn(batch)
+        try:
+            self._turn(batch)
+        except Killed:
+            # In the middle of a transaction, of which the end never comes.
+            self._stuck = True
+            raise
         if self._disk_failed:
             self._refuse_all()
-        elif not self._queue.empty() or self._cycle_wanted:
+        elif not self._queue.empty():
             self._wake()
+        elif self._cycle_wanted:
+            self._wake(self._cycle_due_s)
 
 
 def close_at_death(process: Process, core: Any) -> None:

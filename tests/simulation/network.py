@@ -8,7 +8,8 @@ until it heals. Whether a request was carried out whose answer is lost, the call
 import asyncio
 import contextvars
 import random
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -130,7 +131,7 @@ class Network:
 
     Attributes:
         servers: By address.
-        parted: Pairs of machines between which nothing goes through now.
+        parted: By how many cuts nothing goes through between a pair of machines.
     """
 
     def __init__(self, loop: VirtualLoop, chance: random.Random, trace: Callable[[str], None]) -> None:
@@ -141,7 +142,7 @@ class Network:
         # Hears of every call that was answered: method, request, response.
         self.answered: Callable[[str, bytes, bytes], None] = lambda method, request, response: None
         self.servers: dict[str, Server] = {}
-        self.parted: set[frozenset[str]] = set()
+        self.parted: Counter[frozenset[str]] = Counter()
         self._waiting: list[tuple[Process, Process, Callable[[], None]]] = []
         self._streams: dict[Stream, None] = {}
         self._port = 20_000
@@ -166,16 +167,27 @@ class Network:
         self.loop.at(when_s, self._arrive, source, target, call, context=_NOBODY)
         return when_s
 
-    def part(self, one: str, other: str) -> None:
-        self.parted.add(frozenset((one, other)))
+    def part(self, one: str, others: Sequence[str]) -> Callable[[], None]:
+        """Let nothing go between a machine and some others; return what ends that."""
+        pairs = [frozenset((one, other)) for other in others if other != one]
+        self.parted.update(pairs)
+
+        def heal() -> None:
+            self.parted.subtract(pairs)
+            self._go_on()
+
+        return heal
 
     def is_parted(self, one: Process, other: Process) -> bool:
         """Whether nothing goes between the machines of two processes."""
-        return frozenset((one.machine, other.machine)) in self.parted
+        return self.parted[frozenset((one.machine, other.machine))] > 0
 
     def heal(self) -> None:
         """Let all through again, and all that has waited in its order."""
         self.parted.clear()
+        self._go_on()
+
+    def _go_on(self) -> None:
         waiting, self._waiting = self._waiting, []
         for source, target, call in waiting:
             self.loop.call_soon(self._arrive, source, target, call, context=_NOBODY)

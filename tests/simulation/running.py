@@ -93,6 +93,11 @@ def _reap(selector: Any, pipe: int, seed: int, pid: int, data: bytearray) -> Sim
     return nothing(seed, f"its process ended with {os.waitstatus_to_exitcode(status)}")
 
 
+def is_lasting(seed: int) -> bool:
+    """Return whether a seed's life is one of long work and long cuts."""
+    return simulated.plan_of(seed).lasting
+
+
 def nothing(seed: int, why: str) -> SimpleNamespace:
     """Return what came of a seed that did not come to its end."""
     return SimpleNamespace(

@@ -34,6 +34,14 @@ from tests.simulation.workers import SimPool
 ADDRESS = "127.0.0.1:7400"
 TTL_S = 4.0
 ROUGH_S = 8.0
+LASTING_S = 16.0
+# In a life of long work and long cuts: how long these may last.
+WORK_LONG_S = 10.0
+ORPHANS_LONG_S = 10.0
+EVERYBODY = ["host-a", "host-b", "runner", "scheduler"]
+CUT_LONG_S = 9.0
+# A process goes on for so long after its writer has begun to wait for a disk that it does not see answer.
+LAST_WORDS_S = 0.004
 # Virtual time by which everything must have ended once faults have ceased.
 CALM_MAX_S = 240.0
 HOSTS = {"host-a": ("arm-1", "arm-2"), "host-b": ("arm-3",)}
@@ -52,6 +60,11 @@ VENUE: dict[str, Any] = {
 }
 
 
+def plan_of(seed: int) -> Plan:
+    """Return what goes wrong in a seed's life."""
+    return Plan.of(Random(f"plan {seed}"))
+
+
 class Venue:
     """A venue of one seed.
 
@@ -64,7 +77,7 @@ class Venue:
     def __init__(self, seed: int, folder: Path, *, watch: Callable[[str], None] | None = None) -> None:
         self.seed, self.folder = seed, folder
         self.chance = Random(f"venue {seed}")
-        self.plan = Plan.of(Random(f"plan {seed}"))
+        self.plan = plan_of(seed)
         self.loop = VirtualLoop()
         self._digest = hashlib.sha256()
         self._watch = watch
@@ -155,7 +168,11 @@ class Venue:
         if due:
             self.trace(f"{process.name} is killed at {point.name}")
             self.killed[point.name] = self.killed.get(point.name, 0) + 1
-            self.kill(process)
+            if point.name == "scheduler.commit.before":
+                # The writer waits for the disk; what the rest of the process has to say, it may say still.
+                self.loop.at(self.loop.now_s + LAST_WORDS_S, self.kill, process, context=machine.nobody())
+            else:
+                self.kill(process)
             raise Killed(point.name)
 
     async def _scheduler(self, process: Process) -> None:
@@ -195,15 +212,19 @@ class Venue:
         def orphan() -> None:
             # Ray ends with the runner that started it, but not in the same moment.
             for worker in pool.workers:
-                self.loop.at(
-                    self.loop.now_s + self.chance.choice((0.0, 0.1, 2.0)), self.kill, worker.process,
-                    context=machine.nobody(),
-                )  # fmt: skip
+                later_s = self.chance.choice((0.0, 0.1, 2.0))
+                if self.plan.lasting and self.rough:
+                    later_s = ORPHANS_LONG_S
+                self.loop.at(self.loop.now_s + later_s, self.kill, worker.process, context=machine.nobody())
 
         process.at_death.append(orphan)
         self._pools[process] = pool
         catalogue = runner_service_pb2.WatchAssignmentsRequest(motions=["sway"], robot_models=["dry_robot"])
         await Runner(settings, pool, catalogue).run()
+
+    def work_s(self) -> float:
+        """Draw how long an episode on a unit takes."""
+        return self.chance.uniform(0.4, WORK_LONG_S if self.plan.lasting and self.rough else 2.0)
 
     def token(self, name: str) -> str:
         """Return a token of the scheduler's folder."""
@@ -249,14 +270,22 @@ class Venue:
 
     def _partitions(self) -> None:
         one = self.chance.choice(("scheduler", "scheduler", "runner"))
-        others = self.chance.choice(
-            (["host-a"], ["host-b"], ["acme"], ["runner"], ["scheduler"], ["host-a", "host-b", "runner", "scheduler"])
-        )
-        for other in others:
-            if other != one:
-                self.trace(f"nothing goes between {one} and {other}")
-                self.network.part(one, other)
-        self.loop.call_later(self.chance.choice((0.3, 2.0, 8.0)), self.network.heal)
+        others = self.chance.choice((["host-a"], ["host-b"], ["acme"], ["runner"], ["scheduler"], EVERYBODY))
+        last_s = self.chance.choice((0.3, 2.0, 8.0))
+        self._part(one, others, last_s)
+
+    def _part(self, one: str, others: list[str], last_s: float) -> None:
+        self.trace(f"nothing goes between {one} and {', '.join(others)} for {last_s} s")
+        self.loop.call_later(last_s, self.network.part(one, others))
+
+    async def _ordeal(self) -> None:
+        """Have nobody hear of the scheduler for long, or a runner go without its workers, or both."""
+        await asyncio.sleep(self.chance.uniform(3.0, 7.0))
+        what = self.chance.choice(("alone", "orphans", "both", "both"))
+        if what != "orphans":
+            self._part("scheduler", EVERYBODY if what == "alone" else list(HOSTS), CUT_LONG_S)
+        if what != "alone":
+            self.kill(self._present["runner"])
 
     def _breakdowns(self) -> None:
         host = self._present[self.chance.choice(sorted(HOSTS))]
@@ -283,9 +312,12 @@ class Venue:
         self.spawn("rival", lambda process: users.vendor(self, "rival"))
         self.spawn("operator", lambda process: users.operator(self))
         self.spawn("watcher", lambda process: users.watcher(self))
-        trouble = self.loop.create_task(self._trouble())
-        await asyncio.sleep(ROUGH_S)
-        trouble.cancel()
+        trouble = [self.loop.create_task(self._trouble())]
+        if self.plan.lasting:
+            trouble.append(self.loop.create_task(self._ordeal()))
+        await asyncio.sleep(LASTING_S if self.plan.lasting else ROUGH_S)
+        for task in trouble:
+            task.cancel()
         self._calm()
         give_up_s = self.loop.now_s + CALM_MAX_S
         while self.loop.now_s < give_up_s:

@@ -252,7 +252,7 @@ async def _drive(venue: Any, attempt: Attempt, link: AsyncLink, endpoint: runner
     sequence = 0
     try:
         for _ in range(attempt.job.collect.episodes or 1):
-            until_s = loop.time() + venue.chance.uniform(0.4, 2.0)
+            until_s = loop.time() + venue.work_s()
             while loop.time() < until_s:
                 attempt.check()
                 sequence += 1

@@ -49,6 +49,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_DISK_FULL: _ClassVar[ErrorReason]
     ERROR_REASON_DISK_READ_ONLY: _ClassVar[ErrorReason]
     ERROR_REASON_DISK_FAILED: _ClassVar[ErrorReason]
+    ERROR_REASON_DATABASE_BUSY: _ClassVar[ErrorReason]
     ERROR_REASON_NOT_LEADER: _ClassVar[ErrorReason]
     ERROR_REASON_QUOTA_EXCEEDED: _ClassVar[ErrorReason]
     ERROR_REASON_PREEMPTED: _ClassVar[ErrorReason]
@@ -117,6 +118,7 @@ ERROR_REASON_HEALTH_STEP_REFUSED: ErrorReason
 ERROR_REASON_DISK_FULL: ErrorReason
 ERROR_REASON_DISK_READ_ONLY: ErrorReason
 ERROR_REASON_DISK_FAILED: ErrorReason
+ERROR_REASON_DATABASE_BUSY: ErrorReason
 ERROR_REASON_NOT_LEADER: ErrorReason
 ERROR_REASON_QUOTA_EXCEEDED: ErrorReason
 ERROR_REASON_PREEMPTED: ErrorReason
