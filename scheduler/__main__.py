@@ -8,6 +8,7 @@ FOLDER --to URL` from its file into PostgreSQL; see their --help.
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -37,6 +38,8 @@ BROKEN = 1
 OVERTAKEN = 3
 # An overtaken scheduler has nothing to finish: this is for its callers to hear why.
 FAREWELL_S = 0.5
+# A fifth of what Python takes by itself. Shorter turns would cost more than they bring: each is a wake-up of a thread.
+SWITCH_S = 0.001
 
 
 def main() -> int:
@@ -127,6 +130,7 @@ async def _serve(settings: Settings, data: Path, place: Place, listen: str, *, s
     server = Server(core, credentials, listen, settings.tls, data, door=door)
     await core.start()
     await server.start()
+    _calm()
     write_address(data, server.address)
     logging.info("scheduler of venue %s leads in epoch %d, on %s", core.venue, leadership.epoch, server.address)
     if server.tls_address:
@@ -144,6 +148,16 @@ async def _serve(settings: Settings, data: Path, place: Place, listen: str, *, s
     if core.broken:
         return _end(BROKEN)
     return 0
+
+
+def _calm() -> None:
+    """Keep the interpreter from holding up calls for long, now that what stays for good is there."""
+    # A full pass of the garbage collector over modules and descriptors would stop both threads, for tens of
+    # milliseconds and again and again, and find nothing.
+    gc.collect()
+    gc.freeze()
+    # Whoever of loop and writer comes back from a system call may have to wait so long for the other.
+    sys.setswitchinterval(SWITCH_S)
 
 
 async def _stand_by(

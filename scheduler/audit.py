@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from google.protobuf.message import Message
 
@@ -21,7 +21,7 @@ from scheduler import names
 from scheduler.health import VENUE_VENDOR
 from scheduler.identity import Identity
 from scheduler.resources import timestamp
-from scheduler.sql import Connection, Row
+from scheduler.sql import Connection, Row, insert
 from scheduler.writer import Command, Joint, Transaction
 
 T = TypeVar("T")
@@ -76,7 +76,7 @@ def recorded(command: Command[T]) -> Command[T]:
             # Units that were asked to stop, some of which may be of another lease than their cell.
             holders = {row["vendor"] for unit in result for row in tx.db.execute(_HOLDERS["units"], (unit,)).fetchall()}
             concerned += sorted(holders - {*concerned, VENUE_VENDOR})
-        _enter(tx, call, concerned, result)
+        _append(tx, [_entry_of(call, concerned, result)])
         return result
 
     return both
@@ -89,6 +89,7 @@ def _with_entries(run: Callable[[Transaction, Sequence[Any]], Sequence[Any]]) ->
     def both(tx: Transaction, items: Sequence[tuple[Joint[Any, Any, Any], Call]]) -> list[Any]:
         concerned = [_concerned(tx.db, call.request) for _, call in items]
         results: list[Any] = []
+        made: list[Entry] = []
         for (command, call), whose, found in zip(
             items, concerned, run(tx, [command.item for command, _ in items]), strict=True
         ):
@@ -96,17 +97,30 @@ def _with_entries(run: Callable[[Transaction, Sequence[Any]], Sequence[Any]]) ->
             if not isinstance(found, PalaestraError):
                 result = command.answer(found)
                 if command.changed(found):
-                    _enter(tx, call, whose, result)
+                    made.append(_entry_of(call, whose, result))
             results.append(result)
+        _append(tx, made)
         return results
 
     return both
 
 
-def _enter(tx: Transaction, call: Call, concerned: Sequence[str], result: Any) -> None:
+class Entry(NamedTuple):
+    """What is written down of one call. concerned: Vendors' ids, the venue's own for the house."""
+
+    concerned: Sequence[str]
+    actor: str
+    role: str
+    method: str
+    resource: str
+    reason: str
+    request_sha256: bytes
+
+
+def _entry_of(call: Call, concerned: Sequence[str], result: Any) -> Entry:
     digest = hashlib.sha256(call.request.SerializeToString(deterministic=True)).digest()
     who, role = str(call.caller), call.caller.role.value
-    write(tx, concerned, who, role, call.method, _resource(call.request, result), _reason(call.request), digest)
+    return Entry(concerned, who, role, call.method, _resource(call.request, result), _reason(call.request), digest)
 
 
 def write(
@@ -120,44 +134,70 @@ def write(
     request_sha256: bytes = b"",
 ) -> None:
     """Append an entry to the chain of each of those concerned: vendors' ids, the venue's own for the house."""
+    _append(tx, [Entry(concerned, actor, role, method, resource, reason, request_sha256)])
+
+
+def _append(tx: Transaction, made: Sequence[Entry]) -> None:
+    """Append entries, in order, each to the chain of everybody whom it concerns."""
     known = tx.at_commit.get("audit")
-    ends = dict(known.ends) if isinstance(known, _Ends) else {}
-    for whose in concerned:
-        number, before = ends.get(whose) or _head(tx.db, whose)
-        fields: dict[str, str | int] = {
-            "sequence": number + 1,
-            "time_ns": tx.now_ns,
-            "actor": actor,
-            "role": role,
-            "method": method,
-            "resource": resource,
-            "reason": reason,
-            "request_sha256": request_sha256.hex(),
-            "vendor": _vendor(whose),
-        }
-        own = chain.link(before, fields)
-        count, before_all = ends.get(ALL) or _head(tx.db, ALL)
-        within: dict[str, str | int] = {"venue_sequence": count + 1, "vendor": _vendor(whose), "hash": own.hex()}
-        together = chain.link(before_all, within)
-        tx.db.execute(
-            """
-            INSERT INTO audit (seq, chain, chain_seq, time_ns, actor, role, method, resource, reason, request_sha256,
-              hash, venue_hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-            """,
-            (count + 1, whose, number + 1, tx.now_ns, actor, role, method, resource, reason, request_sha256,
-             own, together),
-        )  # fmt: skip
-        ends[whose], ends[ALL] = (number + 1, own), (count + 1, together)
-    tx.at_commit["audit"] = _Ends(ends)
+    before = known if isinstance(known, _Appended) else None
+    ends = {} if before is None else dict(before.ends)
+    rows: list[tuple[object, ...]] = []
+    for entry in made:
+        request_sha256 = entry.request_sha256.hex()
+        for whose in entry.concerned:
+            number, own = ends.get(whose) or _head(tx.db, whose)
+            count, together = ends.get(ALL) or _head(tx.db, ALL)
+            number, count, vendor = number + 1, count + 1, _vendor(whose)
+            fields: dict[str, str | int] = {
+                "sequence": number,
+                "time_ns": tx.now_ns,
+                "actor": entry.actor,
+                "role": entry.role,
+                "method": entry.method,
+                "resource": entry.resource,
+                "reason": entry.reason,
+                "request_sha256": request_sha256,
+                "vendor": vendor,
+            }
+            own = chain.link(own, fields)
+            together = chain.link(together, {"venue_sequence": count, "vendor": vendor, "hash": own.hex()})
+            rows.append(
+                (count, whose, number, tx.now_ns, entry.actor, entry.role, entry.method, entry.resource, entry.reason,
+                 entry.request_sha256, own, together)
+            )  # fmt: skip
+            ends[whose], ends[ALL] = (number, own), (count, together)
+    if rows:
+        tx.at_commit["audit"] = _Appended(ends, rows, before)
+
+
+_ENTRIES = """
+INSERT INTO audit (seq, chain, chain_seq, time_ns, actor, role, method, resource, reason, request_sha256, hash,
+  venue_hash)
+"""
 
 
 @dataclass(frozen=True)
-class _Ends:
-    """Where chains end in an open transaction, by whose they are; written down once, before its commit."""
+class _Appended:
+    """What an open transaction adds to the audit; written down once, before its commit, by few statements for all.
+
+    Attributes:
+        ends: Where chains end then, by whose they are.
+        rows: The last entries.
+        before: Those before them.
+    """
 
     ends: Mapping[str, tuple[int, bytes]]
+    rows: Sequence[tuple[object, ...]]
+    before: "_Appended | None"
 
     def __call__(self, tx: Transaction) -> None:
+        parts: list[_Appended] = []
+        part: _Appended | None = self
+        while part is not None:
+            parts.append(part)
+            part = part.before
+        insert(tx.db, _ENTRIES, [row for one in reversed(parts) for row in one.rows])
         tx.db.executemany(
             """
             INSERT INTO audit_head (chain, seq, hash) VALUES (?, ?, ?)
@@ -268,15 +308,20 @@ def _reason(request: Message) -> str:
 
 def _first(message: Message, fields: tuple[str, ...]) -> str:
     """Return the first of some fields that the message has and that says something."""
-    return next((text for name in fields if (text := _field(message, name))), "")
+    kind: Any = type(message)
+    for name in _of(kind, fields):
+        text: str = getattr(message, name)
+        if text:
+            return text
+    return ""
 
 
 def _field(message: Message, name: str) -> Any:
-    # To be asked for a field that it does not have is dear to a message.
     kind: Any = type(message)
-    return getattr(message, name) if name in _names(kind) else None
+    return getattr(message, name) if _of(kind, (name,)) else None
 
 
 @cache
-def _names(kind: Any) -> frozenset[str]:
-    return frozenset(kind.DESCRIPTOR.fields_by_name)
+def _of(kind: Any, fields: tuple[str, ...]) -> tuple[str, ...]:
+    """Return which of the fields a message of this type has: to be asked for one that it has not is dear to it."""
+    return tuple(name for name in fields if name in kind.DESCRIPTOR.fields_by_name)

@@ -5,6 +5,17 @@ its tag, a length and the message's bytes (https://protobuf.dev/programming-guid
 One Wins"). So what is known of a job since it came need not be encoded again for its event and for its answer.
 """
 
+from collections.abc import Callable
+from typing import Any, NewType
+
+# A message that stands as its bytes already; a service may answer with it where it would with the message.
+Serialized = NewType("Serialized", bytes)
+
+
+def serializer(serialize: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    """Return what serialises a message as `serialize` does, and leaves what is serialised already as it is."""
+    return lambda message: message if isinstance(message, bytes) else serialize(message)
+
 
 def length_delimited(number: int, payload: bytes) -> bytes:
     """Return a field of type message, string or bytes. number: 1 to 15."""

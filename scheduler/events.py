@@ -30,15 +30,19 @@ def job_changed(tx: Transaction, job_id: int, kind: str, message: str) -> None:
 
 
 def jobs_changed(tx: Transaction, job_ids: Sequence[int], kind: str, message: str) -> None:
-    """Do what `job_changed` does for many jobs, with fewer statements for each."""
+    """Do what `job_changed` does for many jobs, with few statements for all."""
+    if not job_ids:
+        return
     tx.db.executemany("UPDATE job SET version = version + 1 WHERE id = ?", [(job_id,) for job_id in job_ids])
-    sequences = []
-    for job_id in job_ids:
-        row = tx.db.execute("SELECT * FROM job WHERE id = ?", (job_id,)).fetchone()
-        body = resources.job(tx.db, row)
-        sequence = tx.event(kind, body.name, event_pb2.Event(job=body), vendor=row["vendor"], message=message)
-        sequences.append((sequence, job_id))
-    tx.db.executemany("UPDATE job SET event_seq = ? WHERE id = ?", sequences)
+    rows = _rows(tx, "SELECT * FROM job WHERE id IN", job_ids, "id")
+    found = resources.jobs(tx.db, [rows[job_id] for job_id in job_ids])
+    first = tx.events(
+        [
+            (kind, body.name, rows[job_id]["vendor"], message, _bytes(event_pb2.Event(job=body)))
+            for job_id, body in zip(job_ids, found, strict=True)
+        ]
+    )
+    tx.db.executemany("UPDATE job SET event_seq = ? WHERE id = ?", list(enumerate(job_ids, first)))
 
 
 def jobs_submitted(tx: Transaction, jobs: Sequence[tuple[str, str, bytes]]) -> int:
@@ -59,7 +63,7 @@ def granted(
     The jobs have their new version already. first_lease: Row of the first one's lease, the others follow. held: What
     each holds, in words. words: Of the decision.
     """
-    db, venue = tx.db, resources.venue_id(tx.db)
+    venue = resources.venue_id(tx.db)
     tx.db.executemany(
         "UPDATE unit SET version = version + 1 WHERE id = ?", [(unit,) for one in grants for unit in one.units]
     )
@@ -72,14 +76,20 @@ def granted(
     places: list[tuple[int, int]] = []
 
     def add(kind: str, name: str, body: event_pb2.Event, vendor: str | None, message: str) -> None:
-        rows.append((kind, name, vendor, message, body.SerializeToString(deterministic=True)))
+        rows.append((kind, name, vendor, message, _bytes(body)))
 
-    for number, one in enumerate(grants):
-        row = leases[first_lease + number]
-        lease, job = resources.lease(db, row, venue), resources.job(db, jobs[one.job])
-        add("lease.granted", lease.name, event_pb2.Event(lease=lease), row["vendor"], words)
+    told = zip(
+        grants,
+        resources.leases(tx.db, [leases[first_lease + number] for number in range(len(grants))]),
+        resources.jobs(tx.db, [jobs[one.job] for one in grants]),
+        held,
+        strict=True,
+    )
+    for one, lease, job, what in told:
+        vendor = jobs[one.job]["vendor"]
+        add("lease.granted", lease.name, event_pb2.Event(lease=lease), vendor, words)
         places.append((len(rows), one.job))
-        add("job.granted", job.name, event_pb2.Event(job=job), row["vendor"], f"granted {', '.join(held[number])}")
+        add("job.granted", job.name, event_pb2.Event(job=job), vendor, f"granted {', '.join(what)}")
         for name in one.units:
             unit = resources.unit(venue, units[name])
             add("unit.leased", unit.name, event_pb2.Event(unit=unit), None, "")
@@ -93,6 +103,10 @@ def granted(
             add("cell.leased", cell.name, event_pb2.Event(cell=cell), None, "")
     first = tx.events(rows)
     tx.db.executemany("UPDATE job SET event_seq = ? WHERE id = ?", [(first + place, job) for place, job in places])
+
+
+def _bytes(body: event_pb2.Event) -> bytes:
+    return body.SerializeToString(deterministic=True)
 
 
 def _rows(tx: Transaction, query: str, keys: Sequence[Any], key: str) -> dict[Any, Row]:
@@ -113,13 +127,13 @@ def cell_changed(tx: Transaction, cell_id: str, kind: str) -> None:
     tx.event(kind, body.name, event_pb2.Event(cell=body), vendor=None, message="")
 
 
-def slot_changed(tx: Transaction, slot_id: str, kind: str) -> None:
-    row = tx.db.execute(f"{resources.SLOTS} WHERE s.id = ?", (slot_id,)).fetchone()
-    if row is None:
-        # The runner that gave the slot is gone and took it along.
-        return
-    body = resources.slot(resources.venue_id(tx.db), row)
-    tx.event(kind, body.name, event_pb2.Event(sim_slot=body), vendor=None, message="")
+def slots_changed(tx: Transaction, slot_ids: Sequence[str], kind: str) -> None:
+    """Append the events of sim slots. Of those that are gone, as the runner that gave them took them along, none."""
+    found = _rows(tx, f"{resources.SLOTS} WHERE s.id IN", slot_ids, "id")
+    venue = resources.venue_id(tx.db)
+    bodies = [resources.slot(venue, found[slot]) for slot in slot_ids if slot in found]
+    if bodies:
+        tx.events([(kind, body.name, None, "", _bytes(event_pb2.Event(sim_slot=body))) for body in bodies])
 
 
 def lease_changed(tx: Transaction, lease_id: int, kind: str, message: str = "") -> None:

@@ -15,13 +15,14 @@ from google.protobuf.message import DecodeError, Message
 
 from palaestra import rules
 from palaestra.errors import PalaestraError, trailing
-from scheduler import audit, disk
+from scheduler import audit, disk, encoding
 from scheduler.admission import OpenStreams
 from scheduler.identity import Identification, Identity, Shown
 from scheduler.leadership import Overtaken
-from scheduler.rates import Rate, Rates, class_of, cost_of
+from scheduler.rates import MethodClass, Rate, Rates, class_of, cost_of
 from scheduler.roles import ROLES, in_scope, short
 from scheduler.sql import Failed
+from scheduler.window import Windows
 
 log = logging.getLogger(__name__)
 _caller: ContextVar[Identity] = ContextVar("caller")
@@ -70,6 +71,7 @@ class Guard(grpc.GenericRpcHandler):
         self._identification = identification
         self._rates = rates or Rates(Rate())
         self._now_s = now_s
+        self._windows = Windows()
         self._streams = streams
         self._leading = leading
         self._guarded: dict[str, Any] = {}
@@ -100,7 +102,8 @@ class Guard(grpc.GenericRpcHandler):
             return grpc.unary_unary_rpc_method_handler(wrapped, deserializer, handler.response_serializer)
         if handler.unary_stream:
             wrapped = self._server_stream(handler.unary_stream, method)
-            return grpc.unary_stream_rpc_method_handler(wrapped, deserializer, handler.response_serializer)
+            serializer = encoding.serializer(handler.response_serializer)
+            return grpc.unary_stream_rpc_method_handler(wrapped, deserializer, serializer)
         if handler.stream_stream:
             wrapped = self._both_stream(handler.stream_stream, method)
             return grpc.stream_stream_rpc_method_handler(wrapped, deserializer, handler.response_serializer)
@@ -134,7 +137,7 @@ class Guard(grpc.GenericRpcHandler):
                 self._admit(method, context)
                 if context.time_remaining() is None:
                     raise PalaestraError("DEADLINE_REQUIRED", f"{method} was called without a deadline")
-                vendor, cost = caller().vendor, 0
+                vendor, cost, in_window = caller().vendor, 0, False
                 if vendor:
                     # Before the request is looked at any further: what is over the rate must cost next to nothing.
                     cost = cost_of(request)
@@ -144,8 +147,13 @@ class Guard(grpc.GenericRpcHandler):
                     checked = _checked(request)
                     if audited:
                         audit.begin(audit.Call(name, caller(), checked))
+                    if vendor and method_class is MethodClass.SUBMIT:
+                        await self._windows.enter(vendor, cost)
+                        in_window = True
                     return await inner(checked, context)
                 finally:
+                    if in_window:
+                        self._windows.leave(vendor, cost)
                     if vendor:
                         self._rates.end(vendor, method_class, cost)
             except Exception as error:

@@ -7,6 +7,7 @@ wait in: what one has there, the others wait for once at most.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from palaestra.errors import PalaestraError
@@ -55,9 +56,22 @@ def class_of(method: str) -> MethodClass:
 
 def cost_of(request: Any) -> int:
     """Return what a call with this request costs."""
-    jobs = getattr(request, "size", 0) or len(getattr(request, "requests", ()))
+    kind: Any = type(request)
+    counted = _counted(kind)
+    # Every other call is one of nothing but itself.
+    if counted is None:
+        return 1
+    jobs = getattr(request, counted)
+    jobs = jobs if counted == "size" else len(jobs)
     # The request is not checked yet, and a size that no array may have must not cost more than one that it may.
     return 1 + min(max(0, int(jobs)), JOBS_MAX) // JOBS_PER_COST
+
+
+@cache
+def _counted(kind: Any) -> str | None:
+    """Return the field that tells how many jobs a request of this type is for."""
+    known = getattr(getattr(kind, "DESCRIPTOR", None), "fields_by_name", {})
+    return next((name for name in ("size", "requests") if name in known), None)
 
 
 class Rates:

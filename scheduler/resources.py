@@ -1,7 +1,7 @@
 """Turns rows into the contract's resources, complete, as an operator may see them; `redact` takes away the rest."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -16,10 +16,10 @@ from palaestra.v1 import (
     reservation_pb2,
     venue_pb2,
 )  # fmt: skip
-from scheduler import names
+from scheduler import encoding, names
 from scheduler.identity import Identity
 from scheduler.lifecycle import LeaseState
-from scheduler.sql import Connection, Row
+from scheduler.sql import Connection, Row, portions
 
 ATTEMPTS_SHOWN = 10
 
@@ -39,35 +39,53 @@ def venue_id(db: Connection) -> str:
 
 def job(db: Connection, row: Row) -> job_pb2.Job:
     """Return the job of a row of table job, with its last attempts."""
+    (found,) = jobs(db, [row])
+    return found
+
+
+def jobs(db: Connection, rows: Sequence[Row]) -> list[job_pb2.Job]:
+    """Return the jobs of rows of table job, in their order, each with its last attempts."""
+    attempts: dict[int, list[Row]] = {}
+    for some, text in portions([row["id"] for row in rows if row["attempt_count"]]):
+        query = f"""
+        SELECT a.*, l.uid AS lease_uid FROM attempt a JOIN lease l ON l.id = a.lease_id
+        WHERE a.job_id IN {text} ORDER BY a.job_id, a.number DESC
+        """
+        for found in db.execute(query, some):
+            attempts.setdefault(found["job_id"], []).append(found)
+    return [_job(row, attempts.get(row["id"], ())) for row in rows]
+
+
+def _job(row: Row, attempts: Sequence[Row]) -> job_pb2.Job:
     message = job_pb2.Job.FromString(row["spec"])
-    message.name = names.job(row["vendor"], row["uid"])
+    vendor, uid = row["vendor"], row["uid"]
+    message.name = names.job(vendor, uid)
     message.state = row["state"]
     message.etag = str(row["version"])
     message.sequence = row["event_seq"]
     message.episode_count = row["episode_count"]
     if row["array_uid"] is not None:
-        message.array = names.job_array(row["vendor"], row["array_uid"])
+        message.array = names.job_array(vendor, row["array_uid"])
         message.array_index = row["array_index"]
-    for field in ("create", "grant", "start", "end"):
-        value = timestamp(row[f"{field}_ns"])
-        if value is not None:
-            getattr(message, f"{field}_time").CopyFrom(value)
+    _set_time(message.create_time, row["create_ns"])
+    if row["grant_ns"] is not None:
+        _set_time(message.grant_time, row["grant_ns"])
+    if row["start_ns"] is not None:
+        _set_time(message.start_time, row["start_ns"])
+    if row["end_ns"] is not None:
+        _set_time(message.end_time, row["end_ns"])
     if row["progress"] is not None:
         message.progress.ParseFromString(row["progress"])
     if row["result"] is not None:
         message.result.ParseFromString(row["result"])
     if row["failure"] is not None:
         message.failure.ParseFromString(row["failure"])
-    if row["attempt_count"]:
-        attempts = db.execute(
-            """
-            SELECT a.*, l.uid AS lease_uid FROM attempt a JOIN lease l ON l.id = a.lease_id
-            WHERE a.job_id = ? ORDER BY a.number DESC LIMIT ?
-            """,
-            (row["id"], ATTEMPTS_SHOWN),
-        )
-        message.attempts.extend(attempt(row["vendor"], row["uid"], found) for found in attempts)
+    message.attempts.extend(attempt(vendor, uid, found) for found in attempts[:ATTEMPTS_SHOWN])
     return message
+
+
+def _set_time(message: Timestamp, unix_ns: int) -> None:
+    message.seconds, message.nanos = divmod(unix_ns, 1_000_000_000)
 
 
 def job_array(db: Connection, row: Row) -> job_array_pb2.JobArray:
@@ -89,28 +107,48 @@ def attempt(vendor: str, job_uid: str, row: Row) -> job_pb2.Attempt:
         number=row["number"],
         state=row["state"],
         lease=names.lease(vendor, row["lease_uid"]),
-        grant_time=timestamp(row["grant_ns"]),
-        start_time=timestamp(row["start_ns"]),
-        end_time=timestamp(row["end_ns"]),
         resources=json.loads(row["resources"]),
     )
+    _set_time(message.grant_time, row["grant_ns"])
+    if row["start_ns"] is not None:
+        _set_time(message.start_time, row["start_ns"])
+    if row["end_ns"] is not None:
+        _set_time(message.end_time, row["end_ns"])
     if row["failure"] is not None:
         message.failure.ParseFromString(row["failure"])
     return message
 
 
-def lease(db: Connection, row: Row, venue: str = "") -> venue_pb2.Lease:
-    """Return the lease of a row of table lease joined with its job's uid as job_uid. venue: Its id, if it is known."""
-    venue = venue or venue_id(db)
-    units = db.execute(
-        "SELECT lu.unit, lu.epoch, u.robot_model FROM lease_unit lu JOIN unit u ON u.id = lu.unit WHERE lease_id = ?",
-        (row["id"],),
-    )
-    slots = db.execute("SELECT slot FROM lease_slot WHERE lease_id = ? ORDER BY slot", (row["id"],))
-    return venue_pb2.Lease(
-        name=names.lease(row["vendor"], row["uid"]),
-        job=names.job(row["vendor"], row["job_uid"]),
-        attempt=names.attempt(row["vendor"], row["job_uid"], row["attempt"]),
+def lease(db: Connection, row: Row) -> venue_pb2.Lease:
+    """Return the lease of a row of LEASES."""
+    (found,) = leases(db, [row])
+    return found
+
+
+def leases(db: Connection, rows: Sequence[Row]) -> list[venue_pb2.Lease]:
+    """Return the leases of rows of LEASES, in their order."""
+    units: dict[int, list[Row]] = {}
+    slots: dict[int, list[Row]] = {}
+    for some, text in portions([row["id"] for row in rows]):
+        query = f"""
+        SELECT lu.lease_id, lu.unit, lu.epoch, u.robot_model FROM lease_unit lu JOIN unit u ON u.id = lu.unit
+        WHERE lu.lease_id IN {text} ORDER BY lu.unit
+        """
+        for found in db.execute(query, some):
+            units.setdefault(found["lease_id"], []).append(found)
+        query = f"SELECT lease_id, slot FROM lease_slot WHERE lease_id IN {text} ORDER BY slot"
+        for found in db.execute(query, some):
+            slots.setdefault(found["lease_id"], []).append(found)
+    venue = venue_id(db)
+    return [_lease(row, units.get(row["id"], ()), slots.get(row["id"], ()), venue) for row in rows]
+
+
+def _lease(row: Row, units: Sequence[Row], slots: Sequence[Row], venue: str) -> venue_pb2.Lease:
+    vendor, job_uid = row["vendor"], row["job_uid"]
+    message = venue_pb2.Lease(
+        name=names.lease(vendor, row["uid"]),
+        job=names.job(vendor, job_uid),
+        attempt=names.attempt(vendor, job_uid, row["attempt"]),
         state=row["state"],
         units=[
             venue_pb2.LeasedUnit(unit=names.unit(venue, u["unit"]), epoch=u["epoch"], robot_model=u["robot_model"])
@@ -118,13 +156,15 @@ def lease(db: Connection, row: Row, venue: str = "") -> venue_pb2.Lease:
         ],
         sim_slots=[names.slot(venue, s["slot"]) for s in slots],
         cell=names.cell(venue, row["cell"]) if row["cell"] else "",
-        grant_time=timestamp(row["grant_ns"]),
-        expire_time=timestamp(row["expire_ns"]),
-        end_by_time=timestamp(row["end_by_ns"]),
-        end_time=timestamp(row["end_ns"]),
         seats=row["seats"],
         chargers=row["chargers"],
     )
+    _set_time(message.grant_time, row["grant_ns"])
+    _set_time(message.expire_time, row["expire_ns"])
+    _set_time(message.end_by_time, row["end_by_ns"])
+    if row["end_ns"] is not None:
+        _set_time(message.end_time, row["end_ns"])
+    return message
 
 
 LEASES = "SELECT l.*, j.uid AS job_uid FROM lease l JOIN job j ON j.id = l.job_id"
@@ -249,6 +289,34 @@ def event(row: Row, reader: Identity) -> event_pb2.Event:
         if message.HasField(field):
             redact(getattr(message, field), reader)
     return message
+
+
+def event_bytes(row: Row, reader: Identity) -> bytes:
+    """Return the bytes of `event`: of what nothing is taken out, without reading its body."""
+    body: bytes = row["body"]
+    if body[:1] not in _PASSED_ON:
+        return event(row, reader).SerializeToString()
+    told = event_pb2.Event(
+        sequence=row["seq"],
+        time=timestamp(row["time_ns"]),
+        kind=row["kind"],
+        resource=row["resource"],
+        message=row["message"],
+    )
+    if body[:1] == _JOB:
+        # What comes later of a message is merged into what came before.
+        told.job.sequence = row["seq"]
+    return body + told.SerializeToString()
+
+
+def _tag(field: str) -> bytes:
+    """Return the first byte of an event's body that tells of this field."""
+    return encoding.length_delimited(event_pb2.Event.DESCRIPTOR.fields_by_name[field].number, b"")[:1]
+
+
+_JOB = _tag("job")
+# Whoever may read an event of these may read all of it.
+_PASSED_ON = frozenset({_JOB, _tag("lease"), _tag("episode")})
 
 
 def redact(message: venue_pb2.Unit | venue_pb2.Cell | venue_pb2.SimSlot, reader: Identity) -> None:

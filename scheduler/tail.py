@@ -1,7 +1,7 @@
 """The latest events, read from the database once for all who watch.
 
-Who watches is woken by every commit. What is new is read then by the first who asks, and parsed once for all readers
-who may see the same of it; a watcher that falls behind what is kept here reads for itself.
+Who watches is woken by every commit. What is new is read then by the first who asks, and put into bytes once for all
+readers who may see the same of it; a watcher that falls behind what is kept here reads for itself.
 """
 
 from bisect import bisect_right
@@ -9,13 +9,14 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from palaestra.v1 import event_pb2
-from scheduler import resources
+from palaestra.v1 import venue_service_pb2
+from scheduler import encoding, resources
 from scheduler.hub import Hub
 from scheduler.identity import Identity
 from scheduler.sql import Connection, Row
 
 KEPT = 4_096
+_EVENTS = venue_service_pb2.WatchEventsResponse.DESCRIPTOR.fields_by_name["events"].number
 
 
 class Tail:
@@ -32,7 +33,7 @@ class Tail:
         self._rows: deque[Row] = deque()
         # All events after the first and up to the second are here.
         self._after = self._upto = hub.sequence
-        self._messages: dict[tuple[int, object], event_pb2.Event] = {}
+        self._entries: dict[tuple[int, object], bytes] = {}
 
     def after(self, sequence: int, limit: int) -> Sequence[Row] | None:
         """Return the events after a sequence number, at most `limit`; None if they must be read from the database."""
@@ -42,15 +43,16 @@ class Tail:
         at = bisect_right(self._rows, sequence, key=_sequence)
         return [self._rows[place] for place in range(at, min(len(self._rows), at + limit))]
 
-    def message(self, row: Row, reader: Identity) -> event_pb2.Event:
-        """Return an event as a reader may see it: not to be changed."""
+    def entry(self, row: Row, reader: Identity) -> bytes:
+        """Return an event as a reader may see it, as one of `WatchEventsResponse.events` in bytes."""
         # What is told apart by `resources.event`: the reader's vendor, and whether it sees all or projects alone.
         key = row["seq"], (reader.vendor, reader.role.sees_everybody, bool(reader.projects))
-        found = self._messages.get(key)
+        found = self._entries.get(key)
         if found is None:
-            if len(self._messages) >= KEPT:
-                self._messages.clear()
-            found = self._messages[key] = resources.event(row, reader)
+            if len(self._entries) >= KEPT:
+                self._entries.clear()
+            found = encoding.length_delimited(_EVENTS, resources.event_bytes(row, reader))
+            self._entries[key] = found
         return found
 
     def _follow(self) -> None:

@@ -17,7 +17,9 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from scheduler.state import Claim, Config, Decisions, State
 
-Encode = Callable[[Any], Any]
+# The value, and where its claims are told.
+Encode = Callable[[Any, "_Claims"], Any]
+Decode = Callable[[Any], Any]
 _hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
 # Parts of packed changes; a whole state has fewer.
 CHANGES_PARTS = 6
@@ -30,8 +32,8 @@ class BadBytes(Exception):
 def pack(state: State, config: Config) -> bytes:
     """Return what was decided on as bytes."""
     claims = _Claims()
-    told = _encoder(State, claims)(state)
-    return _dump([_shape(), claims.all(), told, _encoder(Config, claims)(config)])
+    told = _encoder(State)(state, claims)
+    return _dump([_shape(), claims.rows, told, _encoder(Config)(config, claims)])
 
 
 def unpack(data: bytes) -> tuple[State, Config]:
@@ -61,10 +63,12 @@ def pack_changes(previous: str, changed: Changed, others: Mapping[str, Any], con
     named = {}
     for field, things in changed.items():
         (kind, _) = get_args(_hints(State)[field])
-        encode = _encoder(kind, claims)
-        named[field] = [[name, None if thing is None else encode(thing)] for name, thing in sorted(things.items())]
-    whole = {field: _encoder(_hints(State)[field], claims)(value) for field, value in sorted(others.items())}
-    return _dump([_shape(), previous, claims.all(), named, whole, _encoder(Config, claims)(config)])
+        encode = _encoder(kind)
+        named[field] = [
+            [name, None if thing is None else encode(thing, claims)] for name, thing in sorted(things.items())
+        ]
+    whole = {field: _encoder(_hints(State)[field])(value, claims) for field, value in sorted(others.items())}
+    return _dump([_shape(), previous, claims.rows, named, whole, _encoder(Config)(config, claims)])
 
 
 def previous_of(data: bytes) -> str | None:
@@ -111,7 +115,7 @@ def token_of(data: bytes) -> str:
 
 def pack_decisions(decisions: Decisions) -> bytes:
     """Return decisions as bytes: equal ones, and only those, have equal bytes."""
-    return _dump(_encoder(Decisions, _Claims())(decisions))
+    return _dump(_encoder(Decisions)(decisions, _Claims()))
 
 
 def _claims(rows: list[Any]) -> list[Claim]:
@@ -129,25 +133,17 @@ class _Claims:
         self._places: dict[Claim, int] = {}
         # Many jobs share one object, and that is quicker to see than that two are equal.
         self._of_object: dict[int, int] = {}
-        self._encode: Encode | None = None
 
     def place(self, claim: Claim) -> int:
         found = self._of_object.get(id(claim))
         if found is None:
             found = self._places.get(claim)
             if found is None:
-                if self._encode is None:
-                    self._encode = _encoder(Claim, self, root=True)
-                row = self._encode(claim)
+                row = _encoder(Claim, root=True)(claim, self)
                 found = self._places[claim] = len(self.rows)
                 self.rows.append(row)
             self._of_object[id(claim)] = found
         return found
-
-    def all(self) -> list[Any]:
-        """Return all that have got a place; nothing lies about then until garbage is collected."""
-        self._encode = None
-        return self.rows
 
 
 def _dump(told: Any) -> bytes:
@@ -178,52 +174,51 @@ def _shape() -> str:
     return hashlib.sha256(repr(sorted(seen.items())).encode()).hexdigest()[:16]
 
 
-def _encoder(kind: Any, claims: _Claims, *, root: bool = False) -> Encode:
-    """Return what turns a value of this type into JSON's types. root: a claim itself, not its place among `claims`."""
+@cache
+def _encoder(kind: Any, *, root: bool = False) -> Encode:
+    """Return what turns a value of this type into JSON's types. root: a claim itself, not its place among all."""
     if kind is Claim and not root:
-        return claims.place
+        return lambda value, claims: claims.place(value)
     if is_dataclass(kind):
         hints = _hints(kind)
         names = [field.name for field in fields(kind)]
         get = attrgetter(*names)
         # Most fields are JSON's own types: only the others are touched one by one.
-        special = [
-            (n, encode) for n, name in enumerate(names) if (encode := _encoder(hints[name], claims)) is not plain
-        ]
+        special = [(n, encode) for n, name in enumerate(names) if (encode := _encoder(hints[name])) is not _as_it_is]
 
-        def rows(value: Any) -> list[Any]:
+        def rows(value: Any, claims: _Claims) -> list[Any]:
             row = list(get(value)) if len(names) > 1 else [get(value)]
             for n, encode in special:
-                row[n] = encode(row[n])
+                row[n] = encode(row[n], claims)
             return row
 
         return rows
     origin, parts = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
-        (inner,) = (_encoder(part, claims) for part in parts if part is not type(None))
-        return plain if inner is plain else lambda value: None if value is None else inner(value)
+        (inner,) = (_encoder(part) for part in parts if part is not type(None))
+        return inner if inner is _as_it_is else lambda value, claims: None if value is None else inner(value, claims)
     if origin is tuple:
-        inners = [_encoder(part, claims) for part in parts if part is not Ellipsis]
-        if all(inner is plain for inner in inners):
-            return plain
+        inners = [_encoder(part) for part in parts if part is not Ellipsis]
+        if all(inner is _as_it_is for inner in inners):
+            return _as_it_is
         if parts[-1] is Ellipsis:
-            return lambda value: [inners[0](item) for item in value]
-        return lambda value: [inner(item) for inner, item in zip(inners, value, strict=True)]
+            return lambda value, claims: [inners[0](item, claims) for item in value]
+        return lambda value, claims: [inner(item, claims) for inner, item in zip(inners, value, strict=True)]
     if origin is frozenset:
-        return sorted
+        return lambda value, claims: sorted(value)
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return lambda value: sorted(value.items())
+        return lambda value, claims: sorted(value.items())
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return lambda value: value.value
+        return lambda value, claims: value.value
     if kind is float:
         # Equal numbers, equal bytes: 60 and 60.0 are the same length of time, 0.0 and -0.0 the same share.
-        return lambda value: float(value) + 0.0
+        return lambda value, claims: float(value) + 0.0
     if kind in (int, str, bool):
-        return plain
+        return _as_it_is
     raise TypeError(f"{kind} has no bytes")
 
 
-def _decoder(kind: Any, claims: list[Claim], *, root: bool = False) -> Encode:
+def _decoder(kind: Any, claims: list[Claim], *, root: bool = False) -> Decode:
     if kind is Claim and not root:
         return claims.__getitem__
     if is_dataclass(kind):
@@ -249,7 +244,7 @@ def _decoder(kind: Any, claims: list[Claim], *, root: bool = False) -> Encode:
     return _exactly(kind)
 
 
-def _exactly(kind: type) -> Encode:
+def _exactly(kind: type) -> Decode:
     def check(value: Any) -> Any:
         if type(value) is not kind:
             raise TypeError(f"{value!r} is no {kind.__name__}")
@@ -260,6 +255,6 @@ def _exactly(kind: type) -> Encode:
     return check
 
 
-def plain(value: Any) -> Any:
+def _as_it_is(value: Any, claims: _Claims) -> Any:
     """Return what JSON takes as it is."""
     return value

@@ -119,8 +119,7 @@ def _end_lease(tx: Transaction, lease_id: int, step: Step) -> None:
     db.execute("UPDATE lease SET state = ? WHERE id = ?", (advance_lease(LeaseState(row["state"]), step), lease_id))
     slots = db.execute("SELECT slot FROM lease_slot WHERE lease_id = ? AND free_ns IS NULL", (lease_id,)).fetchall()
     db.execute("UPDATE lease_slot SET free_ns = ? WHERE lease_id = ? AND free_ns IS NULL", (tx.now_ns, lease_id))
-    for (slot,) in slots:
-        events.slot_changed(tx, slot, "sim_slot.freed")
+    events.slots_changed(tx, [slot for (slot,) in slots], "sim_slot.freed")
     events.lease_changed(tx, lease_id, "lease.ending")
     for (unit,) in db.execute("SELECT unit FROM lease_unit WHERE lease_id = ?", (lease_id,)).fetchall():
         events.unit_changed(tx, unit, "unit.releasing", "")

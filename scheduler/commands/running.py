@@ -244,10 +244,9 @@ def register_runner(runner: str, instance: str, sim_slots: int) -> Command[None]
         present = {row["id"] for row in tx.db.execute("SELECT id FROM sim_slot WHERE runner = ?", (runner,))}
         for slot in sorted(present - set(wanted)):
             tx.db.execute("DELETE FROM sim_slot WHERE id = ?", (slot,))
-        for slot in wanted:
-            if slot not in present:
-                tx.db.execute("INSERT INTO sim_slot (id, runner) VALUES (?, ?)", (slot, runner))
-                events.slot_changed(tx, slot, "sim_slot.registered")
+        new = [slot for slot in wanted if slot not in present]
+        tx.db.executemany("INSERT INTO sim_slot (id, runner) VALUES (?, ?)", [(slot, runner) for slot in new])
+        events.slots_changed(tx, new, "sim_slot.registered")
         orphans = tx.db.execute(
             "SELECT * FROM attempt WHERE state = ? AND instance LIKE ? AND instance != ?",
             (AttemptState.RUNNING, f"{runner}/%", instance),

@@ -6,23 +6,25 @@ from typing import Any
 
 from palaestra.errors import PalaestraError
 from palaestra.failpoint import Failpoint
-from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2, runner_service_pb2_grpc
+from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2, runner_service_pb2_grpc, venue_pb2
 from scheduler import names, resources
 from scheduler.commands import running, submitting
 from scheduler.core import Core, RunnerConnection
+from scheduler.encoding import Serialized, length_delimited
 from scheduler.guard import caller
 from scheduler.scene import vocabulary_of
-from scheduler.sql import Row
+from scheduler.sql import Connection, Row, portions
 
 REFRESH_S = 1.0
 # An assignment is made anew after this time, whether its attempt has changed or not.
 RENEW_S = 5.0
 # After a look that took t, the next waits at least this many t.
-LOOK_REST = 4.0
+LOOK_REST = 9.0
 # What tells a runner that it has something to do; the rest comes along once a second.
 _TELLING = ("job_id", "number", "state", "cancel_ns", "preempt_ns", "stop_by_ns")
-# The row of an attempt, when it was read, and its assignment.
-_Made = tuple[tuple[object, ...], float, runner_service_pb2.Assignment]
+# The row of an attempt, when it was read, and its assignment, one of `WatchAssignmentsResponse.assignments` in bytes.
+_Made = tuple[tuple[object, ...], float, bytes]
+_ASSIGNMENTS = runner_service_pb2.WatchAssignmentsResponse.DESCRIPTOR.fields_by_name["assignments"].number
 REGISTERED = Failpoint("scheduler.runner.registered", "a runner's slots are committed; it has no assignments yet")
 ASSIGNING = Failpoint("scheduler.runner.assigning", "a runner's assignments are about to be read and sent")
 
@@ -33,7 +35,8 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
 
     async def WatchAssignments(
         self, request: runner_service_pb2.WatchAssignmentsRequest, context: Any
-    ) -> AsyncIterator[runner_service_pb2.WatchAssignmentsResponse]:
+    ) -> AsyncIterator[Serialized]:
+        """Answer in bytes of WatchAssignmentsResponse: most of what is sent has been sent before."""
         core, instance = self._core, request.instance
         caller().check_process(request.runner)
         if not instance.startswith(f"{request.runner}/"):
@@ -67,7 +70,7 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
                 rest_s = _rest_s(loop.time() - looked_s)
                 if sent_s == looked_s:
                     ASSIGNING()
-                    yield runner_service_pb2.WatchAssignmentsResponse(assignments=[one for _, _, one in made.values()])
+                    yield Serialized(b"".join(one for _, _, one in made.values()))
                 # Under a flood of changes, and with many attempts, looking must not take the calls' time.
                 await asyncio.sleep(rest_s)
                 await core.hub.after(seen, max(0.0, REFRESH_S - (loop.time() - sent_s)))
@@ -147,27 +150,62 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
     ) -> "dict[tuple[int, int], _Made]":
         """Return the assignments of attempts, made anew where something has changed or they are old."""
         found: dict[tuple[int, int], _Made] = {}
+        due: list[Row] = []
         for row in rows:
             key, state = (row["job_id"], row["number"]), tuple(row)
             made = before.get(key)
             # What stands elsewhere, such as the address of a host, changes seldom and may come a little later; what is
             # to stop is told how long it still has.
             if made is None or made[0] != state or now_s - made[1] >= RENEW_S or row["stop_by_ns"] is not None:
-                made = state, now_s, self._assignment(row)
+                due.append(row)
+                # Its place; what stands there is replaced below.
+                made = state, now_s, b""
             found[key] = made
+        for row, message in zip(due, self._made(due), strict=True):
+            key = row["job_id"], row["number"]
+            found[key] = (*found[key][:2], length_delimited(_ASSIGNMENTS, message.SerializeToString()))
         return found
 
-    def _assignment(self, row: Row) -> runner_service_pb2.Assignment:
+    def _made(self, rows: Sequence[Row]) -> list[runner_service_pb2.Assignment]:
+        """Return the assignments of attempts, with few statements for all."""
+        db = self._core.read
+        job_rows = _by_id(db, "SELECT * FROM job WHERE id IN", [row["job_id"] for row in rows])
+        lease_rows = _by_id(db, f"{resources.LEASES} WHERE l.id IN", [row["lease_id"] for row in rows])
+        endpoints = self._endpoints(list(lease_rows))
+        told = zip(
+            rows,
+            resources.jobs(db, [job_rows[row["job_id"]] for row in rows]),
+            resources.leases(db, [lease_rows[row["lease_id"]] for row in rows]),
+            strict=True,
+        )
+        return [
+            self._assignment(
+                row,
+                job_rows[row["job_id"]],
+                job,
+                lease_rows[row["lease_id"]],
+                lease,
+                endpoints.get(row["lease_id"], ()),
+            )
+            for row, job, lease in told
+        ]
+
+    def _assignment(
+        self,
+        row: Row,
+        job_row: Row,
+        job: job_pb2.Job,
+        lease_row: Row,
+        lease: venue_pb2.Lease,
+        endpoints: Sequence[runner_service_pb2.UnitEndpoint],
+    ) -> runner_service_pb2.Assignment:
         db, venue = self._core.read, self._core.venue
-        job_row = db.execute("SELECT * FROM job WHERE id = ?", (row["job_id"],)).fetchone()
-        lease_row = db.execute(f"{resources.LEASES} WHERE l.id = ?", (row["lease_id"],)).fetchone()
-        job = resources.job(db, job_row)
         message = runner_service_pb2.Assignment(
-            attempt=names.attempt(row["vendor"], row["job_uid"], row["number"]),
+            attempt=lease.attempt,
             job=job,
-            lease=resources.lease(db, lease_row),
+            lease=lease,
             lease_token=self._core.lease_token(lease_row["uid"]),
-            endpoints=self._endpoints(row["lease_id"]),
+            endpoints=endpoints,
             episode_count=job_row["episode_count"],
             cancel_requested=row["cancel_ns"] is not None or row["preempt_ns"] is not None,
         )
@@ -186,25 +224,29 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
             message.checkpoint.CopyFrom(job_pb2.Artifact.FromString(job_row["checkpoint"]))
         return message
 
-    def _endpoints(self, lease_id: int) -> list[runner_service_pb2.UnitEndpoint]:
-        rows = self._core.read.execute(
+    def _endpoints(self, leases: Sequence[int]) -> dict[int, list[runner_service_pb2.UnitEndpoint]]:
+        """Return where the units of leases are reached, by lease."""
+        found: dict[int, list[runner_service_pb2.UnitEndpoint]] = {}
+        for some, text in portions(leases):
+            query = f"""
+            SELECT u.*, lu.lease_id, lu.epoch AS lease_epoch FROM lease_unit lu JOIN unit u ON u.id = lu.unit
+            WHERE lu.lease_id IN {text} ORDER BY u.id
             """
-            SELECT u.*, lu.epoch AS lease_epoch FROM lease_unit lu JOIN unit u ON u.id = lu.unit
-            WHERE lu.lease_id = ? ORDER BY u.id
-            """,
-            (lease_id,),
-        )
-        return [
-            runner_service_pb2.UnitEndpoint(
-                unit=names.unit(self._core.venue, row["id"]),
-                address=row["host_address"],
-                epoch=row["lease_epoch"],
-                robot_model=row["robot_model"],
-                serial=row["serial"],
-                maker=row["maker"],
-            )
-            for row in rows
-        ]
+            for row in self._core.read.execute(query, some):
+                endpoint = runner_service_pb2.UnitEndpoint(
+                    unit=names.unit(self._core.venue, row["id"]),
+                    address=row["host_address"],
+                    epoch=row["lease_epoch"],
+                    robot_model=row["robot_model"],
+                    serial=row["serial"],
+                    maker=row["maker"],
+                )
+                found.setdefault(row["lease_id"], []).append(endpoint)
+        return found
+
+
+def _by_id(db: Connection, query: str, keys: Sequence[int]) -> dict[int, Row]:
+    return {row["id"]: row for some, text in portions(keys) for row in db.execute(f"{query} {text}", some)}
 
 
 def _rest_s(look_s: float) -> float:

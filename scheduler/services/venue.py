@@ -10,6 +10,7 @@ from scheduler import books, names, reading, resources, snapshot, tree
 from scheduler.account import dominant_share
 from scheduler.commands import fleet, stopping
 from scheduler.core import Core
+from scheduler.encoding import Serialized
 from scheduler.guard import caller
 from scheduler.health import VENUE_VENDOR
 from scheduler.identity import Identity
@@ -131,7 +132,8 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
 
     async def WatchEvents(
         self, request: venue_service_pb2.WatchEventsRequest, context: Any
-    ) -> AsyncIterator[venue_service_pb2.WatchEventsResponse]:
+    ) -> AsyncIterator[Serialized]:
+        """Answer in bytes of WatchEventsResponse, which all watchers share."""
         core, reader = self._core, caller()
         sequence, loop = request.after_sequence, asyncio.get_running_loop()
         sent_s: float | None = None
@@ -148,11 +150,10 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
             # Who may see nothing of what is new is not woken for it, but told now and then how far it has got.
             if mine or sent_s is None or loop.time() - sent_s >= BOOKMARK_PERIOD_S:
                 sent_s = loop.time()
-                yield venue_service_pb2.WatchEventsResponse(
-                    events=[core.tail.message(row, reader) for row in mine],
-                    sequence=sequence,
-                    time=resources.timestamp(core.clock.now_ns()),
+                rest = venue_service_pb2.WatchEventsResponse(
+                    sequence=sequence, time=resources.timestamp(core.clock.now_ns())
                 )
+                yield Serialized(b"".join([*(core.tail.entry(row, reader) for row in mine), rest.SerializeToString()]))
             if not full:
                 await core.hub.after(sequence, max(0.0, BOOKMARK_PERIOD_S - (loop.time() - sent_s)))
 

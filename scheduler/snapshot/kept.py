@@ -8,7 +8,7 @@ what time alone brings: back-offs that end, batteries that fill, past use that f
 import heapq
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any
 
 from scheduler.care import care_of
@@ -17,7 +17,7 @@ from scheduler.snapshot.feed import Feed, What
 from scheduler.snapshot.leases import leases, preempted_ns
 from scheduler.snapshot.places import Body, bodies, cells, charging_until, count_of, slots, timed
 from scheduler.snapshot.queue import waiting
-from scheduler.snapshot.use import Taken, Use, books, half_life_of, step_ns, taken, use_of, uses
+from scheduler.snapshot.use import RESOURCES, Taken, Use, booked, books, gained, half_life_of, step_ns, taken, uses
 from scheduler.snapshot.vendors import factors, filled, means_of, parties, party_of, starts_left, totals
 from scheduler.sql import Connection
 from scheduler.standing import Standing
@@ -26,6 +26,7 @@ from scheduler.state import Job, Lease, State, Unit, Unnamed, Vendor
 Marks = Mapping[What, list[Any]]
 # Changes that are always remembered.
 CHANGED_MIN = 1_000
+_NONE_HELD = (0,) * len(RESOURCES)
 
 
 class Kept:
@@ -235,7 +236,7 @@ class Kept:
     # Leases
 
     def _follow_leases(self, standing: Standing, marked: list[int]) -> set[str]:
-        """Return the leaves whose use is another one now."""
+        """Return the leaves of which leases have come or gone."""
         found = {lease.lease: lease for lease in leases(self._db, marked)}
         things = taken(self._db, marked)
         leaves: set[str] = set()
@@ -250,7 +251,7 @@ class Kept:
                     self._count_lease(after, 1)
                     leaves.add(after.vendor)
                     standing.leases[name] = after
-            leaves |= self._take(name, things.get(name))
+            self._take(name, things.get(name))
         return leaves
 
     def _count_lease(self, lease: Lease, step: int) -> None:
@@ -261,18 +262,16 @@ class Kept:
             else:
                 del self._special_leases[lease.lease]
 
-    def _take(self, lease: int, after: Taken | None) -> set[str]:
+    def _take(self, lease: int, after: Taken | None) -> None:
         before = self._taken.get(lease)
         if before == after:
-            return set()
-        leaves = set()
+            return
         if before is not None:
-            del self._taken[lease], self._taken_by[before.leaf][lease]
-            leaves.add(before.leaf)
+            del self._taken[lease]
+            self._use(before.leaf, gained(before, self._used_ns, self._half_life_s or math.inf), -1)
         if after is not None:
-            self._taken[lease] = self._taken_by.setdefault(after.leaf, {})[lease] = after
-            leaves.add(after.leaf)
-        return leaves
+            self._taken[lease] = after
+            self._use(after.leaf, gained(after, self._used_ns, self._half_life_s or math.inf), 1)
 
     def _seats(self) -> Unnamed:
         return Unnamed(self._seat_count, self._leased("seats"))
@@ -295,10 +294,9 @@ class Kept:
         self._rated = [row["id"] for row in rows if row["starts_per_hour"] is not None]
         self._left = {name: starts_left(self._db, self._rows[name], self._now_ns) for name in self._rated}
         self._books = books(self._db)
-        self._taken: dict[int, Taken] = {}
-        self._taken_by: dict[str, dict[int, Taken]] = {}
-        for lease, things in taken(self._db).items():
-            self._take(lease, things)
+        self._taken = taken(self._db)
+        # Nodes of the tree whose use has changed since it was last told.
+        self._use_changed: set[str] = set()
         self._size, self._factors = totals(self._db), factors(self._db)
         self._use_all()
         for name in self._tree:
@@ -310,18 +308,30 @@ class Kept:
         self._used = uses(self._books, self._taken.values(), self._used_ns, self._half_life_s)
         self._means = means_of({name: party.parent for name, party in self._tree.items()}, self._used)
 
-    def _use(self, leaf: str) -> list[str]:
-        """Count what a leaf has used; return the nodes for which that is of matter."""
-        before = self._used.get(leaf, Use())
-        own = self._taken_by.get(leaf, {}).values()
-        after = self._used[leaf] = use_of(self._books.get(leaf), own, self._used_ns, self._half_life_s or math.inf)
-        found, name = [], leaf
+    def _use(self, leaf: str, change: tuple[Sequence[int], Sequence[int]], sign: int) -> None:
+        """Count more or less use of a leaf: things held, and means, as of the last full step.
+
+        Sums of whole numbers: what they come to does not tell in how many steps.
+        """
+        held, means = change
+        used = self._used.setdefault(leaf, Use())
+        for place in range(len(held)):
+            used.held[place] += sign * held[place]
+            used.means[place] += sign * means[place]
+        name = leaf
         while name in self._tree:
-            found.append(name)
-            for place in range(len(after.means)):
-                self._means[name][place] += after.means[place] - before.means[place]
+            self._use_changed.add(name)
+            for place in range(len(means)):
+                self._means[name][place] += sign * means[place]
             name = self._tree[name].parent
-        return found
+
+    def _enter_books(self, leaves: Sequence[str]) -> None:
+        """Read the books of some leaves again."""
+        found = books(self._db, leaves)
+        for leaf in leaves:
+            for sign, entry in ((-1, self._books.pop(leaf, None)), (1, found.get(leaf))):
+                self._use(leaf, (_NONE_HELD, booked(entry, self._used_ns, self._half_life_s or math.inf)), sign)
+        self._books |= found
 
     def _filled(self, name: str) -> Vendor:
         used = self._used.get(name)
@@ -336,11 +346,9 @@ class Kept:
         )
 
     def _follow_tree(self, standing: Standing, marks: Marks, leaves: set[str]) -> None:
-        changed: set[str] = set()
-        for leaf in marks.get(What.USE, []):
-            self._books.pop(leaf, None)
-        self._books |= books(self._db, marks.get(What.USE, []))
-        leaves |= set(marks.get(What.USE, []))
+        """leaves: Of which leases have come or gone."""
+        self._enter_books(marks.get(What.USE, []))
+        changed, self._use_changed = self._use_changed | leaves & self._tree.keys(), set()
         if What.SIZE in marks:
             self._size = totals(self._db)
         if What.TARGET in marks:
@@ -348,9 +356,6 @@ class Kept:
         if self._used_ns != step_ns(self._half_life_s, self._now_ns):
             self._use_all()
             changed |= self._tree.keys()
-        else:
-            for leaf in leaves:
-                changed.update(self._use(leaf))
         if What.SIZE in marks or What.TARGET in marks:
             changed |= self._tree.keys()
         changed |= self._follow_starts(marks.get(What.LEASE, []))

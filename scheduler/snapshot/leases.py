@@ -1,8 +1,8 @@
 """What runs, as far as preemption must know."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-from scheduler.sql import Connection
+from scheduler.sql import Connection, portions
 from scheduler.state import Lease
 
 _OPEN = """
@@ -16,14 +16,18 @@ _OPEN = """
 """
 
 
-def leases(db: Connection, only: Iterable[int] | None = None) -> tuple[Lease, ...]:
+def leases(db: Connection, only: Sequence[int] | None = None) -> tuple[Lease, ...]:
     """Return all leases that still hold something, with those that are ending; or those among `only`."""
     if only is None:
         return _leases(db, "", "", ())
-    return tuple(lease for one in only for lease in _leases(db, "AND lease_id = ?", "AND l.id = ?", (one,)))
+    return tuple(
+        lease
+        for some, text in portions(only)
+        for lease in _leases(db, f"AND lease_id IN {text}", f"AND l.id IN {text}", some)
+    )
 
 
-def _leases(db: Connection, of_parts: str, of_lease: str, values: tuple[int, ...]) -> tuple[Lease, ...]:
+def _leases(db: Connection, of_parts: str, of_lease: str, values: Sequence[int]) -> tuple[Lease, ...]:
     units: dict[int, list[str]] = {}
     rows = db.execute(f"SELECT lease_id, unit FROM lease_unit WHERE free_ns IS NULL {of_parts} ORDER BY unit", values)
     for lease_id, unit in rows:

@@ -10,7 +10,7 @@ from scheduler import body
 from scheduler.body import Battery, Condition
 from scheduler.care import Care, care_of
 from scheduler.health import Health, serves
-from scheduler.sql import Connection, Row
+from scheduler.sql import Connection, Row, portions
 from scheduler.state import Cell, SimSlot, Unit, Unnamed
 
 # `sent`: it is on its way to a charger.
@@ -64,11 +64,7 @@ def units(
 def bodies(db: Connection, only: Iterable[str] | None = None) -> list[tuple[Unit, Body]]:
     """Return all units, or some, without what depends on time, each with its body; also those that are given up."""
     care = care_of(db)
-    if only is None:
-        rows = db.execute(_UNITS).fetchall()
-    else:
-        rows = [row for one in only for row in db.execute(f"{_UNITS} WHERE u.id = ?", (one,))]
-    return [(_unit(row, care), _body(row)) for row in rows]
+    return [(_unit(row, care), _body(row)) for row in _rows(db, _UNITS, "u.id", only)]
 
 
 def _unit(row: Row, care: Care) -> Unit:
@@ -193,7 +189,7 @@ def cells(db: Connection, only: Iterable[str] | None = None) -> tuple[Cell, ...]
 def _rows(db: Connection, query: str, key: str, only: Iterable[str] | None) -> Iterable[Row]:
     if only is None:
         return db.execute(query)
-    return (row for one in only for row in db.execute(f"{query} WHERE {key} = ?", (one,)))
+    return (row for some, text in portions(list(only)) for row in db.execute(f"{query} WHERE {key} IN {text}", some))
 
 
 def seats(db: Connection) -> Unnamed:

@@ -2,11 +2,11 @@
 
 import math
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scheduler.decay import remaining, weight
-from scheduler.sql import Connection
+from scheduler.sql import Connection, portions
 
 RESOURCES = ("unit", "slot", "cell")
 HALF_LIFE_KEY = "half_life_s"
@@ -64,7 +64,7 @@ def books(db: Connection, only: Iterable[str] | None = None) -> dict[str, Books]
     return {row["leaf"]: Books(row["time_ns"], (row["unit"], row["slot"], row["cell"])) for row in rows}
 
 
-def taken(db: Connection, only: Iterable[int] | None = None) -> dict[int, Taken]:
+def taken(db: Connection, only: Sequence[int] | None = None) -> dict[int, Taken]:
     """Return what open leases have taken, by lease, or that of some."""
     things: dict[int, list[tuple[int, int, int | None]]] = {}
     leaves: dict[int, str] = {}
@@ -76,7 +76,7 @@ def taken(db: Connection, only: Iterable[int] | None = None) -> dict[int, Taken]
         if only is None:
             rows = db.execute(query).fetchall()
         else:
-            rows = [row for lease in only for row in db.execute(f"{query} AND l.id = ?", (lease,))]
+            rows = [row for some, text in portions(only) for row in db.execute(f"{query} AND l.id IN {text}", some)]
         for lease, leaf, grant_ns, free_ns in rows:
             leaves[lease] = leaf
             things.setdefault(lease, []).append((place, grant_ns, free_ns))
@@ -85,19 +85,36 @@ def taken(db: Connection, only: Iterable[int] | None = None) -> dict[int, Taken]
 
 def use_of(books: Books | None, leases: Iterable[Taken], used_ns: int, half_life_s: float) -> Use:
     """Return the use of one leaf; what runs is counted to `used_ns`."""
-    use = Use()
-    if books is not None:
-        # A wall clock that was set back must not make the past grow.
-        beta = remaining(max(0, used_ns - books.time_ns) / 1e9, half_life_s)
-        use.means = [round(beta * mean * PARTS) for mean in books.means]
+    use = Use(means=list(booked(books, used_ns, half_life_s)))
     for lease in leases:
-        for place, grant_ns, free_ns in lease.things:
-            use.held[place] += free_ns is None
-            end_ns = used_ns if free_ns is None else min(free_ns, used_ns)
-            if grant_ns < end_ns:
-                gained = weight(grant_ns / 1e9, end_ns / 1e9, used_ns / 1e9, half_life_s)
-                use.means[place] += round(gained * PARTS)
+        held, means = gained(lease, used_ns, half_life_s)
+        for place in range(len(RESOURCES)):
+            use.held[place] += held[place]
+            use.means[place] += means[place]
     return use
+
+
+def booked(books: Books | None, used_ns: int, half_life_s: float) -> tuple[int, ...]:
+    """Return the means of what the books of a leaf say, by resource, in PARTS."""
+    if books is None:
+        return (0,) * len(RESOURCES)
+    # A wall clock that was set back must not make the past grow.
+    beta = remaining(max(0, used_ns - books.time_ns) / 1e9, half_life_s)
+    return tuple(round(beta * mean * PARTS) for mean in books.means)
+
+
+def gained(lease: Taken, used_ns: int, half_life_s: float) -> tuple[list[int], list[int]]:
+    """Return what one open lease adds to its leaf, by resource: things held now, and means in PARTS."""
+    held, means = [0] * len(RESOURCES), [0] * len(RESOURCES)
+    for place, grant_ns, free_ns in lease.things:
+        held[place] += free_ns is None
+        if free_ns is None or free_ns >= used_ns:
+            # What `weight` says of something that is held to the last: of many leases, nearly all.
+            if grant_ns < used_ns:
+                means[place] += round((1.0 - remaining(used_ns / 1e9 - grant_ns / 1e9, half_life_s)) * PARTS)
+        elif grant_ns < free_ns:
+            means[place] += round(weight(grant_ns / 1e9, free_ns / 1e9, used_ns / 1e9, half_life_s) * PARTS)
+    return held, means
 
 
 def uses(

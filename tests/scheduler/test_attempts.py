@@ -416,7 +416,7 @@ def test_a_checkpoint_is_handed_to_the_next_attempt(tmp_path: Path) -> None:
         await site.finish(attempt, FAILED, failure=BROKE)
         await site.sweep(1.0)
         service = RunnerService(site.core)
-        (assignment,) = map(service._assignment, service._attempts("r/one"))
+        (assignment,) = service._made(service._attempts("r/one"))
         assert assignment.attempt == f"{body.name}/attempts/2"
         assert assignment.checkpoint == ARTIFACT
 

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from palaestra import Client, PalaestraError
+from palaestra import Client, PalaestraError, chain
 from palaestra.audit import Verification
 from palaestra.chain import BrokenChain, exported
 from palaestra.operations import Place
@@ -549,3 +549,41 @@ def test_who_holds_what_is_cordoned_or_drained_finds_it_in_its_chain_and_others_
             assert audit.entries(site.core.read, "rival", 0, 9) == []
 
     play(tmp_path, scene)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["actor", "method", "reason", "resource", "sequence", "vendor"]), st.text() | st.integers()
+    )
+)
+def test_the_text_of_an_entry_is_that_of_json(fields: dict[str, str | int]) -> None:
+    assert chain._text(fields) == json.dumps(fields, sort_keys=True, separators=(",", ":"))
+
+
+def test_entries_of_one_commit_are_those_of_as_many_commits(tmp_path: Path) -> None:
+    """Written by few statements together, also over the bound of one statement, or each by its own: the same rows."""
+    calls = [(CHAINS[number % 3], f"reason {number}") for number in range(150)]
+    found = []
+    for name, together in (("one", True), ("many", False)):
+        with closing(database.open_writer(tmp_path / name)) as db:
+            db.execute("INSERT INTO venue (id, display_name, width_m, depth_m) VALUES ('hall', 'hall', 1, 1)")
+            transactions = [Transaction(db, 1_700_000_000_000_000_000)]
+            for whose, reason in calls:
+                if not together:
+                    transactions.append(Transaction(db, 1_700_000_000_000_000_000))
+                audit.write(transactions[-1], [whose], "somebody", "operator", "A/B", "x", reason, b"\1" * 32)
+                if not together:
+                    _commit(transactions[-1])
+            if together:
+                _commit(transactions[0])
+            found.append(
+                [tuple(row) for table in ("audit", "audit_head") for row in db.execute(f"SELECT * FROM {table}")]
+            )
+            assert look(db, audit.ALL).sequence == len(calls)
+
+    assert found[0] == found[1]
+
+
+def _commit(tx: Transaction) -> None:
+    for last in tx.at_commit.values():
+        last(tx)

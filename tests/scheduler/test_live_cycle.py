@@ -7,6 +7,7 @@ from contextlib import closing
 from datetime import datetime
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,12 +20,15 @@ from scheduler.commands import (
     ending,
     granting,
     recording,
+    running,
     timetable,
 )
 from scheduler.decide import decide
 from scheduler.lifecycle import Step
 from scheduler.replay.database import decide_again
 from scheduler.replay.workload import BadTrace
+from scheduler.snapshot import kept
+from scheduler.snapshot.use import gained
 from scheduler.standing import Standing
 from scheduler.state import Config, Decisions, State
 from scheduler.token import pack
@@ -63,6 +67,32 @@ def test_a_look_after_nothing_has_happened_reads_no_row_of_a_job_unit_or_lease(t
 
     assert not [query for query in read if "FROM job " in query or "FROM unit " in query or "FROM lease " in query]
     assert venue.cycle.venue.readings == 1
+
+
+@pytest.mark.parametrize("held", [3, 40])
+def test_a_look_counts_the_use_of_what_has_come_and_not_of_all_that_a_vendor_holds(
+    held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venue = small(tmp_path / "db")
+    venue.run(running.register_runner("r", "r/one", held + 1))
+    for _ in range(held):
+        venue.run(venue.submit(job(0, 1)))
+    venue.writer._run_cycle()
+    assert len(venue.rows("SELECT 1 FROM lease WHERE state = 1")) == held
+    venue.same()
+    venue.run(venue.submit(job(0, 1)))
+    venue.writer._run_cycle()
+    counted: list[object] = []
+
+    def count(lease: object, *others: Any) -> Any:
+        counted.append(lease)
+        return gained(lease, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(kept, "gained", count)
+    venue.look()
+
+    assert len(counted) == 1
+    venue.same()
 
 
 def test_what_was_rolled_back_is_read_anew_once(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_who_makes_room_in_time_waits_again_unharmed(tmp_path: Path) -> None:
         assert await preempt(site)
         assert site.get(body.name).state == RUNNING
         service = RunnerService(site.core)
-        (assignment,) = map(service._assignment, service._attempts("r/one"))
+        (assignment,) = service._made(service._attempts("r/one"))
         assert (assignment.cancel_requested, assignment.stop_grace.seconds) == (True, 8)
         assert await site.beat(attempt) == [attempt], "the heartbeat tells too"
         site.clock.pass_s(2.0)
@@ -110,7 +110,7 @@ def test_what_was_done_since_the_checkpoint_is_given_back(tmp_path: Path) -> Non
         await site.runner()
         await site.sweep(ending.YIELD_S)
         service = RunnerService(site.core)
-        (assignment,) = map(service._assignment, service._attempts("r/one"))
+        (assignment,) = service._made(service._attempts("r/one"))
         assert assignment.checkpoint == checkpoint, "it goes on from there"
         assert not assignment.cancel_requested
 
@@ -186,7 +186,7 @@ def test_a_cancel_while_making_room_is_a_cancel(tmp_path: Path) -> None:
         await preempt(site)
         await site.run(ending.cancel("acme", body.name.split("/")[3], ""))
         service = RunnerService(site.core)
-        (assignment,) = map(service._assignment, service._attempts("r/one"))
+        (assignment,) = service._made(service._attempts("r/one"))
         assert not assignment.HasField("stop_grace")
         await site.finish(attempt, job_pb2.ATTEMPT_STATE_CANCELLED)
         assert site.get(body.name).state == CANCELLED

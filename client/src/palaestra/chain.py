@@ -15,7 +15,7 @@ START = bytes(32)
 """The hash before the first entry."""
 
 _NS_PER_S = 1_000_000_000
-_text = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_quoted = json.encoder.encode_basestring_ascii
 
 
 class BrokenChain(Exception):
@@ -25,6 +25,15 @@ class BrokenChain(Exception):
 def link(before: bytes, fields: Mapping[str, str | int]) -> bytes:
     """Return the hash of fields after the hash `before`."""
     return hashlib.sha256(before + _text(fields).encode("ascii")).digest()
+
+
+def _text(fields: Mapping[str, str | int]) -> str:
+    """Return what json.dumps with sorted keys and without spaces makes of the same, at a fraction of its cost."""
+    told = []
+    for key in sorted(fields):
+        value = fields[key]
+        told.append(f'"{key}":{_quoted(value) if isinstance(value, str) else value}')
+    return f"{{{','.join(told)}}}"
 
 
 def fields_of(entry: AuditEntry) -> dict[str, str | int]:
