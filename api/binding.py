@@ -130,6 +130,8 @@ BINDINGS: tuple[Binding, ...] = (
             "Ask for the end of a job", _JOB, headers=_IF_MATCH | _KEY),
     Binding("POST", "/v1/vendors/{vendor}/jobs/{job}:reorder", "JobService.ReorderJob", _J.ReorderJobRequest,
             job_pb2.Job, "Give a job another priority, and say why", _JOB, body="*", headers=_IF_MATCH),
+    Binding("POST", "/v1/vendors/{vendor}/jobs/{job}:openSlot", "JobService.OpenSlot", _J.OpenSlotRequest,
+            _J.SlotTicket, "Where the worlds of a job to serve are, and what opens them for a little while", _JOB),
     Binding("GET", "/v1/vendors/{vendor}/jobs/{job}:explain", "JobService.ExplainJob", _J.ExplainJobRequest,
             _J.ExplainJobResponse, "Why a job waits, and what would help", _JOB),
     Binding("GET", "/v1/vendors/{vendor}/jobs/{job}", "JobService.GetJob", _J.GetJobRequest, job_pb2.Job,

@@ -6,7 +6,6 @@ clock, `*_wall_median` the median over pairs of turns. A policy costs nothing he
 and whoever drives them shows in full.
 """
 
-import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from palaestra import tickets
+from palaestra_env.remote import RemoteSlot
 from sim.catalog import find
 from sim.slot_process import LeasedSlot, SlotSpec, TaskWork
 from sim.slot_process.program import open_task
-from sim.slot_process.remote import RemoteSlot
 from sim.slot_process.server import SlotLease, SlotServer
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "sim-transport.png"
@@ -27,7 +27,7 @@ WORLDS = (1, 4, 16, 64)
 TURNS = 7
 STEPS = {1: 60, 4: 30, 16: 12, 64: 4}
 """Steps of a turn: some tens of milliseconds each."""
-TOKEN = "bench"
+KEY = "bench"
 
 Stepper = Callable[[], bytes]
 
@@ -53,11 +53,12 @@ def _compare(robot: str, worlds: int) -> dict[str, Any]:
     work = TaskWork(robot, motion=MOTION, horizon_s=3600.0)
     spec = SlotSpec(work, worlds=worlds, seed=1)
     here = open_task(spec, work)
-    lease = SlotLease("leases/bench", 1, hashlib.sha256(TOKEN.encode()).hexdigest())
+    lease = SlotLease("leases/bench", 1, KEY)
+    ticket = tickets.issue(KEY, lease.name, lease.epoch, time.time_ns() + 3600 * 10**9)
     with LeasedSlot(spec) as near:
         far_slot = LeasedSlot(spec)
         server = SlotServer(far_slot, lease)
-        with RemoteSlot(server.address, lease=lease.name, epoch=1, token=TOKEN) as far:
+        with RemoteSlot(server.address, lease=lease.name, epoch=1, token=ticket) as far:
             contestants: dict[str, Any] = {"in_process": here, "shared_memory": near, "grpc": far}
             others = {"in_process": 0, "shared_memory": near.pid, "grpc": far_slot.pid}
             took = {name: _Turns(slot, worlds, others[name]) for name, slot in contestants.items()}

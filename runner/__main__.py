@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-from palaestra.tls_files import NoCertificate, TlsFiles
-from palaestra.v1 import runner_service_pb2
+from palaestra.policy_address import LOOPBACK, check_rule
+from palaestra.tls_files import NoCertificate, ServerFiles, TlsFiles
 from runner.errors import RayLost, RunnerError
 from runner.settings import Settings
 
@@ -31,6 +31,17 @@ def main() -> int:
     parser.add_argument("--ray-folder", type=Path, help="where that Ray keeps its files, emptied before; a short path")
     TlsFiles.add_options(parser)
     TlsFiles.add_options(parser, prefix="drive-")
+    parser.add_argument("--slots-listen", default="", help="where worlds are served to those from elsewhere, with TLS")
+    parser.add_argument("--slots-name", default="", help="by which those from elsewhere know this machine")
+    parser.add_argument("--slots-cert", type=Path, metavar="FILE", help="certificate that is shown to them")
+    parser.add_argument("--slots-key", type=Path, metavar="FILE", help="its private key")
+    parser.add_argument(
+        "--policy-server",
+        action="append",
+        metavar="HOST:PORT",
+        help="where served policies may be called; PORT may be * (repeatable; by default this machine alone)",
+    )
+    parser.add_argument("--no-policy-servers", action="store_true", help="call none at all")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
@@ -38,7 +49,13 @@ def main() -> int:
         folder = None if arguments.ray_address else _ray_folder(arguments.ray_folder)
         tls, drive_tls = TlsFiles.of(arguments), TlsFiles.of(arguments, prefix="drive-")
         tls.check_private(arguments.scheduler)
-    except (OSError, NoCertificate) as error:
+        rules = () if arguments.no_policy_servers else arguments.policy_server or LOOPBACK
+        policy_servers = tuple(check_rule(rule) for rule in rules)
+        if arguments.slots_listen:
+            if not (arguments.slots_name and arguments.slots_cert and arguments.slots_key):
+                raise NoCertificate("--slots-listen needs --slots-name, --slots-cert and --slots-key")
+            ServerFiles(arguments.slots_cert, arguments.slots_key)
+    except (OSError, ValueError, NoCertificate) as error:
         print(f"runner: {error}", file=sys.stderr)
         return 2
     root = os.environ.get("MENAGERIE_ROOT")
@@ -56,6 +73,11 @@ def main() -> int:
         menagerie_root=Path(root) if root else None,
         tls=tls,
         drive_tls=drive_tls,
+        slots_listen=arguments.slots_listen,
+        slots_name=arguments.slots_name,
+        slots_cert=arguments.slots_cert,
+        slots_key=arguments.slots_key,
+        policy_servers=policy_servers,
     )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray's default of 15 would have whoever sends targets to robots wait for everybody else.
@@ -92,30 +114,21 @@ def _ray_folder(given: Path | None) -> Path:
     return given
 
 
-def catalogue(settings: Settings) -> runner_service_pb2.WatchAssignmentsRequest:
-    """Return what this runner knows how to do."""
-    from sim import catalog
-    from sim.motion import motions
-    from sim.tasks import tasks
-
-    available = [entry.id for entry in catalog.robots(settings.menagerie_root) if entry.available()]
-    return runner_service_pb2.WatchAssignmentsRequest(
-        tasks=sorted(tasks()), motions=sorted(motions()), robot_models=sorted(available)
-    )
-
-
 async def _serve(settings: Settings) -> None:
     # Heavy to import; a wrong argument is answered before.
     from runner.pool import Pool, start_ray, stop_ray
     from runner.recovery import keep_recovering
+    from runner.repertoire import repertoire
     from runner.service import Runner
 
     settings.spool.mkdir(parents=True, exist_ok=True)
     start_ray(settings)
     try:
         pool = Pool(settings)
-        await pool.warm()
-        runner = Runner(settings, pool, catalogue(settings))
+        known, _ = await asyncio.gather(
+            asyncio.to_thread(repertoire, settings.menagerie_root, settings.policy_servers), pool.warm()
+        )
+        runner = Runner(settings, pool, known)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, runner.stop)

@@ -10,7 +10,7 @@ from palaestra.failpoint import Failpoint
 from palaestra.v1 import job_pb2, runner_service_pb2
 from runner.episodes import LEVELS, name_of, request_of
 from runner.errors import AttemptError, Stopped
-from runner.link import Link
+from runner.link import PATIENCE_S, Link
 from runner.settings import Settings
 from store import (
     EpisodeHeader,
@@ -53,6 +53,7 @@ class Attempt:
         self._lock = threading.Lock()
         self._progress_s = 0.0
         self._index = 0
+        self._slot: job_pb2.SlotEndpoint | None = None
 
     @property
     def vendor(self) -> str:
@@ -88,15 +89,24 @@ class Attempt:
             if now_s - self._progress_s < PROGRESS_PERIOD_S and fraction < 1.0:
                 return
             self._progress_s = now_s
-        beat = runner_service_pb2.AttemptBeat(
-            attempt=self.name,
-            progress=job_pb2.JobProgress(fraction=min(max(fraction, 0.0), 1.0), message=message[:500]),
-        )
-        request = runner_service_pb2.HeartbeatAttemptsRequest(instance=self._instance, attempts=[beat])
         try:
-            response = self._link.call(self._link.runner.HeartbeatAttempts, request, patience_s=0.0)
+            self._beat(fraction, message, patience_s=0.0)
         except PalaestraError:
             return
+
+    def announce(self, slot: job_pb2.SlotEndpoint) -> None:
+        """Tell where the attempt's worlds are served, with this report and all later ones. Raises AttemptError."""
+        self._slot = slot
+        try:
+            self._beat(0.0, "the worlds wait for whoever drives them")
+        except PalaestraError as error:
+            raise AttemptError(error.reason, error.message, retryable=True) from error
+
+    def _beat(self, fraction: float, message: str, *, patience_s: float = PATIENCE_S) -> None:
+        progress = job_pb2.JobProgress(fraction=min(max(fraction, 0.0), 1.0), message=message[:500], slot=self._slot)
+        beat = runner_service_pb2.AttemptBeat(attempt=self.name, progress=progress)
+        request = runner_service_pb2.HeartbeatAttemptsRequest(instance=self._instance, attempts=[beat])
+        response = self._link.call(self._link.runner.HeartbeatAttempts, request, patience_s=patience_s)
         if self.name in response.stop:
             self._stop.set()
 

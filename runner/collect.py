@@ -1,5 +1,7 @@
 """Collecting: units or worlds go through a motion or follow a policy, and every episode is recorded."""
 
+from contextlib import ExitStack
+
 import numpy as np
 
 from palaestra.v1 import job_pb2
@@ -7,7 +9,9 @@ from runner.attempt import Attempt
 from runner.drive import collect_on_units
 from runner.errors import AttemptError
 from runner.film import Film, open_film
-from runner.policy import LinearPolicy
+from runner.policy import LinearPolicy, Policy
+from runner.scene import scene_of
+from runner.served import served_policy
 from runner.slots import open_slot
 from runner.tally import Tally
 from runner.worlds import record_worlds
@@ -41,25 +45,32 @@ def _collect_in_worlds(attempt: Attempt, episodes: int, duration_s: float) -> No
     with open_slot(
         attempt,
         spec.robot_model,
-        task=policy.task if policy else "",
-        motion="" if policy else spec.motion,
+        task=policy.task if policy else spec.policy_task,
+        motion=spec.motion,
         horizon_s=duration_s,
         worlds=worlds,
         seed=spec.seed,
-        actuators=spec.actuators,
+        scene=scene_of(spec),
     ) as slot:
         if policy:
             policy.check_fits(policy.task, spec.robot_model, slot.obs_size, slot.action_size)
-        with open_film(attempt, slot, spec.cameras) as film:
-            _rounds(attempt, slot, policy, episodes, film)
+        with ExitStack() as stack:
+            film = stack.enter_context(open_film(attempt, slot, spec.cameras))
+            driver: Policy | None = policy
+            if spec.HasField("policy"):
+                served = served_policy(attempt, spec.policy, slot.action_size, title=slot.facts.title)
+                driver = stack.enter_context(served)
+            _rounds(attempt, slot, driver, episodes, film)
 
 
-def _rounds(attempt: Attempt, slot: LeasedSlot, policy: LinearPolicy | None, episodes: int, film: Film | None) -> None:
+def _rounds(attempt: Attempt, slot: LeasedSlot, policy: Policy | None, episodes: int, film: Film | None) -> None:
     spec, worlds = attempt.job.collect, slot.worlds
     tally = Tally.of(attempt)
     # A round that an earlier attempt did not complete is run again, and the chance in it is the same.
     for episode in range(tally.rounds, episodes):
         obs = slot.reset(episodes=np.full(worlds, episode, dtype=np.int64))
+        if policy:
+            policy.reset()
         task = spec.task or slot.facts.title
         with record_worlds(attempt, slot, range(worlds), task=task, seed=spec.seed, film=film) as rows:
             total = np.zeros(worlds)

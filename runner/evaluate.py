@@ -5,7 +5,9 @@ import numpy as np
 from palaestra.v1 import job_pb2
 from runner.attempt import Attempt
 from runner.interval import wilson
-from runner.policy import LinearPolicy
+from runner.policy import LinearPolicy, Policy
+from runner.scene import scene_of
+from runner.served import served_policy
 from runner.slots import open_slot
 from runner.worlds import record_worlds
 from sim.slot_process import LeasedSlot
@@ -29,21 +31,25 @@ def evaluate(attempt: Attempt) -> job_pb2.JobResult:
         task=spec.task,
         worlds=worlds,
         seed=spec.seed,
-        actuators=spec.actuators,
+        scene=scene_of(spec),
         first_world=FIRST_WORLD,
     ) as slot:
-        return _trials(attempt, slot, episodes)
+        if spec.HasField("policy"):
+            with served_policy(attempt, spec.policy, slot.action_size, title=slot.facts.title) as served:
+                return _trials(attempt, slot, episodes, served)
+        policy = LinearPolicy.zero(spec.task, spec.robot_model, slot.obs_size, slot.action_size)
+        if attempt.assignment.HasField("policy"):
+            policy = LinearPolicy.from_json(attempt.fetch(attempt.assignment.policy))
+            policy.check_fits(spec.task, spec.robot_model, slot.obs_size, slot.action_size)
+        return _trials(attempt, slot, episodes, policy)
 
 
-def _trials(attempt: Attempt, slot: LeasedSlot, episodes: int) -> job_pb2.JobResult:
+def _trials(attempt: Attempt, slot: LeasedSlot, episodes: int, policy: Policy) -> job_pb2.JobResult:
     spec, worlds = attempt.job.evaluate, slot.worlds
-    policy = LinearPolicy.zero(spec.task, spec.robot_model, slot.obs_size, slot.action_size)
-    if attempt.assignment.HasField("policy"):
-        policy = LinearPolicy.from_json(attempt.fetch(attempt.assignment.policy))
-        policy.check_fits(spec.task, spec.robot_model, slot.obs_size, slot.action_size)
     successes, returns, done = 0, [], 0
     while done < episodes:
         obs = slot.reset(episodes=np.full(worlds, done // worlds, dtype=np.int64))
+        policy.reset()
         counted = min(worlds, episodes - done)
         # What an earlier attempt has recorded is the same to the bit and need not be recorded again.
         already = max(0, attempt.assignment.episode_count - done)

@@ -6,6 +6,7 @@ policies, with this normalisation, is enough for MuJoCo locomotion.
 
 import json
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,18 @@ STD_MIN = 1e-3
 BYTES_MAX = 64 * 1024 * 1024
 # Far beyond any policy that does something, and far from where products of them overflow.
 VALUE_MAX = 1e9
+
+
+class Policy(Protocol):
+    """What drives worlds."""
+
+    def act(self, obs: Array) -> Array:
+        """Return actions for observations (N, obs_size), (N, action_size)."""
+        ...
+
+    def reset(self) -> None:
+        """All worlds begin an episode."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,9 @@ class LinearPolicy:
     def act(self, obs: Array) -> Array:
         """Return actions for observations (N, obs_size), (N, action_size)."""
         return ((obs - self.mean) / self.std) @ self.weights.T
+
+    def reset(self) -> None:
+        """Nothing is remembered between steps."""
 
     def to_json(self) -> bytes:
         """Return the policy as JSON; floats keep all their bits."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from palaestra.policy_address import LOOPBACK
 from palaestra.tls_files import TlsFiles
 
 
@@ -16,6 +17,10 @@ class Settings:
         token: Of role runner.
         tls: Certificates towards the scheduler.
         drive_tls: Certificates towards unit hosts beyond loopback.
+        slots_listen: Address and port on which worlds are served to those from elsewhere; empty: on loopback alone.
+        slots_name: By which those from elsewhere know this machine.
+        slots_cert, slots_key: What is shown to them.
+        policy_servers: Where served policies are called, "host:port" or "host:*".
         objects, spool: Folders of the store, on one file system.
         sim_slots: Cores that may be leased for worlds.
         warm_workers: Worker processes kept ready, so that a granted attempt starts at once.
@@ -38,3 +43,8 @@ class Settings:
     menagerie_root: Path | None = None
     tls: TlsFiles = field(default_factory=TlsFiles)
     drive_tls: TlsFiles = field(default_factory=TlsFiles)
+    slots_listen: str = ""
+    slots_name: str = ""
+    slots_cert: Path | None = None
+    slots_key: Path | None = None
+    policy_servers: tuple[str, ...] = LOOPBACK

@@ -7,8 +7,18 @@ from contextlib import contextmanager
 from palaestra.v1 import job_pb2
 from runner.attempt import Attempt
 from runner.errors import AttemptError
+from runner.scene import Scene
 from sim import catalog
-from sim.errors import Misfit, SimError, SlotDied, UnknownMotion, UnknownRobot, UnknownTask
+from sim.errors import (
+    BadRandomisation,
+    BadSensor,
+    Misfit,
+    SimError,
+    SlotDied,
+    UnknownMotion,
+    UnknownRobot,
+    UnknownTask,
+)
 from sim.slot_process import Bounds, LeasedSlot, SlotSpec, TaskWork
 
 ACTUATORS: dict[job_pb2.Actuators, catalog.Actuators] = {
@@ -40,7 +50,7 @@ def open_slot(
     *,
     worlds: int,
     seed: int,
-    actuators: job_pb2.Actuators,
+    scene: Scene,
     task: str = "",
     motion: str = "",
     horizon_s: float = 0.0,
@@ -49,7 +59,8 @@ def open_slot(
     """Have worlds at a task, or along a motion, on as many threads as slots were leased.
 
     Raises:
-        AttemptError: there is no such work, the model is broken, or the slot's process died.
+        AttemptError: there is no such work, what is asked of the worlds cannot be had, the model is broken, or the
+            slot's process died.
         Stopped: it died because the attempt was told to stop.
     """
     threads = min(max(1, len(attempt.assignment.lease.sim_slots)), worlds)
@@ -59,10 +70,12 @@ def open_slot(
         task=task,
         motion=motion,
         horizon_s=horizon_s,
-        actuators=ACTUATORS[actuators],
+        actuators=ACTUATORS[scene.actuators],
+        sensors=scene.sensors,
+        randomisation=scene.randomisation,
         menagerie_root=str(root) if root else "",
     )
-    spec = SlotSpec(work, worlds=worlds, threads=threads, seed=seed, first_world=first_world)
+    spec = SlotSpec(work, worlds=worlds, threads=threads, seed=seed, first_world=first_world, pace=scene.pace)
     over = threading.Event()
     try:
         with LeasedSlot(spec, bounds=Bounds(niceness=NICENESS), ttl_s=TTL_S) as slot:
@@ -73,6 +86,8 @@ def open_slot(
             finally:
                 over.set()
                 keeper.join()
+    except (BadRandomisation, BadSensor) as error:
+        raise AttemptError("INVALID_FIELD", str(error), retryable=False) from error
     except (UnknownTask, UnknownRobot, UnknownMotion, Misfit) as error:
         raise AttemptError("UNKNOWN_WORK", str(error), retryable=False) from error
     except SlotDied as error:

@@ -18,6 +18,7 @@ from palaestra.v1 import job_pb2
 from runner.attempt import Attempt
 from runner.errors import AttemptError
 from runner.policy import STD_MIN, LinearPolicy
+from runner.scene import scene_of
 from runner.slots import open_slot
 from sim.slot_process import LeasedSlot
 
@@ -91,7 +92,7 @@ def train(attempt: Attempt) -> job_pb2.JobResult:
     spec = attempt.job.train
     iterations = spec.iterations or ITERATIONS
     directions = spec.directions or DIRECTIONS
-    slot_of = partial(open_slot, attempt, spec.robot_model, task=spec.task, seed=spec.seed, actuators=spec.actuators)
+    slot_of = partial(open_slot, attempt, spec.robot_model, task=spec.task, seed=spec.seed, scene=scene_of(spec))
     # The two take turns: together they never use more cores than are leased.
     with (
         slot_of(worlds=2 * directions) as slot,

@@ -8,6 +8,7 @@ from runner.check import check
 from runner.collect import collect
 from runner.errors import AttemptError
 from runner.evaluate import evaluate
+from runner.serve import serve
 from runner.train import train
 
 WORK: dict[str, Callable[[Attempt], job_pb2.JobResult]] = {
@@ -15,6 +16,7 @@ WORK: dict[str, Callable[[Attempt], job_pb2.JobResult]] = {
     "train": train,
     "evaluate": evaluate,
     "check": check,
+    "serve": serve,
 }
 
 

@@ -1,7 +1,7 @@
 """Records worlds of a sim slot as episodes, one file each, with what it takes to run them again to the last bit."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import numpy as np
@@ -80,9 +80,11 @@ def record_worlds(
         film: Cameras on all worlds of the slot.
     """
     facts = slot.facts
+    places = list(worlds)
+    drawn = slot.drawn(places) if places else {}
     with ExitStack() as stack:
         recorders = []
-        for world in worlds:
+        for row, world in enumerate(places):
             index = attempt.next_index()
             recorder = attempt.recorder(
                 index,
@@ -100,7 +102,7 @@ def record_worlds(
                 scenario=facts.scenario,
                 sensor_widths={f"{SENSOR_PREFIX}{name}": width for name, width in facts.readings.items()},
                 sensor_units={f"{SENSOR_PREFIX}{name}": unit for name, unit in facts.reading_units.items()},
-                replay=replay_of(slot, world),
+                replay=replay_of(slot, world, {name: rows[row].tolist() for name, rows in drawn.items()}),
                 cameras=film.streams if film else None,
             )
             recorders.append((world, stack.enter_context(recorder)))
@@ -110,8 +112,11 @@ def record_worlds(
         yield WorldRecorder(attempt, slot, recorders, film)
 
 
-def replay_of(slot: LeasedSlot, world: int) -> dict[str, str]:
-    """Return what `runner.replay` needs beside an episode's header to run it again."""
+def replay_of(slot: LeasedSlot, world: int, drawn: Mapping[str, list[float]]) -> dict[str, str]:
+    """Return what `runner.replay` needs beside an episode's header to run it again.
+
+    drawn: What the episode has drawn, by term of the randomisation.
+    """
     work = slot.spec.work
     assert isinstance(work, TaskWork)
     return {
@@ -122,4 +127,6 @@ def replay_of(slot: LeasedSlot, world: int) -> dict[str, str]:
         "seed": str(slot.seed),
         "version": slot.facts.provenance["version"],
         "sensors": json.dumps(list(work.sensors)),
+        "randomisation": json.dumps(list(work.randomisation)),
+        "drawn": json.dumps(drawn),
     }

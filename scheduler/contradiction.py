@@ -60,8 +60,10 @@ def _in_claim(claim: claim_pb2.Claim, place: str) -> tuple[str, str] | None:
 
 def _for_work(job: job_pb2.Job, claim: claim_pb2.Claim, place: str) -> tuple[str, str] | None:
     kind = job.WhichOneof("work")
-    if kind in ("train", "evaluate") and not claim.sim_slots:
+    if kind in ("train", "evaluate", "serve") and not claim.sim_slots:
         return f"{place}.sim_slots", f"a job to {kind} needs at least one sim slot"
+    if kind == "serve" and claim.units:
+        return f"{place}.units", "a job to serve leaves worlds to somebody, and no units"
     if kind == "collect" and not claim.units and not job.collect.robot_model:
         where = "the claim" if place == "job.claim" else place
         return "job.collect.robot_model", f"is required when {where} has no units"

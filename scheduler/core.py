@@ -15,7 +15,7 @@ from typing import TypeVar, cast
 
 from palaestra.errors import PalaestraError
 from palaestra.failpoint import Failpoint
-from scheduler import audit, calibration, database, disk, events, guard, seat
+from scheduler import audit, calibration, database, disk, events, guard, scene, seat
 from scheduler.answering import Answers
 from scheduler.calibration import Calibration
 from scheduler.clock import Clock
@@ -267,4 +267,5 @@ def _together(known: tuple[Catalogue, ...]) -> Catalogue:
         frozenset().union(*(c.tasks for c in known)),
         frozenset().union(*(c.motions for c in known)),
         frozenset().union(*(c.robot_models for c in known)),
+        scene.together(c.worlds for c in known),
     )

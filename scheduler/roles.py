@@ -75,6 +75,7 @@ JobService/CancelJob                   vendor engineer         operator
 JobService/ExplainJob                  vendor engineer reader  operator safety
 JobService/GetJob                      vendor engineer reader  operator safety
 JobService/ListJobs                    vendor engineer reader  operator safety
+JobService/OpenSlot                    vendor engineer
 JobService/ReadLog                     vendor engineer reader  operator safety
 JobService/ReorderJob                  vendor engineer         operator
 JobService/SubmitJob                   vendor engineer

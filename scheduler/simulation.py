@@ -51,7 +51,13 @@ def _source(job: job_pb2.Job) -> str:
         return f"training of {job.train.task}"
     if kind == "evaluate":
         policy_job = job.evaluate.policy_job
+        if job.evaluate.HasField("policy"):
+            return f"policy served at {job.evaluate.policy.openpi}"
         return f"policy of {policy_job}" if policy_job else f"no policy for {job.evaluate.task}"
+    if kind == "serve":
+        return f"a program elsewhere at {job.serve.task or job.serve.motion}"
+    if job.collect.HasField("policy"):
+        return f"policy served at {job.collect.policy.openpi}"
     return f"motion {job.collect.motion}" if job.collect.motion else f"policy of {job.collect.policy_job}"
 
 

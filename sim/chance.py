@@ -12,23 +12,23 @@ from typing import SupportsIndex
 import numpy as np
 
 from sim.body import Array
-from sim.errors import BadSeed
+from sim.errors import BadJobSeed
 
 TASK = 0
 """The stream that a task's start of an episode draws from."""
 
 
 def job_seed(seed: SupportsIndex) -> int:
-    """Return a job's seed as it is. Raises BadSeed unless it is a whole number of 64 bits, as the contract has it.
+    """Return a job's seed as it is. Raises BadJobSeed unless it is a whole number of 64 bits, as the contract has it.
 
     Two of these are never the same key.
     """
     try:
         whole = operator.index(seed)
     except TypeError:
-        raise BadSeed(f"seed = {seed!r}: must be a whole number") from None
+        raise BadJobSeed(f"seed = {seed!r}: must be a whole number") from None
     if not -(2**63) <= whole < 2**63:
-        raise BadSeed(f"seed = {whole}: must be from -2^63 to 2^63 - 1")
+        raise BadJobSeed(f"seed = {whole}: must be from -2^63 to 2^63 - 1")
     return whole
 
 

@@ -1,5 +1,7 @@
 """What can go wrong in the simulation room. Every error names the offending value."""
 
+from palaestra_env.seeds import BadSeed as BadSeed
+
 
 class SimError(Exception):
     """Base of all errors raised by `sim`."""
@@ -72,8 +74,8 @@ class BadRandomisation(SimError):
     """A randomisation names an unknown quantity or target, a range that makes no sense, or drawn values of another."""
 
 
-class BadSeed(SimError):
-    """A seed cannot be honoured: it is no whole number, negative, too large, or there are too few of them."""
+class BadJobSeed(BadSeed, SimError):
+    """A job's seed is not from -2^63 to 2^63 - 1: it would be another's in the generator."""
 
 
 class PolicyServerError(SimError):
@@ -82,6 +84,10 @@ class PolicyServerError(SimError):
 
 class BrokenRecording(SimError):
     """A recording of another project cannot be read: arrays miss, differ in length or are no finite numbers."""
+
+
+class PolicyServerGone(PolicyServerError):
+    """Nobody answers there, or not in time: the same question may be answered later, by a new connection."""
 
 
 class BadCamera(SimError):

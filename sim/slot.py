@@ -13,7 +13,6 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import NamedTuple
 
 import mujoco
 import numpy as np
@@ -21,6 +20,7 @@ import numpy.typing as npt
 
 from controller.cohort import Backend
 from controller.spec import RobotSpec
+from palaestra_env.slot import Transition as Transition
 from sim.body import Array, base_name, body_of
 from sim.catalog import ACTUATORS, Actuators, Entry
 from sim.chance import job_seed, philox_uniform
@@ -43,22 +43,6 @@ UNSTABLE = [
     int(mujoco.mjtWarning.mjWARN_BADQVEL),
     int(mujoco.mjtWarning.mjWARN_BADQACC),
 ]
-
-
-class Transition(NamedTuple):
-    """What one policy step brought; all arrays are copies, one row per world.
-
-    Attributes:
-        obs: (N, number of observation names).
-        reward: (N,), 0 for worlds that had already ended.
-        terminated: Ended by failure (a fall, a stop by the control core, a divergence), (N,).
-        truncated: Ended because the horizon was reached, (N,).
-    """
-
-    obs: Array
-    reward: Array
-    terminated: Mask
-    truncated: Mask
 
 
 @dataclass(frozen=True)
@@ -138,7 +122,7 @@ class SimSlot:
             Misfit: the task does not suit the robot.
             BadRandomisation: a term names what the robot does not have, or what its actuators do not allow.
             MissingModel, BrokenModel, BrokenCatalogue: as `Entry.mjspec`.
-            BadSeed: a seed that is no such number; it would be another's in the generator.
+            BadJobSeed: a seed that is no such number; it would be another's in the generator.
             ValueError: `worlds` or `threads` is less than 1.
         """
         if worlds < 1 or threads < 1:

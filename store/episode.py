@@ -38,7 +38,7 @@ JOINT_SIGNALS = (STATE, VELOCITY, EFFORT, ACTION)
 SIGNALS = (*JOINT_SIGNALS, BASE_POSE)
 SENSOR_PREFIX = "observation.sensor."
 """A signal of this prefix holds the readings of one sensor, under the sensor's name."""
-MAX_REPLAY_TEXT = 65_536
+MAX_REPLAY_TEXT = 262_144
 MAX_SENSORS = 64
 MAX_READINGS = 65_536
 REPLAY_ACTION = "replay.action"

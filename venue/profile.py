@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from palaestra.policy_address import check_rule
+
 
 class BadProfile(Exception):
     """A venue file that cannot be used; the message names the field."""
@@ -41,6 +43,8 @@ class Tls:
         folder: Where the certificates lie; relative to the folder of the venue's data.
         client_certificates: Whether who comes to the scheduler must show a certificate.
         standby_listen: As `listen`, of the standby.
+        slots_listen: Address on which worlds are served to those who drive them from elsewhere, each job's on a port of
+            its own; empty: on loopback alone.
     """
 
     listen: str = ""
@@ -48,6 +52,7 @@ class Tls:
     folder: Path = Path("tls")
     client_certificates: bool = False
     standby_listen: str = ""
+    slots_listen: str = ""
 
     def reached(self, listen: str, names: Sequence[str]) -> str:
         """Return how others reach what listens there, "" if nobody can. names: of the server's certificate."""
@@ -75,6 +80,7 @@ class Profile:
         hosts: The unit host processes.
         vendors: Ids of the vendors.
         sim_slots, warm_workers, ray_cpus, ray_address: As the runner's options.
+        policy_servers: Where the runner calls served policies; None: on its own machine.
         tls: The way in for those from elsewhere.
     """
 
@@ -89,6 +95,7 @@ class Profile:
     warm_workers: int
     ray_cpus: int
     ray_address: str
+    policy_servers: tuple[str, ...] | None = None
     tls: Tls = field(default_factory=Tls)
     standby: bool = False
     standby_port: int = 0
@@ -134,14 +141,29 @@ def _profile(tables: Mapping[str, Any], path: Path) -> Profile:
         warm_workers=_whole(runner, "warm_workers", 3, "[runner]"),
         ray_cpus=_whole(runner, "ray_cpus", 2, "[runner]", at_least=1),
         ray_address=_text(runner, "ray_address", "", "[runner]", empty=True),
+        policy_servers=_policy_servers(runner),
         tls=_tls(_table(tables, "tls"), standby=standby),
         standby=standby,
         standby_port=_whole(ports, "standby", 7401, "[ports]", at_most=65535),
     )
 
 
+def _policy_servers(runner: Mapping[str, Any]) -> tuple[str, ...] | None:
+    given = runner.get("policy_servers")
+    if given is None:
+        return None
+    if not isinstance(given, list) or not all(isinstance(rule, str) for rule in given):
+        raise BadProfile(f"[runner] policy_servers is {given!r}, must be a list of texts, host:port or host:*")
+    try:
+        return tuple(check_rule(rule) for rule in given)
+    except ValueError as error:
+        raise BadProfile(f"[runner] policy_servers: {error}") from error
+
+
 def _tls(table: Mapping[str, Any], *, standby: bool) -> Tls:
-    unknown = sorted(set(table) - {"listen", "api_listen", "standby_listen", "folder", "client_certificates"})
+    unknown = sorted(
+        set(table) - {"listen", "api_listen", "standby_listen", "slots_listen", "folder", "client_certificates"}
+    )
     if unknown:
         raise BadProfile(f"[tls] has no {unknown[0]}")
     addresses = {}
@@ -153,6 +175,9 @@ def _tls(table: Mapping[str, Any], *, standby: bool) -> Tls:
         addresses[key] = address
     if addresses["listen"] and standby and not addresses["standby_listen"]:
         raise BadProfile("[tls] needs standby_listen too, since [scheduler] standby is true and [tls] listen is set")
+    slots_listen = _text(table, "slots_listen", "", "[tls]", empty=True)
+    if slots_listen and (":" in slots_listen.strip("[]") and "[" not in slots_listen):
+        raise BadProfile(f"[tls] slots_listen is {slots_listen!r}, must be an address without a port")
     certificates = table.get("client_certificates", False)
     if not isinstance(certificates, bool):
         raise BadProfile(f"[tls] client_certificates is {certificates!r}, must be true or false")
@@ -162,6 +187,7 @@ def _tls(table: Mapping[str, Any], *, standby: bool) -> Tls:
         Path(_text(table, "folder", "tls", "[tls]")),
         certificates,
         addresses["standby_listen"],
+        slots_listen,
     )
 
 

@@ -250,6 +250,19 @@ class Supervisor:
         if any(host.elsewhere for host in profile.hosts):
             for option, name in (("ca", "ca.crt"), ("cert", "runner.crt"), ("key", "runner.key")):
                 arguments += [f"--drive-{option}", str(self._tls_folder / name)]
+        for rule in profile.policy_servers or ():
+            arguments += ["--policy-server", rule]
+        if profile.policy_servers == ():
+            arguments += ["--no-policy-servers"]
+        if profile.tls.slots_listen:
+            folder = self._tls_folder
+            listen = f"{profile.tls.slots_listen}:0"
+            arguments += [
+                *("--slots-listen", listen),
+                *("--slots-name", profile.tls.reached(listen, self._certified_names()).rpartition(":")[0]),
+                *("--slots-cert", str(folder / "server.crt")),
+                *("--slots-key", str(folder / "server.key")),
+            ]
         return self._process("runner", arguments)
 
     def _api(self) -> Process:

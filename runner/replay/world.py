@@ -74,7 +74,12 @@ def verify(episode: Episode, *, menagerie_root: Path | None = None) -> Verdict:
         raise NotComparable("; ".join(against))
     if replay.actions.shape[1] != slot.action_size:
         raise NotComparable(f"{replay.actions.shape[1]} actions were recorded, {slot.action_size} are taken here")
-    slot.reset(worlds=[int(header.world or 0)], episodes=[int(header.replay["episode"])])
+    try:
+        # As it was drawn then, whatever would be drawn now.
+        drawn = {str(name): [row] for name, row in json.loads(header.replay.get("drawn", "{}")).items()}
+        slot.reset(worlds=[int(header.world or 0)], episodes=[int(header.replay["episode"])], drawn=drawn)
+    except (ValueError, AttributeError, TypeError, SimError) as error:
+        raise NotComparable(f"what it drew cannot be had here: {error}") from error
     first, residual_rad = None, 0.0
     for row, (action, digest) in enumerate(zip(replay.actions, replay.digests, strict=True)):
         try:
@@ -101,6 +106,7 @@ def _slot(episode: Episode, menagerie_root: Path | None) -> SimSlot:
             horizon_s=float(table["horizon_s"]),
             actuators=actuators,
             sensors=tuple(json.loads(table["sensors"])),
+            randomisation=tuple(json.loads(table.get("randomisation", "[]"))),
             menagerie_root=str(menagerie_root) if menagerie_root else "",
         )
         return open_task(SlotSpec(work, worlds=1, seed=int(table["seed"])), work)

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2, job_service_pb2
@@ -97,10 +98,22 @@ def too_large(body: bytes) -> PalaestraError:
 def _alike(spec: job_pb2.Job, kind: str | None) -> tuple[object, ...]:
     """Return what claim and work are judged by. By its bytes, a claim is known again faster than it is read."""
     claim = spec.claim.SerializeToString(deterministic=True)
-    if kind == "collect":
-        work = spec.collect
-        return claim, spec.project, kind, work.WhichOneof("source"), work.motion, work.robot_model
     if kind is None or kind == "check":
         return claim, spec.project, kind
-    other = getattr(spec, kind)
-    return claim, spec.project, kind, other.task, other.robot_model, getattr(other, "motion", "")
+    work = getattr(spec, kind)
+    scene = _scene(work, kind)
+    if kind == "collect":
+        source = work.WhichOneof("source")
+        return claim, spec.project, kind, source, work.motion, work.policy_task, work.robot_model, scene
+    return claim, spec.project, kind, work.task, work.robot_model, getattr(work, "motion", ""), scene
+
+
+def _scene(work: Any, kind: str) -> tuple[object, ...]:
+    """Return what else a job asks of its worlds: of most, nothing."""
+    found: list[object] = [term.SerializeToString(deterministic=True) for term in work.randomisation]
+    if kind != "train":
+        found += [sensor.SerializeToString(deterministic=True) for sensor in work.sensors]
+    if kind in ("collect", "evaluate") and work.HasField("policy"):
+        found += [work.policy.openpi, work.policy_job]
+    # Some quantities are of one kind of actuators alone.
+    return (*found, work.actuators) if found else ()

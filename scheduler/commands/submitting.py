@@ -1,11 +1,11 @@
 """Accepting jobs."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2, job_service_pb2
-from scheduler import resources, snapshot
+from scheduler import resources, scene, snapshot
 from scheduler.commands import dependencies, reserving, simfirst
 from scheduler.commands.draft import Draft, draft_of, serialized
 from scheduler.commands.intake import NOTHING, Entry, Held, Intake
@@ -30,6 +30,7 @@ class Catalogue:
     tasks: frozenset[str] = frozenset()
     motions: frozenset[str] = frozenset()
     robot_models: frozenset[str] = frozenset()
+    worlds: scene.Vocabulary = field(default=scene.Vocabulary(), hash=False)
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,7 @@ class Checks:
             problem = self._problem(spec)
             if problem is None:
                 _known_work(spec, self.catalogue)
+                _possible_worlds(spec, self.catalogue)
             return problem
         except PalaestraError as error:
             return error
@@ -429,28 +431,40 @@ def _deadline_ahead(spec: job_pb2.Job, now_ns: int) -> None:
 def _known_kind(spec: job_pb2.Job) -> None:
     kind = spec.WhichOneof("work")
     if kind is None:
-        raise invalid("job.work", "one of collect, train, evaluate must be set")
+        raise invalid("job.work", "one of collect, train, evaluate, serve must be set")
     if kind == "check":
         raise invalid("job.work", "a check is the venue's own work; units are checked when it is due")
     if kind == "collect" and spec.collect.WhichOneof("source") is None:
-        raise invalid("job.collect.source", "one of motion, policy_job must be set")
+        raise invalid("job.collect.source", "one of motion, policy_job, policy must be set")
+    if kind == "serve" and not (spec.serve.task or spec.serve.motion):
+        raise invalid("job.serve.source", "one of task, motion must be set")
 
 
 def _known_work(spec: job_pb2.Job, catalogue: Catalogue) -> None:
     work = getattr(spec, spec.WhichOneof("work"))
     wanted: Sequence[tuple[str, frozenset[str]]] = (
         ("task", catalogue.tasks if not isinstance(work, job_pb2.CollectSpec) else frozenset()),
+        ("policy_task", catalogue.tasks),
         ("motion", catalogue.motions),
         ("robot_model", catalogue.robot_models),
     )
-    for field, known in wanted:
-        value = getattr(work, field, "")
+    for name, known in wanted:
+        value = getattr(work, name, "")
         if value and known and value not in known:
             raise PalaestraError(
                 "UNKNOWN_WORK",
-                f"{field} {value!r} is not known here; known: {', '.join(sorted(known))}",
-                metadata={"field": field, "value": value},
+                f"{name} {value!r} is not known here; known: {', '.join(sorted(known))}",
+                metadata={"field": name, "value": value},
             )
+
+
+def _possible_worlds(spec: job_pb2.Job, catalogue: Catalogue) -> None:
+    wrong = scene.problem(spec, catalogue.worlds)
+    if wrong is not None:
+        raise invalid(*wrong)
+    refused = scene.refused_server(spec, catalogue.worlds)
+    if refused is not None:
+        raise PalaestraError("POLICY_SERVER_REFUSED", refused[1], metadata={"field": refused[0]})
 
 
 def _policy_ready(db: Connection, vendor: str, spec: job_pb2.Job) -> None:

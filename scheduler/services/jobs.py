@@ -6,7 +6,7 @@ from typing import Any
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 from scheduler import answers, masks, names, reading, resources, snapshot, waiting
-from scheduler.commands import ending, reordering, submitting
+from scheduler.commands import ending, opening, reordering, submitting
 from scheduler.core import Core
 from scheduler.forecast import Forecast
 from scheduler.foresight import Find
@@ -68,6 +68,11 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         vendor, uid = names.parts(request.name)
         await self._core.run(ending.cancel(vendor, uid, request.etag))
         return self._job(request.name)
+
+    async def OpenSlot(self, request: job_service_pb2.OpenSlotRequest, context: Any) -> job_service_pb2.SlotTicket:
+        self._job(request.name)
+        vendor, uid = names.parts(request.name)
+        return await self._core.run(opening.ticket(vendor, uid, self._core.lease_token))
 
     async def ReorderJob(self, request: job_service_pb2.ReorderJobRequest, context: Any) -> job_pb2.Job:
         self._job(request.name)

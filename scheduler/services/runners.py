@@ -12,6 +12,7 @@ from scheduler.commands import running, submitting
 from scheduler.core import Core, RunnerConnection
 from scheduler.encoding import Serialized, length_delimited
 from scheduler.guard import caller
+from scheduler.scene import vocabulary_of
 from scheduler.sql import Connection, Row, portions
 
 REFRESH_S = 1.0
@@ -44,7 +45,10 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
                 "INVALID_FIELD", f"instance: {problem}", metadata={"field": "instance", "rule": problem}
             )
         catalogue = submitting.Catalogue(
-            frozenset(request.tasks), frozenset(request.motions), frozenset(request.robot_models)
+            frozenset(request.tasks),
+            frozenset(request.motions),
+            frozenset(request.robot_models),
+            vocabulary_of(request),
         )
         await core.run(running.register_runner(request.runner, instance, request.sim_slots))
         REGISTERED()

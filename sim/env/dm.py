@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from dm_env import specs
 
+from palaestra_env.seeds import world_numbers
 from sim.body import Array
 from sim.catalog import ACTUATORS, Actuators, find
-from sim.env.seeds import world_numbers
 from sim.errors import BadAction, BadSeed
 from sim.randomisation import NO_RANDOMISATION, Randomisation
 from sim.slot import SimSlot
@@ -43,7 +43,7 @@ class DmEnv(dm_env.Environment):  # type: ignore[misc]
 
         Args:
             robot, task: Names of the catalogue and of the tasks.
-            seed: Which world it is, as `sim.env.seeds`; episodes follow each other from the first.
+            seed: Which world it is, as `palaestra_env.seeds`; episodes follow each other from the first.
             job_seed, actuators, randomisation: As `sim.env.vector.make_vec`.
 
         Raises:

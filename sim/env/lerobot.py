@@ -13,7 +13,7 @@ import numpy.typing as npt
 from gymnasium.spaces import Box, Dict
 from gymnasium.vector.utils import batch_space
 
-from sim.env.seeds import Seed
+from palaestra_env.seeds import Seed
 from sim.env.vector import Info, SlotVectorEnv, make_vec
 from sim.slot import SimSlot
 

@@ -6,10 +6,13 @@ the server's error. `GET /healthz` answers 200. (openpi-client 0.1.2, `websocket
 `websocket_policy_server.py`.)
 """
 
+import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import numpy as np
 from websockets.exceptions import WebSocketException
@@ -17,11 +20,12 @@ from websockets.sync.client import connect
 
 from sim.body import Array
 from sim.env.wire import MESSAGE_MAX_B, pack, unpack
-from sim.errors import PolicyServerError
+from sim.errors import PolicyServerError, PolicyServerGone
 
 Observation = dict[str, Any]
 STATE, PROMPT = "observation/state", "prompt"
 TEXT_MAX = 500
+_LOOK_S = 0.1
 
 
 class PolicyServer:
@@ -33,20 +37,22 @@ class PolicyServer:
         timing: What it told with its last answer, `infer_ms` for example.
     """
 
-    def __init__(self, address: str, *, api_key: str = "", timeout_s: float = 30.0) -> None:
-        """Connect, and wait for the server's message about itself.
+    def __init__(
+        self, address: str, *, api_key: str = "", timeout_s: float = 30.0, wait: Callable[[], None] = lambda: None
+    ) -> None:
+        """Connect, and wait for the server's message about itself. Nobody is followed to another address.
 
         Args:
             address: `ws://host:port` or `wss://host:port`.
             api_key: Sent as `Authorization: Api-Key ...`; none by default.
             timeout_s: Longest wait for the connection and for each answer.
+            wait: Called some times a second while an answer is waited for; what it raises ends the waiting.
 
         Raises:
             PolicyServerError: not such an address, nobody there, or no proper answer in time.
         """
-        if not address.startswith(("ws://", "wss://")):
-            raise PolicyServerError(f"{address!r} is no address of a policy server: it begins with ws:// or wss://")
-        self.address, self._timeout_s = address, timeout_s
+        host, port = _end_of(address)
+        self.address, self._timeout_s, self._wait = address, timeout_s, wait
         headers = {"Authorization": f"Api-Key {api_key}"} if api_key else None
         self.timing: dict[str, Any] = {}
         self._open = ExitStack()
@@ -54,6 +60,8 @@ class PolicyServer:
             self._socket = self._open.enter_context(
                 connect(
                     address,
+                    # With a socket of ours, the server cannot send us elsewhere by a redirect.
+                    sock=socket.create_connection((host, port), timeout_s),
                     compression=None,
                     max_size=MESSAGE_MAX_B,
                     additional_headers=headers,
@@ -63,10 +71,10 @@ class PolicyServer:
                 )
             )
         except (OSError, ValueError, WebSocketException) as error:
-            raise PolicyServerError(f"{address}: no policy server: {type(error).__name__}: {error}") from error
+            raise PolicyServerGone(f"{address}: no policy server: {type(error).__name__}: {error}") from error
         try:
             self.metadata = self._answer()
-        except PolicyServerError:
+        except BaseException:
             self.close()
             raise
 
@@ -91,7 +99,7 @@ class PolicyServer:
         try:
             self._socket.send(data)
         except (OSError, WebSocketException) as error:
-            raise PolicyServerError(f"{self.address}: connection lost: {error}") from error
+            raise PolicyServerGone(f"{self.address}: connection lost: {error}") from error
         answer = self._answer()
         timing = answer.get("server_timing")
         self.timing = timing if isinstance(timing, dict) else {}
@@ -108,13 +116,20 @@ class PolicyServer:
         self._open.close()
 
     def _answer(self) -> dict[str, Any]:
+        until_s = time.monotonic() + self._timeout_s
         try:
-            data = self._socket.recv(timeout=self._timeout_s)
-        except TimeoutError as error:
-            self.close()
-            raise PolicyServerError(f"{self.address}: no answer within {self._timeout_s} s") from error
+            while True:
+                self._wait()
+                left_s = until_s - time.monotonic()
+                try:
+                    data = self._socket.recv(timeout=min(_LOOK_S, max(left_s, 0.0)))
+                    break
+                except TimeoutError as error:
+                    if left_s <= _LOOK_S:
+                        self.close()
+                        raise PolicyServerGone(f"{self.address}: no answer within {self._timeout_s:g} s") from error
         except (OSError, WebSocketException) as error:
-            raise PolicyServerError(f"{self.address}: connection lost: {error}") from error
+            raise PolicyServerGone(f"{self.address}: connection lost: {error}") from error
         if isinstance(data, str):
             # Its last line is what went wrong; those before are the way there.
             lines = data.strip().splitlines() or [""]
@@ -134,12 +149,21 @@ def state_and_prompt(prompt: str) -> Callable[[Array], Observation]:
     return observation
 
 
+class Inference(Protocol):
+    """What a served policy asks of its server, as `PolicyServer`."""
+
+    @property
+    def address(self) -> str: ...
+
+    def infer(self, observation: Mapping[str, Any]) -> Array: ...
+
+
 class ServedPolicy:
     """A policy server as a policy for many worlds: each has its chunk of actions, and asks anew when it is used up."""
 
     def __init__(
         self,
-        server: PolicyServer,
+        server: Inference,
         action_size: int,
         *,
         observe: Callable[[Array], Observation],
@@ -186,3 +210,14 @@ class ServedPolicy:
             actions[world] = chunk[self._used[world], : self._size]
             self._used[world] += 1
         return actions
+
+
+def _end_of(address: str) -> tuple[str, int]:
+    """Return host and port. Raises PolicyServerError."""
+    try:
+        parts = urlsplit(address)
+        if parts.scheme not in ("ws", "wss") or not parts.hostname:
+            raise ValueError("it begins with ws:// or wss://")
+        return parts.hostname, parts.port or (443 if parts.scheme == "wss" else 80)
+    except ValueError as error:
+        raise PolicyServerError(f"{address!r} is no address of a policy server: {error}") from error

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.error import ResetNeeded
 
+from palaestra_env.seeds import fresh, world_numbers
 from sim.body import Array
 from sim.catalog import ACTUATORS, Actuators, find
 from sim.env.render import Painter
-from sim.env.seeds import fresh, world_numbers
 from sim.env.vector import RENDER_FPS, Info, Slot, spaces_of
 from sim.errors import BadAction
 from sim.randomisation import NO_RANDOMISATION, Randomisation

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env import VecEnv
 
-from sim.env.seeds import world_numbers
+from palaestra_env.seeds import world_numbers
 from sim.env.vector import SlotVectorEnv
 
 

@@ -5,7 +5,7 @@ import json
 import os
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -50,7 +50,6 @@ class LeasedSlot:
         spec, facts: What was asked for, and what it is.
         worlds, obs_size, action_size, horizon_steps, joint_names: As of `SimSlot`.
         terminated, truncated, success, world_numbers, episodes: Of each world, as of the last answer.
-        failures: Why, by world, for those that blew up or were stopped.
         pid: Of the process.
     """
 
@@ -89,7 +88,7 @@ class LeasedSlot:
         self.worlds, self.seed = spec.worlds, spec.seed
         self.obs_size, self.action_size = sizes.observations, sizes.actions
         self.horizon_steps, self.joint_names = self.facts.horizon_steps, self.facts.joint_names
-        self.failures: dict[int, str] = {}
+        self._failures: dict[int, str] = {}
         self._want = 0
         self._note()
 
@@ -113,16 +112,19 @@ class LeasedSlot:
                 if (given < 0).any():
                     raise ValueError(f"{name}: {given[given < 0][:5].tolist()} are below 0")
                 rows[chosen] = given
+        for world in np.flatnonzero(chosen):
+            self._failures.pop(int(world), None)
         self._ask(segment.RESET, "during a reset")
         return np.array(shared.obs)
 
-    def step(self, actions: npt.ArrayLike) -> Transition:
+    def step(self, actions: npt.ArrayLike, *, contain: bool = False) -> Transition:
         """As `SimSlot.step`. Raises also SlotDied, SlotTimeout."""
         shared = self._alive()
         action = np.asarray(actions, dtype=np.float64)
         if action.shape != (self.worlds, self.action_size):
             raise BadAction(f"actions have shape {action.shape}, not ({self.worlds}, {self.action_size})")
         shared.actions[:] = action
+        shared.words[WORD.contain] = contain
         self._ask(segment.STEP, "during a step")
         return Transition(np.array(shared.obs), np.array(shared.reward), self.terminated, self.truncated)
 
@@ -191,6 +193,7 @@ class LeasedSlot:
                 pass
         finally:
             os.close(fd)
+        self._failures = {}
         self._note()
         return np.array(self._shared.obs)
 
@@ -221,6 +224,11 @@ class LeasedSlot:
     def extend(self, ttl_s: float) -> None:
         """Let the process live for so long from now; of use only where it was opened with a `ttl_s`."""
         self._alive().words[WORD.lease_until_ns] = time.monotonic_ns() + int(ttl_s * 1e9)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process is there."""
+        return self._finalizer.alive and alive(self._process.pidfd)
 
     def kill(self) -> None:
         """End the process at once, whatever it is doing; whoever waits for it gets SlotDied."""
@@ -268,12 +276,52 @@ class LeasedSlot:
         )
         if fresh:
             self.world_numbers, self.episodes = np.array(shared.world_numbers), np.array(shared.episode_numbers)
-        self.failures = {}
-        if shared.words[WORD.failing]:
+        self._failing = int(shared.words[WORD.failing])
+        if not self._failing:
+            self._failures = {}
+            return
+        try:
+            # A world's reason stays as it is until the world is reset, so what was heard before still holds.
+            self._failures |= _reasons(json.loads(shared.get_text()))
+        except (ValueError, AttributeError):
+            self._failures, self._failing = {-1: "the slot's failures cannot be read"}, 1
+
+    @property
+    def failures(self) -> dict[int, str]:
+        """Why, by world, for those that blew up, were stopped or refused. Asks the slot for what it has not told yet.
+
+        Raises SlotDied, SlotTimeout.
+        """
+        if len(self._failures) < self._failing:
+            found: dict[int, str] = {}
+            while page := self._page(max(found, default=-1)):
+                found |= page
+            self._failures, self._failing = found, len(found)
+        return self._failures
+
+    def _page(self, after: int) -> dict[int, str]:
+        answer, fds = self._converse({"do": "failures", "after": after}, "while it told of failures")
+        with closing(fds):
             try:
-                self.failures = {int(world): str(why) for world, why in json.loads(shared.get_text()).items()}
-            except (ValueError, AttributeError):
-                self.failures = {-1: "the slot's failures cannot be read"}
+                page = {world: why for world, why in _reasons(answer["failures"]).items() if world > after}
+            except (KeyError, ValueError, AttributeError) as error:
+                raise BadSlot(f"failures that cannot be read: {error}") from error
+        return page
+
+    def drawn(self, worlds: Sequence[int]) -> dict[str, Array]:
+        """Return what the present episodes of some worlds have drawn, by term of the randomisation, (n, width).
+
+        worlds: Their places in the slot. Raises BadSlot for one that is not there, SlotDied.
+        """
+        _, fds = self._converse({"do": "drawn", "worlds": [int(world) for world in worlds]}, "while it told its draws")
+        with closing(fds):
+            if len(fds) != 1:
+                raise BadSlot("no draws came")
+            data = control.unblob(fds.pop(), checkpoint.BYTES_MAX)
+        try:
+            return {str(name): np.array(rows, dtype=np.float64) for name, rows in json.loads(data).items()}
+        except (ValueError, TypeError, AttributeError) as error:
+            raise BadSlot(f"draws that cannot be read: {error}") from error
 
     def _converse(self, message: Mapping[str, Any], what: str, *fds: int) -> tuple[dict[str, Any], list[int]]:
         self._alive()
@@ -319,6 +367,11 @@ class LeasedSlot:
         code = self._process.code()
         self.close()
         return SlotDied(f"the slot {how_ended(code, self.bounds)} {self._what}")
+
+
+def _reasons(table: Any) -> dict[int, str]:
+    """Return why worlds failed, from JSON. Raises ValueError, AttributeError for anything else."""
+    return {int(world): str(why) for world, why in table.items()}
 
 
 def _error(kind: str, message: str) -> SimError:

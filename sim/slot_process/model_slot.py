@@ -78,14 +78,24 @@ class ModelSlot:
             self._home(ids)
         return self._observe()
 
-    def step(self, actions: npt.ArrayLike) -> Transition:
-        """Advance the worlds that have not blown up by one period under controls (N, nu). Raises BadAction."""
+    def step(self, actions: npt.ArrayLike, *, contain: bool = False) -> Transition:
+        """Advance the worlds that have not failed by one period under controls (N, nu). Raises BadAction.
+
+        contain: Controls that are no numbers fail their own world and no other, as of `SimSlot.step`.
+        """
         action = np.asarray(actions, dtype=np.float64)
         if action.shape != (self.worlds, self.action_size):
             raise BadAction(f"actions have shape {action.shape}, not ({self.worlds}, {self.action_size})")
         # Comparisons with NaN are false. MuJoCo would quietly take zero for all of a world's controls.
         bad = np.flatnonzero(~(np.abs(action) <= mujoco.mjMAXVAL).all(axis=1))
-        if len(bad):
+        if len(bad) and contain:
+            for i in bad:
+                if not self.terminated[i]:
+                    self._fail(int(i), f"its controls are not finite, or beyond {mujoco.mjMAXVAL:g}")
+            self.terminated |= self.diverged
+            action = action.copy()
+            action[bad] = 0.0
+        elif len(bad):
             raise BadAction(f"actions of worlds {bad[:5].tolist()} are not finite, or beyond {mujoco.mjMAXVAL:g}")
         self.taken = action.copy()
         ids = np.flatnonzero(~self.terminated)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from sim import catalog
 from sim.body import Array
 from sim.motion import find_motion
+from sim.randomisation import Randomisation
 from sim.sensors import from_tables
 from sim.slot import POLICY_PERIOD_S, SimSlot, Snapshot, Transition
 from sim.slot_process.model_slot import ModelSlot
@@ -38,7 +39,7 @@ class Program(Protocol):
         worlds: npt.ArrayLike | None = None,
         episodes: npt.ArrayLike | None = None,
     ) -> Array: ...
-    def step(self, actions: npt.ArrayLike) -> Transition: ...
+    def step(self, actions: npt.ArrayLike, *, contain: bool = False) -> Transition: ...
     def snapshot(self) -> Snapshot: ...
     def restore(self, snapshot: Snapshot) -> Array: ...
     def digests(self) -> npt.NDArray[np.uint64]: ...
@@ -63,6 +64,7 @@ def open_task(spec: SlotSpec, work: TaskWork) -> SimSlot:
         seed=spec.seed,
         first_world=spec.first_world,
         actuators=work.actuators,
+        randomisation=Randomisation.from_table(work.randomisation),
         sensors=from_tables(work.sensors),
     )
 

@@ -58,6 +58,7 @@ class Header(NamedTuple):
     lease_until_ns: int = 10
     steps: int = 11
     held: int = 12
+    contain: int = 13
     lateness: int = 16  # as many words as there are buckets
 
 

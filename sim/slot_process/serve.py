@@ -27,7 +27,8 @@ LINGER_NS = 50_000
 BACKSTOP_S = 1.0
 """Should this process be unable to run Python, the kernel's timer ends it so long after its lease."""
 WATCH_S = 0.25
-_TEXT_FAILURES_MAX = 200
+FAILURES_PAGE = 200
+"""So many failures go beside an answer; the holder asks for the others."""
 
 
 def serve(sock: socket.socket, request_fd: int, response_fd: int) -> int:
@@ -152,7 +153,7 @@ class _Loop:
             if int(words[WORD.command]) == segment.RESET:
                 self._reset()
             else:
-                self._step(shared.actions)
+                self._step(shared.actions, contain=bool(words[WORD.contain]))
         except (SimError, ValueError) as error:
             words[WORD.status] = segment.REFUSED
             shared.put_text(f"{type(error).__name__}: {error}")
@@ -182,12 +183,12 @@ class _Loop:
         self._shared.words[WORD.sequence] += 1
         self._put(Transition(obs, np.zeros(program.worlds), program.terminated, program.truncated), fresh=True)
 
-    def _step(self, actions: Array | None) -> None:
+    def _step(self, actions: Array | None, *, contain: bool = False) -> None:
         """Step, under the last actions where none are given, and show what came at the time it is due."""
         began_s = time.monotonic()
         if self._pace.mode == "real_time" and not self._free:
             self._schedule = schedule_of(self._pace, self._period_s, began_s)
-        transition = self._program.step(self._program.taken if actions is None else actions)
+        transition = self._program.step(self._program.taken if actions is None else actions, contain=contain)
         self._free = self._pace.mode == "real_time"
         now_s = time.monotonic()
         # A little more than the last one took, and slow to forget: a step that begins too late cannot be in time.
@@ -241,6 +242,13 @@ class _Loop:
                 self._schedule, self._free = schedule_of(self._pace, self._period_s, time.monotonic()), False
                 self._show(obs)
                 control.send(self._sock, {"ok": True})
+            elif message.get("do") == "failures":
+                page = _page(self._program.failures, int(message["after"]), 300)
+                control.send(self._sock, {"failures": page})
+            elif message.get("do") == "drawn":
+                fd = control.blob(json.dumps(_drawn(self._program, message["worlds"])).encode())
+                control.send(self._sock, {"ok": True}, fd)
+                os.close(fd)
             else:
                 raise BadSlot(f"no such request: {str(message)[:200]}")
         except (SimError, MemoryError) as error:
@@ -250,12 +258,27 @@ class _Loop:
                 os.close(fd)
 
 
+def _page(failures: dict[int, str], after: int, length: int) -> dict[str, str]:
+    """Return the next failures after that of a world, in order, each cut to so many characters."""
+    some = sorted(item for item in failures.items() if item[0] > after)[:FAILURES_PAGE]
+    return {str(world): why[:length] for world, why in some}
+
+
 def _listed(failures: dict[int, str]) -> str:
     """Return the first failures as JSON that fits into the segment's text: half of it could not be read."""
-    some, length = sorted(failures.items())[:_TEXT_FAILURES_MAX], 300
-    while len(text := json.dumps({str(world): why[:length] for world, why in some})) > segment.TEXT_BYTES:
+    length = 300
+    while len(text := json.dumps(_page(failures, -1, length))) > segment.TEXT_BYTES:
         length //= 2
     return text
+
+
+def _drawn(program: Program, worlds: list[int]) -> dict[str, list[list[float]]]:
+    """Return what the present episodes of some worlds have drawn, by term, a row for each. Raises BadSlot."""
+    if not isinstance(program, SimSlot):
+        return {}
+    if not all(0 <= world < program.worlds for world in worlds):
+        raise BadSlot(f"worlds {worlds[:5]}: from 0 to {program.worlds - 1}")
+    return {name: rows[worlds].tolist() for name, rows in program.randomiser.memory().items()}
 
 
 def _wait_until(due_s: float) -> None:

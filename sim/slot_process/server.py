@@ -1,46 +1,56 @@
-"""Lets remote clients drive a slot over gRPC: who shows the lease's token, one at a time, for as long as it lasts."""
+"""Lets remote clients drive a slot over gRPC: who shows a ticket of the lease, one at a time, while it lasts."""
 
-import contextlib
-import hashlib
-import hmac
+import queue
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
 import numpy as np
 
-from palaestra import rules
+from palaestra import rules, tickets
+from palaestra.channel import is_loopback
 from palaestra.errors import PalaestraError, trailing
 from palaestra.v1 import slot_service_pb2 as pb
 from palaestra.v1 import slot_service_pb2_grpc
+from palaestra_env.remote import MESSAGE_BYTES_MAX
 from sim.body import Array
 from sim.errors import BadAction, SimError, SlotDied
 from sim.slot import Transition
 from sim.slot_process.leased import LeasedSlot
 
-MESSAGE_BYTES_MAX = 256 * 2**20
 IDLE_S = 30.0
+HELLO_S = 15.0
+"""Whoever has not said so long after the start who it is, is sent away."""
+END_S = 5.0
+CALLS_MAX = 16
 _LOOK_S = 0.2
+# A network that swallows packets tells nobody: a peer that answers no ping for so long is gone.
+_KEEPALIVE = [
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
+]
 
 
 @dataclass(frozen=True)
 class SlotLease:
-    """By what a caller is known: the lease's name, its epoch, and the SHA-256 [hex] of its token."""
+    """By what a caller is known: the lease's name, its epoch, and the secret that its tickets are made with."""
 
     name: str
     epoch: int
-    token_sha256: str
+    key: str = field(repr=False)
 
 
 class SlotServer(slot_service_pb2_grpc.SlotServiceServicer):
     """Serves one slot under one lease.
 
     Attributes:
-        address: Where it listens.
+        address: Where it listens, without TLS, on this machine.
+        tls_address: Where it listens with TLS; empty: nowhere.
     """
 
     def __init__(
@@ -49,99 +59,136 @@ class SlotServer(slot_service_pb2_grpc.SlotServiceServicer):
         lease: SlotLease,
         *,
         listen: str = "127.0.0.1:0",
+        tls_listen: str = "",
         credentials: grpc.ServerCredentials | None = None,
         idle_s: float = IDLE_S,
     ) -> None:
-        """Listen. Without `credentials` on loopback alone.
+        """Listen.
 
         Args:
             slot: Ends with this server.
             lease: Who may come.
-            listen: Host and port; port 0 takes a free one.
+            listen: Host and port on loopback; port 0 takes a free one.
+            tls_listen: The same for callers from elsewhere, with `credentials`; empty: none.
             credentials: For TLS.
             idle_s: A caller that neither asks nor takes answers for so long is sent away.
 
         Raises:
-            ValueError: beyond loopback without credentials.
+            ValueError: beyond loopback without TLS.
             RuntimeError: the address is taken.
         """
-        host = listen.rpartition(":")[0]
-        if credentials is None and host not in ("127.0.0.1", "localhost", "[::1]"):
-            raise ValueError(f"{listen}: beyond loopback a slot is served with TLS alone")
+        if not is_loopback(listen) or bool(tls_listen) != (credentials is not None):
+            raise ValueError(f"{tls_listen or listen}: beyond loopback a slot is served with TLS alone")
         self._slot, self._lease, self._idle_s = slot, lease, idle_s
-        self._lock = threading.Lock()
-        self._caller: Any = None
-        self._over = False
-        # One works, one is told that the slot is busy.
-        self._pool = ThreadPoolExecutor(4, thread_name_prefix="slot-server")
+        self._lock, self._lock_of_calls = threading.Lock(), threading.Lock()
+        # Callers that have been let in; each has a queue that an end can be put into.
+        self._calls: set[_Call] = set()
+        self._over = ""
+        self._finished = threading.Event()
+        self._since_s = time.monotonic()
+        self._told: dict[int, str] = {}
+        # One works, the others are told that the slot is busy, or have yet to say who they are.
+        self._pool = ThreadPoolExecutor(CALLS_MAX, thread_name_prefix="slot-server")
         options = [("grpc.max_receive_message_length", MESSAGE_BYTES_MAX), ("grpc.max_send_message_length", -1)]
-        self._server = grpc.server(self._pool, options=[*options, ("grpc.so_reuseport", 0)])
+        self._server = grpc.server(self._pool, options=[*options, *_KEEPALIVE, ("grpc.so_reuseport", 0)])
         slot_service_pb2_grpc.add_SlotServiceServicer_to_server(self, self._server)
-        port = (
-            self._server.add_insecure_port(listen)
-            if credentials is None
-            else self._server.add_secure_port(listen, credentials)
-        )
-        self.address = f"{host}:{port}"
+        self.address = _at(listen, self._server.add_insecure_port(listen))
+        self.tls_address = ""
+        if credentials is not None:
+            self.tls_address = _at(tls_listen, self._server.add_secure_port(tls_listen, credentials))
         self._server.start()
 
-    def close(self) -> None:
-        """End the lease here: the slot's process is killed first, so that nobody waits for it; then the stream."""
-        self._over = True
+    @property
+    def alive(self) -> bool:
+        """Whether the slot's process is there."""
+        return self._slot.alive
+
+    @property
+    def finished(self) -> bool:
+        """Whether the caller has said that nobody needs the slot any more."""
+        return self._finished.is_set()
+
+    @property
+    def unused_s(self) -> float:
+        """For how long nobody has driven the slot; 0 while somebody does."""
+        return 0.0 if self._lock.locked() else time.monotonic() - self._since_s
+
+    def close(self, why: str = "its lease has ended") -> None:
+        """End the lease here: the slot's process is killed first, so that nobody waits for it; then the streams."""
+        with self._lock_of_calls:
+            self._over = why
+            calls = list(self._calls)
         self._slot.kill()
-        self._server.stop(grace=0.5).wait(2.0)
+        for call in calls:
+            call.end()
+        # Time enough to tell each caller why; who takes no answers is not waited for longer.
+        self._server.stop(grace=END_S).wait(2 * END_S)
         self._pool.shutdown(wait=True)
         self._slot.close()
 
     def StepWorlds(self, requests: Iterator[pb.StepWorldsRequest], context: Any) -> Iterator[pb.StepWorldsResponse]:
         """See the contract."""
+        call = _Call(requests, context, min(HELLO_S, self._idle_s))
+        with self._lock_of_calls:
+            self._calls.add(call)
+            over = self._over
         try:
-            yield from self._serve(requests, context)
+            if over:
+                call.end()
+            yield from self._serve(call)
         except PalaestraError as error:
             context.set_trailing_metadata(trailing(error))
             context.abort(error.code, error.message)
-
-    def _serve(self, requests: Iterator[pb.StepWorldsRequest], context: Any) -> Iterator[pb.StepWorldsResponse]:
-        # Whoever says nothing at all is sent away too: there is room for few.
-        beat = _Beat(context, self._idle_s)
-        try:
-            first = next(requests, None)
-            if first is None:
-                return
-            self._admit(first)
-            yield from self._drive(requests, beat)
         finally:
-            beat.stop()
+            call.stop()
+            with self._lock_of_calls:
+                self._calls.discard(call)
 
-    def _drive(self, requests: Iterator[pb.StepWorldsRequest], beat: "_Beat") -> Iterator[pb.StepWorldsResponse]:
+    def _serve(self, call: "_Call") -> Iterator[pb.StepWorldsResponse]:
+        # Whoever says nothing at all is sent away too: there is room for few.
+        first = call.next()
+        if first is None:
+            self._check_over()
+            return
+        self._admit(first)
+        call.idle_s = self._idle_s
         if not self._lock.acquire(blocking=False):
             raise PalaestraError("UNIT_BUSY", f"another stream drives the slot of {self._lease.name}")
         try:
+            self._told = {}
             yield pb.StepWorldsResponse(opened=self._opened())
-            for request in requests:
-                beat.touch()
+            while (request := call.next()) is not None:
+                if request.HasField("finish"):
+                    self._finished.set()
+                    return
                 # Read and checked by us, not by the interceptors of the scheduler's server.
                 yield self._answer(request)
-                beat.touch()
+            self._check_over()
         except SlotDied as error:
-            reason = "LEASE_NOT_ACTIVE" if self._over else "WORK_FAILED"
-            raise PalaestraError(reason, str(error)) from error
+            self._check_over()
+            raise PalaestraError("WORK_FAILED", str(error)) from error
         finally:
+            self._since_s = time.monotonic()
             self._lock.release()
 
+    def _check_over(self) -> None:
+        if self._over:
+            raise PalaestraError("LEASE_NOT_ACTIVE", f"{self._lease.name}: {self._over}")
+
     def _admit(self, request: pb.StepWorldsRequest) -> None:
-        """Raise PalaestraError unless the caller shows the lease's token."""
+        """Raise PalaestraError unless the caller shows a ticket of the lease."""
         if not request.HasField("open"):
             raise PalaestraError("MALFORMED_MESSAGE", "the first message is `open`")
         rules.check(request)
         given, lease = request.open, self._lease
-        # A wrong token and another lease's look the same.
-        digest = hashlib.sha256(given.token.encode()).hexdigest()
-        if not hmac.compare_digest(digest, lease.token_sha256) or given.lease != lease.name:
-            raise PalaestraError("LEASE_TOKEN_INVALID", "the token does not open this slot")
+        # A wrong ticket and one of another lease look the same.
+        if given.lease != lease.name:
+            raise PalaestraError("LEASE_TOKEN_INVALID", "the ticket does not open this slot")
+        tickets.check(given.token, lease.key, lease.name, given.epoch, time.time_ns())
         if given.epoch < lease.epoch:
             raise PalaestraError("STALE_EPOCH", f"epoch {given.epoch} is over; the slot is at {lease.epoch}")
-        if self._over or given.epoch > lease.epoch:
+        self._check_over()
+        if given.epoch > lease.epoch:
             raise PalaestraError("LEASE_NOT_ACTIVE", f"{lease.name} is not active here at epoch {given.epoch}")
 
     def _opened(self) -> pb.SlotOpened:
@@ -164,7 +211,7 @@ class SlotServer(slot_service_pb2_grpc.SlotServiceServicer):
         try:
             kind = request.WhichOneof("message")
             if kind == "action":
-                return pb.StepWorldsResponse(transition=self._message(self._slot.step(self._actions(request.action))))
+                return self._step(request.action)
             rules.check(request)
             if kind == "reset":
                 return pb.StepWorldsResponse(transition=self._reset(request.reset))
@@ -183,6 +230,10 @@ class SlotServer(slot_service_pb2_grpc.SlotServiceServicer):
             return pb.StepWorldsResponse(refused=pb.SlotRefused(reason="COMMAND_NOT_FINITE", message=str(error)))
         except (SimError, ValueError) as error:
             return pb.StepWorldsResponse(refused=pb.SlotRefused(reason="INVALID_FIELD", message=str(error)))
+
+    def _step(self, action: pb.SlotAction) -> pb.StepWorldsResponse:
+        transition = self._slot.step(self._actions(action), contain=action.contain)
+        return pb.StepWorldsResponse(transition=self._message(transition))
 
     def _actions(self, action: pb.SlotAction) -> Array:
         slot = self._slot
@@ -207,10 +258,16 @@ class SlotServer(slot_service_pb2_grpc.SlotServiceServicer):
     def _still(self, obs: Array) -> pb.SlotTransition:
         """Return how the worlds stand where none has stepped."""
         slot = self._slot
-        return self._message(Transition(obs, np.zeros(slot.worlds), slot.terminated, slot.truncated))
+        message = self._message(Transition(obs, np.zeros(slot.worlds), slot.terminated, slot.truncated))
+        message.worlds = slot.world_numbers.astype("<i8").tobytes()
+        message.episodes = slot.episodes.astype("<i8").tobytes()
+        return message
 
     def _message(self, transition: Transition) -> pb.SlotTransition:
         slot = self._slot
+        failures = slot.failures
+        new = {world: why for world, why in failures.items() if self._told.get(world) != why}
+        self._told = dict(failures)
         return pb.SlotTransition(
             observations=transition.obs.tobytes(),
             rewards=transition.reward.tobytes(),
@@ -218,30 +275,73 @@ class SlotServer(slot_service_pb2_grpc.SlotServiceServicer):
             truncated=transition.truncated.tobytes(),
             success=slot.success.tobytes(),
             readings=slot.all_readings().tobytes() if slot.facts.readings else b"",
-            failures=slot.failures,
+            failures=new,
         )
 
 
-class _Beat:
-    """Sends a caller away that has been silent for too long, whichever way it is."""
+class _Call:
+    """One stream: its requests, until it ends, its caller is silent for too long, or its end is asked for.
 
-    def __init__(self, context: Any, idle_s: float) -> None:
-        self._context, self._idle_s = context, idle_s
+    Attributes:
+        idle_s: How long the caller may be silent.
+    """
+
+    def __init__(self, requests: Iterator[pb.StepWorldsRequest], context: Any, idle_s: float) -> None:
+        self._context, self.idle_s = context, idle_s
         self._last_s = time.monotonic()
         self._done = threading.Event()
+        # No longer than needed: whoever asks faster than it is answered waits.
+        self._waiting: queue.Queue[pb.StepWorldsRequest | None] = queue.Queue(maxsize=1)
+        self._ended = False
+        threading.Thread(target=self._read, args=(requests,), name="slot-requests", daemon=True).start()
         threading.Thread(target=self._watch, name="slot-idle", daemon=True).start()
 
-    def touch(self) -> None:
-        """Note that the caller is there."""
+    def next(self) -> pb.StepWorldsRequest | None:
+        """Return the next request, None after the last one and where the end was asked for."""
         self._last_s = time.monotonic()
+        request = None if self._ended else self._waiting.get()
+        self._last_s = time.monotonic()
+        return None if self._ended else request
+
+    def end(self) -> None:
+        """Have `next` return None, now and from now on."""
+        self._ended = True
+        self._put(None)
 
     def stop(self) -> None:
         """Look no longer."""
         self._done.set()
 
+    def _read(self, requests: Iterator[pb.StepWorldsRequest]) -> None:
+        try:
+            for request in requests:
+                if not self._put(request):
+                    return
+        except Exception:  # What gRPC raises where the caller is gone is a bare one.
+            pass
+        self._put(None)
+
+    def _put(self, request: pb.StepWorldsRequest | None) -> bool:
+        """Hand a request over; False if nobody takes it any more."""
+        while not self._done.is_set() and not (self._ended and request is not None):
+            try:
+                self._waiting.put(request, timeout=_LOOK_S)
+                return True
+            except queue.Full:
+                if self._ended:
+                    # `next` will not take another one, and whoever waits in it has one.
+                    return False
+        return False
+
     def _watch(self) -> None:
-        while not self._done.wait(min(_LOOK_S, self._idle_s / 4)):
-            if time.monotonic() - self._last_s > self._idle_s:
-                with contextlib.suppress(Exception):
+        while not self._done.wait(min(_LOOK_S, self.idle_s / 4)):
+            if time.monotonic() - self._last_s > self.idle_s:
+                try:
                     self._context.cancel()
+                except Exception:  # It has ended meanwhile.
+                    pass
                 return
+
+
+def _at(listen: str, port: int) -> str:
+    return f"{listen.rpartition(':')[0]}:{port}"

@@ -24,6 +24,7 @@ class TaskWork:
         horizon_s: Length of an episode that follows a motion.
         actuators: "physical" or "ideal".
         sensors: Description of the sensors, as `sim.sensors` reads it; empty for none.
+        randomisation: What differs from episode to episode, as `sim.randomisation` reads it; empty for nothing.
         menagerie_root: A MuJoCo Menagerie checkout, or empty.
     """
 
@@ -33,6 +34,7 @@ class TaskWork:
     horizon_s: float = 0.0
     actuators: Actuators = ACTUATORS[0]
     sensors: tuple[dict[str, Any], ...] = ()
+    randomisation: tuple[dict[str, Any], ...] = ()
     menagerie_root: str = ""
 
 
@@ -109,7 +111,8 @@ class SlotSpec:
             table = json.loads(text)
             kind, work, pace = table.pop("kind"), table.pop("work"), Pace(**table.pop("pace"))
             if kind == "task":
-                return cls(work=TaskWork(**{**work, "sensors": tuple(work["sensors"])}), pace=pace, **table)
+                lists = {name: tuple(work[name]) for name in ("sensors", "randomisation")}
+                return cls(work=TaskWork(**{**work, **lists}), pace=pace, **table)
             return cls(work=ModelWork(**work), pace=pace, **table)
         except (ValueError, KeyError, TypeError) as error:
             raise BadSlot(f"not a slot's description: {error}") from error

@@ -268,6 +268,11 @@ class _Jobs(job_service_pb2_grpc.JobServiceServicer):
             state=job.state, summary="It waits for arms.", jobs_ahead=1, reasons=[reason], start=START
         )
 
+    def OpenSlot(self, request: Any, context: Any) -> Any:
+        self._venue.enter("OpenSlot", request, context)
+        self._venue.find(request.name, context)
+        return job_service_pb2.SlotTicket(address="127.0.0.1:7", lease="vendors/acme/leases/x", epoch=1, token="t")
+
     def ReorderJob(self, request: Any, context: Any) -> Any:
         self._venue.enter("ReorderJob", request, context)
         job = self._venue.jobs[request.name]

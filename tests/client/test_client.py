@@ -99,6 +99,7 @@ def test_every_unary_call_has_a_deadline_and_the_token(venue: FakeVenue) -> None
         client.explain(job.name)
         assert client.operations.reorder(job.name, 3, reason="a guest").priority == 3
         client.what_if(SWAY)
+        assert client.open_slot(job.name).token
         client.estimates()
         client.cancel(job.name)
         client.identity()

@@ -45,7 +45,7 @@ def test_without_units_a_collect_job_asks_for_a_slot() -> None:
 
 @pytest.mark.parametrize("sources", [{}, {"motion": "sway", "policy_job": "vendors/a/jobs/b"}])
 def test_a_collect_job_has_exactly_one_source(sources: dict[str, str]) -> None:
-    with pytest.raises(PalaestraError, match="motion or a policy_job"):
+    with pytest.raises(PalaestraError, match="a motion, a policy_job or a policy"):
         jobs.collect(**sources)  # type: ignore[arg-type]
 
 

@@ -200,6 +200,7 @@ def test_every_method_that_changes_something_is_written_down_once_if_it_is_accep
         "ApiKeyService/RotateApiKey",
         "CalendarService/DeleteClosure",
         "FleetService/SetUnitHealth",
+        "JobService/OpenSlot",
         "JobService/ReorderJob",
         "ReservationService/CreateReservation",
         "VenueService/InjectUnitFault",

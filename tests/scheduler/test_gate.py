@@ -48,6 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "JobService/CancelJob": WORKERS | {"operator"},
     "JobService/ReorderJob": WORKERS | {"operator"},
     "JobService/ExplainJob": CLIENTS,
+    "JobService/OpenSlot": WORKERS,
     "JobService/WhatIf": VENDORS,
     "EstimateService/GetEstimateCalibration": CLIENTS,
     "JobService/WatchJob": CLIENTS,

@@ -418,6 +418,42 @@ def test_a_slot_yields_no_more_than_it_was_asked_to(monkeypatch: pytest.MonkeyPa
     assert found == [asked]
 
 
+def test_every_failed_world_has_its_reason_however_many_there_are() -> None:
+    """Only the first ones stand beside the answer; the slot is asked for the others, page by page."""
+    with LeasedSlot(SlotSpec(TaskWork("own_arm", task="reach"), worlds=450)) as slot:
+        actions = np.zeros((450, slot.action_size))
+        actions[::2] = np.nan
+        slot.step(actions, contain=True)
+        assert sorted(slot.failures) == list(range(0, 450, 2))
+        assert slot.failures[448].startswith("world 448: the action of joint")
+        # Those that are reset are sound again, the others keep their reason.
+        mask = np.zeros(450, np.bool_)
+        mask[:400] = True
+        slot.reset(mask)
+        assert sorted(slot.failures) == list(range(400, 450, 2))
+        slot.step(np.zeros((450, slot.action_size)))
+        assert sorted(slot.failures) == list(range(400, 450, 2))
+        slot.reset()
+        assert slot.failures == {}
+
+
+def test_what_episodes_have_drawn_is_told_and_is_that_of_a_slot_here() -> None:
+    term = {"quantity": "mass_scale", "distribution": "uniform", "low": 0.5, "high": 2.0, "each": True}
+    work = TaskWork("own_arm", task="reach", randomisation=(term,))
+    spec = SlotSpec(work, worlds=5, seed=3)
+    here = open_task(spec, work)
+    with LeasedSlot(spec) as slot:
+        slot.reset(episodes=np.full(5, 7))
+        here.reset(episodes=np.full(5, 7))
+        drawn = slot.drawn([4, 1])
+        assert {name: rows.tolist() for name, rows in drawn.items()} == {
+            name: [here.randomiser.drawn(4)[name], here.randomiser.drawn(1)[name]] for name in here.randomiser.drawn(0)
+        }
+        with pytest.raises(BadSlot, match="from 0 to 4"):
+            slot.drawn([5])
+        slot.step(np.zeros((5, slot.action_size)))
+
+
 def test_however_many_worlds_fail_and_however_long_the_reasons_they_can_be_read() -> None:
     for reason in ("of this world\u0001" * 100, "\u2603" * 300, "short"):
         text = _listed(dict.fromkeys(range(1000), reason))

@@ -1,25 +1,28 @@
 """A slot for remote clients: the same bits, the lease's holder alone, and nobody who can keep it from others."""
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
 
+from palaestra import tickets
 from palaestra.errors import PalaestraError
+from palaestra.tls_files import ServerFiles
 from palaestra.v1 import slot_service_pb2 as pb
 from palaestra.v1 import slot_service_pb2_grpc
+from palaestra_env.remote import RemoteSlot
 from sim.sensors import Encoders, Error, to_tables
 from sim.slot_process import LeasedSlot, SlotSpec, TaskWork
 from sim.slot_process.program import open_task
-from sim.slot_process.remote import RemoteSlot
-from sim.slot_process.server import SlotLease, SlotServer
+from sim.slot_process.server import CALLS_MAX, SlotLease, SlotServer
+from venue.authority import Authority
 
-NAME, TOKEN = "vendors/acme/leases/7", "open sesame"
-LEASE = SlotLease(NAME, 3, hashlib.sha256(TOKEN.encode()).hexdigest())
+NAME, KEY = "vendors/acme/leases/7", "open sesame"
+LEASE = SlotLease(NAME, 3, KEY)
 WORK = TaskWork(
     "own_arm",
     motion="reach_around",
@@ -36,7 +39,12 @@ def server() -> Iterator[SlotServer]:
     served.close()
 
 
-def remote(server: SlotServer, *, epoch: int = 3, token: str = TOKEN, lease: str = NAME) -> RemoteSlot:
+def ticket(epoch: int = 3, *, lease: str = NAME, key: str = KEY, left_s: float = 60.0) -> str:
+    return tickets.issue(key, lease, epoch, time.time_ns() + int(left_s * 1e9))
+
+
+def remote(server: SlotServer, *, epoch: int = 3, token: str | None = None, lease: str = NAME) -> RemoteSlot:
+    token = ticket(epoch) if token is None else token
     return RemoteSlot(server.address, lease=lease, epoch=epoch, token=token)
 
 
@@ -61,6 +69,10 @@ def test_a_remote_client_gets_the_same_bits_as_a_slot_here(server: SlotServer) -
     ("wrong", "reason"),
     [
         ({"token": "close sesame"}, "LEASE_TOKEN_INVALID"),
+        ({"token": ticket(key="close sesame")}, "LEASE_TOKEN_INVALID"),
+        ({"token": ticket(lease="vendors/evil/leases/7")}, "LEASE_TOKEN_INVALID"),
+        ({"token": ticket(4)}, "LEASE_TOKEN_INVALID"),
+        ({"token": ticket(left_s=-1.0)}, "LEASE_TOKEN_INVALID"),
         ({"lease": "vendors/evil/leases/7"}, "LEASE_TOKEN_INVALID"),
         ({"epoch": 2}, "STALE_EPOCH"),
         ({"epoch": 4}, "LEASE_NOT_ACTIVE"),
@@ -97,6 +109,73 @@ def test_what_is_wrong_with_one_request_ends_nothing(server: SlotServer) -> None
         assert np.isfinite(slot.step(np.zeros((3, 7))).obs).all()
 
 
+def test_an_action_that_is_no_number_may_end_its_own_world_alone(server: SlotServer) -> None:
+    with remote(server) as slot:
+        actions = np.zeros((3, 7))
+        actions[1, 0] = np.inf
+        assert slot.step(actions, contain=True).terminated.tolist() == [False, True, False]
+        assert list(slot.failures) == [1]
+        slot.step(np.zeros((3, 7)))
+        assert list(slot.failures) == [1], "it is told once and holds until the world is reset"
+        slot.reset([False, True, False])
+        assert slot.failures == {}
+    with _in_time(lambda: remote(server)) as after:
+        after.step(actions, contain=True)
+        after.close()
+    with _in_time(lambda: remote(server)) as last:
+        assert list(last.failures) == [1], "who comes later hears of it, too"
+
+
+def test_whoever_drives_it_says_when_nobody_needs_it_any_more(server: SlotServer) -> None:
+    assert not server.finished
+    with remote(server) as slot:
+        assert server.unused_s == 0.0
+        slot.step(np.zeros((3, 7)))
+        slot.finish()
+    assert server.finished
+
+
+def test_a_caller_that_waits_is_told_why_its_stream_ends(server: SlotServer) -> None:
+    """It has asked for nothing when the lease ends, and finds the reason with its next request."""
+    with remote(server) as slot:
+        slot.step(np.zeros((3, 7)))
+        server.close("its time is over")
+        with pytest.raises(PalaestraError, match="its time is over") as told:
+            slot.step(np.zeros((3, 7)))
+    assert told.value.reason == "LEASE_NOT_ACTIVE"
+
+
+def test_a_slot_that_dies_is_not_taken_for_the_end_of_the_lease(server: SlotServer) -> None:
+    with remote(server) as slot:
+        slot.step(np.zeros((3, 7)))
+        server._slot.kill()
+        with pytest.raises(PalaestraError, match="SIGKILL") as told:
+            slot.step(np.zeros((3, 7)))
+    assert told.value.reason == "WORK_FAILED"
+    assert not server.alive
+
+
+def test_with_tls_it_is_open_to_those_from_elsewhere(tmp_path: Path) -> None:
+    authority = Authority.create(tmp_path, "hall")
+    authority.sign_server(["localhost"], days=1.0)
+    files = ServerFiles(tmp_path / "server.crt", tmp_path / "server.key")
+    served = SlotServer(LeasedSlot(SPEC), LEASE, tls_listen="127.0.0.1:0", credentials=files.credentials())
+    try:
+        port = served.tls_address.rpartition(":")[2]
+        trusted = grpc.ssl_channel_credentials((tmp_path / "ca.crt").read_bytes())
+        with RemoteSlot(f"localhost:{port}", lease=NAME, epoch=3, token=ticket(), credentials=trusted) as slot:
+            slot.step(np.zeros((3, 7)))
+        with pytest.raises(PalaestraError):
+            RemoteSlot(f"localhost:{port}", lease=NAME, epoch=3, token=ticket())
+    finally:
+        served.close()
+
+
+def test_a_ticket_goes_to_no_other_machine_for_everybody_to_read() -> None:
+    with pytest.raises(PalaestraError, match="unencrypted"):
+        RemoteSlot("192.0.2.1:7", lease=NAME, epoch=3, token=ticket())
+
+
 def test_one_stream_at_a_time_and_the_next_when_it_has_ended(server: SlotServer) -> None:
     with remote(server) as first:
         with pytest.raises(PalaestraError) as refused:
@@ -114,7 +193,7 @@ def test_a_client_that_stops_reading_is_sent_away() -> None:
     over = threading.Event()
 
     def ask() -> Iterator[pb.StepWorldsRequest]:
-        yield pb.StepWorldsRequest(open=pb.SlotOpen(lease=NAME, epoch=3, token=TOKEN))
+        yield pb.StepWorldsRequest(open=pb.SlotOpen(lease=NAME, epoch=3, token=ticket()))
         for _ in range(1000):
             yield pb.StepWorldsRequest(checkpoint=pb.SlotCheckpoint())
         over.wait(30.0)
@@ -140,7 +219,7 @@ def test_callers_that_never_say_who_they_are_keep_nobody_from_the_slot() -> None
 
     with grpc.insecure_channel(server.address) as channel:
         stub = slot_service_pb2_grpc.SlotServiceStub(channel)
-        silent = [stub.StepWorlds(silence()) for _ in range(4)]
+        silent = [stub.StepWorlds(silence()) for _ in range(CALLS_MAX)]
         time.sleep(0.2)
         attempt = threading.Thread(target=lambda: remote(server).close(), daemon=True)
         attempt.start()

@@ -14,7 +14,7 @@ from gymnasium.utils.env_checker import check_env, data_equivalence  # noqa: E40
 from gymnasium.vector import AutoresetMode, SyncVectorEnv  # noqa: E402
 from gymnasium.wrappers.vector import RecordEpisodeStatistics  # noqa: E402
 
-from sim.env.seeds import SEED_MAX, fresh, world_numbers  # noqa: E402
+from palaestra_env.seeds import SEED_MAX, fresh, world_numbers  # noqa: E402
 from sim.env.single import SlotEnv, make  # noqa: E402
 from sim.env.vector import Buffers, SlotVectorEnv, make_vec  # noqa: E402
 from sim.errors import BadAction, BadSeed, NoDisplay  # noqa: E402

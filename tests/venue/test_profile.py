@@ -53,6 +53,17 @@ def test_hosts_elsewhere_are_not_started_here_and_doors_are_closed_unless_opened
     assert opened.tls == Tls("0.0.0.0:7443", client_certificates=True)
 
 
+def test_whom_the_runner_calls_and_who_may_drive_worlds_is_the_venues_to_say(tmp_path: Path) -> None:
+    assert Profile.load(written(tmp_path, GOOD)).policy_servers is None
+    text = GOOD.replace("sim_slots = 3", 'sim_slots = 3\npolicy_servers = ["gpu.example:8000", "127.0.0.1:*"]')
+    profile = Profile.load(written(tmp_path, f'{text}[tls]\nslots_listen = "0.0.0.0"\n'))
+
+    assert profile.policy_servers == ("gpu.example:8000", "127.0.0.1:*")
+    assert profile.tls.slots_listen == "0.0.0.0"
+    nobody = Profile.load(written(tmp_path, GOOD.replace("sim_slots = 3", "policy_servers = []")))
+    assert nobody.policy_servers == ()
+
+
 def test_the_demo_s_own_file_is_good() -> None:
     profile = Profile.load(Path(__file__).parents[2] / "configs" / "venues" / "demo.toml")
 
@@ -70,6 +81,9 @@ def test_the_demo_s_own_file_is_good() -> None:
         ("[runner]", '[tls]\napi_listen = "0.0.0.0:0"\n[runner]', r"\[tls\] api_listen is"),
         ("[runner]", "[tls]\nclient_certificates = 1\n[runner]", "client_certificates is 1"),
         ("[runner]", '[tls]\nport = "1"\n[runner]', r"\[tls\] has no port"),
+        ("[runner]", '[tls]\nslots_listen = "0.0.0.0:7"\n[runner]', r"\[tls\] slots_listen is '0.0.0.0:7'"),
+        ("sim_slots = 3", 'policy_servers = "gpu:80"', r"\[runner\] policy_servers is 'gpu:80', must be a list"),
+        ("sim_slots = 3", 'policy_servers = ["gpu"]', r"\[runner\] policy_servers: 'gpu' is not of the form host:port"),
         ("scheduler = 0", "scheduler = 65536", r"\[ports\] scheduler is 65536, must be 0 to 65535"),
         ("scheduler = 0", "scheduler = true", r"\[ports\] scheduler is True"),
         ("scheduler = 0", 'scheduler = "http"', r"\[ports\] scheduler is 'http'"),

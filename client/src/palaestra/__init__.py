@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from palaestra.aio import AsyncClient
-    from palaestra.client import Client
+    from palaestra.client import Client, connect
     from palaestra.errors import PalaestraError, Unreachable
 
-__all__ = ["AsyncClient", "Client", "PalaestraError", "Unreachable"]
+__all__ = ["AsyncClient", "Client", "PalaestraError", "Unreachable", "connect"]
 
 _HOMES = {
     "AsyncClient": "palaestra.aio",
     "Client": "palaestra.client",
     "PalaestraError": "palaestra.errors",
     "Unreachable": "palaestra.errors",
+    "connect": "palaestra.client",
 }
 
 

@@ -32,7 +32,7 @@ from palaestra.v1.estimate_pb2 import EstimateCalibration
 from palaestra.v1.event_pb2 import Event
 from palaestra.v1.job_array_pb2 import JobArray
 from palaestra.v1.job_pb2 import Job, JobState
-from palaestra.v1.job_service_pb2 import BatchSubmitResult, ExplainJobResponse, LogLine, WhatIfResponse
+from palaestra.v1.job_service_pb2 import BatchSubmitResult, ExplainJobResponse, LogLine, SlotTicket, WhatIfResponse
 from palaestra.v1.reservation_pb2 import Reservation
 from palaestra.v1.venue_pb2 import Cell, Lease, SimSlot, Unit, UnitHealth, Venue
 from palaestra.v1.venue_service_pb2 import (
@@ -264,6 +264,10 @@ class AsyncClient:
     async def cancel(self, name: str, *, etag: str = "") -> Job:
         """Ask for the end of a job and return it. With `etag`, only if it has not changed since."""
         return await self._send(calls.cancel(await self._job_name(name), new_request_id(), etag))
+
+    async def open_slot(self, name: str) -> SlotTicket:
+        """Return where the worlds of a job to serve are, and a ticket that opens them for a minute."""
+        return await self._send(calls.open_slot(await self._job_name(name)))
 
     async def explain(self, name: str) -> ExplainJobResponse:
         """Return why a job waits and what would help."""

@@ -51,9 +51,11 @@ from palaestra.v1.job_service_pb2 import (
     GetJobRequest,
     ListJobsRequest,
     ListJobsResponse,
+    OpenSlotRequest,
     ReadLogRequest,
     ReadLogResponse,
     ReorderJobRequest,
+    SlotTicket,
     SubmitJobRequest,
     WatchJobRequest,
     WhatIfRequest,
@@ -294,6 +296,11 @@ def array(name: str) -> Call[JobArray]:
 def cancel_array(name: str, request_id: str) -> Call[JobArray]:
     """Ask for the end of an array's jobs."""
     return _array("CancelJobArray", CancelJobArrayRequest(name=name, request_id=request_id), JobArray)
+
+
+def open_slot(name: str) -> Call[SlotTicket]:
+    """Where the worlds of a job to serve are, with a ticket."""
+    return _job("OpenSlot", OpenSlotRequest(name=name), SlotTicket)
 
 
 def explain(name: str) -> Call[ExplainJobResponse]:

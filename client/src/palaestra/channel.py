@@ -26,11 +26,11 @@ from palaestra.v1 import (
 
 # Mutations that carry request ids, so that a repeat is the same request; and the stop, the return of a reservation and
 # the revocation of a key, which are the same done twice and must not be lost. The other operators' calls are not
-# repeated: a reset could clear a newer fault.
+# repeated: a reset could clear a newer fault. Of two tickets for a slot one is thrown away.
 _REPEATABLE = frozenset(
     {
         "SubmitJob", "BatchSubmitJobs", "CancelJob", "StopUnit", "SetUnitHealth", "CalibrateUnit", "CreateReservation",
-        "CancelReservation", "CreateClosure", "RevokeApiKey", "StopCell", "StopVenue",
+        "CancelReservation", "CreateClosure", "RevokeApiKey", "StopCell", "StopVenue", "OpenSlot",
     }
 )  # fmt: skip
 _READS = ("Get", "List", "Explain", "WhatIf")

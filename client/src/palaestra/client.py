@@ -20,6 +20,7 @@ from palaestra.errors import PalaestraError, Unreachable, from_rpc
 from palaestra.ids import new_request_id
 from palaestra.operations import Operations
 from palaestra.patience import Outage, queue_pause_s
+from palaestra.slots import Slots
 from palaestra.tls import Tls
 from palaestra.v1.calendar_pb2 import Closure
 from palaestra.v1.calendar_service_pb2 import ListClosedTimesResponse
@@ -29,7 +30,7 @@ from palaestra.v1.estimate_pb2 import EstimateCalibration
 from palaestra.v1.event_pb2 import Event
 from palaestra.v1.job_array_pb2 import JobArray
 from palaestra.v1.job_pb2 import Job, JobState
-from palaestra.v1.job_service_pb2 import BatchSubmitResult, ExplainJobResponse, LogLine, WhatIfResponse
+from palaestra.v1.job_service_pb2 import BatchSubmitResult, ExplainJobResponse, LogLine, SlotTicket, WhatIfResponse
 from palaestra.v1.reservation_pb2 import Reservation
 from palaestra.v1.venue_pb2 import Cell, Lease, SimSlot, Unit, UnitHealth, Venue
 from palaestra.v1.venue_service_pb2 import (
@@ -43,12 +44,18 @@ R = TypeVar("R", bound=Message)
 T = TypeVar("T")
 
 
+def connect(profile: str | None = None, *, timeout_s: float = 10.0) -> "Client":
+    """Return a client, as `Client.connect`."""
+    return Client.connect(profile, timeout_s=timeout_s)
+
+
 class Client:
     """A connection to one venue, as one vendor or operator. Safe to share between threads; not across a fork.
 
     Its `data` searches what was recorded, its `api_keys` makes keys for programs, its `audit` tells who did what, its
-    `operations` are the levers of operators: see `palaestra.data.Data`, `palaestra.api_keys.ApiKeys`,
-    `palaestra.audit.Audit`, `palaestra.operations.Operations`.
+    `operations` are the levers of operators, and `slots(...)` leases worlds and hands them out as a Gymnasium
+    environment: see `palaestra.data.Data`, `palaestra.api_keys.ApiKeys`, `palaestra.audit.Audit`,
+    `palaestra.operations.Operations`, `palaestra.slots.Slots`.
 
     Every method raises PalaestraError with a reason of the registry if the venue refuses or fails, and
     Unreachable if it does not answer in time. Where the name of a job or unit is asked for, its last part is
@@ -93,6 +100,7 @@ class Client:
         self.data = Data(self._send, self._pages, self._identity)
         self.audit = Audit(self._send, self._pages, self._identity)
         self.operations = Operations(self._send, self._pages, self._identity)
+        self.slots = Slots(self, credentials, elsewhere=not channel.is_loopback(address))
 
     @classmethod
     def connect(cls, profile: str | None = None, *, timeout_s: float = 10.0) -> Self:
@@ -256,6 +264,13 @@ class Client:
     def cancel(self, name: str, *, etag: str = "") -> Job:
         """Ask for the end of a job and return it. With `etag`, only if it has not changed since."""
         return self._send(calls.cancel(self._job_name(name), new_request_id(), etag))
+
+    def open_slot(self, name: str) -> SlotTicket:
+        """Return where the worlds of a job to serve are, and a ticket that opens them for a minute.
+
+        `slots` does this for whoever steps them with Gymnasium.
+        """
+        return self._send(calls.open_slot(self._job_name(name)))
 
     def explain(self, name: str) -> ExplainJobResponse:
         """Return why a job waits and what would help."""

@@ -14,10 +14,11 @@ RFC 3339, with their offset from UTC: `deadline = 2026-12-01T18:00:00+01:00`.
 
 import math
 import tomllib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from google.api import field_behavior_pb2  # type: ignore[import-untyped]
 from google.protobuf.descriptor import FieldDescriptor
@@ -26,6 +27,7 @@ from google.protobuf.message import Message
 from palaestra.errors import PalaestraError
 from palaestra.v1.job_pb2 import Job
 
+M = TypeVar("M", bound=Message)
 _DURATION = "google.protobuf.Duration"
 _TIMESTAMP = "google.protobuf.Timestamp"
 _INTEGERS = frozenset({FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64})
@@ -50,6 +52,13 @@ def job_from_toml(path: str | Path) -> Job:
     except PalaestraError as error:
         raise PalaestraError("INVALID_FIELD", f"{path}: {error.message}", metadata=error.metadata) from None
     return job
+
+
+def from_table(kind: type[M], table: Mapping[str, Any], path: str) -> M:
+    """Return a message from a table as it stands in a job's file. Raises PalaestraError INVALID_FIELD, as there."""
+    message = kind()
+    _fill(message, dict(table), f"{path}.")
+    return message
 
 
 def _fill(message: Message, values: dict[str, Any], prefix: str) -> None:

@@ -5,16 +5,30 @@ What is left out takes the venue's default, which stands beside the field in the
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from palaestra.errors import PalaestraError
-from palaestra.jobfile import job_from_toml
+from palaestra.jobfile import from_table, job_from_toml
 from palaestra.v1.claim_pb2 import CellRequest, Claim, EnvironmentLevel, Placement, UnitRequest, UnitSelector
-from palaestra.v1.job_pb2 import Actuators, Camera, CameraPicture, CollectSpec, EvaluateSpec, Job, TrainSpec
+from palaestra.v1.job_pb2 import (
+    Actuators,
+    Camera,
+    CameraPicture,
+    CollectSpec,
+    EvaluateSpec,
+    Job,
+    ServeSpec,
+    TrainSpec,
+)
+from palaestra.v1.worlds_pb2 import RandomisationTerm, ServedPolicy, WorldPace, WorldSensor
 
-__all__ = ["cell", "claim", "collect", "evaluate", "job_from_toml", "train", "unit"]
+__all__ = ["cell", "claim", "collect", "evaluate", "job_from_toml", "serve", "train", "unit"]
+
+Table = Mapping[str, Any]
+"""A part of a job as it stands in a job's file: fields under their own names, durations as numbers in `*_s`."""
 
 _LEVELS = ("fixed", "structured", "open", "dynamic")
 _PLACEMENTS = ("anywhere", "together", "apart")
@@ -176,6 +190,10 @@ def collect(
     *,
     motion: str = "",
     policy_job: str = "",
+    policy: Table | None = None,
+    policy_task: str = "",
+    randomisation: Iterable[Table] = (),
+    sensors: Iterable[Table] = (),
     episodes: int = 0,
     episode_s: float = 0.0,
     task: str = "",
@@ -205,7 +223,13 @@ def collect(
 
     Args:
         motion: A motion of the venue's catalogue; or else
-        policy_job: name of a training job whose policy drives, or its last part.
+        policy_job: name of a training job whose policy drives, or its last part; or else
+        policy: a policy that is served elsewhere, such as {"openpi": "ws://127.0.0.1:8000", "chunk_steps": 8}, for
+            worlds, with `policy_task`: the task that it was trained for.
+        randomisation: What differs from episode to episode, for worlds: tables such as
+            {"quantity": "mass_scale", "uniform": {"low": 0.8, "high": 1.2}, "of": ["trunk"]}.
+        sensors: What is read and recorded, for worlds: tables such as
+            {"name": "imu", "imu": {"gyro": {"noise": 0.01}}}.
         episodes: Episodes for each unit or world.
         episode_s: Length of an episode [s].
         task: What the robot does, in words.
@@ -225,12 +249,13 @@ def collect(
         reservation: Name, or its last part, of the reservation to run in.
 
     Raises:
-        PalaestraError: INVALID_FIELD unless exactly one of motion and policy_job is given, for another placement or
-            other actuators, and for a deadline without time zone.
+        PalaestraError: INVALID_FIELD unless exactly one of motion, policy_job and policy is given, for another
+            placement or other actuators, a table with another field, and for a deadline without time zone.
     """
-    if bool(motion) == bool(policy_job):
+    if (bool(motion), bool(policy_job), bool(policy)).count(True) != 1:
         raise PalaestraError(
-            "INVALID_FIELD", f"collect takes a motion or a policy_job: got {motion!r} and {policy_job!r}"
+            "INVALID_FIELD",
+            f"collect takes a motion, a policy_job or a policy: got {motion!r}, {policy_job!r} and {policy!r}",
         )
     units = list(units)
     if sim_slots is None:
@@ -243,12 +268,17 @@ def collect(
         robot_model=robot_model,
         worlds=worlds,
         actuators=_actuators(actuators),
+        policy_task=policy_task,
+        randomisation=_terms(randomisation),
+        sensors=_sensors(sensors),
         cameras=cameras,
     )
     if motion:
         spec.motion = motion
-    else:
+    elif policy_job:
         spec.policy_job = policy_job
+    else:
+        spec.policy.CopyFrom(from_table(ServedPolicy, policy or {}, "policy"))
     wanted = claim(
         units=units,
         sim_slots=sim_slots,
@@ -281,6 +311,7 @@ def train(
     iterations: int = 0,
     directions: int = 0,
     actuators: str = "",
+    randomisation: Iterable[Table] = (),
     duration_s: float = 3600.0,
     seed: int = 0,
     display_name: str = "",
@@ -300,6 +331,7 @@ def train(
         iterations: Steps of the search.
         directions: Random directions tried in each step.
         actuators: "physical" (friction, play and heat) or "ideal".
+        randomisation: As for `collect`.
         duration_s: Longest time the job holds its claim [s].
         seed: Seed of all chance in it.
         display_name, priority, max_attempts, labels: As in the contract.
@@ -324,6 +356,7 @@ def train(
             directions=directions,
             seed=seed,
             actuators=_actuators(actuators),
+            randomisation=_terms(randomisation),
         ),
     )
 
@@ -333,6 +366,9 @@ def evaluate(
     robot_model: str,
     *,
     policy_job: str = "",
+    policy: Table | None = None,
+    randomisation: Iterable[Table] = (),
+    sensors: Iterable[Table] = (),
     episodes: int = 0,
     actuators: str = "",
     sim_slots: int = 1,
@@ -351,7 +387,9 @@ def evaluate(
     Args:
         task: A task of the venue's catalogue.
         robot_model: Identifier in the robot catalogue.
-        policy_job: Name of a training job; without one, the policy that does nothing, as a baseline.
+        policy_job: Name of a training job; without one, the policy that does nothing, as a baseline; or else
+        policy: a policy that is served elsewhere, as for `collect`.
+        randomisation, sensors: As for `collect`.
         episodes: How many.
         actuators: "physical" (friction, play and heat) or "ideal".
         sim_slots: Slots to run in.
@@ -379,8 +417,92 @@ def evaluate(
             episodes=episodes,
             seed=seed,
             actuators=_actuators(actuators),
+            policy=None if policy is None else from_table(ServedPolicy, policy, "policy"),
+            randomisation=_terms(randomisation),
+            sensors=_sensors(sensors),
         ),
     )
+
+
+def serve(
+    robot_model: str,
+    *,
+    task: str = "",
+    motion: str = "",
+    worlds: int = 0,
+    sim_slots: int = 1,
+    seed: int = 0,
+    actuators: str = "",
+    episode_s: float = 0.0,
+    idle_s: float = 0.0,
+    pace: Table | None = None,
+    randomisation: Iterable[Table] = (),
+    sensors: Iterable[Table] = (),
+    duration_s: float = 600.0,
+    display_name: str = "",
+    priority: int = 0,
+    max_attempts: int = 0,
+    labels: Mapping[str, str] | None = None,
+    deadline: datetime | None = None,
+    after: Iterable[str] = (),
+    reservation: str = "",
+) -> Job:
+    """Return a job that leaves worlds to a program of the vendor elsewhere; `Client.slots` is that program's end.
+
+    Args:
+        robot_model: Identifier in the robot catalogue.
+        task, motion: A task, or a motion, of the venue's catalogue: exactly one of them.
+        worlds: How many.
+        sim_slots: Slots to run in.
+        seed: Seed of all chance in them.
+        actuators: "physical" (friction, play and heat) or "ideal".
+        episode_s: With a motion: length of an episode [s].
+        idle_s: How long the worlds wait for somebody to drive them before the job fails [s].
+        pace: How their time goes along with the clock's, such as {"mode": "real_time", "rate": 1.0}.
+        randomisation, sensors: As for `collect`.
+        duration_s: Longest time the job holds its claim [s].
+        display_name, priority, max_attempts, labels: As in the contract.
+        deadline, after, reservation: As for `collect`.
+
+    Raises:
+        PalaestraError: INVALID_FIELD unless exactly one of task and motion is given, and as `collect`.
+    """
+    if bool(task) == bool(motion):
+        raise PalaestraError("INVALID_FIELD", f"serve takes a task or a motion: got {task!r} and {motion!r}")
+    spec = ServeSpec(
+        robot_model=robot_model,
+        worlds=worlds,
+        seed=seed,
+        actuators=_actuators(actuators),
+        episode_duration=_duration(episode_s) if episode_s else None,
+        idle_timeout=_duration(idle_s) if idle_s else None,
+        pace=None if pace is None else from_table(WorldPace, pace, "pace"),
+        randomisation=_terms(randomisation),
+        sensors=_sensors(sensors),
+    )
+    if task:
+        spec.task = task
+    else:
+        spec.motion = motion
+    return Job(
+        display_name=display_name,
+        claim=Claim(sim_slots=sim_slots, duration=_duration(duration_s)),
+        priority=priority,
+        labels=labels or {},
+        max_attempts=max_attempts,
+        deadline=_timestamp(deadline),
+        after=after,
+        reservation=reservation,
+        serve=spec,
+    )
+
+
+def _terms(tables: Iterable[Table]) -> list[RandomisationTerm]:
+    return [from_table(RandomisationTerm, table, f"randomisation[{i}]") for i, table in enumerate(tables)]
+
+
+def _sensors(tables: Iterable[Table]) -> list[WorldSensor]:
+    return [from_table(WorldSensor, table, f"sensors[{i}]") for i, table in enumerate(tables)]
 
 
 def _actuators(actuators: str) -> str:

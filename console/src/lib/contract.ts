@@ -116,6 +116,7 @@ export interface Job {
   collect?: Record<string, unknown>;
   train?: Record<string, unknown>;
   evaluate?: Record<string, unknown>;
+  serve?: Record<string, unknown>;
   state?: string;
   createTime?: string;
   grantTime?: string;

@@ -85,7 +85,8 @@ export function fraction(job: Job): number {
   return job.state === 'JOB_STATE_SUCCEEDED' ? 1 : Math.min(1, Math.max(0, job.progress?.fraction ?? 0));
 }
 
-export function kind(job: Job): 'collect' | 'train' | 'evaluate' | 'work' {
+export function kind(job: Job): 'collect' | 'train' | 'evaluate' | 'serve' | 'work' {
+  if (job.serve) return 'serve';
   return job.collect ? 'collect' : job.train ? 'train' : job.evaluate ? 'evaluate' : 'work';
 }
 

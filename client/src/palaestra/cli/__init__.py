@@ -24,6 +24,7 @@ from palaestra.cli import (
     replay,
     reservations,
     robots,
+    slot,
     submit,
     units,
     venue,
@@ -50,6 +51,7 @@ data.register(app)
 replay.register(app)
 robots.register(app)
 check.register(app)
+slot.register(app)
 events.register(app)
 keys.register(app)
 audit.register(app)

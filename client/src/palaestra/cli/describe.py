@@ -22,11 +22,15 @@ def work(job: Job) -> str:
     match job.WhichOneof("work"):
         case "collect":
             source = job.collect.motion or f"policy of {last(job.collect.policy_job)}"
+            if job.collect.HasField("policy"):
+                source = f"policy served at {job.collect.policy.openpi}"
             return f"collect {source}"
         case "train":
             return f"train {job.train.task} with {job.train.robot_model}"
         case "evaluate":
             return f"evaluate {job.evaluate.task} with {job.evaluate.robot_model}"
+        case "serve":
+            return f"serve {job.serve.task or job.serve.motion} with {job.serve.robot_model}"
         case "check":
             return "check a unit's health"
     return ""

@@ -6,6 +6,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from palaestra.v1 import claim_pb2 as _claim_pb2
 from palaestra.v1 import rules_pb2 as _rules_pb2
+from palaestra.v1 import worlds_pb2 as _worlds_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -72,7 +73,7 @@ ATTEMPT_STATE_CANCELLED: AttemptState
 ATTEMPT_STATE_LOST: AttemptState
 
 class Job(_message.Message):
-    __slots__ = ("name", "display_name", "claim", "priority", "labels", "max_attempts", "deadline", "after", "sim_first", "collect", "train", "evaluate", "check", "reservation", "state", "create_time", "grant_time", "start_time", "end_time", "attempts", "progress", "result", "failure", "episode_count", "etag", "sequence", "array", "array_index", "project")
+    __slots__ = ("name", "display_name", "claim", "priority", "labels", "max_attempts", "deadline", "after", "sim_first", "collect", "train", "evaluate", "check", "serve", "reservation", "state", "create_time", "grant_time", "start_time", "end_time", "attempts", "progress", "result", "failure", "episode_count", "etag", "sequence", "array", "array_index", "project")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -93,6 +94,7 @@ class Job(_message.Message):
     TRAIN_FIELD_NUMBER: _ClassVar[int]
     EVALUATE_FIELD_NUMBER: _ClassVar[int]
     CHECK_FIELD_NUMBER: _ClassVar[int]
+    SERVE_FIELD_NUMBER: _ClassVar[int]
     RESERVATION_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -122,6 +124,7 @@ class Job(_message.Message):
     train: TrainSpec
     evaluate: EvaluateSpec
     check: CheckSpec
+    serve: ServeSpec
     reservation: str
     state: JobState
     create_time: _timestamp_pb2.Timestamp
@@ -138,12 +141,13 @@ class Job(_message.Message):
     array: str
     array_index: int
     project: str
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., claim: _Optional[_Union[_claim_pb2.Claim, _Mapping]] = ..., priority: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., max_attempts: _Optional[int] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., sim_first: bool = ..., collect: _Optional[_Union[CollectSpec, _Mapping]] = ..., train: _Optional[_Union[TrainSpec, _Mapping]] = ..., evaluate: _Optional[_Union[EvaluateSpec, _Mapping]] = ..., check: _Optional[_Union[CheckSpec, _Mapping]] = ..., reservation: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., grant_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., progress: _Optional[_Union[JobProgress, _Mapping]] = ..., result: _Optional[_Union[JobResult, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., episode_count: _Optional[int] = ..., etag: _Optional[str] = ..., sequence: _Optional[int] = ..., array: _Optional[str] = ..., array_index: _Optional[int] = ..., project: _Optional[str] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., claim: _Optional[_Union[_claim_pb2.Claim, _Mapping]] = ..., priority: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., max_attempts: _Optional[int] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., sim_first: bool = ..., collect: _Optional[_Union[CollectSpec, _Mapping]] = ..., train: _Optional[_Union[TrainSpec, _Mapping]] = ..., evaluate: _Optional[_Union[EvaluateSpec, _Mapping]] = ..., check: _Optional[_Union[CheckSpec, _Mapping]] = ..., serve: _Optional[_Union[ServeSpec, _Mapping]] = ..., reservation: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., grant_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., progress: _Optional[_Union[JobProgress, _Mapping]] = ..., result: _Optional[_Union[JobResult, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., episode_count: _Optional[int] = ..., etag: _Optional[str] = ..., sequence: _Optional[int] = ..., array: _Optional[str] = ..., array_index: _Optional[int] = ..., project: _Optional[str] = ...) -> None: ...
 
 class CollectSpec(_message.Message):
-    __slots__ = ("motion", "policy_job", "episodes", "episode_duration", "task", "seed", "robot_model", "worlds", "actuators", "cameras")
+    __slots__ = ("motion", "policy_job", "policy", "episodes", "episode_duration", "task", "seed", "robot_model", "worlds", "actuators", "randomisation", "sensors", "policy_task", "cameras")
     MOTION_FIELD_NUMBER: _ClassVar[int]
     POLICY_JOB_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
     EPISODES_FIELD_NUMBER: _ClassVar[int]
     EPISODE_DURATION_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
@@ -151,9 +155,13 @@ class CollectSpec(_message.Message):
     ROBOT_MODEL_FIELD_NUMBER: _ClassVar[int]
     WORLDS_FIELD_NUMBER: _ClassVar[int]
     ACTUATORS_FIELD_NUMBER: _ClassVar[int]
+    RANDOMISATION_FIELD_NUMBER: _ClassVar[int]
+    SENSORS_FIELD_NUMBER: _ClassVar[int]
+    POLICY_TASK_FIELD_NUMBER: _ClassVar[int]
     CAMERAS_FIELD_NUMBER: _ClassVar[int]
     motion: str
     policy_job: str
+    policy: _worlds_pb2.ServedPolicy
     episodes: int
     episode_duration: _duration_pb2.Duration
     task: str
@@ -161,8 +169,11 @@ class CollectSpec(_message.Message):
     robot_model: str
     worlds: int
     actuators: Actuators
+    randomisation: _containers.RepeatedCompositeFieldContainer[_worlds_pb2.RandomisationTerm]
+    sensors: _containers.RepeatedCompositeFieldContainer[_worlds_pb2.WorldSensor]
+    policy_task: str
     cameras: _containers.RepeatedCompositeFieldContainer[Camera]
-    def __init__(self, motion: _Optional[str] = ..., policy_job: _Optional[str] = ..., episodes: _Optional[int] = ..., episode_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., task: _Optional[str] = ..., seed: _Optional[int] = ..., robot_model: _Optional[str] = ..., worlds: _Optional[int] = ..., actuators: _Optional[_Union[Actuators, str]] = ..., cameras: _Optional[_Iterable[_Union[Camera, _Mapping]]] = ...) -> None: ...
+    def __init__(self, motion: _Optional[str] = ..., policy_job: _Optional[str] = ..., policy: _Optional[_Union[_worlds_pb2.ServedPolicy, _Mapping]] = ..., episodes: _Optional[int] = ..., episode_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., task: _Optional[str] = ..., seed: _Optional[int] = ..., robot_model: _Optional[str] = ..., worlds: _Optional[int] = ..., actuators: _Optional[_Union[Actuators, str]] = ..., randomisation: _Optional[_Iterable[_Union[_worlds_pb2.RandomisationTerm, _Mapping]]] = ..., sensors: _Optional[_Iterable[_Union[_worlds_pb2.WorldSensor, _Mapping]]] = ..., policy_task: _Optional[str] = ..., cameras: _Optional[_Iterable[_Union[Camera, _Mapping]]] = ...) -> None: ...
 
 class Camera(_message.Message):
     __slots__ = ("name", "picture", "width_px", "height_px", "rate_hz", "model_camera", "body", "position_m", "yaw_rad", "pitch_rad", "field_of_view_rad")
@@ -191,36 +202,70 @@ class Camera(_message.Message):
     def __init__(self, name: _Optional[str] = ..., picture: _Optional[_Union[CameraPicture, str]] = ..., width_px: _Optional[int] = ..., height_px: _Optional[int] = ..., rate_hz: _Optional[float] = ..., model_camera: _Optional[str] = ..., body: _Optional[str] = ..., position_m: _Optional[_Iterable[float]] = ..., yaw_rad: _Optional[float] = ..., pitch_rad: _Optional[float] = ..., field_of_view_rad: _Optional[float] = ...) -> None: ...
 
 class TrainSpec(_message.Message):
-    __slots__ = ("task", "robot_model", "iterations", "directions", "seed", "actuators")
+    __slots__ = ("task", "robot_model", "iterations", "directions", "seed", "actuators", "randomisation")
     TASK_FIELD_NUMBER: _ClassVar[int]
     ROBOT_MODEL_FIELD_NUMBER: _ClassVar[int]
     ITERATIONS_FIELD_NUMBER: _ClassVar[int]
     DIRECTIONS_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     ACTUATORS_FIELD_NUMBER: _ClassVar[int]
+    RANDOMISATION_FIELD_NUMBER: _ClassVar[int]
     task: str
     robot_model: str
     iterations: int
     directions: int
     seed: int
     actuators: Actuators
-    def __init__(self, task: _Optional[str] = ..., robot_model: _Optional[str] = ..., iterations: _Optional[int] = ..., directions: _Optional[int] = ..., seed: _Optional[int] = ..., actuators: _Optional[_Union[Actuators, str]] = ...) -> None: ...
+    randomisation: _containers.RepeatedCompositeFieldContainer[_worlds_pb2.RandomisationTerm]
+    def __init__(self, task: _Optional[str] = ..., robot_model: _Optional[str] = ..., iterations: _Optional[int] = ..., directions: _Optional[int] = ..., seed: _Optional[int] = ..., actuators: _Optional[_Union[Actuators, str]] = ..., randomisation: _Optional[_Iterable[_Union[_worlds_pb2.RandomisationTerm, _Mapping]]] = ...) -> None: ...
 
 class EvaluateSpec(_message.Message):
-    __slots__ = ("task", "robot_model", "policy_job", "episodes", "seed", "actuators")
+    __slots__ = ("task", "robot_model", "policy_job", "episodes", "seed", "actuators", "randomisation", "sensors", "policy")
     TASK_FIELD_NUMBER: _ClassVar[int]
     ROBOT_MODEL_FIELD_NUMBER: _ClassVar[int]
     POLICY_JOB_FIELD_NUMBER: _ClassVar[int]
     EPISODES_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     ACTUATORS_FIELD_NUMBER: _ClassVar[int]
+    RANDOMISATION_FIELD_NUMBER: _ClassVar[int]
+    SENSORS_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
     task: str
     robot_model: str
     policy_job: str
     episodes: int
     seed: int
     actuators: Actuators
-    def __init__(self, task: _Optional[str] = ..., robot_model: _Optional[str] = ..., policy_job: _Optional[str] = ..., episodes: _Optional[int] = ..., seed: _Optional[int] = ..., actuators: _Optional[_Union[Actuators, str]] = ...) -> None: ...
+    randomisation: _containers.RepeatedCompositeFieldContainer[_worlds_pb2.RandomisationTerm]
+    sensors: _containers.RepeatedCompositeFieldContainer[_worlds_pb2.WorldSensor]
+    policy: _worlds_pb2.ServedPolicy
+    def __init__(self, task: _Optional[str] = ..., robot_model: _Optional[str] = ..., policy_job: _Optional[str] = ..., episodes: _Optional[int] = ..., seed: _Optional[int] = ..., actuators: _Optional[_Union[Actuators, str]] = ..., randomisation: _Optional[_Iterable[_Union[_worlds_pb2.RandomisationTerm, _Mapping]]] = ..., sensors: _Optional[_Iterable[_Union[_worlds_pb2.WorldSensor, _Mapping]]] = ..., policy: _Optional[_Union[_worlds_pb2.ServedPolicy, _Mapping]] = ...) -> None: ...
+
+class ServeSpec(_message.Message):
+    __slots__ = ("task", "motion", "robot_model", "worlds", "seed", "actuators", "episode_duration", "idle_timeout", "pace", "randomisation", "sensors")
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    MOTION_FIELD_NUMBER: _ClassVar[int]
+    ROBOT_MODEL_FIELD_NUMBER: _ClassVar[int]
+    WORLDS_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    ACTUATORS_FIELD_NUMBER: _ClassVar[int]
+    EPISODE_DURATION_FIELD_NUMBER: _ClassVar[int]
+    IDLE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    PACE_FIELD_NUMBER: _ClassVar[int]
+    RANDOMISATION_FIELD_NUMBER: _ClassVar[int]
+    SENSORS_FIELD_NUMBER: _ClassVar[int]
+    task: str
+    motion: str
+    robot_model: str
+    worlds: int
+    seed: int
+    actuators: Actuators
+    episode_duration: _duration_pb2.Duration
+    idle_timeout: _duration_pb2.Duration
+    pace: _worlds_pb2.WorldPace
+    randomisation: _containers.RepeatedCompositeFieldContainer[_worlds_pb2.RandomisationTerm]
+    sensors: _containers.RepeatedCompositeFieldContainer[_worlds_pb2.WorldSensor]
+    def __init__(self, task: _Optional[str] = ..., motion: _Optional[str] = ..., robot_model: _Optional[str] = ..., worlds: _Optional[int] = ..., seed: _Optional[int] = ..., actuators: _Optional[_Union[Actuators, str]] = ..., episode_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., pace: _Optional[_Union[_worlds_pb2.WorldPace, _Mapping]] = ..., randomisation: _Optional[_Iterable[_Union[_worlds_pb2.RandomisationTerm, _Mapping]]] = ..., sensors: _Optional[_Iterable[_Union[_worlds_pb2.WorldSensor, _Mapping]]] = ...) -> None: ...
 
 class CheckSpec(_message.Message):
     __slots__ = ()
@@ -259,12 +304,24 @@ class Failure(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., retryable: bool = ...) -> None: ...
 
 class JobProgress(_message.Message):
-    __slots__ = ("fraction", "message")
+    __slots__ = ("fraction", "message", "slot")
     FRACTION_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    SLOT_FIELD_NUMBER: _ClassVar[int]
     fraction: float
     message: str
-    def __init__(self, fraction: _Optional[float] = ..., message: _Optional[str] = ...) -> None: ...
+    slot: SlotEndpoint
+    def __init__(self, fraction: _Optional[float] = ..., message: _Optional[str] = ..., slot: _Optional[_Union[SlotEndpoint, _Mapping]] = ...) -> None: ...
+
+class SlotEndpoint(_message.Message):
+    __slots__ = ("address", "tls_address", "attempt")
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    TLS_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    tls_address: str
+    attempt: int
+    def __init__(self, address: _Optional[str] = ..., tls_address: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class JobResult(_message.Message):
     __slots__ = ("return_before", "return_after", "return_curve", "trials", "successes", "success_rate", "success_low", "success_high", "policy", "first_torque_unix_ns")

@@ -197,3 +197,27 @@ class LogLine(_message.Message):
     attempt: int
     text: str
     def __init__(self, line: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempt: _Optional[int] = ..., text: _Optional[str] = ...) -> None: ...
+
+class OpenSlotRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class SlotTicket(_message.Message):
+    __slots__ = ("address", "tls_address", "lease", "epoch", "token", "expire_time", "end_by_time")
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    TLS_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_BY_TIME_FIELD_NUMBER: _ClassVar[int]
+    address: str
+    tls_address: str
+    lease: str
+    epoch: int
+    token: str
+    expire_time: _timestamp_pb2.Timestamp
+    end_by_time: _timestamp_pb2.Timestamp
+    def __init__(self, address: _Optional[str] = ..., tls_address: _Optional[str] = ..., lease: _Optional[str] = ..., epoch: _Optional[int] = ..., token: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_by_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

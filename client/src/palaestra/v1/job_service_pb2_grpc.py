@@ -82,6 +82,11 @@ class JobServiceStub(object):
                 request_serializer=palaestra_dot_v1_dot_job__service__pb2.WatchJobRequest.SerializeToString,
                 response_deserializer=palaestra_dot_v1_dot_job__pb2.Job.FromString,
                 _registered_method=True)
+        self.OpenSlot = channel.unary_unary(
+                '/palaestra.v1.JobService/OpenSlot',
+                request_serializer=palaestra_dot_v1_dot_job__service__pb2.OpenSlotRequest.SerializeToString,
+                response_deserializer=palaestra_dot_v1_dot_job__service__pb2.SlotTicket.FromString,
+                _registered_method=True)
         self.ReadLog = channel.unary_stream(
                 '/palaestra.v1.JobService/ReadLog',
                 request_serializer=palaestra_dot_v1_dot_job__service__pb2.ReadLogRequest.SerializeToString,
@@ -157,6 +162,14 @@ class JobServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def OpenSlot(self, request, context):
+        """Tells where the worlds of a job to serve are, with a ticket that opens them for a little while. For those who act for
+        the job's vendor alone. SLOT_NOT_READY until the worlds stand.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReadLog(self, request, context):
         """The job's log from the start or a line number; with `follow`, until the job has ended.
         """
@@ -211,6 +224,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.WatchJob,
                     request_deserializer=palaestra_dot_v1_dot_job__service__pb2.WatchJobRequest.FromString,
                     response_serializer=palaestra_dot_v1_dot_job__pb2.Job.SerializeToString,
+            ),
+            'OpenSlot': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenSlot,
+                    request_deserializer=palaestra_dot_v1_dot_job__service__pb2.OpenSlotRequest.FromString,
+                    response_serializer=palaestra_dot_v1_dot_job__service__pb2.SlotTicket.SerializeToString,
             ),
             'ReadLog': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadLog,
@@ -463,6 +481,33 @@ class JobService(object):
             '/palaestra.v1.JobService/WatchJob',
             palaestra_dot_v1_dot_job__service__pb2.WatchJobRequest.SerializeToString,
             palaestra_dot_v1_dot_job__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenSlot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/palaestra.v1.JobService/OpenSlot',
+            palaestra_dot_v1_dot_job__service__pb2.OpenSlotRequest.SerializeToString,
+            palaestra_dot_v1_dot_job__service__pb2.SlotTicket.FromString,
             options,
             channel_credentials,
             insecure,

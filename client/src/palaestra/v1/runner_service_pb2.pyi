@@ -6,6 +6,7 @@ from palaestra.v1 import episode_pb2 as _episode_pb2
 from palaestra.v1 import job_pb2 as _job_pb2
 from palaestra.v1 import rules_pb2 as _rules_pb2
 from palaestra.v1 import venue_pb2 as _venue_pb2
+from palaestra.v1 import worlds_pb2 as _worlds_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -15,20 +16,26 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class WatchAssignmentsRequest(_message.Message):
-    __slots__ = ("runner", "instance", "sim_slots", "tasks", "motions", "robot_models")
+    __slots__ = ("runner", "instance", "sim_slots", "tasks", "motions", "robot_models", "quantities", "robots", "policy_servers")
     RUNNER_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     SIM_SLOTS_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
     MOTIONS_FIELD_NUMBER: _ClassVar[int]
     ROBOT_MODELS_FIELD_NUMBER: _ClassVar[int]
+    QUANTITIES_FIELD_NUMBER: _ClassVar[int]
+    ROBOTS_FIELD_NUMBER: _ClassVar[int]
+    POLICY_SERVERS_FIELD_NUMBER: _ClassVar[int]
     runner: str
     instance: str
     sim_slots: int
     tasks: _containers.RepeatedScalarFieldContainer[str]
     motions: _containers.RepeatedScalarFieldContainer[str]
     robot_models: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, runner: _Optional[str] = ..., instance: _Optional[str] = ..., sim_slots: _Optional[int] = ..., tasks: _Optional[_Iterable[str]] = ..., motions: _Optional[_Iterable[str]] = ..., robot_models: _Optional[_Iterable[str]] = ...) -> None: ...
+    quantities: _containers.RepeatedCompositeFieldContainer[_worlds_pb2.QuantityRange]
+    robots: _containers.RepeatedCompositeFieldContainer[_worlds_pb2.RobotNames]
+    policy_servers: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, runner: _Optional[str] = ..., instance: _Optional[str] = ..., sim_slots: _Optional[int] = ..., tasks: _Optional[_Iterable[str]] = ..., motions: _Optional[_Iterable[str]] = ..., robot_models: _Optional[_Iterable[str]] = ..., quantities: _Optional[_Iterable[_Union[_worlds_pb2.QuantityRange, _Mapping]]] = ..., robots: _Optional[_Iterable[_Union[_worlds_pb2.RobotNames, _Mapping]]] = ..., policy_servers: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WatchAssignmentsResponse(_message.Message):
     __slots__ = ("assignments",)

@@ -26,7 +26,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from palaestra.v1 import rules_pb2 as palaestra_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpalaestra/v1/slot_service.proto\x12\x0cpalaestra.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x18palaestra/v1/rules.proto\"\xfe\x01\n\x11StepWorldsRequest\x12&\n\x04open\x18\x01 \x01(\x0b\x32\x16.palaestra.v1.SlotOpenH\x00\x12(\n\x05reset\x18\x02 \x01(\x0b\x32\x17.palaestra.v1.SlotResetH\x00\x12*\n\x06\x61\x63tion\x18\x03 \x01(\x0b\x32\x18.palaestra.v1.SlotActionH\x00\x12\x32\n\ncheckpoint\x18\x04 \x01(\x0b\x32\x1c.palaestra.v1.SlotCheckpointH\x00\x12,\n\x07restore\x18\x05 \x01(\x0b\x32\x19.palaestra.v1.SlotRestoreH\x00\x42\t\n\x07message\"`\n\x08SlotOpen\x12\x1a\n\x05lease\x18\x01 \x01(\tB\x0b\xe2\x41\x01\x02\x8a\xb2\x19\x03\x10\xc8\x01\x12\x1c\n\x05\x65poch\x18\x02 \x01(\x03\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\xf0?\x12\x1a\n\x05token\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x02\x8a\xb2\x19\x03\x10\xc8\x01\"Y\n\tSlotReset\x12\x16\n\x04mask\x18\x01 \x01(\x0c\x42\x08\x8a\xb2\x19\x04\x10\x80\x80\x04\x12\x18\n\x06worlds\x18\x02 \x01(\x0c\x42\x08\x8a\xb2\x19\x04\x10\x80\x80 \x12\x1a\n\x08\x65pisodes\x18\x03 \x01(\x0c\x42\x08\x8a\xb2\x19\x04\x10\x80\x80 \"(\n\nSlotAction\x12\x1a\n\x07\x61\x63tions\x18\x01 \x01(\x0c\x42\t\x8a\xb2\x19\x05\x10\x80\x80\x80 \"\x10\n\x0eSlotCheckpoint\"-\n\x0bSlotRestore\x12\x1e\n\ncheckpoint\x18\x01 \x01(\x0c\x42\n\x8a\xb2\x19\x06\x10\x80\x80\x80\x80\x01\"\xe5\x01\n\x12StepWorldsResponse\x12*\n\x06opened\x18\x01 \x01(\x0b\x32\x18.palaestra.v1.SlotOpenedH\x00\x12\x32\n\ntransition\x18\x02 \x01(\x0b\x32\x1c.palaestra.v1.SlotTransitionH\x00\x12\x36\n\x0c\x63heckpointed\x18\x03 \x01(\x0b\x32\x1e.palaestra.v1.SlotCheckpointedH\x00\x12,\n\x07refused\x18\x04 \x01(\x0b\x32\x19.palaestra.v1.SlotRefusedH\x00\x42\t\n\x07message\"\xd1\x02\n\nSlotOpened\x12\x0e\n\x06worlds\x18\x01 \x01(\x05\x12\x13\n\x0b\x61\x63tion_size\x18\x02 \x01(\x05\x12\x19\n\x11observation_names\x18\x03 \x03(\t\x12\x15\n\rhorizon_steps\x18\x04 \x01(\x05\x12\x10\n\x08period_s\x18\x05 \x01(\x01\x12<\n\nprovenance\x18\x06 \x03(\x0b\x32(.palaestra.v1.SlotOpened.ProvenanceEntry\x12\x0f\n\x07sensors\x18\x07 \x03(\t\x12\x15\n\rsensor_widths\x18\x08 \x03(\x05\x12\x14\n\x0csensor_units\x18\t \x03(\t\x12+\n\x05start\x18\n \x01(\x0b\x32\x1c.palaestra.v1.SlotTransition\x1a\x31\n\x0fProvenanceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf0\x01\n\x0eSlotTransition\x12\x14\n\x0cobservations\x18\x01 \x01(\x0c\x12\x0f\n\x07rewards\x18\x02 \x01(\x0c\x12\x12\n\nterminated\x18\x03 \x01(\x0c\x12\x11\n\ttruncated\x18\x04 \x01(\x0c\x12\x0f\n\x07success\x18\x05 \x01(\x0c\x12\x10\n\x08readings\x18\x06 \x01(\x0c\x12<\n\x08\x66\x61ilures\x18\x07 \x03(\x0b\x32*.palaestra.v1.SlotTransition.FailuresEntry\x1a/\n\rFailuresEntry\x12\x0b\n\x03key\x18\x01 \x01(\x03\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"&\n\x10SlotCheckpointed\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\".\n\x0bSlotRefused\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t2b\n\x0bSlotService\x12S\n\nStepWorlds\x12\x1f.palaestra.v1.StepWorldsRequest\x1a .palaestra.v1.StepWorldsResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpalaestra/v1/slot_service.proto\x12\x0cpalaestra.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x18palaestra/v1/rules.proto\"\xaa\x02\n\x11StepWorldsRequest\x12&\n\x04open\x18\x01 \x01(\x0b\x32\x16.palaestra.v1.SlotOpenH\x00\x12(\n\x05reset\x18\x02 \x01(\x0b\x32\x17.palaestra.v1.SlotResetH\x00\x12*\n\x06\x61\x63tion\x18\x03 \x01(\x0b\x32\x18.palaestra.v1.SlotActionH\x00\x12\x32\n\ncheckpoint\x18\x04 \x01(\x0b\x32\x1c.palaestra.v1.SlotCheckpointH\x00\x12,\n\x07restore\x18\x05 \x01(\x0b\x32\x19.palaestra.v1.SlotRestoreH\x00\x12*\n\x06\x66inish\x18( \x01(\x0b\x32\x18.palaestra.v1.SlotFinishH\x00\x42\t\n\x07message\"`\n\x08SlotOpen\x12\x1a\n\x05lease\x18\x01 \x01(\tB\x0b\xe2\x41\x01\x02\x8a\xb2\x19\x03\x10\xc8\x01\x12\x1c\n\x05\x65poch\x18\x02 \x01(\x03\x42\r\x8a\xb2\x19\t!\x00\x00\x00\x00\x00\x00\xf0?\x12\x1a\n\x05token\x18\x03 \x01(\tB\x0b\xe2\x41\x01\x02\x8a\xb2\x19\x03\x10\xc8\x01\"Y\n\tSlotReset\x12\x16\n\x04mask\x18\x01 \x01(\x0c\x42\x08\x8a\xb2\x19\x04\x10\x80\x80\x04\x12\x18\n\x06worlds\x18\x02 \x01(\x0c\x42\x08\x8a\xb2\x19\x04\x10\x80\x80 \x12\x1a\n\x08\x65pisodes\x18\x03 \x01(\x0c\x42\x08\x8a\xb2\x19\x04\x10\x80\x80 \"9\n\nSlotAction\x12\x1a\n\x07\x61\x63tions\x18\x01 \x01(\x0c\x42\t\x8a\xb2\x19\x05\x10\x80\x80\x80 \x12\x0f\n\x07\x63ontain\x18( \x01(\x08\"\x0c\n\nSlotFinish\"\x10\n\x0eSlotCheckpoint\"-\n\x0bSlotRestore\x12\x1e\n\ncheckpoint\x18\x01 \x01(\x0c\x42\n\x8a\xb2\x19\x06\x10\x80\x80\x80\x80\x01\"\xe5\x01\n\x12StepWorldsResponse\x12*\n\x06opened\x18\x01 \x01(\x0b\x32\x18.palaestra.v1.SlotOpenedH\x00\x12\x32\n\ntransition\x18\x02 \x01(\x0b\x32\x1c.palaestra.v1.SlotTransitionH\x00\x12\x36\n\x0c\x63heckpointed\x18\x03 \x01(\x0b\x32\x1e.palaestra.v1.SlotCheckpointedH\x00\x12,\n\x07refused\x18\x04 \x01(\x0b\x32\x19.palaestra.v1.SlotRefusedH\x00\x42\t\n\x07message\"\xd1\x02\n\nSlotOpened\x12\x0e\n\x06worlds\x18\x01 \x01(\x05\x12\x13\n\x0b\x61\x63tion_size\x18\x02 \x01(\x05\x12\x19\n\x11observation_names\x18\x03 \x03(\t\x12\x15\n\rhorizon_steps\x18\x04 \x01(\x05\x12\x10\n\x08period_s\x18\x05 \x01(\x01\x12<\n\nprovenance\x18\x06 \x03(\x0b\x32(.palaestra.v1.SlotOpened.ProvenanceEntry\x12\x0f\n\x07sensors\x18\x07 \x03(\t\x12\x15\n\rsensor_widths\x18\x08 \x03(\x05\x12\x14\n\x0csensor_units\x18\t \x03(\t\x12+\n\x05start\x18\n \x01(\x0b\x32\x1c.palaestra.v1.SlotTransition\x1a\x31\n\x0fProvenanceEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x92\x02\n\x0eSlotTransition\x12\x14\n\x0cobservations\x18\x01 \x01(\x0c\x12\x0f\n\x07rewards\x18\x02 \x01(\x0c\x12\x12\n\nterminated\x18\x03 \x01(\x0c\x12\x11\n\ttruncated\x18\x04 \x01(\x0c\x12\x0f\n\x07success\x18\x05 \x01(\x0c\x12\x10\n\x08readings\x18\x06 \x01(\x0c\x12<\n\x08\x66\x61ilures\x18\x07 \x03(\x0b\x32*.palaestra.v1.SlotTransition.FailuresEntry\x12\x0e\n\x06worlds\x18( \x01(\x0c\x12\x10\n\x08\x65pisodes\x18) \x01(\x0c\x1a/\n\rFailuresEntry\x12\x0b\n\x03key\x18\x01 \x01(\x03\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"&\n\x10SlotCheckpointed\x12\x12\n\ncheckpoint\x18\x01 \x01(\x0c\".\n\x0bSlotRefused\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t2b\n\x0bSlotService\x12S\n\nStepWorlds\x12\x1f.palaestra.v1.StepWorldsRequest\x1a .palaestra.v1.StepWorldsResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,31 +54,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SLOTTRANSITION_FAILURESENTRY']._loaded_options = None
   _globals['_SLOTTRANSITION_FAILURESENTRY']._serialized_options = b'8\001'
   _globals['_STEPWORLDSREQUEST']._serialized_start=109
-  _globals['_STEPWORLDSREQUEST']._serialized_end=363
-  _globals['_SLOTOPEN']._serialized_start=365
-  _globals['_SLOTOPEN']._serialized_end=461
-  _globals['_SLOTRESET']._serialized_start=463
-  _globals['_SLOTRESET']._serialized_end=552
-  _globals['_SLOTACTION']._serialized_start=554
-  _globals['_SLOTACTION']._serialized_end=594
-  _globals['_SLOTCHECKPOINT']._serialized_start=596
-  _globals['_SLOTCHECKPOINT']._serialized_end=612
-  _globals['_SLOTRESTORE']._serialized_start=614
-  _globals['_SLOTRESTORE']._serialized_end=659
-  _globals['_STEPWORLDSRESPONSE']._serialized_start=662
-  _globals['_STEPWORLDSRESPONSE']._serialized_end=891
-  _globals['_SLOTOPENED']._serialized_start=894
-  _globals['_SLOTOPENED']._serialized_end=1231
-  _globals['_SLOTOPENED_PROVENANCEENTRY']._serialized_start=1182
-  _globals['_SLOTOPENED_PROVENANCEENTRY']._serialized_end=1231
-  _globals['_SLOTTRANSITION']._serialized_start=1234
-  _globals['_SLOTTRANSITION']._serialized_end=1474
-  _globals['_SLOTTRANSITION_FAILURESENTRY']._serialized_start=1427
-  _globals['_SLOTTRANSITION_FAILURESENTRY']._serialized_end=1474
-  _globals['_SLOTCHECKPOINTED']._serialized_start=1476
-  _globals['_SLOTCHECKPOINTED']._serialized_end=1514
-  _globals['_SLOTREFUSED']._serialized_start=1516
-  _globals['_SLOTREFUSED']._serialized_end=1562
-  _globals['_SLOTSERVICE']._serialized_start=1564
-  _globals['_SLOTSERVICE']._serialized_end=1662
+  _globals['_STEPWORLDSREQUEST']._serialized_end=407
+  _globals['_SLOTOPEN']._serialized_start=409
+  _globals['_SLOTOPEN']._serialized_end=505
+  _globals['_SLOTRESET']._serialized_start=507
+  _globals['_SLOTRESET']._serialized_end=596
+  _globals['_SLOTACTION']._serialized_start=598
+  _globals['_SLOTACTION']._serialized_end=655
+  _globals['_SLOTFINISH']._serialized_start=657
+  _globals['_SLOTFINISH']._serialized_end=669
+  _globals['_SLOTCHECKPOINT']._serialized_start=671
+  _globals['_SLOTCHECKPOINT']._serialized_end=687
+  _globals['_SLOTRESTORE']._serialized_start=689
+  _globals['_SLOTRESTORE']._serialized_end=734
+  _globals['_STEPWORLDSRESPONSE']._serialized_start=737
+  _globals['_STEPWORLDSRESPONSE']._serialized_end=966
+  _globals['_SLOTOPENED']._serialized_start=969
+  _globals['_SLOTOPENED']._serialized_end=1306
+  _globals['_SLOTOPENED_PROVENANCEENTRY']._serialized_start=1257
+  _globals['_SLOTOPENED_PROVENANCEENTRY']._serialized_end=1306
+  _globals['_SLOTTRANSITION']._serialized_start=1309
+  _globals['_SLOTTRANSITION']._serialized_end=1583
+  _globals['_SLOTTRANSITION_FAILURESENTRY']._serialized_start=1536
+  _globals['_SLOTTRANSITION_FAILURESENTRY']._serialized_end=1583
+  _globals['_SLOTCHECKPOINTED']._serialized_start=1585
+  _globals['_SLOTCHECKPOINTED']._serialized_end=1623
+  _globals['_SLOTREFUSED']._serialized_start=1625
+  _globals['_SLOTREFUSED']._serialized_end=1671
+  _globals['_SLOTSERVICE']._serialized_start=1673
+  _globals['_SLOTSERVICE']._serialized_end=1771
 # @@protoc_insertion_point(module_scope)

@@ -9,18 +9,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class StepWorldsRequest(_message.Message):
-    __slots__ = ("open", "reset", "action", "checkpoint", "restore")
+    __slots__ = ("open", "reset", "action", "checkpoint", "restore", "finish")
     OPEN_FIELD_NUMBER: _ClassVar[int]
     RESET_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
     RESTORE_FIELD_NUMBER: _ClassVar[int]
+    FINISH_FIELD_NUMBER: _ClassVar[int]
     open: SlotOpen
     reset: SlotReset
     action: SlotAction
     checkpoint: SlotCheckpoint
     restore: SlotRestore
-    def __init__(self, open: _Optional[_Union[SlotOpen, _Mapping]] = ..., reset: _Optional[_Union[SlotReset, _Mapping]] = ..., action: _Optional[_Union[SlotAction, _Mapping]] = ..., checkpoint: _Optional[_Union[SlotCheckpoint, _Mapping]] = ..., restore: _Optional[_Union[SlotRestore, _Mapping]] = ...) -> None: ...
+    finish: SlotFinish
+    def __init__(self, open: _Optional[_Union[SlotOpen, _Mapping]] = ..., reset: _Optional[_Union[SlotReset, _Mapping]] = ..., action: _Optional[_Union[SlotAction, _Mapping]] = ..., checkpoint: _Optional[_Union[SlotCheckpoint, _Mapping]] = ..., restore: _Optional[_Union[SlotRestore, _Mapping]] = ..., finish: _Optional[_Union[SlotFinish, _Mapping]] = ...) -> None: ...
 
 class SlotOpen(_message.Message):
     __slots__ = ("lease", "epoch", "token")
@@ -43,10 +45,16 @@ class SlotReset(_message.Message):
     def __init__(self, mask: _Optional[bytes] = ..., worlds: _Optional[bytes] = ..., episodes: _Optional[bytes] = ...) -> None: ...
 
 class SlotAction(_message.Message):
-    __slots__ = ("actions",)
+    __slots__ = ("actions", "contain")
     ACTIONS_FIELD_NUMBER: _ClassVar[int]
+    CONTAIN_FIELD_NUMBER: _ClassVar[int]
     actions: bytes
-    def __init__(self, actions: _Optional[bytes] = ...) -> None: ...
+    contain: bool
+    def __init__(self, actions: _Optional[bytes] = ..., contain: bool = ...) -> None: ...
+
+class SlotFinish(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class SlotCheckpoint(_message.Message):
     __slots__ = ()
@@ -102,7 +110,7 @@ class SlotOpened(_message.Message):
     def __init__(self, worlds: _Optional[int] = ..., action_size: _Optional[int] = ..., observation_names: _Optional[_Iterable[str]] = ..., horizon_steps: _Optional[int] = ..., period_s: _Optional[float] = ..., provenance: _Optional[_Mapping[str, str]] = ..., sensors: _Optional[_Iterable[str]] = ..., sensor_widths: _Optional[_Iterable[int]] = ..., sensor_units: _Optional[_Iterable[str]] = ..., start: _Optional[_Union[SlotTransition, _Mapping]] = ...) -> None: ...
 
 class SlotTransition(_message.Message):
-    __slots__ = ("observations", "rewards", "terminated", "truncated", "success", "readings", "failures")
+    __slots__ = ("observations", "rewards", "terminated", "truncated", "success", "readings", "failures", "worlds", "episodes")
     class FailuresEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -117,6 +125,8 @@ class SlotTransition(_message.Message):
     SUCCESS_FIELD_NUMBER: _ClassVar[int]
     READINGS_FIELD_NUMBER: _ClassVar[int]
     FAILURES_FIELD_NUMBER: _ClassVar[int]
+    WORLDS_FIELD_NUMBER: _ClassVar[int]
+    EPISODES_FIELD_NUMBER: _ClassVar[int]
     observations: bytes
     rewards: bytes
     terminated: bytes
@@ -124,7 +134,9 @@ class SlotTransition(_message.Message):
     success: bytes
     readings: bytes
     failures: _containers.ScalarMap[int, str]
-    def __init__(self, observations: _Optional[bytes] = ..., rewards: _Optional[bytes] = ..., terminated: _Optional[bytes] = ..., truncated: _Optional[bytes] = ..., success: _Optional[bytes] = ..., readings: _Optional[bytes] = ..., failures: _Optional[_Mapping[int, str]] = ...) -> None: ...
+    worlds: bytes
+    episodes: bytes
+    def __init__(self, observations: _Optional[bytes] = ..., rewards: _Optional[bytes] = ..., terminated: _Optional[bytes] = ..., truncated: _Optional[bytes] = ..., success: _Optional[bytes] = ..., readings: _Optional[bytes] = ..., failures: _Optional[_Mapping[int, str]] = ..., worlds: _Optional[bytes] = ..., episodes: _Optional[bytes] = ...) -> None: ...
 
 class SlotCheckpointed(_message.Message):
     __slots__ = ("checkpoint",)

@@ -1,6 +1,6 @@
 """What a seed means: the number of a world. Honoured or refused, never dropped.
 
-A world's chance belongs to the job's seed, the world's number and the episode (`sim.chance`). An environment with the
+A world's chance belongs to the job's seed, the world's number and the episode. An environment with the
 seed s is the world s, and the environments of a vector with the seed s are the worlds s, s + 1 and so on, as in
 Gymnasium. So an environment begins alike whether it is alone or one of a thousand, in order or in parallel.
 """
@@ -10,10 +10,12 @@ import secrets
 from collections.abc import Sequence
 from typing import SupportsIndex
 
-from sim.errors import BadSeed
-
 SEED_MAX = 2**63 - 1
 Seed = SupportsIndex | Sequence[SupportsIndex | None] | None
+
+
+class BadSeed(Exception):
+    """A seed cannot be honoured: it is no whole number, negative, too large, or there are too few of them."""
 
 
 def world_numbers(seed: Seed, envs: int) -> list[int | None]:
