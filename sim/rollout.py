@@ -61,7 +61,7 @@ class Rollout:
         self._r = r = _Rollout(drives=ctypes.addressof(drive.mirror), step_lanes=lanes.step)
         for name in _FUNCTIONS:
             setattr(r, name, engine.function(name))
-        arrays = (batch.state, batch.warning, self._moving, self._substep, self._world)
+        arrays: tuple[npt.NDArray[Any], ...] = (batch.state, batch.warning, self._moving, self._substep, self._world)
         for name, array in zip(_ARRAYS, arrays, strict=True):
             assert array.flags.c_contiguous, name
             setattr(r, name, array.ctypes.data)
