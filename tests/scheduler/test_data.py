@@ -10,7 +10,7 @@ import pytest
 
 from palaestra.aio import AsyncClient
 from palaestra.client import Client
-from palaestra.data import query
+from palaestra.data import RecordingSession, query
 from palaestra.errors import PalaestraError
 from palaestra.v1 import episode_pb2, job_pb2, job_service_pb2, job_service_pb2_grpc, runner_service_pb2
 from scheduler.commands import running
@@ -71,11 +71,12 @@ def test_what_was_acknowledged_is_found_at_once_labelled_and_frozen(
     live: LiveServer, client: Client, attempt: str
 ) -> None:
     """The way of a vendor's data from a recorder to a data set."""
+    earlier = next(client.data.sessions(), RecordingSession())
     first = record(live, attempt, 0, task="pick the red cube", outcome=SUCCESS)
     assert names(client.data.search(query(text="red cub*"))) == [first]
     second = record(live, attempt, 1, task="pick the blue cup", outcome=FAILURE)
     assert names(client.data.search(query(outcome="failure", maker="Own"))) == [second]
-    assert sorted(names(client.data.search())) == sorted([first, second])
+    assert {first, second} <= set(names(client.data.search()))
 
     assert client.data.label([first], {"grasp": "firm"}, quality=0.75, quality_parts={"jerk": 0.5}) == 1
     assert names(client.data.search(query(labels=["grasp=firm"], quality_min=0.7))) == [first]
@@ -93,7 +94,9 @@ def test_what_was_acknowledged_is_found_at_once_labelled_and_frozen(
     assert list(shown.dataset_versions) == [version.name]
     assert dict(shown.labels) == {"grasp": "firm"}
     (session,) = client.data.sessions()
-    assert (session.name, session.episode_count, session.success_count) == (attempt, 2, 1)
+    assert session.name == attempt
+    assert session.episode_count == earlier.episode_count + 2
+    assert session.success_count == earlier.success_count + 1
 
 
 def test_changes_are_in_the_vendor_s_audit(live: LiveServer, client: Client, attempt: str) -> None:
