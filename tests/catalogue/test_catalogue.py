@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from catalogue import BadQuery, Catalogue, Entry, Key, Query, SchemaMismatch, words
-from catalogue.catalogue import Change
+from catalogue.catalogue import LABELS_MAX, Change
 from catalogue.dataset import Source
 from palaestra.errors import PalaestraError
 from palaestra.v1 import episode_pb2
@@ -171,6 +171,19 @@ def test_labels_and_scores_are_set_for_all_or_none(catalogue: Catalogue) -> None
     assert (record.labels, record.quality, record.parts) == ({"grasp": "slipped"}, 0.5, {"jerk": 0.25})
     assert catalogue.change("acme", ["e-1"], Change(remove=["grasp", "none"]), by="acme", now_ns=3) == 1
     assert catalogue.record("acme", "e-1").labels == {}
+
+
+def test_an_episode_has_no_more_labels_than_a_page_can_carry(catalogue: Catalogue) -> None:
+    catalogue.enter([entry(1, vendor="acme"), entry(2, vendor="acme")], (2, "e-2"))
+    said = {"by": "acme", "now_ns": 1}
+    catalogue.change("acme", ["e-1"], Change({f"k{n}": "v" for n in range(LABELS_MAX)}), **said)
+
+    with pytest.raises(PalaestraError, match=f"vendors/acme/episodes/e-1 would have {LABELS_MAX + 1}"):
+        catalogue.change("acme", ["e-2", "e-1"], Change({"one": "more"}), **said)
+
+    assert catalogue.record("acme", "e-2").labels == {}
+    assert catalogue.change("acme", ["e-1"], Change({"one": "more"}, remove=["k0"]), **said) == 1
+    assert catalogue.change("acme", ["e-1"], Change({"k1": "other"}), **said) == 1
 
 
 def test_a_version_of_a_data_set_never_changes(catalogue: Catalogue) -> None:
