@@ -137,6 +137,16 @@ def test_a_text_without_a_word_is_refused_and_the_index_s_own_language_is_only_w
     assert words.asked('pi*ck "red"') == '"pi"* AND "ck" AND "red"'
 
 
+def test_words_are_found_however_their_marks_are_written(catalogue: Catalogue) -> None:
+    """As one character or as two; and what is no word to the index hides nothing."""
+    catalogue.enter([entry(1, task="pick_cube, caf\u00e9s"), entry(2, task="pick_cube, cafe\u0301s")], (2, "e-2"))
+
+    for text in ("caf\u00e9s", "cafe\u0301s", "cafe\u0301*", "cafes", "pick_cube", "pick _ cube", "_pick_cu*"):
+        assert len(catalogue.search(Query(text=text)).rows) == 2, text
+    with pytest.raises(BadQuery, match="no word"):
+        catalogue.search(Query(text="_ __*"))
+
+
 def test_what_entered_twice_is_there_once(catalogue: Catalogue) -> None:
     assert catalogue.enter([entry(1), entry(2)], (2, "e-2")) == 2
     assert catalogue.enter([entry(2), entry(3)], (3, "e-3")) == 1
