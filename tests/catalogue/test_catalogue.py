@@ -137,6 +137,23 @@ def test_a_text_without_a_word_is_refused_and_the_index_s_own_language_is_only_w
     assert words.asked('pi*ck "red"') == '"pi"* AND "ck" AND "red"'
 
 
+def test_what_others_did_on_a_unit_costs_a_vendor_nothing(catalogue: Catalogue) -> None:
+    """Else the time of a search would tell how much it was. Counted in steps of the database."""
+    unit = "venues/v/units/a"
+    catalogue.enter([entry(1, vendor="acme", unit=unit), entry(2, vendor="acme", unit=unit)], (2, "e-2"))
+
+    def steps() -> int:
+        taken: list[None] = []
+        catalogue.reader.set_progress_handler(lambda: taken.append(None), 100)
+        assert len(catalogue.search(Query(vendor="acme", robot=unit)).rows) == 2
+        catalogue.reader.set_progress_handler(None, 0)
+        return len(taken)
+
+    alone = steps()
+    catalogue.enter([entry(n, vendor="bolt", unit=unit) for n in range(3, 1_003)], (1_002, "e-1002"))
+    assert steps() <= alone + 2
+
+
 def test_words_are_found_however_their_marks_are_written(catalogue: Catalogue) -> None:
     """As one character or as two; and what is no word to the index hides nothing."""
     catalogue.enter([entry(1, task="pick_cube, caf\u00e9s"), entry(2, task="pick_cube, cafe\u0301s")], (2, "e-2"))
