@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from catalogue.dataset import Datasets
 from palaestra.aio import AsyncClient
 from palaestra.client import Client
 from palaestra.data import RecordingSession, query
@@ -16,6 +19,7 @@ from palaestra.v1 import episode_pb2, job_pb2, job_service_pb2, job_service_pb2_
 from scheduler.commands import running
 from scheduler.commands.submitting import Catalogue
 from scheduler.core import RunnerConnection
+from scheduler.shelf import READERS
 from tests.scheduler.site import PATIENCE_S, LiveServer, job
 
 INSTANCE = "r/one"
@@ -121,6 +125,33 @@ def test_pages_go_on_where_the_last_one_ended_also_while_more_comes_in(
             record(live, attempt, 150, task="paged work, later")
 
     assert found == made[::-1]
+
+
+def test_a_vendor_s_long_versions_keep_nobody_else_waiting(
+    live: LiveServer, client: Client, attempt: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of them at a time than the catalogue has threads."""
+    name = record(live, attempt, 500, task="frozen slowly")
+    begun, go, freeze = threading.Event(), threading.Event(), Datasets.freeze
+
+    def slow(*words: Any, **more: Any) -> Any:
+        begun.set()
+        assert go.wait(PATIENCE_S)
+        return freeze(*words, **more)
+
+    monkeypatch.setattr(Datasets, "freeze", slow)
+    client.data.create_dataset("slow")
+    with ThreadPoolExecutor(READERS + 1) as pool:
+        made = [pool.submit(client.data.freeze, "slow", episodes=[name]) for _ in range(READERS + 1)]
+        try:
+            assert begun.wait(PATIENCE_S)
+            # One is at work and the others come while the rival asks.
+            with Client(live.address, live.token("vendor-rival"), timeout_s=PATIENCE_S / 4) as rival:
+                assert [list(rival.data.search()) for _ in range(20)] == [[]] * 20
+            assert not any(one.done() for one in made)
+        finally:
+            go.set()
+        assert {one.result().number for one in made} == {1}
 
 
 @pytest.mark.parametrize(
