@@ -22,10 +22,9 @@ Enter = Callable[[runner_service_pb2.CatalogueEpisodeRequest], Awaitable[object]
 
 async def keep_recovering(settings: Settings, instance: str, enter: Enter) -> None:
     """Recover what dead processes left in the spool, at once and from then on. Returns when cancelled."""
-    objects = LocalObjects(settings.objects)
     while True:
         try:
-            await recover_once(settings, objects, instance, enter)
+            await recover_once(settings, LocalObjects(settings.objects), instance, enter)
         except StoreFull as error:
             log.error("nothing can be recovered now: %s", error)
         except Exception:
