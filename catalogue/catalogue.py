@@ -18,6 +18,7 @@ from palaestra.v1 import episode_pb2
 
 SUCCESS = episode_pb2.EPISODE_OUTCOME_SUCCESS
 VERSIONS_SHOWN = 100
+LABELS_MAX = 64
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ class Catalogue:
     def change(self, vendor: str, uids: Sequence[str], change: Change, *, by: str, now_ns: int) -> int:
         """Label or score episodes of a vendor, all or none of them. Returns how many are other than before.
 
-        Raises NOT_FOUND if one of them is missing or another's.
+        Raises NOT_FOUND if one of them is missing or another's, INVALID_FIELD if one would have too many labels.
         """
         with self.transaction() as db:
             return sum(_changed(db, _own(db, vendor, uid), change, by, now_ns) for uid in dict.fromkeys(uids))
@@ -242,6 +243,11 @@ def _changed(db: sqlite3.Connection, row: sqlite3.Row, change: Change, by: str, 
         )
     for key in change.remove:
         db.execute("DELETE FROM label WHERE episode = ? AND key = ?", (episode, key))
+    if change.labels:
+        count = db.execute("SELECT count(*) FROM label WHERE episode = ?", (episode,)).fetchone()[0]
+        if count > LABELS_MAX:
+            name = f"vendors/{row['vendor']}/episodes/{row['uid']}"
+            raise PalaestraError("INVALID_FIELD", f"labels: {name} would have {count}, at most {LABELS_MAX}")
     if change.quality is not None:
         _score(db, row, change, by, now_ns)
     return db.total_changes > before

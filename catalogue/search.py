@@ -54,8 +54,10 @@ def _looked_up(db: sqlite3.Connection, query: Query, chosen: list[int] | None, a
         """
         ahead = [] if after is None else [after.start_ns, after.id]
         return _read(db, text, [query.vendor, key, *also, *ahead, *values, size + 1])
-    index = "episode_by_job" if query.job else "episode_by_unit" if query.robot else "episode_by_time"
-    unit = " AND e.unit <> ''" if index == "episode_by_unit" else ""
+    # A vendor must neither wait for what others have done on a unit nor learn by that how much it was.
+    by_unit = "episode_by_unit" if query.vendor is None else "episode_by_vendor_unit"
+    index = "episode_by_job" if query.job else by_unit if query.robot else "episode_by_time"
+    unit = " AND e.unit <> ''" if index == by_unit else ""
     text = f"""
         SELECT e.start_ns, e.id FROM episode e INDEXED BY {index} WHERE {conditions}{unit}
         ORDER BY e.start_ns DESC, e.id DESC LIMIT ?

@@ -5,6 +5,7 @@ looked for a phrase.
 """
 
 import re
+import unicodedata
 
 _RUN = re.compile("([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff])")
 _WORD = re.compile(r"\w+\*?")
@@ -21,8 +22,10 @@ def asked(text: str) -> str:
     Empty where there is no word to look for. Nothing of the index's own language gets through.
     """
     terms = []
-    for word in _WORD.findall(text):
+    # A mark that stands behind its letter would part the word; the index takes either form for the same.
+    for word in _WORD.findall(unicodedata.normalize("NFC", text)):
         stem = word.rstrip("*")
-        if phrase := " ".join(indexed(stem).split()):
+        # To the index `_` is a space, and a phrase of spaces is found nowhere.
+        if phrase := " ".join(indexed(stem).replace("_", " ").split()):
             terms.append(f'"{phrase}"' + ("*" if word.endswith("*") else ""))
     return " AND ".join(terms)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from palaestra.errors import OUTAGES, PalaestraError
+from palaestra.errors import PalaestraError
 from palaestra.v1 import runner_service_pb2
 from runner.episodes import request_of
 from runner.settings import Settings
@@ -14,16 +14,17 @@ from store.errors import StoreFull
 log = logging.getLogger(__name__)
 # A worker's death is seldom, and looking costs the listing of a folder.
 PERIOD_S = 10.0
+# What is refused for these is refused for ever. A full disk, or a key that is out of date, passes.
+FINAL = ("NOT_FOUND", "INVALID_FIELD")
 
 Enter = Callable[[runner_service_pb2.CatalogueEpisodeRequest], Awaitable[object]]
 
 
 async def keep_recovering(settings: Settings, instance: str, enter: Enter) -> None:
     """Recover what dead processes left in the spool, at once and from then on. Returns when cancelled."""
-    objects = LocalObjects(settings.objects)
     while True:
         try:
-            await recover_once(settings, objects, instance, enter)
+            await recover_once(settings, LocalObjects(settings.objects), instance, enter)
         except StoreFull as error:
             log.error("nothing can be recovered now: %s", error)
         except Exception:
@@ -44,7 +45,8 @@ async def _enter(one: Recovered, instance: str, enter: Enter) -> bool:
     try:
         await enter(request_of(one.header, one.outcome, one.sealed, instance, recovered=True))
     except PalaestraError as error:
-        if error.reason in OUTAGES:
+        if error.reason not in FINAL:
+            log.info("%s was recovered, and cannot be told now: %s", one.header.name, error)
             one.left()
             return False
         log.warning("%s was recovered, and the catalogue does not take it: %s", one.header.name, error)

@@ -15,6 +15,7 @@ import numpy as np
 
 from store.camera import H264, IMAGE_PREFIX, CameraStream
 from store.episode import EpisodeHeader
+from store.errors import ExportRefused
 from store.featurestats import FeatureStats
 from store.mp4 import CODEC, PIXELS, Mp4Writer
 from store.reader import CameraFrames
@@ -74,9 +75,12 @@ class VideoFiles:
             What the episode's row says of its place, and the statistics of its colours, from 0 to 1.
 
         Raises:
-            BrokenEpisode: the episode's packets are damaged, or there is none before a step.
+            ExportRefused: the camera has no frame in this episode.
+            BrokenEpisode: the episode's packets are damaged.
             VideoUnavailable: PyAV is not installed.
         """
+        if not recorded.packets:
+            raise ExportRefused(f"{self._feature}: the camera has no frame in one of the episodes")
         writer = self._open()
         first = writer.frames
         shown = np.searchsorted(recorded.time_s, at_s + SNAP_S, side="right") - 1

@@ -122,6 +122,8 @@ def read_camera(path: Path, camera: str) -> CameraFrames:
             known = ", ".join(header.cameras) or "none"
             raise CameraNotFound(f"episode {header.name} has no camera {camera!r}; it has {known}")
         rows, packets = _packets(parquet, path, f"{IMAGE_PREFIX}{camera}")
+        if len(rows) and rows[-1] >= summary.rows:
+            raise BrokenEpisode(f"{path.name}: {camera}: a frame in row {rows[-1]}, and the joints have {summary.rows}")
         time_s = _column(parquet, path, TIME, summary.rows, 1).reshape(-1)
     return CameraFrames(header.cameras[camera], rows, time_s[rows], packets)
 

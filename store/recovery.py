@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from store.episode import SCHEMA_VERSION, EpisodeHeader, Outcome, Status
-from store.errors import BrokenEpisode, InvalidDigest, InvalidEpisode, ObjectNotFound
+from store.errors import BrokenEpisode, InvalidDigest, InvalidEpisode, ObjectNotFound, StoreFull
 from store.layout import HEADER_KEY, OUTCOME_KEY, schema_of, tracks_of
 from store.objects import ObjectStore, room_for
 from store.reader import read_summary
@@ -56,6 +56,15 @@ def recover_spool(spool: Path, objects: ObjectStore) -> Iterator[Recovered]:
         except (InvalidEpisode, BrokenEpisode) as error:
             log.error("a dead recorder's %s cannot be kept: %s", claim.path.name, error)
             found = None
+        except StoreFull:
+            claim.leave()
+            raise
+        except Exception as error:
+            # Whatever is wrong with this one, the others are not to wait for it.
+            what = "a dead recorder's %s cannot be sealed now, and stays: %s"
+            log.error(what, claim.path.name, error, exc_info=not isinstance(error, OSError))
+            claim.leave()
+            continue
         except BaseException:
             claim.leave()
             raise

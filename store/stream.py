@@ -38,6 +38,7 @@ FAULT = "event.fault"
 
 _RESERVED = ("observation.state", "observation.velocity", "observation.effort", "observation.base_pose")
 _SENSOR = "observation.sensor."
+_IMAGES = "observation.images."
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def _checked(name: object, given: object) -> Stream:
     place = f"streams[{str(name)[:MAX_NAME]}]"
     if not isinstance(name, str) or len(name) > MAX_NAME or not re.fullmatch(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+", name):
         raise InvalidEpisode(f"{place}: small letters, digits and _, in at least two parts with a dot between")
-    if name in _RESERVED or name.startswith((_SENSOR, "replay.")):
+    if name in _RESERVED or name.startswith((_SENSOR, _IMAGES, "replay.")):
         raise InvalidEpisode(f"{place}: this name is one of the joints' rows")
     if isinstance(given, Mapping):
         unknown = sorted(set(given) - {field.name for field in fields(Stream)}, key=str)

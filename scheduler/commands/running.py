@@ -148,7 +148,8 @@ def catalogue(request: runner_service_pb2.CatalogueEpisodeRequest) -> Command[ep
         earlier = tx.db.execute("SELECT * FROM episode WHERE job_id = ? AND attempt = ? AND number = ?", key).fetchone()
         if earlier is not None:
             return resources.episode(earlier)
-        if not request.recovered:
+        if not (request.recovered and row["instance"]):
+            # Nothing can be left of what nobody has begun.
             row = _owned(tx, request.attempt, request.instance)
         uid = ids.new_id()
         body = episode_pb2.Episode()

@@ -4,7 +4,9 @@ A change is written into the audit first and then done: the two are in different
 done after all is better than a change that nobody wrote down.
 """
 
+import asyncio
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +29,8 @@ class DataService(data_service_pb2_grpc.DataServiceServicer):
     def __init__(self, core: Core, shelf: Shelf) -> None:
         self._core = core
         self._shelf = shelf
+        # A version of very many episodes takes seconds: a vendor makes one at a time, or nobody else would be answered.
+        self._freezing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def ListRecords(
         self, request: data_service_pb2.ListRecordsRequest, context: Any
@@ -114,7 +118,8 @@ class DataService(data_service_pb2_grpc.DataServiceServicer):
             )
             return _version(request.parent, row, catalogue.datasets.lineage(row["id"]))
 
-        made: data_pb2.DatasetVersion = await self._ask(freeze)
+        async with self._freezing[vendor]:
+            made: data_pb2.DatasetVersion = await self._ask(freeze)
         return made
 
     async def GetDatasetVersion(

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from catalogue import BadQuery, Catalogue, Entry, Key, Query, SchemaMismatch, words
-from catalogue.catalogue import Change
+from catalogue.catalogue import LABELS_MAX, Change
 from catalogue.dataset import Source
 from palaestra.errors import PalaestraError
 from palaestra.v1 import episode_pb2
@@ -137,6 +137,33 @@ def test_a_text_without_a_word_is_refused_and_the_index_s_own_language_is_only_w
     assert words.asked('pi*ck "red"') == '"pi"* AND "ck" AND "red"'
 
 
+def test_what_others_did_on_a_unit_costs_a_vendor_nothing(catalogue: Catalogue) -> None:
+    """Else the time of a search would tell how much it was. Counted in steps of the database."""
+    unit = "venues/v/units/a"
+    catalogue.enter([entry(1, vendor="acme", unit=unit), entry(2, vendor="acme", unit=unit)], (2, "e-2"))
+
+    def steps() -> int:
+        taken: list[None] = []
+        catalogue.reader.set_progress_handler(lambda: taken.append(None), 100)
+        assert len(catalogue.search(Query(vendor="acme", robot=unit)).rows) == 2
+        catalogue.reader.set_progress_handler(None, 0)
+        return len(taken)
+
+    alone = steps()
+    catalogue.enter([entry(n, vendor="bolt", unit=unit) for n in range(3, 1_003)], (1_002, "e-1002"))
+    assert steps() <= alone + 2
+
+
+def test_words_are_found_however_their_marks_are_written(catalogue: Catalogue) -> None:
+    """As one character or as two; and what is no word to the index hides nothing."""
+    catalogue.enter([entry(1, task="pick_cube, caf\u00e9s"), entry(2, task="pick_cube, cafe\u0301s")], (2, "e-2"))
+
+    for text in ("caf\u00e9s", "cafe\u0301s", "cafe\u0301*", "cafes", "pick_cube", "pick _ cube", "_pick_cu*"):
+        assert len(catalogue.search(Query(text=text)).rows) == 2, text
+    with pytest.raises(BadQuery, match="no word"):
+        catalogue.search(Query(text="_ __*"))
+
+
 def test_what_entered_twice_is_there_once(catalogue: Catalogue) -> None:
     assert catalogue.enter([entry(1), entry(2)], (2, "e-2")) == 2
     assert catalogue.enter([entry(2), entry(3)], (3, "e-3")) == 1
@@ -171,6 +198,19 @@ def test_labels_and_scores_are_set_for_all_or_none(catalogue: Catalogue) -> None
     assert (record.labels, record.quality, record.parts) == ({"grasp": "slipped"}, 0.5, {"jerk": 0.25})
     assert catalogue.change("acme", ["e-1"], Change(remove=["grasp", "none"]), by="acme", now_ns=3) == 1
     assert catalogue.record("acme", "e-1").labels == {}
+
+
+def test_an_episode_has_no_more_labels_than_a_page_can_carry(catalogue: Catalogue) -> None:
+    catalogue.enter([entry(1, vendor="acme"), entry(2, vendor="acme")], (2, "e-2"))
+    said = {"by": "acme", "now_ns": 1}
+    catalogue.change("acme", ["e-1"], Change({f"k{n}": "v" for n in range(LABELS_MAX)}), **said)
+
+    with pytest.raises(PalaestraError, match=f"vendors/acme/episodes/e-1 would have {LABELS_MAX + 1}"):
+        catalogue.change("acme", ["e-2", "e-1"], Change({"one": "more"}), **said)
+
+    assert catalogue.record("acme", "e-2").labels == {}
+    assert catalogue.change("acme", ["e-1"], Change({"one": "more"}, remove=["k0"]), **said) == 1
+    assert catalogue.change("acme", ["e-1"], Change({"k1": "other"}), **said) == 1
 
 
 def test_a_version_of_a_data_set_never_changes(catalogue: Catalogue) -> None:

@@ -1,6 +1,7 @@
 """Episodes of workers that died come into the catalogue, once, whatever has become of the scheduler meanwhile."""
 
 import asyncio
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from palaestra.errors import PalaestraError
 from palaestra.v1 import episode_pb2
 from runner.attempt import Attempt
 from runner.errors import AttemptError, Stopped
-from runner.recovery import recover_once
+from runner.recovery import keep_recovering, recover_once
 from store import InvalidEpisode, LocalObjects, Outcome, Status
 from tests.runner.desk import Desk, attempt_at, settings
 
@@ -104,6 +105,39 @@ def test_what_the_catalogue_will_never_take_is_not_offered_for_ever(tmp_path: Pa
     assert list((tmp_path / "spool").iterdir()) == []
 
 
+def test_a_store_that_cannot_be_opened_at_first_is_recovered_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a disk that is full when the runner starts."""
+    desk = Desk()
+    recorder = recorder_of(attempt(desk, tmp_path))
+    recorder.seal(Outcome(Status.SUCCESS), hold=True).settle(False)
+    failures = [OSError(errno.ENOSPC, "no room")]
+
+    def opened(root: Path) -> LocalObjects:
+        if failures:
+            raise failures.pop()
+        return LocalObjects(root)
+
+    monkeypatch.setattr("runner.recovery.LocalObjects", opened)
+    monkeypatch.setattr("runner.recovery.PERIOD_S", 0.0)
+
+    async def scene() -> None:
+        entered = asyncio.Event()
+
+        async def enter(request: Any) -> None:
+            entered.set()
+
+        keeping = asyncio.create_task(keep_recovering(settings(tmp_path), "runner/2", enter))
+        try:
+            await asyncio.wait_for(entered.wait(), 30.0)
+        finally:
+            keeping.cancel()
+            await asyncio.wait([keeping])
+
+    asyncio.run(scene())
+
+
 def test_an_episode_in_the_catalogue_leaves_nothing_in_the_spool(tmp_path: Path) -> None:
     desk = Desk()
     one = attempt(desk, tmp_path)
@@ -135,14 +169,15 @@ def test_a_unit_that_does_not_say_what_is_mandatory_is_not_recorded(tmp_path: Pa
         )
 
 
-def test_a_refusal_for_now_leaves_everything_where_it_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reason", ["SHUTTING_DOWN", "DISK_FULL", "DATABASE_BUSY", "BAD_TOKEN"])
+def test_a_refusal_for_now_leaves_everything_where_it_is(tmp_path: Path, reason: str) -> None:
     desk = Desk()
     recorder, outcome = recorder_of(attempt(desk, tmp_path)), Outcome(Status.SUCCESS)
     recorder.seal(outcome, hold=True).settle(False)
     before = {path.name for path in (tmp_path / "spool").iterdir()}
 
     def away(method: str) -> None:
-        raise PalaestraError("SHUTTING_DOWN", "soon back")
+        raise PalaestraError(reason, "soon back")
 
     desk.on_call = away
 

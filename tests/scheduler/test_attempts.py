@@ -11,8 +11,10 @@ from scheduler import events
 from scheduler.clock import DRIFT_MAX
 from scheduler.commands import ending, granting, inventory, running
 from scheduler.commands.ending import BACKOFF_FIRST_S, CANCEL_GRACE_S, LOST_MAX, STOP_MARGIN_S
+from scheduler.identity import Identity
 from scheduler.lifecycle import LeaseState
 from scheduler.names import parts
+from scheduler.roles import Role
 from scheduler.services.runners import RunnerService
 from scheduler.sql import ERRORS
 from scheduler.state import Decisions, Grant
@@ -408,6 +410,35 @@ def test_an_episode_is_catalogued_once_with_its_jobs_event(tmp_path: Path) -> No
         assert found[0].name == found[1].name, "what was recovered comes in once, too, whatever became of its attempt"
         assert site.get(body.name).episode_count == 2, "and does not count as recorded"
         assert len(site.rows("SELECT 1 FROM event WHERE kind = 'episode.sealed'")) == 3
+
+    play(tmp_path, scene)
+
+
+def test_a_recovered_episode_comes_from_the_runner_whose_attempt_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the certificate of one runner would be good for what the others record."""
+
+    async def scene(site: Site) -> None:
+        body = await granted(site)
+        service = RunnerService(site.core)
+
+        async def recover(attempt: str, runner: str, index: int = 0) -> Any:
+            shown = Identity(Role.RUNNER, credential="certificate", process=runner)
+            monkeypatch.setattr("scheduler.services.runners.caller", lambda: shown)
+            episode = episode_pb2.Episode(index=index, robot_model="own_arm", content=ARTIFACT)
+            request = runner_service_pb2.CatalogueEpisodeRequest(
+                attempt=attempt, instance=f"{runner}/two", episode=episode, recovered=True
+            )
+            return await service.CatalogueEpisode(request, None)
+
+        waiting = f"{body.name}/attempts/1"
+        assert (await refusal(recover(waiting, "s"))).reason == "ATTEMPT_NOT_ACTIVE", "nobody has begun it"
+        attempt = await site.start(body)
+        assert attempt == waiting
+        assert (await refusal(recover(attempt, "s"))).reason == "CERTIFICATE_REFUSED"
+        assert (await recover(attempt, "r")).attempt == attempt
+        assert (await refusal(recover(f"{body.name}/attempts/9", "s"))).reason == "NOT_FOUND"
 
     play(tmp_path, scene)
 

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store import BrokenEpisode, EpisodeClosed, InvalidEpisode, Outcome, SealedEpisode, Status, read_episode
+from store import BrokenEpisode, EpisodeClosed, InvalidEpisode, Outcome, SealedEpisode, Status, Stream, read_episode
 from store.camera import DEPTH_MAX_M, DEPTH_MM, CameraStream, FrameEncoder, decode
 from store.errors import CameraNotFound, VideoUnavailable
 from store.reader import read_camera
+from store.stream import IMU
 from tests.store.conftest import House, build_header
 from tests.store.pictures import ROWS, colours, seal_with_cameras
 
@@ -114,6 +115,19 @@ def test_a_damaged_packet_is_named_by_its_frame(sealed: SealedEpisode, tmp_path:
     recorded = read_camera(rewritten(sealed.path, tmp_path, spoil), "deep")
     with pytest.raises(BrokenEpisode, match="frame 1"):
         list(recorded.frames())
+
+
+def test_a_frame_behind_the_joints_last_row_is_refused(house: House, tmp_path: Path) -> None:
+    """A stream may have more rows than the joints; a frame belongs to one of theirs."""
+    header = build_header(cameras={"deep": DEEP}, streams={IMU: Stream("1", "b")})
+    row = np.zeros(len(header.joint_names))
+    with house.recorder(header) as recorder:
+        recorder.append(0.0, row, row, row, row, packets={"deep": b"x"})
+        recorder.add(IMU, [0.0, 0.1], np.zeros((2, 1)))
+        sealed = recorder.seal(Outcome(Status.SUCCESS))
+
+    with pytest.raises(BrokenEpisode, match="deep: a frame in row 1, and the joints have 1"):
+        read_camera(rewritten(sealed.path, tmp_path, lambda packets: packets[::-1]), "deep")
 
 
 def test_packets_that_claim_to_unpack_into_more_are_refused_before_they_are_read(

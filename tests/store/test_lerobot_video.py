@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
+from store import Outcome, Status
 from store.camera import DEPTH_MM, CameraStream
+from store.errors import ExportRefused
 from store.lerobot import export_lerobot
 from tests.store.conftest import House, build_header
 from tests.store.pictures import colours, seal_with_cameras
@@ -81,6 +83,18 @@ def test_a_full_video_file_is_followed_by_the_next(house: House, tmp_path: Path)
     for row in rows:
         path = tmp_path / "out" / f"videos/{NAME}/chunk-000/file-{row['episode_index']:03d}.mp4"
         assert np.abs(frame_at(path, 0.0).astype(int) - colours(0, FRONT)).mean() < 8.0
+
+
+def test_a_camera_without_a_frame_is_refused_by_name(house: House, tmp_path: Path) -> None:
+    header = build_header(cameras={"front": FRONT})
+    with house.recorder(header) as recorder:
+        row = np.zeros(len(header.joint_names))
+        recorder.append(0.0, row, row, row, row)
+        sealed = recorder.seal(Outcome(Status.SUCCESS))
+
+    with pytest.raises(ExportRefused, match=f"{NAME}: the camera has no frame"):
+        export_lerobot(house.objects, [sealed.sha256], tmp_path / "out", 25)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_same_episodes_give_the_same_videos(house: House, tmp_path: Path) -> None:

@@ -117,6 +117,29 @@ def test_every_cut_of_a_segment_keeps_the_whole_flushes_before_it(house: Any, ma
     assert kept == sorted(kept)
 
 
+def test_one_that_cannot_be_read_now_keeps_nobody_waiting_and_stays(
+    house: Any, make_header: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        die(opened(house, make_header))
+    first, _ = sorted(house.spool.glob("*.spool"))
+
+    def read(path: Any) -> Any:
+        if path == first:
+            raise OSError(errno.EIO, "no disk")
+        return store.segment.read_segment(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("store.recovery.read_segment", read)
+        (found,) = recover_spool(house.spool, house.objects)
+    found.settled()
+
+    assert [path.name for path in house.leftovers()] == [first.name]
+    (late,) = recover_spool(house.spool, house.objects)
+    late.settled()
+    assert house.leftovers() == []
+
+
 def test_zeros_instead_of_rows_are_cut_off(house: Any, make_header: Any) -> None:
     """A power cut may leave the length of a file and not its bytes."""
     recorder = opened(house, make_header)

@@ -135,6 +135,7 @@ def test_bad_rows_are_refused_by_name_and_nothing_of_the_episode_stays(
         ({"imu": Stream("1", "b")}, r"streams\[imu\]: small letters"),
         ({"observation.state": Stream("1", "b")}, r"streams\[observation\.state\]: this name"),
         ({"observation.sensor.a": Stream("1", "b")}, "this name is one of the joints"),
+        ({"observation.images.front": Stream("1", "b")}, "this name is one of the joints"),
         ({IMU: Stream("", "b")}, r"streams\[observation\.imu\]\.unit"),
         ({IMU: Stream("1", "")}, r"streams\[observation\.imu\]\.frame"),
         ({IMU: Stream("1", "b", 0)}, r"\.width: 0"),
