@@ -81,6 +81,9 @@ def wheel_root(package: str) -> Path | None:
     for file in files:
         # Not only at the start: data files are named relative to the site, as ../../../share/...
         parts = PurePosixPath(file).parts
+        # Licences of the models stand there a second time, below the same folders.
+        if parts[0].endswith(".dist-info"):
+            continue
         for i in range(len(parts) - len(wanted)):
             if parts[i : i + len(wanted)] == wanted:
                 folder = Path(str(file.locate()))

@@ -110,7 +110,8 @@ def test_every_method_has_the_class_that_its_verb_says() -> None:
     assert classes["JobService/CancelJob"] is MethodClass.CHANGE
     assert classes["VenueService/WatchEvents"] is MethodClass.READ
     assert {method for method, found in classes.items() if found is MethodClass.SUBMIT} == {
-        "ApiKeyService/CreateApiKey", "CalendarService/CreateClosure", "JobArrayService/SubmitJobArray",
+        "ApiKeyService/CreateApiKey", "CalendarService/CreateClosure", "DataService/CreateDataset",
+        "DataService/CreateDatasetVersion", "JobArrayService/SubmitJobArray",
         "JobService/BatchSubmitJobs", "JobService/SubmitJob", "JobService/WhatIf",
         "ReservationService/CreateReservation",
     }  # fmt: skip

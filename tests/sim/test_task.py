@@ -10,9 +10,9 @@ from sim.slot import SimSlot
 from sim.task import heading, rotated_back, upright
 from sim.tasks import find_task, tasks, tasks_for
 from sim.tasks.follow import Follow
-from tests.sim.wheels import needs_wheels
+from tests.sim.wheels import needs
 
-SUITED = [pytest.param(e.id, t.name, marks=() if e.is_own else needs_wheels) for e in robots() for t in tasks_for(e)]
+SUITED = [pytest.param(e.id, t.name, marks=() if e.is_own else needs(e.id)) for e in robots() for t in tasks_for(e)]
 
 
 def total_reward(robot: str, task: str, gains: np.ndarray, *, worlds: int = 8) -> tuple[float, SimSlot]:
