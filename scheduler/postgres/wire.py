@@ -246,7 +246,8 @@ class Wire:
 def _encoded(value: Any) -> tuple[int, bytes | None, int]:
     """Return a value's type, bytes and encoding (0: text, 1: binary)."""
     if isinstance(value, str):
-        return _TEXT, value.encode(), 0
+        # A text ends at its first zero byte for libpq, which would leave out the rest without a word.
+        return _TEXT, value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(), 0
     if isinstance(value, int):
         return _INT8, _int8(value), 1
     if value is None:

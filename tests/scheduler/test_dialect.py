@@ -130,6 +130,12 @@ def test_values_come_back_as_they_went_and_are_numbered_alike(tables: Any, rows:
     assert answers[0] == answers[1] or _same_without_null(*answers)
 
 
+def test_nothing_of_a_text_with_a_zero_byte_is_lost_but_that(cluster: Cluster) -> None:
+    """libpq takes it for the text's end."""
+    with closing(_connect(cluster.fresh())) as server:
+        assert server.execute("SELECT CAST(? AS TEXT)", ("a\0b",)).fetchone()[0] == "a\ufffdb"
+
+
 def _same_without_null(file: Any, server: Any) -> bool:
     """`max` and `min` of several values are NULL in SQLite if one is, and the other one in PostgreSQL."""
     return file[0] == server[0] and all(
