@@ -1,6 +1,7 @@
 """In PostgreSQL a vendor's call sees that vendor's rows only, whatever its query forgot."""
 
 import re
+import struct
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -81,6 +82,16 @@ def test_a_read_for_one_vendor_leaves_nothing_behind_for_the_next(
                 db.execute("SELECT * FROM nothing")
             seen.append({row[0] for row in db.execute("SELECT vendor FROM lease")})
         assert seen == [{"acme"}, {"rival"}, {"acme", "rival"}]
+
+
+def test_a_read_with_a_value_that_cannot_be_sent_leaves_nothing_behind_either(
+    shared: Callable[[str | None], opening.Connection],
+) -> None:
+    with closing(shared("acme")) as db:
+        with pytest.raises(struct.error):
+            db.execute("SELECT * FROM lease WHERE id = ?", (2**70,))
+        db._vendor = lambda: None
+        assert {row[0] for row in db.execute("SELECT vendor FROM lease")} == {"acme", "rival"}
 
 
 def test_what_no_vendor_has_business_with_is_denied(shared: Callable[[str | None], opening.Connection]) -> None:
