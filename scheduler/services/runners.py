@@ -107,6 +107,9 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
         self, request: runner_service_pb2.CatalogueEpisodeRequest, context: Any
     ) -> episode_pb2.Episode:
         _check_instance(request.instance)
+        if request.recovered and caller().process:
+            # It may have ended, so that nobody asks whether it is in the hands of this instance.
+            _check_instance(self._instance_of(request.attempt))
         return await self._core.run(running.catalogue(request))
 
     async def SaveCheckpoint(
