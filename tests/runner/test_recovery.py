@@ -135,14 +135,15 @@ def test_a_unit_that_does_not_say_what_is_mandatory_is_not_recorded(tmp_path: Pa
         )
 
 
-def test_a_refusal_for_now_leaves_everything_where_it_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reason", ["SHUTTING_DOWN", "DATABASE_BUSY", "DISK_FULL", "DISK_FAILED"])
+def test_a_refusal_for_now_leaves_everything_where_it_is(tmp_path: Path, reason: str) -> None:
     desk = Desk()
     recorder, outcome = recorder_of(attempt(desk, tmp_path)), Outcome(Status.SUCCESS)
     recorder.seal(outcome, hold=True).settle(False)
     before = {path.name for path in (tmp_path / "spool").iterdir()}
 
     def away(method: str) -> None:
-        raise PalaestraError("SHUTTING_DOWN", "soon back")
+        raise PalaestraError(reason, "soon back")
 
     desk.on_call = away
 
