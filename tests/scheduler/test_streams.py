@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
+from palaestra.errors import PalaestraError
 from palaestra.v1 import (
     host_service_pb2,
     host_service_pb2_grpc,
@@ -24,6 +25,7 @@ from palaestra.v1 import (
     venue_service_pb2,
     venue_service_pb2_grpc,
 )
+from scheduler.commands import fleet
 from scheduler.guard import _caller
 from scheduler.identity import Identity
 from scheduler.roles import Role
@@ -524,3 +526,25 @@ def test_who_may_see_nothing_of_much_that_is_new_leaves_the_loop_to_others(
     play(tmp_path, scene)
 
     assert len(set(looked)) == 5
+
+
+def test_a_host_that_goes_while_nothing_can_be_written_is_offline_later(
+    live: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its units would be given to jobs for as long as it stays away."""
+    real, asked = fleet.offline, []
+
+    def offline(*gone: str) -> Any:
+        asked.append(gone)
+
+        def refuse(tx: Any) -> None:
+            raise PalaestraError("DATABASE_BUSY", "not now")
+
+        return refuse if len(asked) == 1 else real(*gone)
+
+    host = Host(live)
+    with connected(host):
+        live.until(lambda: unit(live).state, lambda state: state == venue_pb2.UNIT_STATE_IDLE)
+        monkeypatch.setattr("scheduler.commands.fleet.offline", offline)
+    live.until(lambda: unit(live).state, lambda state: state == venue_pb2.UNIT_STATE_OFFLINE)
+    assert asked == [("h", "i1")] * 2
