@@ -145,6 +145,8 @@ def _append(tx: Transaction, made: Sequence[Entry]) -> None:
     rows: list[tuple[object, ...]] = []
     for entry in made:
         request_sha256 = entry.request_sha256.hex()
+        # A zero byte cannot be kept by every database, and an entry must be found again as it was hashed.
+        reason = entry.reason.replace("\0", "\N{REPLACEMENT CHARACTER}")
         for whose in entry.concerned:
             number, own = ends.get(whose) or _head(tx.db, whose)
             count, together = ends.get(ALL) or _head(tx.db, ALL)
@@ -156,14 +158,14 @@ def _append(tx: Transaction, made: Sequence[Entry]) -> None:
                 "role": entry.role,
                 "method": entry.method,
                 "resource": entry.resource,
-                "reason": entry.reason,
+                "reason": reason,
                 "request_sha256": request_sha256,
                 "vendor": vendor,
             }
             own = chain.link(own, fields)
             together = chain.link(together, {"venue_sequence": count, "vendor": vendor, "hash": own.hex()})
             rows.append(
-                (count, whose, number, tx.now_ns, entry.actor, entry.role, entry.method, entry.resource, entry.reason,
+                (count, whose, number, tx.now_ns, entry.actor, entry.role, entry.method, entry.resource, reason,
                  entry.request_sha256, own, together)
             )  # fmt: skip
             ends[whose], ends[ALL] = (number, own), (count, together)

@@ -105,6 +105,8 @@ class Core:
         # Open connections, the newest of each: of a runner by name, of a host by "host/instance".
         self.runners: dict[str, RunnerConnection] = {}
         self.hosts: dict[str, object] = {}
+        # Of hosts, by id and instance, those that are gone and of which that is not written down yet.
+        self._gone: set[tuple[str, str]] = set()
         # When each unit was last heard of.
         self.seen_ns: dict[str, int] = {}
         self.config = settings.deciding
@@ -218,6 +220,23 @@ class Core:
 
         await self.run(command)
 
+    async def host_gone(self, host: str, instance: str) -> None:
+        """Note that a host is not connected any more; if that cannot be written now, the sweep does it."""
+        self._gone.add((host, instance))
+        await self._note_gone()
+
+    async def _note_gone(self) -> None:
+        for gone in sorted(self._gone):
+            self._gone.discard(gone)
+            if "/".join(gone) in self.hosts:
+                # It is back.
+                continue
+            try:
+                await self.run(fleet.offline(*gone), urgent=True)
+            except BaseException:
+                self._gone.add(gone)
+                raise
+
     def calibration(self) -> Calibration:
         """Return how well told starts have held."""
         return calibration.calibration(past.told(self.house, self.clock.now_ns()))
@@ -240,6 +259,7 @@ class Core:
         for count in itertools.count():
             await asyncio.sleep(SWEEP_PERIOD_S)
             try:
+                await self._note_gone()
                 await self.run(ending.sweep(), urgent=True)
                 await self.run(reserving.sweep(self.bounds.grace_s), urgent=True)
                 if count % INSPECT_SWEEPS == 0:

@@ -167,22 +167,22 @@ class Connection:
 
     def _run(self, statement: Statement, values: Sequence[Any]) -> Answer:
         vendor = self._vendor()
-        if statement.verb == "BEGIN":
-            answer = self.wire.send(statement.text)
-            self._read_for(vendor)
-            self.wire.wait()
-            return answer
-        if vendor is None:
+        begins = statement.verb == "BEGIN"
+        if vendor is None and not begins:
             return self.wire.run(statement.text, values)
-        # All in one round trip.
-        self.wire.send("BEGIN")
-        self._read_for(vendor)
-        answer = self.wire.send(statement.text, values)
-        self.wire.send("COMMIT")
         try:
+            # All in one round trip.
+            answer = self.wire.send(statement.text if begins else "BEGIN")
+            self._read_for(vendor)
+            if not begins:
+                answer = self.wire.send(statement.text, values)
+                self.wire.send("COMMIT")
             self.wire.wait()
-        except Failed:
-            if not self.wire.is_lost:
+        except BaseException:
+            # Whatever it was, also a value that has no bytes: the next one must not read as this vendor.
+            with contextlib.suppress(Failed):
+                self.wire.wait()
+            with contextlib.suppress(Failed):
                 self.wire.run("ROLLBACK")
             raise
         return answer

@@ -64,10 +64,13 @@ def install(db: Connection) -> None:
             f"""
             DO $$ BEGIN
               IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = '{ROLE}') THEN CREATE ROLE {ROLE} NOLOGIN; END IF;
-              IF NOT pg_has_role('{ROLE}', 'MEMBER') THEN
-                EXECUTE 'GRANT {ROLE} TO ' || quote_ident(current_user);
-              END IF;
-            EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
+            DO $$ BEGIN
+              -- Since version 16 who makes a role is a member of it that may not act as it.
+              IF NOT pg_has_role('{ROLE}',
+                CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END)
+              THEN EXECUTE 'GRANT {ROLE} TO ' || quote_ident(current_user); END IF;
+            EXCEPTION WHEN unique_violation THEN NULL; END $$
             """
         )
     except Failed as error:

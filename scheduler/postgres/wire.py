@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from psycopg import pq
 from psycopg.adapt import AdaptersMap, Loader, Transformer
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from scheduler.sql import Failed
 
@@ -24,6 +25,17 @@ _GOOD = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 # So many statements go out before one answer is read: what those answer fits into a socket's buffer many times over, so
 # that neither side waits for the other to read.
 _AHEAD_MAX = 256
+
+
+# A machine that is gone without a word, by a power cut or a cut cable, must be noticed. By default the kernel takes
+# a quarter of an hour, or two hours where nothing is under way; event loop and writer stand still meanwhile.
+_LIMITS = {
+    "connect_timeout": "10",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
 
 
 class _Number(Loader):
@@ -81,7 +93,7 @@ class Wire:
 
     def __init__(self, conninfo: str, make_row: Callable[[tuple[str, ...]], Callable[[Sequence[Any]], Any]]) -> None:
         self._make_row = make_row
-        self._pg = pq.PGconn.connect(conninfo.encode())
+        self._pg = pq.PGconn.connect(_limited(conninfo).encode())
         if self._pg.status != pq.ConnStatus.OK:
             message = self._pg.get_error_message().strip()
             self._pg.finish()
@@ -243,10 +255,21 @@ class Wire:
         return Failed("08006" if self.is_lost else "", str(error).strip() or "the connection is lost")
 
 
+def _limited(conninfo: str) -> str:
+    """Return it with `_LIMITS` for what it says nothing of."""
+    try:
+        given = conninfo_to_dict(conninfo)
+    except psycopg.ProgrammingError:
+        # libpq tells what is wrong with it.
+        return conninfo
+    return make_conninfo(conninfo, **{name: limit for name, limit in _LIMITS.items() if name not in given})
+
+
 def _encoded(value: Any) -> tuple[int, bytes | None, int]:
     """Return a value's type, bytes and encoding (0: text, 1: binary)."""
     if isinstance(value, str):
-        return _TEXT, value.encode(), 0
+        # A text ends at its first zero byte for libpq, which would leave out the rest without a word.
+        return _TEXT, value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(), 0
     if isinstance(value, int):
         return _INT8, _int8(value), 1
     if value is None:

@@ -53,7 +53,7 @@ class HostService(host_service_pb2_grpc.HostServiceServicer):
             # A host that comes back after a cut may be here before we notice the cut: then its units are not gone.
             if connection.newest:
                 del core.hosts[connection.key]
-                await core.run(fleet.offline(hello.host, hello.instance), urgent=True)
+                await core.host_gone(hello.host, hello.instance)
 
     def _check_places(self, hello: host_service_pb2.HostHello) -> None:
         """Raise HOST_CONFLICT for a unit that the venue file gives to another host, whether that is there or not."""

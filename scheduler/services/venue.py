@@ -154,7 +154,10 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
                     sequence=sequence, time=resources.timestamp(core.clock.now_ns())
                 )
                 yield Serialized(b"".join([*(core.tail.entry(row, reader) for row in mine), rest.SerializeToString()]))
-            if not full:
+            if full:
+                # Who may see little of much that he is behind by must not keep everybody else from the loop.
+                await asyncio.sleep(0)
+            else:
                 await core.hub.after(sequence, max(0.0, BOOKMARK_PERIOD_S - (loop.time() - sent_s)))
 
     def _events_after(self, sequence: int, upto: int, reader: Identity) -> list[Row]:

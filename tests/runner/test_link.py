@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 
-from palaestra.errors import PalaestraError, Unreachable
+from palaestra.errors import PalaestraError, Unreachable, trailing
 from palaestra.v1 import runner_service_pb2, runner_service_pb2_grpc
 from runner.link import Link
 
@@ -17,10 +17,15 @@ class Scheduler(runner_service_pb2_grpc.RunnerServiceServicer):
     def __init__(self) -> None:
         self.calls = 0
         self.tokens: list[Any] = []
+        # With what the first call is refused.
+        self.refusal: PalaestraError | None = None
 
     def AppendLog(self, request: Any, context: Any) -> Any:
         self.calls += 1
         self.tokens.append(dict(context.invocation_metadata())["authorization"])
+        if self.refusal is not None and self.calls == 1:
+            context.set_trailing_metadata(trailing(self.refusal))
+            context.abort(self.refusal.code, self.refusal.message)
         if not request.lines:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no lines")
         return runner_service_pb2.AppendLogResponse()
@@ -54,6 +59,21 @@ def test_a_call_is_repeated_until_the_scheduler_is_back() -> None:
 
     assert scheduler.calls == 2
     assert scheduler.tokens == ["Bearer secret"] * 2
+
+
+@pytest.mark.parametrize("reason", ["DATABASE_BUSY", "DISK_FULL", "DISK_READ_ONLY", "DISK_FAILED", "QUEUE_FULL"])
+def test_a_call_is_repeated_while_nothing_can_be_written(reason: str) -> None:
+    scheduler = Scheduler()
+    scheduler.refusal = PalaestraError(reason, "not now")
+    server, port = serve(scheduler)
+    link = Link(f"127.0.0.1:{port}", "secret")
+    try:
+        link.call(link.runner.AppendLog, LINE)
+    finally:
+        link.close()
+        server.stop(None).wait()
+
+    assert scheduler.calls == 2
 
 
 def test_a_refusal_is_final() -> None:

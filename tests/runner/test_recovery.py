@@ -169,7 +169,7 @@ def test_a_unit_that_does_not_say_what_is_mandatory_is_not_recorded(tmp_path: Pa
         )
 
 
-@pytest.mark.parametrize("reason", ["SHUTTING_DOWN", "DISK_FULL", "DATABASE_BUSY", "BAD_TOKEN"])
+@pytest.mark.parametrize("reason", ["SHUTTING_DOWN", "DATABASE_BUSY", "DISK_FULL", "DISK_FAILED", "BAD_TOKEN"])
 def test_a_refusal_for_now_leaves_everything_where_it_is(tmp_path: Path, reason: str) -> None:
     desk = Desk()
     recorder, outcome = recorder_of(attempt(desk, tmp_path)), Outcome(Status.SUCCESS)

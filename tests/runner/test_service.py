@@ -141,7 +141,8 @@ def test_a_worker_that_is_back_in_the_pool_is_never_killed_for_its_former_attemp
     async def act(office: Office, crew: Crew, runner: Runner) -> None:
         office.assign(ONE)
         await eventually("at work", lambda: ONE in crew.working)
-        office.refusals["FinishAttempt"] = [PalaestraError("SHUTTING_DOWN", "later")] * 3
+        reasons = ("SHUTTING_DOWN", "DATABASE_BUSY", "DISK_FULL", "DISK_FAILED")
+        office.refusals["FinishAttempt"] = [PalaestraError(reason, "later") for reason in reasons]
         office.assign(ONE, cancel=True)
         await eventually("given back", lambda: crew.idle == [1])
         await eventually("reported", lambda: bool(office.finished))

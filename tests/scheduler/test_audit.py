@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -587,3 +588,20 @@ def test_entries_of_one_commit_are_those_of_as_many_commits(tmp_path: Path) -> N
 def _commit(tx: Transaction) -> None:
     for last in tx.at_commit.values():
         last(tx)
+
+
+def test_a_reason_with_a_zero_byte_leaves_the_chain_whole(tmp_path: Path, each_backend: str) -> None:
+    """PostgreSQL keeps no such text: what is hashed is what can be kept."""
+
+    async def scene(site: Site) -> None:
+        for reason in ("a\0b", "c"):
+            await site.run(partial(audit.write, concerned=["acme"], actor="x", role="operator", method="A/B",
+                                   resource="x", reason=reason))  # fmt: skip
+        verification = Verification("vendors/acme", audit.head(site.core.house, "acme", 0))
+        entries = audit.entries(site.core.house, "acme", 0, 9)
+        for entry in entries:
+            verification.take(entry)
+        assert verification.result().sequence == 2
+        assert [entry.reason for entry in entries] == ["a\ufffdb", "c"]
+
+    play(tmp_path, scene)

@@ -130,6 +130,23 @@ def test_values_come_back_as_they_went_and_are_numbered_alike(tables: Any, rows:
     assert answers[0] == answers[1] or _same_without_null(*answers)
 
 
+def test_nothing_of_a_text_with_a_zero_byte_is_lost_but_that(cluster: Cluster) -> None:
+    """libpq takes it for the text's end."""
+    with closing(_connect(cluster.fresh())) as server:
+        assert server.execute("SELECT CAST(? AS TEXT)", ("a\0b",)).fetchone()[0] == "a\ufffdb"
+
+
+def test_a_server_that_is_gone_without_a_word_is_not_waited_for_for_hours(cluster: Cluster) -> None:
+    """What the address says nothing of is bounded, and what it says holds."""
+    address = Address(f"{cluster.address().url}&keepalives_idle=77")
+    with closing(_connect(address)) as server:
+        used = {option.keyword: option.val for option in server.wire._pg.info}
+    assert used[b"keepalives_idle"] == b"77"
+    assert 0 < int(used[b"connect_timeout"] or 0) <= 10
+    assert 0 < int(used[b"tcp_user_timeout"] or 0) <= 10_000
+    assert 0 < int(used[b"keepalives_interval"] or 0) * int(used[b"keepalives_count"] or 0) <= 10
+
+
 def _same_without_null(file: Any, server: Any) -> bool:
     """`max` and `min` of several values are NULL in SQLite if one is, and the other one in PostgreSQL."""
     return file[0] == server[0] and all(

@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
+from palaestra.errors import PalaestraError
 from palaestra.v1 import (
     host_service_pb2,
     host_service_pb2_grpc,
@@ -24,10 +25,12 @@ from palaestra.v1 import (
     venue_service_pb2,
     venue_service_pb2_grpc,
 )
+from scheduler.commands import fleet
 from scheduler.guard import _caller
 from scheduler.identity import Identity
 from scheduler.roles import Role
 from scheduler.services.runners import LOOK_REST, RunnerService
+from scheduler.services.venue import EVENT_BLOCK, VenueService
 from scheduler.strays import Strays
 from tests.scheduler.site import PATIENCE_S, LiveServer, Site, error_of, job, play
 
@@ -484,3 +487,64 @@ def test_a_runner_that_takes_long_to_be_told_is_not_told_later_for_that(
         assert rests_s[0] < 0.5 * LOOK_REST
 
     play(tmp_path, scene)
+
+
+def test_who_may_see_nothing_of_much_that_is_new_leaves_the_loop_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key of projects, behind by many events of its vendor's other work: each block of them is a turn of its own."""
+    looked: list[int] = []
+    turns = 0
+
+    def unseen(*_: object) -> bool:
+        looked.append(turns)
+        return False
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def scene(site: Site) -> None:
+        sequence = site.core.hub.sequence
+        rows = [("x", "vendors/acme/jobs/x", "acme", "", b"")] * (5 * EVENT_BLOCK)
+        await site.run(lambda tx: tx.events(rows))
+        _caller.set(Identity(Role.READER, "acme", projects=frozenset({"walk"})))
+        busy = asyncio.create_task(others())
+        request = venue_service_pb2.WatchEventsRequest(after_sequence=sequence)
+        watching = VenueService(site.core).WatchEvents(request, None)
+        await anext(watching)
+        more = asyncio.create_task(anext(watching))
+        while len(looked) < len(rows):
+            await asyncio.sleep(0)
+        more.cancel()
+        busy.cancel()
+        await asyncio.gather(more, busy, return_exceptions=True)
+
+    monkeypatch.setattr("scheduler.reading.sees_event", unseen)
+    play(tmp_path, scene)
+
+    assert len(set(looked)) == 5
+
+
+def test_a_host_that_goes_while_nothing_can_be_written_is_offline_later(
+    live: LiveServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its units would be given to jobs for as long as it stays away."""
+    real, asked = fleet.offline, []
+
+    def offline(*gone: str) -> Any:
+        asked.append(gone)
+
+        def refuse(tx: Any) -> None:
+            raise PalaestraError("DATABASE_BUSY", "not now")
+
+        return refuse if len(asked) == 1 else real(*gone)
+
+    host = Host(live)
+    with connected(host):
+        live.until(lambda: unit(live).state, lambda state: state == venue_pb2.UNIT_STATE_IDLE)
+        monkeypatch.setattr("scheduler.commands.fleet.offline", offline)
+    live.until(lambda: unit(live).state, lambda state: state == venue_pb2.UNIT_STATE_OFFLINE)
+    assert asked == [("h", "i1")] * 2

@@ -1,7 +1,10 @@
 """In PostgreSQL a vendor's call sees that vendor's rows only, whatever its query forgot."""
 
 import re
+import struct
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -11,10 +14,12 @@ pytest.importorskip("psycopg")
 
 from scheduler import database
 from scheduler.postgres import opening, schema, vendors
+from scheduler.postgres.address import Address
+from scheduler.postgres.connection import Connection
 from scheduler.sql import Failed
 from tests.scheduler import places
 from tests.scheduler.cluster import Cluster
-from tests.scheduler.site import Site, job, play
+from tests.scheduler.site import PATIENCE_S, Site, job, play
 
 TABLES = schema.tables(schema.created(database.SCHEMA))
 
@@ -81,6 +86,48 @@ def test_a_read_for_one_vendor_leaves_nothing_behind_for_the_next(
                 db.execute("SELECT * FROM nothing")
             seen.append({row[0] for row in db.execute("SELECT vendor FROM lease")})
         assert seen == [{"acme"}, {"rival"}, {"acme", "rival"}]
+
+
+def test_a_read_with_a_value_that_cannot_be_sent_leaves_nothing_behind_either(
+    shared: Callable[[str | None], opening.Connection],
+) -> None:
+    with closing(shared("acme")) as db:
+        with pytest.raises(struct.error):
+            db.execute("SELECT * FROM lease WHERE id = ?", (2**70,))
+        db._vendor = lambda: None
+        assert {row[0] for row in db.execute("SELECT vendor FROM lease")} == {"acme", "rival"}
+
+
+def test_who_finds_the_role_made_by_another_venue_just_now_may_act_as_it(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two venues of one server start for the first time together, under roles of their own that are no superusers."""
+    role = "palaestra_vendor_of_two"
+    monkeypatch.setattr(vendors, "ROLE", role)
+    monkeypatch.setattr("scheduler.postgres.connection.ROLE", role)
+    with closing(Connection(cluster.address().url, {})) as admin:
+        if int(admin.execute("SHOW server_version_num").fetchone()[0]) >= 160_000:
+            pytest.skip("who may make roles may not take others' since version 16")
+        admin.script("CREATE ROLE plain LOGIN CREATEROLE")
+        admin.execute("CREATE DATABASE of_plain OWNER plain")
+        admin.execute("BEGIN")
+        admin.execute(f"CREATE ROLE {role} NOLOGIN")
+        admin.wire.wait()
+        address = Address(cluster.address("of_plain").url.replace("postgres@", "plain@"))
+        with ThreadPoolExecutor(1) as second:
+            opened = second.submit(opening.open_writer, address)
+            try:
+                with closing(Connection(cluster.address().url, {})) as looker:
+                    waits = "SELECT 1 FROM pg_stat_activity WHERE datname = 'of_plain' AND wait_event_type = 'Lock'"
+                    give_up_s = time.monotonic() + PATIENCE_S
+                    while looker.execute(waits).fetchone() is None and not opened.done():
+                        assert time.monotonic() < give_up_s
+                        time.sleep(0.01)
+            finally:
+                admin.execute("COMMIT")
+            opened.result(PATIENCE_S).close()
+    with closing(opening.open_reader(address, lambda: "acme")) as acme:
+        assert acme.execute("SELECT count(*) FROM job").fetchone()[0] == 0
 
 
 def test_what_no_vendor_has_business_with_is_denied(shared: Callable[[str | None], opening.Connection]) -> None:

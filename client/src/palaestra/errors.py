@@ -44,7 +44,9 @@ def _registry() -> dict[str, Reason]:
 REASONS: Mapping[str, Reason] = _registry()
 
 
-OUTAGES = frozenset({"SHUTTING_DOWN", "NOT_LEADER"})
+OUTAGES = frozenset({
+    "SHUTTING_DOWN", "NOT_LEADER", "QUEUE_FULL", "DATABASE_BUSY", "DISK_FULL", "DISK_READ_ONLY", "DISK_FAILED",
+})  # fmt: skip
 """Reasons that say nothing about a call: it is sent again, as it is, until somebody answers who can."""
 
 
