@@ -8,10 +8,12 @@ INLINE void OF(store)(const struct context *c, size_t begin, size_t size, const 
 {
     const struct physics *x = c->physics;
     const REAL *held[5] = {c->held_q_ref, c->held_dq_ref, c->held_tau_ff, c->held_kp, c->held_kd};
+    /* It may have been restored from a checkpoint that anybody wrote: never further than the ring. */
+    const size_t cursor = *x->cursor % x->slots;
     for (size_t k = 0; k < 5; k++)
         for (size_t j = 0; j < c->joints; j++) {
             const size_t at = j * c->lanes + begin;
-            memcpy((REAL *)x->ring + (*x->cursor * 5 + k) * c->joints * c->lanes + at, held[k] + at,
+            memcpy((REAL *)x->ring + (cursor * 5 + k) * c->joints * c->lanes + at, held[k] + at,
                 size * sizeof(REAL));
         }
     for (size_t slot = 0; !all_run && slot < x->slots; slot++)

@@ -154,6 +154,21 @@ def test_units_stepped_in_groups_some_ticks_each_are_where_all_of_them_stepped_t
 @given(data=st.data(), wide=st.booleans())
 def test_both_forms_agree_on_any_numbers(data: st.DataObject, wide: bool) -> None:
     """Whatever a sensor or a caller writes: NaN, infinities, denormals, signed zeros, huge values."""
+@compiled_only
+def test_a_restored_cursor_leads_nowhere_beyond_the_ring() -> None:
+    """Checkpoints come from anybody, and C looks at no bounds."""
+    cohort = running(robot(2), backend="compiled", physics=ActuatorPhysics(command_delay_s=2 * PERIOD_S))
+    physics = cohort.block.physics
+    assert physics is not None
+    for beyond in (1, 2**20):
+        physics.cursor[:] = physics.slots * beyond + 1
+        cohort.set_target(0, q_ref=0.25 * beyond)
+        cohort.step()
+        assert physics.cursor[0] == 2
+        assert (physics.ring[1, 0, :, 0] == cohort.block.held_q_ref[:, 0]).all()
+        assert physics.ring[1, 0, :, 0].any()
+
+
     dtype = np.float64 if wide else np.float32
     compiled, plain = twins(2, 1, dtype)
     number = st.one_of(st.sampled_from(STRANGE), st.floats(width=32, allow_nan=True), st.floats(-40.0, 40.0))
