@@ -66,6 +66,34 @@ def test_a_remote_client_gets_the_same_bits_as_a_slot_here(server: SlotServer) -
 
 
 @pytest.mark.parametrize(
+class _InterruptedOnce:
+    """Answers, of which the first is waited for in vain: the caller is interrupted before it comes."""
+
+    def __init__(self, responses: Any) -> None:
+        self._responses, self._waits = responses, True
+
+    def __next__(self) -> Any:
+        if self._waits:
+            self._waits = False
+            raise KeyboardInterrupt
+        return next(self._responses)
+
+
+def test_the_answer_to_a_request_that_was_interrupted_is_not_taken_for_the_next_ones(server: SlotServer) -> None:
+    here = open_task(SPEC, WORK)
+    with remote(server) as there:
+        responses = there._responses
+        there._responses = _InterruptedOnce(responses)
+        with pytest.raises(KeyboardInterrupt):
+            there.reset(worlds=[8, 9, 10], episodes=[4, 5, 6])
+        there._responses = responses
+        here.reset(worlds=[8, 9, 10], episodes=[4, 5, 6])
+        for step in range(2):
+            action = np.sin(step + np.arange(21)).reshape(3, 7)
+            assert there.step(action).obs.tobytes() == here.step(action).obs.tobytes()
+        assert (there.world_numbers.tolist(), there.episodes.tolist()) == ([8, 9, 10], [4, 5, 6])
+
+
     ("wrong", "reason"),
     [
         ({"token": "close sesame"}, "LEASE_TOKEN_INVALID"),
