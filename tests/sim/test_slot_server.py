@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -65,7 +66,6 @@ def test_a_remote_client_gets_the_same_bits_as_a_slot_here(server: SlotServer) -
         assert there.opened.provenance["model_sha256"] == here.model_sha256
 
 
-@pytest.mark.parametrize(
 class _InterruptedOnce:
     """Answers, of which the first is waited for in vain: the caller is interrupted before it comes."""
 
@@ -94,6 +94,7 @@ def test_the_answer_to_a_request_that_was_interrupted_is_not_taken_for_the_next_
         assert (there.world_numbers.tolist(), there.episodes.tolist()) == ([8, 9, 10], [4, 5, 6])
 
 
+@pytest.mark.parametrize(
     ("wrong", "reason"),
     [
         ({"token": "close sesame"}, "LEASE_TOKEN_INVALID"),
@@ -234,6 +235,30 @@ def test_a_client_that_stops_reading_is_sent_away() -> None:
         over.set()
         responses.cancel()
     server.close()
+
+
+def test_who_waits_for_an_answer_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many worlds may take longer for a reset than a caller may be silent."""
+    slot = LeasedSlot(SPEC)
+    server, observe, reset = SlotServer(slot, LEASE, idle_s=0.4), slot.observe, slot.reset
+
+    def slowly(answer: Callable[..., Any]) -> Callable[..., Any]:
+        def slow(*args: Any, **options: Any) -> Any:
+            time.sleep(1.0)
+            return answer(*args, **options)
+
+        return slow
+
+    monkeypatch.setattr(slot, "observe", slowly(observe))
+    monkeypatch.setattr(slot, "reset", slowly(reset))
+    try:
+        with remote(server) as client:
+            client.reset()
+            with pytest.raises(PalaestraError, match="sent this caller away"):
+                time.sleep(1.0)
+                client.step(np.zeros((3, 7)))
+    finally:
+        server.close()
 
 
 def test_callers_that_never_say_who_they_are_keep_nobody_from_the_slot() -> None:
