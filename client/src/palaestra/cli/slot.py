@@ -1,5 +1,6 @@
 """`palaestra slot`: lease worlds for a program of one's own, and let it in."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,13 +32,16 @@ def lease(
         float, typer.Option("--idle-s", show_default=False, help="How long the worlds wait for a program; 60 s.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of all chance in them.")] = 0,
-    wait_s: Annotated[float, typer.Option("--wait-s", help="How long to wait for the grant, in seconds.")] = 600.0,
+    wait_s: Annotated[
+        float, typer.Option("--wait-s", help="How long to wait for the worlds, in seconds; then the job is cancelled.")
+    ] = 600.0,
     profile: Profile = None,
     as_json: Json = False,
 ) -> None:
     """Submit a job that leaves worlds to a program elsewhere; return when they stand, with a ticket."""
     from palaestra import jobs
     from palaestra.cli.session import connect
+    from palaestra.errors import PalaestraError
 
     job = jobs.serve(
         robot,
@@ -51,7 +55,14 @@ def lease(
     )
     with connect(profile) as client:
         name = client.submit(job).name
-        _print(name, client.slots.ticket(name, start_timeout_s=wait_s), as_json=as_json)
+        try:
+            found = client.slots.ticket(name, start_timeout_s=wait_s)
+        except BaseException:
+            # Nobody has learnt its name: it would wait on, and then hold slots, for no one.
+            with suppress(PalaestraError):
+                client.cancel(name)
+            raise
+        _print(name, found, as_json=as_json)
 
 
 @slot.command()
