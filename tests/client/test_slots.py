@@ -90,7 +90,14 @@ def test_the_command_line_too_gives_up_what_does_not_come_in_time(
     assert cli.run(["slot", "lease", "--robot", "own_arm", "--task", "reach", "--wait-s", "0.3"]) == 1
     (job,) = venue.jobs.values()
     assert job.state == job_pb2.JOB_STATE_CANCELLED
-    assert f"the worlds of {job.name} did not stand within 0.3 s" in capsys.readouterr().err
+    said = f"the worlds of {job.name} did not stand within 0.3 s; it was cancelled [SLOT_NOT_READY]"
+    assert said in capsys.readouterr().err
+
+
+def test_the_command_line_says_in_its_own_words_what_to_name(capsys: Any) -> None:
+    for words in ([], ["--task", "reach", "--motion", "sway"]):
+        assert cli.run(["slot", "lease", "--robot", "own_arm", *words]) == 2
+        assert "name a --task or a --motion" in capsys.readouterr().err
 
 
 def test_from_elsewhere_it_is_said_where_the_venue_opens_no_way(venue: FakeVenue) -> None:
