@@ -8,10 +8,12 @@ INLINE void OF(store)(const struct context *c, size_t begin, size_t size, const 
 {
     const struct physics *x = c->physics;
     const REAL *held[5] = {c->held_q_ref, c->held_dq_ref, c->held_tau_ff, c->held_kp, c->held_kd};
+    /* It may have been restored from a checkpoint that anybody wrote: never further than the ring. */
+    const size_t cursor = *x->cursor % x->slots;
     for (size_t k = 0; k < 5; k++)
         for (size_t j = 0; j < c->joints; j++) {
             const size_t at = j * c->lanes + begin;
-            memcpy((REAL *)x->ring + (*x->cursor * 5 + k) * c->joints * c->lanes + at, held[k] + at,
+            memcpy((REAL *)x->ring + (cursor * 5 + k) * c->joints * c->lanes + at, held[k] + at,
                 size * sizeof(REAL));
         }
     for (size_t slot = 0; !all_run && slot < x->slots; slot++)
@@ -88,6 +90,46 @@ INLINE void OF(infer)(const struct network *net, REAL a[WIDTH_MOST][LANES], REAL
     }
 }
 
+/* One joint's network for `count` of the lanes from `at` on, at most LANES: those beyond may be another thread's.
+ * `count` is LANES as a constant wherever there are so many. */
+INLINE void OF(learn_lanes)(const struct context *c, size_t j, size_t at, size_t count, const MASK *run)
+{
+    const struct physics *x = c->physics;
+    const struct network *net = &x->networks[x->network_of[j]];
+    const size_t plane = (size_t)c->joints * c->lanes;
+    const uint32_t moments = net->widths[0] / 2, slots = x->history_slots, now = *x->tick % slots;
+    const REAL *p = (const REAL *)c->parameters + j * PARAMETERS;
+    const REAL q_min = p[Q_MIN], q_max = p[Q_MAX];
+    const REAL power_most = ((const REAL *)x->parameters)[j * PHYSICS_PARAMETERS + POWER_MOST];
+    const REAL position_scale = (REAL)net->position_scale, velocity_scale = (REAL)net->velocity_scale;
+    const REAL torque_scale = (REAL)net->torque_scale;
+    REAL *told = (REAL *)x->told + at, *history = (REAL *)x->history + at, a[WIDTH_MOST][LANES];
+    for (size_t n = 0; n < count; n++) {
+        const REAL error = OF(clamp)(told[n], q_min, q_max) - ((const REAL *)c->q)[at + n];
+        history[(now * 2) * plane + n] = error;
+        history[(now * 2 + 1) * plane + n] = ((const REAL *)c->dq)[at + n];
+    }
+    for (uint32_t row = 0; row < 2 * slots; row++)
+        for (size_t n = 0; n < count; n++) {
+            REAL *kept = history + row * plane + n;
+            *kept = OF(keep)(run[n], *kept);
+        }
+    for (uint32_t i = 0; i < moments; i++) {
+        const uint32_t then = (now + slots - i * net->stride) % slots;
+        const REAL *errors = history + then * 2 * plane, *speeds = errors + plane;
+        for (size_t n = 0; n < LANES; n++) {
+            a[i][n] = n < count ? errors[n] * position_scale : 0;
+            a[moments + i][n] = n < count ? speeds[n] * velocity_scale : 0;
+        }
+    }
+    OF(infer)(net, a, power_most);
+    for (size_t n = 0; n < count; n++) {
+        told[2 * plane + n] = a[0][n] * torque_scale;
+        told[3 * plane + n] = 0;
+        told[4 * plane + n] = 0;
+    }
+}
+
 /* Where a joint has a network, its torque takes the place of gains and feed-forward torque. */
 INLINE void OF(learn)(const struct context *c, size_t begin, size_t size, const REAL *const *commands, const MASK *run)
 {
@@ -101,42 +143,11 @@ INLINE void OF(learn)(const struct context *c, size_t begin, size_t size, const 
                 memcpy(told + k * plane + at, commands[k] + at, size * sizeof(REAL));
         if (x->network_of[j] < 0)
             continue;
-        const struct network *net = &x->networks[x->network_of[j]];
-        const uint32_t moments = net->widths[0] / 2, slots = x->history_slots, now = *x->tick % slots;
-        const REAL *p = (const REAL *)c->parameters + j * PARAMETERS;
-        const REAL q_min = p[Q_MIN], q_max = p[Q_MAX];
-        const REAL power_most = ((const REAL *)x->parameters)[j * PHYSICS_PARAMETERS + POWER_MOST];
-        const REAL position_scale = (REAL)net->position_scale, velocity_scale = (REAL)net->velocity_scale;
-        const REAL torque_scale = (REAL)net->torque_scale;
-        REAL *history = (REAL *)x->history;
         for (size_t from = 0; from < size; from += LANES) {
-            REAL a[WIDTH_MOST][LANES];
-            for (size_t n = 0; n < LANES; n++) {
-                const size_t lane = at + from + n;
-                const REAL error = OF(clamp)(told[lane], q_min, q_max) - ((const REAL *)c->q)[lane];
-                history[(now * 2) * plane + lane] = error;
-                history[(now * 2 + 1) * plane + lane] = ((const REAL *)c->dq)[lane];
-            }
-            for (uint32_t row = 0; row < 2 * slots; row++)
-                for (size_t n = 0; n < LANES; n++) {
-                    REAL *kept = history + row * plane + at + from + n;
-                    *kept = OF(keep)(run[from + n], *kept);
-                }
-            for (uint32_t i = 0; i < moments; i++) {
-                const uint32_t then = (now + slots - i * net->stride) % slots;
-                const REAL *errors = history + then * 2 * plane + at + from, *speeds = errors + plane;
-                for (size_t n = 0; n < LANES; n++) {
-                    a[i][n] = errors[n] * position_scale;
-                    a[moments + i][n] = speeds[n] * velocity_scale;
-                }
-            }
-            OF(infer)(net, a, power_most);
-            for (size_t n = 0; n < LANES; n++) {
-                const size_t lane = at + from + n;
-                told[2 * plane + lane] = a[0][n] * torque_scale;
-                told[3 * plane + lane] = 0;
-                told[4 * plane + lane] = 0;
-            }
+            if (size - from >= LANES)
+                OF(learn_lanes)(c, j, at + from, LANES, run + from);
+            else
+                OF(learn_lanes)(c, j, at + from, size - from, run + from);
         }
     }
 }

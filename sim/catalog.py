@@ -38,7 +38,7 @@ import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import mujoco
@@ -412,6 +412,10 @@ def load_entry(path: Path, *, menagerie_root: Path | None = None) -> Entry:
         raise BrokenCatalogue(f"{path.name}: [source] needs either a builder or a path")
     if entry._path and entry.package not in PACKAGES:
         raise BrokenCatalogue(f"{path.name}: package {entry.package!r} is none of {', '.join(PACKAGES)}")
+    for key, inside in (("path", entry._path), ("menagerie_path", entry._menagerie_path)):
+        # Its first folder is the fence around all that the model may read.
+        if inside.startswith("/") or ".." in PurePosixPath(inside).parts:
+            raise BrokenCatalogue(f"{path.name}: [source] {key} {inside!r} leads out of its package")
     if entry.id != path.stem:
         raise BrokenCatalogue(f"{path.name}: id {entry.id!r} is not the file's name")
     return entry

@@ -121,8 +121,17 @@ class _Scan:
 
     def model(self, data: bytes, *, label: str, folder: Path) -> None:
         model = _Model(folder)
-        self._document(data, model, label=label, root_tags=("mujoco",))
-        self._check_assets(model)
+        try:
+            self._document(data, model, label=label, root_tags=("mujoco",))
+            self._check_assets(model)
+        except RecursionError:
+            raise BrokenModel(f"{label}: is nested too deeply") from None
+        except OSError as error:
+            # A name longer than a file's may be, for example. Whose folder it is says nothing to the model's maker.
+            raise BrokenModel(f"{label}: {error.strerror}") from error
+        except ValueError as error:
+            # Numbers of more digits than Python reads.
+            raise BrokenModel(f"{label}: {_first_line(error)}") from error
 
     def _new(self, path: Path) -> bytes:
         if path in self._seen:

@@ -47,8 +47,14 @@ class FrameSegment:
     """
 
     def __init__(self, fd: int, cameras: Sequence[Camera], worlds: int, positions: int) -> None:
-        """Map a segment. Raises BadCamera where it is not as large as these say."""
+        """Map a segment.
+
+        Raises BadCamera where it is not as large as these say, or not sealed: one that its maker can shorten kills who
+        reads it.
+        """
         self.fd = fd
+        if fcntl.fcntl(fd, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
+            raise BadCamera("the frames' segment is not sealed against a change of its length")
         length = os.fstat(fd).st_size
         if length != segment_bytes(cameras, worlds, positions):
             raise BadCamera(f"the frames' segment has {length} bytes")

@@ -61,7 +61,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "job",
-        frozenset({"claim", "collect", "train", "evaluate"}),
+        frozenset({"claim", "collect", "train", "evaluate", "serve"}),
         job.schema,
         lambda tables, path, root: job.mistakes(tables, path),
     ),
@@ -95,6 +95,9 @@ def _file(path: Path, menagerie_root: Path | None, *, alone: bool) -> list[Findi
         return [Finding(str(path), 1, "", f"is no UTF-8 text: {error.reason} at byte {error.start}")]
     except tomllib.TOMLDecodeError as error:
         return [Finding(str(path), _line_of(error, text), "", f"is no TOML: {error}")]
+    except ValueError as error:
+        # A number of more digits than Python reads.
+        return [Finding(str(path), 1, "", f"cannot be read: {error}")]
     except RecursionError:
         return [Finding(str(path), 1, "", "is nested too deeply")]
     kind = _kind(tables)

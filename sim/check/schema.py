@@ -6,6 +6,7 @@ description. Numbers carry the bounds of what is plausible, so that a number in 
 """
 
 import math
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,18 +19,37 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "object": (dict,), "array": (list,), "string": (str,),
     "boolean": (bool,), "integer": (int,), "number": (int, float),
 }  # fmt: skip
+SHOWN = 200
+"""Characters of a text that a reason shows: people read it, whatever the file holds."""
+WHOLE_BITS = 64
+"""Longer whole numbers are read as well, but Python neither multiplies nor shows all of them."""
 _WORDS = {"object": "a table", "array": "a list", "string": "a text", "boolean": "true or false"}
+
+
+class _Shown(reprlib.Repr):
+    """A value in a reason: cut where it is long, and no deeper than a few tables."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = SHOWN
+
+    def repr_int(self, x: int, level: int) -> str:
+        return repr(x) if x.bit_length() <= WHOLE_BITS else f"a number of {x.bit_length()} bits"
+
+
+_shown = _Shown().repr
 
 
 def violations(value: Any, schema: Schema, key: Key = ()) -> Iterator[tuple[Key, str]]:
     """Yield (key, reason) for everything in a value that its schema does not allow."""
     kind = schema.get("type")
     if kind is not None and not _is(value, kind):
-        yield key, f"must be {_WORDS.get(kind, f'a {kind}')}, not {value!r}"
+        yield key, f"must be {_WORDS.get(kind, f'a {kind}')}, not {_shown(value)}"
         return
     if "enum" in schema and value not in schema["enum"]:
         known = [str(one) for one in schema["enum"]]
-        yield key, f"{value!r} is none of {', '.join(known)}{nearest(str(value), known)}"
+        close = nearest(value, known) if isinstance(value, str) and len(value) <= SHOWN else ""
+        yield key, f"{_shown(value)} is none of {', '.join(known)}{close}"
     if isinstance(value, dict):
         yield from _table(value, schema, key)
     elif isinstance(value, list):
@@ -75,13 +95,14 @@ def _known(names: Mapping[str, Schema]) -> str:
 
 
 def _number(value: float, schema: Schema, name: str) -> str:
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         return f"{value!r} is not finite"
     low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
     if low <= value <= high:
         return ""
     bound = f"at least {low:g}" if value < low else f"at most {high:g}"
-    return f"{value!r} is not plausible, {bound} is{_other_unit(value, low, high, name)}"
+    long = isinstance(value, int) and value.bit_length() > WHOLE_BITS
+    return f"{_shown(value)} is not plausible, {bound} is{'' if long else _other_unit(value, low, high, name)}"
 
 
 def _other_unit(value: float, low: float, high: float, name: str) -> str:

@@ -13,7 +13,9 @@ import numpy as np
 
 from sim.errors import PolicyServerError
 
-MESSAGE_MAX_B = 256 * 2**20
+MESSAGE_MAX_B = 16 * 2**20
+"""What a server may answer at once: a chunk of actions is some kilobytes. Empty lists take sixty times as much memory
+as bytes on the wire, and the memory is everybody's."""
 _PLAIN = "biuf"
 
 

@@ -156,13 +156,17 @@ class SlotServer(slot_service_pb2_grpc.SlotServiceServicer):
             raise PalaestraError("UNIT_BUSY", f"another stream drives the slot of {self._lease.name}")
         try:
             self._told = {}
-            yield pb.StepWorldsResponse(opened=self._opened())
+            opened = pb.StepWorldsResponse(opened=self._opened())
+            call.answered()
+            yield opened
             while (request := call.next()) is not None:
                 if request.HasField("finish"):
                     self._finished.set()
                     return
                 # Read and checked by us, not by the interceptors of the scheduler's server.
-                yield self._answer(request)
+                answer = self._answer(request)
+                call.answered()
+                yield answer
             self._check_over()
         except SlotDied as error:
             self._check_over()
@@ -283,12 +287,13 @@ class _Call:
     """One stream: its requests, until it ends, its caller is silent for too long, or its end is asked for.
 
     Attributes:
-        idle_s: How long the caller may be silent.
+        idle_s: How long the caller may be silent, or take no answer. What it waits for itself does not count.
     """
 
     def __init__(self, requests: Iterator[pb.StepWorldsRequest], context: Any, idle_s: float) -> None:
         self._context, self.idle_s = context, idle_s
         self._last_s = time.monotonic()
+        self._working = False
         self._done = threading.Event()
         # No longer than needed: whoever asks faster than it is answered waits.
         self._waiting: queue.Queue[pb.StepWorldsRequest | None] = queue.Queue(maxsize=1)
@@ -301,7 +306,13 @@ class _Call:
         self._last_s = time.monotonic()
         request = None if self._ended else self._waiting.get()
         self._last_s = time.monotonic()
+        self._working = True
         return None if self._ended else request
+
+    def answered(self) -> None:
+        """Begin to wait for the caller: the answer to its request is there."""
+        self._last_s = time.monotonic()
+        self._working = False
 
     def end(self) -> None:
         """Have `next` return None, now and from now on."""
@@ -335,7 +346,7 @@ class _Call:
 
     def _watch(self) -> None:
         while not self._done.wait(min(_LOOK_S, self.idle_s / 4)):
-            if time.monotonic() - self._last_s > self.idle_s:
+            if not self._working and time.monotonic() - self._last_s > self.idle_s:
                 try:
                     self._context.cancel()
                 except Exception:  # It has ended meanwhile.

@@ -336,6 +336,14 @@ def test_what_is_typed_wrong_exits_with_2(run: Run, venue: FakeVenue, words: tup
     assert not venue.jobs
 
 
+@pytest.mark.parametrize("word", ["data", "slot", "unit"])
+def test_a_noun_alone_says_what_there_is_and_not_that_it_is_an_error(run: Run, word: str) -> None:
+    code, out, err = run(word)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"Usage: palaestra {word} ")
+    assert "[USAGE]" not in err
+
+
 def test_a_job_file_with_an_unknown_key_is_refused_with_a_suggestion(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "job.toml"
     path.write_text("[claim]\ndurations = 60\n")

@@ -81,6 +81,25 @@ def test_worlds_that_do_not_come_in_time_are_given_up(venue: FakeVenue) -> None:
         assert client.job(name).state == job_pb2.JOB_STATE_CANCELLED
 
 
+def test_the_command_line_too_gives_up_what_does_not_come_in_time(
+    venue: FakeVenue, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    for key, value in (("ADDRESS", venue.address), ("TOKEN", VENDOR_TOKEN)):
+        monkeypatch.setenv(f"PALAESTRA_{key}", value)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert cli.run(["slot", "lease", "--robot", "own_arm", "--task", "reach", "--wait-s", "0.3"]) == 1
+    (job,) = venue.jobs.values()
+    assert job.state == job_pb2.JOB_STATE_CANCELLED
+    said = f"the worlds of {job.name} did not stand within 0.3 s; it was cancelled [SLOT_NOT_READY]"
+    assert said in capsys.readouterr().err
+
+
+def test_the_command_line_says_in_its_own_words_what_to_name(capsys: Any) -> None:
+    for words in ([], ["--task", "reach", "--motion", "sway"]):
+        assert cli.run(["slot", "lease", "--robot", "own_arm", *words]) == 2
+        assert "name a --task or a --motion" in capsys.readouterr().err
+
+
 def test_from_elsewhere_it_is_said_where_the_venue_opens_no_way(venue: FakeVenue) -> None:
     """Its worlds have an address on its own machine only, which here would be somebody else's."""
     pytest.importorskip("gymnasium")

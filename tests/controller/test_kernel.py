@@ -20,6 +20,7 @@ from controller import ActuatorPhysics, Cohort, Friction, JointPhysics, KernelUn
 from controller.block import Block
 from tests.controller.builds import ISA_FEATURES, SCALAR_FLAGS, build, isa_flags
 from tests.controller.robots import PERIOD_S, joint, robot, running, same_bits
+from tests.controller.test_network import learned
 
 compiled_only = pytest.mark.skipif(controller.backend() != "compiled", reason=controller.backend_reason())
 
@@ -104,18 +105,22 @@ def assert_agreement(compiled: Cohort, plain: Cohort) -> None:
 @compiled_only
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("extended", [False, True])
+@pytest.mark.parametrize("networks", [False, True])
 def test_units_stepped_in_groups_some_ticks_each_are_where_all_of_them_stepped_together_are(
-    dtype: type, extended: bool
+    dtype: type, extended: bool, networks: bool
 ) -> None:
     """Groups of all sizes, in any order, each its three ticks at once; with play, friction, heat, random delays and an
-    inspection, or none of them. Beyond the units nothing is touched."""
+    inspection, with networks, or none of them. Beyond the units nothing is touched."""
+    spec = robot(5, stop_dwell_s=2 * PERIOD_S, stop_timeout_s=6 * PERIOD_S)
+    learning = {name: JointPhysics(learned=learned()) for name in spec.joint_names[1::3]} if networks else {}
     friction = Friction(viscous_nms_rad=0.1, coulomb_nm=0.2, stribeck_nm=0.1)
     physics = ActuatorPhysics(
-        default=JointPhysics(inertia_kg_m2=0.01, friction=friction, backlash_rad=0.02),
+        default=JointPhysics(inertia_kg_m2=0.01, friction=friction, backlash_rad=0.02), joints=learning,
         command_delay_s=PERIOD_S, command_jitter_s=2 * PERIOD_S, seed=3,
     )  # fmt: skip
-    more: dict[str, Any] = {"physics": physics, "plausibility": Plausibility()} if extended else {}
-    spec = robot(5, stop_dwell_s=2 * PERIOD_S, stop_timeout_s=6 * PERIOD_S)
+    more: dict[str, Any] = {"physics": ActuatorPhysics(joints=learning)} if networks else {}
+    if extended:
+        more = {"physics": physics, "plausibility": Plausibility()}
     together, grouped = (running(spec, 37, dtype=dtype, backend="compiled", **more) for _ in range(2))
     lanes, handle = kernel.lanes_of(grouped.step), kernel.loaded().handle
     assert lanes is not None
@@ -147,6 +152,21 @@ def test_units_stepped_in_groups_some_ticks_each_are_where_all_of_them_stepped_t
             of_units = array.shape[-1:] == (grouped.block.lanes,)
             assert same_bits(array[..., :37], theirs[name][..., :37]), name
             assert not of_units or same_bits(array[..., 37:], untouched[name]), name
+
+
+@compiled_only
+def test_a_restored_cursor_leads_nowhere_beyond_the_ring() -> None:
+    """Checkpoints come from anybody, and C looks at no bounds."""
+    cohort = running(robot(2), backend="compiled", physics=ActuatorPhysics(command_delay_s=2 * PERIOD_S))
+    physics = cohort.block.physics
+    assert physics is not None
+    for beyond in (1, 2**20):
+        physics.cursor[:] = physics.slots * beyond + 1
+        cohort.set_target(0, q_ref=0.25 * beyond)
+        cohort.step()
+        assert physics.cursor[0] == 2
+        assert (physics.ring[1, 0, :, 0] == cohort.block.held_q_ref[:, 0]).all()
+        assert physics.ring[1, 0, :, 0].any()
 
 
 @compiled_only

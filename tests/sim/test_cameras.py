@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim import picture
-from sim.cameras import Camera, Cameras, frame_at, from_tables, to_tables
+from sim.cameras import Camera, Cameras, frame_at, from_tables, segment, to_tables
 from sim.cameras.draw import Painter
 from sim.cameras.scene import scene_of
 from sim.errors import BadCamera, CamerasDied, CamerasTimeout, NoDisplay
@@ -273,6 +273,16 @@ def test_descriptions_cross_as_tables_unchanged() -> None:
 def test_what_the_model_does_not_have_is_named_by_the_process(camera: Camera, says: str) -> None:
     with pytest.raises(BadCamera, match=says):
         Cameras(SPEC, [camera])
+
+
+def test_frames_in_memory_that_its_maker_can_shorten_are_not_read() -> None:
+    fd = os.memfd_create("palaestra-frames", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(fd, segment.segment_bytes([RAYS], 2, 7))
+        with pytest.raises(BadCamera, match="not sealed"):
+            segment.FrameSegment(fd, [RAYS], 2, 7)
+    finally:
+        os.close(fd)
 
 
 def test_frames_that_take_too_much_memory_are_refused_with_the_number() -> None:

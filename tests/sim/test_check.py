@@ -271,6 +271,7 @@ source = "a test"
         (b"\xff\xfe", 1, "UTF-8"),
         (b"colour = 1\n", 1, "no known kind"),
         (b"x = " + b"[" * 5000 + b"]" * 5000, 1, "nested too deeply"),
+        (b"x = " + b"7" * 5000, 1, "cannot be read"),
     ],
 )
 def test_what_is_no_such_file_is_said_so(content: bytes, line: int, said: str, tmp_path: Path) -> None:
@@ -280,6 +281,33 @@ def test_what_is_no_such_file_is_said_so(content: bytes, line: int, said: str, t
 
     assert [finding.line for finding in findings] == [line]
     assert said in findings[0].reason
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('id = "own_arm"', "id" + ".a" * 3000 + " = 1", "must be a text, not {'a': {"),
+        ('id = "own_arm"', f"id = 0x{'f' * 5000}", "must be a text, not a number of 20000 bits"),
+        ('id = "own_arm"', f"id = [{', '.join(['7'] * 5000)}]", "must be a text, not [7, 7"),
+        ('robot_class = "arm"', f'robot_class = "{"a" * 5000}"', "is none of humanoid"),
+        ("payload_kg = 3.0", f"payload_kg = {'7' * 400}", "is not plausible, at most 500 is"),
+    ],
+)
+def test_whatever_a_value_is_it_is_told_in_a_line_that_people_can_read(
+    old: str, new: str, said: str, tmp_path: Path
+) -> None:
+    assert ARM.count(old) == 1
+    reasons = [finding.reason for finding in found(tmp_path, "own_arm.toml", ARM.replace(old, new))]
+
+    assert len(reasons) == 1
+    assert said in reasons[0]
+    assert len(reasons[0]) < 500
+
+
+def test_a_job_that_only_serves_is_known_as_a_job(tmp_path: Path) -> None:
+    findings = found(tmp_path, "job.toml", '[serve]\nrobot_modell = "own_arm"\n')
+
+    assert [finding.where for finding in findings] == ["serve.robot_modell"]
 
 
 def test_of_a_folder_every_file_is_checked(tmp_path: Path) -> None:

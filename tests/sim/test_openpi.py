@@ -17,7 +17,7 @@ from websockets.sync.server import ServerConnection
 
 from sim.env.openpi import PolicyServer, ServedPolicy, state_and_prompt
 from sim.env.wire import pack, unpack
-from sim.errors import PolicyServerError
+from sim.errors import PolicyServerError, PolicyServerGone
 from tests.sim.policy_server import ABOUT, answering, server
 
 
@@ -116,6 +116,16 @@ def test_an_answer_that_is_no_action_is_refused_with_the_reason(answer: Any, rea
         server(answering(lambda _: answer)) as address,
         PolicyServer(address) as served,
         pytest.raises(PolicyServerError, match=reason),
+    ):
+        served.infer({"observation/state": np.zeros(1)})
+
+
+def test_an_answer_too_large_for_the_memory_of_others_is_not_read() -> None:
+    answer = pack({"actions": bytes(17 * 2**20)})
+    with (
+        server(answering(lambda _: answer)) as address,
+        PolicyServer(address) as served,
+        pytest.raises(PolicyServerGone, match=r"too big|too large|exceed"),
     ):
         served.infer({"observation/state": np.zeros(1)})
 

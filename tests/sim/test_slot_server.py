@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -63,6 +64,34 @@ def test_a_remote_client_gets_the_same_bits_as_a_slot_here(server: SlotServer) -
         there.restore(kept)
         assert there.step(np.ones((3, 7))).obs.tobytes() == after
         assert there.opened.provenance["model_sha256"] == here.model_sha256
+
+
+class _InterruptedOnce:
+    """Answers, of which the first is waited for in vain: the caller is interrupted before it comes."""
+
+    def __init__(self, responses: Any) -> None:
+        self._responses, self._waits = responses, True
+
+    def __next__(self) -> Any:
+        if self._waits:
+            self._waits = False
+            raise KeyboardInterrupt
+        return next(self._responses)
+
+
+def test_the_answer_to_a_request_that_was_interrupted_is_not_taken_for_the_next_ones(server: SlotServer) -> None:
+    here = open_task(SPEC, WORK)
+    with remote(server) as there:
+        responses = there._responses
+        there._responses = _InterruptedOnce(responses)
+        with pytest.raises(KeyboardInterrupt):
+            there.reset(worlds=[8, 9, 10], episodes=[4, 5, 6])
+        there._responses = responses
+        here.reset(worlds=[8, 9, 10], episodes=[4, 5, 6])
+        for step in range(2):
+            action = np.sin(step + np.arange(21)).reshape(3, 7)
+            assert there.step(action).obs.tobytes() == here.step(action).obs.tobytes()
+        assert (there.world_numbers.tolist(), there.episodes.tolist()) == ([8, 9, 10], [4, 5, 6])
 
 
 @pytest.mark.parametrize(
@@ -206,6 +235,30 @@ def test_a_client_that_stops_reading_is_sent_away() -> None:
         over.set()
         responses.cancel()
     server.close()
+
+
+def test_who_waits_for_an_answer_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many worlds may take longer for a reset than a caller may be silent."""
+    slot = LeasedSlot(SPEC)
+    server, observe, reset = SlotServer(slot, LEASE, idle_s=0.4), slot.observe, slot.reset
+
+    def slowly(answer: Callable[..., Any]) -> Callable[..., Any]:
+        def slow(*args: Any, **options: Any) -> Any:
+            time.sleep(1.0)
+            return answer(*args, **options)
+
+        return slow
+
+    monkeypatch.setattr(slot, "observe", slowly(observe))
+    monkeypatch.setattr(slot, "reset", slowly(reset))
+    try:
+        with remote(server) as client:
+            client.reset()
+            with pytest.raises(PalaestraError, match="sent this caller away"):
+                time.sleep(1.0)
+                client.step(np.zeros((3, 7)))
+    finally:
+        server.close()
 
 
 def test_callers_that_never_say_who_they_are_keep_nobody_from_the_slot() -> None:

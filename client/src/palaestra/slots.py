@@ -5,6 +5,7 @@ stays light for whoever only submits jobs.
 """
 
 import time
+from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import grpc
 from palaestra import jobs
 from palaestra.errors import REASONS, PalaestraError, Unreachable
 from palaestra.streams import ENDED
-from palaestra.v1.job_pb2 import ATTEMPT_STATE_RUNNING, Failure
+from palaestra.v1.job_pb2 import ATTEMPT_STATE_RUNNING, Failure, Job
 from palaestra.v1.job_service_pb2 import SlotTicket
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Slots:
             TimeoutError: it took longer than `start_timeout_s`.
         """
         until_s = time.monotonic() + start_timeout_s
-        for seen in self._client.watch_job(job, timeout_s=start_timeout_s):
+        for seen in self._watched(job, start_timeout_s):
             latest = seen.attempts[0] if seen.attempts else None
             if seen.state in ENDED:
                 raise failed(seen.name, seen.failure)
@@ -92,6 +93,12 @@ class Slots:
                 if error.reason not in ("SLOT_NOT_READY", "JOB_ENDED") or time.monotonic() > until_s:
                     raise
         raise Unreachable(f"the client was closed before the worlds of {job} stood")
+
+    def _watched(self, job: str, timeout_s: float) -> Iterator[Job]:
+        try:
+            yield from self._client.watch_job(job, timeout_s=timeout_s)
+        except TimeoutError:
+            raise TimeoutError(f"the worlds of {job} did not stand within {timeout_s:g} s") from None
 
     def attach(self, job: str, *, autoreset_mode: str = "NextStep", start_timeout_s: float = START_S) -> Any:
         """Return the worlds of a job to serve that was submitted otherwise, as above; their end is not its end."""

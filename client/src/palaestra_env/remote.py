@@ -57,6 +57,7 @@ class RemoteSlot:
             else grpc.secure_channel(address, credentials, options)
         )
         self._requests: queue.SimpleQueue[pb.StepWorldsRequest | None] = queue.SimpleQueue()
+        self._unread = 0
         self._responses: Any = slot_service_pb2_grpc.SlotServiceStub(self._channel).StepWorlds(self._until_none())
         try:
             first = self._ask(pb.StepWorldsRequest(open=pb.SlotOpen(lease=lease, epoch=epoch, token=token)))
@@ -100,10 +101,9 @@ class RemoteSlot:
                     raise ValueError(f"{name}: {given[given < 0][:5].tolist()} are below 0")
                 rows[chosen] = given
                 setattr(request, name, rows.tobytes())
-        answer = self._ask(pb.StepWorldsRequest(reset=request)).transition
         for world in np.flatnonzero(chosen):
             self.failures.pop(int(world), None)
-        return self._take(answer).obs
+        return self._take(self._ask(pb.StepWorldsRequest(reset=request)).transition).obs
 
     def step(self, actions: npt.ArrayLike, *, contain: bool = False) -> Transition:
         """Advance the worlds whose episode has not ended by one policy step.
@@ -171,8 +171,16 @@ class RemoteSlot:
 
     def _ask(self, request: pb.StepWorldsRequest) -> pb.StepWorldsResponse:
         self._requests.put(request)
+        self._unread += 1
         try:
-            response: pb.StepWorldsResponse = next(self._responses)
+            while True:
+                response: pb.StepWorldsResponse = next(self._responses)
+                self._unread -= 1
+                if not self._unread:
+                    break
+                # Of a request whose caller was interrupted while it waited: what it tells of the worlds still holds.
+                if response.HasField("transition"):
+                    self._take(response.transition)
         except StopIteration:
             raise PalaestraError("LEASE_NOT_ACTIVE", "the slot's server has ended the stream") from None
         except grpc.RpcError as error:

@@ -28,6 +28,10 @@ def report(error: Exception, *, as_json: bool) -> None:
 
 def report_usage(error: Any, *, as_json: bool) -> None:
     """Print what was typed wrong. `error` is Click's UsageError."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        # Nothing was typed wrong, only nothing yet: it carries the help, and Click has no public name for it either.
+        print(error.format_message(), file=sys.stderr)
+        return
     path = error.ctx.command_path if error.ctx is not None else "palaestra"
     help_line = f"`{path} --help` lists what there is."
     if as_json:
