@@ -107,9 +107,10 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
         self, request: runner_service_pb2.CatalogueEpisodeRequest, context: Any
     ) -> episode_pb2.Episode:
         _check_instance(request.instance)
-        if request.recovered and caller().process:
-            # It comes in whatever has become of its attempt, so that only this says whose it was.
-            _check_instance(self._instance_of(request.attempt))
+        if request.recovered and caller().process and (owner := self._instance_of(request.attempt)):
+            # It comes in whatever has become of its attempt, so that only this says whose it was. What is of no attempt
+            # is refused as such, which ends its recovery.
+            _check_instance(owner)
         return await self._core.run(running.catalogue(request))
 
     async def SaveCheckpoint(

@@ -22,10 +22,8 @@ from palaestra.errors import from_rpc
 from palaestra.tls import Tls, trouble
 from palaestra.tls_files import NoCertificate
 from palaestra.v1 import (
-    episode_pb2,
     host_service_pb2,
     host_service_pb2_grpc,
-    job_pb2,
     runner_service_pb2,
     runner_service_pb2_grpc,
     venue_service_pb2,
@@ -43,12 +41,6 @@ from venue.authority import Authority
 
 ACME = "spiffe://hall/vendors/acme/engineer"
 ATTEMPT = "vendors/acme/jobs/none/attempts/1"
-RECOVERED = runner_service_pb2.CatalogueEpisodeRequest(
-    attempt=ATTEMPT,
-    instance="a/1",
-    episode=episode_pb2.Episode(robot_model="own_arm", content=job_pb2.Artifact(sha256="cd" * 32)),
-    recovered=True,
-)
 UNITS = [{"id": "arm-1", "robot": "own_arm"}, {"id": "arm-2", "robot": "own_arm"},
          {"id": "arm-3", "robot": "own_arm", "host": "floor-b"}]  # fmt: skip
 EXPIRED_DAYS = 1e-9
@@ -212,7 +204,6 @@ def test_a_host_s_certificate_is_good_for_that_host_and_no_other(
         ("StartAttempt", runner_service_pb2.StartAttemptRequest(attempt=ATTEMPT, instance="b/1"), False),
         ("FinishAttempt", runner_service_pb2.FinishAttemptRequest(attempt=ATTEMPT, instance="b/1", outcome=3), False),
         ("AppendLog", runner_service_pb2.AppendLogRequest(attempt=ATTEMPT, lines=["x"]), False),
-        ("CatalogueEpisode", RECOVERED, False),
     ],
 )
 def test_a_runner_s_certificate_is_good_for_that_runner_and_no_other(
