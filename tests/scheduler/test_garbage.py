@@ -274,15 +274,16 @@ class Wire:
 def storm(site: Site, count: int) -> Storm:
     """Send so many, with somebody who asks for something sensible all along; see that the server stays as it is."""
     found = Storm(site, Garbage(1, site.names, site.tokens, [*site.callers], site.samples()))
-    found.send(count // 4)
-    warm_bytes = site.memory_bytes
+    resident = []
     with site.client("vendor-acme") as acme:
-        for _ in range(6):
+        for _ in range(8):
             found.send(count // 8)
             assert acme.venue().unit_count >= 2
             assert acme.identity().vendor == "vendors/acme"
+            resident.append(site.memory_bytes)
     assert not found.wrong, f"{len(found.wrong)}, such as {found.wrong[:5]}; {site.process.output()[-4000:]}"
-    assert site.memory_bytes < 1.3 * warm_bytes
+    # A resident set swings by a fifth with what the allocator keeps for the moment; what leaks stays, at every look.
+    assert min(resident[5:]) < 1.3 * max(resident[1:3]), resident
     assert site.process.is_running
     assert "Traceback" not in site.process.output()
     assert set(found.answered) == set(METHODS)
