@@ -29,7 +29,7 @@ def build() -> int:
         print("cannot build: this installation has no setup.py; build from a checkout", file=sys.stderr)
         return 1
     folder = Path(kernel.__file__).parent
-    # Compiling takes a minute: what is newer than its sources is left, unless it turns out to be of others.
+    # Compiling takes a minute: what is of these sources is left, unless it turns out to be of no use.
     for more in ([], ["--force"]):
         command = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace", *more]
         finished = subprocess.run(command, cwd=root, check=False)
