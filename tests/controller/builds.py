@@ -1,12 +1,13 @@
 """Other builds of the kernel's sources, by the project's own build with other compiler flags."""
 
 import ctypes
+import fcntl
+import hashlib
 import os
 import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -20,13 +21,26 @@ ISA_FEATURES = {"x86-64": "sse2", "x86-64-v3": "avx2", "x86-64-v4": "avx512bw"}
 
 @cache
 def build(*flags: str) -> ctypes.CDLL:
-    """Build the kernel with `flags` added and open it; once per run of the tests, for that takes many seconds."""
-    root, folder = Path(kernel.__file__).parents[1], Path(tempfile.mkdtemp())
-    command = [sys.executable, "setup.py", "--quiet", "build_ext", f"--build-lib={folder}", f"--build-temp={folder}"]
-    subprocess.run(command, cwd=root, env={**os.environ, "CFLAGS": " ".join(flags)}, check=True, capture_output=True)
+    """Build the kernel with `flags` added and open it. It takes many seconds: kept in build/, by sources and flags."""
+    root = Path(kernel.__file__).parents[1]
+    what = [*(root / "controller" / name for name in kernel.SOURCES), root / "setup.py"]
+    key = hashlib.sha256(b"".join(path.read_bytes() for path in what) + " ".join(flags).encode()).hexdigest()[:16]
+    folder = root / "build" / "test-kernels" / key
+    folder.mkdir(parents=True, exist_ok=True)
+    # Tests of another process may be building the same.
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            temporary = folder / "objects"
+            places = [f"--build-lib={folder}", f"--build-temp={temporary}"]
+            command = [sys.executable, "setup.py", "--quiet", "build_ext", "--force", *places]
+            subprocess.run(
+                command, cwd=root, env={**os.environ, "CFLAGS": " ".join(flags)}, check=True, capture_output=True
+            )
+            shutil.rmtree(temporary)
+            (folder / "done").touch()
     handle = ctypes.CDLL(str(next(folder.rglob("_kernel*.so"))))
     handle.palaestra_step.restype = None
-    shutil.rmtree(folder)
     return handle
 
 
