@@ -160,7 +160,7 @@ def granted_claim(state: State, grant: Grant) -> Claim:
     return (claim, *claim.alternatives)[grant.alternative]
 
 
-@settings(max_examples=400)
+@settings(max_examples=160)
 @given(grounds())
 def test_every_grant_is_a_whole_alternative_of_what_is_there_fit_and_placed_as_asked(state: State) -> None:
     units = {unit.unit: unit for unit in state.units}
@@ -187,7 +187,7 @@ def test_every_grant_is_a_whole_alternative_of_what_is_there_fit_and_placed_as_a
             assert cell_matches(claim.cell, cells[grant.cell])
 
 
-@settings(max_examples=400)
+@settings(max_examples=160)
 @given(grounds())
 def test_nothing_is_given_twice_and_no_pool_beyond_its_number(state: State) -> None:
     grants = made(state, CONFIG).grants
@@ -203,7 +203,7 @@ def test_nothing_is_given_twice_and_no_pool_beyond_its_number(state: State) -> N
         assert taken == 0 or taken <= told.count - sum(count for _, count in told.busy)
 
 
-@settings(max_examples=400)
+@settings(max_examples=160)
 @given(grounds())
 def test_no_grant_runs_into_a_closure(state: State) -> None:
     units = {unit.unit: unit for unit in state.units}
@@ -221,7 +221,7 @@ def test_no_grant_runs_into_a_closure(state: State) -> None:
             )  # fmt: skip
 
 
-@settings(max_examples=400)
+@settings(max_examples=160)
 @given(grounds())
 def test_cells_of_an_exclusive_zone_never_run_at_once(state: State) -> None:
     zone_of = {cell.cell: cell.zone for cell in state.cells}
@@ -232,7 +232,7 @@ def test_cells_of_an_exclusive_zone_never_run_at_once(state: State) -> None:
     assert all(busy[zone] <= 1 for zone in state.exclusive_zones)
 
 
-@settings(max_examples=400)
+@settings(max_examples=160)
 @given(grounds())
 def test_no_limit_of_an_account_is_passed_by_a_grant(state: State) -> None:
     accounts = {vendor.vendor: vendor for vendor in state.vendors}
@@ -254,7 +254,7 @@ def test_no_limit_of_an_account_is_passed_by_a_grant(state: State) -> None:
         assert len(mine) <= vendor.starts_left
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(grounds())
 def test_a_job_of_a_booking_starts_in_it_alone_and_ends_with_it(state: State) -> None:
     bookings = {booking.booking: booking for booking in state.bookings}
@@ -268,7 +268,7 @@ def test_a_job_of_a_booking_starts_in_it_alone_and_ends_with_it(state: State) ->
             assert end_ns <= bookings[booking].end_ns
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(grounds(), st.randoms())
 def test_the_same_ground_told_in_another_order_or_built_up_step_by_step_decides_the_same(
     state: State, random: Any
@@ -295,7 +295,7 @@ def test_the_same_ground_told_in_another_order_or_built_up_step_by_step_decides_
     assert repr(decide(grown, NOW_NS, CONFIG)) == repr(made(state, CONFIG))
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(grounds())
 def test_deciding_again_after_the_grants_gives_nothing_more_to_anybody(state: State) -> None:
     """Work conservation: whatever could start did. Planned starts hold back what would delay them, then as before."""
@@ -322,7 +322,7 @@ def _touches(vendor: str, names: set[str]) -> bool:
     return vendor in names or vendor.split("/")[0] in names
 
 
-@settings(max_examples=400)
+@settings(max_examples=160)
 @given(grounds())
 def test_preemption_spares_the_young_the_booked_and_what_is_guaranteed(state: State) -> None:
     leases = {lease.lease: lease for lease in state.leases}
@@ -349,7 +349,7 @@ def test_preemption_spares_the_young_the_booked_and_what_is_guaranteed(state: St
     assert len({preemption.lease for preemption in decisions.preemptions}) == len(decisions.preemptions)
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(grounds())
 def test_only_idle_units_that_need_it_are_charged_and_only_as_many_as_there_are_chargers(state: State) -> None:
     decisions = made(state, CONFIG)
