@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -135,13 +136,17 @@ def check_episodes(hall: Hall) -> None:
 
 
 def working_pid(hall: Hall) -> int:
-    """Return the worker process of the runner's session that has used most time: the one that trains."""
+    """Return the worker process of the runner's session that is at work: Ray gives it the name of what it calls.
+
+    Processor time does not tell: on a busy machine others that have just begun have used more of it.
+    """
     runner = hall.process("runner").pid
     assert runner is not None
-    used = {}
-    for pid in session_members(runner):
-        with open(f"/proc/{pid}/stat") as stat, open(f"/proc/{pid}/cmdline") as line:
-            fields = stat.read().rpartition(")")[2].split()
-            if "ray::" in line.read():
-                used[pid] = int(fields[11]) + int(fields[12])
-    return max(used, key=lambda pid: used[pid])
+    give_up_s = time.monotonic() + PATIENCE_S
+    while True:
+        lines = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in session_members(runner)}
+        at_work = [pid for pid, line in lines.items() if line.startswith("ray::Worker.run")]
+        if len(at_work) == 1:
+            return at_work[0]
+        assert time.monotonic() < give_up_s, lines
+        time.sleep(0.05)
