@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-from palaestra.policy_address import LOOPBACK, check_rule
+from palaestra.policy_address import check_rule
 from palaestra.tls_files import NoCertificate, ServerFiles, TlsFiles
 from runner.errors import RayLost, RunnerError
 from runner.settings import Settings
@@ -38,10 +38,10 @@ def main() -> int:
     parser.add_argument(
         "--policy-server",
         action="append",
+        default=[],
         metavar="HOST:PORT",
-        help="where served policies may be called; PORT may be * (repeatable; by default this machine alone)",
+        help="where served policies may be called; PORT may be * (repeatable; nowhere by default)",
     )
-    parser.add_argument("--no-policy-servers", action="store_true", help="call none at all")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
@@ -49,8 +49,7 @@ def main() -> int:
         folder = None if arguments.ray_address else _ray_folder(arguments.ray_folder)
         tls, drive_tls = TlsFiles.of(arguments), TlsFiles.of(arguments, prefix="drive-")
         tls.check_private(arguments.scheduler)
-        rules = () if arguments.no_policy_servers else arguments.policy_server or LOOPBACK
-        policy_servers = tuple(check_rule(rule) for rule in rules)
+        policy_servers = tuple(check_rule(rule) for rule in arguments.policy_server)
         if arguments.slots_listen:
             if not (arguments.slots_name and arguments.slots_cert and arguments.slots_key):
                 raise NoCertificate("--slots-listen needs --slots-name, --slots-cert and --slots-key")
