@@ -115,6 +115,7 @@ def _ray_folder(given: Path | None) -> Path:
 
 async def _serve(settings: Settings) -> None:
     # Heavy to import; a wrong argument is answered before.
+    from runner.confinement import report
     from runner.pool import Pool, start_ray, stop_ray
     from runner.recovery import keep_recovering
     from runner.repertoire import repertoire
@@ -124,8 +125,10 @@ async def _serve(settings: Settings) -> None:
     start_ray(settings)
     try:
         pool = Pool(settings)
-        known, _ = await asyncio.gather(
-            asyncio.to_thread(repertoire, settings.menagerie_root, settings.policy_servers), pool.warm()
+        known, _, _ = await asyncio.gather(
+            asyncio.to_thread(repertoire, settings.menagerie_root, settings.policy_servers),
+            pool.warm(),
+            asyncio.to_thread(report),
         )
         runner = Runner(settings, pool, known)
         loop = asyncio.get_running_loop()

@@ -56,6 +56,21 @@ def tasks() -> int:
     return 0
 
 
+def sandbox(*, as_json: bool) -> int:
+    """Enter the sandbox of slots and print which of its layers this machine has; 1 where one does not hold."""
+    from sim.sandbox import enter, readable
+
+    layers = enter(readable(""))
+    if as_json:
+        import json
+
+        print(json.dumps([vars(layer) for layer in layers]))
+    else:
+        for layer in layers:
+            print(f"{layer.name:<13} {'holds' if layer.holds else 'MISSING':<8} {layer.what}")
+    return 0 if all(layer.holds for layer in layers) else 1
+
+
 def evaluate_server(parsed: argparse.Namespace, menagerie_root: Path | None) -> int:
     """Let a policy server drive worlds and print how it did."""
     from sim import catalog
@@ -113,6 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     numbers.add_argument("robot", help="robot id")
     commands.add_parser("motions", help="list the scripted motions")
     commands.add_parser("tasks", help="list the tasks")
+    layers = commands.add_parser("sandbox", help="what slot processes give up before they load a model, here")
+    layers.add_argument("--json", action="store_true")
     commands.add_parser("host", help="serve emulated units; see python -m sim.host --help")
     served = commands.add_parser("evaluate", help="let a policy server (openpi's protocol) drive worlds")
     served.add_argument("robot", help="robot id")
@@ -163,6 +180,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             show_robot(parsed.robot, menagerie_root, picture=parsed.picture, as_json=parsed.json)
             return 0
+        if parsed.command == "sandbox":
+            return sandbox(as_json=parsed.json)
         if parsed.command == "spec":
             return spec(parsed.robot, menagerie_root)
         if parsed.command == "motions":
