@@ -40,7 +40,6 @@ def serve(sock: socket.socket, request_fd: int, response_fd: int) -> int:
         return 0
     bounds = Bounds(**message["bounds"])
     signal.setitimer(signal.ITIMER_REAL, bounds.start_s)
-    confine.leave_all_folders()
     confine.bound(bounds)
     try:
         spec = SlotSpec.from_json(message["spec"])
