@@ -81,7 +81,7 @@ def compare_motion(one: Motion, other: Motion) -> Comparison:
     ended = "; ".join(filter(None, (one.ended, other.ended)))
     return Comparison(
         robot=one.robot,
-        time_s=one.row_s * np.arange(1, rows + 1),
+        time_s=np.arange(1, rows + 1, dtype=np.float64) * one.row_s,
         drifts=drifts,
         model={
             name: _apart(one, other, name)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def _panel(panel: Any, each: Comparison) -> None:
     panel.grid(alpha=0.25)
 
 
-def _line(colour: str, style: str, label: str) -> Any:
+def _line(colour: str, style: Literal["-", "--"], label: str) -> Any:
     from matplotlib.lines import Line2D
 
     return Line2D([], [], color=colour, linestyle=style, label=label)

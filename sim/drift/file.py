@@ -53,12 +53,15 @@ def load(path: Path) -> Recording:
             told = json.loads(str(archive["about"]))
             if told["format"] != FORMAT:
                 raise ValueError(f"format {str(told['format'])[:50]!r}, not {FORMAT}")
-            parts: dict[str, dict[str, dict[str, Any]]] = {}
+            parts: dict[str, dict[str, Any]] = {}
             for key in archive.files:
                 if key != "about":
                     robot, part, name = key.split("/", 2)
                     parts.setdefault(robot, {part: {} for part in _ARRAYS})[part][name] = archive[key]
         motions = {robot: Motion(**plain, **parts.get(robot, {})) for robot, plain in told["motions"].items()}
+        for motion in motions.values():
+            if not motion.rows or not (motion.rows.keys() == motion.nudged.keys() == motion.digests.keys()):
+                raise ValueError(f"{motion.robot}: rows of {sorted(motion.rows)}, bits of {sorted(motion.digests)}")
         return Recording(str(told["engine_version"]), str(told["architecture"]), motions, dict(told["left_out"]))
     except _UNREADABLE as error:
         raise BrokenRecording(f"{path.name}: not a recording of `drift record`: {error}") from error

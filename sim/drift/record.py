@@ -8,6 +8,7 @@ joint `NUDGE_RAD` away: how fast the two part says how far this motion magnifies
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import mujoco
@@ -144,7 +145,7 @@ def _swing(body: Body) -> Callable[[float], Array]:
 
     def at(time_s: float) -> Array:
         wave = np.array([triangle(time_s * (4 + joint % 5) / 8.0) for joint in range(len(width))])
-        return np.clip(body.home_q + width * wave, body.q_min, body.q_max)
+        return np.asarray(np.clip(body.home_q + width * wave, body.q_min, body.q_max))
 
     return at
 
@@ -171,5 +172,4 @@ def _constants(model: mujoco.MjModel) -> dict[str, npt.NDArray[Any]]:
 
 
 def _digest(array: npt.NDArray[Any]) -> int:
-    row = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
-    return int(digests_of(row[None])[0])
+    return int.from_bytes(blake2b(np.ascontiguousarray(array).tobytes(), digest_size=8).digest(), "little")
