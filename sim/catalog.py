@@ -275,7 +275,7 @@ class Entry:
     def _locate(self) -> Found:
         found = self._find()
         if found is None:
-            raise missing(self.id, self._menagerie_root)
+            raise missing(self.id, self._path, self.package, self._menagerie_root)
         return found
 
     def source_spec(self) -> mujoco.MjSpec:

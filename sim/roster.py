@@ -5,6 +5,7 @@ Of a robot's file only its name and the table `[source]` are looked at; `sim.cat
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
 from sim.errors import MissingModel, UnknownRobot
@@ -32,16 +33,16 @@ def check_there(robot: str, menagerie_root: Path | None) -> None:
     A file that is broken is left to the catalogue, which says how.
     """
     check_known(robot)
-    if not _there(robot, menagerie_root):
-        raise missing(robot, menagerie_root)
-
-
-def missing(robot: str, menagerie_root: Path | None) -> MissingModel:
-    """Return what says that a model is not on this machine, how it comes here, and which are."""
     source = _source(robot)
-    path, package = source.get("path", ""), source.get("package", "")
-    there = [other for other in known_robots() if _there(other, menagerie_root)]
-    there.sort(key=lambda other: ("builder" not in _source(other), other))
+    if not _there(source, menagerie_root):
+        raise missing(robot, source["path"], source["package"], menagerie_root)
+
+
+def missing(robot: str, path: str, package: str, menagerie_root: Path | None) -> MissingModel:
+    """Return what says that a model is not on this machine, how it comes here, and which are."""
+    sources = {other: _source(other) for other in known_robots()}
+    there = [other for other, source in sources.items() if _there(source, menagerie_root)]
+    there.sort(key=lambda other: ("builder" not in sources[other], other))
     how = f"pip install {PACKAGES[package].install(package)}, or " if package in PACKAGES else ""
     return MissingModel(
         f"robot {robot!r}: {path} of {package} is not on this machine; "
@@ -49,8 +50,7 @@ def missing(robot: str, menagerie_root: Path | None) -> MissingModel:
     )
 
 
-def _there(robot: str, menagerie_root: Path | None) -> bool:
-    source = _source(robot)
+def _there(source: Mapping[str, str], menagerie_root: Path | None) -> bool:
     path, package = source.get("path", ""), source.get("package", "")
     if not path or package not in PACKAGES:
         return True
