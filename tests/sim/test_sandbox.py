@@ -74,9 +74,12 @@ attempts = {
     "mount": lambda: call("mount", b"none", b"/", b"tmpfs", 0, 0),
     "another root": lambda: os.chroot("/"),
 }
+held = {layer.name: layer.holds for layer in layers}
+# Nobody's harm is risked where nothing would prevent it.
+skipped = set().union(*(names for layer, names in json.loads(sys.argv[4]).items() if not held[layer]))
 print(json.dumps({
-    "layers": {layer.name: layer.holds for layer in layers},
-    "tried": {name: tried(attempt) for name, attempt in attempts.items()},
+    "layers": held,
+    "tried": {name: tried(attempt) for name, attempt in attempts.items() if name not in skipped},
 }))
 """
 FREE = {"read inside", "list inside", "a thread", "memory", "own limits"}
@@ -136,18 +139,18 @@ def test_from_inside_nothing_is_reached_but_the_model(tmp_path: Path) -> None:
     (inside / "model.xml").write_text("<mujoco/>")
     (outside / "secret").write_text("token")
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        found = python(INSIDE, str(inside), str(outside), str(listening.getsockname()[1]))
+        by = json.dumps({layer: sorted(names) for layer, names in BY.items()})
+        found = python(INSIDE, str(inside), str(outside), str(listening.getsockname()[1]), by)
 
     tried = found["tried"]
     assert {name for name in FREE if tried[name]} == set()
     for layer, refused in BY.items():
         if found["layers"][layer]:
             assert {name for name in refused if not tried[name]} == set(), layer
-    if found["layers"]["landlock"]:
-        assert (inside / "model.xml").read_text() == "<mujoco/>"
-    # On the machines that this is built and tested on, something holds.
+    assert (inside / "model.xml").read_text() == "<mujoco/>"
+    # On whatever machine this is built and tested on.
     assert found["layers"]["privileges"]
-    assert set(tried) == FREE | BY["landlock"] | BY["seccomp"]
+    assert set(tried) == FREE.union(*(names for layer, names in BY.items() if found["layers"][layer]))
 
 
 def test_where_a_machine_allows_nothing_a_slot_goes_on_and_says_so() -> None:
