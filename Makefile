@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.palaestra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-long test-search lint fmt cover gen bench clean
+.PHONY: help setup demo up test test-long test-search test-engine lint fmt cover gen bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -33,6 +33,15 @@ test-long: setup $(STAMPS)/test $(STAMPS)/robots  ## run the tests that take min
 
 test-search: setup $(STAMPS)/test $(STAMPS)/robots  ## run the tests with other generated examples than the last time
 	$(BIN)/python -m pytest -m "not long" --hypothesis-profile=search $(PYTEST)
+
+# Absolute, for slot processes leave every folder.
+OTHER := $(CURDIR)/build/mujoco-$(ENGINE)
+test-engine: setup $(STAMPS)/test $(STAMPS)/robots  ## test the simulation with another MuJoCo, ENGINE=3.17.0, and compare
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(OTHER) mujoco==$(ENGINE)
+	PYTHONPATH=$(OTHER) $(BIN)/python -m pytest -m "not long" tests/sim tests/runner/test_replay.py $(PYTEST)
+	PYTHONPATH=$(OTHER) $(BIN)/python -m sim drift record $(OTHER).npz
+	$(BIN)/python -m sim drift record build/mujoco.npz
+	-$(BIN)/python -m sim drift compare $(OTHER).npz build/mujoco.npz --picture $(OTHER).png
 
 lint: setup $(STAMPS)/test  ## format, lint, types, room borders, contract
 	$(BIN)/ruff format --check .

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-from palaestra.policy_address import LOOPBACK, check_rule
+from palaestra.policy_address import check_rule
 from palaestra.tls_files import NoCertificate, ServerFiles, TlsFiles
 from runner.errors import RayLost, RunnerError
 from runner.settings import Settings
@@ -38,10 +38,10 @@ def main() -> int:
     parser.add_argument(
         "--policy-server",
         action="append",
+        default=[],
         metavar="HOST:PORT",
-        help="where served policies may be called; PORT may be * (repeatable; by default this machine alone)",
+        help="where served policies may be called; PORT may be * (repeatable; nowhere by default)",
     )
-    parser.add_argument("--no-policy-servers", action="store_true", help="call none at all")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
@@ -49,8 +49,7 @@ def main() -> int:
         folder = None if arguments.ray_address else _ray_folder(arguments.ray_folder)
         tls, drive_tls = TlsFiles.of(arguments), TlsFiles.of(arguments, prefix="drive-")
         tls.check_private(arguments.scheduler)
-        rules = () if arguments.no_policy_servers else arguments.policy_server or LOOPBACK
-        policy_servers = tuple(check_rule(rule) for rule in rules)
+        policy_servers = tuple(check_rule(rule) for rule in arguments.policy_server)
         if arguments.slots_listen:
             if not (arguments.slots_name and arguments.slots_cert and arguments.slots_key):
                 raise NoCertificate("--slots-listen needs --slots-name, --slots-cert and --slots-key")
@@ -116,6 +115,7 @@ def _ray_folder(given: Path | None) -> Path:
 
 async def _serve(settings: Settings) -> None:
     # Heavy to import; a wrong argument is answered before.
+    from runner.confinement import report
     from runner.pool import Pool, start_ray, stop_ray
     from runner.recovery import keep_recovering
     from runner.repertoire import repertoire
@@ -125,8 +125,10 @@ async def _serve(settings: Settings) -> None:
     start_ray(settings)
     try:
         pool = Pool(settings)
-        known, _ = await asyncio.gather(
-            asyncio.to_thread(repertoire, settings.menagerie_root, settings.policy_servers), pool.warm()
+        known, _, _ = await asyncio.gather(
+            asyncio.to_thread(repertoire, settings.menagerie_root, settings.policy_servers),
+            pool.warm(),
+            asyncio.to_thread(report),
         )
         runner = Runner(settings, pool, known)
         loop = asyncio.get_running_loop()

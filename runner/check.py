@@ -60,6 +60,9 @@ class CheckCourse:
     def begin(self, episode: int) -> None:
         """A check is the same each time."""
 
+    def close(self) -> None:
+        """A check holds nothing that would have to be let go of."""
+
     def target(self, time_s: float, seen: Seen, last_rad: Array) -> Array:
         """Return the targets [rad], (n,), and remember what was seen."""
         if seen.q_rad.shape == self._home.shape:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import grpc
@@ -72,7 +73,8 @@ def collect_on_units(attempt: Attempt, episodes: int, duration_s: float) -> int:
         endpoint = endpoints[number]
         try:
             course = course_of(attempt, endpoint.robot_model, number)
-            with UnitDrive(attempt, endpoint, gang, speeds[endpoint.robot_model]) as drive:
+            opened = UnitDrive(attempt, endpoint, gang, speeds[endpoint.robot_model])
+            with closing(course), opened as drive:
                 drive.glide_home()
                 for episode in range(todo[number]):
                     course.begin(episode)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from palaestra.policy_address import LOOPBACK
 from palaestra.tls_files import TlsFiles
 
 
@@ -20,7 +19,7 @@ class Settings:
         slots_listen: Address and port on which worlds are served to those from elsewhere; empty: on loopback alone.
         slots_name: By which those from elsewhere know this machine.
         slots_cert, slots_key: What is shown to them.
-        policy_servers: Where served policies are called, "host:port" or "host:*".
+        policy_servers: Where served policies are called, "host:port" or "host:*"; nowhere by default.
         objects, spool: Folders of the store, on one file system.
         sim_slots: Cores that may be leased for worlds.
         warm_workers: Worker processes kept ready, so that a granted attempt starts at once.
@@ -47,4 +46,4 @@ class Settings:
     slots_name: str = ""
     slots_cert: Path | None = None
     slots_key: Path | None = None
-    policy_servers: tuple[str, ...] = LOOPBACK
+    policy_servers: tuple[str, ...] = ()

@@ -104,7 +104,7 @@ def _problems(job: job_pb2.Job, known: Vocabulary) -> Iterator[Problem]:
     terms = getattr(work, "randomisation", ())
     sensors = getattr(work, "sensors", ())
     if kind == "collect" and any(claim.units for claim in (job.claim, *job.claim.alternatives)):
-        for name, asked in (("randomisation", terms), ("sensors", sensors), ("policy", job.collect.HasField("policy"))):
+        for name, asked in (("randomisation", terms), ("sensors", sensors)):
             if asked:
                 yield f"{path}.{name}", "is for worlds, and the claim has units"
     if kind in ("collect", "evaluate") and work.HasField("policy"):  # type: ignore[union-attr]

@@ -1,4 +1,8 @@
-"""`python -m sim COMMAND`: robots, tasks, motions, pictures, benches, hosts; `--help` says what of."""
+"""`python -m sim COMMAND`: robots, tasks, motions, pictures, benches, hosts; `--help` says what of.
+
+Loading MuJoCo and the control room takes most of a second: nothing here or in the files imported below may import them
+at the top, so that what is typed wrong is answered at once.
+"""
 
 import argparse
 import os
@@ -7,15 +11,14 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from controller.errors import ControllerError
-from controller.jointbench.command import add_bench_arguments
 from sim.errors import SimError
-from sim.listing import list_robots, print_table, show_robot
+from sim.roster import check_there
 
 
 def spec(robot: str, menagerie_root: Path | None) -> int:
     """Print every number of a robot's joints with where it comes from, and where sources disagree."""
     from sim import catalog
+    from sim.listing import print_table
 
     entry = catalog.find(robot, menagerie_root)
     rows = [("joint", "quantity", "value", "source")]
@@ -35,6 +38,7 @@ def spec(robot: str, menagerie_root: Path | None) -> int:
 
 def motions() -> int:
     """Print all motions."""
+    from sim.listing import print_table
     from sim.motion import motions as known
 
     print_table([("motion", "for", "what"), *((m.name, ", ".join(m.robot_classes), m.title) for m in known().values())])
@@ -43,12 +47,28 @@ def motions() -> int:
 
 def tasks() -> int:
     """Print all tasks."""
+    from sim.listing import print_table
     from sim.tasks import tasks as known
 
     rows = [("task", "for", "length", "what", "success")]
     rows += [(t.name, ", ".join(t.robot_classes), f"{t.horizon_s:g} s", t.title, t.success) for t in known().values()]
     print_table(rows)
     return 0
+
+
+def sandbox(*, as_json: bool) -> int:
+    """Enter the sandbox of slots and print which of its layers this machine has; 1 where one does not hold."""
+    from sim.sandbox import enter, readable
+
+    layers = enter(readable(""))
+    if as_json:
+        import json
+
+        print(json.dumps([vars(layer) for layer in layers]))
+    else:
+        for layer in layers:
+            print(f"{layer.name:<13} {'holds' if layer.holds else 'MISSING':<8} {layer.what}")
+    return 0 if all(layer.holds for layer in layers) else 1
 
 
 def evaluate_server(parsed: argparse.Namespace, menagerie_root: Path | None) -> int:
@@ -79,6 +99,12 @@ def evaluate_server(parsed: argparse.Namespace, menagerie_root: Path | None) -> 
     return 0
 
 
+def _told() -> tuple[type[Exception], ...]:
+    """Return the errors that are told in a line. The control room's are among them once it has been loaded."""
+    control = sys.modules.get("controller.errors")
+    return (SimError, OSError, ValueError, *([control.ControllerError] if control else []))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0, or 2 where what was asked for cannot be done."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -86,6 +112,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from sim.host import main as host
 
         return host(given[1:])
+    if given[:1] == ["drift"]:
+        from sim.drift.command import main as drift
+
+        return drift(given[1:])
     parser = argparse.ArgumentParser(prog="python -m sim", description="The simulation room.")
     commands = parser.add_subparsers(dest="command", required=True)
     listed = commands.add_parser("robots", help="list the robot catalogue")
@@ -98,6 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     numbers.add_argument("robot", help="robot id")
     commands.add_parser("motions", help="list the scripted motions")
     commands.add_parser("tasks", help="list the tasks")
+    layers = commands.add_parser("sandbox", help="what slot processes give up before they load a model, here")
+    layers.add_argument("--json", action="store_true")
     commands.add_parser("host", help="serve emulated units; see python -m sim.host --help")
     served = commands.add_parser("evaluate", help="let a policy server (openpi's protocol) drive worlds")
     served.add_argument("robot", help="robot id")
@@ -124,20 +156,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     paths.add_argument("--robot", action="append", default=[], help="move this one by the last recording, too")
     paths.add_argument("--frames", type=int, default=500, help="at most so many")
     paths.add_argument("--picture", type=Path, metavar="OUT.png")
+    commands.add_parser("drift", help="whether two versions of MuJoCo move robots to the same bits; drift --help")
     bench = commands.add_parser("bench-joint", help="test one joint of a robot on a simulated bench")
     bench.add_argument("robot", help="robot id")
     bench.add_argument("joint", help="name of the joint")
-    add_bench_arguments(bench)
+    if given[:1] == ["bench-joint"]:
+        from controller.jointbench.command import add_bench_arguments
+
+        add_bench_arguments(bench)
     parsed = parser.parse_args(given)
     root = os.environ.get("MENAGERIE_ROOT")
     menagerie_root = Path(root) if root else None
     try:
+        if "robot" in parsed and isinstance(parsed.robot, str):
+            check_there(parsed.robot, menagerie_root)
         if parsed.command == "robots":
+            from sim.listing import list_robots
+
             list_robots(menagerie_root, as_json=parsed.json)
             return 0
         if parsed.command == "show":
+            from sim.listing import show_robot
+
             show_robot(parsed.robot, menagerie_root, picture=parsed.picture, as_json=parsed.json)
             return 0
+        if parsed.command == "sandbox":
+            return sandbox(as_json=parsed.json)
         if parsed.command == "spec":
             return spec(parsed.robot, menagerie_root)
         if parsed.command == "motions":
@@ -174,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         picture(parsed.subject, parsed.out, menagerie_root=menagerie_root)
         print(parsed.out)
-    except (SimError, ControllerError, OSError, ValueError) as error:
+    except _told() as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

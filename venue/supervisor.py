@@ -250,10 +250,8 @@ class Supervisor:
         if any(host.elsewhere for host in profile.hosts):
             for option, name in (("ca", "ca.crt"), ("cert", "runner.crt"), ("key", "runner.key")):
                 arguments += [f"--drive-{option}", str(self._tls_folder / name)]
-        for rule in profile.policy_servers or ():
+        for rule in profile.policy_servers:
             arguments += ["--policy-server", rule]
-        if profile.policy_servers == ():
-            arguments += ["--no-policy-servers"]
         if profile.tls.slots_listen:
             folder = self._tls_folder
             listen = f"{profile.tls.slots_listen}:0"

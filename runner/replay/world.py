@@ -43,11 +43,11 @@ def reasons_against(episode: Episode) -> list[str]:
     if header.replay is None or episode.replay is None:
         return ["the episode holds no actions and hashes of states"]
     here = {
-        "engine_version": (header.engine_version, mujoco.__version__),
+        "engine version": (f"MuJoCo {header.engine_version}", f"MuJoCo {mujoco.__version__}"),
         "architecture": (header.architecture, platform.machine()),
-        "version": (header.replay.get("version"), VERSION),
+        "version of this software": (header.replay.get("version"), VERSION),
     }
-    return [f"{name} was {was!r} and is {now!r} here" for name, (was, now) in here.items() if was != now]
+    return [f"another {name}: {was} recorded it, {now} is here" for name, (was, now) in here.items() if was != now]
 
 
 def verify(episode: Episode, *, menagerie_root: Path | None = None) -> Verdict:

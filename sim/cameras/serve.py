@@ -25,7 +25,6 @@ def serve(sock: socket.socket, request_fd: int, response_fd: int) -> int:
         return 0
     bounds = Bounds(**message["bounds"])
     signal.setitimer(signal.ITIMER_REAL, bounds.start_s)
-    confine.leave_all_folders()
     confine.bound(bounds)
     # Of Mesa's software renderer: as many threads as were leased, and nothing left on the disk.
     os.environ["LP_NUM_THREADS"] = str(int(message["threads"]))

@@ -192,6 +192,11 @@ class ServedPolicy:
         for world in list(self._chunks) if worlds is None else worlds:
             self._chunks.pop(world, None)
 
+    def has_next(self, world: int) -> bool:
+        """Return whether the world's next action is there already, so that `act` asks nobody."""
+        chunk = self._chunks.get(world)
+        return chunk is not None and self._used[world] < min(self._steps, len(chunk))
+
     def act(self, obs: Array) -> Array:
         """Return actions for observations (N, obs_size), (N, action_size).
 
@@ -199,15 +204,14 @@ class ServedPolicy:
         """
         actions = np.zeros((len(obs), self._size))
         for world, row in enumerate(obs):
-            chunk = self._chunks.get(world)
-            if chunk is None or self._used[world] >= min(self._steps, len(chunk)):
+            if not self.has_next(world):
                 chunk = self._server.infer(self._observe(row))
                 if chunk.shape[1] < self._size:
                     raise PolicyServerError(
                         f"{self._server.address}: actions have {chunk.shape[1]} numbers, the robot needs {self._size}"
                     )
                 self._chunks[world], self._used[world] = chunk, 0
-            actions[world] = chunk[self._used[world], : self._size]
+            actions[world] = self._chunks[world][self._used[world], : self._size]
             self._used[world] += 1
         return actions
 

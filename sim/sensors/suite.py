@@ -17,7 +17,7 @@ from sim.body import Array, Body
 from sim.drives import Drives
 from sim.pinhole import rays, turn
 from sim.sensors.noise import deviations, key_of
-from sim.sensors.spec import Contact, Depth, Encoders, Reading, Sensor
+from sim.sensors.spec import Contact, Depth, Encoders, Imu, Reading, Sensor
 
 Ids = npt.NDArray[np.intp]
 Numbers = npt.NDArray[np.int64]
@@ -53,6 +53,9 @@ class Suite:
                 sources.append(partial(_angles, drives, batch.bind("qpos"), body))
             elif isinstance(sensor, Depth):
                 sources.append(_Rays(sensor, model, batch, body.base).look)
+            elif isinstance(sensor, Imu) and (fixed := _fixed_site(model, found[0].name)) is not None:
+                sources += [partial(_felt, batch.bind("cacc"), batch.bind("site_xmat"), *fixed)]
+                sources += [_columns(model, batch, found[1].name, 1.0)]
             else:
                 # MuJoCo tells what the body does to others.
                 sign = -1.0 if isinstance(sensor, Contact) else 1.0
@@ -116,6 +119,24 @@ def _columns(model: mujoco.MjModel, batch: Batch, name: str, sign: float) -> Cal
     first, width = int(sensor.adr[0]), int(sensor.dim[0])
     data = batch.bind("sensordata")
     return lambda: sign * data[:, first : first + width]
+
+
+def _fixed_site(model: mujoco.MjModel, name: str) -> tuple[int, int] | None:
+    """Return body and site of an accelerometer that no joint lets move; None for one that moves."""
+    site = int(model.sensor(name).objid[0])
+    body = int(model.site_bodyid[site])
+    return (body, site) if model.body_weldid[body] == 0 else None
+
+
+def _felt(cacc: Array, site_xmat: Array, body: int, site: int) -> Array:
+    """Return the specific force at a site that nothing turns or moves [m/s^2], (N, 3).
+
+    MuJoCo's own accelerometer reads 0 there before 4.0, although the acceleration that it keeps for the body
+    (`mjData.cacc`, of which gravity is a part) is right in all versions. Without turning, it is the same everywhere.
+    """
+    turn = site_xmat[:, site].reshape(-1, 3, 3)
+    # Written out by components, so that a world's result does not depend on the others.
+    return np.asarray(sum(cacc[:, body, 3 + i, None] * turn[:, i] for i in range(3)))
 
 
 class _Rays:

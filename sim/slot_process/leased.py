@@ -15,6 +15,7 @@ import numpy.typing as npt
 from sim import checkpoint, errors
 from sim.body import Array
 from sim.errors import BadAction, BadSlot, SimError, SlotDied, SlotTimeout
+from sim.sandbox import Layer
 from sim.slot import Transition
 from sim.slot_process import control, segment
 from sim.slot_process.process import Process, alive, closing, how_ended, readable
@@ -51,6 +52,7 @@ class LeasedSlot:
         worlds, obs_size, action_size, horizon_steps, joint_names: As of `SimSlot`.
         terminated, truncated, success, world_numbers, episodes: Of each world, as of the last answer.
         pid: Of the process.
+        layers: What the process gave up before it read its model, and what this machine did not let it give up.
     """
 
     def __init__(self, spec: SlotSpec, *, bounds: Bounds | None = None, ttl_s: float | None = None) -> None:
@@ -78,6 +80,7 @@ class LeasedSlot:
             with closing(fds):
                 self.facts = SlotFacts.from_json(str(message.get("facts")))
                 sizes = _checked(message.get("sizes"), spec, self.facts)
+                self.layers = _layers(message.get("layers"))
                 if len(fds) != 1:
                     raise BadSlot(f"{len(fds)} segments instead of one")
                 process.segment = self._shared = segment.attach(fds[0], sizes)
@@ -372,6 +375,14 @@ class LeasedSlot:
 def _reasons(table: Any) -> dict[int, str]:
     """Return why worlds failed, from JSON. Raises ValueError, AttributeError for anything else."""
     return {int(world): str(why) for world, why in table.items()}
+
+
+def _layers(told: Any) -> tuple[Layer, ...]:
+    """Return what a slot says of its layers. Raises BadSlot."""
+    try:
+        return tuple(Layer(str(each["name"]), bool(each["holds"]), str(each["what"])) for each in told)
+    except (TypeError, KeyError) as error:
+        raise BadSlot(f"layers {str(told)[:100]}: {error}") from error
 
 
 def _error(kind: str, message: str) -> SimError:

@@ -35,6 +35,8 @@ def serve(sock: socket.socket) -> None:
     from sim.slot_process.serve import serve as serve_slot
 
     programs = {"slot": serve_slot, "cameras": serve_cameras}
+    # Here once and not in each of its children, where a kill in between would leave a folder.
+    confine.leave_all_folders()
     gc.collect()
     gc.freeze()
     nursery = os.getpid()

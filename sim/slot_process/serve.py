@@ -7,11 +7,12 @@ import signal
 import socket
 import threading
 import time
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from sim import checkpoint
+from sim import checkpoint, sandbox
 from sim.body import Array
 from sim.errors import BadSlot, SimError
 from sim.slot import SimSlot, Transition
@@ -19,7 +20,7 @@ from sim.slot_process import confine, control, segment
 from sim.slot_process.pacing import after_step, bucket, schedule_of
 from sim.slot_process.program import Program, program_of
 from sim.slot_process.segment import WORD, Segment, Sizes
-from sim.slot_process.work import Bounds, SlotFacts, SlotSpec
+from sim.slot_process.work import Bounds, ModelWork, SlotFacts, SlotSpec
 
 SPIN_S = 3e-4
 """Sleeping ends late by this at most on a quiet machine; the rest of a wait is spent looking at the clock."""
@@ -39,16 +40,18 @@ def serve(sock: socket.socket, request_fd: int, response_fd: int) -> int:
         return 0
     bounds = Bounds(**message["bounds"])
     signal.setitimer(signal.ITIMER_REAL, bounds.start_s)
-    confine.leave_all_folders()
     confine.bound(bounds)
     try:
         spec = SlotSpec.from_json(message["spec"])
+        # Before the first byte of a model is read, while there is one thread.
+        layers = sandbox.enter(sandbox.readable(_folder(spec)))
         program, facts = program_of(spec)
         confine.give_back_memory()
         sizes = _sizes(program, facts)
         shared = segment.create(sizes)
         loop = _Loop(sock, request_fd, response_fd, program, spec, facts, shared)
-        control.send(sock, {"facts": facts.to_json(), "sizes": sizes}, shared.fd)
+        told = {"facts": facts.to_json(), "sizes": sizes, "layers": [asdict(layer) for layer in layers]}
+        control.send(sock, told, shared.fd)
     except SimError as error:
         control.send(sock, {"refused": type(error).__name__, "message": str(error)[:4000]})
         return 0
@@ -70,6 +73,11 @@ def serve(sock: socket.socket, request_fd: int, response_fd: int) -> int:
     except (EOFError, BrokenPipeError, ConnectionError):
         pass
     return 0
+
+
+def _folder(spec: SlotSpec) -> str:
+    """Return where its model may be, beside the packages of robots; empty for nowhere else."""
+    return spec.work.folder if isinstance(spec.work, ModelWork) else spec.work.menagerie_root
 
 
 def _sizes(program: Program, facts: SlotFacts) -> Sizes:

@@ -24,7 +24,7 @@ from sim.slot_process.leased import LeasedSlot
 
 IDLE_S = 30.0
 HELLO_S = 15.0
-"""Whoever has not said so long after the start who it is, is sent away."""
+"""Whoever has a ticket and has not opened so long after, and whoever has not ended its TLS handshake, is sent away."""
 END_S = 5.0
 CALLS_MAX = 16
 _LOOK_S = 0.2
@@ -33,6 +33,9 @@ _KEEPALIVE = [
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.server_handshake_timeout_ms", round(1e3 * HELLO_S)),
+    # Of one connection: whoever wants more of them at once waits, and a stranger's are over at once.
+    ("grpc.max_concurrent_streams", CALLS_MAX),
 ]
 
 
@@ -87,7 +90,7 @@ class SlotServer(slot_service_pb2_grpc.SlotServiceServicer):
         self._finished = threading.Event()
         self._since_s = time.monotonic()
         self._told: dict[int, str] = {}
-        # One works, the others are told that the slot is busy, or have yet to say who they are.
+        # One works, the others have a ticket too and are told that the slot is busy, or have yet to open.
         self._pool = ThreadPoolExecutor(CALLS_MAX, thread_name_prefix="slot-server")
         options = [("grpc.max_receive_message_length", MESSAGE_BYTES_MAX), ("grpc.max_send_message_length", -1)]
         self._server = grpc.server(self._pool, options=[*options, *_KEEPALIVE, ("grpc.so_reuseport", 0)])
@@ -128,6 +131,12 @@ class SlotServer(slot_service_pb2_grpc.SlotServiceServicer):
 
     def StepWorlds(self, requests: Iterator[pb.StepWorldsRequest], context: Any) -> Iterator[pb.StepWorldsResponse]:
         """See the contract."""
+        try:
+            # Before anything else is read: of a stranger we hold neither a message nor, for longer than this, a thread.
+            self._admit(*tickets.seen(context.invocation_metadata()))
+        except PalaestraError as error:
+            context.set_trailing_metadata(trailing(error))
+            context.abort(error.code, error.message)
         call = _Call(requests, context, min(HELLO_S, self._idle_s))
         with self._lock_of_calls:
             self._calls.add(call)
@@ -150,7 +159,10 @@ class SlotServer(slot_service_pb2_grpc.SlotServiceServicer):
         if first is None:
             self._check_over()
             return
-        self._admit(first)
+        if not first.HasField("open"):
+            raise PalaestraError("MALFORMED_MESSAGE", "the first message is `open`")
+        rules.check(first)
+        self._admit(first.open.lease, first.open.epoch, first.open.token)
         call.idle_s = self._idle_s
         if not self._lock.acquire(blocking=False):
             raise PalaestraError("UNIT_BUSY", f"another stream drives the slot of {self._lease.name}")
@@ -179,21 +191,18 @@ class SlotServer(slot_service_pb2_grpc.SlotServiceServicer):
         if self._over:
             raise PalaestraError("LEASE_NOT_ACTIVE", f"{self._lease.name}: {self._over}")
 
-    def _admit(self, request: pb.StepWorldsRequest) -> None:
-        """Raise PalaestraError unless the caller shows a ticket of the lease."""
-        if not request.HasField("open"):
-            raise PalaestraError("MALFORMED_MESSAGE", "the first message is `open`")
-        rules.check(request)
-        given, lease = request.open, self._lease
+    def _admit(self, name: str, epoch: int, ticket: str) -> None:
+        """Raise PalaestraError unless the ticket is one of the lease."""
+        lease = self._lease
         # A wrong ticket and one of another lease look the same.
-        if given.lease != lease.name:
+        if name != lease.name:
             raise PalaestraError("LEASE_TOKEN_INVALID", "the ticket does not open this slot")
-        tickets.check(given.token, lease.key, lease.name, given.epoch, time.time_ns())
-        if given.epoch < lease.epoch:
-            raise PalaestraError("STALE_EPOCH", f"epoch {given.epoch} is over; the slot is at {lease.epoch}")
+        tickets.check(ticket, lease.key, lease.name, epoch, time.time_ns())
+        if epoch < lease.epoch:
+            raise PalaestraError("STALE_EPOCH", f"epoch {epoch} is over; the slot is at {lease.epoch}")
         self._check_over()
-        if given.epoch > lease.epoch:
-            raise PalaestraError("LEASE_NOT_ACTIVE", f"{lease.name} is not active here at epoch {given.epoch}")
+        if epoch > lease.epoch:
+            raise PalaestraError("LEASE_NOT_ACTIVE", f"{lease.name} is not active here at epoch {epoch}")
 
     def _opened(self) -> pb.SlotOpened:
         slot, facts = self._slot, self._slot.facts

@@ -50,3 +50,25 @@ def test_what_is_no_ticket_is_refused_like_a_wrong_one(text: str) -> None:
     with pytest.raises(PalaestraError) as refused:
         tickets.check(text, KEY, LEASE, 3, NOW_NS)
     assert refused.value.reason == "LEASE_TOKEN_INVALID"
+
+
+@given(st.text(), st.integers(0, 10**18 - 1), st.text())
+def test_what_a_call_shows_is_what_is_seen_and_fits_into_metadata(lease: str, epoch: int, ticket: str) -> None:
+    shown = tickets.shown(lease, epoch, ticket)
+
+    assert all(value.isascii() and value.isprintable() for _, value in shown)
+    assert tickets.seen(shown) == (lease, epoch, ticket)
+
+
+@pytest.mark.parametrize("left_out", range(3))
+def test_metadata_without_one_of_them_show_no_ticket(left_out: int) -> None:
+    some = [pair for place, pair in enumerate(tickets.shown(LEASE, 3, "t")) if place != left_out]
+    with pytest.raises(PalaestraError, match="palaestra-ticket"):
+        tickets.seen(some)
+
+
+@pytest.mark.parametrize("epoch", ["", "-1", "three", "3.0", "9" * 19])
+def test_an_epoch_that_is_no_number_shows_no_ticket(epoch: str) -> None:
+    metadata = dict(tickets.shown(LEASE, 3, "t")) | {"palaestra-epoch": epoch}
+    with pytest.raises(PalaestraError, match="palaestra-epoch"):
+        tickets.seen(metadata.items())

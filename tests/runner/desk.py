@@ -8,6 +8,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from palaestra.errors import PalaestraError
+from palaestra.policy_address import LOOPBACK
 from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2
 from runner.attempt import Attempt
 from runner.settings import Settings
@@ -66,7 +67,7 @@ class _Names:
 
 
 def settings(folder: Path, scheduler: str = "127.0.0.1:1") -> Settings:
-    return Settings("runner", scheduler, "secret", folder / "objects", folder / "spool")
+    return Settings("runner", scheduler, "secret", folder / "objects", folder / "spool", policy_servers=LOOPBACK)
 
 
 def attempt_at(

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -84,8 +85,11 @@ def test_another_seed_or_episode_is_found_at_once(files: list[Path]) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"engine_version": "3.17.0"}, "engine_version was '3.17.0'"),
-        ({"architecture": "riscv128"}, "architecture was 'riscv128'"),
+        (
+            {"engine_version": "3.16.0"},
+            f"another engine version: MuJoCo 3.16.0 recorded it, MuJoCo {mujoco.__version__} is here",
+        ),
+        ({"architecture": "riscv128"}, "another architecture: riscv128 recorded it"),
         ({"model_sha256": "0" * 64}, "the hash of its model was 0000"),
         ({"drives_sha256": "0" * 64}, "the hash of its drives was 0000"),
         ({"replay": None}, "holds no actions"),

@@ -16,6 +16,7 @@ from runner.collect import collect
 from runner.errors import AttemptError, Stopped
 from runner.evaluate import evaluate
 from runner.replay.world import verify
+from runner.settings import Settings
 from sim.env.openpi import STATE
 from sim.env.wire import pack
 from sim.tasks import find_task
@@ -24,6 +25,7 @@ from tests.runner.desk import Desk, attempt_at
 from tests.sim.policy_server import ABOUT, answering, server
 
 PATIENCE_S = 60.0
+DEFAULT = Settings("runner", "", "", Path(), Path()).policy_servers
 TITLE = find_task("reach").title
 
 
@@ -128,11 +130,12 @@ def test_a_stop_does_not_wait_for_an_answer(tmp_path: Path) -> None:
     assert took_s < PATIENCE_S
 
 
-def test_only_addresses_that_the_venue_allows_are_called(tmp_path: Path) -> None:
+@pytest.mark.parametrize("allowed", [("gpu.example:8000",), DEFAULT], ids=["elsewhere", "by default"])
+def test_only_addresses_that_the_venue_allows_are_called(allowed: tuple[str, ...], tmp_path: Path) -> None:
     called: list[Any] = []
     with server(answering(steady, seen=called)) as address:
         attempt = attempt_at(Desk(), tmp_path, jobs.evaluate("reach", "own_arm", policy={"openpi": address}))
-        attempt.settings = replace(attempt.settings, policy_servers=("gpu.example:8000",))
+        attempt.settings = replace(attempt.settings, policy_servers=allowed)
         with pytest.raises(AttemptError) as refused:
             evaluate(attempt)
 

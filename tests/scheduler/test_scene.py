@@ -109,17 +109,26 @@ def test_what_cannot_is_named_with_what_was_meant(wrong: job_pb2.Job, field: str
     assert words in found[1]
 
 
-def test_units_have_no_scene_and_no_served_policy() -> None:
+def test_units_have_no_scene() -> None:
     units = [jobs.unit(robot_model="own_arm")]
     given: list[dict[str, Any]] = [
         {"motion": "sway", "randomisation": [{"quantity": "kp_scale", "uniform": HALF}]},
         {"motion": "sway", "sensors": [{"name": "imu", "imu": {}}]},
-        {"policy": {"openpi": "ws://gpu:8000"}, "policy_task": "reach"},
     ]
     for fields in given:
         found = problem(jobs.collect(units=units, **fields), KNOWN)
         assert found is not None
         assert "the claim has units" in found[1]
+
+
+def test_units_may_be_driven_by_a_served_policy_as_worlds_are() -> None:
+    fields: dict[str, Any] = {"policy": {"openpi": "ws://gpu:8000"}, "policy_task": "reach", "robot_model": "own_arm"}
+    for claimed in ({"units": [jobs.unit(robot_model="own_arm")]}, {"sim_slots": 1}):
+        assert problem(jobs.collect(**fields, **claimed), KNOWN) is None
+    elsewhere = jobs.collect(
+        policy={"openpi": "ws://gpu:8001"}, policy_task="reach", units=[jobs.unit(robot_model="own_arm")]
+    )
+    assert refused_server(elsewhere, KNOWN) is not None
 
 
 def test_collection_by_a_served_policy_says_at_what() -> None:

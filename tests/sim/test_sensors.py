@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.catalog import find
+from sim.catalog import Entry, find
 from sim.errors import BadSensor
 from sim.motion import find_motion
 from sim.sensors import Contact, Depth, Encoders, Error, ForceTorque, Imu, Sensor, from_tables, to_tables
@@ -101,6 +101,24 @@ def test_a_resting_imu_reads_gravity_upwards_and_no_turning() -> None:
 
     assert slot.sensors.rows["imu.accel"][0] == pytest.approx([0.0, 0.0, G_M_S2], abs=1e-9)
     assert slot.sensors.rows["imu.gyro"][0] == pytest.approx([0.0, 0.0, 0.0], abs=1e-12)
+
+
+def test_an_imu_on_a_turned_base_reads_gravity_in_its_own_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A base that no joint moves, mounted on a slope."""
+    pitch_rad = 0.4
+    bare = Entry.mjspec
+
+    def sloped(entry: Entry, **fields: Any) -> mujoco.MjSpec:
+        spec = bare(entry, **fields)
+        spec.body("pedestal").quat = [np.cos(pitch_rad / 2), 0.0, np.sin(pitch_rad / 2), 0.0]
+        return spec
+
+    monkeypatch.setattr(Entry, "mjspec", sloped)
+    slot = arm(Imu("imu", body="pedestal"), worlds=2)
+    slot.step(np.zeros((2, slot.action_size)))
+
+    felt = G_M_S2 * np.array([-np.sin(pitch_rad), 0.0, np.cos(pitch_rad)])
+    assert slot.sensors.rows["imu.accel"] == pytest.approx(np.tile(felt, (2, 1)), abs=1e-9)
 
 
 def test_an_imu_in_free_fall_reads_nothing() -> None:

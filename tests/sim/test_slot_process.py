@@ -160,6 +160,27 @@ def test_a_world_that_blows_up_is_named_and_its_neighbours_go_on(tmp_path: Path)
         assert not slot.failures
 
 
+def test_a_model_that_is_unstable_by_itself_fails_its_worlds_and_no_other_slot_notices(
+    arm: LeasedSlot, tmp_path: Path
+) -> None:
+    """A spring that no step of this length can follow: nobody does anything, and the state outgrows all numbers."""
+    spring = (
+        '<mujoco><option timestep="0.02"/><worldbody><body><joint type="slide" stiffness="1e9" springref="1"/>'
+        '<geom size=".1"/></body></worldbody></mujoco>'
+    )
+    zeros = np.zeros((2, 0))
+    with LeasedSlot(SlotSpec(model(tmp_path, spring), worlds=2)) as slot:
+        for _ in range(200):
+            if slot.step(zeros).terminated.all():
+                break
+        assert slot.failures.keys() == {0, 1}
+        assert all("unstable" in why for why in slot.failures.values())
+        assert np.isfinite(slot.step(zeros).obs).all()
+        slot.reset()
+        assert not slot.terminated.any()
+    assert np.isfinite(arm.step(np.zeros((3, arm.action_size))).obs).all()
+
+
 HOSTILE = {
     "an include outside": ('<mujoco><include file="../secret.xml"/></mujoco>', "outside the model's folder"),
     "a mesh outside": (

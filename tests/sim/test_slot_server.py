@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from palaestra import tickets
-from palaestra.errors import PalaestraError
+from palaestra.errors import PalaestraError, from_rpc
 from palaestra.tls_files import ServerFiles
 from palaestra.v1 import slot_service_pb2 as pb
 from palaestra.v1 import slot_service_pb2_grpc
@@ -31,6 +31,7 @@ WORK = TaskWork(
     sensors=to_tables([Encoders("enc", angle=Error(noise=1e-3, delay_s=0.02))]),
 )
 SPEC = SlotSpec(WORK, worlds=3, seed=5)
+PATIENCE_S = 60.0
 
 
 @pytest.fixture
@@ -42,6 +43,10 @@ def server() -> Iterator[SlotServer]:
 
 def ticket(epoch: int = 3, *, lease: str = NAME, key: str = KEY, left_s: float = 60.0) -> str:
     return tickets.issue(key, lease, epoch, time.time_ns() + int(left_s * 1e9))
+
+
+def shown_ticket() -> tuple[tuple[str, str], ...]:
+    return tickets.shown(NAME, 3, ticket())
 
 
 def remote(server: SlotServer, *, epoch: int = 3, token: str | None = None, lease: str = NAME) -> RemoteSlot:
@@ -105,7 +110,9 @@ def test_the_answer_to_a_request_that_was_interrupted_is_not_taken_for_the_next_
         ({"lease": "vendors/evil/leases/7"}, "LEASE_TOKEN_INVALID"),
         ({"epoch": 2}, "STALE_EPOCH"),
         ({"epoch": 4}, "LEASE_NOT_ACTIVE"),
-        ({"token": ""}, "INVALID_FIELD"),
+        ({"token": ""}, "LEASE_TOKEN_INVALID"),
+        ({"token": "ö\n"}, "LEASE_TOKEN_INVALID"),
+        ({"epoch": -1}, "LEASE_TOKEN_INVALID"),
     ],
 )
 def test_nobody_without_the_lease_gets_in(server: SlotServer, wrong: dict[str, object], reason: str) -> None:
@@ -119,8 +126,39 @@ def test_a_stream_that_does_not_begin_with_open_is_refused(server: SlotServer) -
         stub = slot_service_pb2_grpc.SlotServiceStub(channel)
         request = pb.StepWorldsRequest(action=pb.SlotAction(actions=bytes(8 * 21)))
         with pytest.raises(grpc.RpcError) as refused:
-            list(stub.StepWorlds(iter([request])))
+            list(stub.StepWorlds(iter([request]), metadata=shown_ticket()))
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        (),
+        tickets.shown("vendors/evil/leases/7", 3, ticket()),
+        tickets.shown(NAME, 3, ticket(key="close sesame")),
+        tickets.shown(NAME, 3, ticket())[:2],
+        (*tickets.shown(NAME, 3, ticket())[::2], ("palaestra-epoch", "three")),
+    ],
+    ids=["nothing", "another lease", "a false one", "no ticket", "no epoch"],
+)
+def test_of_whoever_shows_no_ticket_no_message_is_read(
+    server: SlotServer, metadata: tuple[tuple[str, str], ...]
+) -> None:
+    """It is refused before it has sent any: had the server waited for one, it would have been sent away instead."""
+    over = threading.Event()
+
+    def silence() -> Iterator[pb.StepWorldsRequest]:
+        over.wait(PATIENCE_S)
+        yield from ()
+
+    with grpc.insecure_channel(server.address) as channel:
+        stub = slot_service_pb2_grpc.SlotServiceStub(channel)
+        with pytest.raises(grpc.RpcError) as refused:
+            next(stub.StepWorlds(silence(), metadata=metadata))
+        over.set()
+    assert from_rpc(refused.value).reason == "LEASE_TOKEN_INVALID"
+    with remote(server) as slot:
+        slot.step(np.zeros((3, 7)))
 
 
 def test_what_is_wrong_with_one_request_ends_nothing(server: SlotServer) -> None:
@@ -228,7 +266,7 @@ def test_a_client_that_stops_reading_is_sent_away() -> None:
         over.wait(30.0)
 
     with grpc.insecure_channel(server.address) as channel:
-        responses = slot_service_pb2_grpc.SlotServiceStub(channel).StepWorlds(ask())
+        responses = slot_service_pb2_grpc.SlotServiceStub(channel).StepWorlds(ask(), metadata=shown_ticket())
         next(responses)
         with _in_time(lambda: remote(server)) as other:
             other.step(np.zeros((3, 7)))
@@ -261,7 +299,8 @@ def test_who_waits_for_an_answer_is_not_silent(monkeypatch: pytest.MonkeyPatch) 
         server.close()
 
 
-def test_callers_that_never_say_who_they_are_keep_nobody_from_the_slot() -> None:
+@pytest.mark.parametrize("with_tickets", [False, True], ids=["strangers", "holders of tickets"])
+def test_callers_that_never_say_anything_keep_nobody_from_the_slot(with_tickets: bool) -> None:
     slot = LeasedSlot(SlotSpec(WORK, worlds=3, seed=5))
     server = SlotServer(slot, LEASE, idle_s=0.5)
     over = threading.Event()
@@ -272,11 +311,11 @@ def test_callers_that_never_say_who_they_are_keep_nobody_from_the_slot() -> None
 
     with grpc.insecure_channel(server.address) as channel:
         stub = slot_service_pb2_grpc.SlotServiceStub(channel)
-        silent = [stub.StepWorlds(silence()) for _ in range(CALLS_MAX)]
-        time.sleep(0.2)
+        metadata = shown_ticket() if with_tickets else ()
+        silent = [stub.StepWorlds(silence(), metadata=metadata) for _ in range(CALLS_MAX)]
         attempt = threading.Thread(target=lambda: remote(server).close(), daemon=True)
         attempt.start()
-        attempt.join(20.0)
+        attempt.join(PATIENCE_S)
         let_in = not attempt.is_alive()
         over.set()
         for call in silent:

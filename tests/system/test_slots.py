@@ -1,6 +1,7 @@
 """Worlds that a vendor's own program drives, and what jobs ask of theirs, through every process of a venue."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2
 from runner.replay.world import verify
 from sim.env.wire import pack
-from store import LocalObjects, read_episode
+from store import ACTION, LocalObjects, read_episode
 from tests.sim.policy_server import answering, server
 from tests.system.hall import PATIENCE_S, Hall, succeeded
 
@@ -88,6 +89,32 @@ def test_randomised_worlds_of_a_served_policy_are_recorded_and_run_again(hall: H
         episode = read_episode(LocalObjects(data / "store" / "objects").path_of(entry.content.sha256))
         assert episode.signals["observation.sensor.imu.gyro"].shape == (entry.rows, 3)
         assert verify(episode).same
+
+
+def test_a_job_of_a_served_policy_goes_from_a_world_to_a_unit_by_its_claim_alone(hall: Hall, data: Path) -> None:
+    claims: list[dict[str, Any]] = [{"worlds": 1}, {"units": [jobs.unit(robot_model="own_arm")]}]
+    with server(answering(lambda _: pack({"actions": np.full((2, 7), 0.1)}))) as address:
+        made = [
+            hall.acme.submit(
+                jobs.collect(
+                    policy={"openpi": address, "chunk_steps": 2},
+                    policy_task="reach",
+                    robot_model="own_arm",
+                    episode_s=1.0,
+                    **claim,
+                )
+            )
+            for claim in claims
+        ]
+        for job in made:
+            succeeded(hall.acme.wait(job.name, PATIENCE_S))
+
+    episodes = [list(hall.acme.episodes(job.name)) for job in made]
+    assert [len(found) for found in episodes] == [1, 1]
+    assert [bool(found[0].unit) for found in episodes] == [False, True]
+    for found in episodes:
+        episode = read_episode(LocalObjects(data / "store" / "objects").path_of(found[0].content.sha256))
+        assert np.isfinite(episode.signals[ACTION]).all()
 
 
 def test_a_slip_in_what_worlds_are_asked_for_is_refused_with_what_was_meant(hall: Hall) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from palaestra.policy_address import LOOPBACK
 from venue.profile import BadProfile, Host, Profile, Tls
 
 GOOD = """
@@ -54,20 +55,19 @@ def test_hosts_elsewhere_are_not_started_here_and_doors_are_closed_unless_opened
 
 
 def test_whom_the_runner_calls_and_who_may_drive_worlds_is_the_venues_to_say(tmp_path: Path) -> None:
-    assert Profile.load(written(tmp_path, GOOD)).policy_servers is None
+    assert Profile.load(written(tmp_path, GOOD)).policy_servers == ()
     text = GOOD.replace("sim_slots = 3", 'sim_slots = 3\npolicy_servers = ["gpu.example:8000", "127.0.0.1:*"]')
     profile = Profile.load(written(tmp_path, f'{text}[tls]\nslots_listen = "0.0.0.0"\n'))
 
     assert profile.policy_servers == ("gpu.example:8000", "127.0.0.1:*")
     assert profile.tls.slots_listen == "0.0.0.0"
-    nobody = Profile.load(written(tmp_path, GOOD.replace("sim_slots = 3", "policy_servers = []")))
-    assert nobody.policy_servers == ()
 
 
 def test_the_demo_s_own_file_is_good() -> None:
     profile = Profile.load(Path(__file__).parents[2] / "configs" / "venues" / "demo.toml")
 
     assert len(profile.vendors) == 3
+    assert profile.policy_servers == LOOPBACK
 
 
 @pytest.mark.parametrize(

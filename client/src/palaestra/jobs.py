@@ -224,8 +224,8 @@ def collect(
     Args:
         motion: A motion of the venue's catalogue; or else
         policy_job: name of a training job whose policy drives, or its last part; or else
-        policy: a policy that is served elsewhere, such as {"openpi": "ws://127.0.0.1:8000", "chunk_steps": 8}, for
-            worlds, with `policy_task`: the task that it was trained for.
+        policy: a policy that is served elsewhere, such as {"openpi": "ws://127.0.0.1:8000", "chunk_steps": 8},
+            with `policy_task`: the task that it was trained for. Worlds wait for its answers, units hold meanwhile.
         randomisation: What differs from episode to episode, for worlds: tables such as
             {"quantity": "mass_scale", "uniform": {"low": 0.8, "high": 1.2}, "of": ["trunk"]}.
         sensors: What is read and recorded, for worlds: tables such as

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 LOOPBACK = ("127.0.0.1:*", "[::1]:*", "localhost:*")
-"""Where the runner calls unless the venue says otherwise: its own machine."""
+"""The runner's own machine, in all its names. A venue that writes these lets every vendor have the runner call any port
+there, of other vendors' programs and of the house; by itself the runner calls nowhere."""
 
 
 def end_of(address: str) -> str:

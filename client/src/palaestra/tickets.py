@@ -2,18 +2,39 @@
 
 A ticket is the time of its end and a keyed hash (HMAC-SHA-256, RFC 2104) over the lease, its epoch and that time. The
 key is the lease's own and stays in the house, so a ticket tells nothing about any other.
+
+A ticket is shown in the call's metadata, which is some kilobytes at most, so that nothing else of a stranger is read.
 """
 
 import base64
 import hashlib
 import hmac
 import re
+from collections.abc import Iterable
+from urllib.parse import quote, unquote
 
 from palaestra.errors import PalaestraError
 
 LIFE_S = 60.0
 _SHAPE = re.compile(r"([0-9a-f]{1,16})\.[A-Za-z0-9_-]{43}")
 _PER_MS = 1_000_000
+_LEASE, _EPOCH, _TICKET = "palaestra-lease", "palaestra-epoch", "palaestra-ticket"
+_NUMBER = re.compile(r"[0-9]{1,18}")
+
+
+def shown(lease: str, epoch: int, ticket: str) -> tuple[tuple[str, str], ...]:
+    """Return the metadata by which a call shows its ticket; texts are percent-encoded."""
+    return (_LEASE, quote(lease, safe="/")), (_EPOCH, str(epoch)), (_TICKET, quote(ticket))
+
+
+def seen(metadata: Iterable[tuple[str, str | bytes]]) -> tuple[str, int, str]:
+    """Return lease, epoch and ticket of a call's metadata. Raises LEASE_TOKEN_INVALID where one is not there."""
+    found = {key: value for key, value in metadata if isinstance(value, str)}
+    epoch = found.get(_EPOCH, "")
+    if _LEASE not in found or _TICKET not in found or not _NUMBER.fullmatch(epoch):
+        message = f"a call shows its ticket in its metadata: {_LEASE}, {_EPOCH}, {_TICKET}"
+        raise PalaestraError("LEASE_TOKEN_INVALID", message)
+    return unquote(found[_LEASE]), int(epoch), unquote(found[_TICKET])
 
 
 def issue(key: str, lease: str, epoch: int, expire_ns: int) -> str:

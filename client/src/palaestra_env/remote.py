@@ -9,6 +9,7 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 
+from palaestra import tickets
 from palaestra.channel import check_private, is_loopback
 from palaestra.errors import PalaestraError, from_rpc
 from palaestra.v1 import slot_service_pb2 as pb
@@ -58,7 +59,9 @@ class RemoteSlot:
         )
         self._requests: queue.SimpleQueue[pb.StepWorldsRequest | None] = queue.SimpleQueue()
         self._unread = 0
-        self._responses: Any = slot_service_pb2_grpc.SlotServiceStub(self._channel).StepWorlds(self._until_none())
+        self._responses: Any = slot_service_pb2_grpc.SlotServiceStub(self._channel).StepWorlds(
+            self._until_none(), metadata=tickets.shown(lease, epoch, token)
+        )
         try:
             first = self._ask(pb.StepWorldsRequest(open=pb.SlotOpen(lease=lease, epoch=epoch, token=token)))
         except BaseException:

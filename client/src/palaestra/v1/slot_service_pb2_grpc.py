@@ -49,8 +49,10 @@ class SlotServiceServicer(object):
     """
 
     def StepWorlds(self, request_iterator, context):
-        """The caller opens with the lease's token; the server answers each request in order. A refused request changes nothing
-        and the stream goes on; it ends when the caller closes it, is silent for too long, or the slot or its lease ends.
+        """The call's metadata show the ticket (palaestra-lease, palaestra-epoch, palaestra-ticket; percent-encoded): without it
+        no message is read. The first message opens with the same; the server answers each request in order. A refused
+        request changes nothing and the stream goes on; it ends when the caller closes it, is silent for too long, or the slot
+        or its lease ends.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
