@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         joint_units,
     )
     from store.errors import (
+        BrokenCache,
         BrokenEpisode,
         BrokenObject,
         EpisodeClosed,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         ObjectNotFound,
         StoreError,
         StoreFull,
+        WindowsRefused,
     )
     from store.objects import LocalObjects, ObjectStore, StoredObject
     from store.reader import Episode, EpisodeSummary, read_episode, read_summary
@@ -53,6 +55,7 @@ __all__ = [
     "STATE",
     "TIME",
     "VELOCITY",
+    "BrokenCache",
     "BrokenEpisode",
     "BrokenObject",
     "Episode",
@@ -75,6 +78,7 @@ __all__ = [
     "StoreFull",
     "StoredObject",
     "Stream",
+    "WindowsRefused",
     "clean_spool",
     "joint_frames",
     "joint_units",
@@ -96,6 +100,7 @@ _HOME = {
     "Status": "store.episode",
     "joint_frames": "store.episode",
     "joint_units": "store.episode",
+    "BrokenCache": "store.errors",
     "BrokenEpisode": "store.errors",
     "BrokenObject": "store.errors",
     "EpisodeClosed": "store.errors",
@@ -106,6 +111,7 @@ _HOME = {
     "ObjectNotFound": "store.errors",
     "StoreError": "store.errors",
     "StoreFull": "store.errors",
+    "WindowsRefused": "store.errors",
     "LocalObjects": "store.objects",
     "ObjectStore": "store.objects",
     "StoredObject": "store.objects",

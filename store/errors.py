@@ -47,3 +47,11 @@ class VideoUnavailable(StoreError):
 
 class CameraNotFound(StoreError):
     """The episode has no camera of this name; the message lists those that it has."""
+
+
+class WindowsRefused(StoreError):
+    """Windows cannot be cut from these episodes, or not of this shape; the message names the episode and the signal."""
+
+
+class BrokenCache(StoreError):
+    """A cache of windows is truncated, altered, or says something else than it holds; delete it to have it made anew."""
