@@ -54,4 +54,4 @@ class WindowsRefused(StoreError):
 
 
 class BrokenCache(StoreError):
-    """A cache of windows is truncated, altered, or says something else than it holds; delete it to have it made anew."""
+    """A cache of windows is truncated, altered, or says something else than it holds; deleted, it is made anew."""

@@ -55,7 +55,7 @@ def _network(values: Words, a: np.uint64, b: np.uint64, keys: tuple[np.uint64, .
 
 
 def _hash(x: Words, key: np.uint64) -> Words:
-    """SplitMix64's finaliser of `x + key` (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014)."""
+    """SplitMix64's finaliser of `x + key` (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators)."""
     z = x + key
     z ^= z >> _SHIFTS[0]
     z *= _FACTORS[0]

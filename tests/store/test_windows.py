@@ -300,6 +300,7 @@ def test_an_episode_that_does_not_fit_the_first_is_named(
         build_cache(house.objects, digests[:1], tmp_path / "cache", View((), None, ("front",)))
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
 def test_torch_gets_the_same_batches_whatever_its_workers(cache: Any) -> None:
     """A real DataLoader with none and with three processes, and windows by number for its own samplers."""
     torch = pytest.importorskip("torch")

@@ -78,7 +78,7 @@ def windows(
 
 
 def fetch(episodes: Iterable[Episode], objects: Any, who: login.Login, folder: Path) -> None:
-    """Bring the episodes that are not there from the venue into a local store; each is whole, by its hash, or not there.
+    """Bring the episodes that are not there from the venue into a local store; each whole, by its hash, or not at all.
 
     Raises:
         PalaestraError: The venue's reason; INVALID_FIELD where the login names no address for HTTP.
