@@ -3,6 +3,7 @@
 Those that are importable take part; none is needed. Each gets what is best known for it: one file, chunks of an
 episode, and the rows of a window in one call. All must give the same numbers as our own loader, or the measurement
 fails.
+"""
 
 from collections.abc import Callable
 from importlib import import_module
