@@ -25,7 +25,7 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
 
 from store import EpisodeHeader, EpisodeRecorder, LocalObjects, Outcome, Status, joint_frames, joint_units
 from store.layout import schema_of
-from store.recorder import write_sealed
+from store.parquet import write_sealed
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "store-ingest.png"
 JOINTS, RATE_HZ, EPISODE_S, BLOCK_ROWS = 29, 500, 10.0, 50

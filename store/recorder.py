@@ -17,7 +17,6 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
-import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
 
 from palaestra.failpoint import Failpoint
 from store.camera import IMAGE_PREFIX, MAX_VIDEO_BYTES
@@ -36,8 +35,9 @@ from store.episode import (
     Outcome,
 )
 from store.errors import EpisodeClosed, InvalidEpisode
-from store.layout import HEADER_KEY, OUTCOME_KEY, check_block, column_of, float_leaves, schema_of, tracks_of
+from store.layout import HEADER_KEY, OUTCOME_KEY, check_block, column_of, schema_of, tracks_of
 from store.objects import ObjectStore, room_for
+from store.parquet import write_sealed
 from store.segment import Segment
 from store.spool import Claim
 from store.stream import DTYPES, TEXT, TIME_SUFFIX, Stream, checked_rows
@@ -460,39 +460,6 @@ def together(header: EpisodeHeader, batches: Sequence[Any]) -> Any:
         missing = rows - sum(map(len, parts))
         columns.append(pa.chunked_array([*parts, pa.nulls(missing, column.type)], type=column.type))
     return pa.table(columns, schema=schema)
-
-
-def write_sealed(table: Any, path: Path) -> None:
-    """Write the table of one episode as a Parquet file of one row group.
-
-    Joint signals are noise to a dictionary coder but smooth in their high bytes: byte-stream split with the
-    fastest zstd level made 20 % smaller files at 0.9 of the plain speed. Page checksums let a reader name the
-    place of a damage. Packets of cameras are compressed already, and stay as they are.
-    """
-    packets = {field.name for field in table.schema if field.name.startswith(IMAGE_PREFIX)}
-    plain: dict[str, Any] = {"compression": "zstd", "compression_level": 1, "use_byte_stream_split": True}
-    # By column, as Parquet names what is in it.
-    paths = [f.name if not f.type.num_fields else f"{f.name}.list.element" for f in table.schema]
-    packed = [path for path in paths if path not in packets]
-    if packets:
-        plain = {
-            "compression": {path: "NONE" if path in packets else "zstd" for path in paths},
-            "compression_level": dict.fromkeys(packed, 1),
-            "use_byte_stream_split": packed,
-        }
-    if any(field.nullable and field.name not in packets for field in table.schema):
-        # Texts and integers of 16 bits have nothing to split, and Parquet's writer refuses them.
-        plain["use_byte_stream_split"] = float_leaves(table.schema)
-    pq.write_table(
-        table,
-        path,
-        row_group_size=max(1, table.num_rows),
-        use_dictionary=False,
-        **plain,
-        write_statistics=True,
-        write_page_checksum=True,
-        store_schema=True,
-    )
 
 
 def _put(block: np.ndarray, row: int, values: Values, signal: str, recorder: EpisodeRecorder) -> None:

@@ -16,8 +16,9 @@ from store.episode import SCHEMA_VERSION, EpisodeHeader, Outcome, Status
 from store.errors import BrokenEpisode, InvalidDigest, InvalidEpisode, ObjectNotFound, StoreFull
 from store.layout import HEADER_KEY, OUTCOME_KEY, schema_of, tracks_of
 from store.objects import ObjectStore, room_for
+from store.parquet import write_sealed
 from store.reader import read_summary
-from store.recorder import SealedEpisode, together, write_sealed
+from store.recorder import SealedEpisode, together
 from store.segment import read_segment
 from store.spool import Claim, abandoned, clean_strays
 
