@@ -1,5 +1,6 @@
 """Sealed files that we write by hand: what other readers find in them is what was put in."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def table_of(rows: int, columns: list[tuple[str, int]], *, chunks: int = 1, seed
         fields.append(pa.field(f"column.{number}", values[-1].type, nullable=False))
     whole = pa.table(values, schema=pa.schema(fields, metadata={"palaestra.header": '{"task": "抓取"}'}))
     edges = [0, *sorted(rng.integers(0, rows + 1, chunks - 1).tolist()), rows]
-    return pa.concat_tables([whole.slice(begin, end - begin) for begin, end in zip(edges, edges[1:], strict=False)])
+    return pa.concat_tables([whole.slice(begin, end - begin) for begin, end in pairwise(edges)])
 
 
 def same_bits(one: Any, other: Any) -> bool:
