@@ -88,7 +88,7 @@ def write_plain(table: Any, path: Path) -> None:
             offset = file.tell()
             raw_bytes = 0
             width = _number(field.type)[1]  # type: ignore[index]
-            parts = [(c.flatten() if width else c).to_numpy() for c in table.column(field.name).chunks if len(c)]
+            parts = [_numbers(chunk, width) for chunk in table.column(field.name).chunks if len(chunk)]
             for body, count in _pages(parts, len(table), width):
                 packed = codec.compress(body)
                 head = _page_head(len(body), packed, count)
@@ -114,6 +114,14 @@ def _number(kind: Any) -> tuple[int, int] | None:
         if kind.value_type == pa.float64():
             return _DOUBLE, int(kind.list_size)
     return None
+
+
+def _numbers(chunk: Any, width: int) -> np.ndarray:
+    """Return the numbers of an array, or of its lists, where they are."""
+    if width:
+        chunk = chunk.values[chunk.offset * width : (chunk.offset + len(chunk)) * width]
+    numbers: np.ndarray = chunk.to_numpy()
+    return numbers
 
 
 def _limits(parts: list[np.ndarray]) -> tuple[bytes, bytes] | None:

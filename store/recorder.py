@@ -47,6 +47,8 @@ FLUSH_PERIOD_S = 0.5
 """How much of an open episode a death may cost: half of what is promised, for the other half may be on its way."""
 WRITTEN = Failpoint("store.episode.written", "an episode's file is written in the spool; it is no object yet")
 
+_FLOAT = np.dtype(np.float32)
+
 Values = np.ndarray | Sequence[float]
 
 
@@ -122,6 +124,7 @@ class EpisodeRecorder:
         self._due_s = self._clock() + FLUSH_PERIOD_S
         self._tracks = {name: _Track(name, stream) for name, stream in header.streams.items()}
         self._objects = objects
+        self._header_json = header.to_json()
         self._schema = schema_of(header)
         self._block_rows = max(1, block_bytes // (4 * header.row_values))
         self._max_rows = MAX_VALUES // header.row_values
@@ -257,22 +260,25 @@ class EpisodeRecorder:
                 )
             )
         count = len(times)
-        for signal, values in signals.items():
-            if np.shape(values) != (count, self._signals[signal].shape[1]):
-                shape = (count, self.header.width(signal))
-                raise self._fail(InvalidEpisode(f"{signal}: shape {np.shape(values)} instead of {shape}"))
+        for signal, block in self._signals.items():
+            values = signals[signal]
+            shape = values.shape if isinstance(values, np.ndarray) else np.shape(values)
+            if shape != (count, block.shape[1]):
+                wanted = (count, block.shape[1])
+                raise self._fail(InvalidEpisode(f"{signal}: shape {shape} instead of {wanted}"))
         done = 0
         while done < count:
             take = min(self._block_rows - self._fill, count - done)
             rows = slice(self._fill, self._fill + take)
             self._time_s[rows] = times[done : done + take]
-            for signal, values in signals.items():
+            for signal, block in self._signals.items():
+                values = signals[signal]
                 part = values if take == count else values[done : done + take]
-                if getattr(part, "dtype", None) == np.float32:
-                    self._signals[signal][rows] = part
+                if isinstance(part, np.ndarray) and part.dtype == _FLOAT:
+                    block[rows] = part
                 else:
                     with np.errstate(over="ignore"):  # beyond float32 becomes inf, which the check names
-                        self._signals[signal][rows] = part
+                        block[rows] = part
             self._fill += take
             done += take
             if self._fill == self._block_rows:
@@ -298,7 +304,7 @@ class EpisodeRecorder:
         try:
             with room_for(f"episode {self.header.name}"):
                 table = self._table()
-                metadata = {HEADER_KEY: self.header.to_json(), OUTCOME_KEY: outcome.to_json()}
+                metadata = {HEADER_KEY: self._header_json, OUTCOME_KEY: outcome.to_json()}
                 write_sealed(table.replace_schema_metadata(metadata), self._claim.extra)
                 WRITTEN()
                 stored = self._objects.put_file(self._claim.extra, move=True)
@@ -384,7 +390,7 @@ class EpisodeRecorder:
             if rows.ndim == 1:
                 columns.append(pa.array(rows))
             else:
-                columns.append(pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), type=column.type))
+                columns.append(_lists(rows, column.type))
         return pa.record_batch(columns, schema=self._schema)
 
     def _mixed_batch(self) -> Any:
@@ -409,7 +415,7 @@ class EpisodeRecorder:
         try:
             with room_for(f"episode {self.header.name}"):
                 if self._segment is None:
-                    self._segment = Segment(self._claim.path, self._schema, self.header.to_json())
+                    self._segment = Segment(self._claim.path, self._schema, self._header_json)
                 self._segment.write(self._batch())
         except BaseException as error:
             self._fail(error)
@@ -460,6 +466,12 @@ def together(header: EpisodeHeader, batches: Sequence[Any]) -> Any:
         missing = rows - sum(map(len, parts))
         columns.append(pa.chunked_array([*parts, pa.nulls(missing, column.type)], type=column.type))
     return pa.table(columns, schema=schema)
+
+
+def _lists(rows: np.ndarray, kind: Any) -> Any:
+    """Return rows as an Arrow array of lists of one length, over the same memory."""
+    numbers = pa.Array.from_buffers(kind.value_type, rows.size, [None, pa.py_buffer(rows)])
+    return pa.Array.from_buffers(kind, len(rows), [None], children=[numbers])
 
 
 def _put(block: np.ndarray, row: int, values: Values, signal: str, recorder: EpisodeRecorder) -> None:
