@@ -15,7 +15,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from store.spool import Claim
 
 FLUSHED = Failpoint("store.object.flushed", "an object's bytes are on the disk; it has no name yet")
 NAMED = Failpoint("store.object.named", "an object has its name; the folder that says so may not be on the disk")
+Announce = Callable[[str], object]
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -44,10 +45,12 @@ class ObjectStore(Protocol):
     Every method with a digest raises InvalidDigest for an ill-formed one, before anything is touched.
     """
 
-    def put_file(self, path: Path, *, move: bool = False) -> StoredObject:
+    def put_file(self, path: Path, *, move: bool = False, announce: Announce | None = None) -> StoredObject:
         """Store the file's bytes durably; when this returns they survive a crash. Storing twice is no error.
 
-        With `move` the source is gone afterwards. Raises StoreFull; then nothing became visible.
+        With `move` the source is gone afterwards, and not before. `announce` is told the object's name once its bytes
+        are safe and before anybody can see it; what it raises stops the storing. Raises StoreFull; then nothing became
+        visible.
         """
         ...
 
@@ -116,14 +119,14 @@ class LocalObjects:
         """The folder of copies under way; `clean_spool` removes what a killed process left in it."""
         return self._incoming
 
-    def put_file(self, path: Path, *, move: bool = False) -> StoredObject:
+    def put_file(self, path: Path, *, move: bool = False, announce: Announce | None = None) -> StoredObject:
         """See `ObjectStore.put_file`. A move within one file system costs no copy."""
         if move and path.stat().st_dev == self._folder.stat().st_dev:
-            return self._adopt(path)
+            return self._adopt(path, announce)
         with room_for(f"object from {path.name}"), Claim(self._incoming) as claim:
             with open(path, "rb") as source, open(claim.path, "wb") as target:
                 shutil.copyfileobj(source, target, 1 << 20)
-            stored = self._adopt(claim.path)
+            stored = self._adopt(claim.path, announce)
         if move:
             path.unlink()
         return stored
@@ -160,7 +163,7 @@ class LocalObjects:
     def _place(self, sha256: str) -> Path:
         return self._folder / check_digest(sha256)[:2] / sha256
 
-    def _adopt(self, path: Path) -> StoredObject:
+    def _adopt(self, path: Path, announce: Announce | None) -> StoredObject:
         """Make a private, complete file of this file system an object: flush, rename, flush the folder."""
         with open(path, "rb") as file:
             os.fchmod(file.fileno(), 0o600)
@@ -169,6 +172,8 @@ class LocalObjects:
             with room_for(f"object {sha256}"):  # delayed allocation may find the disk full only now
                 os.fsync(file.fileno())
         place = self._place(sha256)
+        if announce is not None:
+            announce(sha256)
         # Renaming over an object that is there already replaces it by proven bytes: putting again heals.
         FLUSHED()
         os.rename(path, place)

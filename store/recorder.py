@@ -307,9 +307,10 @@ class EpisodeRecorder:
                 metadata = {HEADER_KEY: self._header_json, OUTCOME_KEY: outcome.to_json()}
                 write_sealed(table.replace_schema_metadata(metadata), self._claim.extra)
                 WRITTEN()
-                stored = self._objects.put_file(self._claim.extra, move=True)
-                if hold:
-                    self._claim.leave_receipt(stored.sha256)
+                # The receipt comes first: who dies right after the object has its name must not leave an open segment
+                # alone, which would be taken for an episode that was interrupted.
+                receipt = self._claim.leave_receipt if hold else None
+                stored = self._objects.put_file(self._claim.extra, move=True, announce=receipt)
         except BaseException as error:
             self._fail(error)
             raise
