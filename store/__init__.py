@@ -39,9 +39,10 @@ if TYPE_CHECKING:
         ObjectNotFound,
         StoreError,
         StoreFull,
+        StoreUnreachable,
         WindowsRefused,
     )
-    from store.objects import LocalObjects, ObjectStore, StoredObject
+    from store.objects import LocalObjects, ObjectStore, StoredObject, open_objects
     from store.reader import Episode, EpisodeSummary, read_episode, read_summary
     from store.recorder import EpisodeRecorder, SealedEpisode
     from store.recovery import Recovered, recover_spool
@@ -76,12 +77,14 @@ __all__ = [
     "Status",
     "StoreError",
     "StoreFull",
+    "StoreUnreachable",
     "StoredObject",
     "Stream",
     "WindowsRefused",
     "clean_spool",
     "joint_frames",
     "joint_units",
+    "open_objects",
     "read_episode",
     "read_summary",
     "recover_spool",
@@ -111,8 +114,10 @@ _HOME = {
     "ObjectNotFound": "store.errors",
     "StoreError": "store.errors",
     "StoreFull": "store.errors",
+    "StoreUnreachable": "store.errors",
     "WindowsRefused": "store.errors",
     "LocalObjects": "store.objects",
+    "open_objects": "store.objects",
     "ObjectStore": "store.objects",
     "StoredObject": "store.objects",
     "Episode": "store.reader",

@@ -18,6 +18,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -62,6 +63,17 @@ class ObjectStore(Protocol):
         """Return a local file with the object's bytes, to be read only. Raises ObjectNotFound."""
         ...
 
+    def read(self, sha256: str, begin: int, size_bytes: int) -> bytes:
+        """Return bytes from `begin` on, fewer where the object ends. Raises ObjectNotFound; ValueError below zero."""
+        ...
+
+    def delete(self, sha256: str) -> None:
+        """Remove an object for good; when this returns no crash brings it back. Raises ObjectNotFound.
+
+        Whoever has it open reads on. That nothing names it any more is the caller's to know.
+        """
+        ...
+
     def verify(self, sha256: str) -> StoredObject:
         """Read the whole object and check its hash. Raises ObjectNotFound, BrokenObject."""
         ...
@@ -76,6 +88,28 @@ def check_digest(sha256: str) -> str:
     if not isinstance(sha256, str) or not re.fullmatch("[0-9a-f]{64}", sha256):
         raise InvalidDigest(f"{str(sha256)[:100]!r} is no SHA-256: 64 lower-case hexadecimal digits")
     return sha256
+
+
+def check_range(sha256: str, begin: int, size_bytes: int) -> None:
+    """Raise ValueError for a range below zero."""
+    if begin < 0 or size_bytes < 0:
+        raise ValueError(f"object {sha256}: {size_bytes} bytes from {begin} on")
+
+
+def open_objects(address: str, copies: Path) -> "ObjectStore":
+    """Return the objects at an address: a folder, or `s3://bucket/prefix`.
+
+    Args:
+        copies: Where copies are kept of objects that are not on this machine.
+
+    Raises:
+        StoreUnreachable: An address that is none, or what speaks to it is not installed.
+    """
+    if "://" not in address:
+        return LocalObjects(Path(address))
+    # By name: whoever stays on his machine needs no client of a service.
+    found: ObjectStore = import_module("store.remote").open_remote(address, copies)
+    return found
 
 
 def hash_of(file: BinaryIO) -> str:
@@ -144,6 +178,22 @@ class LocalObjects:
         if not path.is_file():
             raise ObjectNotFound(f"object {sha256} not found")
         return path
+
+    def read(self, sha256: str, begin: int, size_bytes: int) -> bytes:
+        """See `ObjectStore.read`."""
+        check_range(sha256, begin, size_bytes)
+        with self.open(sha256) as file:
+            file.seek(begin)
+            return file.read(size_bytes)
+
+    def delete(self, sha256: str) -> None:
+        """See `ObjectStore.delete`."""
+        place = self._place(sha256)
+        try:
+            place.unlink()
+        except FileNotFoundError:
+            raise ObjectNotFound(f"object {sha256} not found") from None
+        sync_folder(place.parent)
 
     def verify(self, sha256: str) -> StoredObject:
         """See `ObjectStore.verify`."""
