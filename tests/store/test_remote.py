@@ -1,9 +1,13 @@
 """Objects in an S3 service: the contract of all stores, against a real server of moto's, and what is special of it."""
 
+import hashlib
+import http.client
+import http.server
 import logging
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from store import BrokenObject, LocalObjects, StoreUnreachable, open_objects, read_episode, recover_spool
+from store import BrokenObject, LocalObjects, Status, StoreUnreachable, open_objects, read_episode, recover_spool
 from store.errors import ObjectNotFound
 from tests.store.conftest import House
 from tests.store.test_objects import ObjectStoreContract
@@ -39,19 +43,20 @@ def server() -> Iterator[str]:
 @pytest.fixture
 def address(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """An empty bucket, and the environment that opens it."""
-    for name in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    _environment(monkeypatch, server)
     bucket = f"bucket-{secrets.token_hex(8)}"
-    import http.client
-
     connection = http.client.HTTPConnection(server.removeprefix("http://"), timeout=60)
     connection.request("PUT", f"/{bucket}", body=_WHERE, headers={"Authorization": _SIGNED})
     assert connection.getresponse().status == 200
     connection.close()
     return f"s3://{bucket}/venue/objects"
+
+
+def _environment(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    for name, value in (ENVIRONMENT | {"AWS_ENDPOINT_URL": endpoint}).items():
+        monkeypatch.setenv(name, value)
 
 
 _WHERE = "<CreateBucketConfiguration><LocationConstraint>eu-central-1</LocationConstraint></CreateBucketConfiguration>"
@@ -146,6 +151,63 @@ class TestRemoteObjects(ObjectStoreContract):
         said = f"{caught.value!r} {objects!r} {caplog.text} {caught.value.__cause__}"
         assert address in said
         assert not any(secret in said for secret in ("the-key", "the-secret-that-nobody-prints"))
+
+
+class Flaky(http.server.BaseHTTPRequestHandler):
+    """A service that is overloaded at first."""
+
+    refusals = 2
+    content = b"what came at last"
+
+    def do_GET(self) -> None:
+        kind = type(self)
+        kind.refusals -= 1
+        self.send_response(503 if kind.refusals >= 0 else 200)
+        body = b"" if kind.refusals >= 0 else self.content
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", '"1"')
+        self.send_header("Last-Modified", "Mon, 23 Nov 2026 00:00:00 GMT")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *words: Any) -> None:
+        """Say nothing."""
+
+
+def test_a_service_that_is_overloaded_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice 503, then the object: the reader sees the object alone."""
+    pytest.importorskip("obstore")
+    sha256 = hashlib.sha256(Flaky.content).hexdigest()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Flaky) as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            _environment(monkeypatch, f"http://127.0.0.1:{running.server_port}")
+            assert open_objects("s3://bucket", tmp_path).path_of(sha256).read_bytes() == Flaky.content
+        finally:
+            running.shutdown()
+            thread.join()
+    assert Flaky.refusals == -1
+
+
+def test_an_episode_that_could_not_be_stored_waits_in_the_spool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_header: Any
+) -> None:
+    """The service does not answer: sealing says so and loses nothing; recovery brings the file where it answers."""
+    pytest.importorskip("obstore")
+    monkeypatch.setattr("store.remote.RETRIES", 0)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        _environment(monkeypatch, f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        house = House(tmp_path, open_objects("s3://bucket", tmp_path / "copies"), tmp_path / "spool")  # type: ignore[arg-type]
+        with pytest.raises(StoreUnreachable, match="s3://bucket"):
+            house.seal(make_header())
+        assert list(recover_spool(house.spool, house.objects)) == []
+
+    (found,) = recover_spool(house.spool, LocalObjects(tmp_path / "objects"))
+
+    assert (found.outcome.status, found.sealed.rows) == (Status.SUCCESS, 100)
+    assert read_episode(found.sealed.path, sha256=found.sealed.sha256).header == make_header()
 
 
 @pytest.mark.parametrize(
