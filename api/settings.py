@@ -67,7 +67,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         "--objects-at",
         default="",
         metavar="ADDRESS",
-        help="where they are if not there, s3://bucket/prefix; DIR has copies",
+        help="where they are if not there, s3://bucket/prefix",
     )
     parser.add_argument("--console", type=Path, default=Path(__file__).parent / "static" / "console", metavar="DIR")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="token of the gateway, for /readyz alone")

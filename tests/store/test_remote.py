@@ -17,6 +17,7 @@ import pytest
 
 from store import BrokenObject, LocalObjects, Status, StoreUnreachable, open_objects, read_episode, recover_spool
 from store.errors import ObjectNotFound
+from store.remote import RemoteObjects
 from tests.store.conftest import House
 from tests.store.test_objects import ObjectStoreContract
 
@@ -61,6 +62,18 @@ def _environment(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
 
 _WHERE = "<CreateBucketConfiguration><LocationConstraint>eu-central-1</LocationConstraint></CreateBucketConfiguration>"
 _SIGNED = "AWS4-HMAC-SHA256 Credential=the-key/20260101/eu-central-1/s3/aws4_request, SignedHeaders=host, Signature=0"
+
+
+class TestThroughObstore(ObjectStoreContract):
+    """The same client over obstore's own store in memory, which is there wherever obstore is."""
+
+    @pytest.fixture
+    def objects(self, tmp_path: Path) -> Any:
+        """An empty store."""
+        pytest.importorskip("obstore")
+        from obstore.store import MemoryStore
+
+        return RemoteObjects(MemoryStore(), tmp_path / "copies", name="memory")
 
 
 class TestRemoteObjects(ObjectStoreContract):
