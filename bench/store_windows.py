@@ -26,9 +26,9 @@ from store.windows import View, Windows, build_cache
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "store-windows.png"
 BAR_WINDOWS_PER_S = 50_000
 BAR_RATIO = 100
-ROWS, EPISODES = 1000, (10, 30, 100, 300)
+ROWS, EPISODES = 1000, (5, 10, 30, 100)
 BATCH = 256
-TURNS, TURN_S = 9, 0.2
+TURNS, TURN_S = 7, 0.1
 
 
 def run(

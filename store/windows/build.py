@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -168,7 +168,7 @@ def _size_bytes(column: Column, tracks: list[str], done: int, edges: np.ndarray)
     return HEAD_BYTES + _rows(column, tracks, done, edges) * row_bytes(column)
 
 
-def _write_down(partial: Path, files: dict[str, BinaryIO], episodes: int) -> None:
+def _write_down(partial: Path, files: Mapping[str, BinaryIO], episodes: int) -> None:
     """Flush the columns, then say how many episodes are in them."""
     for file in files.values():
         file.flush()

@@ -26,10 +26,14 @@ def checked_horizon(cache: Cache, horizon: Mapping[str, Sequence[int]]) -> dict[
         values: Any = list(offsets) if isinstance(offsets, (Sequence, np.ndarray, range)) else None
         if values is None or not 1 <= len(values) <= MAX_OFFSETS:
             raise WindowsRefused(f"horizon: {name}: {str(offsets)[:100]}: 1 to {MAX_OFFSETS} offsets")
-        if not all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) and abs(v) < 2**31 for v in values):
+        if not all(map(_is_whole, values)):
             raise WindowsRefused(f"horizon: {name}: {str(offsets)[:100]}: whole numbers of steps")
         found[name] = np.array(values, np.int64)
     return found
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(abs(value) < 2**31)
 
 
 def horizon_of(cache: Cache, delta_timestamps: Mapping[str, Sequence[float]]) -> dict[str, list[int]]:

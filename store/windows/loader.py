@@ -20,7 +20,7 @@ from store.windows.sample import Batch, Windows
 Tensors = dict[str, torch.Tensor]
 
 
-class WindowStream(IterableDataset[Tensors]):
+class WindowStream(IterableDataset[Tensors]):  # type: ignore[misc,unused-ignore]
     """The batches of one epoch after the other; give it to a DataLoader with `batch_size=None`.
 
     Attributes:
@@ -42,7 +42,7 @@ class WindowStream(IterableDataset[Tensors]):
             yield _tensors(batch)
 
 
-class WindowSet(Dataset[Tensors]):
+class WindowSet(Dataset[Tensors]):  # type: ignore[misc,unused-ignore]
     """Windows by number, in the order of the episodes."""
 
     def __init__(self, windows: Windows) -> None:
