@@ -204,7 +204,9 @@ def _chunk(
     return _struct((2, _i64(0)), (3, (_STRUCT, _struct(*told))))
 
 
-def _footer(schema: Any, rows: int, raw_bytes: int, chunks: list[bytes]) -> bytes:
+@functools.lru_cache(maxsize=64)
+def _elements(schema: Any) -> tuple[int, bytes]:
+    """Return the tree of the schema's columns, as pyarrow would name and nest it."""
     elements = [_struct((4, (_BINARY, _text("schema"))), (5, _i32(len(schema))))]
     for field in schema:
         physical, width = _number(field.type)  # type: ignore[misc]
@@ -219,18 +221,23 @@ def _footer(schema: Any, rows: int, raw_bytes: int, chunks: list[bytes]) -> byte
             whole = _struct((1, (_BYTE, b"\x40")), (2, (_FALSE, b"")))
             told += [(6, _i32(_UINT_64)), (10, (_STRUCT, _struct((10, (_STRUCT, whole)))))]
         elements.append(_struct(*told))
+    return _list(_STRUCT, elements)
+
+
+def _footer(schema: Any, rows: int, raw_bytes: int, chunks: list[bytes]) -> bytes:
     group = _struct((1, _list(_STRUCT, chunks)), (2, _i64(raw_bytes)), (3, _i64(rows)))
     words = {**(schema.metadata or {}), b"ARROW:schema": base64.b64encode(schema.serialize())}
     pairs = [_struct((1, (_BINARY, _bytes(key))), (2, (_BINARY, _bytes(value)))) for key, value in words.items()]
     typed = _struct((1, (_STRUCT, _struct())))
     return _struct(
-        (1, _i32(2)), (2, _list(_STRUCT, elements)), (3, _i64(rows)), (4, _list(_STRUCT, [group])),
+        (1, _i32(2)), (2, _elements(schema.remove_metadata())), (3, _i64(rows)), (4, _list(_STRUCT, [group])),
         (5, _list(_STRUCT, pairs)), (6, (_BINARY, _text(_CREATED_BY))), (7, _list(_STRUCT, [typed] * len(schema))),
     )  # fmt: skip
 
 
 # Thrift's compact protocol (apache/thrift, doc/specs/thrift-compact-protocol.md): as much of it as a footer needs.
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _BINARY, _LIST_OF, _STRUCT = 1, 2, 3, 4, 5, 6, 8, 9, 12
+_SMALL = [bytes([value]) for value in range(0x80)]
 Field = tuple[int, tuple[int, bytes]]
 """Number, type, value."""
 
@@ -272,6 +279,8 @@ def _bytes(value: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
+    if value <= 0x7F:
+        return _SMALL[value]
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
