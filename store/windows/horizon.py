@@ -33,7 +33,7 @@ def checked_horizon(cache: Cache, horizon: Mapping[str, Sequence[int]]) -> dict[
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(abs(value) < 2**31)
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and -(2**31) < int(value) < 2**31
 
 
 def horizon_of(cache: Cache, delta_timestamps: Mapping[str, Sequence[float]]) -> dict[str, list[int]]:
