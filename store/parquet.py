@@ -126,7 +126,8 @@ def _numbers(chunk: Any, width: int) -> np.ndarray:
 
 def _limits(parts: list[np.ndarray]) -> tuple[bytes, bytes] | None:
     """Return the least and the largest number; none where one is not a number, for it has no place in an order."""
-    least, most = min(part.min() for part in parts), max(part.max() for part in parts)
+    # NumPy's own keep what is not a number; Python's would pass over it.
+    least, most = np.min([part.min() for part in parts]), np.max([part.max() for part in parts])
     if least != least or most != most:
         return None
     # Both zeros are one number, and a reader may look for either (parquet.thrift, TypeDefinedOrder).
@@ -236,7 +237,7 @@ def _footer(schema: Any, rows: int, raw_bytes: int, chunks: list[bytes]) -> byte
 
 
 # Thrift's compact protocol (apache/thrift, doc/specs/thrift-compact-protocol.md): as much of it as a footer needs.
-_TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _BINARY, _LIST_OF, _STRUCT = 1, 2, 3, 4, 5, 6, 8, 9, 12
+_FALSE, _BYTE, _I32, _I64, _BINARY, _LIST_OF, _STRUCT = 2, 3, 5, 6, 8, 9, 12
 _SMALL = [bytes([value]) for value in range(0x80)]
 Field = tuple[int, tuple[int, bytes]]
 """Number, type, value."""

@@ -120,7 +120,8 @@ def test_the_file_says_of_itself_what_pyarrows_file_says(make_header: Any, make_
 def test_limits_are_those_that_a_reader_may_trust(tmp_path: Path, values: list[float], limits: Any) -> None:
     """None where a value is not a number; of the zeros the one that leaves out neither."""
     field = pa.field("x", pa.float64(), nullable=False)
-    write_plain(pa.table([pa.array(values)], schema=pa.schema([field])), tmp_path / "x")
+    pieces = [pa.table([pa.array([value])], schema=pa.schema([field])) for value in values]
+    write_plain(pa.concat_tables(pieces), tmp_path / "x")
 
     told = pq.read_metadata(tmp_path / "x").row_group(0).column(0).statistics
 
