@@ -13,7 +13,7 @@ from api.openapi import document
 from api.session import Sessions
 from api.settings import Settings
 from api.upstream import Upstream
-from store.objects import LocalObjects
+from store.objects import open_objects
 
 
 class Application(FastAPI):
@@ -42,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = Application(title="Palaestra", docs_url=None, redoc_url=None, lifespan=lifespan, redirect_slashes=False)
     app.state.settings = settings
     app.state.sessions = Sessions(length_s=settings.session_s)
-    app.state.objects = LocalObjects(settings.objects)
+    app.state.objects = open_objects(settings.objects_at or str(settings.objects), settings.objects)
     for part in (health, routes, log, events, content, login, lite, console):
         app.include_router(part.router())
     app.mount("/assets", console.Hashed(settings.console / "assets"))

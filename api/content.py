@@ -65,7 +65,8 @@ def router() -> APIRouter:
         )
         await _require_owner(upstream, token, f"vendors/{vendor}", name)
         try:
-            path = request.app.state.objects.path_of(row.content.sha256)
+            # In a thread: it may have to be fetched first.
+            path = await asyncio.to_thread(request.app.state.objects.path_of, row.content.sha256)
         except StoreError as error:
             raise _ours(error) from None
         # The name of the bytes is their hash, which makes a perfect entity tag.

@@ -18,6 +18,8 @@ class Settings:
     scheduler: str
     objects: Path
     console: Path
+    # Where the objects are if not in that folder, which then holds copies.
+    objects_at: str = ""
     # Proves in /readyz that the scheduler's database answers, not only its port. Never lent to a caller.
     probe_token: str = ""
     allow_remote: bool = False
@@ -61,6 +63,12 @@ def parse(arguments: Sequence[str]) -> Settings:
     parser.add_argument("--listen", default="127.0.0.1:8080", metavar="HOST:PORT")
     parser.add_argument("--scheduler", default="127.0.0.1:7000", metavar="HOST:PORT")
     parser.add_argument("--objects", type=Path, required=True, metavar="DIR", help="the store's folder of objects")
+    parser.add_argument(
+        "--objects-at",
+        default="",
+        metavar="ADDRESS",
+        help="where they are if not there, s3://bucket/prefix",
+    )
     parser.add_argument("--console", type=Path, default=Path(__file__).parent / "static" / "console", metavar="DIR")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="token of the gateway, for /readyz alone")
     parser.add_argument("--cert", type=Path, metavar="FILE", help="serve https with this certificate")
@@ -91,6 +99,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         port=int(port),
         scheduler=given.scheduler,
         objects=given.objects,
+        objects_at=given.objects_at,
         console=given.console,
         probe_token=given.token_file.read_text().strip() if given.token_file else "",
         allow_remote=given.allow_remote,

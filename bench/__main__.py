@@ -27,6 +27,7 @@ BENCHES = {
     "sim-transport": "bench.sim_transport",
     "sim-vector": "bench.sim_vector",
     "store-ingest": "bench.store_ingest",
+    "store-windows": "bench.store_windows",
     "submit": "bench.submit",
 }
 

@@ -57,6 +57,8 @@ ROWS = (
     ("sim-transport", "grpc_64", "the same over a gRPC stream, 64 worlds", ""),
     ("sim-memory", "bytes_per_world", "memory of a slot per world of a 29-joint humanoid", "bytes"),
     ("sim-memory", "start_s", "from asking for a slot of it to its first step, best of 5", "s"),
+    ("store-windows", "windows_per_s", "random 64-step windows of two signals of 29 joints, one core", "/s"),
+    ("store-windows", "ratio_to_lerobot", "the same over LeRobot's own loader of the same rows, same run", ""),
     ("control-loop", "p99_lateness_us", "lateness of the compiled loop beside busy Python, 500 Hz, p99", "µs"),
     ("control-loop", "p99_percent_of_python", "the same over that of a Python loop, same run", "%"),
     ("control-loop", "unaccounted_ticks", "ticks that neither ran nor were counted as missed", ""),

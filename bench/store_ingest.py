@@ -25,7 +25,6 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
 
 from store import EpisodeHeader, EpisodeRecorder, LocalObjects, Outcome, Status, joint_frames, joint_units
 from store.layout import schema_of
-from store.recorder import write_sealed
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "images" / "store-ingest.png"
 JOINTS, RATE_HZ, EPISODE_S, BLOCK_ROWS = 29, 500, 10.0, 50
@@ -33,6 +32,14 @@ FIFTH = "observation.sensor.current"
 BAR_MB_PER_S = 250.0
 FLEET_ROBOTS, FLEET_HZ, CORES = 1_000, 100, 2
 TURNS = 7
+SAME_OPTIONS: dict[str, Any] = {
+    "use_dictionary": False,
+    "compression": "zstd",
+    "compression_level": 1,
+    "use_byte_stream_split": True,
+    "write_page_checksum": True,
+}
+"""Those of a sealed file."""
 SCALING_S = 2.0
 """Length of the episodes of `scaling`."""
 RECORDERS = (1, 10, 50, 200)
@@ -126,7 +133,7 @@ def run(
         plain, other = folder / "plain.parquet", folder / "other.parquet"
         contestants: dict[str, Callable[[], object]] = {
             "sealed": lambda: record(objects, spool, time_s, signals),
-            "pyarrow_same_options": lambda: write_sealed(table, plain),
+            "pyarrow_same_options": lambda: pq.write_table(table, plain, row_group_size=len(table), **SAME_OPTIONS),
             "pyarrow_snappy": lambda: pq.write_table(table, other, row_group_size=len(table)),
         }
         taken: dict[str, list[float]] = {name: [] for name in contestants}

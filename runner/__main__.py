@@ -16,6 +16,7 @@ from palaestra.policy_address import check_rule
 from palaestra.tls_files import NoCertificate, ServerFiles, TlsFiles
 from runner.errors import RayLost, RunnerError
 from runner.settings import Settings
+from store import StoreError, open_objects
 
 
 def main() -> int:
@@ -23,6 +24,9 @@ def main() -> int:
     parser.add_argument("--scheduler", required=True, help="address of the scheduler")
     parser.add_argument("--token-file", type=Path, required=True, help="token of role runner")
     parser.add_argument("--store", type=Path, required=True, help="folder of the store")
+    parser.add_argument(
+        "--objects", default="", metavar="ADDRESS", help="where sealed episodes go if not there, s3://bucket/prefix"
+    )
     parser.add_argument("--name", default="runner", help="name within the venue")
     parser.add_argument("--sim-slots", type=int, default=2, help="cores that may be leased for worlds")
     parser.add_argument("--warm-workers", type=int, default=3, help="worker processes kept ready")
@@ -54,7 +58,9 @@ def main() -> int:
             if not (arguments.slots_name and arguments.slots_cert and arguments.slots_key):
                 raise NoCertificate("--slots-listen needs --slots-name, --slots-cert and --slots-key")
             ServerFiles(arguments.slots_cert, arguments.slots_key)
-    except (OSError, ValueError, NoCertificate) as error:
+        if arguments.objects:
+            open_objects(arguments.objects, arguments.store / "objects")
+    except (OSError, ValueError, NoCertificate, StoreError) as error:
         print(f"runner: {error}", file=sys.stderr)
         return 2
     root = os.environ.get("MENAGERIE_ROOT")
@@ -64,6 +70,7 @@ def main() -> int:
         token=token,
         objects=arguments.store / "objects",
         spool=arguments.store / "spool",
+        objects_at=arguments.objects,
         sim_slots=arguments.sim_slots,
         warm_workers=arguments.warm_workers,
         ray_address=arguments.ray_address,

@@ -16,11 +16,13 @@ from store import (
     EpisodeHeader,
     EpisodeRecorder,
     LocalObjects,
+    ObjectStore,
     Outcome,
     SealedEpisode,
     Stream,
     joint_frames,
     joint_units,
+    open_objects,
 )
 from store.camera import CameraStream
 from store.episode import SENSOR_PREFIX
@@ -46,7 +48,11 @@ class Attempt:
         self.settings = settings
         self.job = assignment.job
         self.name = assignment.attempt
-        self.objects = LocalObjects(settings.objects)
+        self.objects: ObjectStore = (
+            open_objects(settings.objects_at, settings.objects)
+            if settings.objects_at
+            else LocalObjects(settings.objects)
+        )
         self._instance = instance
         self._link = link
         self._stop = stop

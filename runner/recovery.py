@@ -8,7 +8,7 @@ from palaestra.errors import PalaestraError
 from palaestra.v1 import runner_service_pb2
 from runner.episodes import request_of
 from runner.settings import Settings
-from store import LocalObjects, Recovered, recover_spool
+from store import LocalObjects, ObjectStore, Recovered, open_objects, recover_spool
 from store.errors import StoreFull
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,9 @@ async def keep_recovering(settings: Settings, instance: str, enter: Enter) -> No
     """Recover what dead processes left in the spool, at once and from then on. Returns when cancelled."""
     while True:
         try:
-            await recover_once(settings, LocalObjects(settings.objects), instance, enter)
+            at = settings.objects_at
+            objects = open_objects(at, settings.objects) if at else LocalObjects(settings.objects)
+            await recover_once(settings, objects, instance, enter)
         except StoreFull as error:
             log.error("nothing can be recovered now: %s", error)
         except Exception:
@@ -32,7 +34,7 @@ async def keep_recovering(settings: Settings, instance: str, enter: Enter) -> No
         await asyncio.sleep(PERIOD_S)
 
 
-async def recover_once(settings: Settings, objects: LocalObjects, instance: str, enter: Enter) -> int:
+async def recover_once(settings: Settings, objects: ObjectStore, instance: str, enter: Enter) -> int:
     """Recover what there is now. Returns how many episodes came into the catalogue. Raises StoreFull."""
     left = recover_spool(settings.spool, objects)
     entered = 0

@@ -21,6 +21,7 @@ class Settings:
         slots_cert, slots_key: What is shown to them.
         policy_servers: Where served policies are called, "host:port" or "host:*"; nowhere by default.
         objects, spool: Folders of the store, on one file system.
+        objects_at: Where the objects are if not in their folder, `s3://bucket/prefix`; the folder then holds copies.
         sim_slots: Cores that may be leased for worlds.
         warm_workers: Worker processes kept ready, so that a granted attempt starts at once.
         ray_address: Of a running Ray cluster; empty starts one here.
@@ -47,3 +48,4 @@ class Settings:
     slots_cert: Path | None = None
     slots_key: Path | None = None
     policy_servers: tuple[str, ...] = ()
+    objects_at: str = ""

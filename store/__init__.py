@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         joint_units,
     )
     from store.errors import (
+        BrokenCache,
         BrokenEpisode,
         BrokenObject,
         EpisodeClosed,
@@ -38,8 +39,10 @@ if TYPE_CHECKING:
         ObjectNotFound,
         StoreError,
         StoreFull,
+        StoreUnreachable,
+        WindowsRefused,
     )
-    from store.objects import LocalObjects, ObjectStore, StoredObject
+    from store.objects import LocalObjects, ObjectStore, StoredObject, open_objects
     from store.reader import Episode, EpisodeSummary, read_episode, read_summary
     from store.recorder import EpisodeRecorder, SealedEpisode
     from store.recovery import Recovered, recover_spool
@@ -53,6 +56,7 @@ __all__ = [
     "STATE",
     "TIME",
     "VELOCITY",
+    "BrokenCache",
     "BrokenEpisode",
     "BrokenObject",
     "Episode",
@@ -73,11 +77,14 @@ __all__ = [
     "Status",
     "StoreError",
     "StoreFull",
+    "StoreUnreachable",
     "StoredObject",
     "Stream",
+    "WindowsRefused",
     "clean_spool",
     "joint_frames",
     "joint_units",
+    "open_objects",
     "read_episode",
     "read_summary",
     "recover_spool",
@@ -96,6 +103,7 @@ _HOME = {
     "Status": "store.episode",
     "joint_frames": "store.episode",
     "joint_units": "store.episode",
+    "BrokenCache": "store.errors",
     "BrokenEpisode": "store.errors",
     "BrokenObject": "store.errors",
     "EpisodeClosed": "store.errors",
@@ -106,7 +114,10 @@ _HOME = {
     "ObjectNotFound": "store.errors",
     "StoreError": "store.errors",
     "StoreFull": "store.errors",
+    "StoreUnreachable": "store.errors",
+    "WindowsRefused": "store.errors",
     "LocalObjects": "store.objects",
+    "open_objects": "store.objects",
     "ObjectStore": "store.objects",
     "StoredObject": "store.objects",
     "Episode": "store.reader",

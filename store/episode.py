@@ -223,7 +223,7 @@ class EpisodeHeader:
 
     def to_json(self) -> str:
         """Return canonical JSON: sorted keys, no spaces, so that equal headers are equal bytes."""
-        return _dump(asdict(self))
+        return _dump({one.name: getattr(self, one.name) for one in fields(self)})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -297,6 +297,8 @@ _NAMES = (
     "controller_version",
     "controller_backend",
 )
+_UNWRITABLE = re.compile("[\x00-\x1f\ud800-\udfff]")
+"""Control characters, and lone surrogates, which no file can hold."""
 _OPTIONAL_NAMES = ("unit", "world", "scenario", "cell", "actuators")
 
 
@@ -319,7 +321,7 @@ def _check_complete(header: EpisodeHeader) -> None:
 def _check_text(name: str, value: object, most: int) -> None:
     if not isinstance(value, str) or not value.strip() or len(value) > most:
         raise _bad(name, value, f"text of 1 to {most} characters")
-    if any(ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF for c in value):
+    if _UNWRITABLE.search(value):
         raise _bad(name, value, "no control characters, no lone surrogates")
 
 
@@ -385,7 +387,9 @@ def _checked_frames(frames: object, signals: tuple[str, ...]) -> dict[str, str]:
 
 
 def _dump(values: dict[str, Any]) -> str:
-    return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return json.dumps(
+        values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=asdict
+    )
 
 
 def _load(what: str, text: str | bytes, known: set[str]) -> dict[str, Any]:

@@ -47,3 +47,15 @@ class VideoUnavailable(StoreError):
 
 class CameraNotFound(StoreError):
     """The episode has no camera of this name; the message lists those that it has."""
+
+
+class StoreUnreachable(StoreError):
+    """The service that holds the objects does not answer, does not let us in, or is no such service."""
+
+
+class WindowsRefused(StoreError):
+    """Windows cannot be cut from these episodes, or not of this shape; the message names the episode and the signal."""
+
+
+class BrokenCache(StoreError):
+    """A cache of windows is truncated, altered, or says something else than it holds; deleted, it is made anew."""

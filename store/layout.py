@@ -110,12 +110,11 @@ def check_block(
     Raises:
         InvalidEpisode: Names the signal, the row, the joint and the value.
     """
-    wrong = np.flatnonzero(~np.isfinite(time_s))
-    if wrong.size:
-        raise InvalidEpisode(f"{TIME}: row {first_row + wrong[0]}: {time_s[wrong[0]]} is not finite")
-    wrong = np.flatnonzero(np.diff(time_s, prepend=after_s) <= 0)
-    if wrong.size:
-        row = int(wrong[0])
+    if not np.isfinite(time_s).all():
+        row = int(np.flatnonzero(~np.isfinite(time_s))[0])
+        raise InvalidEpisode(f"{TIME}: row {first_row + row}: {time_s[row]} is not finite")
+    if len(time_s) and not (time_s[0] > after_s and (time_s[1:] > time_s[:-1]).all()):
+        row = int(np.flatnonzero(np.diff(time_s, prepend=after_s) <= 0)[0])
         before_s = time_s[row - 1] if row else after_s
         raise InvalidEpisode(f"{TIME}: row {first_row + row}: {time_s[row]} s does not follow {before_s} s")
     for signal, values in signals.items():

@@ -15,9 +15,10 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -27,6 +28,7 @@ from store.spool import Claim
 
 FLUSHED = Failpoint("store.object.flushed", "an object's bytes are on the disk; it has no name yet")
 NAMED = Failpoint("store.object.named", "an object has its name; the folder that says so may not be on the disk")
+Announce = Callable[[str], object]
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -44,10 +46,12 @@ class ObjectStore(Protocol):
     Every method with a digest raises InvalidDigest for an ill-formed one, before anything is touched.
     """
 
-    def put_file(self, path: Path, *, move: bool = False) -> StoredObject:
+    def put_file(self, path: Path, *, move: bool = False, announce: Announce | None = None) -> StoredObject:
         """Store the file's bytes durably; when this returns they survive a crash. Storing twice is no error.
 
-        With `move` the source is gone afterwards. Raises StoreFull; then nothing became visible.
+        With `move` the source is gone afterwards, and not before. `announce` is told the object's name once its bytes
+        are safe and before anybody can see it; what it raises stops the storing. Raises StoreFull; then nothing became
+        visible.
         """
         ...
 
@@ -57,6 +61,17 @@ class ObjectStore(Protocol):
 
     def path_of(self, sha256: str) -> Path:
         """Return a local file with the object's bytes, to be read only. Raises ObjectNotFound."""
+        ...
+
+    def read(self, sha256: str, begin: int, size_bytes: int) -> bytes:
+        """Return bytes from `begin` on, fewer where the object ends. Raises ObjectNotFound; ValueError below zero."""
+        ...
+
+    def delete(self, sha256: str) -> None:
+        """Remove an object for good; when this returns no crash brings it back. Raises ObjectNotFound.
+
+        Whoever has it open reads on. That nothing names it any more is the caller's to know.
+        """
         ...
 
     def verify(self, sha256: str) -> StoredObject:
@@ -73,6 +88,28 @@ def check_digest(sha256: str) -> str:
     if not isinstance(sha256, str) or not re.fullmatch("[0-9a-f]{64}", sha256):
         raise InvalidDigest(f"{str(sha256)[:100]!r} is no SHA-256: 64 lower-case hexadecimal digits")
     return sha256
+
+
+def check_range(sha256: str, begin: int, size_bytes: int) -> None:
+    """Raise ValueError for a range below zero."""
+    if begin < 0 or size_bytes < 0:
+        raise ValueError(f"object {sha256}: {size_bytes} bytes from {begin} on")
+
+
+def open_objects(address: str, copies: Path) -> "ObjectStore":
+    """Return the objects at an address: a folder, or `s3://bucket/prefix`.
+
+    Args:
+        copies: Where copies are kept of objects that are not on this machine.
+
+    Raises:
+        StoreUnreachable: An address that is none, or what speaks to it is not installed.
+    """
+    if "://" not in address:
+        return LocalObjects(Path(address))
+    # By name: whoever stays on his machine needs no client of a service.
+    found: ObjectStore = import_module("store.remote").open_remote(address, copies)
+    return found
 
 
 def hash_of(file: BinaryIO) -> str:
@@ -116,14 +153,14 @@ class LocalObjects:
         """The folder of copies under way; `clean_spool` removes what a killed process left in it."""
         return self._incoming
 
-    def put_file(self, path: Path, *, move: bool = False) -> StoredObject:
+    def put_file(self, path: Path, *, move: bool = False, announce: Announce | None = None) -> StoredObject:
         """See `ObjectStore.put_file`. A move within one file system costs no copy."""
         if move and path.stat().st_dev == self._folder.stat().st_dev:
-            return self._adopt(path)
+            return self._adopt(path, announce)
         with room_for(f"object from {path.name}"), Claim(self._incoming) as claim:
             with open(path, "rb") as source, open(claim.path, "wb") as target:
                 shutil.copyfileobj(source, target, 1 << 20)
-            stored = self._adopt(claim.path)
+            stored = self._adopt(claim.path, announce)
         if move:
             path.unlink()
         return stored
@@ -141,6 +178,22 @@ class LocalObjects:
         if not path.is_file():
             raise ObjectNotFound(f"object {sha256} not found")
         return path
+
+    def read(self, sha256: str, begin: int, size_bytes: int) -> bytes:
+        """See `ObjectStore.read`."""
+        check_range(sha256, begin, size_bytes)
+        with self.open(sha256) as file:
+            file.seek(begin)
+            return file.read(size_bytes)
+
+    def delete(self, sha256: str) -> None:
+        """See `ObjectStore.delete`."""
+        place = self._place(sha256)
+        try:
+            place.unlink()
+        except FileNotFoundError:
+            raise ObjectNotFound(f"object {sha256} not found") from None
+        sync_folder(place.parent)
 
     def verify(self, sha256: str) -> StoredObject:
         """See `ObjectStore.verify`."""
@@ -160,7 +213,7 @@ class LocalObjects:
     def _place(self, sha256: str) -> Path:
         return self._folder / check_digest(sha256)[:2] / sha256
 
-    def _adopt(self, path: Path) -> StoredObject:
+    def _adopt(self, path: Path, announce: Announce | None) -> StoredObject:
         """Make a private, complete file of this file system an object: flush, rename, flush the folder."""
         with open(path, "rb") as file:
             os.fchmod(file.fileno(), 0o600)
@@ -169,6 +222,8 @@ class LocalObjects:
             with room_for(f"object {sha256}"):  # delayed allocation may find the disk full only now
                 os.fsync(file.fileno())
         place = self._place(sha256)
+        if announce is not None:
+            announce(sha256)
         # Renaming over an object that is there already replaces it by proven bytes: putting again heals.
         FLUSHED()
         os.rename(path, place)

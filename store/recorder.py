@@ -17,7 +17,6 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
-import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
 
 from palaestra.failpoint import Failpoint
 from store.camera import IMAGE_PREFIX, MAX_VIDEO_BYTES
@@ -35,9 +34,10 @@ from store.episode import (
     EpisodeHeader,
     Outcome,
 )
-from store.errors import EpisodeClosed, InvalidEpisode
-from store.layout import HEADER_KEY, OUTCOME_KEY, check_block, column_of, float_leaves, schema_of, tracks_of
+from store.errors import EpisodeClosed, InvalidEpisode, StoreUnreachable
+from store.layout import HEADER_KEY, OUTCOME_KEY, check_block, column_of, schema_of, tracks_of
 from store.objects import ObjectStore, room_for
+from store.parquet import write_sealed
 from store.segment import Segment
 from store.spool import Claim
 from store.stream import DTYPES, TEXT, TIME_SUFFIX, Stream, checked_rows
@@ -46,6 +46,8 @@ BLOCK_BYTES = 4 << 20
 FLUSH_PERIOD_S = 0.5
 """How much of an open episode a death may cost: half of what is promised, for the other half may be on its way."""
 WRITTEN = Failpoint("store.episode.written", "an episode's file is written in the spool; it is no object yet")
+
+_FLOAT = np.dtype(np.float32)
 
 Values = np.ndarray | Sequence[float]
 
@@ -122,6 +124,7 @@ class EpisodeRecorder:
         self._due_s = self._clock() + FLUSH_PERIOD_S
         self._tracks = {name: _Track(name, stream) for name, stream in header.streams.items()}
         self._objects = objects
+        self._header_json = header.to_json()
         self._schema = schema_of(header)
         self._block_rows = max(1, block_bytes // (4 * header.row_values))
         self._max_rows = MAX_VALUES // header.row_values
@@ -257,22 +260,25 @@ class EpisodeRecorder:
                 )
             )
         count = len(times)
-        for signal, values in signals.items():
-            if np.shape(values) != (count, self._signals[signal].shape[1]):
-                shape = (count, self.header.width(signal))
-                raise self._fail(InvalidEpisode(f"{signal}: shape {np.shape(values)} instead of {shape}"))
+        for signal, block in self._signals.items():
+            values = signals[signal]
+            shape = values.shape if isinstance(values, np.ndarray) else np.shape(values)
+            if shape != (count, block.shape[1]):
+                wanted = (count, block.shape[1])
+                raise self._fail(InvalidEpisode(f"{signal}: shape {shape} instead of {wanted}"))
         done = 0
         while done < count:
             take = min(self._block_rows - self._fill, count - done)
             rows = slice(self._fill, self._fill + take)
             self._time_s[rows] = times[done : done + take]
-            for signal, values in signals.items():
+            for signal, block in self._signals.items():
+                values = signals[signal]
                 part = values if take == count else values[done : done + take]
-                if getattr(part, "dtype", None) == np.float32:
-                    self._signals[signal][rows] = part
+                if isinstance(part, np.ndarray) and part.dtype == _FLOAT:
+                    block[rows] = part
                 else:
                     with np.errstate(over="ignore"):  # beyond float32 becomes inf, which the check names
-                        self._signals[signal][rows] = part
+                        block[rows] = part
             self._fill += take
             done += take
             if self._fill == self._block_rows:
@@ -288,6 +294,7 @@ class EpisodeRecorder:
         Raises:
             InvalidEpisode: No row at all, or a value that is not finite. The episode is aborted.
             StoreFull: No room. The episode is aborted and nothing of it is visible.
+            StoreUnreachable: The objects' service does not answer; the file stays in the spool, for `store.recovery`.
             EpisodeClosed: It was sealed, aborted or failed before.
         """
         if self._closed:
@@ -298,12 +305,17 @@ class EpisodeRecorder:
         try:
             with room_for(f"episode {self.header.name}"):
                 table = self._table()
-                metadata = {HEADER_KEY: self.header.to_json(), OUTCOME_KEY: outcome.to_json()}
+                metadata = {HEADER_KEY: self._header_json, OUTCOME_KEY: outcome.to_json()}
                 write_sealed(table.replace_schema_metadata(metadata), self._claim.extra)
                 WRITTEN()
-                stored = self._objects.put_file(self._claim.extra, move=True)
-                if hold:
-                    self._claim.leave_receipt(stored.sha256)
+                # The receipt comes first: who dies right after the object has its name must not leave an open segment
+                # alone, which would be taken for an episode that was interrupted.
+                receipt = self._claim.leave_receipt if hold else None
+                stored = self._objects.put_file(self._claim.extra, move=True, announce=receipt)
+        except StoreUnreachable as error:
+            # The file is whole, and its place may answer again: recovery brings it there.
+            self._leave(f"episode {self.header.name} could not be stored: {error}")
+            raise
         except BaseException as error:
             self._fail(error)
             raise
@@ -384,7 +396,7 @@ class EpisodeRecorder:
             if rows.ndim == 1:
                 columns.append(pa.array(rows))
             else:
-                columns.append(pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), type=column.type))
+                columns.append(_lists(rows, column.type))
         return pa.record_batch(columns, schema=self._schema)
 
     def _mixed_batch(self) -> Any:
@@ -409,7 +421,7 @@ class EpisodeRecorder:
         try:
             with room_for(f"episode {self.header.name}"):
                 if self._segment is None:
-                    self._segment = Segment(self._claim.path, self._schema, self.header.to_json())
+                    self._segment = Segment(self._claim.path, self._schema, self._header_json)
                 self._segment.write(self._batch())
         except BaseException as error:
             self._fail(error)
@@ -433,6 +445,10 @@ class EpisodeRecorder:
     def _fail(self, error: BaseException) -> BaseException:
         self._close(f"episode {self.header.name} failed before: {error}")
         return error
+
+    def _leave(self, why: str) -> None:
+        self._closed = why
+        self._claim.leave()
 
     def _close(self, why: str) -> None:
         self._closed = why
@@ -462,37 +478,10 @@ def together(header: EpisodeHeader, batches: Sequence[Any]) -> Any:
     return pa.table(columns, schema=schema)
 
 
-def write_sealed(table: Any, path: Path) -> None:
-    """Write the table of one episode as a Parquet file of one row group.
-
-    Joint signals are noise to a dictionary coder but smooth in their high bytes: byte-stream split with the
-    fastest zstd level made 20 % smaller files at 0.9 of the plain speed. Page checksums let a reader name the
-    place of a damage. Packets of cameras are compressed already, and stay as they are.
-    """
-    packets = {field.name for field in table.schema if field.name.startswith(IMAGE_PREFIX)}
-    plain: dict[str, Any] = {"compression": "zstd", "compression_level": 1, "use_byte_stream_split": True}
-    # By column, as Parquet names what is in it.
-    paths = [f.name if not f.type.num_fields else f"{f.name}.list.element" for f in table.schema]
-    packed = [path for path in paths if path not in packets]
-    if packets:
-        plain = {
-            "compression": {path: "NONE" if path in packets else "zstd" for path in paths},
-            "compression_level": dict.fromkeys(packed, 1),
-            "use_byte_stream_split": packed,
-        }
-    if any(field.nullable and field.name not in packets for field in table.schema):
-        # Texts and integers of 16 bits have nothing to split, and Parquet's writer refuses them.
-        plain["use_byte_stream_split"] = float_leaves(table.schema)
-    pq.write_table(
-        table,
-        path,
-        row_group_size=max(1, table.num_rows),
-        use_dictionary=False,
-        **plain,
-        write_statistics=True,
-        write_page_checksum=True,
-        store_schema=True,
-    )
+def _lists(rows: np.ndarray, kind: Any) -> Any:
+    """Return rows as an Arrow array of lists of one length, over the same memory."""
+    numbers = pa.Array.from_buffers(kind.value_type, rows.size, [None, pa.py_buffer(rows)])
+    return pa.Array.from_buffers(kind, len(rows), [None], children=[numbers])
 
 
 def _put(block: np.ndarray, row: int, values: Values, signal: str, recorder: EpisodeRecorder) -> None:

@@ -16,8 +16,9 @@ from store.episode import SCHEMA_VERSION, EpisodeHeader, Outcome, Status
 from store.errors import BrokenEpisode, InvalidDigest, InvalidEpisode, ObjectNotFound, StoreFull
 from store.layout import HEADER_KEY, OUTCOME_KEY, schema_of, tracks_of
 from store.objects import ObjectStore, room_for
-from store.reader import read_summary
-from store.recorder import SealedEpisode, together, write_sealed
+from store.parquet import write_sealed
+from store.reader import read_camera, read_episode, read_summary
+from store.recorder import SealedEpisode, together
 from store.segment import read_segment
 from store.spool import Claim, abandoned, clean_strays
 
@@ -52,7 +53,7 @@ def recover_spool(spool: Path, objects: ObjectStore) -> Iterator[Recovered]:
     clean_strays(spool)
     for claim in abandoned(spool):
         try:
-            found = _told(claim, objects) or _salvaged(claim, objects)
+            found = _told(claim, objects) or _finished(claim, objects) or _salvaged(claim, objects)
         except (InvalidEpisode, BrokenEpisode) as error:
             log.error("a dead recorder's %s cannot be kept: %s", claim.path.name, error)
             found = None
@@ -81,10 +82,29 @@ def _told(claim: Claim, objects: ObjectStore) -> tuple[EpisodeHeader, Outcome, S
         summary = read_summary(objects.path_of(sha256))
     except FileNotFoundError:
         return None
-    except (InvalidDigest, ObjectNotFound, BrokenEpisode, UnicodeDecodeError) as error:
+    except ObjectNotFound:
+        # It was about to get its name.
+        return None
+    except (InvalidDigest, BrokenEpisode, UnicodeDecodeError) as error:
         log.error("the receipt %s is of nothing that can be read: %s", claim.receipt.name, error)
         return None
     sealed = SealedEpisode(sha256, summary.size_bytes, summary.rows, summary.duration_s, objects.path_of(sha256))
+    return summary.header, summary.outcome, sealed
+
+
+def _finished(claim: Claim, objects: ObjectStore) -> tuple[EpisodeHeader, Outcome, SealedEpisode] | None:
+    """Give its name to a file that was written to its end and had none yet; None if it is not whole."""
+    try:
+        episode = read_episode(claim.extra)
+        for camera in episode.header.cameras:
+            read_camera(claim.extra, camera)
+        summary = read_summary(claim.extra)
+    except (FileNotFoundError, BrokenEpisode):
+        return None
+    with room_for(f"episode {summary.header.name}"):
+        stored = objects.put_file(claim.extra, move=True, announce=claim.leave_receipt)
+    path = objects.path_of(stored.sha256)
+    sealed = SealedEpisode(stored.sha256, stored.size_bytes, summary.rows, summary.duration_s, path)
     return summary.header, summary.outcome, sealed
 
 
@@ -107,8 +127,7 @@ def _salvaged(claim: Claim, objects: ObjectStore) -> tuple[EpisodeHeader, Outcom
     with room_for(f"episode {header.name}"):
         metadata = {HEADER_KEY: header.to_json(), OUTCOME_KEY: outcome.to_json()}
         write_sealed(table.replace_schema_metadata(metadata), claim.extra)
-        stored = objects.put_file(claim.extra, move=True)
-        claim.leave_receipt(stored.sha256)
+        stored = objects.put_file(claim.extra, move=True, announce=claim.leave_receipt)
     sealed = SealedEpisode(stored.sha256, stored.size_bytes, rows, duration_s, objects.path_of(stored.sha256))
     return header, outcome, sealed
 

@@ -3,6 +3,7 @@
 The kernel drops a lock when its process dies, however it dies: a file that nobody has locked is a leftover.
 """
 
+import errno
 import fcntl
 import os
 import secrets
@@ -22,7 +23,7 @@ class Claim:
     Attributes:
         path: The file, mode 0600, created empty.
         extra: A name beside it that the owner may create; swept together with `path`.
-        receipt: Where `leave_receipt` says what became of it.
+        receipt: Where `leave_receipt` says what becomes of it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -50,9 +51,25 @@ class Claim:
         return None
 
     def leave_receipt(self, sha256: str) -> None:
-        """Leave word that what was worked on here is an object now; it is there whole or not at all. Raises OSError."""
-        self.extra.write_text(sha256)
-        self.extra.rename(self.receipt)
+        """Leave word, on the disk when this returns, what object comes, or has come, of what is worked on here.
+
+        A torn one is of no object: nobody gives the object its name before this has returned. Raises OSError.
+        """
+        descriptor = os.open(self.receipt, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            os.write(descriptor, sha256.encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        folder = os.open(self.receipt.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        except OSError as error:
+            # Some file systems cannot flush a folder and say so; there is nothing better to do on them.
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise
+        finally:
+            os.close(folder)
 
     def leave(self) -> None:
         """Give up the claim and leave its files to whoever recovers the folder. A second call does nothing."""

@@ -21,7 +21,7 @@ METHODS = {
 """How each signal is resampled. A command stays in force until the next one, so `action` is held."""
 
 
-def step_times(time_s: np.ndarray, fps: int) -> np.ndarray:
+def step_times(time_s: np.ndarray, fps: float) -> np.ndarray:
     """Return the times [s] of the steps, shape (steps,): every `1 / fps` from the first row to the last.
 
     Args:
@@ -37,8 +37,8 @@ def resample(signal: str, time_s: np.ndarray, values: np.ndarray, at_s: np.ndarr
     """Return `values` at other times by the method of the signal.
 
     Args:
-        signal: A key of `METHODS`.
-        time_s: Sample times [s], strictly rising, shape (rows,).
+        signal: A key of `METHODS`; any other is linear.
+        time_s: Sample times [s], rising, shape (rows,); of samples at one time the last counts.
         values: Samples, shape (rows, width).
         at_s: Wanted times [s], within the samples up to `SNAP_S`, shape (steps,).
 
@@ -46,7 +46,7 @@ def resample(signal: str, time_s: np.ndarray, values: np.ndarray, at_s: np.ndarr
         float32, shape (steps, width).
     """
     before = np.clip(np.searchsorted(time_s, at_s + SNAP_S, side="right") - 1, 0, len(time_s) - 1)
-    if METHODS[signal] == "hold":
+    if METHODS.get(signal) == "hold":
         return values[before].astype(np.float32)
     after = np.minimum(before + 1, len(time_s) - 1)
     into_s = at_s - time_s[before]

@@ -76,6 +76,7 @@ class Profile:
         path: The file, handed on to the processes.
         venue: Its id.
         scheduler_port, api_port, standby_port: 0 takes a free one.
+        objects_at: Where sealed episodes are kept if not in the data folder, `s3://bucket/prefix`.
         standby: Whether a second scheduler waits for the end of the first.
         hosts: The unit host processes.
         vendors: Ids of the vendors.
@@ -99,6 +100,7 @@ class Profile:
     tls: Tls = field(default_factory=Tls)
     standby: bool = False
     standby_port: int = 0
+    objects_at: str = ""
 
     @property
     def hosts_here(self) -> tuple[Host, ...]:
@@ -145,7 +147,17 @@ def _profile(tables: Mapping[str, Any], path: Path) -> Profile:
         tls=_tls(_table(tables, "tls"), standby=standby),
         standby=standby,
         standby_port=_whole(ports, "standby", 7401, "[ports]", at_most=65535),
+        objects_at=_objects_at(_table(tables, "store")),
     )
+
+
+def _objects_at(store: Mapping[str, Any]) -> str:
+    if unknown := sorted(set(store) - {"objects"}):
+        raise BadProfile(f"[store] has no {unknown[0]}")
+    address = _text(store, "objects", "", "[store]", empty=True)
+    if address and (not address.startswith("s3://") or "@" in address or "?" in address):
+        raise BadProfile("[store] objects must be s3://bucket or s3://bucket/prefix; keys belong into the environment")
+    return address
 
 
 def _policy_servers(runner: Mapping[str, Any]) -> tuple[str, ...]:

@@ -245,6 +245,8 @@ class Supervisor:
             *("--ray-cpus", str(profile.ray_cpus)),
             *("--ray-address", profile.ray_address),
         ]
+        if profile.objects_at:
+            arguments += ["--objects", profile.objects_at]
         if self._ray_folder is not None:
             arguments += ["--ray-folder", str(self._ray_folder)]
         if any(host.elsewhere for host in profile.hosts):
@@ -271,6 +273,8 @@ class Supervisor:
             *("--token-file", str(self.data / "tokens" / "gateway.token")),
             *("--console", str(REPOSITORY / "api" / "static" / "console")),
         ]
+        if self.profile.objects_at:
+            arguments += ["--objects-at", self.profile.objects_at]
         if self.profile.tls.api_listen:
             folder = self._tls_folder
             arguments += ["--cert", str(folder / "server.crt"), "--key", str(folder / "server.key")]

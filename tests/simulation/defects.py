@@ -122,7 +122,7 @@ def never_again() -> None:
 def object_not_kept() -> None:
     """An episode's file is removed from the spool before it has its name in the store."""
 
-    def careless(self: Any, path: Any) -> Any:
+    def careless(self: Any, path: Any, announce: Any) -> Any:
         with open(path, "rb") as file:
             return store.objects.StoredObject(store.objects.hash_of(file), file.tell())
 

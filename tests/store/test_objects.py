@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -72,16 +73,83 @@ class ObjectStoreContract:
 
     def test_a_missing_object_is_said_to_be_missing(self, objects: ObjectStore) -> None:
         """By every method that takes a name."""
-        for method in (objects.open, objects.path_of, objects.verify):
+        for method in (objects.open, objects.path_of, objects.verify, objects.delete):
             with pytest.raises(ObjectNotFound, match="0" * 64):
                 method("0" * 64)
+        with pytest.raises(ObjectNotFound, match="0" * 64):
+            objects.read("0" * 64, 0, 1)
 
     @pytest.mark.parametrize("name", BAD_NAMES)
     def test_an_ill_formed_name_is_refused(self, objects: ObjectStore, name: str) -> None:
         """Traversal, absolute paths, other lengths and alphabets never reach the file system."""
-        for method in (objects.open, objects.path_of, objects.verify):
+        for method in (objects.open, objects.path_of, objects.verify, objects.delete):
             with pytest.raises(InvalidDigest):
                 method(name)
+        with pytest.raises(InvalidDigest):
+            objects.read(name, 0, 1)
+
+    def test_a_range_is_the_bytes_from_its_begin_on(self, objects: ObjectStore, tmp_path: Path) -> None:
+        """Fewer where the object ends; a range below zero is none."""
+        (tmp_path / "source").write_bytes(bytes(range(100)))
+        sha256 = objects.put_file(tmp_path / "source").sha256
+
+        assert objects.read(sha256, 10, 5) == bytes(range(10, 15))
+        assert objects.read(sha256, 95, 50) == bytes(range(95, 100))
+        assert objects.read(sha256, 100, 5) == objects.read(sha256, 1000, 5) == objects.read(sha256, 3, 0) == b""
+        for begin, size_bytes in ((-1, 5), (0, -5)):
+            with pytest.raises(ValueError, match=sha256):
+                objects.read(sha256, begin, size_bytes)
+
+    def test_what_was_deleted_is_gone_and_can_come_again(self, objects: ObjectStore, tmp_path: Path) -> None:
+        """The others stay."""
+        for name in ("one", "two"):
+            (tmp_path / name).write_text(name)
+        one, two = (objects.put_file(tmp_path / name, move=name == "one").sha256 for name in ("one", "two"))
+
+        objects.delete(one)
+
+        assert list(objects.digests()) == [two]
+        with pytest.raises(ObjectNotFound):
+            objects.path_of(one)
+        (tmp_path / "again").write_text("one")
+        assert objects.put_file(tmp_path / "again").sha256 == one
+        assert objects.verify(one).size_bytes == 3
+
+    @pytest.mark.parametrize("move", [False, True])
+    def test_a_name_is_announced_before_anybody_can_see_it(
+        self, objects: ObjectStore, tmp_path: Path, move: bool
+    ) -> None:
+        """And what the announcement raises stops the storing; the source is still there."""
+        (tmp_path / "source").write_text("x")
+        seen: list[tuple[str, list[str]]] = []
+
+        def announce(sha256: str) -> None:
+            seen.append((sha256, list(objects.digests())))
+            if len(seen) == 1:
+                raise RuntimeError("not now")
+
+        with pytest.raises(RuntimeError, match="not now"):
+            objects.put_file(tmp_path / "source", move=move, announce=announce)
+        assert list(objects.digests()) == []
+        stored = objects.put_file(tmp_path / "source", move=move, announce=announce)
+
+        assert seen == [(stored.sha256, [])] * 2
+        assert list(objects.digests()) == [stored.sha256]
+
+    def test_many_may_put_and_read_the_same_at_a_time(self, objects: ObjectStore, tmp_path: Path) -> None:
+        """Eight threads, three objects: each reads what it has put, whole."""
+
+        def work(number: int) -> bytes:
+            source = tmp_path / f"source-{number}"
+            source.write_bytes(bytes([number % 3]) * 50_000)
+            stored = objects.put_file(source, move=number % 2 == 0)
+            return objects.path_of(stored.sha256).read_bytes()
+
+        with ThreadPoolExecutor(8) as threads:
+            read = list(threads.map(work, range(16)))
+
+        assert read == [bytes([number % 3]) * 50_000 for number in range(16)]
+        assert len(list(objects.digests())) == 3
 
     def test_a_source_that_is_missing_is_a_file_error(self, objects: ObjectStore, tmp_path: Path) -> None:
         """And stores nothing."""

@@ -23,7 +23,7 @@ from store import (
     read_summary,
 )
 from store.layout import HEADER_KEY, OUTCOME_KEY
-from store.recorder import write_sealed
+from store.parquet import write_sealed
 
 
 @pytest.fixture

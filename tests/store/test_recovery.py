@@ -2,6 +2,11 @@
 
 import errno
 import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -214,3 +219,82 @@ def test_many_files_are_flushed_with_their_file_system_at_once(
     assert len(flushed) == 1
     for recorder in recorders:
         recorder.abort()
+
+
+SEALING = """
+import os, signal, sys
+from pathlib import Path
+from palaestra.failpoint import Failpoint
+from store import EpisodeHeader, EpisodeRecorder, LocalObjects, Outcome
+root, text, place = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+now_s = [0.0]
+recorder = EpisodeRecorder(
+    EpisodeHeader.from_json(text), root / "spool", LocalObjects(root / "objects"), clock=lambda: now_s[0]
+)
+for part in range(2):
+    now_s[0] += 1.0
+    rows = [[float(part)] * 3] * 10
+    recorder.extend([part + row / 10 for row in range(10)], dict.fromkeys(recorder.header.signals, rows))
+
+def die(point):
+    if point.name == place:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Failpoint.hook = die
+recorder.seal(Outcome("success", episode_return=2.5), hold=True)
+"""
+
+
+@pytest.mark.parametrize("place", ["store.episode.written", "store.object.flushed", "store.object.named"])
+def test_a_success_that_dies_while_it_is_sealed_stays_one(house: Any, make_header: Any, place: str) -> None:
+    """Killed with the file whole, before it has its name and right after: told once, with all its rows."""
+    command = [sys.executable, "-c", SEALING, str(house.root), make_header().to_json(), place]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+
+    (found,) = recover_spool(house.spool, house.objects)
+
+    assert (found.outcome, found.sealed.rows) == (Outcome(Status.SUCCESS, episode_return=2.5), 20)
+    assert read_episode(found.sealed.path, sha256=found.sealed.sha256).outcome == found.outcome
+    assert list(house.objects.digests()) == [found.sealed.sha256]
+    found.left()
+    (again,) = recover_spool(house.spool, house.objects)
+    assert again.sealed.sha256 == found.sealed.sha256
+    again.settled()
+    assert house.leftovers() == []
+
+
+@pytest.mark.parametrize("keep", [0, 100, -1])
+def test_a_sealed_file_that_is_torn_gives_way_to_its_segment(house: Any, make_header: Any, keep: int) -> None:
+    """As a power cut leaves it: the rows that were flushed are kept."""
+    recorder = opened(house, make_header)
+    whole = opened(house, make_header).seal(SUCCESS).path.read_bytes()
+    die(recorder)
+    recorder._claim.extra.write_bytes(whole[:keep])
+
+    (found,) = recover_spool(house.spool, house.objects)
+
+    assert (found.outcome.status, found.sealed.rows) == (Status.INTERRUPTED, 30)
+
+
+def test_a_receipt_is_on_the_disk_before_the_object_has_its_name(
+    house: Any, make_header: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Object's bytes, receipt and its folder, rename: in this order, or a power cut could lose the outcome."""
+    recorder, calls, here = opened(house, make_header), [], threading.get_ident()
+    fsync, rename = os.fsync, os.rename
+
+    def seen_fsync(descriptor: int) -> None:
+        # Segments are flushed behind the recorders, also those of other tests.
+        if threading.get_ident() == here:
+            calls.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).suffix)
+        fsync(descriptor)
+
+    def seen_rename(source: Any, target: Any) -> None:
+        calls.append("rename")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", seen_fsync)
+    monkeypatch.setattr(os, "rename", seen_rename)
+    recorder.seal(SUCCESS, hold=True).settle(True)
+
+    assert calls == [".sealing", ".sealed", "", "rename", ""]

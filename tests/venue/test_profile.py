@@ -101,6 +101,9 @@ def test_the_demo_s_own_file_is_good() -> None:
         ('id = "two"', "", r"\[\[host\]\] id is ''"),
         ('[[vendor]]\nid = "acme"', "", r"at least one \[\[vendor\]\]"),
         ('[[vendor]]\nid = "acme"', 'vendor = "acme"', "vendor must be tables"),
+        ("[venue]", '[store]\nobjects = "/elsewhere"\n[venue]', r"objects must be s3://bucket"),
+        ("[venue]", '[store]\nobjects = "s3://key:word@bucket"\n[venue]', r"keys belong into the environment"),
+        ("[venue]", '[store]\nobject = "s3://bucket"\n[venue]', r"\[store\] has no object"),
         ("[venue]", "[venue", "hall.toml"),
     ],
 )

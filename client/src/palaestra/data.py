@@ -1,4 +1,4 @@
-"""What was recorded: `client.data`, plain and for asyncio. Search, labels, quality, data sets."""
+"""What was recorded: `client.data`, plain and for asyncio. Search, labels, quality, data sets; to train: `windows`."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -12,6 +12,9 @@ from palaestra.v1 import data_service_pb2 as pb
 from palaestra.v1.data_pb2 import Dataset, DatasetVersion, EpisodeRecord, Lineage, RecordingSession
 from palaestra.v1.episode_pb2 import Episode
 from palaestra.v1.venue_service_pb2 import GetIdentityResponse
+from palaestra.windows import windows
+
+__all__ = ["LEVELS", "AsyncData", "Data", "query", "windows"]
 
 PAGE_SIZE = 200
 R = TypeVar("R", bound=Message)
