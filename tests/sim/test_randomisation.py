@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from sim.catalog import find
 from sim.chance import TASK, philox_uniform, stream
-from sim.distribution import Distribution, LogUniform, Normal, Uniform, quantile
 from sim.compact import CompactBatch
+from sim.distribution import Distribution, LogUniform, Normal, Uniform, quantile
 from sim.errors import BadRandomisation, BadSnapshot
 from sim.mjcf import compile_model
 from sim.randomisation import NO_RANDOMISATION, QUANTITIES, Level, Randomisation, Term
