@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from mujoco.batch import SimulationError
 
+from controller.pages import blank
 from sim.engine import OpenBatch
 
 Array = npt.NDArray[np.float64]
@@ -49,8 +50,8 @@ class CompactBatch:
         self.desk = OpenBatch(functions, model, min(simulations, DESKS * threads), threads)
         self._columns, self._applied_columns = (_columns(model, parts) for parts in (KEPT, APPLIED))
         self.rows: Array = np.zeros((simulations, len(self._columns)))
-        self.applied: Array = np.zeros((simulations, len(self._applied_columns)))
-        self.warning = np.zeros((simulations, *self.desk.warning.shape[1:]), np.int32)
+        self.applied: Array = blank((simulations, len(self._applied_columns)), np.float64)
+        self.warning = blank((simulations, *self.desk.warning.shape[1:]), np.int32)
         self.desk.reset([0], keyframe=0, stage=mujoco.mjtStage.mjSTAGE_NONE)
         self._start = self.desk.state[0].copy()
         self.rows[:] = self._start[self._columns]
@@ -123,6 +124,6 @@ def _columns(model: mujoco.MjModel, parts: int) -> npt.NDArray[np.intp]:
 
 
 def _write(rows: Array, ids: Ids, values: Array) -> None:
-    """Write rows, but no zeros over zeros: pages that nobody wrote to take no memory."""
-    if values.any() or rows[ids].any():
+    """Write rows, (len(ids), n) or the same one, (n,), but no zeros over zeros: untouched pages take no memory."""
+    if values.any() or any(rows[ids[k : k + 64]].any() for k in range(0, len(ids), 64)):
         rows[ids] = values
