@@ -84,7 +84,7 @@ class Block:
         self.held_q_ref, self.held_dq_ref, self.held_tau_ff = next(real), next(real), next(real)
         self.held_kp, self.held_kd = next(real), next(real)
         self.q, self.dq, self.tau = next(real), next(real), next(real)
-        self.fault: Bits = next(_arena(1, rows, np.dtype(np.uint32)))
+        self.fault: Bits = blank(rows, np.uint32)
         counts = _arena(7, (self.lanes,), np.dtype(np.uint32))
         self.fresh: Bits = next(counts)
         self.age: Bits = next(counts)

@@ -39,8 +39,8 @@ VERSION = "0.1.0"
 POLICY_PERIOD_S = 0.02
 TARGET_SPEED_SHARE = 0.8
 """Targets move at most at this share of a joint's speed limit, so that following them trips nothing."""
-DIGESTED = 256
-"""So many worlds' whole states are put together at a time for their digests."""
+PART = 256
+"""So many worlds at a time where more would take much memory for a moment."""
 UNSTABLE = [
     int(mujoco.mjtWarning.mjWARN_BADQPOS),
     int(mujoco.mjtWarning.mjWARN_BADQVEL),
@@ -82,7 +82,7 @@ class SimSlot:
         sensors: What was read after the last step, and how.
         action_scale_rad: Joint offset that an action of 1 asks for, (nu,).
         model, model_sha256: The compiled model and its SHA-256.
-        taken: The actions of the last step as the worlds took them, clipped, (N, action_size).
+        taken: The actions of the last step as the worlds took them, clipped, (N, action_size), live.
         terminated, truncated, success: Of each world's current episode; `success` is set when it ends.
         diverged: Worlds whose physics blew up; they rest until they are reset.
         stopped: Worlds that ended because the control core stopped the robot (over-speed, for example).
@@ -281,8 +281,8 @@ class SimSlot:
                 self._refuse(int(i), action[i])
             action = np.where(bad[:, None], 0.0, action)
             moving = running & ~bad
-        action = np.minimum(np.maximum(action, -1.0), 1.0)
-        self.taken = action
+        # In place: many worlds' actions are memory.
+        action = np.minimum(np.maximum(action, -1.0, out=self.taken), 1.0, out=self.taken)
         if moving.any():
             self._run.before_step()
             self._advance(action, moving)
@@ -335,7 +335,7 @@ class SimSlot:
 
     def digests(self) -> npt.NDArray[np.uint64]:
         """Return a hash of each world's whole physical state, (N,): two that differ in any bit differ in it."""
-        some = (np.arange(first, min(first + DIGESTED, self.worlds)) for first in range(0, self.worlds, DIGESTED))
+        some = (np.arange(first, min(first + PART, self.worlds)) for first in range(0, self.worlds, PART))
         return np.concatenate([digests_of(self.core.states(ids)) for ids in some])
 
     def joint_state(self) -> tuple[Array, Array, Array, Array]:
@@ -361,11 +361,17 @@ class SimSlot:
     def _advance(self, action: Array, running: Mask) -> None:
         drives = self._drives
         cohort = drives.cohort
-        goal = (self._run.base_pose() + self.action_scale_rad * action).T
-        # A target that jumps would only trip the core's over-speed stop: it moves at an allowed speed.
-        step = np.minimum(np.maximum(goal - cohort.q_ref, -self._target_step_rad), self._target_step_rad)
         whole = bool(running.all())
-        cohort.q_ref[:] += step if whole else np.where(running, step, 0.0)
+        pose, most = self._run.base_pose(), self._target_step_rad
+        for first in range(0, self.worlds, PART):
+            part = slice(first, first + PART)
+            goal = self.action_scale_rad * action[part]
+            goal += pose if pose.ndim == 1 else pose[part]
+            # A target that jumps would only trip the core's over-speed stop: it moves at an allowed speed.
+            target = cohort.q_ref[:, part]
+            step = goal.T - target
+            np.minimum(np.maximum(step, -most, out=step), most, out=step)
+            target += step if whole else np.where(running[part], step, 0.0)
         cohort.submit()
         ids = None if whole else np.flatnonzero(running)
         for world, why in self.core.advance(ids, self.substeps, stage=self._last_stage).items():
