@@ -69,11 +69,12 @@ class CompactBatch:
         return self.rows[:, first : first + size]
 
     def reset(self, ids: Any, *, keyframe: int, stage: mujoco.mjtStage) -> None:
-        """Put worlds at the first keyframe and compute stages. Raises SimulationError as `forward`."""
+        """Put worlds at the first keyframe, without warnings, and compute stages. Raises as `forward`."""
         assert keyframe == 0, keyframe
         which = np.asarray(ids, np.intp)
         self.rows[which] = self._start[self._columns]
         _write(self.applied, which, self._start[self._applied_columns])
+        _write(self.warning, which, np.zeros((), np.int32))
         if stage != mujoco.mjtStage.mjSTAGE_NONE:
             self.forward(which, stage=stage)
 
@@ -123,7 +124,7 @@ def _columns(model: mujoco.MjModel, parts: int) -> npt.NDArray[np.intp]:
     return np.concatenate(found)
 
 
-def _write(rows: Array, ids: Ids, values: Array) -> None:
-    """Write rows, (len(ids), n) or the same one, (n,), but no zeros over zeros: untouched pages take no memory."""
+def _write(rows: npt.NDArray[Any], ids: Ids, values: npt.NDArray[Any]) -> None:
+    """Write rows, one for each of `ids` or the same, but no zeros over zeros: untouched pages take no memory."""
     if values.any() or any(rows[ids[k : k + 64]].any() for k in range(0, len(ids), 64)):
         rows[ids] = values
