@@ -7,7 +7,7 @@ those of its desks, at which worlds take turns (`sim.rollout`). States are to th
 """
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import mujoco
@@ -78,14 +78,18 @@ class CompactBatch:
         if stage != mujoco.mjtStage.mjSTAGE_NONE:
             self.forward(which, stage=stage)
 
-    def forward(self, ids: Ids, *, stage: mujoco.mjtStage) -> None:
-        """Compute the stages up to `stage`. Raises SimulationError where MuJoCo raises, naming worlds."""
+    def forward(self, ids: Ids, *, stage: mujoco.mjtStage, look: Callable[[Ids], None] = lambda some: None) -> None:
+        """Compute the stages up to `stage`. Raises SimulationError where MuJoCo raises, naming worlds.
+
+        `look` is called with worlds while each is at the desk of its place among them.
+        """
         for some in self.at_desks(ids):
             try:
                 self.desk.forward(np.arange(len(some)), stage=stage)
             except SimulationError as error:
                 raise SimulationError(some[error.ids], self.desk.error(int(error.ids[0])), len(ids)) from error
             self.rows[some] = self.desk.state[: len(some), self._columns]
+            look(some)
 
     def get_model(self, simulation: int) -> mujoco.MjModel:
         """Return a copy of a world's model, which is that of all."""

@@ -57,6 +57,8 @@ class Sites:
         self.address = ctypes.addressof(self._s)
         # At desks they are found beside the worlds', for the time of a turn.
         self._at_desks = np.zeros((desk.nsim, model.nsite, 3))
+        self._beside = _Sites.from_buffer_copy(self._s)
+        self._beside.positions = self._at_desks.ctypes.data
         handle = substep.loaded().handle
         assert handle is not None
         assert handle.palaestra_sites_bytes() == ctypes.sizeof(_Sites)
@@ -67,8 +69,10 @@ class Sites:
         if self._compact is None:
             self._engine.apply(self._function, self._s, None if ids is None else ids.astype(np.int32))
             return
-        beside = _Sites.from_buffer_copy(self._s)
-        beside.positions = self._at_desks.ctypes.data
         for some in self._compact.at_desks(np.arange(len(self.positions)) if ids is None else ids):
-            self._engine.apply(self._function, beside, np.arange(len(some), dtype=np.int32))
-            self.positions[some] = self._at_desks[: len(some)]
+            self.look(some)
+
+    def look(self, some: npt.NDArray[np.intp]) -> None:
+        """Find those of worlds of a `CompactBatch`, each at the desk of its place among them."""
+        self._engine.apply(self._function, self._beside, np.arange(len(some), dtype=np.int32))
+        self.positions[some] = self._at_desks[: len(some)]

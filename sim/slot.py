@@ -251,8 +251,7 @@ class SimSlot:
             given = self.randomiser.draw(self.seed, self.world_numbers[ids], self.episodes[ids])
         self.randomiser.impose(ids, given)
         # Also brings derived fields and the solver's warm start to where a lone world would have them.
-        self._batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_POS)
-        self.core.place(ids)
+        self.core.settle(ids)
         if self.sensors.readings:
             self.sensors.begin(ids, self.world_numbers, self.episodes)
         return self._observe()
@@ -328,7 +327,7 @@ class SimSlot:
         self.failures = {int(i): f"world {i}: failed before the snapshot" for i in np.flatnonzero(lost)}
         if self.task.derived or self.sensors.readings:
             # Derived fields are functions of the state; the state itself must not change by computing them.
-            self._batch.forward(np.arange(self.worlds), stage=mujoco.mjtStage.mjSTAGE_POS)
+            self.core.settle(np.arange(self.worlds))
             self.core.put(snapshot.state)
             self.core.place()
         return self._observe()

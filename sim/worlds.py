@@ -79,6 +79,17 @@ class Worlds:
         if self._sites is not None:
             self._sites.find(ids)
 
+    def settle(self, ids: Ids) -> None:
+        """Compute the position stage of the worlds `ids` as they stand, and all that is derived.
+
+        It brings the solver's warm start to where a lone world would have it. Raises SimulationError.
+        """
+        if isinstance(self.batch, CompactBatch) and self._sites is not None:
+            self.batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_POS, look=self._sites.look)
+        else:
+            self.batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_POS)
+            self.place(ids)
+
     def states(self, ids: Ids | None = None) -> Array:
         """Return copies of the whole states of the worlds `ids` (None: all), (n, nstate), as `mj_getState` has them."""
         if isinstance(self.batch, CompactBatch):

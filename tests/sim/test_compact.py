@@ -58,7 +58,7 @@ def test_they_end_as_worlds_with_whole_rows_do_to_the_bit(seed: int, count: int,
         sites, push = w.derive("site_xpos"), w.batch.bind("xfrc_applied")
         w.qvel[:] = 0.1 * speeds
         w.qvel[count // 2, 7] += wild
-        seen = []
+        seen: list[tuple[bytes, ...]] = []
         for k in range(3):
             push[:: k + 1, body.base, :3] = pushes[:: k + 1]
             w.drives.cohort.q_ref[:] += targets[k]
@@ -71,8 +71,8 @@ def test_they_end_as_worlds_with_whole_rows_do_to_the_bit(seed: int, count: int,
                 w.batch.reset(again, keyframe=0, stage=NONE)
                 w.qpos[again, 2] += 0.01
                 w.renew(again)
-                w.batch.forward(again, stage=POS)
-                w.place(again)
+                w.settle(again)
+                seen.append((w.states().tobytes(), sites.tobytes()))
         memory = {name: array[..., :count].tobytes() for name, array in w.drives.memory().items()}
         lost = w.batch.warning[:, [int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADQVEL)]]
         ends.append((seen, lost.tolist(), memory))
