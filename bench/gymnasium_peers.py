@@ -3,12 +3,21 @@
 Ours and theirs go through the same worlds, so both have the plain C loop of `sim-vector` to be measured against. For
 Gymnasium's Humanoid-v5 (its MJCF, its observations and rewards) the loop repeats its actions from the same starts and
 must end at the same positions. EnvPool carries an engine of its own in another version: its steps per second are set
-beside those of the loop of the installed one. Speeds are by the clock, since processes have processor time of their
-own: ratios are medians over the turns, steps per second those of the best turn. What is not installed is left out.
+beside those of the loop of the installed one, turn by turn. It need not be installed here: `PALAESTRA_ENVPOOL_PYTHON`
+names the interpreter of an environment that has it. Speeds are by the clock, since processes have processor time of
+their own: ratios are medians over the turns, steps per second those of the best turn. What is not installed is left
+out; Gymnasium's Humanoid-v5 asks for `imageio`.
 """
 
+import json
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import mujoco
@@ -72,13 +81,13 @@ def _humanoid(raw: RawEpisodes) -> list[Row]:
     torques = np.repeat(actions.astype(np.float64), skip, axis=0)
     of = Recording(torques, touched, rows, rows)
     plain = _plain(raw, model, of)
-    took = _turns_s(
-        {
-            "sync": (lambda: sync.reset(seed=1), lambda: _steps(sync, actions)),
-            "async": (lambda: parallel.reset(seed=1), lambda: _steps(parallel, actions)),
-            "plain": plain,
-        }
-    )
+    turns = {
+        "sync": (lambda: sync.reset(seed=1), lambda: _steps(sync, actions)),
+        "async": (lambda: parallel.reset(seed=1), lambda: _steps(parallel, actions)),
+        "plain": plain,
+    }
+    with _envpool(actions) as pool:
+        took = _turns_s(turns | ({"envpool": pool.turns} if pool else {}))
     states = np.zeros((ENVS, size))
     raw.run(model, [mujoco.MjData(model)], states, of)
     ends = np.stack([env.data.qpos for env in inner])
@@ -88,18 +97,49 @@ def _humanoid(raw: RawEpisodes) -> list[Row]:
         _row("Gymnasium Sync", {"theirs": took["sync"], "plain": took["plain"]}, substeps=skip),
         _row("Gymnasium Async", {"theirs": took["async"], "plain": took["plain"]}, substeps=skip),
     ]
-    return found + _envpool(actions, took["plain"], skip)
+    if pool:
+        row = _row("EnvPool", {"theirs": took["envpool"], "plain": took["plain"]}, substeps=skip)
+        found.append(row | {"version": pool.version, "engine": "its own version"})
+    return found
 
 
-def _envpool(actions: Any, plain: Turns, skip: int) -> list[Row]:
-    try:
-        import envpool
-    except ImportError:
-        return []
-    pool = envpool.make_gymnasium("Humanoid-v4", num_envs=ENVS, num_threads=1, seed=1, terminate_when_unhealthy=False)
-    ours = np.asarray(actions, np.float64)
-    took = _turns_s({"theirs": (pool.reset, lambda: _steps(pool, ours))})
-    return [_row("EnvPool", took | {"plain": plain}, substeps=skip) | {"engine": "its own version"}]
+class _EnvPool:
+    """EnvPool at work in a process of its own.
+
+    Attributes:
+        version: Which.
+        turns: What prepares a turn, and what is one.
+    """
+
+    def __init__(self, process: "subprocess.Popen[str]", actions: Any) -> None:
+        self._process = process
+        self.version = self._ask(json.dumps(actions.tolist())).removeprefix("ready ")
+        self.turns = (lambda: self._ask("prepare"), lambda: self._ask("go"))
+
+    def _ask(self, what: str) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(what, file=self._process.stdin, flush=True)
+        answer = self._process.stdout.readline().strip()
+        if not answer:
+            raise RuntimeError("EnvPool's process has ended: what it said is above")
+        return answer
+
+
+@contextmanager
+def _envpool(actions: Any) -> Iterator[_EnvPool | None]:
+    """Start EnvPool, in the interpreter that is named or in this one; None where neither has it."""
+    named = os.environ.get("PALAESTRA_ENVPOOL_PYTHON")
+    if named is None and find_spec("envpool") is None:
+        yield None
+        return
+    script = Path(__file__).parent / "envpool_turns.py"
+    # Its packages are its own: ours, of other versions, are not for it.
+    outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    with subprocess.Popen(
+        [named or sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=outside
+    ) as process:
+        yield _EnvPool(process, actions)
 
 
 def _plain(raw: RawEpisodes, model: mujoco.MjModel, of: Recording) -> tuple[Callable[[], object], Callable[[], object]]:

@@ -34,25 +34,26 @@ class Recording:
 
 def record(slot: Any, steps: int, act: Callable[[int], object]) -> Recording:
     """Record what happens in a slot while `act(k)` is called for each of `steps` policy steps."""
-    core, batch = slot.core, slot.core.batch
-    ctrl = batch.bind("ctrl")
+    core = slot.core
+    ctrl = core.batch.bind("ctrl")
     advance = core.advance
     torques: list[Array] = []
     touched = np.full((steps, slot.worlds), -1, np.int32)
     rows: list[Array] = []
-    last: list[Array] = [np.full_like(batch.state, np.nan)]
+    last: list[Array] = [np.full_like(core.states(), np.nan)]
 
     def advancing(ids: Any, substeps: int, **rest: Any) -> Any:
         assert ids is None, "a world rests: its physics is not that of a plain loop"
         step = len(torques) // slot.substeps
-        for world in np.flatnonzero((batch.state != last[0]).any(axis=1)):
+        states = core.states()
+        for world in np.flatnonzero((states != last[0]).any(axis=1)):
             touched[step, world] = len(rows)
-            rows.append(batch.state[world].copy())
+            rows.append(states[world])
         failures: dict[int, str] = {}
         for left in range(substeps - 1, -1, -1):
             failures |= advance(None, 1, **({} if left else rest))
             torques.append(ctrl.copy())
-        last[0] = batch.state.copy()
+        last[0] = core.states()
         return failures
 
     core.advance = advancing

@@ -2,9 +2,9 @@
 
 Memory is the proportional set size that the kernel reports (smaps_rollup), of slots that have stepped once. Bytes per
 world are the difference between two sizes of a slot over the difference of their worlds, so that the model's copy
-and the threads' scratch, which both have, cancel out; memory shared with the holder counts half in each. Physics keeps
-`state_bytes_per_world` of them; the others are the control core's, the drives' (heat, play, gains of each joint) and
-the task's.
+and the threads' scratch, which both have, cancel out; memory shared with the holder counts half in each. MuJoCo's own
+batch would keep `state_bytes_per_world` of them for physics, ours keeps less (`sim/compact.py`); the others are the
+control core's, the drives' (heat, play, gains of each joint) and the task's.
 """
 
 import statistics
@@ -55,7 +55,7 @@ def _row(robot: str, motion: str) -> dict[str, Any]:
 
 
 def _state_bytes(robot: str) -> int:
-    """What a world's physics alone keeps: the state from which MuJoCo goes on to the last bit."""
+    """What a world's physics alone is: the state from which MuJoCo goes on to the last bit."""
     return 8 * int(mujoco.mj_stateSize(find(robot).model(), mujoco.mjtState.mjSTATE_INTEGRATION))
 
 

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.catalog import ACTUATORS, Actuators, Entry, find
+from sim.engine import open_batch
 from sim.motion import find_motion
 from sim.slot import SimSlot
 from sim.tasks.follow import Follow
@@ -138,16 +139,22 @@ def _compare(raw: RawLoop, slot: SimSlot, threads: int, *, drives: bool) -> Figu
     for _ in range(10):
         slot.step(np.zeros((WORLDS, slot.action_size)))
     worlds, substeps = slot.core, slot.substeps
-    batch = worlds.batch
-    ctrl = batch.bind("ctrl")
+    start = worlds.states()
+    bare = open_batch(slot.model, WORLDS, threads, own_models=False)
+    ctrl = worlds.batch.bind("ctrl") if drives else bare.bind("ctrl")
     memory = {name: array.copy() for name, array in worlds.drives.memory().items()}
-    start = batch.state.copy()
     data = [mujoco.MjData(slot.model) for _ in range(threads)]
 
     def restore() -> None:
-        batch.state[:] = start
+        if not drives:
+            bare.state[:] = start
+            return
+        worlds.put(start)
         for name, array in worlds.drives.memory().items():
             array[...] = memory[name]
+
+    def states_of() -> Array:
+        return worlds.states() if drives else np.array(bare.state)
 
     torques = np.zeros((substeps, WORLDS, ctrl.shape[1]))
     restore()
@@ -155,15 +162,15 @@ def _compare(raw: RawLoop, slot: SimSlot, threads: int, *, drives: bool) -> Figu
         if drives:
             worlds.advance(None, 1)
         else:
-            batch.step()
+            bare.step()
         torques[k] = ctrl
-    end = batch.state.copy()
+    end = states_of()
 
     def core() -> None:
         if drives:
             worlds.advance(None, slot.substeps)
         else:
-            batch.step(nstep=slot.substeps)
+            bare.step(nstep=slot.substeps)
 
     states = np.empty_like(start)
 
@@ -174,7 +181,7 @@ def _compare(raw: RawLoop, slot: SimSlot, threads: int, *, drives: bool) -> Figu
         raw.run(slot.model, data, states, torques)
 
     took = take_turns(((restore, core), (rewind, plain)))
-    assert batch.state.tobytes() == end.tobytes() == states.tobytes(), f"{slot.entry.id}: not the same trajectory"
+    assert states_of().tobytes() == end.tobytes() == states.tobytes(), f"{slot.entry.id}: not the same trajectory"
     return took
 
 
@@ -204,14 +211,14 @@ def _speedup(raw: RawLoop, entry: Entry) -> Row:
     for slot in slots:
         for _ in range(10):
             slot.step(np.zeros((WORLDS, slot.action_size)))
-    start = slots[0].core.batch.state.copy()
+    start = slots[0].core.states()
     memories = [{name: a.copy() for name, a in slot.core.drives.memory().items()} for slot in slots]
 
     def core(number: int) -> tuple[Call, Call]:
         slot = slots[number]
 
         def restore() -> None:
-            slot.core.batch.state[:] = start
+            slot.core.put(start)
             for name, array in slot.core.drives.memory().items():
                 array[...] = memories[number][name]
 

@@ -226,10 +226,10 @@ class Cohort:
         """
         lanes = _side_by_side(np.array([self._column(unit) for unit in units], dtype=np.intp))
         block = self.block
-        for rows in (block.tau, block.fault):
-            rows[:, lanes] = 0
-        for rows in (block.staged_dq_ref, block.staged_tau_ff, block.held_dq_ref, block.held_tau_ff):
-            # Worlds are many and command positions: rows that were never anything but zero take no memory.
+        block.tau[:, lanes] = 0
+        commands = (block.staged_dq_ref, block.staged_tau_ff, block.held_dq_ref, block.held_tau_ff)
+        for rows in (*commands, block.fault):
+            # Worlds are many, command positions and are sound: rows that were never but zero take no memory.
             if not is_blank(rows[:, lanes]):
                 rows[:, lanes] = 0
         for counts in (

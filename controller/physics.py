@@ -41,6 +41,7 @@ from controller.actuator import ActuatorPhysics, Friction, JointPhysics, LuGre, 
 from controller.errors import SpecError
 from controller.learned import LearnedActuator
 from controller.network import Network
+from controller.pages import blank
 from controller.spec import RobotSpec
 
 Real = npt.NDArray[np.floating[Any]]
@@ -100,14 +101,14 @@ class Physics:
         joints = [made.joints.get(name, made.default) for name in spec.joint_names]
         rows = (len(joints), lanes)
         self.dtype = np.dtype(dtype)
-        self.tau_external: Real = np.zeros(rows, dtype)
-        self.tau_joint: Real = np.zeros(rows, dtype)
-        self.q_motor: Real = np.zeros(rows, dtype)
+        self.tau_external: Real = blank(rows, dtype)
+        self.tau_joint: Real = blank(rows, dtype)
+        self.q_motor: Real = blank(rows, dtype)
         self.supply: Real = np.ones(lanes, dtype)
         ambient = np.array([[(joint.thermal or _COLD).ambient_c] for joint in joints])
         self.winding: Real = np.zeros(rows, dtype) + ambient.astype(dtype)
         self.case: Real = self.winding.copy()
-        self.bristle: Real = np.zeros(rows, dtype)
+        self.bristle: Real = blank(rows, dtype)
         self.delay_ticks = round(made.command_delay_s / period_s)
         self.jitter_ticks = round(made.command_jitter_s / period_s)
         self.seed = made.seed

@@ -156,6 +156,11 @@ class Randomisation:
         return max((QUANTITIES[term.quantity].level for term in self.terms), default=Level.NOTHING)
 
     @property
+    def fields(self) -> bool:
+        """Whether worlds will differ in their models."""
+        return any(QUANTITIES[term.quantity].fields or QUANTITIES[term.quantity].level for term in self.terms)
+
+    @property
     def sha256(self) -> str:
         """SHA-256 [hex] of what is randomised."""
         return hashlib.sha256(json.dumps(self.to_table(), sort_keys=True).encode()).hexdigest()

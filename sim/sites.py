@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from sim import substep
 from sim.body import Array
+from sim.compact import CompactBatch
 from sim.engine import OpenBatch, address
 
 FIELD = "site_xpos"
@@ -31,12 +32,15 @@ class Sites:
 
     Attributes:
         positions: Where they were found last [m], (N, sites, 3), equal to MuJoCo's `site_xpos` to the bit.
+        address: Of what `palaestra_sites` takes, for other compiled code.
     """
 
-    def __init__(self, batch: OpenBatch) -> None:
+    def __init__(self, batch: OpenBatch | CompactBatch) -> None:
         """Nothing is found yet: all are at the origin."""
         model: mujoco.MjModel = batch.model
-        self._engine = batch.engine
+        self._compact = batch if isinstance(batch, CompactBatch) else None
+        desk = batch.desk if isinstance(batch, CompactBatch) else batch
+        self._engine = desk.engine
         self.positions: Array = np.zeros((batch.nsim, model.nsite, 3))
         fixed: tuple[npt.NDArray[Any], ...] = (
             np.ascontiguousarray(model.site_pos, np.float64),
@@ -50,6 +54,11 @@ class Sites:
             setattr(self._s, name, self._engine.function(name))
         for name, array in zip(_ARRAYS, (*fixed, self.positions), strict=True):
             setattr(self._s, name, array.ctypes.data)
+        self.address = ctypes.addressof(self._s)
+        # At desks they are found beside the worlds', for the time of a turn.
+        self._at_desks = np.zeros((desk.nsim, model.nsite, 3))
+        self._beside = _Sites.from_buffer_copy(self._s)
+        self._beside.positions = self._at_desks.ctypes.data
         handle = substep.loaded().handle
         assert handle is not None
         assert handle.palaestra_sites_bytes() == ctypes.sizeof(_Sites)
@@ -57,4 +66,13 @@ class Sites:
 
     def find(self, ids: npt.NDArray[np.intp] | None) -> None:
         """Find those of the worlds `ids` (None: all), as their states are."""
-        self._engine.apply(self._function, self._s, None if ids is None else ids.astype(np.int32))
+        if self._compact is None:
+            self._engine.apply(self._function, self._s, None if ids is None else ids.astype(np.int32))
+            return
+        for some in self._compact.at_desks(np.arange(len(self.positions)) if ids is None else ids):
+            self.look(some)
+
+    def look(self, some: npt.NDArray[np.intp]) -> None:
+        """Find those of worlds of a `CompactBatch`, each at the desk of its place among them."""
+        self._engine.apply(self._function, self._beside, np.arange(len(some), dtype=np.int32))
+        self.positions[some] = self._at_desks[: len(some)]

@@ -30,6 +30,7 @@ from sim.model import fingerprint
 from sim.randomisation import NO_RANDOMISATION, Drawn, Level, Randomisation
 from sim.randomiser import Randomiser
 from sim.sensors import Sensor, Suite
+from sim.sites import FIELD
 from sim.task import Mask, Task, View
 from sim.worlds import Worlds
 
@@ -38,6 +39,8 @@ VERSION = "0.1.0"
 POLICY_PERIOD_S = 0.02
 TARGET_SPEED_SHARE = 0.8
 """Targets move at most at this share of a joint's speed limit, so that following them trips nothing."""
+PART = 256
+"""So many worlds at a time where more would take much memory for a moment."""
 UNSTABLE = [
     int(mujoco.mjtWarning.mjWARN_BADQPOS),
     int(mujoco.mjtWarning.mjWARN_BADQVEL),
@@ -79,7 +82,7 @@ class SimSlot:
         sensors: What was read after the last step, and how.
         action_scale_rad: Joint offset that an action of 1 asks for, (nu,).
         model, model_sha256: The compiled model and its SHA-256.
-        taken: The actions of the last step as the worlds took them, clipped, (N, action_size).
+        taken: The actions of the last step as the worlds took them, clipped, (N, action_size), live.
         terminated, truncated, success: Of each world's current episode; `success` is set when it ends.
         diverged: Worlds whose physics blew up; they rest until they are reset.
         stopped: Worlds that ended because the control core stopped the robot (over-speed, for example).
@@ -156,6 +159,7 @@ class SimSlot:
             physics=physics,
             backend=backend,
             own_models=randomisation.level == Level.MODEL,
+            compact=not sensors and not randomisation.fields and set(task.derived) <= {FIELD},
         )
         self._batch, self._drives = self.core.batch, self.core.drives
         self.randomiser = Randomiser(randomisation, self.core, self.body, spec, actuators=actuators)
@@ -238,7 +242,7 @@ class SimSlot:
             self.failures.pop(int(i), None)
         self.steps[ids] = 0
         self._batch.reset(ids, keyframe=0, stage=mujoco.mjtStage.mjSTAGE_NONE)
-        self._batch.warning[ids] = 0
+        self._forget_warnings(ids)
         draws = self._run.draws
         uniform = [philox_uniform(self.seed, int(self.world_numbers[i]), int(self.episodes[i]), draws) for i in ids]
         self._run.begin(ids, np.stack(uniform))
@@ -247,8 +251,7 @@ class SimSlot:
             given = self.randomiser.draw(self.seed, self.world_numbers[ids], self.episodes[ids])
         self.randomiser.impose(ids, given)
         # Also brings derived fields and the solver's warm start to where a lone world would have them.
-        self._batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_POS)
-        self.core.place(ids)
+        self.core.settle(ids)
         if self.sensors.readings:
             self.sensors.begin(ids, self.world_numbers, self.episodes)
         return self._observe()
@@ -277,8 +280,8 @@ class SimSlot:
                 self._refuse(int(i), action[i])
             action = np.where(bad[:, None], 0.0, action)
             moving = running & ~bad
-        action = np.minimum(np.maximum(action, -1.0), 1.0)
-        self.taken = action
+        # In place: many worlds' actions are memory.
+        action = np.minimum(np.maximum(action, -1.0, out=self.taken), 1.0, out=self.taken)
         if moving.any():
             self._run.before_step()
             self._advance(action, moving)
@@ -298,9 +301,7 @@ class SimSlot:
 
     def snapshot(self) -> Snapshot:
         """Return a copy of the whole state: physics, control core, task, counters."""
-        return Snapshot(
-            self.snapshot_header(), self._batch.state.copy(), {k: a.copy() for k, a in self._arrays().items()}
-        )
+        return Snapshot(self.snapshot_header(), self.core.states(), {k: a.copy() for k, a in self._arrays().items()})
 
     def restore(self, snapshot: Snapshot) -> Array:
         """Continue from a snapshot, to the last bit, and return the observations.
@@ -313,12 +314,12 @@ class SimSlot:
             if snapshot.header.get(key) != value:
                 raise BadSnapshot(f"{key} is {value!r} here and {snapshot.header.get(key)!r} in the snapshot")
         arrays = self._arrays()
-        for name, wanted in {"state": self._batch.state, **arrays}.items():
+        for name, wanted in {"state": self.core.states(), **arrays}.items():
             given = snapshot.state if name == "state" else snapshot.arrays.get(name)
             if given is None or (given.dtype, given.shape) != (wanted.dtype, wanted.shape):
                 found = "missing" if given is None else f"{given.dtype} of shape {given.shape}"
                 raise BadSnapshot(f"{name} is {found} in the snapshot, and {wanted.dtype} of shape {wanted.shape} here")
-        self._batch.state[:] = snapshot.state
+        self.core.put(snapshot.state)
         for name, array in arrays.items():
             array[...] = snapshot.arrays[name]
         self.randomiser.renew()
@@ -326,14 +327,15 @@ class SimSlot:
         self.failures = {int(i): f"world {i}: failed before the snapshot" for i in np.flatnonzero(lost)}
         if self.task.derived or self.sensors.readings:
             # Derived fields are functions of the state; the state itself must not change by computing them.
-            self._batch.forward(stage=mujoco.mjtStage.mjSTAGE_POS)
-            self._batch.state[:] = snapshot.state
+            self.core.settle(np.arange(self.worlds))
+            self.core.put(snapshot.state)
             self.core.place()
         return self._observe()
 
     def digests(self) -> npt.NDArray[np.uint64]:
         """Return a hash of each world's whole physical state, (N,): two that differ in any bit differ in it."""
-        return digests_of(self._batch.state)
+        some = (np.arange(first, min(first + PART, self.worlds)) for first in range(0, self.worlds, PART))
+        return np.concatenate([digests_of(self.core.states(ids)) for ids in some])
 
     def joint_state(self) -> tuple[Array, Array, Array, Array]:
         """Return copies of q [rad], dq [rad/s], motor torque [N m] and target q_ref [rad], each (N, action_size)."""
@@ -358,11 +360,17 @@ class SimSlot:
     def _advance(self, action: Array, running: Mask) -> None:
         drives = self._drives
         cohort = drives.cohort
-        goal = (self._run.base_pose() + self.action_scale_rad * action).T
-        # A target that jumps would only trip the core's over-speed stop: it moves at an allowed speed.
-        step = np.minimum(np.maximum(goal - cohort.q_ref, -self._target_step_rad), self._target_step_rad)
         whole = bool(running.all())
-        cohort.q_ref[:] += step if whole else np.where(running, step, 0.0)
+        pose, most = self._run.base_pose(), self._target_step_rad
+        for first in range(0, self.worlds, PART):
+            part = slice(first, first + PART)
+            goal = self.action_scale_rad * action[part]
+            goal += pose if pose.ndim == 1 else pose[part]
+            # A target that jumps would only trip the core's over-speed stop: it moves at an allowed speed.
+            target = cohort.q_ref[:, part]
+            step = goal.T - target
+            np.minimum(np.maximum(step, -most, out=step), most, out=step)
+            target += step if whole else np.where(running[part], step, 0.0)
         cohort.submit()
         ids = None if whole else np.flatnonzero(running)
         for world, why in self.core.advance(ids, self.substeps, stage=self._last_stage).items():
@@ -374,11 +382,12 @@ class SimSlot:
             self._look_for_halted(running)
 
     def _look_for_unstable(self, running: Mask) -> None:
-        batch = self._batch
-        unstable = (batch.warning[:, UNSTABLE, 1] != 0).any(axis=1) | ~np.isfinite(self._qpos).all(axis=1)
+        unstable = (self._batch.warning[:, UNSTABLE, 1] != 0).any(axis=1) | ~np.isfinite(self._qpos).all(axis=1)
         unstable |= ~np.isfinite(self._qvel).all(axis=1)
         for i in np.flatnonzero(unstable & running & ~self.diverged):
-            self._fail(int(i), f"world {i}: the simulation became unstable at {batch.state[i, 0]:.3f} s")
+            self._fail(
+                int(i), f"world {i}: the simulation became unstable at {self.core.states(np.array([i]))[0, 0]:.3f} s"
+            )
 
     def _look_for_halted(self, running: Mask) -> None:
         halted = self._drives.halted() & running & ~self.diverged
@@ -393,8 +402,13 @@ class SimSlot:
         self.failures[world] = why
         # A finite state again, so that observations stay finite until the world is reset.
         self._batch.reset([world], keyframe=0, stage=mujoco.mjtStage.mjSTAGE_POS)
-        self._batch.warning[world] = 0
+        self._forget_warnings(world)
         self.core.place(np.array([world]))
+
+    def _forget_warnings(self, ids: npt.NDArray[np.intp] | int) -> None:
+        # Zeros over zeros would take memory for what hardly any world ever has.
+        if self._batch.warning[ids].any():
+            self._batch.warning[ids] = 0
 
     def _refuse(self, world: int, action: Array) -> None:
         self.refused[world] = True

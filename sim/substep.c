@@ -70,6 +70,27 @@ EXPORT void palaestra_substep(const struct substep *s)
     actuate(s, 0, s->robots);
 }
 
+/* Mirrors sim/sites.py:_Sites. Positions of all sites of worlds, as mj_kinematics itself has them. */
+struct sites {
+    void (*mj_kinematics)(const void *m, void *d);
+    void (*mj_local2Global)(void *d, double *position, double *axes, const double *local, const double *turn, int body,
+        uint8_t same_frame);
+    const double *local, *turn;
+    const int32_t *body;
+    const uint8_t *same_frame;
+    double *positions;
+    size_t sites;
+};
+
+EXPORT void palaestra_sites(const void *m, void *d, int world, void *argument)
+{
+    const struct sites *s = argument;
+    double *position = s->positions + (size_t)world * s->sites * 3, axes[9];
+    s->mj_kinematics(m, d);
+    for (size_t i = 0; i < s->sites; i++, position += 3)
+        s->mj_local2Global(d, position, axes, s->local + 3 * i, s->turn + 4 * i, s->body[i], s->same_frame[i]);
+}
+
 /* Mirrors sim/rollout.py:_Rollout. Rows of worlds lie `nstate` apart, counters of warnings `nwarning`. */
 struct rollout {
     const struct substep *drives;
@@ -78,13 +99,15 @@ struct rollout {
     void (*mj_set_state)(const void *m, void *d, const double *state, int parts);
     void (*mj_get_state)(const void *m, const void *d, double *state, int parts);
     double *state;
+    const double *applied; /* what is not in `state`: forces on dofs and bodies; null where it is */
     int32_t (*warning)[2]; /* what it was last about, how often */
     uint8_t *moving;
-    uint32_t *substep, *world; /* of each group: where it is */
+    uint32_t *at, *substep, *world; /* of each desk: the group it has in hand, and where in it */
+    const struct sites *sites; /* null: nobody asks where sites are */
     double most;
-    size_t nstate, nwarning, nq, nv, qpos, qvel, qacc; /* the last three: where they are in a row */
-    size_t bad_qpos, bad_qvel, bad_qacc, group, substeps;
-    int32_t parts;
+    size_t nstate, napplied, nwarning, nq, nv, qpos, qvel, qacc; /* the last three: where they are in a row */
+    size_t bad_qpos, bad_qvel, bad_qacc, group, spread, desks, substeps;
+    int32_t parts, applied_parts;
 };
 
 /* Count a warning if a number is none, or beyond `most`: what mj_step does where it does not reset by itself. */
@@ -103,34 +126,43 @@ static void look(const double *values, size_t count, double most, int32_t *warni
         }
 }
 
-/* All substeps of the worlds from `first` on that are a group. What mjb_apply runs on one of its threads; `m` is the
- * model of the first. Where MuJoCo raises an error this never returns: called again, it goes on after that world. */
-EXPORT void palaestra_rollout(const void *m, void *d, int first, void *argument)
+/* All substeps of every group of a desk: of each `desks`th from its own on. What mjb_apply runs on one of its threads
+ * for a simulation of the batch, `spread` of which are a desk; `m` is that simulation's model. Where MuJoCo raises an
+ * error this never returns: called again, it goes on after that world. */
+EXPORT void palaestra_rollout(const void *m, void *d, int simulation, void *argument)
 {
     const struct rollout *r = argument;
-    const size_t begin = (size_t)first, robots = r->drives->robots;
-    const size_t end = begin + r->group < robots ? begin + r->group : robots;
-    uint32_t *substep = r->substep + begin / r->group, *world = r->world + begin / r->group;
-    for (; *substep < r->substeps; ++*substep, *world = 0) {
-        if (*world == 0) {
-            sense(r->drives, begin, end);
-            r->step_lanes(r->drives->floor, begin, end - begin, *substep);
-            actuate(r->drives, begin, end);
-        }
-        while (begin + *world < end) {
-            /* Counted before, so that an error leads past it. */
-            const size_t n = begin + (*world)++;
-            if (!r->moving[n])
-                continue;
-            double *row = r->state + n * r->nstate;
-            int32_t(*warning)[2] = r->warning + n * r->nwarning;
-            look(row + r->qpos, r->nq, r->most, warning[r->bad_qpos]);
-            look(row + r->qvel, r->nv, r->most, warning[r->bad_qvel]);
-            r->mj_set_state(m, d, row, r->parts);
-            r->mj_step(m, d);
-            r->mj_get_state(m, d, row, r->parts);
-            /* The warm start of the next step is this step's acceleration. */
-            look(row + r->qacc, r->nv, r->most, warning[r->bad_qacc]);
+    const size_t robots = r->drives->robots, desk = (size_t)simulation / r->spread;
+    uint32_t *at = r->at + desk, *substep = r->substep + desk, *world = r->world + desk;
+    for (; *at * r->group < robots; *at += (uint32_t)r->desks, *substep = 0) {
+        const size_t begin = *at * r->group, end = begin + r->group < robots ? begin + r->group : robots;
+        for (; *substep < r->substeps; ++*substep, *world = 0) {
+            const int last = *substep + 1 == r->substeps;
+            if (*world == 0) {
+                sense(r->drives, begin, end);
+                r->step_lanes(r->drives->floor, begin, end - begin, *substep);
+                actuate(r->drives, begin, end);
+            }
+            while (begin + *world < end) {
+                /* Counted before, so that an error leads past it. */
+                const size_t n = begin + (*world)++;
+                if (!r->moving[n])
+                    continue;
+                double *row = r->state + n * r->nstate;
+                int32_t(*warning)[2] = r->warning + n * r->nwarning;
+                look(row + r->qpos, r->nq, r->most, warning[r->bad_qpos]);
+                look(row + r->qvel, r->nv, r->most, warning[r->bad_qvel]);
+                r->mj_set_state(m, d, row, r->parts);
+                if (r->applied)
+                    r->mj_set_state(m, d, r->applied + n * r->napplied, r->applied_parts);
+                r->mj_step(m, d);
+                r->mj_get_state(m, d, row, r->parts);
+                /* The warm start of the next step is this step's acceleration. */
+                look(row + r->qacc, r->nv, r->most, warning[r->bad_qacc]);
+                /* After the state is saved: kinematics may normalise it. */
+                if (last && r->sites)
+                    palaestra_sites(m, d, (int)n, (void *)r->sites);
+            }
         }
     }
 }
@@ -162,27 +194,6 @@ EXPORT void palaestra_rays(const void *m, void *d, int simulation, void *argumen
             r->exclude[i], &geom, r->normals ? r->normals + 3 * i : 0);
         r->geoms[i] = geom;
     }
-}
-
-/* Mirrors sim/sites.py:_Sites. Positions of all sites of a simulation, as mj_kinematics itself has them. */
-struct sites {
-    void (*mj_kinematics)(const void *m, void *d);
-    void (*mj_local2Global)(void *d, double *position, double *axes, const double *local, const double *turn, int body,
-        uint8_t same_frame);
-    const double *local, *turn;
-    const int32_t *body;
-    const uint8_t *same_frame;
-    double *positions;
-    size_t sites;
-};
-
-EXPORT void palaestra_sites(const void *m, void *d, int simulation, void *argument)
-{
-    const struct sites *s = argument;
-    double *position = s->positions + (size_t)simulation * s->sites * 3, axes[9];
-    s->mj_kinematics(m, d);
-    for (size_t i = 0; i < s->sites; i++, position += 3)
-        s->mj_local2Global(d, position, axes, s->local + 3 * i, s->turn + 4 * i, s->body[i], s->same_frame[i]);
 }
 
 EXPORT const char *palaestra_substep_digest(void)

@@ -74,6 +74,11 @@ def _declare(handle: ctypes.CDLL) -> bool:
     return bool(handle.palaestra_substep_bytes() == ctypes.sizeof(_Substep))
 
 
+def compiled(cohort: Cohort) -> bool:
+    """Return whether `bind` will find all that it needs compiled."""
+    return loaded().handle is not None and address_of(cohort.step) is not None
+
+
 def bind(
     cohort: Cohort,
     *,

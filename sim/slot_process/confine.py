@@ -14,6 +14,9 @@ from sim.slot_process.work import Bounds
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
+_M_MMAP_THRESHOLD = -3
+LARGE_BLOCK_B = 1 << 17
+"""The GNU library's own first threshold."""
 FILE_BYTES_MAX = 1 << 31
 OPEN_FILES_MAX = 256
 
@@ -41,6 +44,16 @@ def data_bytes() -> int:
         if line.startswith("VmData:"):
             return int(line.split()[1]) * 1024
     return 0
+
+
+def return_large_blocks() -> None:
+    """Have every large block of memory come from the system and go back to it; call before any is asked for.
+
+    The GNU library stops doing so once it has seen larger ones: then what a step needs for a moment stays.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK_B)
 
 
 def give_back_memory() -> None:

@@ -40,6 +40,7 @@ def serve(sock: socket.socket, request_fd: int, response_fd: int) -> int:
         return 0
     bounds = Bounds(**message["bounds"])
     signal.setitimer(signal.ITIMER_REAL, bounds.start_s)
+    confine.return_large_blocks()
     confine.bound(bounds)
     try:
         spec = SlotSpec.from_json(message["spec"])

@@ -35,13 +35,14 @@ def model_with(actuators: Actuators) -> mujoco.MjModel:
     return spec.compile()
 
 
-def worlds(count: int, threads: int, actuators: Actuators, *, whole: bool) -> Worlds:
+def worlds(count: int, threads: int, actuators: Actuators, *, whole: bool, compact: bool = False) -> Worlds:
     """Worlds at home and armed; `whole`: substeps in one call, else one by one through MuJoCo's batch."""
     entry, model = ENTRY, model_with(actuators)
     physics = entry.actuator_physics() if actuators == "physical" else None
-    made = Worlds(model, body_of(model, entry.robot_spec()), count, threads, physics=physics, own_models=not whole)
+    body = body_of(model, entry.robot_spec())
+    made = Worlds(model, body, count, threads, physics=physics, own_models=not whole, compact=compact)
     assert (made._rollout is not None) == whole
-    made.batch.reset(keyframe=0, stage=NONE)
+    made.batch.reset(np.arange(count), keyframe=0, stage=NONE)
     made.renew(np.arange(count))
     return made
 
@@ -102,9 +103,9 @@ void raises(const mjModel *m, mjData *d)
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(("whole", "compact"), [(True, False), (False, False), (True, True)])
 def test_worlds_in_which_mujoco_raises_are_named_with_its_reason_and_the_others_go_on_to_the_bit(
-    tmp_path: Path, threads: int, whole: bool
+    tmp_path: Path, threads: int, whole: bool, compact: bool
 ) -> None:
     """Two neighbours, the last of a group and a lone one raise in the third substep."""
     functions = library()
@@ -118,11 +119,12 @@ def test_worlds_in_which_mujoco_raises_are_named_with_its_reason_and_the_others_
     raises = ctypes.CDLL(str(made)).raises
     far = [2, 3, 7, 17]
     count = 19
-    plain, w = (worlds(count, threads, "physical", whole=x) for x in (False, whole))
+    plain = worlds(count, threads, "physical", whole=False)
+    w = worlds(count, threads, "physical", whole=whole, compact=compact)
     for each in (plain, w):
         each.qpos[far, 0] = 101.0 + np.arange(4)
     plain.advance(None, 10)
-    start = w.batch.state[far].copy()
+    start = w.states()[far]
     hook = ctypes.c_void_p.in_dll(functions, "mjcb_passive")
     hook.value = ctypes.cast(raises, ctypes.c_void_p).value
     try:
@@ -134,8 +136,8 @@ def test_worlds_in_which_mujoco_raises_are_named_with_its_reason_and_the_others_
         world: f"world at {101 + k} m" for k, world in enumerate(far)
     }
     others = np.setdiff1d(np.arange(count), far)
-    assert w.batch.state[others].tobytes() == plain.batch.state[others].tobytes()
-    assert np.allclose(w.batch.state[far, 0], start[:, 0] + 2 * 0.002)
+    assert w.states()[others].tobytes() == plain.states()[others].tobytes()
+    assert np.allclose(w.states()[far, 0], start[:, 0] + 2 * 0.002)
     assert w.advance(None, 1) == {}
 
 
