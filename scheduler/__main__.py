@@ -38,6 +38,8 @@ BROKEN = 1
 OVERTAKEN = 3
 # An overtaken scheduler has nothing to finish: this is for its callers to hear why.
 FAREWELL_S = 0.5
+# How long one whose database failed asks it whether that was another scheduler's doing.
+LOOK_PATIENCE_S = 5.0
 # A fifth of what Python takes by itself. Shorter turns would cost more than they bring: each is a wake-up of a thread.
 SWITCH_S = 0.001
 
@@ -136,8 +138,14 @@ async def _serve(settings: Settings, data: Path, place: Place, listen: str, *, s
     core = Core(settings, place, loop, leadership=leadership)
     leadership.keep(loop, core.overtaken)
     server = Server(core, credentials, listen, settings.tls, data, door=door, catalogue=catalogue)
-    await core.start()
-    await server.start()
+    try:
+        await core.start()
+        await server.start()
+    except Exception:
+        # Its session may have been ended before it was told why.
+        if await _is_overtaken(leadership):
+            return _end(OVERTAKEN)
+        raise
     _calm()
     write_address(data, server.address)
     logging.info("scheduler of venue %s leads in epoch %d, on %s", core.venue, leadership.epoch, server.address)
@@ -146,7 +154,8 @@ async def _serve(settings: Settings, data: Path, place: Place, listen: str, *, s
         logging.info("and with TLS on %s, by %s", server.tls_address, shown)
     await stopping.wait()
     logging.info("stopping")
-    if leadership.lost is not None:
+    # Whoever takes over in PostgreSQL ends the sessions of who led before, whose writer may hear of that first.
+    if leadership.lost is not None or (core.broken and await _is_overtaken(leadership)):
         await server.stop(FAREWELL_S)
         return _end(OVERTAKEN)
     await server.stop(STOP_GRACE_S)
@@ -156,6 +165,13 @@ async def _serve(settings: Settings, data: Path, place: Place, listen: str, *, s
     if core.broken:
         return _end(BROKEN)
     return 0
+
+
+async def _is_overtaken(leadership: Leadership) -> bool:
+    """Whether another scheduler leads; of a database that does not answer nobody knows that it does."""
+    asking = asyncio.create_task(asyncio.to_thread(leadership.is_over))
+    await asyncio.wait([asking], timeout=LOOK_PATIENCE_S)
+    return asking.done() and asking.result()
 
 
 def _calm() -> None:

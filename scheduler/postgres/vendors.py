@@ -48,7 +48,7 @@ OPEN = ("venue", "zone", "calendar_window", "closure", "unit", "body", "cell", "
 # What no vendor's call has any business with.
 CLOSED = (
     "meta", "unit_order", "unit_fault", "fleet_request", "decision", "used_mean", "target", "numbered", "changed",
-    "looked",
+    "looked", "venue_version",
 )  # fmt: skip
 
 
