@@ -22,7 +22,7 @@ from palaestra.tls_files import NoCertificate
 from scheduler import database, seat, shelf
 from scheduler.configuration import BadConfiguration, Settings
 from scheduler.core import Core
-from scheduler.database import DatabaseInUse, NoPlace, Place, SchemaMismatch
+from scheduler.database import DatabaseInUse, HasMoved, NoPlace, Place, SchemaMismatch
 from scheduler.door import Door, NotLoopback, PortInUse
 from scheduler.fairness import command as fairness
 from scheduler.identity import Credentials, Identification
@@ -90,7 +90,7 @@ def main() -> int:
         with asyncio.Runner(loop_factory=_new_loop) as runner:
             return runner.run(serving)
     except (
-        *(BadConfiguration, DatabaseInUse, NoPlace, PortInUse, SchemaMismatch, NotLoopback, NoCertificate),
+        *(BadConfiguration, DatabaseInUse, HasMoved, NoPlace, PortInUse, SchemaMismatch, NotLoopback, NoCertificate),
         *(PalaestraError, OSError, *ERRORS),
     ) as error:
         print(f"error: {error}", file=sys.stderr)
