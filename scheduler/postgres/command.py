@@ -44,7 +44,9 @@ def main(arguments: Sequence[str]) -> int:
     rows = sum(content.rows for content in found.tables.values())
     print(f"{rows:,} rows in {len(found.tables)} tables, the same on both sides, in {found.duration_s:.1f} s")
     print(f"sha256 {found.sha256}")
-    print(f'from now on set [scheduler] database = "{target}" in the venue file; no scheduler starts on {path} any more')
+    print(
+        f'from now on set [scheduler] database = "{target}" in the venue file; no scheduler starts on {path} any more'
+    )
     return 0
 
 

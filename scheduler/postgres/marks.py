@@ -46,14 +46,6 @@ def install_version(db: object, triggers: Iterable[tuple[str, str, str]]) -> Non
     _install(db, "venue_version", _VERSION_TABLE, _VERSION_EMPTY, counting)
 
 
-def remove(db: Connection) -> None:
-    """Take all of it away, inside a transaction: what a migration changes nothing may depend on."""
-    db.script(
-        _remove("changed") + _remove("venue_version") + "DROP TABLE IF EXISTS changed, looked; "
-        "DROP TABLE IF EXISTS venue_version;"
-    )
-
-
 def _install(db: object, name: str, tables: str, empty: str, triggers: Iterable[tuple[str, str, str, str]]) -> None:
     """name: Of the table whose comment tells what is there, and what the triggers' functions begin with."""
     assert isinstance(db, Connection)
@@ -74,6 +66,10 @@ DO $$ DECLARE one regprocedure; BEGIN
     WHERE proname ~ '^{name}_[0-9]+$' AND pronamespace = current_schema()::regnamespace
   LOOP EXECUTE 'DROP FUNCTION ' || one || ' CASCADE'; END LOOP; END $$;
 """
+
+
+# All of it: what a migration changes nothing may depend on.
+REMOVE = _remove("changed") + _remove("venue_version") + "DROP TABLE IF EXISTS changed, looked, venue_version;"
 
 
 def _trigger(name: str, table: str, event: str, condition: str, body: str) -> str:
