@@ -187,11 +187,16 @@ class Leadership:
         if time.monotonic() >= self._good_until_s:
             self._look()
 
+    def affirm(self) -> None:
+        """Raise Overtaken if another one leads, by a look at once; or why nobody can say."""
+        if self.lost is not None:
+            raise self.lost
+        self._look()
+
     def is_over(self) -> bool:
         """Whether another one leads, by a look at once; False if nobody can say, as of a server that is gone."""
         try:
-            if self.lost is None:
-                self._look()
+            self.affirm()
         except Overtaken:
             pass
         except Exception as error:
