@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,8 @@ from scheduler.database import DatabaseInUse, HasMoved, NoPlace, Place, SchemaMi
 from scheduler.door import Door, NotLoopback, PortInUse
 from scheduler.fairness import command as fairness
 from scheduler.identity import Credentials, Identification
-from scheduler.leadership import Candidate, Leadership
+from scheduler.keys import Keys, KeysElsewhere
+from scheduler.leadership import Candidate, Leadership, Seat
 from scheduler.rebuild import command as rebuild
 from scheduler.replay import command as replay
 from scheduler.server import Server, certifier_of, write_address
@@ -129,8 +131,10 @@ async def _serve(settings: Settings, data: Path, place: Place, listen: str, *, s
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     if standby:
-        leadership = await _stand_by(settings, data, place, door, stopping)
+        own = seat.open_seat(place)
+        leadership = await _stand_by(settings, data, place, door, stopping, own)
         if leadership is None:
+            own.leave()
             return 0
     else:
         leadership = seat.lead(place, door.address, ttl_s=settings.leader_ttl_s)
@@ -185,17 +189,27 @@ def _calm() -> None:
 
 
 async def _stand_by(
-    settings: Settings, data: Path, place: Place, door: Door, stopping: asyncio.Event
+    settings: Settings, data: Path, place: Place, door: Door, stopping: asyncio.Event, own: Seat
 ) -> Leadership | None:
     """Wait for the leadership behind a door that says so; None if we are to stop before."""
-    own = seat.open_seat(place)
     candidate = Candidate(own, door.address, settings.leader_ttl_s)
     leadership = candidate.attempt()
     if leadership is not None:
         return leadership
     door.tell(candidate.sight.mark)
-    tokens = Credentials.read(data / "tokens", [vendor.id for vendor in settings.venue.vendors])
-    door.recognise(Identification((tokens,), certifier_of(settings, door, settings.tls, time.time_ns)))
+    vendors = [vendor.id for vendor in settings.venue.vendors]
+    tokens = Credentials.read(data / "tokens", vendors)
+    with closing(database.open_reader(place)) as db:
+        keys = KeysElsewhere(Keys(settings.venue.id, vendors, database.secret(db), db, time.time_ns))
+        door.recognise(Identification((tokens, keys), certifier_of(settings, door, settings.tls, time.time_ns)))
+        try:
+            return await _wait_behind(door, candidate, place, stopping)
+        finally:
+            # Until the server knows them itself.
+            door.recognise(Identification((tokens,), certifier_of(settings, door, settings.tls, time.time_ns)))
+
+
+async def _wait_behind(door: Door, candidate: Candidate, place: Place, stopping: asyncio.Event) -> Leadership | None:
     await door.open()
     logging.info("standby on %s; %s", door.address, seat.in_use(place, candidate.sight))
     waiting = asyncio.create_task(candidate.wait(door.tell))
@@ -207,7 +221,6 @@ async def _stand_by(
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     await door.close(0)
-    own.leave()
     return None
 
 

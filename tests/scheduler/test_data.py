@@ -288,10 +288,8 @@ def test_a_scheduler_that_was_overtaken_labels_and_freezes_nothing(tmp_path: Pat
         # Without the client, which would look for the new leader.
         create = data_service_pb2_grpc.DataServiceStub(server.channel).CreateDataset
         words = {"timeout": PATIENCE_S, "metadata": server.metadata("vendor-acme")}
-        asked = [
-            data_service_pb2.CreateDatasetRequest(parent="vendors/acme", dataset_id=name)
-            for name in ("grasps", "walks")
-        ]
+        vendor = "vendors/acme"
+        asked = [data_service_pb2.CreateDatasetRequest(parent=vendor, dataset_id=name) for name in ("grasps", "walks")]
         create(asked[0], **words)
         latter = Files(tmp_path / "catalogue.db", "another")
         latter.lead(9, lambda: None)
