@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 from catalogue import database, search, words
 from catalogue.dataset import Datasets
 from catalogue.entry import Entry
-from catalogue.query import Key, Query, quality_bin
+from catalogue.query import GONE_KIND, Key, Query, quality_bin
 from palaestra.errors import PalaestraError
 from palaestra.v1 import episode_pb2
 
@@ -57,9 +57,13 @@ class Change:
 class Catalogue:
     """One catalogue. Reading is safe from any thread; writing is one at a time, and waits for its turn."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or make the file. Raises SchemaMismatch."""
+    def __init__(self, path: Path, leader: str = "") -> None:
+        """Open or make the file. Raises SchemaMismatch.
+
+        leader: The scheduler that writes by this: once another one has led here, it can write no more, see `lead`.
+        """
         self._path = path
+        self._leader = leader
         self._db = database.open_writer(path)
         self._writing = threading.Lock()
         self._readers = threading.local()
@@ -75,12 +79,38 @@ class Catalogue:
             self._open.append(found)
         return found
 
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Change all or nothing; on the disk when it is left."""
+    def lead(self, epoch: int, confirm: Callable[[], None]) -> None:
+        """Be the only one from now on that can write: whoever led before is refused, however late it comes.
+
+        epoch: For people; a database that was restored begins with an older one, so that the name alone decides.
+        confirm: Raises if another one leads meanwhile; asked while nobody else can write, so that who leads last, by
+            the scheduler's database, is who leads last here.
+        """
         with self._writing:
             self._db.execute("BEGIN IMMEDIATE")
             try:
+                confirm()
+                self._db.execute("UPDATE leader SET instance = ?, epoch = ?", (self._leader, epoch))
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def _assert_leader(self) -> None:
+        row = self._db.execute("SELECT instance, epoch FROM leader").fetchone()
+        if row["instance"] != self._leader:
+            raise PalaestraError(
+                "NOT_LEADER", f"another scheduler, which led in epoch {row['epoch']}, writes the catalogue"
+            )
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Change all or nothing; on the disk when it is left. Raises NOT_LEADER if another scheduler leads."""
+        with self._writing:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._assert_leader()
                 yield self._db
                 self._db.execute("COMMIT")
             except BaseException:
@@ -113,6 +143,20 @@ class Catalogue:
             db.execute("UPDATE followed SET id = ?, uid = ?", followed)
         return count
 
+    def uids(self, after: int, size: int) -> list[tuple[int, str]]:
+        """Return number and name of up to `size` episodes with a number above `after`, those that are gone left out."""
+        text = "SELECT id, uid FROM episode WHERE id > ? AND vendor <> '' ORDER BY id LIMIT ?"
+        return [(row[0], row[1]) for row in self.reader.execute(text, (after, size))]
+
+    def forget(self, uids: Iterable[str]) -> None:
+        """Show these episodes no more, since the scheduler does not know them. What a version holds it goes on to hold.
+
+        One that comes again has the labels and scores that it had.
+        """
+        with self.transaction() as db:
+            for uid in uids:
+                _forget(db, uid)
+
     # What is asked.
 
     def search(self, query: Query, *, after: Key | None = None, size: int = 50) -> Page:
@@ -132,7 +176,9 @@ class Catalogue:
         versions = db.execute(
             """
             SELECT d.name, v.number FROM dataset_episode m JOIN dataset_version v ON v.id = m.version
-            JOIN dataset d ON d.id = v.dataset WHERE m.episode = ? ORDER BY v.id DESC LIMIT ?
+            JOIN dataset d ON d.id = v.dataset
+            WHERE m.episode = ? AND NOT EXISTS (SELECT 1 FROM open_version o WHERE o.version = v.id)
+            ORDER BY v.id DESC LIMIT ?
             """,
             (row["id"], VERSIONS_SHOWN),
         ).fetchall()
@@ -141,7 +187,8 @@ class Catalogue:
 
     def sessions(self, vendor: str | None, *, before: int | None = None, size: int = 50) -> list[sqlite3.Row]:
         """Return up to `size` + 1 sessions with a number below `before`, newest first."""
-        conditions, values = ["id < ?"], [2**63 - 1 if before is None else before]
+        # Those are empty of which every episode is gone.
+        conditions, values = ["id < ?", "episode_count > 0"], [2**63 - 1 if before is None else before]
         if vendor is not None:
             conditions.append("vendor = ?")
             values.append(vendor)  # type: ignore[arg-type]
@@ -172,10 +219,11 @@ def _own(db: sqlite3.Connection, vendor: str, uid: str) -> sqlite3.Row:
 
 
 def _enter(db: sqlite3.Connection, entry: Entry) -> bool:
-    if db.execute("SELECT 1 FROM episode WHERE uid = ?", (entry.uid,)).fetchone() is not None:
+    known = db.execute("SELECT id, vendor, quality FROM episode WHERE uid = ?", (entry.uid,)).fetchone()
+    if known is not None and known["vendor"]:
         return False
     facets = (entry.robot_model, entry.maker, entry.scenario, entry.level, _task(db, entry.task), entry.outcome)
-    kind = _kind(db, (entry.vendor, *facets, quality_bin(None)))
+    kind = _kind(db, (entry.vendor, *facets, quality_bin(known["quality"] if known is not None else None)))
     session = db.execute(
         """
         INSERT INTO session (vendor, name, job, robot_model, scenario, task, start_ns, episode_count, success_count,
@@ -192,16 +240,37 @@ def _enter(db: sqlite3.Connection, entry: Entry) -> bool:
     ).fetchone()[0]
     number = db.execute(
         """
-        INSERT INTO episode (uid, vendor, kind, unit, job, session, start_ns, duration_s, size_bytes, sha256)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        INSERT INTO episode (id, uid, vendor, kind, unit, job, session, start_ns, duration_s, size_bytes, sha256)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET vendor = excluded.vendor,
+          kind = excluded.kind, unit = excluded.unit, job = excluded.job
         """,
         (
+            # One that was gone is the same again.
+            known["id"] if known is not None else None,
             *(entry.uid, entry.vendor, kind, entry.unit, entry.job, session, entry.start_ns),
             *(entry.duration_s, entry.size_bytes, entry.sha256),
         ),
     ).lastrowid
-    db.execute("INSERT INTO body VALUES (?, ?)", (number, entry.body))
+    if known is None:
+        db.execute("INSERT INTO body VALUES (?, ?)", (number, entry.body))
     return True
+
+
+def _forget(db: sqlite3.Connection, uid: str) -> None:
+    row = db.execute(
+        "SELECT e.*, k.outcome FROM episode e JOIN kind k ON k.id = e.kind WHERE e.uid = ? AND e.vendor <> ''", (uid,)
+    ).fetchone()
+    if row is None:
+        return
+    db.execute(
+        """
+        UPDATE session SET episode_count = episode_count - 1, success_count = success_count - ?,
+          duration_s = max(0, duration_s - ?), size_bytes = size_bytes - ? WHERE id = ?
+        """,
+        (row["outcome"] == SUCCESS, row["duration_s"], row["size_bytes"], row["session"]),
+    )
+    # Not removed: versions name it, its labels have no second home, and what was restored may have been the wrong one.
+    db.execute("UPDATE episode SET vendor = '', kind = ?, unit = '', job = '' WHERE id = ?", (GONE_KIND, row["id"]))
 
 
 def _task(db: sqlite3.Connection, text: str) -> int:

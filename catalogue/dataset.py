@@ -3,6 +3,8 @@
 import hashlib
 import json
 import sqlite3
+import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -12,6 +14,11 @@ from catalogue.query import BadQuery, Query, kinds, labelled, rows_of
 from palaestra.errors import PalaestraError
 
 EPISODES_MAX = 1_000_000
+# Members of a version that are written at a time: some ten milliseconds, in which nobody else can write.
+PORTION = 2_000
+TURN_S = 0.002
+# What is being made is no version yet.
+_WHOLE = "NOT EXISTS (SELECT 1 FROM open_version o WHERE o.version = v.id)"
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,8 @@ class Datasets:
     ) -> None:
         self._reader = reader
         self._transaction = transaction
+        # One version is made at a time.
+        self._freezing = threading.Lock()
 
     def create(self, vendor: str, name: str, description: str, *, by: str, now_ns: int) -> sqlite3.Row:
         """Make a data set, or return the one of this name and description. Raises DATASET_EXISTS for another."""
@@ -94,10 +103,11 @@ class Datasets:
         """
         if bool(uids) == (query is not None):
             raise PalaestraError("INVALID_FIELD", "episodes: either episodes or a query says what the version holds")
-        with self._transaction() as db:
-            dataset = _dataset(db, vendor, name)
-            if dataset is None:
-                raise PalaestraError("NOT_FOUND", f"vendors/{vendor}/datasets/{name} not found")
+        with self._freezing:
+            self._clear()
+            # Read beside whoever writes: what is found is found as of now.
+            db = self._reader()
+            dataset = self.get(vendor, name)
             if query is None:
                 rows = _named(db, vendor, uids)
             else:
@@ -112,18 +122,63 @@ class Datasets:
             if latest:
                 sources = [Source(f"vendors/{vendor}/datasets/{name}/versions/{number - 1}", "follows"), *sources]
             duration_s, size_bytes = (sum(row[key] for row in rows) for key in ("duration_s", "size_bytes"))
+            values = (dataset["id"], number, description, now_ns, by, len(rows), duration_s, size_bytes, manifest)
+            version = self._begin(values, sources)
+            self._fill(version, [row["id"] for row in rows])
+            return _versions(self._reader(), dataset["id"], before=None, size=0)[0]
+
+    def _begin(self, values: tuple[Any, ...], sources: Sequence[Source]) -> int:
+        """Make a version that nobody sees yet; return its key."""
+        with self._transaction() as db:
             version = db.execute(
                 """
                 INSERT INTO dataset_version (dataset, number, description, create_ns, created_by, episode_count,
                   duration_s, size_bytes, manifest_sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
                 """,
-                (dataset["id"], number, description, now_ns, by, len(rows), duration_s, size_bytes, manifest),
+                values,
             ).lastrowid
-            members = ((version, position, row["id"]) for position, row in enumerate(rows))
-            db.executemany("INSERT INTO dataset_episode VALUES (?, ?, ?)", members)
+            assert version is not None
+            db.execute("INSERT INTO open_version VALUES (?)", (version,))
             text = "INSERT INTO lineage (version, source, step, code_sha256, parameters) VALUES (?, ?, ?, ?, ?)"
             db.executemany(text, [(version, s.source, s.step, s.code_sha256, s.parameters) for s in sources])
-            return _versions(db, dataset["id"], before=None, size=0)[0]
+            return version
+
+    def _fill(self, version: int, episodes: Sequence[int]) -> None:
+        """Give a version its episodes, a portion at a time, so that others write in between; then show it.
+
+        Raises NOT_FOUND if one of them has gone meanwhile.
+        """
+        text = "INSERT INTO dataset_episode VALUES (?, ?, ?)"
+        for start in range(0, len(episodes), PORTION):
+            some = episodes[start : start + PORTION]
+            members = [(version, position, episode) for position, episode in enumerate(some, start)]
+            try:
+                with self._transaction() as db:
+                    db.executemany(text, members)
+                    if start + PORTION >= len(episodes):
+                        db.execute("DELETE FROM open_version WHERE version = ?", (version,))
+            except sqlite3.IntegrityError as error:
+                raise PalaestraError("NOT_FOUND", "an episode of the version is not there any more") from error
+            # Who waits for the lock is asleep, and would lose every race against this thread, which is awake.
+            time.sleep(TURN_S)
+
+    def _clear(self) -> None:
+        """Clear away versions whose making has ended half-way, a portion at a time."""
+        for (version,) in self._reader().execute("SELECT version FROM open_version").fetchall():
+            removed = PORTION
+            while removed == PORTION:
+                with self._transaction() as db:
+                    removed = db.execute(
+                        "DELETE FROM dataset_episode WHERE version = ?1 AND position IN "
+                        "(SELECT position FROM dataset_episode WHERE version = ?1 LIMIT ?2)",
+                        (version, PORTION),
+                    ).rowcount
+                time.sleep(TURN_S)
+            with self._transaction() as db:
+                db.execute("DELETE FROM lineage WHERE version = ?", (version,))
+                db.execute("PRAGMA defer_foreign_keys=ON")
+                db.execute("DELETE FROM dataset_version WHERE id = ?", (version,))
+                db.execute("DELETE FROM open_version WHERE version = ?", (version,))
 
     def version(self, vendor: str, name: str, number: int) -> sqlite3.Row:
         """Return a version. Raises NOT_FOUND."""
@@ -151,8 +206,9 @@ class Datasets:
         return [(row[0], row[1]) for row in self._reader().execute(text, (version, after, size + 1))]
 
 
-_DATASETS = """
-SELECT d.*, (SELECT coalesce(max(number), 0) FROM dataset_version v WHERE v.dataset = d.id) AS latest FROM dataset d
+_DATASETS = f"""
+SELECT d.*, (SELECT coalesce(max(number), 0) FROM dataset_version v WHERE v.dataset = d.id AND {_WHOLE}) AS latest
+FROM dataset d
 """
 
 
@@ -162,7 +218,7 @@ def _dataset(db: sqlite3.Connection, vendor: str, name: str) -> sqlite3.Row | No
 
 
 def _versions(db: sqlite3.Connection, dataset: int, *, before: int | None, size: int) -> Sequence[sqlite3.Row]:
-    text = "SELECT * FROM dataset_version WHERE dataset = ? AND number < ? ORDER BY number DESC LIMIT ?"
+    text = f"SELECT * FROM dataset_version v WHERE dataset = ? AND number < ? AND {_WHOLE} ORDER BY number DESC LIMIT ?"
     return db.execute(text, (dataset, 2**62 if before is None else before, size + 1)).fetchall()
 
 

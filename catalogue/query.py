@@ -19,6 +19,8 @@ from catalogue import words
 SCAN_ROWS = 20_000
 """So many rows of a covering index take a few milliseconds."""
 QUALITY_BINS = 10
+GONE_KIND = 0
+"""What episodes are of which the scheduler knows nothing any more."""
 
 
 class BadQuery(ValueError):
@@ -108,6 +110,9 @@ def rows_of(query: Query, after: Key | None) -> Sql:
     if query.vendor is not None:
         conditions.append("e.vendor = ?")
         values.append(query.vendor)
+    else:
+        # They are nobody's.
+        conditions.append(f"e.kind <> {GONE_KIND}")
     text, more = span(query, after)
     return " AND ".join([*conditions, *text]) or "1", [*values, *more]
 

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,11 +23,12 @@ from palaestra.tls_files import NoCertificate
 from scheduler import database, seat, shelf
 from scheduler.configuration import BadConfiguration, Settings
 from scheduler.core import Core
-from scheduler.database import DatabaseInUse, NoPlace, Place, SchemaMismatch
+from scheduler.database import DatabaseInUse, HasMoved, NoPlace, Place, SchemaMismatch
 from scheduler.door import Door, NotLoopback, PortInUse
 from scheduler.fairness import command as fairness
 from scheduler.identity import Credentials, Identification
-from scheduler.leadership import Candidate, Leadership
+from scheduler.keys import Keys, KeysElsewhere
+from scheduler.leadership import Candidate, Leadership, Seat
 from scheduler.rebuild import command as rebuild
 from scheduler.replay import command as replay
 from scheduler.server import Server, certifier_of, write_address
@@ -38,6 +40,8 @@ BROKEN = 1
 OVERTAKEN = 3
 # An overtaken scheduler has nothing to finish: this is for its callers to hear why.
 FAREWELL_S = 0.5
+# How long one whose database failed asks it whether that was another scheduler's doing.
+LOOK_PATIENCE_S = 5.0
 # A fifth of what Python takes by itself. Shorter turns would cost more than they bring: each is a wake-up of a thread.
 SWITCH_S = 0.001
 
@@ -88,7 +92,7 @@ def main() -> int:
         with asyncio.Runner(loop_factory=_new_loop) as runner:
             return runner.run(serving)
     except (
-        *(BadConfiguration, DatabaseInUse, NoPlace, PortInUse, SchemaMismatch, NotLoopback, NoCertificate),
+        *(BadConfiguration, DatabaseInUse, HasMoved, NoPlace, PortInUse, SchemaMismatch, NotLoopback, NoCertificate),
         *(PalaestraError, OSError, *ERRORS),
     ) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -127,8 +131,10 @@ async def _serve(settings: Settings, data: Path, place: Place, listen: str, *, s
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     if standby:
-        leadership = await _stand_by(settings, data, place, door, stopping)
+        own = seat.open_seat(place)
+        leadership = await _stand_by(settings, data, place, door, stopping, own)
         if leadership is None:
+            own.leave()
             return 0
     else:
         leadership = seat.lead(place, door.address, ttl_s=settings.leader_ttl_s)
@@ -136,8 +142,14 @@ async def _serve(settings: Settings, data: Path, place: Place, listen: str, *, s
     core = Core(settings, place, loop, leadership=leadership)
     leadership.keep(loop, core.overtaken)
     server = Server(core, credentials, listen, settings.tls, data, door=door, catalogue=catalogue)
-    await core.start()
-    await server.start()
+    try:
+        await core.start()
+        await server.start()
+    except Exception:
+        # Its session may have been ended before it was told why.
+        if await _is_overtaken(leadership):
+            return _end(OVERTAKEN)
+        raise
     _calm()
     write_address(data, server.address)
     logging.info("scheduler of venue %s leads in epoch %d, on %s", core.venue, leadership.epoch, server.address)
@@ -146,7 +158,8 @@ async def _serve(settings: Settings, data: Path, place: Place, listen: str, *, s
         logging.info("and with TLS on %s, by %s", server.tls_address, shown)
     await stopping.wait()
     logging.info("stopping")
-    if leadership.lost is not None:
+    # Whoever takes over in PostgreSQL ends the sessions of who led before, whose writer may hear of that first.
+    if leadership.lost is not None or (core.broken and await _is_overtaken(leadership)):
         await server.stop(FAREWELL_S)
         return _end(OVERTAKEN)
     await server.stop(STOP_GRACE_S)
@@ -156,6 +169,13 @@ async def _serve(settings: Settings, data: Path, place: Place, listen: str, *, s
     if core.broken:
         return _end(BROKEN)
     return 0
+
+
+async def _is_overtaken(leadership: Leadership) -> bool:
+    """Whether another scheduler leads; of a database that does not answer nobody knows that it does."""
+    asking = asyncio.create_task(asyncio.to_thread(leadership.is_over))
+    await asyncio.wait([asking], timeout=LOOK_PATIENCE_S)
+    return asking.done() and asking.result()
 
 
 def _calm() -> None:
@@ -169,17 +189,27 @@ def _calm() -> None:
 
 
 async def _stand_by(
-    settings: Settings, data: Path, place: Place, door: Door, stopping: asyncio.Event
+    settings: Settings, data: Path, place: Place, door: Door, stopping: asyncio.Event, own: Seat
 ) -> Leadership | None:
     """Wait for the leadership behind a door that says so; None if we are to stop before."""
-    own = seat.open_seat(place)
     candidate = Candidate(own, door.address, settings.leader_ttl_s)
     leadership = candidate.attempt()
     if leadership is not None:
         return leadership
     door.tell(candidate.sight.mark)
-    tokens = Credentials.read(data / "tokens", [vendor.id for vendor in settings.venue.vendors])
-    door.recognise(Identification((tokens,), certifier_of(settings, door, settings.tls, time.time_ns)))
+    vendors = [vendor.id for vendor in settings.venue.vendors]
+    tokens = Credentials.read(data / "tokens", vendors)
+    with closing(database.open_reader(place)) as db:
+        keys = KeysElsewhere(Keys(settings.venue.id, vendors, database.secret(db), db, time.time_ns))
+        door.recognise(Identification((tokens, keys), certifier_of(settings, door, settings.tls, time.time_ns)))
+        try:
+            return await _wait_behind(door, candidate, place, stopping)
+        finally:
+            # Until the server knows them itself.
+            door.recognise(Identification((tokens,), certifier_of(settings, door, settings.tls, time.time_ns)))
+
+
+async def _wait_behind(door: Door, candidate: Candidate, place: Place, stopping: asyncio.Event) -> Leadership | None:
     await door.open()
     logging.info("standby on %s; %s", door.address, seat.in_use(place, candidate.sight))
     waiting = asyncio.create_task(candidate.wait(door.tell))
@@ -191,7 +221,6 @@ async def _stand_by(
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     await door.close(0)
-    own.leave()
     return None
 
 

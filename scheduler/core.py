@@ -39,7 +39,6 @@ from scheduler.leadership import Leadership, Overtaken
 from scheduler.paging import Pager
 from scheduler.snapshot import past
 from scheduler.snapshot.lasting import Lasting
-from scheduler.sql import is_file
 from scheduler.tail import Tail
 from scheduler.targets import loop as targets
 from scheduler.writer import Command, Transaction, Writer
@@ -125,8 +124,7 @@ class Core:
             committed=self.hub.committed,
             broken=self._give_up,
             is_read_only=lambda: isinstance(place, Path) and disk.is_read_only(place.parent),
-            # In PostgreSQL, which has no temporary triggers, each transaction finds out for itself.
-            lasting=Lasting(db) if is_file(db) else None,
+            lasting=Lasting(db),
             answered=self._answers.deliver,
             confirm=self.leadership.confirm,
         )

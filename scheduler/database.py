@@ -27,6 +27,8 @@ SCHEMA = Path(__file__).with_name("schema.sql").read_text()
 REVISION = "0003"
 # The revision stands in alembic's table; this says that the file is ours, since that of an empty one is 0.
 USER_VERSION = 1
+# Where the venue has gone, among the venue's own values.
+MOVED = "moved"
 # How long to wait for a scheduler that makes the file at this moment.
 SHARE_PATIENCE_S = 2.0
 
@@ -48,6 +50,10 @@ class DatabaseInUse(Exception):
 
 class SchemaMismatch(Exception):
     """The database is of another revision of the schema."""
+
+
+class HasMoved(Exception):
+    """The venue has gone on in another database since this one was its; this one is of before."""
 
 
 class DatabaseLock:
@@ -160,6 +166,14 @@ def open_file(path: Path) -> sqlite3.Connection:
     if found not in ("", REVISION):
         db.close()
         raise SchemaMismatch(refusal(path, found))
+    where = moved_to(db) if found else ""
+    if where:
+        db.close()
+        raise HasMoved(
+            f"{path} is of before this venue moved to {where}, and knows nothing of what happened since: name that one "
+            f"as [scheduler] database in the venue file. To give up what is there and go on from this file on purpose, "
+            f"run `python -m scheduler move --data {path.parent} --back`"
+        )
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")
     db.execute("PRAGMA foreign_keys=ON")
@@ -222,6 +236,25 @@ def open_file_to_read(path: Path) -> sqlite3.Connection:
     db = connect(f"file:{path}?mode=ro")
     db.execute("PRAGMA query_only=ON")
     return db
+
+
+def moved_to(db: Connection) -> str:
+    """Return where the venue of a database has gone, "" if it has not."""
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (MOVED,)).fetchone()
+    return "" if row is None else bytes(row["value"]).decode()
+
+
+def mark_moved(path: Path, where: str) -> None:
+    """Write into a file where its venue goes on, so that no scheduler starts on it; "": that it goes on here."""
+    db = connect(f"file:{path}?mode=rw")
+    try:
+        db.execute("PRAGMA synchronous=FULL")
+        if where:
+            put(db, MOVED, where.encode())
+        else:
+            db.execute("DELETE FROM meta WHERE key = ?", (MOVED,))
+    finally:
+        db.close()
 
 
 def secret(db: Connection) -> bytes:

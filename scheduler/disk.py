@@ -32,10 +32,11 @@ _FATAL = frozenset({
     sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY,
 })  # fmt: skip
 # The same of PostgreSQL (https://www.postgresql.org/docs/current/errcodes-appendix.html): the connection, the server's
-# memory and disk, its end, its files, itself; and that it takes no writes at present, or has given up the transaction.
-_FATAL_STATES = ("08", "53", "57P", "58", "XX", "25006", "25P")
+# memory and disk, its end, its files, itself; that it takes no writes at present, or has given up the transaction; and
+# that a lock was not to be had in the time that server or role allow, or for ever, because two waited for each other.
+_FATAL_STATES = ("08", "53", "57P", "58", "XX", "25006", "25P", "55P03", "40001", "40P01")
 # What the server answers has surely not been stored.
-_TOLD_BY_SERVER = {"53100": FULL, "25006": READ_ONLY}
+_TOLD_BY_SERVER = {"53100": FULL, "25006": READ_ONLY, "55P03": BUSY, "40001": BUSY, "40P01": BUSY}
 
 
 def is_fatal(error: BaseException) -> bool:

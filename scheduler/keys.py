@@ -12,6 +12,7 @@ copied into another venue's database, or under another key's id, opens nothing.
 import hashlib
 import hmac
 import json
+import logging
 import re
 import secrets
 from collections.abc import Callable, Collection
@@ -22,8 +23,9 @@ from scheduler import names
 from scheduler.health import VENUE_VENDOR
 from scheduler.identity import Identity
 from scheduler.roles import Role
-from scheduler.sql import Connection, Row
+from scheduler.sql import ERRORS, Connection, Row
 
+log = logging.getLogger(__name__)
 _SECRET = re.compile(r"pal_([0-9a-z]{26})_([A-Za-z0-9_-]{43})")
 
 
@@ -105,6 +107,22 @@ class Keys:
         self._used_ns[form[1]] = now_ns
         return key.identity
 
+    def identify_as_of_now(self, secret: str) -> Identity | None:
+        """Return whose secret it is by what the database holds now, which another scheduler writes; None of no key.
+
+        For a standby: it is asked seldom, and told of no change. None too if the database does not answer. Raises
+        KEY_REVOKED and KEY_EXPIRED.
+        """
+        form = _SECRET.fullmatch(secret)
+        if form is None:
+            return None
+        try:
+            self.look(form[1])
+        except ERRORS as error:
+            log.warning("a key cannot be looked up: %s", error)
+            return None
+        return self.identify(secret)
+
     def take_used_ns(self) -> dict[str, int]:
         """Return when each key was last used since this was asked before."""
         used_ns, self._used_ns = self._used_ns, {}
@@ -125,3 +143,14 @@ class Keys:
                 row["expire_ns"],
             ),
         )
+
+
+class KeysElsewhere:
+    """The keys of a venue that another scheduler leads, for a standby; see `Keys`."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+
+    def identify(self, secret: str) -> Identity | None:
+        """Return whose secret it is, None if it is of no key. Raises KEY_REVOKED and KEY_EXPIRED."""
+        return self._keys.identify_as_of_now(secret)

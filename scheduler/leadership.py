@@ -187,6 +187,22 @@ class Leadership:
         if time.monotonic() >= self._good_until_s:
             self._look()
 
+    def affirm(self) -> None:
+        """Raise Overtaken if another one leads, by a look at once; or why nobody can say."""
+        if self.lost is not None:
+            raise self.lost
+        self._look()
+
+    def is_over(self) -> bool:
+        """Whether another one leads, by a look at once; False if nobody can say, as of a server that is gone."""
+        try:
+            self.affirm()
+        except Overtaken:
+            pass
+        except Exception as error:
+            log.warning("who leads cannot be found out: %s", error)
+        return self.lost is not None
+
     def keep(self, loop: asyncio.AbstractEventLoop, lost: Callable[[Overtaken], None]) -> None:
         """Beat from now on, as long as the loop turns; call `lost` in the loop when another one has taken over."""
         self._thread = threading.Thread(target=self._beat, args=(loop, lost), name="leadership", daemon=True)

@@ -48,10 +48,12 @@ def jobs(db: Connection, rows: Sequence[Row]) -> list[job_pb2.Job]:
     attempts: dict[int, list[Row]] = {}
     for some, text in portions([row["id"] for row in rows if row["attempt_count"]]):
         query = f"""
-        SELECT a.*, l.uid AS lease_uid FROM attempt a JOIN lease l ON l.id = a.lease_id
-        WHERE a.job_id IN {text} ORDER BY a.job_id, a.number DESC
+        SELECT a.*, l.uid AS lease_uid FROM job j
+        JOIN attempt a ON a.job_id = j.id AND a.number > j.attempt_count - ? JOIN lease l ON l.id = a.lease_id
+        WHERE j.id IN {text} ORDER BY a.job_id, a.number DESC
         """
-        for found in db.execute(query, some):
+        # Of a job that was tried a hundred times only what is shown is read.
+        for found in db.execute(query, [ATTEMPTS_SHOWN, *some]):
             attempts.setdefault(found["job_id"], []).append(found)
     return [_job(row, attempts.get(row["id"], ())) for row in rows]
 
@@ -80,7 +82,7 @@ def _job(row: Row, attempts: Sequence[Row]) -> job_pb2.Job:
         message.result.ParseFromString(row["result"])
     if row["failure"] is not None:
         message.failure.ParseFromString(row["failure"])
-    message.attempts.extend(attempt(vendor, uid, found) for found in attempts[:ATTEMPTS_SHOWN])
+    message.attempts.extend(attempt(vendor, uid, found) for found in attempts)
     return message
 
 

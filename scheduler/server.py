@@ -100,7 +100,7 @@ class Server:
         venue_service_pb2_grpc.add_VenueServiceServicer_to_server(VenueService(core), guard)
         catalogue = catalogue or (core.folder or data or Path()) / FILE
         # A call of one vendor brings in what is new of all of them, so that the house reads.
-        self._shelf = Shelf(catalogue, core.house)
+        self._shelf = Shelf(catalogue, core.house, core.leadership)
         data_service_pb2_grpc.add_DataServiceServicer_to_server(DataService(core, self._shelf), guard)
         episode_service_pb2_grpc.add_EpisodeServiceServicer_to_server(EpisodeService(core), guard)
         estimate_service_pb2_grpc.add_EstimateServiceServicer_to_server(EstimateService(core), guard)
@@ -112,6 +112,7 @@ class Server:
 
     async def start(self) -> None:
         self._keys.load()
+        await self._shelf.lead()
         await self._door.serve(self._guard)
         self._looking = asyncio.create_task(self._look())
 

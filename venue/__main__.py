@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from venue import ca
@@ -33,6 +34,9 @@ def main() -> int:
         help="bring a stopped venue's database to this version, after a backup; with --to, move it into PostgreSQL",
     )
     migrate.add_argument("--to", metavar="URL", help='postgresql://... of an empty database; "-": $PALAESTRA_DATABASE')
+    migrate.add_argument(
+        "--back", action="store_true", help="let the file go on after a move: without all that happened since"
+    )
     demo.add_argument("--report", type=Path, default=Path("report"), help="folder of the written report")
     demo.add_argument("--keep", action="store_true", help="leave the venue running afterwards, until Ctrl-C")
     arguments = parser.parse_args()
@@ -47,18 +51,18 @@ def main() -> int:
         if arguments.command == "ca":
             return _certify(arguments, profile, data)
         if arguments.command == "migrate":
-            return _migrate(data, arguments.to)
+            return _migrate(data, "-" if arguments.back else arguments.to, ["--back"] if arguments.back else [])
         return _up(profile, data)
     except (BadProfile, VenueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
-def _migrate(data: Path, to: str | None) -> int:
+def _migrate(data: Path, to: str | None, more: Sequence[str]) -> int:
     words = ["migrate"] if to is None else ["move", "--to", "-"]
     # In the environment, since every user of the machine may read arguments.
     named = {"PALAESTRA_DATABASE": to} if to not in (None, "-") else {}
-    command = [sys.executable, "-m", "scheduler", *words, "--data", str(data)]
+    command = [sys.executable, "-m", "scheduler", *words, "--data", str(data), *more]
     return subprocess.call(command, env={**os.environ, **named})
 
 

@@ -81,16 +81,21 @@ def submit(
 
 
 def cancel(vendor: str, uid: str) -> Command[None]:
-    """Return the command that cancels every job of an array that has not ended. Raises NOT_FOUND."""
+    """Return the command that cancels every job of an array that has not ended. Repeats change nothing.
+
+    Raises NOT_FOUND.
+    """
 
     def command(tx: Transaction) -> None:
         array = tx.db.execute("SELECT 1 FROM job_array WHERE uid = ? AND vendor = ?", (uid, vendor)).fetchone()
         if array is None:
             raise PalaestraError("NOT_FOUND", f"vendors/{vendor}/jobArrays/{uid} not found")
         rows = tx.db.execute("SELECT * FROM job WHERE array_uid = ? ORDER BY id", (uid,)).fetchall()
-        cancel_waiting(tx, [row["id"] for row in rows if row["state"] == JobState.QUEUED])
-        for row in rows:
-            if row["state"] != JobState.QUEUED and not JobState(row["state"]).ended:
+        open_rows = [row for row in rows if not JobState(row["state"]).ended]
+        tx.repeated = all(row["state"] == JobState.CANCELLING for row in open_rows)
+        cancel_waiting(tx, [row["id"] for row in open_rows if row["state"] == JobState.QUEUED])
+        for row in open_rows:
+            if row["state"] != JobState.QUEUED:
                 cancel_job(tx, row)
 
     return command

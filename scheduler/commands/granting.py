@@ -15,7 +15,8 @@ from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advanc
 from scheduler.snapshot.kept import Kept
 from scheduler.sql import Connection, Row, insert, portions
 from scheduler.standing import Standing
-from scheduler.state import Config, Grant
+from scheduler.state import Config, Decisions, Grant, Job
+from scheduler.suspects import ASIDE_NS, Aside, suspects
 from scheduler.writer import Command, Transaction
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Cycle:
         self._config = config
         self._lease_ttl_s = lease_ttl_s
         self._preempt_grace_s = preempt_grace_s
+        self._aside = Aside()
         self._recorder = Recorder(decisions_kept) if decisions_kept else None
         # Readings of the venue, and the time, when the garbage collector was last spared what they brought.
         self._readings = self._spared_ns = 0
@@ -64,17 +66,15 @@ class Cycle:
             self._spare(standing, tx.now_ns)
             if not worth_while(standing, tx.now_ns, self._config):
                 return
-            jobs = standing.queue.jobs
-            recorder = self._recorder
+            left_out = self._aside.of(standing, tx.now_ns)
+            # On what is looked at the same code would not decide that again.
+            recorder = self._recorder if not left_out else None
             try:
-                decisions = decide(standing, tx.now_ns, self._config)
+                decisions = self._without(standing, left_out, tx.now_ns)
             except Exception:
-                # Nothing is granted then, but what must stop for safety stops.
-                log.exception("deciding failed; only what safety demands is done")
-                without = replace(self.venue.state(), jobs=(), bookings=())
-                decisions = decide(Standing.of(without), tx.now_ns, self._config)
-                # On what is looked at the same code would not decide that again.
-                recorder = None
+                log.exception("deciding failed; sought is on which job")
+                decisions, recorder = self._decided_on_less(tx, left_out), None
+            jobs = standing.queue.jobs
             token = ""
             if recorder is not None and (decisions.grants or decisions.preemptions):
                 token = recorder.record(tx, self.venue, self._config, decisions)
@@ -86,6 +86,43 @@ class Cycle:
                 bodies.charge(tx, unit)
 
         return run
+
+    def _without(self, standing: Standing, left_out: Sequence[Job], now_ns: int) -> Decisions:
+        """Decide without some jobs, which stay in the queue."""
+        for job in left_out:
+            standing.withdraw(job.job)
+        try:
+            return decide(standing, now_ns, self._config)
+        finally:
+            for job in left_out:
+                standing.submit(job)
+
+    def _decided_on_less(self, tx: Transaction, left_out: Sequence[Job]) -> Decisions:
+        """Decide without the jobs on which deciding fails, and set them aside; without any if that does not help.
+
+        What must stop for safety stops in any case.
+        """
+        state = self.venue.state()
+        known = {job.job for job in left_out}
+        state = replace(state, jobs=tuple(job for job in state.jobs if job.job not in known))
+        found = suspects(state, lambda standing: decide(standing, tx.now_ns, self._config))
+        if found.jobs:
+            self._aside.put(found, tx.now_ns)
+            names_of = ", ".join(str(job.job) for job in found.jobs[:10])
+            log.error("deciding fails on %d jobs, which are set aside: numbers %s", len(found.jobs), names_of)
+            # Why is for those to know who run the scheduler.
+            told = f"the scheduler fails on this job and leaves it out for {ASIDE_NS // 60_000_000_000} minutes"
+            events.jobs_changed(tx, [job.job for job in found.jobs], "job.set_aside", told)
+        elif found.suffice:
+            log.error("deciding succeeds on the same jobs read anew")
+            self.venue.distrust()
+        if found.suffice:
+            aside = {job.job for job in found.jobs}
+            without = replace(state, jobs=tuple(job for job in state.jobs if job.job not in aside))
+        else:
+            log.error("only what safety demands is done")
+            without = replace(state, jobs=(), bookings=())
+        return decide(Standing.of(without), tx.now_ns, self._config)
 
     def _spare(self, standing: Standing, now_ns: int) -> None:
         """Spare the garbage collector what is kept: every pass over a great queue would hold up the whole process.

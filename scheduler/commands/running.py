@@ -256,8 +256,9 @@ def register_runner(runner: str, instance: str, sim_slots: int) -> Command[None]
         tx.db.executemany("INSERT INTO sim_slot (id, runner) VALUES (?, ?)", [(slot, runner) for slot in new])
         events.slots_changed(tx, new, "sim_slot.registered")
         orphans = tx.db.execute(
-            "SELECT * FROM attempt WHERE state = ? AND instance LIKE ? AND instance != ?",
-            (AttemptState.RUNNING, f"{runner}/%", instance),
+            # Not LIKE, for which an underscore in a name is any letter; "0" is what comes after "/".
+            "SELECT * FROM attempt WHERE state = ? AND instance > ? AND instance < ? AND instance != ?",
+            (AttemptState.RUNNING, f"{runner}/", f"{runner}0", instance),
         ).fetchall()
         for orphan in orphans:
             message = "the runner was restarted while the attempt ran"

@@ -5,6 +5,6 @@ from alembic import context
 connection = context.config.attributes.get("connection")
 if connection is None:
     raise SystemExit("use `python -m scheduler migrate --data FOLDER`, which makes a backup first")
-# One transaction for all revisions; SQLite rolls back changes of a schema as it does those of rows.
+# One transaction for all revisions; both databases roll back changes of a schema as those of rows.
 context.configure(connection=connection, transactional_ddl=True, transaction_per_migration=False)
 context.run_migrations()

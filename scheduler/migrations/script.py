@@ -2,12 +2,23 @@
 
 import sqlite3
 from collections.abc import Iterator
+from typing import Any
 
 from alembic import op
 
 
-def run(script: str) -> None:
-    """Execute SQL text. `sqlite3.executescript` would commit what came before it; this does not."""
+def run(script: str, postgresql: str | None = None) -> None:
+    """Execute SQL text. `sqlite3.executescript` would commit what came before it; this does not.
+
+    postgresql: What to execute in PostgreSQL, in its own words; None: the same, translated. Raises Untranslatable.
+    """
+    if op.get_bind().dialect.name == "postgresql":
+        from scheduler.postgres import schema
+
+        # By the driver itself, for whom a percent sign without parameters is one.
+        connection: Any = op.get_bind().connection.dbapi_connection
+        connection.execute(schema.translated(script) if postgresql is None else postgresql)
+        return
     for statement in statements(script):
         op.get_bind().exec_driver_sql(statement)
 

@@ -1,7 +1,8 @@
 """Moves a stopped venue from its file into an empty database in PostgreSQL, in one transaction, and proves it.
 
 Before the commit every table is counted and hashed on both sides, by the same code from what each answers. Killed at
-any moment, the target is empty or complete; the file is only read.
+any moment, the target is empty or complete. The file is read, and marked just before the commit: of the two at most one
+starts, whenever all this is killed.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from scheduler import database
 from scheduler.postgres import opening, schema
 from scheduler.postgres.address import Address
 from scheduler.postgres.connection import Connection
+from scheduler.sql import Failed
 
 BLOCK_ROWS = 5_000
 # What opens a binary copy, and what ends it (https://www.postgresql.org/docs/current/sql-copy.html).
@@ -27,7 +29,7 @@ _TRAILER = struct.pack("!h", -1)
 
 
 class NotMoved(Exception):
-    """The target is as it was, and so is the file."""
+    """The target is as it was, and the file says nothing of a move."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,8 @@ def move(path: Path, address: Address, say: Callable[[str], None] = lambda text:
     """Copy the database of a stopped scheduler into an empty one in PostgreSQL.
 
     Raises FileNotFoundError, DatabaseInUse for either side, SchemaMismatch for a file that must be migrated first,
-    NotMoved for a target that is not empty or took something else than was sent, sql.Failed for what the server
-    refuses.
+    HasMoved for one that was moved before, NotMoved for a target that is not empty or took something else than was
+    sent, sql.Failed for what the server refuses.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
@@ -63,6 +65,7 @@ def move(path: Path, address: Address, say: Callable[[str], None] = lambda text:
             found = database.revision(source)
             if found != database.REVISION:
                 raise database.SchemaMismatch(database.refusal(path, found or None))
+            _may_move(source, path, address)
             opening.lock(target, address)
             if opening.revision(target) != "":
                 raise NotMoved(f"{address} is not empty; a venue moves into a database of its own")
@@ -71,11 +74,37 @@ def move(path: Path, address: Address, say: Callable[[str], None] = lambda text:
             # What is committed is on the disk when it is said to be.
             target.execute("SET LOCAL synchronous_commit TO on")
             tables = _moved(source, target, say)
-            target.execute("COMMIT")
+            source.execute("COMMIT")
+            database.mark_moved(path, str(address))
+            try:
+                target.execute("COMMIT")
+            except BaseException:
+                if not _arrived(address):
+                    database.mark_moved(path, "")
+                raise
     finally:
         lock.release()
     whole = hashlib.sha256("".join(f"{name} {one.sha256}\n" for name, one in tables.items()).encode()).hexdigest()
     return Move(tables, whole, time.monotonic() - started_s)
+
+
+def _may_move(source: sqlite3.Connection, path: Path, address: Address) -> None:
+    """Raise HasMoved for a file whose venue is elsewhere; one that was killed on its way to this target goes on."""
+    where = database.moved_to(source)
+    if not where:
+        return
+    if where != str(address) or _arrived(address):
+        raise database.HasMoved(f"{path} has moved to {where} already")
+    database.mark_moved(path, "")
+
+
+def _arrived(address: Address) -> bool:
+    """Whether the target has its tables; True also if nobody can say, so that no file starts beside it."""
+    try:
+        with closing(opening.connect_patiently(address)) as db:
+            return opening.revision(db) != ""
+    except Failed:
+        return True
 
 
 def content(db: Any, table: str, columns: Sequence[str], order: Sequence[str]) -> Content:

@@ -130,8 +130,8 @@ def refusal(address: Address, found: str | None) -> str:
     """Say why a database cannot be used as it is, and what to do."""
     if database.is_older(found):
         return (
-            f"{address} is of revision {found}, this scheduler needs {database.REVISION}; a database in PostgreSQL "
-            "cannot be brought forward yet: go on with the version that wrote it"
+            f"{address} is of revision {found}, this scheduler needs {database.REVISION}: have the server make a "
+            f"backup, then run `python -m scheduler migrate --database -` with the address in ${database.ENVIRONMENT}"
         )
     if found:
         return (

@@ -7,7 +7,7 @@ was given, so that no number comes twice, also not those of rows that are gone.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from scheduler.postgres.dialect import Translator, tokens
 
@@ -23,7 +23,7 @@ CREATE FUNCTION json_each(list TEXT) RETURNS TABLE (value TEXT) LANGUAGE sql IMM
   AS 'SELECT json_array_elements_text(list::json)';
 """
 _REMEMBER_ONE = """
-CREATE FUNCTION remember_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+CREATE OR REPLACE FUNCTION remember_{table}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   INSERT INTO numbered SELECT '{table}', max({column}) FROM gone HAVING max({column}) IS NOT NULL
     ON CONFLICT (name) DO UPDATE SET last = greatest(numbered.last, excluded.last);
   RETURN NULL; END $$;
@@ -75,6 +75,18 @@ def created(script: str) -> str:
     """Return the whole schema for an empty database: `translated`, and what remembers numbers."""
     remember = [_REMEMBER_ONE.format(table=table, column=column) for table, column in remembered(script).items()]
     return translated(script) + _JSON_EACH + _REMEMBER + "".join(remember)
+
+
+def remembering(script: str, present: Collection[str]) -> str:
+    """Return what makes an older database of this schema remember numbers: a table built anew has lost its trigger.
+
+    present: The tables that there are.
+    """
+    return "".join(
+        f"DROP TRIGGER IF EXISTS remember_{table} ON {table};" + _REMEMBER_ONE.format(table=table, column=column)
+        for table, column in remembered(script).items()
+        if table in present
+    )
 
 
 def _numbers(script: str) -> Iterator[tuple[str, str, bool]]:

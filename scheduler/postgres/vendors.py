@@ -48,7 +48,7 @@ OPEN = ("venue", "zone", "calendar_window", "closure", "unit", "body", "cell", "
 # What no vendor's call has any business with.
 CLOSED = (
     "meta", "unit_order", "unit_fault", "fleet_request", "decision", "used_mean", "target", "numbered", "changed",
-    "looked",
+    "looked", "venue_version",
 )  # fmt: skip
 
 
@@ -80,6 +80,15 @@ def install(db: Connection) -> None:
             f"`CREATE ROLE {ROLE} NOLOGIN; GRANT {ROLE} TO <the scheduler's role>`",
         ) from None
     db.script(f"BEGIN; {script} COMMENT ON TABLE numbered IS '{digest}'; COMMIT")
+
+
+# All policies, until the next start: a column that one names cannot change.
+REMOVE = """
+DO $$ DECLARE one name; BEGIN
+  FOR one IN SELECT tablename FROM pg_policies WHERE schemaname = current_schema() AND policyname = 'of_vendor'
+  LOOP EXECUTE format('DROP POLICY of_vendor ON %I', one); END LOOP; END $$;
+COMMENT ON TABLE numbered IS NULL;
+"""
 
 
 def _script() -> str:

@@ -93,7 +93,7 @@ class Wire:
 
     def __init__(self, conninfo: str, make_row: Callable[[tuple[str, ...]], Callable[[Sequence[Any]], Any]]) -> None:
         self._make_row = make_row
-        self._pg = pq.PGconn.connect(_limited(conninfo).encode())
+        self._pg = pq.PGconn.connect(limited(conninfo).encode())
         if self._pg.status != pq.ConnStatus.OK:
             message = self._pg.get_error_message().strip()
             self._pg.finish()
@@ -255,8 +255,8 @@ class Wire:
         return Failed("08006" if self.is_lost else "", str(error).strip() or "the connection is lost")
 
 
-def _limited(conninfo: str) -> str:
-    """Return it with `_LIMITS` for what it says nothing of."""
+def limited(conninfo: str) -> str:
+    """Return what libpq connects by with `_LIMITS` for what it says nothing of."""
     try:
         given = conninfo_to_dict(conninfo)
     except psycopg.ProgrammingError:

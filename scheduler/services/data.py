@@ -29,7 +29,7 @@ class DataService(data_service_pb2_grpc.DataServiceServicer):
     def __init__(self, core: Core, shelf: Shelf) -> None:
         self._core = core
         self._shelf = shelf
-        # A version of very many episodes takes seconds: a vendor makes one at a time, or nobody else would be answered.
+        # A version of very many episodes takes seconds: a vendor makes one at a time, so that others' have their turn.
         self._freezing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def ListRecords(
@@ -119,7 +119,7 @@ class DataService(data_service_pb2_grpc.DataServiceServicer):
             return _version(request.parent, row, catalogue.datasets.lineage(row["id"]))
 
         async with self._freezing[vendor]:
-            made: data_pb2.DatasetVersion = await self._ask(freeze)
+            made: data_pb2.DatasetVersion = await self._ask(freeze, slow=True)
         return made
 
     async def GetDatasetVersion(
@@ -215,9 +215,9 @@ class DataService(data_service_pb2_grpc.DataServiceServicer):
         await self._core.run(lambda tx: result)
         return str(caller()), now_ns
 
-    async def _ask(self, question: Any, name: str = "") -> Any:
+    async def _ask(self, question: Any, name: str = "", *, slow: bool = False) -> Any:
         try:
-            return await self._shelf.ask(question)
+            return await self._shelf.ask(question, slow=slow)
         except BadQuery as error:
             raise PalaestraError("INVALID_FIELD", f"query.{error}") from error
         except PalaestraError as error:

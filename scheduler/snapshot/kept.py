@@ -41,6 +41,7 @@ class Kept:
         self._feed = Feed(db)
         self._standing: Standing | None = None
         self._now_ns = 0
+        self._distrusted = False
         # Looks that had to read everything.
         self.readings = 0
         # What has changed since `forget_changes`, by field of the state and by name; None: everything.
@@ -51,8 +52,9 @@ class Kept:
         marks = self._feed.take()
         standing, self._standing = self._standing, None
         # A clock that was set back may undo what time had brought.
-        if marks is None or standing is None or now_ns < self._now_ns:
+        if marks is None or standing is None or now_ns < self._now_ns or self._distrusted:
             standing = self._read(now_ns)
+            self._distrusted = False
         else:
             self._now_ns = now_ns
             self._follow(standing, marks)
@@ -64,6 +66,10 @@ class Kept:
         # Only now: had something failed on the way, everything would be read anew.
         self._standing = standing
         return standing
+
+    def distrust(self) -> None:
+        """Read everything anew at the next look."""
+        self._distrusted = True
 
     def state(self) -> State:
         """Return what was looked at last as a state."""

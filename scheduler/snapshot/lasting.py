@@ -1,6 +1,7 @@
 """What commands find out about the venue and may go on using until it is otherwise.
 
-Like the marks of `snapshot.feed`, by temporary triggers on the connection that writes: no command can forget to tell.
+Like the marks of `snapshot.feed`, by triggers (temporary ones of the connection that writes; in PostgreSQL, which has
+none, permanent ones): no command can forget to tell.
 What is told here is whether anything has changed of what a claim could ever be met from (units by what they are and not
 by how they do, cells, slots, the tree of vendors), or whether a job has come back into the queue.
 """
@@ -9,7 +10,7 @@ from typing import Any
 
 from scheduler.health import Health
 from scheduler.snapshot.feed import columns_changed
-from scheduler.sql import Connection
+from scheduler.sql import Connection, is_file
 
 _UNIT = ("robot_model", "robot_class", "maker", "labels", "joint_count", "zone")
 _BODY = ("payload_kg", "end_effector", "sensors", "firmware", "health")
@@ -31,7 +32,8 @@ class Lasting:
     """Values under names of their own, for one connection.
 
     Args:
-        db: The connection that writes. It is asked for nothing else than a temporary table and triggers.
+        db: The connection that writes. It is asked for nothing else than a temporary table and triggers; in PostgreSQL
+            for those of `postgres/marks.py`, which also count what others write.
     """
 
     def __init__(self, db: Connection) -> None:
@@ -39,6 +41,14 @@ class Lasting:
         self._values: dict[str, Any] = {}
         self._as_of: tuple[int, int] | None = None
         self._touched = False
+        if is_file(db):
+            self._temporary(db)
+        else:
+            from scheduler.postgres import marks
+
+            marks.install_version(db, _TRIGGERS)
+
+    def _temporary(self, db: Connection) -> None:
         db.execute("PRAGMA temp_store=MEMORY")
         db.execute("CREATE TEMP TABLE venue_version (number INTEGER NOT NULL)")
         db.execute("INSERT INTO temp.venue_version VALUES (0)")
@@ -50,9 +60,11 @@ class Lasting:
 
     def get(self, name: str) -> Any:
         """Return what was put under a name if it still holds, or None. It may be changed: see `undo`."""
-        number: int = self._db.execute("SELECT number FROM temp.venue_version").fetchone()[0]
-        # Changes when another connection has written (https://sqlite.org/pragma.html#pragma_data_version).
-        version: int = self._db.execute("PRAGMA data_version").fetchone()[0]
+        number: int = self._db.execute("SELECT number FROM venue_version").fetchone()[0]
+        version = 0
+        if is_file(self._db):
+            # Changes when another connection has written (https://sqlite.org/pragma.html#pragma_data_version).
+            version = self._db.execute("PRAGMA data_version").fetchone()[0]
         if (number, version) != self._as_of:
             self._values.clear()
             self._as_of = number, version

@@ -2,6 +2,7 @@
 
 import random
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from catalogue import BadQuery, Catalogue, Entry, Key, Query, SchemaMismatch, words
+from catalogue import BadQuery, Catalogue, Entry, Key, Query, SchemaMismatch, dataset, words
 from catalogue.catalogue import LABELS_MAX, Change
 from catalogue.dataset import Source
 from palaestra.errors import PalaestraError
@@ -289,3 +290,109 @@ def test_what_was_written_is_there_after_opening_again(tmp_path: Path) -> None:
     again = Catalogue(tmp_path / "catalogue.db")
     assert len(again.search(Query(vendor="acme")).rows) == 1
     again.close()
+
+
+def test_once_another_scheduler_leads_the_former_one_writes_nothing_more(tmp_path: Path) -> None:
+    """Neither labels nor versions nor episodes, though it has the file open; and it cannot lead again."""
+    path = tmp_path / "catalogue.db"
+    former, latter = Catalogue(path, "one"), Catalogue(path, "two")
+    former.lead(7, lambda: None)
+    former.enter([entry(1, vendor="acme")], (1, "e-1"))
+    former.datasets.create("acme", "grasps", "", by="anna", now_ns=1)
+    # Its epoch is older, as of a scheduler whose database was restored.
+    latter.lead(3, lambda: None)
+    writes = (
+        lambda: former.change("acme", ["e-1"], Change({"task": "pick"}), by="anna", now_ns=2),
+        lambda: former.datasets.freeze("acme", "grasps", uids=["e-1"], by="anna", now_ns=2),
+        lambda: former.datasets.create("acme", "other", "", by="anna", now_ns=2),
+        lambda: former.enter([entry(2)], (2, "e-2")),
+    )
+    for write in writes:
+        with pytest.raises(PalaestraError, match="another scheduler, which led in epoch 3") as caught:
+            write()
+        assert caught.value.reason == "NOT_LEADER"
+
+    def overtaken() -> None:
+        raise PalaestraError("NOT_LEADER", "another one leads")
+
+    with pytest.raises(PalaestraError):
+        former.lead(7, overtaken)
+    assert latter.change("acme", ["e-1"], Change({"task": "pick"}), by="anna", now_ns=2) == 1
+    assert not latter.datasets.versions("acme", "grasps", before=None, size=5)
+    former.close()
+    latter.close()
+
+
+def test_what_the_scheduler_knows_no_more_is_found_no_more_and_comes_again_as_it_was(catalogue: Catalogue) -> None:
+    """A version that names it holds it still; its vendor and operators find it nowhere, by no condition."""
+    entries = [entry(n, vendor="acme", unit="venues/v/units/a", task=TASKS[0]) for n in range(4)]
+    catalogue.enter(entries, (4, "e-3"))
+    catalogue.change("acme", ["e-1", "e-2"], Change({"good": "yes"}, quality=0.7, method="eye"), by="anna", now_ns=1)
+    catalogue.datasets.create("acme", "grasps", "", by="anna", now_ns=1)
+    made = catalogue.datasets.freeze("acme", "grasps", uids=["e-1", "e-2"], by="anna", now_ns=1)
+    queries = [
+        Query(vendor=vendor, **more)
+        for vendor in ("acme", None)
+        for more in (
+            {}, {"robot": "venues/v/units/a"}, {"job": "vendors/acme/jobs/j-2"}, {"labels": (("good", "yes"),)},
+            {"quality_min": 0.5}, {"text": "pick"}, {"start_ns": 1},
+        )
+    ]  # fmt: skip
+    before = [catalogue.search(query).rows for query in queries]
+    sessions = [tuple(row) for row in catalogue.sessions(None)]
+    catalogue.forget(["e-2", "e-2", "e-9"])
+
+    for query, rows in zip(queries, before, strict=True):
+        left = [row for row in rows if b"e-2" not in row.body]
+        assert list(catalogue.search(query).rows) == left
+    assert [uid for _, uid in catalogue.uids(0, 10)] == ["e-0", "e-1", "e-3"]
+    for act in (
+        lambda: catalogue.record("acme", "e-2"),
+        lambda: catalogue.change("acme", ["e-2"], Change({"a": "b"}), by="anna", now_ns=2),
+        lambda: catalogue.datasets.freeze("acme", "grasps", uids=["e-2"], by="anna", now_ns=2),
+    ):
+        with pytest.raises(PalaestraError, match="e-2 not found"):
+            act()
+    assert len(catalogue.datasets.episodes(made["id"])) == 2
+    catalogue.enter(entries, (4, "e-3"))
+    assert [catalogue.search(query).rows for query in queries] == before
+    assert [tuple(row) for row in catalogue.sessions(None)] == sessions
+
+
+def test_while_a_version_is_made_others_write_in_between_and_nobody_sees_a_part_of_it(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two portions the way is free; one that dies half-way is cleared away, and its number given again."""
+    catalogue.enter([entry(n, vendor="acme") for n in range(10)], (10, "e-9"))
+    catalogue.datasets.create("acme", "grasps", "", by="anna", now_ns=1)
+    monkeypatch.setattr(dataset, "PORTION", 3)
+    turns = []
+
+    def between(duration_s: float) -> None:
+        whole = len(turns) == 3
+        assert len(catalogue.datasets.versions("acme", "grasps", before=None, size=5)) == whole
+        assert catalogue.datasets.get("acme", "grasps")["latest"] == whole
+        assert bool(catalogue.record("acme", "e-0").versions) == whole
+        turns.append(catalogue.enter([entry(100 + len(turns))], (10, "e-9")))
+
+    def died(duration_s: float) -> None:
+        raise KeyboardInterrupt
+
+    freeze = partial(
+        catalogue.datasets.freeze, "acme", "grasps", uids=[f"e-{n}" for n in range(10)], by="anna", now_ns=1
+    )
+    monkeypatch.setattr(dataset.time, "sleep", died)
+    with pytest.raises(KeyboardInterrupt):
+        freeze()
+    monkeypatch.setattr(dataset.time, "sleep", lambda duration_s: None)
+    catalogue.datasets._clear()
+    assert catalogue.reader.execute("SELECT count(*) FROM dataset_episode").fetchone()[0] == 0
+    monkeypatch.setattr(dataset.time, "sleep", between)
+    made = freeze()
+
+    assert turns == [1, 1, 1, 1]
+    assert (made["number"], made["episode_count"]) == (1, 10)
+    assert [position for position, _ in catalogue.datasets.episodes(made["id"])] == list(range(10))
+    for statement in ("DELETE FROM dataset_episode", "INSERT INTO dataset_episode VALUES (1, 99, 1)"):
+        with pytest.raises(sqlite3.IntegrityError, match="never changes"), catalogue.transaction() as db:
+            db.execute(statement)

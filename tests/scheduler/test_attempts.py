@@ -368,6 +368,22 @@ def test_a_runner_that_comes_as_a_new_instance_has_lost_what_the_old_one_ran(tmp
 
 
 @on_both
+def test_a_runner_that_comes_ends_nothing_of_another_whose_name_is_like_its_own(tmp_path: Path) -> None:
+    """An underscore is no joker, and a longer name is another one."""
+
+    async def scene(site: Site) -> None:
+        body = await granted(site, units=1, sim_slots=1)
+        for instance, like in (("rx1/one", "r_1"), ("r_10/one", "r_1")):
+            await site.run(lambda tx, one=instance: tx.db.execute("UPDATE attempt SET instance = ?, state = 2", (one,)))
+            await site.run(running.register_runner(like, f"{like}/two", 0))
+            assert site.get(body.name).attempts[0].state == job_pb2.ATTEMPT_STATE_RUNNING, instance
+        await site.run(running.register_runner("r_10", "r_10/two", 0))
+        assert site.get(body.name).attempts[0].failure.reason == "RUNNER_LOST"
+
+    play(tmp_path, scene)
+
+
+@on_both
 def test_use_is_accounted_from_grant_to_freedom(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         body = await granted(site, units=2, sim_slots=1, cell="assembly")

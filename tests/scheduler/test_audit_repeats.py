@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from palaestra.v1.calendar_service_pb2 import CreateClosureRequest
 from palaestra.v1.fleet_service_pb2 import CalibrateUnitRequest
-from palaestra.v1.job_array_service_pb2 import SubmitJobArrayRequest
+from palaestra.v1.job_array_service_pb2 import CancelJobArrayRequest, SubmitJobArrayRequest
 from palaestra.v1.job_service_pb2 import BatchSubmitJobsRequest, CancelJobRequest, ReorderJobRequest, SubmitJobRequest
 from palaestra.v1.reservation_service_pb2 import CancelReservationRequest, CreateReservationRequest
 from scheduler import audit
@@ -95,10 +95,14 @@ def test_what_is_ended_or_ordered_once_more_has_one_entry(tmp_path: Path) -> Non
         _, _, _, uid = made.name.split("/")
         again = ReorderJobRequest(name=made.name, priority=7, reason="because")
         booked = await site.run(repeatable(site)["ReservationService/CreateReservation"][1]())
+        array = (await site.run(repeatable(site)["JobArrayService/SubmitJobArray"][1]())).name
+        ending_all = CancelJobArrayRequest(name=array)
         cancelling = CancelReservationRequest(name=booked.name)
         for method, request, command in (
             ("JobService/ReorderJob", again, lambda: reordering.reorder(again)),
             ("JobService/CancelJob", CancelJobRequest(name=made.name), lambda: ending.cancel("acme", uid, "")),
+            ("JobArrayService/CancelJobArray", ending_all,
+             lambda: arrays.cancel("acme", array.rpartition("/")[2])),
             ("ReservationService/CancelReservation", cancelling,
              lambda: reserving.cancel("acme", booked.name.rpartition("/")[2], "")),
         ):  # fmt: skip

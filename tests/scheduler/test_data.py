@@ -5,22 +5,32 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from catalogue import Catalogue as Files
 from catalogue.dataset import Datasets
 from palaestra.aio import AsyncClient
 from palaestra.client import Client
 from palaestra.data import RecordingSession, query
 from palaestra.errors import PalaestraError
-from palaestra.v1 import episode_pb2, job_pb2, job_service_pb2, job_service_pb2_grpc, runner_service_pb2
+from palaestra.v1 import (
+    data_service_pb2,
+    data_service_pb2_grpc,
+    episode_pb2,
+    job_pb2,
+    job_service_pb2,
+    job_service_pb2_grpc,
+    runner_service_pb2,
+)
 from scheduler.commands import running
 from scheduler.commands.submitting import Catalogue
 from scheduler.core import RunnerConnection
 from scheduler.shelf import READERS
-from tests.scheduler.site import PATIENCE_S, LiveServer, job
+from tests.scheduler.site import PATIENCE_S, LiveServer, error_of, job
 
 INSTANCE = "r/one"
 KNOWN = Catalogue(frozenset({"reach"}), frozenset({"sway"}), frozenset({"own_arm"}))
@@ -262,3 +272,29 @@ def test_a_catalogue_that_was_lost_is_read_again_from_the_scheduler_s_table(tmp_
         Client(server.address, server.token("vendor-acme"), timeout_s=PATIENCE_S) as client,
     ):
         assert sorted(names(client.data.search())) == sorted(made)
+        # As after a restore of an older database: it knows two, and then records another one under the third's number.
+        server.run(lambda tx: tx.db.execute("DELETE FROM episode WHERE uid = ?", (made[2].split("/")[-1],)))
+        assert sorted(names(client.data.search())) == sorted(made[:2])
+        with pytest.raises(PalaestraError) as caught:
+            client.data.record(made[2])
+        assert caught.value.reason == "NOT_FOUND"
+        made[2] = record(server, found.attempts[0].name, 3, task="kept")
+        assert sorted(names(client.data.search())) == sorted(made)
+
+
+def test_a_scheduler_that_was_overtaken_labels_and_freezes_nothing(tmp_path: Path) -> None:
+    """It does not know of it yet: the catalogue does, by the name of who leads."""
+    with LiveServer(tmp_path) as server:
+        # Without the client, which would look for the new leader.
+        create = data_service_pb2_grpc.DataServiceStub(server.channel).CreateDataset
+        words = {"timeout": PATIENCE_S, "metadata": server.metadata("vendor-acme")}
+        vendor = "vendors/acme"
+        asked = [data_service_pb2.CreateDatasetRequest(parent=vendor, dataset_id=name) for name in ("grasps", "walks")]
+        create(asked[0], **words)
+        latter = Files(tmp_path / "catalogue.db", "another")
+        latter.lead(9, lambda: None)
+        for request in asked:
+            found = error_of(partial(create, request, **words))
+            assert (found.reason, "which led in epoch 9" in found.message) == ("NOT_LEADER", True)
+        assert [row["name"] for row in latter.datasets.list("acme")] == ["grasps"]
+        latter.close()

@@ -18,6 +18,7 @@ from palaestra.channel import authorization
 from palaestra.errors import REASONS, PalaestraError, from_rpc
 from palaestra.v1 import job_service_pb2, job_service_pb2_grpc
 from scheduler import database, disk
+from scheduler.sql import Failed
 from tests.scheduler.faulty import (
     FINE,
     FULL,
@@ -294,6 +295,15 @@ def test_only_what_surely_left_nothing_behind_is_refused_and_gone_on_from(
 ) -> None:
     assert disk.judge(error_of(code), read_only=read_only) == reason
     assert reason in REASONS
+
+
+@pytest.mark.parametrize("state", ["55P03", "40001", "40P01"])
+def test_a_lock_that_postgresql_did_not_give_refuses_the_whole_commit_and_the_next_one_may_succeed(state: str) -> None:
+    """What the server rolled back was not stored: the caller may send it again, and the scheduler goes on."""
+    error = Failed(state, "canceling statement due to lock timeout")
+    assert disk.is_fatal(error)
+    assert disk.judge(error, read_only=False) == "DATABASE_BUSY"
+    assert not disk.is_fatal(Failed("23505", "a key that there is already is the command's own matter"))
 
 
 def test_a_folder_is_read_only_if_no_file_can_be_made_for_that_reason(tmp_path: Path) -> None:

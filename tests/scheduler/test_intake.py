@@ -94,6 +94,7 @@ def test_calls_that_share_a_savepoint_answer_and_leave_what_they_would_alone(
     assert together == alone
 
 
+@pytest.mark.usefixtures("each_backend")
 def test_what_is_known_of_the_venue_is_known_anew_once_a_unit_comes(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with Site(tmp_path) as site:
@@ -116,6 +117,7 @@ def test_what_is_known_of_the_venue_is_known_anew_once_a_unit_comes(tmp_path: Pa
     asyncio.run(scenario())
 
 
+@pytest.mark.usefixtures("each_backend")
 def test_room_that_is_made_in_a_full_queue_is_found(tmp_path: Path) -> None:
     """The number of waiting jobs is not counted each time; it is before anybody is turned away."""
 

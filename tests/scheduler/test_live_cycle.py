@@ -239,9 +239,46 @@ def test_where_deciding_fails_what_must_stop_stops_and_no_decision_is_told(
     assert len(tokens) == 1
     assert all(decide_again(venue.path, token).same for token in tokens)
     venue.same()
+    # The job on which it failed is tried again after a while.
+    venue.clock.pass_s(601.0)
+    venue.writer._run_cycle()
+    assert venue.rows("SELECT attempt_count FROM job WHERE vendor = 'acme' ORDER BY id")[-1][0] == 1
+    assert venue.cycle.venue.readings == 1
+
+
+def test_a_job_on_which_deciding_fails_is_set_aside_with_a_word_and_the_others_are_granted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is left out for a while, others with the same claim are not; after that it is tried again and starts."""
+    venue = small(tmp_path / "db")
+    for _ in range(2):
+        venue.run(venue.submit(job(1)))
+    poison = venue.run(venue.submit(job(0, 1)))
+    bad = venue.rows("SELECT id FROM job ORDER BY id DESC")[0]["id"]
+    calls = []
+
+    def failing(standing: Standing, now_ns: int, config: Config) -> Decisions:
+        calls.append(len(standing.queue))
+        if bad in standing.queue.jobs:
+            raise KeyError("something that no test has thought of")
+        return decide(standing, now_ns, config)
+
+    monkeypatch.setattr(granting, "decide", failing)
     venue.writer._run_cycle()
     assert len(venue.rows("SELECT 1 FROM lease")) == 2
-    assert venue.cycle.venue.readings == 1
+    (told,) = venue.rows("SELECT resource, vendor, message FROM event WHERE kind = 'job.set_aside'")
+    assert (told["resource"], told["vendor"]) == (poison.name, "acme")
+    assert "leaves it out for 10 minutes" in told["message"] and "no test" not in told["message"]
+    sought = len(calls)
+    venue.run(venue.submit(job(0, 1)))
+    venue.writer._run_cycle()
+    assert len(calls) == sought + 1, "it is not sought again"
+    assert len(venue.rows("SELECT 1 FROM lease")) == 3, "another one with the same claim"
+    venue.same()
+    monkeypatch.undo()
+    venue.clock.pass_s(601.0)
+    venue.writer._run_cycle()
+    assert venue.rows("SELECT attempt_count FROM job WHERE id = ?", bad)[0][0] == 1
 
 
 def test_decisions_are_kept_as_changes_and_those_they_build_on_are_kept_with_them(

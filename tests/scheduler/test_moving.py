@@ -1,7 +1,7 @@
 """A venue moves from its file into PostgreSQL, whole or not at all."""
 
-import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from palaestra.v1 import job_pb2
-from scheduler import database
-from scheduler.database import DatabaseInUse, DatabaseLock, SchemaMismatch
+from scheduler import database, seat
+from scheduler.database import DatabaseInUse, DatabaseLock, HasMoved, SchemaMismatch
+from scheduler.seat import lead
 from tests.scheduler import places
 from tests.scheduler.cluster import Cluster
 from tests.scheduler.process import ROOT
@@ -39,10 +40,6 @@ async def _history(site: Site) -> None:
     await site.settle()
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
     """A stopped venue's file."""
@@ -53,11 +50,22 @@ def old(tmp_path: Path) -> Path:
     return tmp_path / database.FILE
 
 
-def test_every_table_arrives_with_its_hash_and_the_file_stays_as_it_was(cluster: Cluster, old: Path) -> None:
-    before = _digest(old)
+def _rows(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    with closing(database.open_file_to_read(path)) as db:
+        tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {table: [tuple(row) for row in db.execute(f"SELECT * FROM {table}")] for table in tables}
+
+
+def test_every_table_arrives_with_its_hash_and_the_file_stays_as_it_was_but_for_its_mark(
+    cluster: Cluster, old: Path
+) -> None:
+    before = _rows(old)
     found = move(old, target := cluster.fresh(empty=True))
 
-    assert _digest(old) == before
+    mark = (database.MOVED, str(target).encode())
+    assert mark in _rows(old)["meta"]
+    database.mark_moved(old, "")
+    assert _rows(old) == before
     assert found.tables["event"].rows > 10
     with closing(database.open_file_to_read(old)) as file, closing(opening.open_reader(target)) as there:
         for table, content in found.tables.items():
@@ -140,6 +148,36 @@ def test_a_row_that_arrives_otherwise_than_sent_undoes_the_move(
         assert opening.revision(db) == ""
 
 
+def test_a_file_whose_venue_has_moved_starts_no_scheduler_until_somebody_goes_back_on_purpose(
+    cluster: Cluster, old: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor a standby, nor is it moved once more; the refusal says where the venue is, and how to go back."""
+    target = cluster.fresh(empty=True)
+    move(old, target)
+    for start in (lambda: database.open_writer(old), lambda: seat.open_seat(old), lambda: lead(old, ttl_s=1.0)):
+        with pytest.raises(HasMoved, match=re.escape(str(target)) + r".* move --data .* --back"):
+            start()
+    for again in (target, cluster.fresh(empty=True)):
+        with pytest.raises(HasMoved, match="has moved to"):
+            move(old, again)
+    assert command.main(["--data", str(old.parent), "--back"]) == 0
+    assert str(target) in capsys.readouterr().out
+    lead(old, ttl_s=1.0).release()
+    assert command.main(["--data", str(old.parent), "--back"]) == 2
+
+
+def test_killed_between_the_mark_and_the_commit_neither_starts_and_the_next_move_succeeds(
+    cluster: Cluster, old: Path
+) -> None:
+    target = cluster.fresh(empty=True)
+    database.mark_moved(old, str(target))
+    with pytest.raises(HasMoved):
+        database.open_writer(old)
+    assert move(old, target).tables["event"].rows > 10
+    with closing(opening.open_reader(target)) as there:
+        assert database.moved_to(there) == "", "the mark is the file's alone"
+
+
 SLOW = """
 import os, sys, time
 from pathlib import Path
@@ -185,5 +223,5 @@ def test_the_command_prints_what_arrived_and_no_password(
     assert "hidden" not in out
     assert command.main(["--data", str(old.parent)]) == 2
     error = capsys.readouterr().err
-    assert "is not empty" in error
+    assert "has moved to" in error
     assert "hidden" not in error

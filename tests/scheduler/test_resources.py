@@ -7,6 +7,8 @@ from palaestra.v1 import event_pb2
 from scheduler import resources
 from scheduler.identity import Identity
 from scheduler.roles import Role
+from scheduler.sql import insert
+from scheduler.writer import Transaction
 from tests.scheduler.site import Site, job, play
 
 READERS = (
@@ -56,5 +58,42 @@ def test_jobs_and_leases_of_many_rows_are_those_of_each(tmp_path: Path) -> None:
         assert sorted(len(found.attempts) for found in jobs) == [0, 0, 1, 1]
         assert sorted((len(lease.units), len(lease.sim_slots)) for lease in leases) == [(1, 1), (2, 1)]
         assert {lease.job for lease in leases} == {found.name for found in jobs if found.attempts}
+
+    play(tmp_path, scene)
+
+
+def test_of_a_job_that_was_tried_very_often_the_last_attempts_are_read_and_no_others(tmp_path: Path) -> None:
+    """By what the database steps through: the same for a job of a thousand attempts as for one of twenty."""
+
+    async def scene(site: Site) -> None:
+        await site.connect()
+        often, seldom = [await site.submit(job(1)) for _ in range(2)]
+        await site.settle()
+
+        def add(tx: Transaction) -> None:
+            for uid, count in ((often.name.split("/")[3], 1000), (seldom.name.split("/")[3], 20)):
+                (row,) = tx.db.execute("SELECT * FROM job WHERE uid = ?", (uid,)).fetchall()
+                lease_id = tx.db.execute("SELECT id FROM lease WHERE job_id = ?", (row["id"],)).fetchone()[0]
+                rows = [(row["id"], number, 5, lease_id, tx.now_ns, "[]") for number in range(2, count + 1)]
+                insert(tx.db, "INSERT INTO attempt (job_id, number, state, lease_id, grant_ns, resources)", rows)
+                tx.db.execute("UPDATE job SET attempt_count = ? WHERE id = ?", (count, row["id"]))
+
+        await site.run(add)
+        steps = []
+        for body, last in ((often, 1000), (seldom, 20)):
+            row = site.row("SELECT * FROM job WHERE uid = ?", body.name.split("/")[3])
+            count = 0
+
+            def step() -> int:
+                nonlocal count
+                count += 1
+                return 0
+
+            site.core.read.set_progress_handler(step, 1)  # type: ignore[attr-defined]
+            found = resources.job(site.core.read, row)
+            site.core.read.set_progress_handler(None, 1)  # type: ignore[attr-defined]
+            assert [attempt.number for attempt in found.attempts] == list(range(last, last - 10, -1))
+            steps.append(count)
+        assert steps[0] < 1.2 * steps[1], steps
 
     play(tmp_path, scene)

@@ -21,6 +21,7 @@ from palaestra.channel import authorization, routing, target
 from palaestra.client import Client
 from palaestra.errors import PalaestraError, from_rpc
 from palaestra.v1 import (
+    api_key_pb2,
     host_service_pb2,
     host_service_pb2_grpc,
     job_service_pb2,
@@ -148,7 +149,16 @@ def pair(nursery: Nursery, tmp_path: Path) -> Iterator[Pair]:
 def test_a_standby_says_so_and_to_those_it_knows_where_the_leader_is(pair: Pair) -> None:
     """Its health is NOT_SERVING; a stranger learns nothing else, who has a token the address."""
     pair.both()
-    for token, told in (("no token at all", {}), (pair.token("operator"), {"leader": pair.addresses[0]})):
+    leader = {"leader": pair.addresses[0]}
+    with Client(pair.address, pair.token("vendor-acme"), timeout_s=60.0) as acme:
+        # Made after the standby has begun to wait.
+        made, revoked = [acme.api_keys.create(api_key_pb2.ApiKey(role="vendor")) for _ in range(2)]
+        acme.api_keys.revoke(revoked.api_key.name)
+    wrong = made.secret[:-1] + ("a" if made.secret[-1] != "a" else "b")
+    for token, told in (
+        ("no token at all", {}), (pair.token("operator"), leader), (made.secret, leader), (revoked.secret, {}),
+        (wrong, {}),
+    ):  # fmt: skip
         with Client(pair.addresses[1], token, timeout_s=30.0) as client, pytest.raises(PalaestraError) as caught:
             client.venue()
         assert caught.value.reason == "NOT_LEADER"

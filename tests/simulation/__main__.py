@@ -25,14 +25,14 @@ def main() -> int:
     parser.add_argument("--log", action="store_true", help="print also what the product logs, with --seed")
     parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument(
-        "--defects", nargs="*", choices=sorted(defects.ALL), metavar="NAME",
+        "--defects", nargs="*", choices=sorted(defects.DEFECTS), metavar="NAME",
         help="plant these defects, or all, one after the other, each until a seed finds it",
     )  # fmt: skip
-    parser.add_argument("--defect", choices=sorted(defects.ALL), help="plant a defect, which should be found")
+    parser.add_argument("--defect", choices=sorted(defects.DEFECTS), help="plant a defect, which should be found")
     given = parser.parse_args()
     if given.defects is not None:
         return find_defects(given.defects or list(defects.DEFECTS), given.at_once)
-    defect = defects.ALL[given.defect] if given.defect else None
+    defect = defects.DEFECTS[given.defect] if given.defect else None
     logging.getLogger().setLevel(logging.ERROR)
     if given.seed is not None:
         if given.log:
@@ -56,7 +56,7 @@ def run_seeds(seeds: range, at_once: int, defect: str | None) -> int:
     killed: Counter[str] = Counter()
     wrong = jobs = grants = events = 0
     virtual_s = cpu_s = 0.0
-    lives = running.run_all(seeds, at_once=at_once, defect=defects.ALL[defect] if defect else None)
+    lives = running.run_all(seeds, at_once=at_once, defect=defects.DEFECTS[defect] if defect else None)
     for count, found in enumerate(lives, 1):
         if sys.stderr.isatty():
             print(f"{count} of {len(seeds)}", end="\r", file=sys.stderr)
@@ -83,7 +83,7 @@ def find_defects(names: list[str], at_once: int) -> int:
     missed = 0
     for name in names:
         seeds = sorted(range(FIND_MAX), key=lambda seed: name in defects.LASTING and not running.is_lasting(seed))
-        lives = running.run_all(seeds, at_once=at_once, defect=defects.ALL[name])
+        lives = running.run_all(seeds, at_once=at_once, defect=defects.DEFECTS[name])
         for count, found in enumerate(lives, 1):
             if found.broken:
                 print(f"{name}: found by seed {found.seed}, of {count}: {found.broken[0][:160]}", flush=True)
