@@ -112,6 +112,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from sim.host import main as host
 
         return host(given[1:])
+    if given[:1] == ["venues"]:
+        from sim.venues.command import main as venues
+
+        return venues(given[1:])
     if given[:1] == ["drift"]:
         from sim.drift.command import main as drift
 
@@ -147,6 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     checked = commands.add_parser("check", help="check files of robots, venues, jobs and models")
     checked.add_argument("path", type=Path, help="a file, or a folder of .toml files")
     checked.add_argument("--json", action="store_true")
+    commands.add_parser("venues", help="venues as data: list, show, plan, generate; venues --help")
     schemas = commands.add_parser("schemas", help="write the JSON Schemas of the files, for editors")
     schemas.add_argument("folder", type=Path)
     paths = commands.add_parser("paths", help="where feet and hands of several bodies go by one recorded motion")

@@ -32,6 +32,7 @@ _SAFETY_WORDS: Mapping[str, str] = {
 _CLASS_WORDS: Mapping[str, str] = {"dual_arm": "Two arms", "mobile_base": "Mobile base", "robot": "Other robot"}
 LABELLED_UNITS_MAX = 150
 """More units than this are drawn without their names."""
+SPARSE_UNITS_MAX = 30
 LABELLED_CELLS_MAX = 60
 COLUMN_LETTERS = 22.5
 
@@ -56,6 +57,7 @@ def plan_svg(venue: VenueTwin, classes: Mapping[str, str] | None = None, *, widt
     of_robot = classes or {}
     span = max(venue.width_m, 1.4 * venue.depth_m)
     scale = _Scale(letter=span / 95, margin=max(span / 24, 0.8), line=span / 1400)
+    labelled, crowded = len(venue.units) <= LABELLED_UNITS_MAX, len(venue.units) > SPARSE_UNITS_MAX
     legend = list(_legend(venue, of_robot, scale))
     rows = math.ceil(len(legend) / _columns(venue, scale))
     below = scale.letter * (5.2 + 1.9 * rows)
@@ -75,13 +77,14 @@ def plan_svg(venue: VenueTwin, classes: Mapping[str, str] | None = None, *, widt
         *_safety(venue, scale),
         *(part for cell in venue.cells for part in _cell(cell, scale)),
         *_zone_names(venue, scale),
-        *(_charger(charger.x_m, charger.y_m, scale) for charger in venue.chargers),
+        *(
+            _charger(charger.x_m, charger.y_m, min(0.5, max(0.15, scale.letter * 0.5)), scale)
+            for charger in venue.chargers
+        ),
         *(
             part
             for unit in venue.units
-            for part in _unit(
-                unit, of_robot.get(unit.robot, "robot"), scale, labelled=len(venue.units) <= LABELLED_UNITS_MAX
-            )
+            for part in _unit(unit, of_robot.get(unit.robot, "robot"), scale, labelled=labelled, crowded=crowded)
         ),
         *_cell_names(venue, scale),
         *_walls(venue, scale),
@@ -258,10 +261,10 @@ def _glyph(kind: str, size: float) -> str:
     return f'{body} fill="{fill}"/>{nose}'
 
 
-def _unit(unit: UnitTwin, kind: str, scale: _Scale, *, labelled: bool) -> Iterator[str]:
+def _unit(unit: UnitTwin, kind: str, scale: _Scale, *, labelled: bool, crowded: bool) -> Iterator[str]:
     size = max(0.36, scale.letter * 0.5) if labelled else 0.42
     # Robots of one cell stand side by side: their names must fit between them.
-    letters = 0.58
+    letters = 0.58 if crowded else 0.85
     yield (
         f'<g transform="translate({_n(unit.x_m)} {_n(-unit.y_m)})"><title>{escape(unit.id)} ({escape(unit.robot)})'
         f'</title><g transform="rotate({_n(-unit.yaw_deg)})">{_glyph(kind, size)}</g>'
@@ -271,8 +274,7 @@ def _unit(unit: UnitTwin, kind: str, scale: _Scale, *, labelled: bool) -> Iterat
     yield "</g>"
 
 
-def _charger(x_m: float, y_m: float, scale: _Scale) -> str:
-    half = min(0.5, max(0.15, scale.letter * 0.5))
+def _charger(x_m: float, y_m: float, half: float, scale: _Scale) -> str:
     corners = ((0.15, -0.7), (-0.4, 0.15), (0.0, 0.15), (-0.1, 0.75), (0.45, -0.15), (0.05, -0.15))
     bolt = f"M {' L '.join(f'{_n(half * x)} {_n(half * y)}' for x, y in corners)} z"
     return (
@@ -345,7 +347,7 @@ def _legend(venue: VenueTwin, classes: Mapping[str, str], scale: _Scale) -> Iter
     if any(cell.fixtures for cell in venue.cells):
         yield f'<rect {box} fill="#d9dde2" stroke="#8c96a3" stroke-width="{_n(scale.line)}"/>', "Fixture"
     if venue.chargers:
-        yield _charger(0, 0, scale), "Charger"
+        yield _charger(0, 0, size, scale), "Charger"
     for kind, fill in _SAFETY_FILLS.items():
         if any(zone.kind == kind for zone in venue.safety):
             yield (
