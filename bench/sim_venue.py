@@ -1,8 +1,8 @@
-"""A venue as one scene of seven makers' robots: time to compile, and how much faster than real time it runs on one core.
+"""A venue as one scene of seven makers' robots: time to compile, and how much faster than real time one core steps it.
 
-The robots stand at home, held by their catalogue's gains, beside four shelves; the friction cones are the scene's. Times
-are of the processor, so that a busy machine changes them little; the median of several goes counts. The same robots as
-separate worlds, one after the other, are the peer: what a shared scene costs beyond its parts.
+The robots stand at home, held by their catalogue's gains, beside four shelves; the contact options are the scene's.
+Times are of the processor, so that a busy machine changes them less; the median of several goes counts. The same
+robots as separate worlds, one after the other, are the peer: what a shared scene costs beyond its parts.
 """
 
 import statistics
@@ -21,8 +21,8 @@ ROBOTS = (
     "universal_robots_ur5e", "robotis_op3", "own_humanoid", "own_quadruped", "own_arm",
 )  # fmt: skip
 BRANDS = 7
-SIMULATED_S = 1.0
-GOES = 5
+SIMULATED_S = 0.5
+GOES = 3
 
 
 def hall(robots: tuple[str, ...] = ROBOTS, brands: int = BRANDS) -> VenueTwin:

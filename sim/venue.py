@@ -251,6 +251,8 @@ def _attach(spec: mujoco.MjSpec, unit: UnitTwin, *, visuals: bool) -> list[float
     robot = find(unit.robot).mjspec(visuals=visuals, floor=False)
     home = np.array(robot.key("home").qpos, dtype=np.float64)
     _make_a_guest(robot, spec)
+    if not visuals:
+        _leave_what_is_only_seen(robot)
     yaw = math.radians(unit.yaw_deg)
     quat = (math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2))
     frame = spec.worldbody.add_frame(pos=(unit.x_m, unit.y_m, 0.0), quat=quat)
@@ -273,6 +275,27 @@ def _make_a_guest(robot: mujoco.MjSpec, hall: mujoco.MjSpec) -> None:
         robot.delete(thing)
     for name in ("timestep", "integrator", "cone", "impratio", "iterations", "tolerance", "noslip_iterations"):
         setattr(robot.option, name, getattr(hall.option, name))
+
+
+def _leave_what_is_only_seen(robot: mujoco.MjSpec) -> None:
+    """Delete meshes that nothing touches and no mass follows from.
+
+    MuJoCo discards them, too, but in a scene with bodies that have shapes and no inertia of their own (fixtures, our
+    own robots) only after it has compiled every mesh: seconds for a hall of makers' robots.
+    """
+    named = {name for pair in robot.pairs for name in (pair.geomname1, pair.geomname2)}
+    named |= {thing.objname for thing in robot.sensors if thing.objtype == mujoco.mjtObj.mjOBJ_GEOM}
+    meshes = set()
+    for body in robot.bodies:
+        for geom in list(body.geoms):
+            seen = geom.contype == geom.conaffinity == 0 and geom.name not in named
+            if geom.type == mujoco.mjtGeom.mjGEOM_MESH and seen and body.explicitinertial:
+                robot.delete(geom)
+            elif geom.meshname:
+                meshes.add(geom.meshname)
+    for mesh in list(robot.meshes):
+        if mesh.name not in meshes:
+            robot.delete(mesh)
 
 
 def _hall(spec: mujoco.MjSpec, venue: VenueTwin) -> None:

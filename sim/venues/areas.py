@@ -95,10 +95,10 @@ def shape_of(row: Mapping[str, Any], where: str) -> Polygon:
         point = Table({"x": corner[0], "y": corner[1]}, f"{where} polygon[{i}]")
         found.append((point.number("x"), point.number("y")))
     polygon = tuple(found)
-    if area_m2(polygon) < LEAST_M2:
-        raise BrokenVenue(f"{where}: its polygon has no area")
     if crosses_itself(polygon):
         raise BrokenVenue(f"{where}: its polygon crosses itself")
+    if area_m2(polygon) < LEAST_M2:
+        raise BrokenVenue(f"{where}: its polygon has no area")
     return polygon
 
 

@@ -118,7 +118,8 @@ def merged(halls: Sequence[Tables], *, gap_m: float = 20.0) -> Tables:
     rows = math.ceil(len(halls) / columns)
     whole: Tables = {
         "venue": {
-            "id": "city", "name": "City of all halls", "width_m": columns * wide - gap_m, "depth_m": rows * deep - gap_m,
+            "id": "city", "name": "City of all halls",
+            "width_m": round(columns * wide - gap_m, 3), "depth_m": round(rows * deep - gap_m, 3),
             "time_zone": halls[0]["venue"]["time_zone"], "seats": sum(hall["venue"]["seats"] for hall in halls),
         },
         **{key: halls[0][key] for key in ("ports", "scheduler", "runner", "vendor")},
@@ -135,7 +136,7 @@ def merged(halls: Sequence[Tables], *, gap_m: float = 20.0) -> Tables:
 def _moved(row: Tables, kind: str, hall: str, x_m: float, y_m: float) -> Tables:
     moved = dict(row)
     if "x_m" in row:
-        moved |= {"x_m": row["x_m"] + x_m, "y_m": row["y_m"] + y_m}
+        moved |= {"x_m": round(row["x_m"] + x_m, 3), "y_m": round(row["y_m"] + y_m, 3)}
     if kind != "unit" and "id" in row:
         moved["id"] = f"{hall}-{row['id']}"
     for key in ("zone", "host"):
@@ -155,9 +156,9 @@ def _hall(
     its = sorted(plays, key=lambda play: (play.sector, play.id, play.level))
     columns = max(1, round(math.sqrt(len(its) * 1.2)))
     rows = math.ceil(len(its) / columns)
-    width_m = 2 * _EDGE_M + columns * (_CELL_W_M + _GAP_M) - _GAP_M
+    width_m = round(2 * _EDGE_M + columns * (_CELL_W_M + _GAP_M) - _GAP_M, 3)
     pitch_m = _CELL_D_M + _GAP_M
-    depth_m = 2 * _EDGE_M + rows * pitch_m - _GAP_M + (rows // 2) * _WAY_M
+    depth_m = round(2 * _EDGE_M + rows * pitch_m - _GAP_M + (rows // 2) * _WAY_M, 3)
     hall: Tables = {
         "venue": {
             "id": f"hall-{number + 1}", "name": f"Hall {number + 1}", "width_m": width_m, "depth_m": depth_m,
@@ -173,11 +174,11 @@ def _hall(
     per_cell = [units // len(its) + (k < units % len(its)) for k in range(len(its))]
     placed = 0
     for row in range(rows):
-        y_m = _EDGE_M + row * pitch_m + (row // 2) * _WAY_M + _CELL_D_M / 2
+        y_m = round(_EDGE_M + row * pitch_m + (row // 2) * _WAY_M + _CELL_D_M / 2, 3)
         if row % 2 == 1 and row < rows - 1:
             hall["safety"].append({
                 "id": f"way-{row // 2 + 1}", "name": "Walkway", "kind": "walkway", "x_m": width_m / 2,
-                "y_m": y_m + _CELL_D_M / 2 + (_GAP_M + _WAY_M) / 2, "width_m": width_m, "depth_m": _WAY_M,
+                "y_m": round(y_m + _CELL_D_M / 2 + (_GAP_M + _WAY_M) / 2, 3), "width_m": width_m, "depth_m": _WAY_M,
             })  # fmt: skip
             hall["door"] += [
                 {"id": f"door-{row // 2 + 1}-{side}", "x_m": x_m, "y_m": hall["safety"][-1]["y_m"], "width_m": 1.8,
@@ -202,7 +203,9 @@ def _hall(
     # Along the west wall, beside the zones, where there is no door.
     for i in range(chargers):
         along = (i + 0.5) / chargers * depth_m
-        hall["charger"].append({"id": f"charger-{i + 1}", "x_m": 0.4, "y_m": _off_the_ways(along, hall["safety"])})
+        hall["charger"].append(
+            {"id": f"charger-{i + 1}", "x_m": 0.4, "y_m": round(_off_the_ways(along, hall["safety"]), 3)}
+        )
     _hours(hall, number)
     return hall
 

@@ -62,16 +62,15 @@ def contains(polygon: Polygon, point: Point) -> bool:
 
 
 def reach_m(outer: Polygon, inner: Polygon) -> float:
-    """Return how far `inner` reaches out of `outer`: 0 if it does not.
-
-    Where only edges cross, as they may when `outer` is not convex, it is the deepest corner of `outer` in `inner`.
+    """Return how far `inner` reaches out of `outer`, 0 if it does not: its corners, and the middles of what is outside
+    of its edges, which may all lie outside although no corner does, where `outer` is not convex.
     """
-    over = max((distance_m(outer, point) for point in inner if not contains(outer, point)), default=0.0)
-    if over > NEAR_M:
-        return over
-    return max(
-        (distance_m(inner, p) for p in outer if _within(inner, p) and distance_m(inner, p) > NEAR_M), default=0.0
-    )
+    probes = list(inner)
+    for a, b in _edges(inner):
+        cuts = sorted({0.0, 1.0, *(at for c, d in _edges(outer) if (at := _cut(a, b, c, d)) is not None)})
+        middles = ((first + second) / 2 for first, second in itertools.pairwise(cuts))
+        probes += [(a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1])) for t in middles]
+    return max((distance_m(outer, point) for point in probes if not contains(outer, point)), default=0.0)
 
 
 def overlap(one: Polygon, other: Polygon) -> bool:
@@ -132,6 +131,14 @@ def _cross(a: Point, b: Point, c: Point, d: Point) -> bool:
         and _side_m(c, d, a) * _side_m(c, d, b) < 0
         and min(abs(_side_m(a, b, c)), abs(_side_m(a, b, d)), abs(_side_m(c, d, a)), abs(_side_m(c, d, b))) > NEAR_M
     )
+
+
+def _cut(a: Point, b: Point, c: Point, d: Point) -> float | None:
+    """Where on the way from a to b (0 to 1) the segment from c to d crosses it."""
+    if not _cross(a, b, c, d):
+        return None
+    before, after = _side_m(c, d, a), _side_m(c, d, b)
+    return before / (before - after)
 
 
 def _to_segment_m(point: Point, a: Point, b: Point) -> float:

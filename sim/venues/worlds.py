@@ -95,12 +95,12 @@ def shared_scene(venue: VenueTwin, *, visuals: bool = False, skip_missing: bool 
 
 def recorded_changes(model: mujoco.MjModel) -> dict[str, Any]:
     """Return what a shared scene says of its contact options: {"scene": ..., "changed": ...}; {} of other models."""
-    for i in range(model.ntext):
-        if model.text(i).name == TEXT:
-            start, size = int(model.text_adr[i]), int(model.text_size[i])
-            text = bytes(model.text_data[start : start + size - 1]).decode()
-            return dict(json.loads(text))
-    return {}
+    i = mujoco.mj_name2id(model, mujoco.mjtObj.mjOBJ_TEXT, TEXT)
+    if i < 0:
+        return {}
+    start, size = int(model.text_adr[i]), int(model.text_size[i])
+    # The size counts C's final zero.
+    return dict(json.loads(bytes(model.text_data[start : start + size - 1]).decode()))
 
 
 def cell_worlds(venue: VenueTwin) -> Iterator[VenueTwin]:
