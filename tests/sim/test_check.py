@@ -135,7 +135,7 @@ def test_a_mistake_in_a_robots_file_is_found_in_its_line(
         # Units: serial numbers, places.
         ('"PT-0001"', '"PA-0001"', None, "two units have the serial number 'PA-0001': this one and number 1"),
         ("x_m = 3.5\ny_m = 1.6", "x_m = 3.5\ny_m = 3.6", 'id = "base-1"', "unit 'base-1' stands in the walkway 'way'"),
-        ("x_m = 11.6\ny_m = 4.5", "x_m = 10.3\ny_m = 4.5", 'id = "humanoid-1"', "'dog-1' and 'humanoid-1' stand on one"),
+        ("x_m = 11.6\ny_m = 4.5", "x_m = 10.3\ny_m = 4.5", 'id = "humanoid-1"', "units 'dog-1' and 'humanoid-1'"),
         # Safety zones, doors, chargers.
         ('kind = "walkway"', 'kind = "walkvay"', "walkvay", "did you mean walkway?"),
         ("speed_max_m_s = 0.25", "", 'id = "bench"', "a collaborative zone needs speed_max_m_s above 0"),
