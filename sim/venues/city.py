@@ -219,12 +219,12 @@ def _off_the_ways(y_m: float, ways: Sequence[Mapping[str, Any]]) -> float:
 
 def _cell(index: int, play: Scenario, zone: str, x_m: float, y_m: float, chance: random.Random) -> Tables:
     kind = chance.choice(_FIXTURES.get(play.sector, ("bench",)))
-    sizes: Tables = {"conveyor": {"length_m": 3.0}, "stairs": {"steps": 4}}.get(kind, {})
+    of_kind: dict[str, Tables] = {"conveyor": {"length_m": 3.0}, "stairs": {"steps": 4}}
     x = {"stairs": -0.6, "ramp": -0.5}.get(kind, round(chance.uniform(-1.2, 1.2), 2))
     return {
         "id": f"cell-{index + 1}", "name": f"{play.id.replace('-', ' ').capitalize()} {index + 1}", "scenario": play.id,
         "sector": play.sector, "level": play.level, "zone": zone, "x_m": x_m, "y_m": y_m, "width_m": _CELL_W_M,
-        "depth_m": _CELL_D_M, "fixtures": [{"kind": kind, "x_m": x, "y_m": 1.5, **sizes}],
+        "depth_m": _CELL_D_M, "fixtures": [{"kind": kind, "x_m": x, "y_m": 1.5, **of_kind.get(kind, {})}],
     }  # fmt: skip
 
 

@@ -25,6 +25,8 @@ POSTURE = 0.02
 """Weight of the copied angles against the path: 1 rad off counts as much as this share of a metre."""
 STEP_RAD = 0.3
 CLOSE_M = 1e-4
+ENOUGH_M = 2e-3
+"""What is left beyond this may be a dead end: the limb is tried from the copied angles as well."""
 
 
 @dataclass(frozen=True)
@@ -65,23 +67,39 @@ def retarget(source: Limbs, canonical: Array, target: Limbs, *, period_s: float 
     copied = np.clip(copied, low, high)
     out = np.empty_like(copied)
     angles = copied[0].copy() if len(copied) else np.zeros(len(HUMANOID))
+    moved = np.unique(np.concatenate([limb.joints for limb in limbs])) if limbs else np.zeros(0, dtype=np.intp)
+    kept = np.delete(np.arange(len(HUMANOID)), moved)
     for t, posture in enumerate(copied):
-        least, most = low, high
-        if period_s is not None and t > 0:
-            most = np.minimum(high, out[t - 1] + target.speed_rad_s * period_s)
-            least = np.maximum(low, out[t - 1] - target.speed_rad_s * period_s)
-        moved = np.unique(np.concatenate([limb.joints for limb in limbs])) if limbs else np.zeros(0, dtype=np.intp)
-        kept = np.delete(np.arange(len(HUMANOID)), moved)
-        angles[kept] = np.clip(posture[kept], least[kept], most[kept])
+        angles[kept] = posture[kept]
         for limb in limbs:
-            _reach(target, limb, angles, posture, goals[limb.end][t], least, most)
+            _reach_best(target, limb, angles, posture, goals[limb.end][t], low, high)
         out[t] = angles
+        if period_s is not None and t > 0:
+            # Too far for one frame: as far as it comes on the way there.
+            out[t] = np.clip(
+                angles, out[t - 1] - target.speed_rad_s * period_s, out[t - 1] + target.speed_rad_s * period_s
+            )
     paths = target.paths(out)
     return Retargeted(out, goals, {limb.end: paths[limb.end] for limb in limbs})
 
 
-def _reach(body: Limbs, limb: Limb, angles: Array, posture: Array, goal_m: Array, least: Array, most: Array) -> None:
-    """Move a limb's angles, in place, until its end is at the goal, or as near as its limits let it."""
+def _reach_best(
+    body: Limbs, limb: Limb, angles: Array, posture: Array, goal_m: Array, least: Array, most: Array
+) -> None:
+    """Go on from where the limb is; where that ends short, from the copied angles as well, and take the nearer.
+
+    A straight limb has no way to bend that makes it shorter at once, so that it would stay straight.
+    """
+    other = angles.copy()
+    here_m = _reach(body, limb, angles, posture, goal_m, least, most)
+    if here_m > ENOUGH_M:
+        other[limb.joints] = posture[limb.joints]
+        if _reach(body, limb, other, posture, goal_m, least, most) < here_m:
+            angles[limb.joints] = other[limb.joints]
+
+
+def _reach(body: Limbs, limb: Limb, angles: Array, posture: Array, goal_m: Array, least: Array, most: Array) -> float:
+    """Move a limb's angles, in place, until its end is at the goal or its limits end it; return what is left [m]."""
     its = limb.joints
     angles[its] = np.clip(angles[its], least[its], most[its])
     for _ in range(ITERATIONS):
@@ -102,3 +120,5 @@ def _reach(body: Limbs, limb: Limb, angles: Array, posture: Array, goal_m: Array
         angles[its] = np.clip(before + step, least[its], most[its])
         if np.abs(angles[its] - before).max(initial=0.0) * float(np.abs(jacobian).max(initial=0.0)) < CLOSE_M * 0.1:
             break
+    body.place(angles)
+    return float(np.linalg.norm(goal_m - body.end_m(limb)))
