@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sim.catalog import robots
+from sim.catalog import CONFIGS, robots
 from sim.check.finding import Key, nearest
 from sim.check.hours import wrong_hours
 from sim.check.place import misplaced
@@ -117,7 +117,7 @@ def _hours() -> dict[str, Schema]:
 
 def mistakes(tables: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
     """Yield (key, reason) for what does not go together, of a file that fits its schema."""
-    found = [*_misspelt(tables), *_twice(tables), *_hosts(tables), *_chargers(tables)]
+    found = [*_misspelt(tables), *_twice(tables), *_hosts(tables), *_chargers(tables), *_scenarios(tables)]
     found += [*misplaced(tables), *wrong_hours(tables)]
     yield from found
     if not found:
@@ -159,6 +159,16 @@ def _hosts(tables: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
         host = row.get("host")
         if host and hosts and host not in hosts:
             yield ("unit", i, "host"), f"no [[host]] {host!r}{nearest(host, hosts)}"
+
+
+def _scenarios(tables: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
+    """A venue may train what is its own; what is nearly one of ours, is misspelt."""
+    known = {path.stem for path in (CONFIGS / "scenarios").rglob("*.toml")}
+    for i, row in enumerate(tables.get("cell", ())):
+        name = row.get("scenario", "")
+        close = "" if not name or name in known else nearest(name, known, closeness=TYPO)
+        if close:
+            yield ("cell", i, "scenario"), f"no scenario {name!r}{close}"
 
 
 def _chargers(tables: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:

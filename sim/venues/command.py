@@ -158,7 +158,7 @@ def _show(venue: VenueTwin, *, as_json: bool) -> None:
 
 def _generate(units: int, count: int, venues: int, seed: int, out: Path) -> None:
     models = [Robot(entry.id, entry.robot_class) for entry in robots()]
-    halls = city(units, scenarios((), count), venues, models, seed=seed)
+    halls = city(units, scenarios(count), venues, models, seed=seed)
     out.mkdir(parents=True, exist_ok=True)
     made = (
         f"Made up: python -m sim venues generate --units {units} --scenarios {count} --venues {venues} --seed {seed}\n"

@@ -1,6 +1,7 @@
 """`python -m sim retarget`: a recorded motion on a robot of the catalogue, by inverse kinematics; how well it goes."""
 
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -52,11 +53,13 @@ def carry(
     rows = [("END", "copied angles: scale, residual", "inverse kinematics: scale, residual")]
     for end in ENDS:
         if end in found.paths:
-            both = (same_up_to_scale(path[end], found.goals[end]) for path in (copied, found.paths))
-            rows.append((end, *(f"{scale:.3f}, {residual:.3f}" for scale, residual in both)))
+            both = [same_up_to_scale(path[end], found.goals[end]) for path in (copied, found.paths)]
+            first, second = (f"{scale:.3f}, {residual:.3f}" for scale, residual in both)
+            rows.append((end, first, second))
     print_table(rows)
     if out is not None:
-        np.savez(out, period_s=np.array(period_s), **joint_arrays(entry, found.canonical))
+        arrays: dict[str, Any] = {"period_s": np.array(period_s), **joint_arrays(entry, found.canonical)}
+        np.savez(out, **arrays)
         print(out)
     if picture is not None:
         draw({robot: {"to follow": found.goals, "copied angles": copied, "inverse kinematics": found.paths}}, picture)

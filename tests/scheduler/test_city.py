@@ -28,7 +28,7 @@ def at(text: str) -> int:
 
 def test_a_city_is_loaded_whole_and_its_jobs_run_in_its_hours(tmp_path: Path) -> None:
     """Every unit and cell is there; at night nothing starts, on the next working morning all that fits does."""
-    tables = merged(city(60, scenarios((), 12), 2, ROBOTS, seed=3))
+    tables = merged(city(60, scenarios(12), 2, ROBOTS, seed=3))
     venue = Venue(tmp_path / "db", tables)
     venue.clock.set_by_s((at("2026-01-13T03:00:00") - venue.clock.now_ns()) / 1e9)
     units = [

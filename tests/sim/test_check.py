@@ -170,6 +170,19 @@ def test_a_mistake_on_a_venues_floor_or_in_its_hours_is_found_in_its_line(
         assert hits[0].line in wanted | {line - 1 for line in wanted}, (hits[0].line, lines[hits[0].line - 1])
 
 
+def test_a_scenario_that_is_nearly_ours_is_misspelt_and_another_is_a_venues_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "configs" / "scenarios" / "rescue").mkdir(parents=True)
+    (tmp_path / "configs" / "scenarios" / "rescue" / "rescue-stairs.toml").write_text("")
+    monkeypatch.setattr("sim.check.venue.CONFIGS", tmp_path / "configs")
+    wrong = found(tmp_path, "w.toml", WORKSHOP.replace('"rescue-stairs"', '"rescue-stair"'))
+    own = found(tmp_path, "w.toml", WORKSHOP.replace('"rescue-stairs"', '"pot-juggling"'))
+
+    assert [finding.reason for finding in wrong] == ["no scenario 'rescue-stair'; did you mean rescue-stairs?"]
+    assert own == []
+
+
 def test_weird_hours_are_answered_and_no_traceback(tmp_path: Path) -> None:
     for rule in ("", "FREQ", "FREQ=DAILY;UNTIL=x", "FREQ=DAILY;COUNT=-1", "FREQ=SECONDLY;BYHOUR=99", "=;=", "X" * 5000):
         text = WORKSHOP.replace("FREQ=YEARLY", rule)

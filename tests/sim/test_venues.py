@@ -61,7 +61,7 @@ def test_the_workshop_runs_on_any_machine_for_all_its_robots_are_our_own() -> No
 
 @pytest.mark.parametrize("units", [3, 40, 61])
 def test_a_city_has_as_many_units_as_asked_for_and_every_scenario_in_a_cell(units: int) -> None:
-    plays = scenarios((), 9)
+    plays = scenarios(9)
     halls = city(units, plays, 3, MODELS, seed=5)
     found = Counter((cell["scenario"], cell["level"]) for hall in halls for cell in hall["cell"])
     serials = [unit["serial"] for hall in halls for unit in hall["unit"]]
@@ -75,7 +75,7 @@ def test_a_city_has_as_many_units_as_asked_for_and_every_scenario_in_a_cell(unit
 def test_whatever_city_is_asked_for_reads_back_and_holds_together(
     units: int, plays: int, halls: int, seed: int
 ) -> None:
-    made = city(units, scenarios((), plays), halls, MODELS, seed=seed)
+    made = city(units, scenarios(plays), halls, MODELS, seed=seed)
     for tables in [*made, merged(made)]:
         assert tomllib.loads(toml(tables)) == {key: value for key, value in tables.items() if value != []}
         parse_venue(tables)
@@ -102,7 +102,7 @@ def test_the_same_seed_makes_the_same_city_in_any_process(tmp_path: Path) -> Non
 )  # fmt: skip
 def test_a_city_that_cannot_be_is_refused_by_its_number(numbers: tuple[int, int, int], said: str) -> None:
     with pytest.raises(BrokenVenue, match=said):
-        city(numbers[0], scenarios((), numbers[1]), numbers[2], MODELS, seed=1)
+        city(numbers[0], scenarios(numbers[1]), numbers[2], MODELS, seed=1)
 
 
 def drawn(venue: VenueTwin) -> ET.Element:
