@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.venues.polygon import (
@@ -24,6 +24,7 @@ place, side, turn = st.floats(-50.0, 50.0), st.floats(0.5, 20.0), st.floats(-180
 rectangles = st.builds(rectangle, place, place, side, side, turn)
 
 
+@settings(max_examples=50)
 @given(place, place, side, side, turn)
 def test_a_rectangle_has_its_area_its_middle_and_holds_itself_however_it_is_turned(
     x: float, y: float, width: float, depth: float, yaw: float
@@ -37,6 +38,7 @@ def test_a_rectangle_has_its_area_its_middle_and_holds_itself_however_it_is_turn
     assert not crosses_itself(found)
 
 
+@settings(max_examples=50)
 @given(rectangles, rectangles)
 def test_two_rectangles_share_floor_if_no_line_divides_them(one: Polygon, other: Polygon) -> None:
     """Against the theorem of separating axes, for convex shapes; what touches by less than a hair is left out."""
@@ -51,6 +53,7 @@ def test_two_rectangles_share_floor_if_no_line_divides_them(one: Polygon, other:
         assert overlap(one, other) == overlap(other, one) == (max(gaps) < 0.0)
 
 
+@settings(max_examples=50)
 @given(st.lists(rectangles, max_size=8))
 def test_the_pairs_that_share_floor_are_all_pairs_that_do(shapes: list[Polygon]) -> None:
     pairs = {(i, j) for j in range(len(shapes)) for i in range(j) if overlap(shapes[i], shapes[j])}
@@ -58,6 +61,7 @@ def test_the_pairs_that_share_floor_are_all_pairs_that_do(shapes: list[Polygon])
     assert set(overlapping(shapes)) == pairs
 
 
+@settings(max_examples=50)
 @given(rectangles, st.floats(0.01, 5.0), turn)
 def test_what_is_pushed_out_reaches_out_by_as_much_at_most(outer: Polygon, push: float, way: float) -> None:
     dx, dy = push * math.cos(math.radians(way)), push * math.sin(math.radians(way))

@@ -83,15 +83,16 @@ def test_whatever_city_is_asked_for_reads_back_and_holds_together(
 
 def test_the_same_seed_makes_the_same_city_in_any_process(tmp_path: Path) -> None:
     words = ["--units", "24", "--scenarios", "6", "--venues", "2"]
-    for name, seed, salt in (("a", "7", "1"), ("b", "7", "2"), ("c", "8", "1")):
+    for name, seed, salt in (("a", "7", "1"), ("b", "7", "2")):
         subprocess.run(
             [sys.executable, "-m", "sim", "venues", "generate", *words, "--seed", seed, str(tmp_path / name)],
             cwd=ROOT, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONHASHSEED": salt},
         )  # fmt: skip
-    one, same, other = ((tmp_path / name / "city.toml").read_text() for name in ("a", "b", "c"))
+    one, same = ((tmp_path / name / "city.toml").read_text() for name in ("a", "b"))
+    here = [toml(merged(city(24, scenarios(6), 2, MODELS, seed=seed))) for seed in (7, 8)]
 
     assert one == same
-    assert one.partition("\n\n")[2] != other.partition("\n\n")[2]
+    assert one.endswith(here[0]) and not one.endswith(here[1])
     assert check_path(tmp_path / "a") == []
 
 
