@@ -26,6 +26,7 @@ BENCHES = {
     "sim-slot": "bench.sim_slot",
     "sim-transport": "bench.sim_transport",
     "sim-vector": "bench.sim_vector",
+    "sim-venue": "bench.sim_venue",
     "store-ingest": "bench.store_ingest",
     "store-windows": "bench.store_windows",
     "submit": "bench.submit",

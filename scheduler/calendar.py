@@ -153,9 +153,15 @@ def never_open(windows: Sequence[Window], zone: ZoneInfo, zones_of: Mapping[tupl
     named = {target for window in windows for target in window.scope.targets()}
     places = {("venue", ""), *(target for target in named if target[0] == "zone")}
     places |= {place for place, own in zones_of.items() if place in named or ("zone", own) in named}
+    seen: set[frozenset[tuple[str, str]]] = set()
     for place in sorted(places):
         own_zone = zones_of.get(place, "")
         binding = {("venue", ""), place, ("zone", own_zone)} if own_zone else {("venue", ""), place}
+        # What the same windows bind is open at the same times: thousands of units of one zone are one question.
+        question = frozenset(binding & named)
+        if question in seen:
+            continue
+        seen.add(question)
         held = [w for w in windows if not binding.isdisjoint(w.scope.targets())]
         begins = [w.start for w in held if w.opens] or [w.start for w in held]
         if not begins:

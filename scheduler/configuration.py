@@ -150,7 +150,7 @@ def settings_of(tables: Mapping[str, Any], source: str) -> Settings:
         width_m=toml.positive(floor.get("width_m", 20.0), source, "[venue] width_m"),
         depth_m=toml.positive(floor.get("depth_m", 12.0), source, "[venue] depth_m"),
         seats=toml.count(floor.get("seats", 0), source, "[venue] seats"),
-        chargers=toml.count(floor.get("chargers", 0), source, "[venue] chargers"),
+        chargers=_chargers(tables, floor, source),
         vendors=tuple(vendor_of(table, source) for table in toml.tables(tables, "vendor", source)),
         cells=tuple(_cell(table, source) for table in toml.tables(tables, "cell", source)),
         units=tuple(_unit(table, source) for table in toml.tables(tables, "unit", source)),
@@ -173,6 +173,15 @@ def settings_of(tables: Mapping[str, Any], source: str) -> Settings:
     _check_tree(venue, tables, source)
     settings = _settings(venue, toml.table(tables, "scheduler", source), source)
     return replace(settings, tls=tls_of(toml.table(tables, "tls", source), source))
+
+
+def _chargers(tables: Mapping[str, Any], floor: Mapping[str, Any], source: str) -> int:
+    """Return how many there are: those that the file places, or a number where it places none."""
+    placed = len(toml.tables(tables, "charger", source))
+    told = toml.count(floor.get("chargers", placed), source, "[venue] chargers")
+    if placed and told != placed:
+        raise BadConfiguration(f"{source}: [venue] chargers is {told}, but there are {placed} [[charger]] tables")
+    return told
 
 
 # Defaults of [scheduler] that are positive numbers; of these, whole ones.

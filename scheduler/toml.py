@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -127,6 +128,6 @@ def whole(value: Any, source: str, what: str, *, least: int = 1) -> int:
 
 def distinct(ids: list[str], source: str, what: str) -> None:
     """Raise BadConfiguration if an id occurs twice."""
-    twice = sorted({name for name in ids if ids.count(name) > 1})
+    twice = sorted(name for name, count in Counter(ids).items() if count > 1)
     if twice:
         raise BadConfiguration(f"{source}: {what} {', '.join(twice)} occurs twice")

@@ -112,6 +112,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from sim.host import main as host
 
         return host(given[1:])
+    if given[:1] == ["venues"]:
+        from sim.venues.command import main as venues
+
+        return venues(given[1:])
     if given[:1] == ["drift"]:
         from sim.drift.command import main as drift
 
@@ -147,6 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     checked = commands.add_parser("check", help="check files of robots, venues, jobs and models")
     checked.add_argument("path", type=Path, help="a file, or a folder of .toml files")
     checked.add_argument("--json", action="store_true")
+    commands.add_parser("venues", help="venues as data: list, show, plan, generate; venues --help")
     schemas = commands.add_parser("schemas", help="write the JSON Schemas of the files, for editors")
     schemas.add_argument("folder", type=Path)
     paths = commands.add_parser("paths", help="where feet and hands of several bodies go by one recorded motion")
@@ -157,6 +162,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     paths.add_argument("--frames", type=int, default=500, help="at most so many")
     paths.add_argument("--picture", type=Path, metavar="OUT.png")
     commands.add_parser("drift", help="whether two versions of MuJoCo move robots to the same bits; drift --help")
+    carried = commands.add_parser("retarget", help="carry a recorded motion to a robot by inverse kinematics")
+    carried.add_argument("recording", metavar="FORMAT=FILE", help="a format of configs/recordings, an archive")
+    carried.add_argument("robot", help="robot id, a humanoid")
+    carried.add_argument("--frames", type=int, default=500, help="at most so many")
+    carried.add_argument("--period-s", type=float, default=0.01, help="from frame to frame [s] (0.01)")
+    carried.add_argument("--out", type=Path, metavar="OUT.npz", help="the robot's own angles")
+    carried.add_argument("--picture", type=Path, metavar="OUT.png")
     bench = commands.add_parser("bench-joint", help="test one joint of a robot on a simulated bench")
     bench.add_argument("robot", help="robot id")
     bench.add_argument("joint", help="name of the joint")
@@ -206,6 +218,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 given_paths,
                 parsed.robot,
                 frames=parsed.frames,
+                picture=parsed.picture,
+                menagerie_root=menagerie_root,
+            )
+            return 0
+        if parsed.command == "retarget":
+            from sim.vocabulary.carry import carry
+
+            form, _, file = parsed.recording.partition("=")
+            carry(
+                form,
+                Path(file),
+                parsed.robot,
+                frames=parsed.frames,
+                period_s=parsed.period_s,
+                out=parsed.out,
                 picture=parsed.picture,
                 menagerie_root=menagerie_root,
             )

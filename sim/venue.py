@@ -8,16 +8,21 @@ right and y up the map, origin in the lower left corner.
     [[cell]]   id, x_m, y_m (centre), width_m, depth_m; optional name, scenario, yaw_deg (0)
                fixtures = [{ kind, x_m, y_m }, ...] relative to the cell's centre; optional yaw_deg (0)
                and the sizes of its kind, see FIXTURES
-    [[unit]]   id, robot (catalogue id), x_m, y_m; optional yaw_deg (0), host
+    [[unit]]   id, robot (catalogue id), x_m, y_m; optional yaw_deg (0), host, serial
+
+[[zone]], [[safety]], [[door]] and [[charger]] are described in `sim.venues.areas`; a cell or unit may name its `zone`.
 
 Robots are attached with the prefix `<unit id>/`. In a shared scene the scene's contact options hold for
 all robots: a model that asks for others (elliptic cones, say) behaves slightly differently here than alone.
+`sim.venues.worlds.contact_options` tells which, and the scene carries it as a text; there, too, is how a venue becomes
+one scene for each cell.
 """
 
 import difflib
 import math
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,17 +32,17 @@ import numpy as np
 
 from sim.catalog import find
 from sim.errors import BrokenVenue, MissingModel
+from sim.fixtures import FIXTURES as FIXTURES
+from sim.fixtures import footprint
 from sim.model import PHYSICS_PERIOD_S, use_keyframe
+from sim.venues.areas import Charger, Door, SafetyZone, ZoneTwin, charger_of, door_of, safety_of, zone_of
+from sim.venues.polygon import Polygon, rectangle
+from sim.venues.table import MAX_SPAN_M as MAX_SPAN_M
+from sim.venues.table import Table
 
 WALL_HEIGHT_M = 1.1
-MAX_SPAN_M = 1000.0
 _CONCRETE = (0.72, 0.73, 0.75, 1.0)
 _LINE = (0.95, 0.75, 0.10, 1.0)
-_STEEL = (0.45, 0.48, 0.52, 1.0)
-_WOOD = (0.72, 0.55, 0.36, 1.0)
-_BELT = (0.13, 0.14, 0.15, 1.0)
-_BLUE = (0.12, 0.32, 0.55, 1.0)
-_CARTON = (0.76, 0.60, 0.42, 1.0)
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,13 @@ class CellTwin:
     name: str = ""
     scenario: str = ""
     fixtures: tuple[Fixture, ...] = ()
+    zone: str = ""
+    sector: str = ""
+
+    @property
+    def polygon(self) -> Polygon:
+        """Its corners on the floor."""
+        return rectangle(self.x_m, self.y_m, self.width_m, self.depth_m, self.yaw_deg)
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,7 @@ class UnitTwin:
     y_m: float
     yaw_deg: float = 0.0
     host: str = ""
+    zone: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,28 @@ class VenueTwin:
     depth_m: float
     cells: tuple[CellTwin, ...]
     units: tuple[UnitTwin, ...]
+    zones: tuple[ZoneTwin, ...] = ()
+    safety: tuple[SafetyZone, ...] = ()
+    doors: tuple[Door, ...] = ()
+    chargers: tuple[Charger, ...] = ()
+
+
+def fixture_polygon(cell: CellTwin, fixture: Fixture) -> Polygon:
+    """Return the floor that a fixture of a cell stands on."""
+    (start, end), half = footprint(fixture.kind, {**FIXTURES[fixture.kind].size, **fixture.size})
+    yaw, turn = math.radians(cell.yaw_deg), math.radians(fixture.yaw_deg)
+
+    def on_floor(x: float, y: float) -> tuple[float, float]:
+        x, y = _turned(x, y, turn)
+        x, y = _turned(fixture.x_m + x, fixture.y_m + y, yaw)
+        return cell.x_m + x, cell.y_m + y
+
+    return tuple(on_floor(x, y) for x, y in ((start, -half), (end, -half), (end, half), (start, half)))
+
+
+def _turned(x: float, y: float, angle_rad: float) -> tuple[float, float]:
+    cos, sin = math.cos(angle_rad), math.sin(angle_rad)
+    return cos * x - sin * y, sin * x + cos * y
 
 
 def load_venue(path: Path) -> VenueTwin:
@@ -104,25 +139,43 @@ def load_venue(path: Path) -> VenueTwin:
 
 def parse_venue(table: Mapping[str, Any]) -> VenueTwin:
     """Return the twin described by the tables of a venue file. Raises BrokenVenue."""
-    hall = _Table(table.get("venue", {}), "[venue]")
+    hall = Table(table.get("venue", {}), "[venue]")
     width_m, depth_m = hall.length("width_m"), hall.length("depth_m")
-    cells = tuple(_cell(_Table(t, f"[[cell]] {t.get('id', i)!r}")) for i, t in enumerate(table.get("cell", ())))
-    units = tuple(_unit(_Table(t, f"[[unit]] {t.get('id', i)!r}")) for i, t in enumerate(table.get("unit", ())))
-    for kind, things in (("cell", cells), ("unit", units)):
-        seen: set[str] = set()
+    cells = tuple(cell_of(row, where) for row, where in _rows(table, "cell"))
+    units = tuple(_unit(Table(row, where)) for row, where in _rows(table, "unit"))
+    zones = tuple(zone_of(row, where) for row, where in _rows(table, "zone"))
+    safety = tuple(safety_of(row, where) for row, where in _rows(table, "safety"))
+    doors = tuple(door_of(row, where, width_m, depth_m) for row, where in _rows(table, "door"))
+    chargers = tuple(charger_of(row, where) for row, where in _rows(table, "charger"))
+    placed: tuple[tuple[str, tuple[CellTwin | UnitTwin | Charger, ...]], ...] = (
+        ("cell", cells), ("unit", units), ("charger", chargers),
+    )  # fmt: skip
+    for kind, things in placed:
         for thing in things:
-            if thing.id in seen:
-                raise BrokenVenue(f"two {kind}s have the id {thing.id!r}")
-            seen.add(thing.id)
             if not (0 <= thing.x_m <= width_m and 0 <= thing.y_m <= depth_m):
                 raise BrokenVenue(f"{kind} {thing.id!r} at ({thing.x_m}, {thing.y_m}) is outside the hall")
-    return VenueTwin(hall.text("id"), hall.text("name", hall.text("id")), width_m, depth_m, cells, units)
+    named = (*placed, ("zone", zones), ("safety", safety), ("door", doors))
+    for kind, found in named:
+        twice = [name for name, count in Counter(thing.id for thing in found).items() if count > 1]
+        if twice:
+            raise BrokenVenue(f"two {kind}s have the id {twice[0]!r}")
+    name = hall.text("id")
+    return VenueTwin(name, hall.text("name", name), width_m, depth_m, cells, units, zones, safety, doors, chargers)
 
 
-def _cell(table: "_Table") -> CellTwin:
+def _rows(table: Mapping[str, Any], kind: str) -> list[tuple[Mapping[str, Any], str]]:
+    rows = table.get(kind, ())
+    if not isinstance(rows, list | tuple) or not all(isinstance(row, Mapping) for row in rows):
+        raise BrokenVenue(f"{kind} must be tables: [[{kind}]]")
+    return [(row, f"[[{kind}]] {row.get('id', i)!r}") for i, row in enumerate(rows)]
+
+
+def cell_of(row: Mapping[str, Any], where: str) -> CellTwin:
+    """Read one [[cell]]. Raises BrokenVenue naming `where`."""
+    table = Table(row, where)
     fixtures = []
     for i, item in enumerate(table.get("fixtures", ())):
-        entry = _Table(item, f"{table.where} fixture {i}")
+        entry = Table(item, f"{table.where} fixture {i}")
         kind = entry.text("kind")
         if kind not in FIXTURES:
             close = difflib.get_close_matches(kind, FIXTURES, n=1, cutoff=0.3) or sorted(FIXTURES)
@@ -145,10 +198,12 @@ def _cell(table: "_Table") -> CellTwin:
         name=table.text("name", ""),
         scenario=table.text("scenario", ""),
         fixtures=tuple(fixtures),
+        zone=table.text("zone", ""),
+        sector=table.text("sector", ""),
     )
 
 
-def _unit(table: "_Table") -> UnitTwin:
+def _unit(table: Table) -> UnitTwin:
     return UnitTwin(
         id=table.text("id"),
         robot=table.text("robot"),
@@ -156,38 +211,8 @@ def _unit(table: "_Table") -> UnitTwin:
         y_m=table.number("y_m"),
         yaw_deg=table.number("yaw_deg", 0.0),
         host=table.text("host", ""),
+        zone=table.text("zone", ""),
     )
-
-
-class _Table:
-    """A table of a venue file whose fields are checked as they are taken."""
-
-    def __init__(self, table: Any, where: str) -> None:
-        if not isinstance(table, Mapping):
-            raise BrokenVenue(f"{where}: {table!r} is no table")
-        self._table = table
-        self.where = where
-
-    def get(self, key: str, default: Any) -> Any:
-        return self._table.get(key, default)
-
-    def text(self, key: str, default: str | None = None) -> str:
-        value = self._table.get(key, default)
-        if not isinstance(value, str) or (default is None and not value):
-            raise BrokenVenue(f"{self.where}: {key} = {value!r} must be text")
-        return value
-
-    def number(self, key: str, default: float | None = None) -> float:
-        value = self._table.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise BrokenVenue(f"{self.where}: {key} = {value!r} must be a finite number")
-        return float(value)
-
-    def length(self, key: str) -> float:
-        value = self.number(key)
-        if not 0 < value <= MAX_SPAN_M:
-            raise BrokenVenue(f"{self.where}: {key} = {value!r} must be above 0 and at most {MAX_SPAN_M}")
-        return value
 
 
 def venue_spec(venue: VenueTwin, *, visuals: bool = True, skip_missing: bool = False) -> mujoco.MjSpec:
@@ -226,6 +251,8 @@ def _attach(spec: mujoco.MjSpec, unit: UnitTwin, *, visuals: bool) -> list[float
     robot = find(unit.robot).mjspec(visuals=visuals, floor=False)
     home = np.array(robot.key("home").qpos, dtype=np.float64)
     _make_a_guest(robot, spec)
+    if not visuals:
+        _leave_what_is_only_seen(robot)
     yaw = math.radians(unit.yaw_deg)
     quat = (math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2))
     frame = spec.worldbody.add_frame(pos=(unit.x_m, unit.y_m, 0.0), quat=quat)
@@ -248,6 +275,27 @@ def _make_a_guest(robot: mujoco.MjSpec, hall: mujoco.MjSpec) -> None:
         robot.delete(thing)
     for name in ("timestep", "integrator", "cone", "impratio", "iterations", "tolerance", "noslip_iterations"):
         setattr(robot.option, name, getattr(hall.option, name))
+
+
+def _leave_what_is_only_seen(robot: mujoco.MjSpec) -> None:
+    """Delete meshes that nothing touches and no mass follows from.
+
+    MuJoCo discards them, too, but in a scene with bodies that have shapes and no inertia of their own (fixtures, our
+    own robots) only after it has compiled every mesh: seconds for a hall of makers' robots.
+    """
+    named = {name for pair in robot.pairs for name in (pair.geomname1, pair.geomname2)}
+    named |= {thing.objname for thing in robot.sensors if thing.objtype == mujoco.mjtObj.mjOBJ_GEOM}
+    meshes = set()
+    for body in robot.bodies:
+        for geom in list(body.geoms):
+            seen = geom.contype == geom.conaffinity == 0 and geom.name not in named
+            if geom.type == mujoco.mjtGeom.mjGEOM_MESH and seen and body.explicitinertial:
+                robot.delete(geom)
+            elif geom.meshname:
+                meshes.add(geom.meshname)
+    for mesh in list(robot.meshes):
+        if mesh.name not in meshes:
+            robot.delete(mesh)
 
 
 def _hall(spec: mujoco.MjSpec, venue: VenueTwin) -> None:
@@ -318,96 +366,3 @@ def _build_cell(spec: mujoco.MjSpec, cell: CellTwin) -> None:
             quat=(math.cos(angle / 2), 0.0, 0.0, math.sin(angle / 2)),
         )
         kind.build(stand, {**kind.size, **fixture.size})
-
-
-def _box(
-    body: mujoco.MjsBody,
-    at: Sequence[float],
-    half: Sequence[float],
-    rgba: Sequence[float],
-    *,
-    pitch_rad: float = 0.0,
-    surface_m_s: float = 0.0,
-) -> None:
-    geom = body.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        pos=at,
-        size=half,
-        rgba=rgba,
-        quat=(math.cos(pitch_rad / 2), 0.0, math.sin(pitch_rad / 2), 0.0),
-    )
-    if surface_m_s:
-        # A moving surface: what lies on it is carried along without any joint.
-        geom.surfacevel = (surface_m_s, 0.0, 0.0, 0.0, 0.0, 0.0)
-
-
-def _bench(body: mujoco.MjsBody, s: Mapping[str, float]) -> None:
-    w, d, h = s["width_m"] / 2, s["depth_m"] / 2, s["height_m"]
-    _box(body, (0, 0, h - 0.02), (w, d, 0.02), _WOOD)
-    for x in (-w + 0.05, w - 0.05):
-        for y in (-d + 0.05, d - 0.05):
-            _box(body, (x, y, (h - 0.04) / 2), (0.025, 0.025, (h - 0.04) / 2), _STEEL)
-    _box(body, (0.25 * w, 0, h + 0.05), (0.08, 0.06, 0.05), _BLUE)
-    _box(body, (-0.3 * w, 0.2 * d, h + 0.03), (0.05, 0.05, 0.03), _CARTON)
-
-
-def _shelf(body: mujoco.MjsBody, s: Mapping[str, float]) -> None:
-    w, d, h = s["width_m"] / 2, s["depth_m"] / 2, s["height_m"]
-    levels = max(1, round(s["levels"]))
-    for x in (-w, w):
-        for y in (-d, d):
-            _box(body, (x, y, h / 2), (0.02, 0.02, h / 2), _BLUE)
-    for level in range(levels):
-        z = 0.15 + level * (h - 0.3) / max(1, levels - 1)
-        _box(body, (0, 0, z), (w, d, 0.015), _STEEL)
-        for i in range(3):
-            _box(body, ((i - 1) * 0.6 * w, 0, z + 0.115), (0.16 * s["width_m"] / 1.2, 0.8 * d, 0.10), _CARTON)
-
-
-def _conveyor(body: mujoco.MjsBody, s: Mapping[str, float]) -> None:
-    w, d, h = s["length_m"] / 2, s["width_m"] / 2, s["height_m"]
-    _box(body, (0, 0, h - 0.04), (w, d, 0.04), _BELT, surface_m_s=s["speed_m_s"])
-    for y in (-d - 0.03, d + 0.03):
-        _box(body, (0, y, h), (w, 0.03, 0.05), _STEEL)
-    for x in (-0.85 * w, 0.85 * w):
-        _box(body, (x, 0, (h - 0.08) / 2), (0.04, d, (h - 0.08) / 2), _STEEL)
-
-
-def _stairs(body: mujoco.MjsBody, s: Mapping[str, float]) -> None:
-    steps, rise, tread, w = max(1, round(s["steps"])), s["rise_m"], s["tread_m"], s["width_m"] / 2
-    for i in range(steps):
-        _box(body, (i * tread, 0, (i + 1) * rise / 2), (tread / 2, w, (i + 1) * rise / 2), _CONCRETE)
-    _box(body, (steps * tread + 0.3, 0, steps * rise / 2), (0.3 + tread / 2, w, steps * rise / 2), _CONCRETE)
-
-
-def _ramp(body: mujoco.MjsBody, s: Mapping[str, float]) -> None:
-    length, rise, w = s["length_m"], s["rise_m"], s["width_m"] / 2
-    angle = math.atan2(rise, length)
-    half = math.hypot(length, rise) / 2
-    # The upper face runs from the floor to the landing's edge; the slab lies below it.
-    thick = 0.03
-    x, z = -thick * math.sin(-angle), rise / 2 - thick * math.cos(angle)
-    _box(body, (x, 0, z), (half, w, thick), _STEEL, pitch_rad=-angle)
-    _box(body, (length / 2 + 0.5, 0, rise / 2), (0.5, w, rise / 2), _CONCRETE)
-
-
-def _crate(body: mujoco.MjsBody, s: Mapping[str, float]) -> None:
-    _box(body, (0, 0, s["height_m"] / 2), (s["width_m"] / 2, s["depth_m"] / 2, s["height_m"] / 2), _CARTON)
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of fixture: its default sizes and how it is built from boxes."""
-
-    size: Mapping[str, float]
-    build: Callable[[mujoco.MjsBody, Mapping[str, float]], None]
-
-
-FIXTURES: dict[str, Kind] = {
-    "bench": Kind({"width_m": 1.8, "depth_m": 0.8, "height_m": 0.75}, _bench),
-    "shelf": Kind({"width_m": 1.2, "depth_m": 0.5, "height_m": 1.8, "levels": 4}, _shelf),
-    "conveyor": Kind({"length_m": 3.5, "width_m": 0.6, "height_m": 0.7, "speed_m_s": 0.2}, _conveyor),
-    "stairs": Kind({"steps": 5, "rise_m": 0.12, "tread_m": 0.30, "width_m": 1.6}, _stairs),
-    "ramp": Kind({"length_m": 2.0, "rise_m": 0.35, "width_m": 1.6}, _ramp),
-    "crate": Kind({"width_m": 0.6, "depth_m": 0.4, "height_m": 0.4}, _crate),
-}

@@ -1,14 +1,17 @@
 """What a venue's file must be as far as its floor goes, see `sim.venue`; tables of other processes are left to them."""
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sim.catalog import robots
+from sim.catalog import CONFIGS, robots
 from sim.check.finding import Key, nearest
+from sim.check.hours import wrong_hours
+from sim.check.place import misplaced
 from sim.check.schema import DIALECT, Schema, number, one_of, rows, table, text
 from sim.errors import BrokenVenue
-from sim.venue import FIXTURES, MAX_SPAN_M, parse_venue
+from sim.fixtures import FIXTURES
+from sim.venue import MAX_SPAN_M, parse_venue
+from sim.venues.areas import SAFETY_KINDS
 
 _PLACE = {
     "x_m": number(-MAX_SPAN_M, MAX_SPAN_M, "to the right [m]"),
@@ -16,6 +19,7 @@ _PLACE = {
     "yaw_deg": number(-360.0, 360.0, "about the vertical [degrees]"),
 }
 _SIDE = number(0.1, MAX_SPAN_M, "[m]")
+_COUNT = {"type": "integer", "minimum": 0, "maximum": 100_000}
 TYPO = 0.8
 """An unknown field this close to a known one is a misspelt one; others belong to other processes."""
 
@@ -31,6 +35,9 @@ def schema() -> Schema:
         "id": text("unique among the cells"),
         "name": text("for people"),
         "scenario": text("what is trained there"),
+        "sector": text("of work"),
+        "level": {"type": "integer", "minimum": 1, "maximum": 4, "description": "L1 fixed to L4 dynamic"},
+        "zone": text("the [[zone]] that it lies in"),
         **_PLACE,
         "width_m": _SIDE,
         "depth_m": _SIDE,
@@ -41,11 +48,51 @@ def schema() -> Schema:
         "serial": text("the maker's serial number, unique among the units"),
         "robot": one_of(known, "robot model of the catalogue"),
         "host": text("who serves it"),
+        "zone": text("the [[zone]] that it stands in"),
+        "labels": {"type": "object", "additionalProperties": {"type": "string"}},
         **_PLACE,
     }
-    hall = {"id": text("of the venue"), "name": text("for people"), "width_m": _SIDE, "depth_m": _SIDE}
+    hall = {
+        "id": text("of the venue"),
+        "width_m": _SIDE,
+        "depth_m": _SIDE,
+        "name": text("for people"),
+        "time_zone": text("IANA name; hours are in its local time"),
+        "seats": _COUNT,
+        "chargers": {**_COUNT, "description": "how many; as many as [[charger]] tables, where there are any"},
+    }
+    corner = {"type": "array", "items": number(-MAX_SPAN_M, MAX_SPAN_M, "[m]"), "minItems": 2}
+    shape = {**_PLACE, "width_m": _SIDE, "depth_m": _SIDE, "polygon": {"type": "array", "items": corner, "minItems": 3}}
+    zone = {
+        "id": text("unique among the zones"),
+        "name": text("for people"),
+        "exclusive": {"type": "boolean", "description": "whether its cells never run at once"},
+        **shape,
+    }
+    safety = {
+        "id": text("unique among the safety zones"),
+        "name": text("for people"),
+        "kind": one_of(SAFETY_KINDS, "who goes there"),
+        "speed_max_m_s": number(0.05, 5.0, "of robots beside people [m/s]"),
+        **shape,
+    }
+    door = {
+        "id": text("unique among the doors"),
+        "name": text("for people"),
+        "emergency": {"type": "boolean", "description": "an emergency exit"},
+        "x_m": _PLACE["x_m"],
+        "y_m": _PLACE["y_m"],
+        "width_m": number(0.5, 30.0, "[m]"),
+    }
+    charger = {"id": text("unique among the chargers"), **_PLACE}
     whole = {
-        "venue": table(hall, required=tuple(k for k in hall if k != "name"), closed=False),
+        "venue": table(hall, required=("id", "width_m", "depth_m"), closed=False),
+        "zone": rows(table(zone, required=["id"], closed=False)),
+        "safety": rows(table(safety, required=["id", "kind"])),
+        "door": rows(table(door, required=["id", "x_m", "y_m", "width_m"])),
+        "charger": rows(table(charger, required=["id", "x_m", "y_m"])),
+        "opening": rows(table(_hours(), required=["start", "end"])),
+        "closure": rows(table({**_hours(), "stop_running": {"type": "boolean"}}, required=["start", "end"])),
         "cell": rows(table(cell, required=["id", "x_m", "y_m", "width_m", "depth_m"], closed=False)),
         "unit": rows(table(unit, required=["id", "robot", "x_m", "y_m"], closed=False)),
         "host": rows(table({"id": text("of the host")}, required=["id"], closed=False)),
@@ -54,9 +101,24 @@ def schema() -> Schema:
     return {"$schema": DIALECT, "title": "A Palaestra venue", **table(whole, required=["venue"], closed=False)}
 
 
+def _hours() -> dict[str, Schema]:
+    names = {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1}
+    scope = {key: {**names, "description": "where; none of the three: the whole venue"} for key in ("units", "cells")}
+    time = {"description": "local time of the venue, such as 2026-01-05T08:00:00"}
+    return {
+        "name": text("for people"),
+        "start": time,
+        "end": time,
+        "rrule": {"type": "string", "description": "recurrence of RFC 5545"},
+        **scope,
+        "zones": names,
+    }
+
+
 def mistakes(tables: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
     """Yield (key, reason) for what does not go together, of a file that fits its schema."""
-    found = [*_misspelt(tables), *_twice(tables), *_hosts(tables), *_outside(tables)]
+    found = [*_misspelt(tables), *_twice(tables), *_hosts(tables), *_chargers(tables), *_scenarios(tables)]
+    found += [*misplaced(tables), *wrong_hours(tables)]
     yield from found
     if not found:
         try:
@@ -67,7 +129,7 @@ def mistakes(tables: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
 
 def _misspelt(tables: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
     known = schema()["properties"]
-    for kind in ("venue", "cell", "unit"):
+    for kind in ("venue", "cell", "unit", "zone"):
         whole = kind == "venue"
         fields = known[kind]["properties"] if whole else known[kind]["items"]["properties"]
         for i, row in enumerate([tables[kind]] if whole else tables.get(kind, ())):
@@ -78,7 +140,8 @@ def _misspelt(tables: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
 
 
 def _twice(tables: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
-    for kind, field in (("unit", "id"), ("unit", "serial"), ("cell", "id"), ("host", "id"), ("vendor", "id")):
+    others = ((kind, "id") for kind in ("cell", "host", "vendor", "zone", "safety", "door", "charger"))
+    for kind, field in (("unit", "id"), ("unit", "serial"), *others):
         first: dict[str, int] = {}
         for i, row in enumerate(tables.get(kind, ())):
             if field not in row:
@@ -98,20 +161,17 @@ def _hosts(tables: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
             yield ("unit", i, "host"), f"no [[host]] {host!r}{nearest(host, hosts)}"
 
 
-def _outside(tables: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
-    """Cells with all their corners, units with their middle."""
-    width_m, depth_m = tables["venue"]["width_m"], tables["venue"]["depth_m"]
+def _scenarios(tables: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
+    """A venue may train what is its own; what is nearly one of ours, is misspelt."""
+    known = {path.stem for path in (CONFIGS / "scenarios").rglob("*.toml")}
     for i, row in enumerate(tables.get("cell", ())):
-        yaw = math.radians(row.get("yaw_deg", 0.0))
-        half_x = 0.5 * (abs(math.cos(yaw)) * row["width_m"] + abs(math.sin(yaw)) * row["depth_m"])
-        half_y = 0.5 * (abs(math.sin(yaw)) * row["width_m"] + abs(math.cos(yaw)) * row["depth_m"])
-        over_m = max(half_x - row["x_m"], row["x_m"] + half_x - width_m, half_y - row["y_m"])
-        over_m = max(over_m, row["y_m"] + half_y - depth_m)
-        if over_m > 1e-6:
-            yield (
-                ("cell", i),
-                f"cell {row['id']!r} reaches {over_m:.3g} m out of the hall of {width_m:g} x {depth_m:g} m",
-            )
-    for i, row in enumerate(tables.get("unit", ())):
-        if not (0 <= row["x_m"] <= width_m and 0 <= row["y_m"] <= depth_m):
-            yield ("unit", i), f"unit {row['id']!r} at ({row['x_m']:g}, {row['y_m']:g}) m is outside the hall"
+        name = row.get("scenario", "")
+        close = "" if not name or name in known else nearest(name, known, closeness=TYPO)
+        if close:
+            yield ("cell", i, "scenario"), f"no scenario {name!r}{close}"
+
+
+def _chargers(tables: Mapping[str, Any]) -> Iterator[tuple[Key, str]]:
+    told, placed = tables["venue"].get("chargers"), len(tables.get("charger", ()))
+    if placed and told is not None and told != placed:
+        yield ("venue", "chargers"), f"{told}, but there are {placed} [[charger]] tables"

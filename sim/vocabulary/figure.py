@@ -69,9 +69,9 @@ class Figure:
     """A humanoid of given proportions; angles are canonical, (N,) in the order of `names.HUMANOID`."""
 
     def __init__(self, proportions: Proportions) -> None:
-        self._model = _model(proportions)
-        self._data = mujoco.MjData(self._model)
-        self._address = [int(self._model.joint(joint.name).qposadr[0]) for joint in HUMANOID]
+        self.model = _model(proportions)
+        self._data = mujoco.MjData(self.model)
+        self._address = [int(self.model.joint(joint.name).qposadr[0]) for joint in HUMANOID]
 
     def points(self, canonical: Array) -> dict[str, Array]:
         """Return where `left_foot`, `right_foot`, `left_hand` and `right_hand` are [m], each (T, 3) for (T, N).
@@ -81,7 +81,7 @@ class Figure:
         out = {f"{side}_{end}": np.empty((len(canonical), 3)) for side in ("left", "right") for end in ("foot", "hand")}
         for t, angles in enumerate(canonical):
             self._data.qpos[self._address] = angles
-            mujoco.mj_kinematics(self._model, self._data)
+            mujoco.mj_kinematics(self.model, self._data)
             for side in ("left", "right"):
                 for end, start in (("foot", "hip"), ("hand", "shoulder")):
                     tip, root = self._data.body(f"{side}_{end}").xpos, self._data.body(f"{side}_{start}").xpos

@@ -83,15 +83,15 @@ def _tilt_rad(model: mujoco.MjModel, data: mujoco.MjData, names: JointMap, joint
 def _limbs(model: mujoco.MjModel, data: mujoco.MjData, names: JointMap) -> list[str]:
     """Legs and hanging arms go down from pivot to pivot at zero, arms on a table go up."""
     found = []
-    upright = names.body == "arm"
+    upright = names.body in ("arm", "six_axis_arm")
     for limb, group in itertools.groupby(_mapped(names), key=lambda pair: pair[0].limb):
         joints = [(joint, _id(model, names, i)) for joint, i in group]
-        pivots = [(joint, j) for joint, j in joints if joint.axis == "pitch"]
+        pivots = [(joint, j) for joint, j in joints if joint.axis == "pitch" and joint.name != "wrist_3"]
         if limb in ("waist", "neck") or not pivots:
             continue
         points = [(joint.name, data.xanchor[j]) for joint, j in pivots]
         tip = pivots[-1][1]
-        if not pivots[-1][0].name.endswith(("ankle_pitch", "wrist_pitch")):
+        if not pivots[-1][0].name.endswith(("ankle_pitch", "wrist_pitch", "wrist_1")):
             # Shins, forearms and upper arms are in the line, too; feet and hands need not be.
             points.append((f"the part after {points[-1][0]}", data.subtree_com[model.jnt_bodyid[tip]]))
         for (_, above), (name, below) in itertools.pairwise(points):

@@ -9,6 +9,11 @@ every angle its meaning, so that no table of conventions is needed beside them:
   y (left), yaw about z (up). Left and right are not mirrored: a positive `hip_roll` leads the left leg outwards and the
   right leg inwards.
 
+An arm is called by its kinematics. `arm` has shoulder, elbow and wrist whose axes meet or nearly do: seven axes, or
+six without the turns of upper arm and forearm and with a `wrist_roll` between wrist_pitch and wrist_yaw.
+`six_axis_arm` has three parallel pitches and a wrist off the line, pitch, yaw, pitch; its joints are called as their
+makers and drivers call them (Universal Robots: shoulder pan, shoulder lift, elbow, wrist 1 to 3).
+
 Roll, pitch and yaw about x forward, y left, z up are those of REP 103 (ROS, Standard Units of Measure and Coordinate
 Conventions); the names of joints are those of the makers that name them by axis (Unitree, Booster).
 """
@@ -60,14 +65,18 @@ QUADRUPED: tuple[Joint, ...] = tuple(
     for side in _SIDES
     for joint in _limb(f"{end}_{side}_leg", side, f"{end}_{side}_", ("hip_roll", "hip_pitch", "knee_pitch"))
 )
-ARM: tuple[Joint, ...] = tuple(
-    _limb(
-        "arm",
-        "",
-        "",
-        ("shoulder_yaw", "shoulder_pitch", "upper_arm_yaw", "elbow_pitch", "forearm_yaw", "wrist_pitch", "wrist_yaw"),
+_SEVEN = ("shoulder_yaw", "shoulder_pitch", "upper_arm_yaw", "elbow_pitch", "forearm_yaw", "wrist_pitch", "wrist_yaw")
+# Last, so that the seven keep their places: arms of six axes may have it where others have two yaws.
+ARM: tuple[Joint, ...] = tuple(_limb("arm", "", "", (*_SEVEN, "wrist_roll")))
+SIX_AXIS_ARM: tuple[Joint, ...] = tuple(
+    Joint(name, "", "arm", axis)
+    for name, axis in (
+        ("shoulder_pan", "yaw"), ("shoulder_lift", "pitch"), ("elbow", "pitch"),
+        ("wrist_1", "pitch"), ("wrist_2", "yaw"), ("wrist_3", "pitch"),
     )
-)
+)  # fmt: skip
 
-BODIES: Mapping[str, tuple[Joint, ...]] = {"humanoid": HUMANOID, "quadruped": QUADRUPED, "arm": ARM}
+BODIES: Mapping[str, tuple[Joint, ...]] = {
+    "humanoid": HUMANOID, "quadruped": QUADRUPED, "arm": ARM, "six_axis_arm": SIX_AXIS_ARM
+}  # fmt: skip
 """The canonical joints of each kind of body, in the order of every array."""

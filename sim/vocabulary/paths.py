@@ -11,7 +11,7 @@ from sim.vocabulary.mapping import JointMap, joint_map
 
 Array = npt.NDArray[np.float64]
 
-_ENDS = {"foot": ("hip_pitch", "ankle_pitch"), "hand": ("shoulder_roll", "elbow_pitch")}
+ENDS_OF = {"foot": ("hip_pitch", "ankle_pitch"), "hand": ("shoulder_roll", "elbow_pitch")}
 """From which canonical joint an end is seen, and the joint that it belongs to."""
 
 
@@ -29,10 +29,10 @@ def robot_points(entry: Entry, canonical: Array) -> dict[str, Array]:
     model = entry.model()
     ends = {}
     for side in ("left", "right"):
-        for end, (start, tip) in _ENDS.items():
+        for end, (start, tip) in ENDS_OF.items():
             start, tip = f"{side}_{start}", f"{side}_{tip}"
             if names.mask[names.names.index(start)] and names.mask[names.names.index(tip)]:
-                ends[f"{side}_{end}"] = (_joint(model, names, start), _joint(model, names, tip))
+                ends[f"{side}_{end}"] = (joint_id(model, names, start), joint_id(model, names, tip))
     out = {end: np.empty((len(canonical), 3)) for end in ends}
     for t, angles in enumerate(canonical):
         data = posed(model, names, angles)
@@ -54,6 +54,7 @@ def same_up_to_scale(path: Array, other: Array) -> tuple[float, float]:
     return scale, float(np.linalg.norm(a - scale * b) / np.linalg.norm(a))
 
 
-def _joint(model: mujoco.MjModel, names: JointMap, canonical: str) -> int:
+def joint_id(model: mujoco.MjModel, names: JointMap, canonical: str) -> int:
+    """Return MuJoCo's id of a robot's joint by its canonical name."""
     own = names.joint_names[names.index[names.names.index(canonical)]]
     return int(model.joint(own).id)

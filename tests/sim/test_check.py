@@ -57,6 +57,7 @@ units = [{ selector = { robot_class = "arm" }, count = 2 }]
 motion = "sway"
 episode_duration_s = 5
 """
+WORKSHOP = (CONFIGS / "venues" / "workshop.toml").read_text()
 MOTION = (CONFIGS / "motions" / "wave.toml").read_text()
 
 
@@ -116,6 +117,76 @@ def test_a_mistake_in_a_robots_file_is_found_in_its_line(
 
     where = 1 + text[: text.index(marker)].count("\n")
     assert any(said in f.reason and f.line == where and not f.is_note for f in findings), [str(f) for f in findings]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "marker", "said"),
+    [
+        # Zones.
+        ("x_m = 2.4\ny_m = 6.8", "x_m = 2.4\ny_m = 6.0", '[[cell]]', "reaches 0.4 m out of its zone 'lab'"),
+        ('zone = "lab"\nx_m = 2.4', 'zone = "lba"\nx_m = 2.4', '"lba"', "no [[zone]] 'lba'; did you mean lab?"),
+        ("x_m = 10.2", "x_m = 8.9", 'id = "dog-1"', "unit 'dog-1' at (8.9, 4.5) m is outside its zone 'yard'"),
+        ("x_m = 11.4\ny_m = 4.5\nwidth_m = 4.8", "x_m = 8.5\ny_m = 4.5\nwidth_m = 4.8", 'id = "yard"', "share floor"),
+        ("width_m = 8.6", "width_m = 8600", "8600", "factor of 1,000 too large, if 8.6 is meant"),
+        # Cells and what stands in them.
+        ("x_m = 6.6\ny_m = 6.8", "x_m = 6.2\ny_m = 6.8", 'id = "bench-2"', "'bench-1' and 'bench-2' share floor"),
+        ("y_m = 2.4, steps = 3", "y_m = 3.4, steps = 3", "fixtures = [\n  { kind", "a stairs at (-0.6, 3.4) m reaches"),
+        ("y_m = 6.7\nwidth_m = 8.6", "y_m = 7.7\nwidth_m = 8.6", 'id = "lab"', "reaches 0.8 m out of the hall"),
+        # Units: serial numbers, places.
+        ('"PT-0001"', '"PA-0001"', None, "two units have the serial number 'PA-0001': this one and number 1"),
+        ("x_m = 3.5\ny_m = 1.6", "x_m = 3.5\ny_m = 3.6", 'id = "base-1"', "unit 'base-1' stands in the walkway 'way'"),
+        ("x_m = 11.6\ny_m = 4.5", "x_m = 10.3\ny_m = 4.5", 'id = "humanoid-1"', "units 'dog-1' and 'humanoid-1'"),
+        # Safety zones, doors, chargers.
+        ('kind = "walkway"', 'kind = "walkvay"', "walkvay", "did you mean walkway?"),
+        ("speed_max_m_s = 0.25", "", 'id = "bench"', "a collaborative zone needs speed_max_m_s above 0"),
+        ("speed_max_m_s = 0.25", "speed_max_m_s = 250.0", "250.0", "a factor of 1,000 too large, if 0.25 is meant"),
+        ("y_m = 3.7\nwidth_m = 1.0", "y_m = 8.9\nwidth_m = 1.0", 'id = "door"', "a door's middle is on a wall"),
+        ("seats = 1", "seats = 1\nchargers = 3", "chargers = 3", "3, but there are 1 [[charger]] tables"),
+        ("width_m = 8.8\ndepth_m = 1.2", "polygon = [[0, 3], [8, 4], [8, 3], [0, 4]]", 'id = "way"', "crosses"),
+        # Hours.
+        ('zones = ["yard"]', 'zones = ["yrad"]', '"yrad"', "there is no zone 'yrad'; did you mean yard?"),
+        ('zones = ["yard"]', "", 'name = "yard"', "openings 'lessons' and 'yard' of one place overlap at 2026-01-12"),
+        ("end = 2026-01-12T16:00:00", "end = 2026-01-12T06:00:00", "T06", "not after its start"),
+        ("end = 2026-01-12T16:00:00", "end = 2026-01-15T16:00:00", "15T16", "it overlaps itself"),
+        ("FREQ=YEARLY", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30", "=30", "never occurs"),
+        ("FREQ=YEARLY", "FREQ=YEERLY", "YEERLY", "not one of RFC 5545"),
+        ("start = 2026-07-09T00:00:00", "start = 2026-07-09", "2026-07-09\n", "is no local time"),
+        ('time_zone = "Europe/Berlin"', 'time_zone = "Europe/Berlim"', "Berlim", "did you mean Europe/Berlin?"),
+    ],
+)  # fmt: skip
+def test_a_mistake_on_a_venues_floor_or_in_its_hours_is_found_in_its_line(
+    old: str, new: str, marker: str | None, said: str, tmp_path: Path
+) -> None:
+    assert old in WORKSHOP
+    text = WORKSHOP.replace(old, new, 1)
+    findings = found(tmp_path, "workshop.toml", text)
+    hits = [finding for finding in findings if said in finding.reason]
+
+    assert hits and not hits[0].is_note, [str(finding) for finding in findings]
+    if marker is not None:
+        # In the line itself, or in the head of the table above it.
+        lines = text.splitlines()
+        wanted = {1 + text[:at].count("\n") for at in range(len(text)) if text.startswith(marker, at)}
+        assert hits[0].line in wanted | {line - 1 for line in wanted}, (hits[0].line, lines[hits[0].line - 1])
+
+
+def test_a_scenario_that_is_nearly_ours_is_misspelt_and_another_is_a_venues_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "configs" / "scenarios" / "rescue").mkdir(parents=True)
+    (tmp_path / "configs" / "scenarios" / "rescue" / "rescue-stairs.toml").write_text("")
+    monkeypatch.setattr("sim.check.venue.CONFIGS", tmp_path / "configs")
+    wrong = found(tmp_path, "w.toml", WORKSHOP.replace('"rescue-stairs"', '"rescue-stair"'))
+    own = found(tmp_path, "w.toml", WORKSHOP.replace('"rescue-stairs"', '"pot-juggling"'))
+
+    assert [finding.reason for finding in wrong] == ["no scenario 'rescue-stair'; did you mean rescue-stairs?"]
+    assert own == []
+
+
+def test_weird_hours_are_answered_and_no_traceback(tmp_path: Path) -> None:
+    for rule in ("", "FREQ", "FREQ=DAILY;UNTIL=x", "FREQ=DAILY;COUNT=-1", "FREQ=SECONDLY;BYHOUR=99", "=;=", "X" * 5000):
+        text = WORKSHOP.replace("FREQ=YEARLY", rule)
+        assert all("Traceback" not in finding.reason for finding in found(tmp_path, "w.toml", text))
 
 
 @pytest.mark.parametrize(

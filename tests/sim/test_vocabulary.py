@@ -24,6 +24,7 @@ MAPPED = [
     for entry in robots()
     if entry.vocabulary
 ]
+UR5E = needs("universal_robots_ur5e")
 FORMATS = sorted(path.stem for path in RECORDINGS_FOLDER.glob("*.toml"))
 
 
@@ -45,6 +46,9 @@ def test_a_robots_own_kinematics_agree_with_its_map(robot: str) -> None:
         ("own_arm", "elbow_pitch", {"sign": -1}, "180 degrees from positive pitch"),
         ("own_arm", "wrist_pitch", {"zero_rad": 1.57}, "wrist_yaw"),
         ("own_arm", "shoulder_pitch", {"zero_rad": 3.14}, "off the vertical"),
+        pytest.param("universal_robots_ur5e", "elbow", {"sign": 1}, "180 degrees from positive pitch", marks=UR5E),
+        pytest.param("universal_robots_ur5e", "shoulder_lift", {"zero_rad": 0.0}, "off the vertical", marks=UR5E),
+        pytest.param("universal_robots_ur5e", "wrist_2", {"joint": "wrist_3_joint"}, "from positive yaw", marks=UR5E),
     ],
 )
 def test_a_wrong_name_sign_or_zero_is_found_by_forward_kinematics(

@@ -28,6 +28,7 @@ from palaestra.cli import (
     submit,
     units,
     venue,
+    venues,
 )
 
 app = typer.Typer(
@@ -51,6 +52,7 @@ data.register(app)
 replay.register(app)
 robots.register(app)
 check.register(app)
+venues.register(app)
 slot.register(app)
 events.register(app)
 keys.register(app)

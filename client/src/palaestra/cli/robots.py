@@ -1,4 +1,4 @@
-"""`palaestra robots` and `palaestra robots show`: the catalogue of robot models, from the simulation room."""
+"""`palaestra robots`, `robots show`, `robots retarget`: the catalogue of robot models, from the simulation room."""
 
 from pathlib import Path
 from typing import Annotated
@@ -42,3 +42,21 @@ def show(
 
     words = ["show", name, *(["--picture", str(picture)] if picture else []), *(["--json"] if as_json else [])]
     return ask_room(_ROOM, words, what="the robot catalogue")
+
+
+@robots.command()
+def retarget(
+    recording: Annotated[str, typer.Argument(metavar="FORMAT=FILE", help="A format of configs/recordings, its .npz.")],
+    robot: Annotated[str, typer.Argument(metavar="ROBOT", help="A humanoid's id in the list.")],
+    out: Annotated[Path | None, typer.Option(metavar="OUT.npz", help="Write the robot's own angles.")] = None,
+    picture: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw feet's and hands' paths.")] = None,
+    frames: Annotated[int, typer.Option(help="At most so many.")] = 500,
+    period_s: Annotated[float, typer.Option(help="From frame to frame [s].")] = 0.01,
+) -> int:
+    """Carry a recorded motion to a robot by inverse kinematics, within its limits of position and speed."""
+    from palaestra.cli.room import ask_room
+
+    words = ["retarget", recording, robot, "--frames", str(frames), "--period-s", str(period_s)]
+    for name, path in (("--out", out), ("--picture", picture)):
+        words += [name, str(path)] if path is not None else []
+    return ask_room(_ROOM, words, what="retargeting")
