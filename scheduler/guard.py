@@ -97,12 +97,12 @@ class Guard(grpc.GenericRpcHandler):
 
     def _guard(self, handler: Any, method: str) -> Any:
         deserializer = _safe(handler.request_deserializer)
+        serializer = encoding.serializer(handler.response_serializer)
         if handler.unary_unary:
             wrapped = self._unary(handler.unary_unary, method)
-            return grpc.unary_unary_rpc_method_handler(wrapped, deserializer, handler.response_serializer)
+            return grpc.unary_unary_rpc_method_handler(wrapped, deserializer, serializer)
         if handler.unary_stream:
             wrapped = self._server_stream(handler.unary_stream, method)
-            serializer = encoding.serializer(handler.response_serializer)
             return grpc.unary_stream_rpc_method_handler(wrapped, deserializer, serializer)
         if handler.stream_stream:
             wrapped = self._both_stream(handler.stream_stream, method)
