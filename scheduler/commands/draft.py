@@ -84,7 +84,7 @@ def _read(job: job_pb2.Job) -> tuple[job_pb2.Job, bytes, Form]:
     """Return the job without what only we may set, itself if it sets none of that, its bytes and its form."""
     kind = job.WhichOneof("work")
     body = job.SerializeToString(deterministic=True)
-    key = _without_seed(job, kind) if kind is not None and kind != "check" else body
+    key = body if kind is None or kind == "check" else _without_seed(job, kind, body)
     form = _forms.get(key)
     if form is not None:
         return job, body, form
@@ -105,15 +105,15 @@ def _read(job: job_pb2.Job) -> tuple[job_pb2.Job, bytes, Form]:
     return spec, cleaned, form
 
 
-def _without_seed(job: job_pb2.Job, kind: str) -> bytes:
-    """Return the bytes of a job but for the seed of its work."""
+def _without_seed(job: job_pb2.Job, kind: str, body: bytes) -> bytes:
+    """Return the bytes of a job but for the seed of its work. body: All of them."""
     work = getattr(job, kind)
     seed = work.seed
     if not seed:
-        return job.SerializeToString(deterministic=True)
+        return body
     # And put back: to copy the job would cost more than all the rest here.
     work.seed = 0
-    data = job.SerializeToString(deterministic=True)
+    data: bytes = job.SerializeToString()
     work.seed = seed
     return data
 

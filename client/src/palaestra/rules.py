@@ -105,8 +105,8 @@ def _of_job(job: Any) -> bytes:
         copy.CopyFrom(job)
         getattr(copy, kind).ClearField("seed")
         job = copy
-    # Begins as no message does, so that it is no claim's.
-    data: bytes = b"\0" + job.SerializeToString(deterministic=True)
+    # Begins as no message does, so that it is no claim's. Labels may come in another order: then it is not known.
+    data: bytes = b"\0" + job.SerializeToString()
     return data
 
 
