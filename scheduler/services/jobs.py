@@ -29,9 +29,7 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         reading.project_scope(caller(), request.job.project)
         return await self._core.run(submitting.submit(vendor, request, self._core.catalogue, self._core.limits))
 
-    async def BatchSubmitJobs(
-        self, request: job_service_pb2.BatchSubmitJobsRequest, context: Any
-    ) -> Serialized:
+    async def BatchSubmitJobs(self, request: job_service_pb2.BatchSubmitJobsRequest, context: Any) -> Serialized:
         vendor = self._own_vendor(request.parent)
         who, parents = caller(), ("", request.parent)
         for item in request.requests:
