@@ -86,13 +86,13 @@ def test_a_job_that_was_fine_does_not_speak_for_one_that_is_not() -> None:
         bad = SubmitJobRequest()
         bad.CopyFrom(good)
         setattr(bad.job, name, value)
-        with pytest.raises(PalaestraError, match=f"job.{name}"):
+        with pytest.raises(PalaestraError, match=rf"job\.{name}"):
             check(bad)
     bad = SubmitJobRequest()
     bad.CopyFrom(good)
     bad.job.collect.motion = "No such"
     bad.job.collect.seed = 7
-    with pytest.raises(PalaestraError, match="job.collect.motion"):
+    with pytest.raises(PalaestraError, match=r"job\.collect\.motion"):
         check(bad)
 
 

@@ -1,4 +1,4 @@
-"""The latest events, kept for all who watch: never other ones than the database has, and never more than they may be."""
+"""The latest events, kept for all who watch: never others than the database has, nor more than they may be."""
 
 import sqlite3
 from collections.abc import Iterable
