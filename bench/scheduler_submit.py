@@ -36,6 +36,8 @@ RATE_PER_S = 500
 GRANT_S = 6.0
 WARM_S = 2.0
 SLOTS = 6_000
+# Seeds from here on have one length in a message.
+SEED_MIN = 1 << 24
 VENUE = """
 [venue]
 id = "bench"
@@ -129,15 +131,22 @@ def submissions(vendor: str = "acme", **claim: Any) -> Iterator[bytes]:
     """Yield requests to submit a job, each with a request id and a seed of its own."""
     chance = uuid.uuid4().int & ~((1 << 48) - 1)
     wanted = claim or {"units": [jobs.unit(robot_model="own_arm")]}
-    forms = []
-    for seed in range(64):
-        job = jobs.collect(motion="sway", **wanted)
-        job.collect.seed = 1000 + seed
-        forms.append(job_service_pb2.SubmitJobRequest(parent=f"vendors/{vendor}", job=job).SerializeToString())
+    job = jobs.collect(motion="sway", **wanted)
+    job.collect.seed = SEED_MIN
+    form = job_service_pb2.SubmitJobRequest(parent=f"vendors/{vendor}", job=job).SerializeToString()
+    before, seed, after = form.partition(b"\x30" + _four(SEED_MIN))
+    if not seed or seed in after:
+        raise SystemExit("the seed's place in a request is not found")
     for number in itertools.count():
         request_id = str(uuid.UUID(int=chance | number)).encode()
+        seed = b"\x30" + _four(SEED_MIN + number)
         # The field request_id: its number and type, its length, its characters.
-        yield forms[number % len(forms)] + b"\x1a\x24" + request_id
+        yield before + seed + after + b"\x1a\x24" + request_id
+
+
+def _four(seed: int) -> bytes:
+    """Return a number of 22 to 28 bits as a varint, which has four bytes then."""
+    return bytes((seed & 0x7F | 0x80, seed >> 7 & 0x7F | 0x80, seed >> 14 & 0x7F | 0x80, seed >> 21))
 
 
 def batched(count: int) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from 0 to 1.
 import hashlib
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from palaestra.v1 import job_pb2
 from scheduler.state import Unit
@@ -182,5 +183,10 @@ def setup_of(job: job_pb2.Job, vendor: str) -> str:
         return ""
     spec = job.collect
     # A motion is the venue's; what a robot is fitted with for a task in words is its vendor's.
-    parts = (spec.motion, spec.policy_job, spec.task, vendor if spec.task else "")
+    task = spec.task
+    return _setup(spec.motion, spec.policy_job, task, vendor if task else "")
+
+
+@lru_cache(maxsize=1024)
+def _setup(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

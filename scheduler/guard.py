@@ -97,12 +97,12 @@ class Guard(grpc.GenericRpcHandler):
 
     def _guard(self, handler: Any, method: str) -> Any:
         deserializer = _safe(handler.request_deserializer)
+        serializer = encoding.serializer(handler.response_serializer)
         if handler.unary_unary:
             wrapped = self._unary(handler.unary_unary, method)
-            return grpc.unary_unary_rpc_method_handler(wrapped, deserializer, handler.response_serializer)
+            return grpc.unary_unary_rpc_method_handler(wrapped, deserializer, serializer)
         if handler.unary_stream:
             wrapped = self._server_stream(handler.unary_stream, method)
-            serializer = encoding.serializer(handler.response_serializer)
             return grpc.unary_stream_rpc_method_handler(wrapped, deserializer, serializer)
         if handler.stream_stream:
             wrapped = self._both_stream(handler.stream_stream, method)
@@ -157,7 +157,7 @@ class Guard(grpc.GenericRpcHandler):
                     if vendor:
                         self._rates.end(vendor, method_class, cost)
             except Exception as error:
-                await abort(context, error, method)
+                return refuse(context, error, method)
             finally:
                 self.running -= 1
 
@@ -238,9 +238,30 @@ def _checked(request: Message | Malformed) -> Message:
 
 
 async def abort(context: Any, error: Exception, method: str) -> None:
-    """Answer a call with an error."""
+    """Answer a stream with an error."""
     if isinstance(error, grpc.aio.AbortError):
         raise error
+    told = _told(error, method)
+    await context.abort(told.code, told.message, trailing_metadata=trailing(told))
+
+
+def refuse(context: Any, error: Exception, method: str) -> bytes:
+    """Answer a call that has one answer with an error; return what its handler is to return.
+
+    As `abort` does it, but without the exception that gRPC raises for that and catches again, which costs a sixth of an
+    empty call: a vendor over its rate is refused as often as it calls.
+    """
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    told = _told(error, method)
+    context.set_code(told.code)
+    context.set_details(told.message)
+    context.set_trailing_metadata(trailing(told))
+    return b""
+
+
+def _told(error: Exception, method: str) -> PalaestraError:
+    """Return what the caller is told of an error."""
     if isinstance(error, Failed) and disk.is_fatal(error):
         # A read that found no server; the writer finds out by itself, and ends the process.
         log.error("%s: the database does not answer: %s", method, error)
@@ -249,8 +270,7 @@ async def abort(context: Any, error: Exception, method: str) -> None:
         reference = secrets.token_hex(4)
         log.exception("%s failed, error id %s", method, reference)
         error = PalaestraError("INTERNAL", f"a defect on our side, error id {reference}")
-    error = _short(error)
-    await context.abort(error.code, error.message, trailing_metadata=trailing(error))
+    return _short(error)
 
 
 def _short(error: PalaestraError) -> PalaestraError:

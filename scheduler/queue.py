@@ -91,6 +91,9 @@ class Queue:
         self._index_of: dict[Claim, int] = {}
         self._shape_of: dict[int, Shape] = {}
         self._next_index = 0
+        # The claim that was added last: jobs come in numbers, and share theirs. To seek a claim is to read all of it.
+        self._latest: Claim | None = None
+        self._latest_index: int | None = None
 
     def __len__(self) -> int:
         return len(self.jobs)
@@ -102,13 +105,14 @@ class Queue:
             self.booked.setdefault(job.booking, Run()).add(turn(job))
             self._name(job.claim, 1)
             return None
-        index = self._index_of.get(job.claim)
+        index = self._latest_index if job.claim is self._latest else self._index_of.get(job.claim)
         new = index is None
         if index is None:
             index = self._index_of[job.claim] = self._next_index
             self._next_index += 1
             self.shapes[index] = Shape(index, job.claim)
             self._name(job.claim, 1)
+        self._latest, self._latest_index = job.claim, index
         shape = self._shape_of[job.job] = self.shapes[index]
         age = (job.create_ns, job.job)
         oldest = shape.by_age[0] if shape.by_age else None
@@ -153,6 +157,7 @@ class Queue:
         if by_age:
             return None
         del self.shapes[shape.index], self._index_of[job.claim]
+        self._latest = self._latest_index = None
         self._name(job.claim, -1)
         return shape
 

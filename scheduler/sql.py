@@ -130,5 +130,5 @@ def portions(values: Sequence[Any]) -> Iterator[tuple[list[Any], str]]:
         some = list(values[at : at + PORTION_MAX])
         length = 1
         while length < len(some):
-            length *= 4
+            length *= 4 if length < 64 else 2
         yield some + some[-1:] * (length - len(some)), f"({', '.join('?' * length)})"

@@ -19,6 +19,29 @@ _NOT_PLAIN = frozenset(
 
 # A job is kept for ever and goes with each of its events.
 SPEC_BYTES_MAX = 64 * 1024
+# Forms that are remembered, and how long the bytes of one may be.
+FORMS_MAX = 4096
+FORM_BYTES_MAX = 1024
+
+
+@dataclass(slots=True, eq=False)
+class Form:
+    """What jobs have in common that differ in the seed of their work alone.
+
+    Attributes:
+        alike: Jobs with the same are refused for the same reasons, as far as claim and work go.
+        plain: Whether it names nothing that would have to be looked up: no time, job, policy or reservation.
+    """
+
+    alike: str
+    plain: bool
+    project: str
+    priority: int
+    deadline_ns: int
+
+
+# By the bytes that such jobs have without their seeds, of those with nothing in them that would be left out.
+_forms: dict[bytes, Form] = {}
 
 
 @dataclass(slots=True)
@@ -30,53 +53,76 @@ class Draft:
         body: Its bytes, which are kept.
         digest: What a repeat with the same request id must have too.
         places: The requests of the same batch that it comes after, by index.
-        kind: Which work it is, None if it says none.
-        alike: Jobs with the same are refused for the same reasons, as far as claim and work go.
-        plain: Whether it names nothing that would have to be looked up: no time, job, policy or reservation.
         problem: Why it is refused before anything else is looked at.
     """
 
     spec: job_pb2.Job
+    form: Form
     body: bytes
     digest: bytes
     request_id: str
     validate_only: bool
     places: tuple[int, ...]
-    kind: str | None
-    alike: tuple[object, ...]
-    plain: bool
     problem: PalaestraError | None
 
     @property
     def deadline_ns(self) -> int:
-        return self.spec.deadline.ToNanoseconds() if self.spec.HasField("deadline") else NO_DEADLINE_NS
+        return self.form.deadline_ns
 
 
 def draft_of(request: job_service_pb2.SubmitJobRequest) -> Draft:
     """Return what a request asks for. The request's job loses what this version of the contract does not know."""
-    spec, numbers = _spec_of(request.job)
-    body, problem = spec.SerializeToString(deterministic=True), None
-    if len(body) > SPEC_BYTES_MAX:
-        problem = too_large(body)
+    spec, body, form = _read(request.job)
+    problem = too_large(body) if len(body) > SPEC_BYTES_MAX else None
     # The names of the batch's jobs are new each time, their places are not.
     places = tuple(request.after_indices)
     digest = hashlib.sha256(body + ",".join(map(str, places)).encode() if places else body).digest()
-    kind = spec.WhichOneof("work")
-    alike, plain = _alike(spec, kind), _NOT_PLAIN.isdisjoint(numbers) and not _policy_job(spec, kind)
-    return Draft(spec, body, digest, request.request_id, request.validate_only, places, kind, alike, plain, problem)
+    return Draft(spec, form, body, digest, request.request_id, request.validate_only, places, problem)
 
 
-def _spec_of(job: job_pb2.Job) -> tuple[job_pb2.Job, list[int]]:
-    """Return the job without what only we may set, itself if it sets none of that, and the numbers of its fields."""
+def _read(job: job_pb2.Job) -> tuple[job_pb2.Job, bytes, Form]:
+    """Return the job without what only we may set, itself if it sets none of that, its bytes and its form."""
+    kind = job.WhichOneof("work")
+    body = job.SerializeToString(deterministic=True)
+    key = body if kind is None or kind == "check" else _without_seed(job, kind, body)
+    form = _forms.get(key)
+    if form is not None:
+        return job, body, form
     job.DiscardUnknownFields()
     numbers = [field.number for field, _ in job.ListFields()]
-    if _OUTPUT_NUMBERS.isdisjoint(numbers):
-        return job, numbers
-    spec = job_pb2.Job()
-    spec.CopyFrom(job)
-    for name in OUTPUT_FIELDS:
-        spec.ClearField(name)
-    return spec, numbers
+    spec = job
+    if not _OUTPUT_NUMBERS.isdisjoint(numbers):
+        spec = job_pb2.Job()
+        spec.CopyFrom(job)
+        for name in OUTPUT_FIELDS:
+            spec.ClearField(name)
+    form = _form_of(spec, kind, numbers)
+    cleaned = spec.SerializeToString(deterministic=True)
+    if cleaned == body and len(key) <= FORM_BYTES_MAX:
+        if len(_forms) >= FORMS_MAX:
+            _forms.clear()
+        _forms[key] = form
+    return spec, cleaned, form
+
+
+def _without_seed(job: job_pb2.Job, kind: str, body: bytes) -> bytes:
+    """Return the bytes of a job but for the seed of its work. body: All of them."""
+    work = getattr(job, kind)
+    seed = work.seed
+    if not seed:
+        return body
+    # And put back: to copy the job would cost more than all the rest here.
+    work.seed = 0
+    data: bytes = job.SerializeToString()
+    work.seed = seed
+    return data
+
+
+def _form_of(spec: job_pb2.Job, kind: str | None, numbers: list[int]) -> Form:
+    plain = _NOT_PLAIN.isdisjoint(numbers) and not _policy_job(spec, kind)
+    deadline_ns = spec.deadline.ToNanoseconds() if spec.HasField("deadline") else NO_DEADLINE_NS
+    # As text, whose hash is computed once.
+    return Form(repr(_alike(spec, kind)), plain, spec.project, spec.priority, deadline_ns)
 
 
 def _policy_job(spec: job_pb2.Job, kind: str | None) -> str:

@@ -19,6 +19,8 @@ INSERT INTO job (uid, vendor, leaf, request_id, request_sha256, state, priority,
   event_seq, open_after, open_gates, array_uid, array_index)
 """
 _NAME = job_pb2.Job.DESCRIPTOR.fields_by_name["name"].number
+# What stands before the value of the field, a varint.
+_SEQUENCE = encoding.varint(job_pb2.Job.DESCRIPTOR.fields_by_name["sequence"].number << 3)
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,13 @@ class Entry:
     body: bytes = b""
     sequence: int = 0
 
+    def message(self) -> bytes:
+        """Return the bytes of the job as `resources.job` would read it from the new row."""
+        return self.body + _SEQUENCE + encoding.varint(self.sequence)
+
     def job(self) -> job_pb2.Job:
-        """Return the job as `resources.job` would read it from the new row."""
-        found = job_pb2.Job.FromString(self.body)
-        found.sequence = self.sequence
-        return found
+        """Return the same as a message."""
+        return job_pb2.Job.FromString(self.message())
 
 
 class Intake:
@@ -80,6 +84,8 @@ class Intake:
         state = job_pb2.JOB_STATE_QUEUED
         self._new = job_pb2.Job(state=state, create_time=create_time, etag="1").SerializeToString()
         self._uids: list[str] = []
+        # Of each vendor, what stands before the id in the name of a job, as text and as the beginning of the message.
+        self._before: dict[str, tuple[str, bytes]] = {}
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -107,16 +113,24 @@ class Intake:
         array_uid, array_index: The array that it is one of, and its place there.
         """
         uid = self._uids.pop() if self._uids else ids.new_id()
-        name = names.job(vendor, uid)
+        before = self._before.get(vendor) or self._name(vendor, uid)
+        body = b"%b%b%b%b" % (before[1], uid.encode(), spec, self._new)
         entry = Entry(
-            uid, name, vendor, leaf, spec, priority, deadline_ns, held, request_id, digest, array_uid, array_index
-        )
-        entry.body = encoding.length_delimited(_NAME, name.encode()) + spec + self._new
+            uid, before[0] + uid, vendor, leaf, spec, priority, deadline_ns, held, request_id, digest, array_uid,
+            array_index, body,
+        )  # fmt: skip
         if array_uid is not None:
             array = names.job_array(vendor, array_uid)
             entry.body += job_pb2.Job(array=array, array_index=array_index).SerializeToString()
         self._pending.append(entry)
         return entry
+
+    def _name(self, vendor: str, uid: str) -> tuple[str, bytes]:
+        # Ids have one length, so that all names of a vendor's jobs have.
+        name = names.job(vendor, uid)
+        field = encoding.length_delimited(_NAME, name.encode())
+        found = self._before[vendor] = name[: -len(uid)], field[: -len(uid)]
+        return found
 
     def count_of(self, vendor: str) -> int:
         """Return how many of a vendor are not entered yet."""

@@ -10,6 +10,7 @@ from scheduler.commands import dependencies, reserving, simfirst
 from scheduler.commands.draft import Draft, draft_of, serialized
 from scheduler.commands.intake import NOTHING, Entry, Held, Intake
 from scheduler.contradiction import contradiction, has_units
+from scheduler.encoding import Serialized, length_delimited
 from scheduler.explain import impossible, unknown_selector
 from scheduler.lifecycle import JobState
 from scheduler.requestorder import RequestOrder
@@ -21,6 +22,8 @@ from scheduler.writer import Command, Joint, Transaction
 AFTER_MAX = 64
 # Different claims and works of which it is remembered what is wrong with them.
 PROBLEMS_MAX = 4096
+_RESULTS = job_service_pb2.BatchSubmitJobsResponse.DESCRIPTOR.fields_by_name["results"].number
+_OF_RESULT = {field.name: field.number for field in job_service_pb2.BatchSubmitResult.DESCRIPTOR.fields}
 
 
 @dataclass(frozen=True)
@@ -78,23 +81,13 @@ def check(
 
 def submit_batch(
     vendor: str, request: job_service_pb2.BatchSubmitJobsRequest, catalogue: Catalogue, limits: Limits
-) -> Command[job_service_pb2.BatchSubmitJobsResponse]:
-    """Return the command that accepts many jobs in one transaction."""
+) -> Command[Serialized]:
+    """Return the command that accepts many jobs in one transaction; its result is a BatchSubmitJobsResponse."""
     drafts = tuple(map(draft_of, request.requests))
     submission = Submission(vendor, drafts, catalogue, limits, atomic=request.atomic, is_batch=True)
 
-    def answer(found: Accepted) -> job_service_pb2.BatchSubmitJobsResponse:
-        response = job_service_pb2.BatchSubmitJobsResponse()
-        for result in found.results:
-            if isinstance(result, PalaestraError):
-                response.results.add().failure.MergeFrom(job_pb2.Failure(reason=result.reason, message=result.message))
-            elif isinstance(result, Entry):
-                job = response.results.add().job
-                job.MergeFromString(result.body)
-                job.sequence = result.sequence
-            else:
-                response.results.add().job.MergeFrom(result)
-        return response
+    def answer(found: Accepted) -> Serialized:
+        return Serialized(b"".join(map(_result, found.results)))
 
     if any(draft.places for draft in drafts):
         # Some must be entered before others can be judged, and be undone if those are refused.
@@ -112,7 +105,7 @@ class Checks:
         self._inventory = snapshot.inventory(tx.db, tx.now_ns)
         self._parties = {party.vendor: party for party in snapshot.tree(tx.db)}
         self._leaves = snapshot.leaves(tx.db, vendor)
-        self._problems: dict[tuple[object, ...], PalaestraError | None] = {}
+        self._problems: dict[str, PalaestraError | None] = {}
         self.sim_first = simfirst.holds_for_every_job(tx.db)
         self._tx = tx
         self._count(0)
@@ -158,11 +151,12 @@ class Checks:
         Raise UNKNOWN_SELECTOR or IMPOSSIBLE_CLAIM for a claim that this venue could never serve, QUOTA_EXCEEDED for one
         that would be over a limit even if it were the only one, and UNKNOWN_WORK for work that no runner knows.
         """
-        if draft.alike not in self._problems:
+        alike = draft.form.alike
+        if alike not in self._problems:
             if len(self._problems) >= PROBLEMS_MAX:
                 self._problems.clear()
-            self._problems[draft.alike] = self._problem_of(draft.spec)
-        problem = self._problems[draft.alike]
+            self._problems[alike] = self._problem_of(draft.spec)
+        problem = self._problems[alike]
         if problem is not None:
             raise PalaestraError(problem.reason, problem.message, metadata=problem.metadata)
 
@@ -207,6 +201,18 @@ def checks_of(tx: Transaction, vendor: str, catalogue: Catalogue, limits: Limits
     tx.memo[key] = found
     found.ask(tx)
     return found
+
+
+def _result(result: "Result") -> bytes:
+    """Return one of `BatchSubmitJobsResponse.results`."""
+    if isinstance(result, Entry):
+        told = length_delimited(_OF_RESULT["job"], result.message())
+    elif isinstance(result, PalaestraError):
+        failure = job_pb2.Failure(reason=result.reason, message=result.message)
+        told = length_delimited(_OF_RESULT["failure"], failure.SerializeToString())
+    else:
+        told = length_delimited(_OF_RESULT["job"], result.SerializeToString(deterministic=True))
+    return length_delimited(_RESULTS, told)
 
 
 # An entered job, one that was there or was only looked at, or why there is none.
@@ -336,10 +342,10 @@ def _one(
         return spec
     entry = intake.add(
         vendor,
-        checks.leaf(spec.project),
+        checks.leaf(draft.form.project),
         body,
-        priority=spec.priority,
-        deadline_ns=draft.deadline_ns,
+        priority=draft.form.priority,
+        deadline_ns=draft.form.deadline_ns,
         held=held,
         request_id=draft.request_id or None,
         digest=draft.digest,
@@ -406,7 +412,7 @@ def admit(tx: Transaction, vendor: str, spec: job_pb2.Job, draft: Draft, checks:
     spec: That of the draft, perhaps with more jobs that come first.
     """
     checks.work(draft)
-    if draft.plain and spec is draft.spec and not checks.sim_first:
+    if draft.form.plain and spec is draft.spec and not checks.sim_first:
         return NOTHING
     if spec.HasField("deadline"):
         _deadline_ahead(spec, tx.now_ns)

@@ -8,6 +8,7 @@ from palaestra.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc
 from scheduler import answers, masks, names, reading, resources, snapshot, waiting
 from scheduler.commands import ending, opening, reordering, submitting
 from scheduler.core import Core
+from scheduler.encoding import Serialized
 from scheduler.forecast import Forecast
 from scheduler.foresight import Find
 from scheduler.guard import caller
@@ -28,14 +29,14 @@ class JobService(job_service_pb2_grpc.JobServiceServicer):
         reading.project_scope(caller(), request.job.project)
         return await self._core.run(submitting.submit(vendor, request, self._core.catalogue, self._core.limits))
 
-    async def BatchSubmitJobs(
-        self, request: job_service_pb2.BatchSubmitJobsRequest, context: Any
-    ) -> job_service_pb2.BatchSubmitJobsResponse:
+    async def BatchSubmitJobs(self, request: job_service_pb2.BatchSubmitJobsRequest, context: Any) -> Serialized:
         vendor = self._own_vendor(request.parent)
+        who, parents = caller(), ("", request.parent)
         for item in request.requests:
-            if item.parent and item.parent != request.parent:
+            if item.parent not in parents:
                 raise PalaestraError("NOT_FOUND", f"{item.parent} not found")
-            reading.project_scope(caller(), item.job.project)
+            if who.projects:
+                reading.project_scope(who, item.job.project)
         return await self._core.run(submitting.submit_batch(vendor, request, self._core.catalogue, self._core.limits))
 
     async def GetJob(self, request: job_service_pb2.GetJobRequest, context: Any) -> job_pb2.Job:

@@ -31,7 +31,7 @@ class What(StrEnum):
 
 
 # Whose ids are numbers.
-_NUMBERED = (What.JOB, What.LEASE, What.SIZE, What.TARGET, What.RULES)
+_NUMBERED = frozenset((What.JOB, What.LEASE, What.SIZE, What.TARGET, What.RULES))
 
 _OF_JOB = ("state", "vendor", "leaf", "priority", "spec", "create_ns", "not_before_ns", "deadline_ns", "open_after",
            "open_gates")  # fmt: skip
@@ -113,10 +113,12 @@ class Feed:
         # A number that was never given, so that no roll-back can bring it back.
         self._looks = max(self._looks, looks) + 1
         self._db.execute("UPDATE looked SET number = ?", (self._looks,))
-        found: dict[What, list[int | str]] = {}
-        for what, mark in self._db.execute("SELECT what, id FROM changed ORDER BY what, id"):
-            kind = What(what)
-            found.setdefault(kind, []).append(int(mark) if kind in _NUMBERED else mark)
+        by_name: dict[str, list[int | str]] = {}
+        for what, mark in self._db.execute("SELECT what, id FROM changed ORDER BY what, id").fetchall():
+            by_name.setdefault(what, []).append(mark)
+        found: dict[What, list[int | str]] = {What(what): marks for what, marks in by_name.items()}
+        for kind in found.keys() & _NUMBERED:
+            found[kind] = [int(mark) for mark in found[kind]]
         self._db.execute("DELETE FROM changed")
         return found if told and What.RULES not in found else None
 

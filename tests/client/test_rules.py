@@ -75,3 +75,40 @@ def test_an_optional_number_that_is_not_there_breaks_no_rule() -> None:
     episode.content.sha256 = "0" * 64
 
     assert not list(violations(episode))
+
+
+def test_a_job_that_was_fine_does_not_speak_for_one_that_is_not() -> None:
+    good = SubmitJobRequest(
+        parent="vendors/acme", job=jobs.collect(motion="sway", units=[jobs.unit(robot_class="arm")])
+    )
+    check(good)
+    for name, value in (("priority", 101), ("max_attempts", 21), ("display_name", "x" * 121)):
+        bad = SubmitJobRequest()
+        bad.CopyFrom(good)
+        setattr(bad.job, name, value)
+        with pytest.raises(PalaestraError, match=rf"job\.{name}"):
+            check(bad)
+    bad = SubmitJobRequest()
+    bad.CopyFrom(good)
+    bad.job.collect.motion = "No such"
+    bad.job.collect.seed = 7
+    with pytest.raises(PalaestraError, match=r"job\.collect\.motion"):
+        check(bad)
+
+
+def test_a_jobs_seed_has_no_rule_so_that_jobs_can_be_judged_without_it() -> None:
+    for work in Job.DESCRIPTOR.oneofs_by_name["work"].fields:
+        kind = work.message_type
+        assert kind.name == "CheckSpec" or "seed" in kind.fields_by_name
+        if "seed" in kind.fields_by_name:
+            assert not kind.fields_by_name["seed"].GetOptions().ListFields()
+
+
+def test_to_be_checked_changes_nothing_in_a_message() -> None:
+    request = SubmitJobRequest(parent="vendors/acme", job=jobs.train("reach", "own_arm"))
+    request.job.train.seed = 41
+    before = request.SerializeToString(deterministic=True)
+
+    check(request)
+
+    assert request.SerializeToString(deterministic=True) == before

@@ -32,7 +32,7 @@ def batch(*items: tuple[job_pb2.Job, list[int]], atomic: bool = False) -> job_se
 
 async def send(site: Site, request: job_service_pb2.BatchSubmitJobsRequest) -> Any:
     answer = await site.run(submitting.submit_batch("acme", request, site.core.catalogue, site.core.limits))
-    return answer.results
+    return job_service_pb2.BatchSubmitJobsResponse.FromString(answer).results
 
 
 def state(site: Site, body: job_pb2.Job) -> str:

@@ -34,7 +34,7 @@ def told(answer: Any) -> Any:
         return answer.reason, answer.message
     return [
         (result.failure.reason, result.failure.message, result.job.priority, result.job.etag, bool(result.job.name))
-        for result in answer.results
+        for result in job_service_pb2.BatchSubmitJobsResponse.FromString(answer).results
     ]
 
 

@@ -23,7 +23,8 @@ def batch(*bodies: job_pb2.Job, atomic: bool = False) -> job_service_pb2.BatchSu
 
 
 async def send(site: Site, request: job_service_pb2.BatchSubmitJobsRequest) -> job_service_pb2.BatchSubmitJobsResponse:
-    return await site.run(submitting.submit_batch("acme", request, site.core.catalogue, site.core.limits))
+    answer = await site.run(submitting.submit_batch("acme", request, site.core.catalogue, site.core.limits))
+    return job_service_pb2.BatchSubmitJobsResponse.FromString(answer)
 
 
 def test_the_answer_is_the_job_as_it_is_read_afterwards(tmp_path: Path) -> None:

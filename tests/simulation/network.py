@@ -45,6 +45,17 @@ class Context:
         self._metadata = tuple(metadata or ())
         self._deadline_s = deadline_s
         self._write = write
+        # How a call with one answer ends that returns.
+        self.status: Status = FINE
+
+    def set_code(self, code: grpc.StatusCode) -> None:
+        self.status = (code, *self.status[1:])
+
+    def set_details(self, details: str) -> None:
+        self.status = (self.status[0], details, self.status[2])
+
+    def set_trailing_metadata(self, trailing_metadata: Any) -> None:
+        self.status = (*self.status[:2], tuple(trailing_metadata))
 
     def invocation_metadata(self) -> Any:
         return self._metadata
@@ -356,7 +367,9 @@ class _Unary:
             if handler is None:
                 raise Aborted(grpc.StatusCode.UNIMPLEMENTED, self._method, ())
             response = await handler.unary_unary(handler.request_deserializer(self._data), context)
-            self._back(FINE, handler.response_serializer(response))
+            # As gRPC does it: beside a status other than OK there is no answer.
+            refused = context.status[0] is not grpc.StatusCode.OK
+            self._back(context.status, b"" if refused else handler.response_serializer(response))
         except Aborted as aborted:
             self._back(aborted.status, b"")
         except asyncio.CancelledError:

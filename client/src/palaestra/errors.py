@@ -6,6 +6,7 @@ turns that back into the same `PalaestraError`.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import grpc
@@ -108,11 +109,10 @@ def _rebuild(reason: str, message: str, metadata: dict[str, str], retry_after_s:
 
 def to_status(error: PalaestraError) -> status_pb2.Status:
     """Return the error as `google.rpc.Status` with ErrorInfo and, where there is one, RetryInfo."""
-    details = [error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)]
-    packed = [_pack(detail) for detail in details]
+    packed = [_info(error.reason, tuple(error.metadata.items()))]
     if error.retry_after_s is not None:
-        delay = duration_pb2.Duration()
-        delay.FromNanoseconds(int(error.retry_after_s * 1e9))
+        seconds, nanos = divmod(int(error.retry_after_s * 1e9), 1_000_000_000)
+        delay = duration_pb2.Duration(seconds=seconds, nanos=nanos)
         packed.append(_pack(error_details_pb2.RetryInfo(retry_delay=delay)))
     return status_pb2.Status(code=error.code.value[0], message=error.message, details=packed)
 
@@ -181,6 +181,12 @@ _HTTP = {
     code_pb2.INTERNAL: 500,
     code_pb2.UNAVAILABLE: 503,
 }
+
+
+@lru_cache(maxsize=256)
+def _info(reason: str, metadata: tuple[tuple[str, str], ...]) -> any_pb2.Any:
+    """Return what a refusal says for programs: in a flood of refusals it is the same in most."""
+    return _pack(error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=dict(metadata)))
 
 
 def _pack(message: Any) -> any_pb2.Any:

@@ -7,7 +7,7 @@ breaks. Servers call it in one interceptor before any handler; the SDK calls it 
 import math
 import re
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from google.api import field_behavior_pb2  # type: ignore[import-untyped]
@@ -18,8 +18,7 @@ from palaestra.errors import PalaestraError
 from palaestra.v1 import rules_pb2
 
 Check = Callable[[Any], str | None]
-# Messages that break no rule and are remembered.
-_REMEMBERED = frozenset({"palaestra.v1.Claim"})
+# Messages that break no rule, of the kinds that are remembered.
 REMEMBERED_MAX = 4096
 REMEMBERED_BYTES_MAX = 1024
 _fine: set[bytes] = set()
@@ -78,9 +77,9 @@ def _is_fine(message: Message) -> bool:
     return needed == 0
 
 
-def _is_known(message: Message) -> bool:
+def _is_known(message: Message, key: Callable[[Any], bytes]) -> bool:
     """The same of a message of which many are alike: by its bytes it is known again faster than it is read."""
-    data = message.SerializeToString(deterministic=True)
+    data = key(message)
     if data in _fine:
         return True
     if not _is_fine(message):
@@ -91,6 +90,28 @@ def _is_known(message: Message) -> bool:
             _fine.clear()
         _fine.add(data)
     return True
+
+
+def _of_claim(claim: Message) -> bytes:
+    return claim.SerializeToString(deterministic=True)
+
+
+def _of_job(job: Any) -> bytes:
+    """Return the bytes of a job but for the seed of its work, which has no rule and differs from job to job."""
+    kind = job.WhichOneof("work")
+    if kind is not None and kind != "check":
+        # A copy: the job is the caller's, and another thread may look at it.
+        copy = type(job)()
+        copy.CopyFrom(job)
+        getattr(copy, kind).ClearField("seed")
+        job = copy
+    # Begins as no message does, so that it is no claim's. Labels may come in another order: then it is not known.
+    data: bytes = b"\0" + job.SerializeToString()
+    return data
+
+
+# By what those of a kind are known again: what the rules say of two with the same is the same.
+_REMEMBERED: dict[str, Callable[[Any], bytes]] = {"palaestra.v1.Claim": _of_claim, "palaestra.v1.Job": _of_job}
 
 
 @cache
@@ -109,7 +130,8 @@ def _test(field: FieldDescriptor, whole: list[Check], each: list[Check]) -> Call
         inner = inner.fields_by_name["value"].message_type
     walk: Callable[[Any], bool] | None = None
     if inner is not None and inner.full_name.startswith("palaestra."):
-        walk = _is_known if inner.full_name in _REMEMBERED else _is_fine
+        key = _REMEMBERED.get(inner.full_name)
+        walk = _is_fine if key is None else partial(_is_known, key=key)
     item = _passes(each, walk)
     if not field.is_repeated:
         return _passes([*whole, *each], walk)
