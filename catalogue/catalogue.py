@@ -113,6 +113,11 @@ class Catalogue:
             db.execute("UPDATE followed SET id = ?, uid = ?", followed)
         return count
 
+    def add(self, entries: Iterable[Entry]) -> int:
+        """Enter episodes that the scheduler does not know, all or none; those that are here stay. Returns how many."""
+        with self.transaction() as db:
+            return sum(_enter(db, entry) for entry in entries)
+
     # What is asked.
 
     def search(self, query: Query, *, after: Key | None = None, size: int = 50) -> Page:

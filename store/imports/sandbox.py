@@ -1,0 +1,123 @@
+"""Starts the confined reader, bounds how long it takes, and says in one line why it ended."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from store.errors import ImportRefused
+from store.imports import frames
+from store.imports.confine import Limits
+from store.imports.raw import Options, RawEpisode, checked
+
+_ENDS = {
+    signal.SIGXCPU: "takes more processor time than an import may",
+    signal.SIGKILL: "takes more time or memory than an import may",
+    signal.SIGXFSZ: "tries to write files",
+}
+
+
+def read(path: Path, form: str, options: Options, limits: Limits) -> Iterator[RawEpisode]:
+    """Yield the episodes of a source, read by a confined process. Raises ImportRefused."""
+    with _worker(path, form, options, limits, describe=False) as (answers, judge):
+        while (table := _next(answers, judge)) is not None:
+            if table.get("kind") == "episode":
+                yield checked(frames.read_episode(answers, table, options.max_values))
+
+
+def describe(path: Path, form: str, options: Options, limits: Limits) -> list[dict[str, Any]]:
+    """Return what each episode of a source has, see `raw.describe`. Raises ImportRefused."""
+    found = []
+    with _worker(path, form, options, limits, describe=True) as (answers, judge):
+        while (table := _next(answers, judge)) is not None:
+            if table.get("kind") == "description":
+                found.append({key: value for key, value in table.items() if key != "kind"})
+    return found
+
+
+class _Judge:
+    """Says why the reader ended without an answer."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", path: Path) -> None:
+        self.process, self.path = process, path
+        self.late = threading.Event()
+
+    def reason(self, text: str) -> ImportRefused:
+        code = self.process.wait()
+        if self.late.is_set():
+            return ImportRefused(f"{self.path.name}: takes longer than an import may")
+        why = _ENDS.get(signal.Signals(-code)) if code < 0 else None
+        return ImportRefused(f"{self.path.name}: {why or f'{text} (its reader ended with {code})'}")
+
+
+def _next(answers: BinaryIO, judge: _Judge) -> dict[str, Any] | None:
+    """Return the next table; None after the last one. Raises ImportRefused."""
+    try:
+        table = frames.read_table(answers)
+    except ImportRefused as error:
+        raise judge.reason(str(error)) from error
+    if table is None:
+        raise judge.reason("cannot be read")
+    if table.get("kind") == "refused":
+        raise ImportRefused(str(table.get("reason")))
+    return None if table.get("kind") == "end" else table
+
+
+@contextmanager
+def _worker(
+    path: Path, form: str, options: Options, limits: Limits, *, describe: bool
+) -> Iterator[tuple[BinaryIO, _Judge]]:
+    told = {
+        "path": os.path.abspath(path),
+        "format": form,
+        "options": asdict(options),
+        "limits": asdict(limits),
+        "describe": describe,
+    }
+    # No credential or setting of the caller's reaches the reader; one thread is what its limits leave it.
+    kept = {key: os.environ[key] for key in ("PATH", "PYTHONPATH", "LANG", "HOME") if key in os.environ}
+    alone = {
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+        "ARROW_IO_THREADS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "MALLOC_ARENA_MAX": "2",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "store.imports.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**kept, **alone},
+        start_new_session=True,
+    )
+    judge = _Judge(process, path)
+    assert process.stdin is not None and process.stdout is not None
+
+    def end() -> None:
+        judge.late.set()
+        process.kill()
+
+    timer = threading.Timer(limits.time_s, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        with process.stdin as ask:
+            ask.write(json.dumps(told).encode())
+        yield process.stdout, judge
+    except BrokenPipeError as error:
+        raise judge.reason("cannot be read") from error
+    finally:
+        timer.cancel()
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        process.stdout.close()
