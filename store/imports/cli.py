@@ -28,6 +28,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser.add_argument("--memory", type=int, default=4096, metavar="MB", help="most memory (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=7200.0, help="longest time (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the import as JSON")
+    parser.add_argument("--progress", action="store_true", help="a line of progress on stderr for each step")
     parser.set_defaults(run=_import)
 
 
@@ -51,7 +52,7 @@ def _import(options: argparse.Namespace) -> int:
         robot=options.robot,
         mapping=mapping,
         limits=limits,
-        progress=_progress(),
+        progress=_progress(lines=options.progress),
     )
     if options.json:
         print(json.dumps(asdict(done)))
@@ -60,7 +61,9 @@ def _import(options: argparse.Namespace) -> int:
     return 0
 
 
-def _progress() -> Callable[[int, str], None]:
+def _progress(*, lines: bool) -> Callable[[int, str], None]:
+    if lines:
+        return lambda done, text: print(f"progress: {done} {text}", file=sys.stderr, flush=True)
     if not sys.stderr.isatty():
         return lambda _done, _text: None
     return lambda done, text: print(f"\r{done} episodes, {text[:60]:<60}\r", end="", file=sys.stderr, flush=True)

@@ -41,6 +41,10 @@ def main() -> int:
         frames.write_table(out, {"kind": "refused", "reason": str(error)[:2000]})
     except MemoryError:
         frames.write_table(out, {"kind": "refused", "reason": f"{path.name}: takes more memory than an import may"})
+    except Exception as error:
+        # Whatever a format did not foresee is its source's fault as far as the caller is concerned.
+        reason = f"{path.name}: broken: {type(error).__name__}: {str(error)[:500]}"
+        frames.write_table(out, {"kind": "refused", "reason": reason})
     out.flush()
     return 0
 

@@ -10,7 +10,8 @@ import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from palaestra.errors import PalaestraError
 from palaestra.v1.episode_pb2 import Episode
 
+Progress = Callable[[int, str], None]
 _PROVENANCE_MAX = 200
 
 
@@ -52,6 +54,7 @@ def import_recording(
     form: str = "",
     robot: str = "",
     mapping: str | Path | None = None,
+    progress: Progress | None = None,
 ) -> Imported:
     """Import a file or a folder; all of it or nothing.
 
@@ -62,12 +65,13 @@ def import_recording(
         form: The format; empty to find out.
         robot: A robot of the vocabulary.
         mapping: A file that says how raw signals become an episode's.
+        progress: Called with (episodes done, what is being read).
 
     Raises:
-        PalaestraError: FAILED_PRECONDITION where the source is refused, with the place, or the store is not installed.
+        PalaestraError: INVALID_FIELD where the source is refused, with the place, or the store is not installed.
     """
     command = arguments(path, store, vendor=vendor, form=form, robot=robot, mapping=mapping)
-    said = json.loads(run([*command, "--json"]))
+    said = json.loads(run([*command, "--json", "--progress"], progress=progress))
     episodes = tuple(_episode(row) for row in said["episodes"])
     entered = 0
     if store is not None:
@@ -107,15 +111,29 @@ def arguments(
     return command if store is not None else [*command, "--dry-run"]
 
 
-def run(command: Sequence[str], given: bytes = b"") -> bytes:
-    """Run a room's process and return what it prints; its progress goes to the terminal. Raises PalaestraError."""
+def run(command: Sequence[str], given: bytes = b"", progress: Progress | None = None) -> bytes:
+    """Run a room's process and return what it prints. Raises PalaestraError with its last words if it fails."""
     if importlib.util.find_spec("store") is None:
-        raise PalaestraError("FAILED_PRECONDITION", "importing needs palaestra-server on this machine")
-    done = subprocess.run([sys.executable, *command], input=given, capture_output=True, check=False)
-    if done.returncode != 0:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"ended with {done.returncode}"]
-        raise PalaestraError("FAILED_PRECONDITION", lines[-1].removeprefix("store: "))
-    return done.stdout
+        raise PalaestraError("INVALID_FIELD", "importing needs palaestra-server on this machine")
+    with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as answer:
+        asked.write(given)
+        asked.seek(0)
+        process = subprocess.Popen([sys.executable, *command], stdin=asked, stdout=answer, stderr=subprocess.PIPE)
+        assert process.stderr is not None
+        last = ""
+        with process.stderr as lines:
+            for line in lines:
+                text = line.decode("utf-8", "replace").strip()
+                done, mark, what = text.removeprefix("progress: ").partition(" ")
+                if mark and text.startswith("progress: "):
+                    if progress is not None:
+                        progress(int(done), what)
+                elif text:
+                    last = text
+        if process.wait() != 0:
+            raise PalaestraError("INVALID_FIELD", last.removeprefix("store: ") or f"ended with {process.returncode}")
+        answer.seek(0)
+        return answer.read()
 
 
 def _episode(row: dict[str, Any]) -> Episode:

@@ -29,7 +29,6 @@ class Mcap:
     def read(self, path: Path, options: Options) -> Iterator[RawEpisode]:
         """Yield the one episode of a file."""
         try:
-            from mcap.exceptions import McapError
             from mcap.reader import make_reader
         except ImportError as error:
             raise ImportRefused(f"{path.name}: reading MCAP needs the extra [import]: {error}") from error
@@ -44,7 +43,10 @@ class Mcap:
                         topics.add(channel.topic, kind, message.log_time, decode(message.data))
         except ImportRefused as error:
             raise ImportRefused(f"{path.name}: {error}") from error
-        except (McapError, OSError, ValueError, KeyError, IndexError, EOFError, RuntimeError, TypeError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:
+            # The reader has errors of its own, of `struct` and of the libraries that unpack.
             raise ImportRefused(f"{path.name}: broken: {type(error).__name__}: {str(error)[:200]}") from error
         try:
             start_ns, signals = topics.signals()

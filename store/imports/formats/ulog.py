@@ -1,8 +1,8 @@
 """ULog, the log of PX4: topics of little-endian structures by the definitions that the file carries.
 
 Read by the specification of the format (PX4 user guide, "ULog File Format"). Each topic is a signal, its numbers are
-the columns; times are microseconds since the vehicle started. A file that ends amid a message is a log cut off by a power
-loss: what came before is read, as every reader of the format does.
+the columns; times are microseconds since the vehicle started. A file that ends amid a message is a log that lost its
+power: what came before is read, as every reader of the format does.
 """
 
 import re

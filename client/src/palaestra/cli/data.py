@@ -1,5 +1,6 @@
 """`palaestra data`: search what was recorded, label it, make data sets, import and verify."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -191,9 +192,19 @@ def import_(
         return
     if not store and not dry_run:
         raise typer.BadParameter("give --into, or --dry-run")
+
+    def show(done: int, what: str) -> None:
+        print(f"\r{done} episodes, {what[:60]:<60}\r", end="", file=sys.stderr, flush=True)
+
     owner = vendor if vendor.startswith("vendors/") else f"vendors/{vendor}"
     done = import_recording(
-        path, None if dry_run else store, vendor=owner, form=form, robot=robot, mapping=mapping or None
+        path,
+        None if dry_run else store,
+        vendor=owner,
+        form=form,
+        robot=robot,
+        mapping=mapping or None,
+        progress=show if sys.stderr.isatty() else None,
     )
     if as_json:
         print_json({**listing("episodes", list(done.episodes)), "import": done.id, "left_out": list(done.left_out)})
