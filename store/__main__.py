@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from store.errors import StoreError
+from store.exports.cli import add_commands as add_exports
 from store.imports.cli import add_command as add_import
 from store.lerobot import export_job
 from store.objects import LocalObjects
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     plot.set_defaults(run=_plot)
 
     add_import(commands)
+    add_exports(commands)
 
     clean = commands.add_parser("clean", help="remove what killed recorders left in a spool folder")
     clean.add_argument("spool", type=Path, help="spool folder; files of living recorders stay")

@@ -1,7 +1,7 @@
 """Episodes of different bodies in one table: canonical joints, and a mask of those that a body has.
 
-The vocabulary is the one of `sim/vocabulary`: a canonical angle is `sign * (q - zero_rad)`, speeds and efforts are turned
-by the sign alone. What a body has not is 0 under a mask that says false; nothing is padded without saying so.
+The vocabulary is the one of `sim/vocabulary`: a canonical angle is `sign * (q - zero_rad)`, speeds and efforts are
+turned by the sign alone. What a body has not is 0 under a mask that says false; nothing is padded without saying so.
 """
 
 from collections.abc import Iterable

@@ -63,3 +63,7 @@ class BrokenCache(StoreError):
 
 class ImportRefused(StoreError):
     """A source cannot be imported: it is broken, hostile, too big, or leaves out what nobody can guess."""
+
+
+class BrokenExport(StoreError):
+    """A signed folder is not what was signed: a file is missing, altered or additional, or the signature is wrong."""

@@ -1,4 +1,4 @@
-"""Recordings in other formats into a store: `import_recording`.
+"""Recordings in other formats into a store: `import_recording`; signed exports: `verify_folder`.
 
 The work is the store's, and needs `palaestra-server` on this machine: it runs as a process of its own, which starts
 another one, confined, for the foreign file. What it made is then entered into the store's catalogue, where
@@ -86,6 +86,19 @@ def suggest_mapping(path: str | Path, *, form: str = "", robot: str = "", mappin
     """Return a mapping file to fill in for a source. Raises PalaestraError as `import_recording`."""
     command = arguments(path, None, vendor="", form=form, robot=robot, mapping=mapping)
     return run([*command, "--suggest"]).decode()
+
+
+def verify_folder(folder: str | Path, *, public_key: str = "") -> dict[str, Any]:
+    """Return what a signed export holds: `files`, `size_bytes`, `public_key`, `about`.
+
+    Args:
+        public_key: In hexadecimal, whose signature counts; empty to believe the folder's own.
+
+    Raises PalaestraError naming what is missing, altered or additional, or that somebody else signed.
+    """
+    options = ["--public-key", public_key] if public_key else []
+    found: dict[str, Any] = json.loads(run(["-m", "store", "check", str(folder), "--json", *options]))
+    return found
 
 
 def arguments(

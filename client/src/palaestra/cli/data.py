@@ -222,6 +222,23 @@ def import_(
     print_line(f"{done.format}, import {done.id[:12]}: {state}")
 
 
+@data.command()
+def verify(
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="A signed export.")],
+    public_key: Annotated[str, typer.Option("--key", metavar="HEX", help="Whose signature counts.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Hold every file of a signed export against its manifest, and the manifest against its signature."""
+    from palaestra.cli.output import print_json, print_line
+    from palaestra.imports import verify_folder
+
+    found = verify_folder(folder, public_key=public_key)
+    if as_json:
+        print_json(found)
+    else:
+        print_line(f"{found['files']} files whole ({found['size_bytes']} bytes), signed by {found['public_key']}")
+
+
 @dataset.command("create")
 def create_dataset(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Small letters, digits and dashes.")],
