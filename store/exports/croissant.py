@@ -87,7 +87,7 @@ def write_croissant(
                 "name": relative,
                 "contentUrl": relative,
                 "contentSize": f"{path.stat().st_size} B",
-                "encodingFormat": encoding if path.suffix != ".parquet" else "application/vnd.apache.parquet",
+                "encodingFormat": encoding if path.suffix != ".parquet" else "application/x-parquet",
                 "sha256": digest,
             }
         )

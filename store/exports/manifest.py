@@ -2,8 +2,8 @@
 
 `manifest.json` is canonical JSON (RFC 8785; it has neither fractions nor numbers above 2**53, for which Python's own
 sorted and spaceless form is the same), `manifest.sig` the signature over its bytes (RFC 8032), in hexadecimal. The
-public key is in the manifest, so that a folder can be checked by itself; who has the key from elsewhere, gives it, and then
-nobody else's signature counts.
+public key is in the manifest, so that a folder can be checked by itself; who has the key from elsewhere, gives it, and
+then nobody else's signature counts.
 """
 
 import json

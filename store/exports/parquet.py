@@ -66,7 +66,7 @@ def write_parquet(
         finally:
             writers.close()
         pq.write_table(pa.Table.from_pylist(rows), folder / "episodes.parquet")
-        describe(folder, headers, licence, _tables(rows, streams), "application/vnd.apache.parquet")
+        describe(folder, headers, licence, _tables(rows, streams), "application/x-parquet")
         if key is not None:
             sign_folder(folder, key, {"format": "parquet", "episodes": len(headers)})
     return out

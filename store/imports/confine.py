@@ -82,7 +82,7 @@ def confine(path: Path, limits: Limits) -> list[str]:
 def _alone() -> bool:
     """Leave the network; without privileges this takes a user namespace of one's own."""
     libc = ctypes.CDLL(None, use_errno=True)
-    return libc.unshare(_CLONE_NEWNET) == 0 or libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0
+    return any(libc.unshare(flags) == 0 for flags in (_CLONE_NEWNET, _CLONE_NEWUSER | _CLONE_NEWNET))
 
 
 def _python() -> list[Path]:

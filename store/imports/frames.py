@@ -6,7 +6,7 @@ believes none of it: types, shapes and sums are checked before anything is alloc
 
 import json
 import struct
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
@@ -56,10 +56,10 @@ def write_episode(out: BinaryIO, episode: RawEpisode) -> None:
         },
     )
     for array in arrays:
-        out.write(memoryview(array).cast("B"))
+        out.write(array.tobytes())
 
 
-def read_table(source: BinaryIO) -> dict[str, Any] | None:
+def read_table(source: IO[bytes]) -> dict[str, Any] | None:
     """Return the next frame's table; None at the end. Raises ImportRefused for what is no frame."""
     head = source.read(4)
     if not head:
@@ -75,7 +75,7 @@ def read_table(source: BinaryIO) -> dict[str, Any] | None:
     return table
 
 
-def read_episode(source: BinaryIO, table: dict[str, Any], max_values: int) -> RawEpisode:
+def read_episode(source: IO[bytes], table: dict[str, Any], max_values: int) -> RawEpisode:
     """Return the episode of a frame whose table has been read. Raises ImportRefused."""
     try:
         rows = table["signals"]
@@ -95,7 +95,7 @@ def read_episode(source: BinaryIO, table: dict[str, Any], max_values: int) -> Ra
         raise ImportRefused(f"the reader's answer is no episode: {str(error)[:200]}") from error
 
 
-def _signal(source: BinaryIO, row: dict[str, Any]) -> RawSignal:
+def _signal(source: IO[bytes], row: dict[str, Any]) -> RawSignal:
     count, names = _count(row["rows"]), tuple(str(name)[:255] for name in row["names"])
     times = np.frombuffer(_exactly(source, 8 * count), np.float64)
     texts = row["texts"]
@@ -113,7 +113,7 @@ def _count(value: object) -> int:
     return value
 
 
-def _exactly(source: BinaryIO, length: int) -> bytes:
+def _exactly(source: IO[bytes], length: int) -> bytes:
     data = source.read(length)
     if len(data) != length:
         raise ImportRefused("the reader's answer ends too early")

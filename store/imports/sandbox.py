@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from store.errors import ImportRefused
 from store.imports import frames
@@ -57,7 +57,7 @@ class _Judge:
         return ImportRefused(f"{self.path.name}: {why or f'{text} (its reader ended with {code})'}")
 
 
-def _next(answers: BinaryIO, judge: _Judge) -> dict[str, Any] | None:
+def _next(answers: IO[bytes], judge: _Judge) -> dict[str, Any] | None:
     """Return the next table; None after the last one. Raises ImportRefused."""
     try:
         table = frames.read_table(answers)
@@ -73,7 +73,7 @@ def _next(answers: BinaryIO, judge: _Judge) -> dict[str, Any] | None:
 @contextmanager
 def _worker(
     path: Path, form: str, options: Options, limits: Limits, *, describe: bool
-) -> Iterator[tuple[BinaryIO, _Judge]]:
+) -> Iterator[tuple[IO[bytes], _Judge]]:
     told = {
         "path": os.path.abspath(path),
         "format": form,

@@ -29,7 +29,8 @@ class Failures:
 
     def read(self, path: Path, options: Options) -> Iterator[RawEpisode]:
         """Yield an episode for each window; `normal` and `ok` are successes."""
-        budget, label, rows, count = Budget(options.max_values), "", [], 0
+        budget, label, count = Budget(options.max_values), "", 0
+        rows: list[list[float]] = []
         lines = path.read_text("ascii", "strict").splitlines()
         for number, line in enumerate([*lines, ""], 1):
             words = line.split()

@@ -113,7 +113,7 @@ def _read_info(path: Path) -> dict[str, Any]:
         version = info.get("codebase_version") if isinstance(info, dict) else None
         raise ImportRefused(f"{where}: codebase_version {version!r}: one of {', '.join(_PATTERNS)}")
     fps, features, total = info.get("fps"), info.get("features"), info.get("total_episodes")
-    if type(fps) not in (int, float) or not (math.isfinite(fps) and 0 < fps <= 1e5):
+    if isinstance(fps, bool) or not isinstance(fps, int | float) or not (math.isfinite(fps) and 0 < fps <= 1e5):
         raise ImportRefused(f"{where}: fps {fps!r}: a rate above 0 and up to 1e5 Hz")
     if type(total) is not int or not 1 <= total <= MAX_EPISODES:
         raise ImportRefused(f"{where}: total_episodes {total!r}: 1 to {MAX_EPISODES}")

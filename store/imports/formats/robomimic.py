@@ -31,7 +31,7 @@ class Robomimic:
     def read(self, path: Path, options: Options) -> Iterator[RawEpisode]:
         """Yield the demonstrations in the order of their numbers."""
         try:
-            import h5py  # type: ignore[import-not-found,unused-ignore]
+            import h5py
         except ImportError as error:
             raise ImportRefused(f"{path.name}: reading HDF5 needs the extra [import]: {error}") from error
         if options.rate_hz is None:

@@ -203,7 +203,7 @@ def test_croissant_names_every_file_with_its_hash_and_every_column(
     except ImportError:
         return
     dataset = mlcroissant.Dataset(jsonld=out / FILE)
-    assert not dataset.metadata.issues.errors
+    assert not dataset.metadata.ctx.issues.errors
     (row,) = list(dataset.records("episodes"))
     assert row["episodes/status"] == b"failure"
 

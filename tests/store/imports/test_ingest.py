@@ -86,7 +86,7 @@ def test_the_same_content_is_imported_once_whatever_it_is_called(tmp_path: Path)
     assert len(list((tmp_path / "store" / "imports").iterdir())) == 1
 
 
-def test_an_object_that_was_lost_is_made_again(tmp_path: Path) -> None:
+def test_an_object_that_was_altered_is_made_again(tmp_path: Path) -> None:
     """A receipt whose episodes are not whole is no answer."""
     sources.write_csv(tmp_path / "x.csv")
     mapping, store = Mapping.parse(CSV_MAP), tmp_path / "store"
@@ -99,28 +99,20 @@ def test_an_object_that_was_lost_is_made_again(tmp_path: Path) -> None:
     assert not again.again and LocalObjects(store / "objects").verify(one.sha256).sha256 == one.sha256
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"observation.state": (3, 1, np.nan)}, "episode 1: observation.state: row 1: elbow is nan"),
-        ({"action": (4, 0, np.inf)}, "episode 1: action: row 2: shoulder is inf"),
-    ],
-)
-def test_a_value_that_is_not_finite_leaves_nothing_behind(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+def test_a_value_that_is_not_finite_leaves_nothing_behind(tmp_path: Path) -> None:
     """It is in the second episode: the first one does not stay either."""
     import pyarrow.parquet as pq
 
     sources.write_lerobot(tmp_path / "set", lengths=(2, 6))
     file = tmp_path / "set" / "data" / "chunk-000" / "file-000.parquet"
     table = pq.read_table(file)
-    for name, (row, column, value) in change.items():
-        values = np.array(table[name].to_pylist(), np.float32)
-        values[row, column] = value
-        column_at = table.schema.get_field_index(name)
-        table = table.set_column(column_at, name, pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), 2))
+    values = np.array(table["action"].to_pylist(), np.float32)
+    values[3, 1] = np.nan
+    place = table.schema.get_field_index("action")
+    table = table.set_column(place, "action", pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), 2))
     pq.write_table(table, file)
 
-    with pytest.raises(ImportRefused, match=reason):
+    with pytest.raises(ImportRefused, match="episode 1: action: row 1: elbow is nan"):
         import_path(tmp_path / "set", tmp_path / "store", vendor=ACME, mapping=Mapping.parse(LEROBOT_MAP))
     assert nothing_in(tmp_path / "store")
 
