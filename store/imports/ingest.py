@@ -8,6 +8,7 @@ recognised by its receipt and read no second time, and its episodes have the sam
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -98,6 +99,8 @@ def import_path(
         ImportRefused: Names the place; nothing of the import is visible.
         StoreFull: No room; nothing either.
     """
+    if not re.fullmatch("vendors/[a-z0-9-]{1,63}", vendor):
+        raise ImportRefused(f"vendor {vendor[:80]!r}: vendors/ and small letters, digits and dashes")
     mapping, limits = mapping or Mapping(), limits or Limits()
     tell = progress or (lambda _done, _text: None)
     files = hash_source(path, tell)
@@ -115,6 +118,7 @@ def import_path(
     if root is None:
         staging = Path(tempfile.mkdtemp(prefix="palaestra-import-"))
     else:
+        _sweep(root / "imports")
         staging = root / "imports" / f".{import_id}.{os.getpid()}.partial"
     episodes: list[ImportedEpisode] = []
     try:
@@ -221,6 +225,17 @@ def _publish(root: Path, staging: Path, done: Imported) -> None:
             os.fsync(file.fileno())
         os.rename(path, _receipt_path(root, done.id))
         sync_folder(root / "imports")
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what imports that were killed have left."""
+    for path in folder.glob(".*.partial"):
+        try:
+            os.kill(int(path.name.split(".")[-2]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(path, ignore_errors=True)
+        except (ValueError, PermissionError):
+            continue
 
 
 def _receipt_path(root: Path, import_id: str) -> Path:

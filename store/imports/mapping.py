@@ -110,6 +110,8 @@ class Mapping:
         if isinstance(robot, dict):
             _no_others(f"{label}: [robot]", robot, {"model", "maker"})
             values["robot_model"] = _text(label, "robot.model", robot.get("model"))
+            if not re.fullmatch("[a-z0-9_]{1,64}", values["robot_model"]):
+                raise ImportRefused(f"{label}: robot.model {values['robot_model']!r}: small letters, digits and _")
             values["maker"] = _text(label, "robot.maker", robot.get("maker"))
         elif robot:
             values["robot"] = _text(label, "robot", robot)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from store.imports import frames
 from store.imports.confine import Limits
 from store.imports.raw import Options, RawEpisode, checked
 
+_CODE = Path(__file__).resolve().parents[2]
 _ENDS = {
     signal.SIGXCPU: "takes more processor time than an import may",
     signal.SIGKILL: "takes more time or memory than an import may",
@@ -45,9 +47,15 @@ def describe(path: Path, form: str, options: Options, limits: Limits) -> list[di
 class _Judge:
     """Says why the reader ended without an answer."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", path: Path) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", path: Path, time_s: float) -> None:
         self.process, self.path = process, path
+        self.due_s = time.monotonic() + time_s
         self.late = threading.Event()
+
+    def end(self) -> None:
+        """The time is over."""
+        self.late.set()
+        self.process.kill()
 
     def reason(self, text: str) -> ImportRefused:
         code = self.process.wait()
@@ -59,6 +67,9 @@ class _Judge:
 
 def _next(answers: IO[bytes], judge: _Judge) -> dict[str, Any] | None:
     """Return the next table; None after the last one. Raises ImportRefused."""
+    if time.monotonic() >= judge.due_s:
+        judge.end()
+        raise judge.reason("")
     try:
         table = frames.read_table(answers)
     except ImportRefused as error:
@@ -82,8 +93,11 @@ def _worker(
         "describe": describe,
     }
     # No credential or setting of the caller's reaches the reader; one thread is what its limits leave it.
-    kept = {key: os.environ[key] for key in ("PATH", "PYTHONPATH", "LANG", "HOME") if key in os.environ}
+    kept = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
+    # The same code as here, wherever that is; -P below keeps the working folder out of what may be read.
+    paths = [str(_CODE), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     alone = {
+        "PYTHONPATH": os.pathsep.join(paths),
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "ARROW_DEFAULT_MEMORY_POOL": "system",
@@ -92,21 +106,16 @@ def _worker(
         "MALLOC_ARENA_MAX": "2",
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "store.imports.worker"],
+        [sys.executable, "-P", "-m", "store.imports.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env={**kept, **alone},
         start_new_session=True,
     )
-    judge = _Judge(process, path)
+    judge = _Judge(process, path, limits.time_s)
     assert process.stdin is not None and process.stdout is not None
-
-    def end() -> None:
-        judge.late.set()
-        process.kill()
-
-    timer = threading.Timer(limits.time_s, end)
+    timer = threading.Timer(limits.time_s, judge.end)
     timer.daemon = True
     timer.start()
     try:

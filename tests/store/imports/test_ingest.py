@@ -131,6 +131,21 @@ def test_an_unknown_robot_is_refused_with_the_closest_one(tmp_path: Path) -> Non
     assert nothing_in(tmp_path / "store")
 
 
+def test_what_a_killed_import_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    """Its folder bears the number of a process that is no more; that of a living one stays."""
+    nobody = 2**22 + 1  # beyond the kernel's greatest number of a process
+    left, living = (tmp_path / "imports" / f".x.{pid}.partial" for pid in (nobody, os.getpid()))
+    for folder in (left, living):
+        (folder / "spool").mkdir(parents=True)
+    sources.write_csv(tmp_path / "x.csv")
+
+    import_path(tmp_path / "x.csv", tmp_path, vendor=ACME, mapping=Mapping.parse(CSV_MAP))
+
+    assert not left.exists() and living.exists()
+    with pytest.raises(ImportRefused, match=r"vendor 'vendors/\.\.'"):
+        import_path(tmp_path / "x.csv", tmp_path, vendor="vendors/..")
+
+
 def test_links_and_pipes_are_no_sources(tmp_path: Path) -> None:
     """Neither as the source nor within it; a pipe does not make anybody wait."""
     sources.write_lerobot(tmp_path / "set")
@@ -213,7 +228,7 @@ def test_a_reader_that_takes_too_long_or_too_much_is_ended_by_name(tmp_path: Pat
     mapping = Mapping.parse(CSV_MAP)
 
     with pytest.raises(ImportRefused, match=r"x\.csv: takes longer than an import may"):
-        import_path(tmp_path / "x.csv", tmp_path / "store", vendor=ACME, mapping=mapping, limits=Limits(time_s=0.01))
+        import_path(tmp_path / "x.csv", tmp_path / "store", vendor=ACME, mapping=mapping, limits=Limits(time_s=0.0))
     sources.zip_bomb(tmp_path / "x.npz", 64 << 20)
     with pytest.raises(ImportRefused, match=r"x\.npz: takes more memory than an import may"):
         small, rate = Limits(memory_bytes=1 << 20), Mapping.parse("[time]\nrate_hz = 1")
@@ -263,6 +278,7 @@ def raw(time_s: list[float], values: list[list[float]]) -> RawEpisode:
     [
         ("x = 1", "'x': one of"),
         ("robot = 3", "robot 3"),
+        ('[robot]\nmodel = "A/B"\nmaker = "Acme"', "robot.model 'A/B'"),
         ('clock_source = "sundial"', "clock_source 'sundial'"),
         ('drop = ["all"]', "drop"),
         ('[[signal]]\nname = "a.b"', "signal 1: from"),
