@@ -86,16 +86,9 @@ class Catalogue:
         confirm: Raises if another one leads meanwhile; asked while nobody else can write, so that who leads last, by
             the scheduler's database, is who leads last here.
         """
-        with self._writing:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                confirm()
-                self._db.execute("UPDATE leader SET instance = ?, epoch = ?", (self._leader, epoch))
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        with self._changes() as db:
+            confirm()
+            db.execute("UPDATE leader SET instance = ?, epoch = ?", (self._leader, epoch))
 
     def _assert_leader(self) -> None:
         row = self._db.execute("SELECT instance, epoch FROM leader").fetchone()
@@ -107,10 +100,15 @@ class Catalogue:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Change all or nothing; on the disk when it is left. Raises NOT_LEADER if another scheduler leads."""
+        with self._changes() as db:
+            self._assert_leader()
+            yield db
+
+    @contextmanager
+    def _changes(self) -> Iterator[sqlite3.Connection]:
         with self._writing:
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                self._assert_leader()
                 yield self._db
                 self._db.execute("COMMIT")
             except BaseException:
@@ -143,9 +141,20 @@ class Catalogue:
             db.execute("UPDATE followed SET id = ?, uid = ?", followed)
         return count
 
+    def add(self, entries: Iterable[Entry]) -> int:
+        """Enter imported episodes, all or none; those that are here stay. Returns how many.
+
+        No scheduler's table has them, so that whoever does it need not lead, and a restored table says nothing of them.
+        """
+        with self._changes() as db:
+            return sum(_enter(db, entry) for entry in entries)
+
     def uids(self, after: int, size: int) -> list[tuple[int, str]]:
-        """Return number and name of up to `size` episodes with a number above `after`, those that are gone left out."""
-        text = "SELECT id, uid FROM episode WHERE id > ? AND vendor <> '' ORDER BY id LIMIT ?"
+        """Return number and name of up to `size` episodes of jobs with a number above `after`, but those that are gone."""
+        text = """
+            SELECT id, uid FROM episode WHERE id > ? AND vendor <> '' AND instr(job, '/imports/') = 0
+            ORDER BY id LIMIT ?
+        """
         return [(row[0], row[1]) for row in self.reader.execute(text, (after, size))]
 
     def forget(self, uids: Iterable[str]) -> None:

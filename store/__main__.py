@@ -1,4 +1,4 @@
-"""The store by hand: look into sealed episodes, prove the objects, export, draw."""
+"""The store by hand: look into sealed episodes, prove the objects, import, export, draw."""
 
 import argparse
 import json
@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from store.errors import StoreError
+from store.exports.cli import add_commands as add_exports
+from store.imports.cli import add_command as add_import
 from store.lerobot import export_job
 from store.objects import LocalObjects
 from store.plot import draw_episode
@@ -58,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     plot.add_argument("file", type=Path, help="a sealed episode, i.e. an object")
     plot.add_argument("out", type=Path, metavar="OUT.png", help="image to write; the suffix chooses the format")
     plot.set_defaults(run=_plot)
+
+    add_import(commands)
+    add_exports(commands)
 
     clean = commands.add_parser("clean", help="remove what killed recorders left in a spool folder")
     clean.add_argument("spool", type=Path, help="spool folder; files of living recorders stay")

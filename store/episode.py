@@ -111,6 +111,8 @@ class EpisodeHeader:
         frames: In what frame each signal without the time is, see `joint_frames`; of a sensor its site or body.
         calibration: What the readings are true by: the name or hash of a calibration, `model` of a simulated body.
         streams: Further signals, each at a rate of its own, see `store.stream`.
+        source: Of what was not recorded here but imported: `format`, `file`, `place` within it, `sha256` of all its
+            files, `mapping_sha256`. Such an episode may lack joint signals, and joints altogether.
         sensor_widths: How many readings a row of each sensor's signal has.
         replay: What else is needed to run a world's episode again to the last bit; None where it is not recorded. The
             actions it took and the hashes of its states are then columns of their own.
@@ -150,6 +152,7 @@ class EpisodeHeader:
     frames: Mapping[str, str] | None = field(default=None, hash=False)
     calibration: str | None = None
     streams: Mapping[str, Stream] = field(default_factory=dict, hash=False)
+    source: Mapping[str, str] | None = field(default=None, hash=False)
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -183,9 +186,12 @@ class EpisodeHeader:
             if type(value) not in (int, float) or not (math.isfinite(value) and 0 < value <= 1e6):
                 raise _bad(name, value, "a rate above 0 and up to 1e6 Hz")
             object.__setattr__(self, name, float(value))
-        object.__setattr__(self, "joint_names", _checked_joints(self.joint_names))
+        if self.source is not None:
+            object.__setattr__(self, "source", _checked_source(self.source))
+        if self.joint_names or self.source is None:
+            object.__setattr__(self, "joint_names", _checked_joints(self.joint_names))
         object.__setattr__(self, "sensor_widths", _checked_sensors(self.sensor_widths))
-        object.__setattr__(self, "units", _checked_units(self.units, self.sensor_widths))
+        object.__setattr__(self, "units", _checked_units(self.units, self.sensor_widths, self.source is None))
         object.__setattr__(self, "cameras", checked_cameras(self.cameras))
         if self.schema_version > 1:
             object.__setattr__(self, "frames", _checked_frames(self.frames, self.signals))
@@ -223,7 +229,9 @@ class EpisodeHeader:
 
     def to_json(self) -> str:
         """Return canonical JSON: sorted keys, no spaces, so that equal headers are equal bytes."""
-        return _dump({one.name: getattr(self, one.name) for one in fields(self)})
+        # What is recorded here has no source: its bytes stay what they were before there were imports.
+        said = [one.name for one in fields(self) if one.name != "source" or self.source is not None]
+        return _dump({name: getattr(self, name) for name in said})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -312,10 +320,15 @@ def _check_complete(header: EpisodeHeader) -> None:
     left_out = [
         f"{name} ({what})"
         for name, what in _MANDATORY.items()
-        if not getattr(header, name) and (header.schema_version > 1 or name not in ("frames", "calibration"))
+        if not _given(header, name) and (header.schema_version > 1 or name not in ("frames", "calibration"))
     ]
     if left_out:
         raise InvalidEpisode(f"mandatory and missing: {', '.join(left_out)}")
+
+
+def _given(header: EpisodeHeader, name: str) -> bool:
+    # Of streams alone there are no frames of joints' signals; each stream has its own.
+    return bool(getattr(header, name)) or (name == "frames" and header.source is not None and header.frames is not None)
 
 
 def _check_text(name: str, value: object, most: int) -> None:
@@ -359,10 +372,19 @@ def _checked_replay(table: object, world: str | None) -> dict[str, str]:
     return dict(sorted(table.items()))
 
 
-def _checked_units(units: object, sensors: Mapping[str, int]) -> dict[str, str]:
+def _checked_source(source: object) -> dict[str, str]:
+    if not isinstance(source, Mapping) or not {"format", "sha256"} <= set(source) or len(source) > 16:
+        raise _bad("source", source, "a mapping of up to 16 texts, `format` and `sha256` among them")
+    for key, value in source.items():
+        _check_text("source", key, MAX_NAME)
+        _check_text(f"source[{key}]", value, MAX_NAME)
+    return dict(sorted(source.items()))
+
+
+def _checked_units(units: object, sensors: Mapping[str, int], complete: bool) -> dict[str, str]:
     if not isinstance(units, Mapping):
         raise _bad("units", units, "a mapping from signal to unit of measure")
-    for signal in (TIME, *JOINT_SIGNALS):
+    for signal in (TIME, *JOINT_SIGNALS) if complete else (TIME,):
         if signal not in units:
             raise _bad("units", dict(units), f"{signal} has a unit of measure")
     for signal, unit in units.items():

@@ -59,3 +59,11 @@ class WindowsRefused(StoreError):
 
 class BrokenCache(StoreError):
     """A cache of windows is truncated, altered, or says something else than it holds; deleted, it is made anew."""
+
+
+class ImportRefused(StoreError):
+    """A source cannot be imported: it is broken, hostile, too big, or leaves out what nobody can guess."""
+
+
+class BrokenExport(StoreError):
+    """A signed folder is not what was signed: a file is missing, altered or additional, or the signature is wrong."""

@@ -133,8 +133,9 @@ class EpisodeRecorder:
             signal: np.empty((self._block_rows, header.width(signal)), np.float32) for signal in header.signals
         }
         # `append` is called at the rate of the robot: no lookups by name there.
-        self._state, self._velocity = self._signals[STATE], self._signals[VELOCITY]
-        self._effort, self._action = self._signals[EFFORT], self._signals[ACTION]
+        none = np.empty((0, 0), np.float32)  # an import may lack them, and comes by `extend`
+        self._state, self._velocity = self._signals.get(STATE, none), self._signals.get(VELOCITY, none)
+        self._effort, self._action = self._signals.get(EFFORT, none), self._signals.get(ACTION, none)
         self._base_pose = self._signals.get(BASE_POSE)
         self._exact: tuple[np.ndarray, np.ndarray] | None = None
         if header.replay is not None:

@@ -323,6 +323,21 @@ def test_once_another_scheduler_leads_the_former_one_writes_nothing_more(tmp_pat
     latter.close()
 
 
+def test_imported_episodes_come_in_whoever_leads_and_are_not_among_those_a_scheduler_must_know(tmp_path: Path) -> None:
+    """No scheduler's table has them: after a restore they stay."""
+    path = tmp_path / "catalogue.db"
+    leader, tool = Catalogue(path, "one"), Catalogue(path)
+    leader.lead(1, lambda: None)
+    leader.enter([entry(1, vendor="acme")], (1, "e-1"))
+    imported = entry(2, vendor="acme", job="vendors/acme/imports/0a1b")
+
+    assert (tool.add([imported]), tool.add([imported])) == (1, 0)
+    assert [uid for _, uid in leader.uids(0, 10)] == ["e-1"]
+    assert len(leader.search(Query(vendor="acme")).rows) == 2
+    tool.close()
+    leader.close()
+
+
 def test_what_the_scheduler_knows_no_more_is_found_no_more_and_comes_again_as_it_was(catalogue: Catalogue) -> None:
     """A version that names it holds it still; its vendor and operators find it nowhere, by no condition."""
     entries = [entry(n, vendor="acme", unit="venues/v/units/a", task=TASKS[0]) for n in range(4)]

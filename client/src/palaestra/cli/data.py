@@ -1,5 +1,6 @@
-"""`palaestra data`: search what was recorded, label it, make data sets."""
+"""`palaestra data`: search what was recorded, label it, make data sets, import and verify."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -161,6 +162,81 @@ def sessions(
     )
     heads = ("SESSION", "MODEL", "SCENARIO", "TASK", "EPISODES", "SUCCESS", "LENGTH", "BYTES")
     print_table(heads, rows, empty="no sessions")
+
+
+@data.command("import")
+def import_(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A file or a folder.")],
+    store: Annotated[
+        str, typer.Option("--into", metavar="STORE", help="The store's folder; of a venue its store.")
+    ] = "",
+    vendor: Annotated[str, typer.Option(help="The owner.")] = "local",
+    form: Annotated[
+        str,
+        typer.Option("--format", help="lerobot, mcap, rosbag, rlds, robomimic, ulog, npz, csv; left out: found out."),
+    ] = "",
+    robot: Annotated[str, typer.Option("--robot", metavar="MODEL", help="The robot's model.")] = "",
+    mapping: Annotated[str, typer.Option("--map", metavar="FILE", help="What becomes which signal (TOML).")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Try everything, keep nothing.")] = False,
+    suggest: Annotated[bool, typer.Option("--suggest", help="Print a mapping to fill in, and do nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make episodes of a recording in another format: LeRobot, MCAP, ROS bags, RLDS, robomimic, ULog, CSV."""
+    from palaestra.cli.output import listing, print_json, print_line, print_table
+    from palaestra.cli.text import seconds
+    from palaestra.imports import import_recording, suggest_mapping
+    from palaestra.names import last
+
+    if suggest:
+        print_line(suggest_mapping(path, form=form, robot=robot, mapping=mapping or None))
+        return
+    if not store and not dry_run:
+        raise typer.BadParameter("give --into, or --dry-run")
+
+    def show(done: int, what: str) -> None:
+        print(f"\r{done} episodes, {what[:60]:<60}\r", end="", file=sys.stderr, flush=True)
+
+    owner = vendor if vendor.startswith("vendors/") else f"vendors/{vendor}"
+    done = import_recording(
+        path,
+        None if dry_run else store,
+        vendor=owner,
+        form=form,
+        robot=robot,
+        mapping=mapping or None,
+        progress=show if sys.stderr.isatty() else None,
+    )
+    if as_json:
+        print_json({**listing("episodes", list(done.episodes)), "import": done.id, "left_out": list(done.left_out)})
+        return
+    rows = (
+        (last(one.name), one.robot_model, one.task, _outcome(one.outcome), str(one.rows), seconds(one.duration_s))
+        for one in done.episodes
+    )
+    print_table(("EPISODE", "MODEL", "TASK", "OUTCOME", "ROWS", "LENGTH"), rows, empty="no episodes")
+    if done.left_out:
+        print_line(f"left out: {', '.join(done.left_out)}")
+    if done.dropped_rows:
+        print_line(f"dropped: {done.dropped_rows} rows")
+    state = "nothing kept" if dry_run else f"{done.entered} new in the catalogue"
+    print_line(f"{done.format}, import {done.id[:12]}: {state}")
+
+
+@data.command()
+def verify(
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="A signed export.")],
+    public_key: Annotated[str, typer.Option("--key", metavar="HEX", help="Whose signature counts.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Hold every file of a signed export against its manifest, and the manifest against its signature."""
+    from palaestra.cli.output import print_json, print_line
+    from palaestra.imports import verify_folder
+
+    found = verify_folder(folder, public_key=public_key)
+    if as_json:
+        print_json(found)
+    else:
+        print_line(f"{found['files']} files whole ({found['size_bytes']} bytes), signed by {found['public_key']}")
 
 
 @dataset.command("create")
