@@ -150,7 +150,7 @@ class Catalogue:
             return sum(_enter(db, entry) for entry in entries)
 
     def uids(self, after: int, size: int) -> list[tuple[int, str]]:
-        """Return number and name of up to `size` episodes of jobs with a number above `after`, but those that are gone."""
+        """Return number and name of up to `size` episodes of jobs above the number `after`, but those that are gone."""
         text = """
             SELECT id, uid FROM episode WHERE id > ? AND vendor <> '' AND instr(job, '/imports/') = 0
             ORDER BY id LIMIT ?
