@@ -3,7 +3,8 @@
 Episodes are generated: an arm of six joints goes through random points by minimum-jerk paths, follows its action 60 ms
 later, and its sensors have noise. Each kind of fault is planted in episodes of its own. A finding of a kind counts as
 wrong in an episode where neither that kind nor one that it follows from was planted (`FOLLOWS`). Copies are perturbed
-(noise, another rate, cut ends, quantised, an offset); beside them stand episodes that share up to three quarters of their way.
+(noise, another rate, cut ends, quantised, an offset); beside them stand episodes that share up to three quarters
+of their way.
 """
 
 from collections import Counter

@@ -1,7 +1,7 @@
 """Exact and near duplicates among episodes.
 
-Exact ones have one `Track.sha256`. A signature for near ones is the path of the joints, resampled to `POINTS` points over
-the duration: a copy at another rate, with noise, quantised or a little cut is still near. Candidates come from
+Exact ones have one `Track.sha256`. A signature for near ones is the path of the joints, resampled to `POINTS` points
+over the duration: a copy at another rate, with noise, quantised or a little cut is still near. Candidates come from
 quantised random projections (p-stable locality-sensitive hashing: Datar, Immorlica, Indyk and Mirrokni, SoCG 2004),
 so not every pair is compared; each is then decided by its true distance.
 """

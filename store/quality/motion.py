@@ -183,5 +183,7 @@ def _smooth(values: np.ndarray, rows: int) -> np.ndarray:
     return np.asarray((total[rows:] - total[:-rows]) / rows)
 
 
-def _at(track: Track, kind: str, name: str, column: int | None, start: int, end: int, amount: float, text: str) -> Finding:  # fmt: skip
+def _at(
+    track: Track, kind: str, name: str, column: int | None, start: int, end: int, amount: float, text: str
+) -> Finding:
     return Finding(kind, name, column, float(track.time_s[start]), float(track.time_s[end]), amount, text)

@@ -10,6 +10,9 @@ import numpy as np
 from store.episode import ACTION, SENSOR_PREFIX, STATE, VELOCITY
 from store.quality.finding import Finding, Track, runs
 
+_NOISY_REPEATS = 0.01
+"""A reading that repeats itself less often than this share of the rows has noise in its last bits."""
+
 
 @dataclass(frozen=True)
 class SensorLimits:
@@ -51,7 +54,7 @@ def _frozen_joints(track: Track, clean: dict[str, np.ndarray], name: str, limits
     found, values = [], clean[name]
     period_s = 1.0 / track.rate_hz
     for column in range(values.shape[1]):
-        for start, end in _held(values[:, column : column + 1], rows):
+        for start, end in _held(track.signals[name][:, column : column + 1], rows):
             if name == STATE and VELOCITY in clean:
                 # Speeds that cancel each other over the time are movement too.
                 moved = float(np.abs(clean[VELOCITY][start:end, column]).sum()) * period_s
@@ -60,6 +63,9 @@ def _frozen_joints(track: Track, clean: dict[str, np.ndarray], name: str, limits
             else:
                 # What it should have moved by at that speed, against what it did.
                 moved = float(np.abs(np.diff(clean[STATE][start:end, column]) - values[start, column] * period_s).sum())
+                # Held near its true speed it says nothing wrong yet; but a reading with noise never repeats itself so.
+                if _repeats(values[:, column], start, end) < _NOISY_REPEATS:
+                    moved = max(moved, float(np.ptp(clean[STATE][start:end, column])))
             if moved > limits.moved_rad:
                 held_s = (end - start) * period_s
                 text = f"the same for {held_s:.3g} s while the joint moved {moved:.3g} rad"
@@ -71,7 +77,7 @@ def _frozen_sensor(track: Track, clean: dict[str, np.ndarray], name: str, limits
     """All columns of a sensor at once; one that rests at zero, as a contact does, is not frozen."""
     rows = max(2, round(limits.frozen_s * track.rate_hz))
     found, values, state = [], clean[name], clean[STATE]
-    for start, end in _held(values, rows):
+    for start, end in _held(track.signals[name], rows):
         moved = float(np.ptp(state[start:end], axis=0).max())
         if moved > limits.moved_rad and values[start].any():
             held_s = (end - start) / track.rate_hz
@@ -80,9 +86,15 @@ def _frozen_sensor(track: Track, clean: dict[str, np.ndarray], name: str, limits
     return found
 
 
+def _repeats(values: np.ndarray, start: int, end: int) -> float:
+    """Return the share of rows outside [start, end) that are the same as the row before."""
+    others = np.concatenate((values[:start], values[end:]))
+    return float((np.diff(others) == 0).mean()) if len(others) > 1 else 1.0
+
+
 def _held(values: np.ndarray, rows: int) -> list[tuple[int, int]]:
     """Return [start, end) of runs of at least `rows` equal rows."""
-    same = (np.diff(values, axis=0) == 0).all(axis=1)
+    same = ((values[1:] == values[:-1]) & np.isfinite(values[1:])).all(axis=1)
     return [(start, end + 1) for start, end in runs(same) if end + 1 - start >= rows]
 
 
@@ -109,5 +121,7 @@ def _jumps(track: Track, clean: dict[str, np.ndarray], limits: SensorLimits) -> 
     return found
 
 
-def _at(track: Track, kind: str, name: str, column: int | None, start: int, end: int, amount: float, text: str) -> Finding:  # fmt: skip
+def _at(
+    track: Track, kind: str, name: str, column: int | None, start: int, end: int, amount: float, text: str
+) -> Finding:
     return Finding(kind, name, column, float(track.time_s[start]), float(track.time_s[end]), amount, text)

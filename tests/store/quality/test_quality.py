@@ -1,5 +1,9 @@
 """Checks, score and duplicates on planted faults."""
 
+import os
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -89,3 +93,22 @@ def test_an_exact_copy_is_at_no_distance_and_another_body_is_no_copy() -> None:
     fewer = Track(track.time_s, 100.0, {STATE: track.signals[STATE][:, :3]})
     assert near_duplicates([signature_of(t) for t in (track, fewer, clean_track(1))]) == [(0, 2, 0.0)]
     assert near_duplicates([]) == []
+
+
+def test_a_real_run_whose_rate_is_said_wrong_is_caught_and_at_its_true_rate_is_clean() -> None:
+    """Positions of the recorded run differ by a five-hundredth of its velocities: it is 500 Hz, not 100 Hz."""
+    shared = Path(os.environ.get("PALAESTRA_SHARED", "../shared")) / "data" / "robodata"
+    path = shared / "walk_four_bodies" / "05-run_UnitreeG1.npz"
+    if not path.exists():
+        pytest.skip("the real recordings are not here")
+    with np.load(path) as held:
+        joints = [name for name in held.files if name.startswith("q_") and f"d{name}" in held.files]
+        joints = [name for name in joints if held[name].ndim == 1 and not re.search("pelvis|root", name)]
+        signals = {
+            STATE: np.stack([held[name] for name in joints], axis=1),
+            VELOCITY: np.stack([held[f"d{name}"] for name in joints], axis=1),
+        }
+    said, true = (check_track(Track(np.arange(500) / hz, hz, signals)) for hz in (100.0, 500.0))
+    assert sum(finding.kind == "mismatch" for finding in said.findings) > len(joints) / 2
+    assert said.score == 0.0
+    assert true.findings == ()
