@@ -28,6 +28,7 @@ BENCHES = {
     "sim-vector": "bench.sim_vector",
     "sim-venue": "bench.sim_venue",
     "store-ingest": "bench.store_ingest",
+    "store-quality": "bench.store_quality",
     "store-windows": "bench.store_windows",
     "submit": "bench.submit",
 }

@@ -14,6 +14,8 @@ from store.imports.cli import add_command as add_import
 from store.lerobot import export_job
 from store.objects import LocalObjects
 from store.plot import draw_episode
+from store.quality import check_track, near_duplicates, signature_of, track_of
+from store.quality.score import METHOD
 from store.reader import read_episode, read_summary
 from store.spool import clean_spool
 
@@ -63,6 +65,10 @@ def _parser() -> argparse.ArgumentParser:
 
     add_import(commands)
     add_exports(commands)
+
+    score = commands.add_parser("score", help="score sealed episodes and print what is wrong with them as JSON lines")
+    score.add_argument("files", type=Path, nargs="+", metavar="FILE", help="sealed episodes, i.e. objects")
+    score.set_defaults(run=_score)
 
     clean = commands.add_parser("clean", help="remove what killed recorders left in a spool folder")
     clean.add_argument("spool", type=Path, help="spool folder; files of living recorders stay")
@@ -115,6 +121,21 @@ def _export(options: argparse.Namespace) -> int:
     _progress("")
     for dataset in datasets:
         print(f"{dataset.path}: {dataset.robot_model}, {dataset.episodes} episodes, {dataset.steps} steps")
+    return 0
+
+
+def _score(options: argparse.Namespace) -> int:
+    signatures = []
+    for file in options.files:
+        episode = read_episode(file)
+        track = track_of(episode)
+        quality = check_track(track)
+        signatures.append(signature_of(track))
+        words = {"file": str(file), "name": episode.header.name, "outcome": asdict(episode.outcome), "method": METHOD}
+        print(json.dumps({**words, **asdict(quality)}, ensure_ascii=False))
+    for one, two, distance in near_duplicates(signatures):
+        pair = [str(options.files[one]), str(options.files[two])]
+        print(json.dumps({"near_duplicates": pair, "distance": distance}, ensure_ascii=False))
     return 0
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from store.__main__ import main
 from store.spool import Claim
+from tests.store.conftest import build_header
 
 
 def test_inspect_prints_what_an_episode_is(house: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,6 +23,21 @@ def test_inspect_prints_what_an_episode_is(house: Any, capsys: pytest.CaptureFix
     assert said["header"]["task"] == "reach the red box"
     assert said["outcome"] == {"status": "success", "cause": "", "episode_return": 1.5}
     assert (said["rows"], said["size_bytes"]) == (42, sealed.size_bytes)
+
+
+def test_score_prints_a_score_with_findings_and_the_copies(house: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Random rows are no motion: their velocity is not the slope of their position."""
+    one, two = (house.seal(build_header(name=f"vendors/acme/episodes/e-{number}"), 400) for number in (1, 2))
+
+    assert main(["score", str(one.path), str(two.path)]) == 0
+
+    first, second, pair = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert first["name"] != second["name"]
+    assert 0 <= first["score"] < 1
+    steps = {step["step"]: step for step in first["steps"]}
+    assert "mismatch" in {finding["kind"] for finding in steps["plausibility"]["findings"]}
+    assert steps["timing"]["findings"] == []
+    assert pair == {"near_duplicates": [str(one.path), str(two.path)], "distance": 0.0}
 
 
 def test_verify_names_the_damaged_object_and_fails(house: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,19 @@
+"""Clean and score: pure, recorded checks of an episode's signals, and a search for duplicates."""
+
+from store.quality.duplicates import Signature, near_duplicates, signature_of
+from store.quality.finding import Finding, StepRecord, Track, run_step, track_of
+from store.quality.score import WEIGHTS, Quality, check_track
+
+__all__ = [
+    "WEIGHTS",
+    "Finding",
+    "Quality",
+    "Signature",
+    "StepRecord",
+    "Track",
+    "check_track",
+    "near_duplicates",
+    "run_step",
+    "signature_of",
+    "track_of",
+]
