@@ -32,7 +32,7 @@ class Hand(Drive):
     Attributes:
         goal_m: Where the tip shall be now, world (3,).
         axis: Which way the tool shall point, world (3,).
-        compliant: Whether what the tip misses its goal by is left alone: something holds it back on purpose.
+        compliant: Whether what the tip misses along the tool is left alone: something holds it back on purpose.
     """
 
     def __init__(self, scene: Scene) -> None:
@@ -80,11 +80,11 @@ class Hand(Drive):
 
     def track(self) -> None:
         """Set the joints' targets so that the tip goes to the goal."""
+        missed = self.goal_m - self.tip_m()
         if self.compliant:
-            self._slip *= 1.0 - CONTROL_PERIOD_S
-        else:
-            self._slip += _INTEGRAL_HZ * CONTROL_PERIOD_S * (self.goal_m - self.tip_m())
-            np.clip(self._slip, -_SLIP_MAX_M, _SLIP_MAX_M, out=self._slip)
+            missed -= (missed @ self.axis) * self.axis
+        self._slip += _INTEGRAL_HZ * CONTROL_PERIOD_S * missed
+        np.clip(self._slip, -_SLIP_MAX_M, _SLIP_MAX_M, out=self._slip)
         q = self.q.copy()
         for _ in range(_STEPS):
             q = self._step(q, self.goal_m + self._slip, self.axis)
