@@ -77,7 +77,9 @@ class Base(Drive):
                 turn = _wrapped(float(np.arctan2(way[1], way[0])) - yaw) if distance > 0.25 else 0.0
                 self.velocity[2] = np.clip(2.0 * turn, -self.turning_rad_s, self.turning_rad_s)
                 speed = min(self.fastest_m_s, 1.2 * distance + 0.05)
-                away = np.array([np.cos(yaw) * way[0] + np.sin(yaw) * way[1], np.cos(yaw) * way[1] - np.sin(yaw) * way[0]])
+                away = np.array(
+                    [np.cos(yaw) * way[0] + np.sin(yaw) * way[1], np.cos(yaw) * way[1] - np.sin(yaw) * way[0]]
+                )
                 if abs(turn) < 0.5:
                     self.velocity[:2] = speed * away / distance
             yield

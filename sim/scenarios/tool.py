@@ -55,13 +55,17 @@ def mount(spec: mujoco.MjSpec, entry: Entry, kind: str) -> None:
         suck.ctrlrange, suck.ctrllimited = (0.0, 1.0), mujoco.mjtLimited.mjLIMITED_TRUE
     elif kind == "pad":
         body.add_geom(type=box, size=(PAD_HALF_M, PAD_HALF_M, 0.012), pos=(0, 0, tip - 0.012), mass=0.05,
-                      rgba=(0.25, 0.60, 0.36, 1), solref=(0.02, 1.0), **{**common, "friction": (0.4, 0.02, 0.001)})  # fmt: skip
+                      rgba=(0.25, 0.60, 0.36, 1), solref=(0.02, 1.0), priority=1,
+                      **{**common, "friction": (0.3, 0.02, 0.001)})  # fmt: skip
     elif kind == "peg":
-        grip = {**common, "friction": (0.2, 0.01, 0.001)}
+        # Of two shapes the larger friction counts, but for a priority: a felt pad and a polished peg bring their own.
+        grip = {**common, "friction": (0.15, 0.01, 0.001), "priority": 1}
         body.add_geom(type=box, size=(PEG_HALF_M, PEG_HALF_M, 0.02), pos=(0, 0, tip - 0.026), mass=0.05,
                       rgba=(0.95, 0.72, 0.12, 1), **grip)  # fmt: skip
         # A rounded nose finds the hole.
-        body.add_geom(type=sphere, size=(PEG_HALF_M - 0.001, 0, 0), pos=(0, 0, tip - 0.009), mass=0.01, rgba=_STEEL, **grip)
+        body.add_geom(
+            type=sphere, size=(PEG_HALF_M - 0.001, 0, 0), pos=(0, 0, tip - 0.009), mass=0.01, rgba=_STEEL, **grip
+        )
     else:
         body.add_geom(type=box, size=(0.02, 0.014, 0.014), pos=(0, 0, tip - 0.014), mass=0.05,
                       rgba=(0.05, 0.07, 0.09, 1), **common)  # fmt: skip

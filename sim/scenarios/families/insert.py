@@ -11,6 +11,8 @@ from sim.scenarios.fixtures.part import Socket
 from sim.scenarios.hand import Hand
 from sim.scenarios.scene import Scene
 
+_ATTEMPTS = 3
+
 
 class Insert(Family):
     """See the module."""
@@ -48,13 +50,17 @@ class _Work(Work):
         mouth = self.scene.point(self._socket.body, self._socket.at_m)
         inward = self.scene.direction(self._socket.body, self._socket.inward)
         aim = mouth + self.scene.direction(self._socket.body, (0.0, beside_m, 0.0))
-        yield from hand.go(aim - 0.06 * inward, inward)
-        yield from hand.wait(0.4)
-        yield from hand.go(aim - 0.01 * inward, inward, speed_m_s=0.1)
-        yield from hand.wait(0.2)
         deep = self._need_m + 0.12 * self._socket.depth_m
-        yield from hand.go(aim + deep * inward, inward, speed_m_s=0.05)
-        yield from hand.wait(self._hold_s + 0.1)
+        yield from hand.go(aim - 0.06 * inward, inward)
+        for _ in range(_ATTEMPTS):
+            # Whatever pushes it, it goes in only from where it is straight above.
+            yield from hand.go(aim - 0.008 * inward, inward, speed_m_s=0.1, settle_s=1.5)
+            yield from hand.wait(0.15)
+            yield from hand.go(aim + deep * inward, inward, speed_m_s=0.06, settle_s=0.3)
+            yield from hand.wait(self._hold_s + 0.1)
+            if self._longest_s >= self._hold_s and self._deepest_m >= self._need_m:
+                break
+            yield from hand.go(aim - 0.03 * inward, inward, speed_m_s=0.1)
         yield from hand.go(aim - 0.05 * inward, inward, speed_m_s=0.15)
 
     def passing(self) -> Iterator[None]:

@@ -117,7 +117,10 @@ class _Wiping(_Pressing):
             yield
         side = 1.0
         for row in rows:
-            for goal in (at + ((row - float((at - middle) @ across)) * across), middle + side * ends * along + row * across):
+            for goal in (
+                at + ((row - float((at - middle) @ across)) * across),
+                middle + side * ends * along + row * across,
+            ):
                 way = goal - at
                 periods = max(1, int(np.linalg.norm(way) / self._speed / CONTROL_PERIOD_S))
                 for i in range(1, periods + 1):
