@@ -119,7 +119,7 @@ class _Wiping(_Pressing):
         for row in rows:
             for goal in (
                 at + ((row - float((at - middle) @ across)) * across),
-                middle + side * ends * along + row * across,
+                middle + (side * ends if share == 1.0 or side < 0 else 0.0) * along + row * across,
             ):
                 way = goal - at
                 periods = max(1, int(np.linalg.norm(way) / self._speed / CONTROL_PERIOD_S))
@@ -136,7 +136,7 @@ class _Wiping(_Pressing):
         return self._script(1.0)
 
     def failing(self) -> Iterator[None]:
-        """Wipe half of it."""
+        """Wipe a quarter: half of the lanes, half of their length."""
         return self._script(0.45)
 
     def watch(self) -> None:
