@@ -201,11 +201,7 @@ def check_scenarios(path: Path | None, menagerie_root: Path | None, *, seeds: Se
     files = sorted(path.rglob("*.toml")) if path.is_dir() else [path]
     chosen = [load_scenario(file) for file in files]
     workers = max(1, len(os.sched_getaffinity(0)) // 2)
-    wrong = list(
-        one
-        for one in try_out(chosen, levels=tuple(LEVELS), seeds=seeds, workers=workers)
-        if not one.as_meant
-    )
+    wrong = list(one for one in try_out(chosen, levels=tuple(LEVELS), seeds=seeds, workers=workers) if not one.as_meant)
     for one in wrong if not as_json else ():
         print(f"{one.scenario} L{one.level} {one.robot} seed {one.seed}: {_reason(one)}")
     if as_json:

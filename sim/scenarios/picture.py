@@ -35,11 +35,11 @@ def scenario_picture(
             break
     camera = mujoco.MjvCamera()
     if trial.family.on_floor:
-        camera.lookat = (1.9, 0.0, 0.2)
-        camera.distance, camera.azimuth, camera.elevation = 5.4, 65.0, -26.0
+        camera.lookat = (1.8, 0.0, 0.2)
+        camera.distance, camera.azimuth, camera.elevation = 4.4, 62.0, -24.0
     else:
-        camera.lookat = (-0.05, 0.0, WORK_HEIGHT_M - 0.12)
-        camera.distance, camera.azimuth, camera.elevation = 1.9, 115.0, -18.0
+        camera.lookat = (-0.12, 0.0, WORK_HEIGHT_M - 0.05)
+        camera.distance, camera.azimuth, camera.elevation = 1.6, 115.0, -16.0
         if trial.family.approach(scenario) == "forward":
             # From beside the robot and a little behind it: the panel's face is what counts.
             camera.azimuth = 55.0

@@ -15,11 +15,12 @@ from sim.body import Array, Body, body_of
 from sim.catalog import Entry
 from sim.errors import BrokenScenario, Misfit
 from sim.mjcf import compile_model
-from sim.model import FLOOR, FLOOR_LIGHT, put_on_stand
+from sim.model import FLOOR, FLOOR_LIGHT
+from sim.picture import use_our_light
 from sim.scenarios import tool
 from sim.scenarios.draws import POSE, drawn, ranges_at
 from sim.scenarios.fixtures import KINDS, Size
-from sim.scenarios.fixtures.part import Build, Part, Vec
+from sim.scenarios.fixtures.part import STEEL, Build, Part, Vec
 from sim.scenarios.scenario import Piece, Scenario
 
 WORK_HEIGHT_M = 1.05
@@ -106,6 +107,8 @@ def build(
         origin_m = _place(spec, entry, approach)
     if tool_kind:
         tool.mount(spec, entry, tool_kind)
+    if visuals:
+        use_our_light(spec)
     _light(spec, values["light_scale"])
     spec.geom(FLOOR).friction = (1.0 * values["friction_scale"], 0.02, 0.001)
     parts: dict[str, Part] = {}
@@ -145,22 +148,33 @@ def _place(spec: mujoco.MjSpec, entry: Entry, approach: str) -> Array:
     ready = data.site(tool.TIP).xpos + np.array(_READY_M[entry.robot_class, approach])
     goal = np.array([0.0, 0.0, WORK_HEIGHT_M])
     shift = goal - ready
-    lift = max(0.0, float(shift[2]))
-    if lift > 0.15:
-        put_on_stand(spec, lift)
-        for thing in (spec.geom("stand"),):
-            thing.pos = (shift[0], shift[1], thing.pos[2])
-        shift[2] -= lift
     for body in spec.worldbody.bodies:
         body.pos = body.pos + shift
+    for thing in (*spec.worldbody.geoms, *spec.worldbody.sites):
+        if thing.name != FLOOR:
+            thing.pos = thing.pos + shift
+    if shift[2] > 0.1:
+        half = 0.5 * float(shift[2])
+        spec.worldbody.add_geom(
+            name="stand",
+            type=mujoco.mjtGeom.mjGEOM_CYLINDER,
+            size=(0.06, half, 0.0),
+            pos=(shift[0], shift[1], half),
+            rgba=STEEL,
+            contype=0,
+            conaffinity=0,
+            group=2,
+        )
     return goal
 
 
 def _light(spec: mujoco.MjSpec, scale: float) -> None:
     for light in spec.lights:
         if light.name == FLOOR_LIGHT:
-            light.diffuse = np.clip(np.asarray(light.diffuse) * scale, 0.0, 1.0)
-    spec.visual.headlight.ambient = np.clip(np.array([0.35] * 3) * scale, 0.0, 1.0)
+            light.diffuse = np.clip(np.asarray(light.diffuse) * scale**0.5, 0.0, 1.0)
+    head = spec.visual.headlight
+    # Eyes and cameras adapt: of a hundredth of the light a third is still seen.
+    head.ambient = np.clip(np.array([0.40] * 3) * scale**0.25, 0.0, 1.0)
 
 
 def _furnish(spec: mujoco.MjSpec, piece: Piece, values: Mapping[str, float], origin_m: Array) -> dict[str, Part]:

@@ -15,6 +15,7 @@ from sim.scenarios.scene import Scene
 
 _CLEAR_M = 0.09
 _BEHIND_M = 0.02
+_LEAD_SHARE = 0.2
 
 
 class Operate(Family):
@@ -81,22 +82,20 @@ class _Work(Work):
         entry = grip - _BEHIND_M * push * (abs(float(push @ tool)) < 0.5)
         yield from hand.go(entry - _CLEAR_M * tool, tool)
         yield from hand.go(entry - 0.003 * push, tool, speed_m_s=0.15)
-        target = min(share, self._most * 1.02)
-        start = self._now()
-        periods = int(self._move_s / CONTROL_PERIOD_S)
-        for i in range(1, periods + 1):
-            hand.goal_m, _ = self._grip(start + (target - start) * i / periods)
-            yield
-        # What resists keeps it behind: lead a little further until it is there.
-        further = 0.0
-        for i in range(int((hold_s + 1.5) / CONTROL_PERIOD_S)):
-            if self._now() < target - 0.01 * self._most and further < 0.25 * self._most:
-                further += 0.002 * self._most
-            hand.goal_m, _ = self._grip(target + further)
-            if self._held_s >= hold_s > 0 and share >= self._need:
+        yield from hand.go(self._grip(self._now())[0], tool, speed_m_s=0.06, settle_s=0.1)
+        target, start = min(share, 1.02 * self._most), self._now()
+        rate = (target - start) / self._move_s * CONTROL_PERIOD_S
+        at, further = start, 0.0
+        for _ in range(int((1.5 * self._move_s + hold_s + 2.5) / CONTROL_PERIOD_S)):
+            now = self._now()
+            if self._held_s >= hold_s and now >= self._need or (share < self._need and now >= 0.97 * target):
                 break
-            if share < self._need and i > 0.5 / CONTROL_PERIOD_S:
-                break
+            if at >= target and now < target:
+                # What resists keeps it behind: lead a little further.
+                further = min(further + 0.003 * self._most, 0.3 * self._most)
+            at = min(at + rate, target)
+            # A tip far ahead would slip off.
+            hand.goal_m, _ = self._grip(min(at + further, now + _LEAD_SHARE * self._most))
             yield
         grip, push = self._grip(self._now())
         yield from hand.go(hand.tip_m() - 0.04 * push * (abs(float(push @ tool)) < 0.5) - 0.03 * tool, tool)
