@@ -14,8 +14,8 @@ from sim.scenarios.scene import Scene
 
 PERIOD_S = 0.44
 _LIFT_SHARE = 0.24
-_PLACING_S = 0.06
-_LEVELLING = 0.25
+_PLACING_S = 0.10
+_LEVELLING = 0.4
 _REACH_SHARE = 0.35
 
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 import mujoco
 import numpy as np
 
-from sim.body import Array
 from sim.catalog import Entry
 from sim.chance import philox_uniform, stream
-from sim.scenarios.drive import CONTROL_PERIOD_S, Drive
+from sim.scenarios.drive import CONTROL_PERIOD_S
 from sim.scenarios.families import FAMILIES, Work
-from sim.scenarios.fixtures.part import Mover
+from sim.scenarios.fixtures.part import Mover, mover_at
 from sim.scenarios.scenario import Scenario
 from sim.scenarios.scene import Scene
 from sim.task import upright
@@ -135,14 +134,6 @@ def run(scenario: Scenario, entry: Entry, *, level: int, seed: int, policy: str)
 
 
 _END = object()
-
-
-def mover_at(mover: Mover, time_s: float) -> Array:
-    """Return where a mover is, world (3,): to and fro with even speed, beginning at one end."""
-    way = float(np.linalg.norm(mover.way_m))
-    phase = (mover.speed_m_s * time_s / (2.0 * way)) % 2.0 if way > 0 else 0.0
-    share = 1.0 - 2.0 * phase if phase < 1.0 else 2.0 * phase - 3.0
-    return np.asarray(np.array(mover.at_m) + share * np.array(mover.way_m))
 
 
 class _Contacts:

@@ -8,8 +8,11 @@ from sim.scenarios.base import Base
 from sim.scenarios.drive import CONTROL_PERIOD_S, Drive
 from sim.scenarios.families.family import Family, Ref, Work, part, value
 from sim.scenarios.fixtures import Size
-from sim.scenarios.fixtures.part import Mover, Zone
+from sim.scenarios.fixtures.part import Mover, Zone, mover_at
 from sim.scenarios.scene import Scene
+
+_LOOK_S, _CLEAR_M = 5.0, 0.75
+"""How far ahead people's ways are looked at, and how near nobody may come to the robot's middle."""
 
 
 class Traverse(Family):
@@ -43,15 +46,17 @@ class _Work(Work):
         self._people = [p for p in scene.parts.values() if isinstance(p, Mover) and p.body.endswith(".person")]
 
     def _people_near(self) -> bool:
-        """Whether somebody is on the way ahead: then the scripted policy waits."""
+        """Whether going on meets somebody who walks on, and standing here does not: then the scripted policy waits."""
         at, yaw = self._base.pose()
-        ahead = np.array([np.cos(yaw), np.sin(yaw)])
+        ahead = self._base.fastest_m_s * np.array([np.cos(yaw), np.sin(yaw)])
+        now_s = float(self.scene.data.time)
+        going = standing = False
         for person in self._people:
-            off = np.array(self.scene.data.body(person.body).xpos[:2]) - at
-            along, across = float(off @ ahead), float(off[1] * ahead[0] - off[0] * ahead[1])
-            if -0.2 < along < 1.5 and abs(across) < 0.95:
-                return True
-        return False
+            for soon_s in np.arange(0.0, _LOOK_S, 0.2):
+                there = mover_at(person, now_s + soon_s)[:2]
+                going |= bool(np.linalg.norm(at + soon_s * ahead - there) < _CLEAR_M)
+                standing |= bool(np.linalg.norm(at - there) < _CLEAR_M)
+        return going and not standing
 
     def _script(self, share: float) -> Iterator[None]:
         for i, zone in enumerate(self._zones):
