@@ -9,8 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sim.catalog import Entry, find, robots
-from sim.errors import SimError
+from sim.catalog import Entry, find
 from sim.listing import print_table
 from sim.scenarios.draws import QUANTITIES, ranges_at
 from sim.scenarios.families import FAMILIES
@@ -201,7 +200,7 @@ def check_scenarios(path: Path | None, menagerie_root: Path | None, *, seeds: Se
     files = sorted(path.rglob("*.toml")) if path.is_dir() else [path]
     chosen = [load_scenario(file) for file in files]
     workers = max(1, len(os.sched_getaffinity(0)) // 2)
-    wrong = list(one for one in try_out(chosen, levels=tuple(LEVELS), seeds=seeds, workers=workers) if not one.as_meant)
+    wrong = [one for one in try_out(chosen, levels=tuple(LEVELS), seeds=seeds, workers=workers) if not one.as_meant]
     for one in wrong if not as_json else ():
         print(f"{one.scenario} L{one.level} {one.robot} seed {one.seed}: {_reason(one)}")
     if as_json:
@@ -217,15 +216,3 @@ def _reason(one: Tried) -> str:
     if one.policy == "idle":
         return "success cannot fail: a robot that does nothing succeeds"
     return "success cannot fail: the scripted policy with a mistake succeeds"
-
-
-def available(robot_class: str) -> list[str]:
-    """Return the robots of a class that are on this machine, our own first."""
-    found = []
-    for entry in robots():
-        try:
-            if entry.robot_class == robot_class and entry.available():
-                found.append(entry.id)
-        except SimError:
-            continue
-    return found

@@ -91,7 +91,8 @@ def build(
     """
     if entry.robot_class not in scenario.robot_classes:
         raise Misfit(
-            f"scenario {scenario.id!r} is for {', '.join(scenario.robot_classes)}; {entry.id!r} is a {entry.robot_class}"
+            f"scenario {scenario.id!r} is for {', '.join(scenario.robot_classes)}; "
+            f"{entry.id!r} is a {entry.robot_class}"
         )
     values = drawn(ranges_at(scenario.levels, level), scenario=scenario.id, level=level, seed=seed)
     values["seed"] = float(seed)

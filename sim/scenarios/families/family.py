@@ -6,7 +6,7 @@ Scripted policies know the scene's true poses; they move nothing but the robot's
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from sim.catalog import Entry
 from sim.scenarios import scene as scenes
@@ -81,7 +81,7 @@ class Family(ABC):
     robot_classes: tuple[str, ...] = ("arm", "dual_arm")
     on_floor = False
     tool = ""
-    fields: Mapping[str, Field] = {}
+    fields: ClassVar[Mapping[str, Field]] = {}
 
     def approach(self, scenario: Scenario) -> str:
         """Return which way the tool points: "down" or "forward"; "" on the floor."""

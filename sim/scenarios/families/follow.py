@@ -1,15 +1,17 @@
 """Follow: keep the tip of an arm's tool at something that moves."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from sim.body import Array
 from sim.scenarios.drive import CONTROL_PERIOD_S, Drive
-from sim.scenarios.families.family import Family, Ref, Work, part, value
+from sim.scenarios.families.family import Family, Field, Ref, Work, part, value
 from sim.scenarios.fixtures import Size
 from sim.scenarios.fixtures.part import FORWARD, Mover
 from sim.scenarios.hand import Hand
+from sim.scenarios.scenario import Scenario
 from sim.scenarios.scene import Scene
 
 
@@ -20,14 +22,14 @@ class Follow(Family):
     title = "follow something that moves with the tip of an arm"
     success = "the tip was within `near_m` of the point in front of the target for `hold_s` on end"
     tool = "camera"
-    fields = {
+    fields: ClassVar[Mapping[str, Field]] = {
         "target": Ref("what is followed", Mover),
         "off_m": Size(0.06, 0.02, 0.5, "distance kept in front of it [m]"),
         "near_m": Size(0.02, 0.002, 0.2, "how near counts [m]"),
         "hold_s": Size(4.0, 0.2, 60.0, "for how long on end [s]"),
     }
 
-    def approach(self, scenario):  # type: ignore[no-untyped-def]
+    def approach(self, scenario: Scenario) -> str:
         """Targets on rails look at the robot."""
         return "forward"
 

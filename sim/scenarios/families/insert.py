@@ -1,14 +1,16 @@
 """Insert: put a peg, a plug or a probe into a hole."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from sim.scenarios.drive import CONTROL_PERIOD_S, Drive
-from sim.scenarios.families.family import Family, Ref, Work, part, value
+from sim.scenarios.families.family import Family, Field, Ref, Work, part, value
 from sim.scenarios.fixtures import Size
 from sim.scenarios.fixtures.part import Socket
 from sim.scenarios.hand import Hand
+from sim.scenarios.scenario import Scenario
 from sim.scenarios.scene import Scene
 
 _ATTEMPTS = 3
@@ -21,13 +23,13 @@ class Insert(Family):
     title = "insert a peg, a plug or a probe into a hole"
     success = "the tip was `depth_share` of the hole's depth inside it for `hold_s` on end"
     tool = "peg"
-    fields = {
+    fields: ClassVar[Mapping[str, Field]] = {
         "socket": Ref("the hole", Socket),
         "depth_share": Size(0.7, 0.1, 0.98, "share of the hole's depth that counts"),
         "hold_s": Size(0.2, 0.0, 30.0, "for how long on end [s]"),
     }
 
-    def approach(self, scenario):  # type: ignore[no-untyped-def]
+    def approach(self, scenario: Scenario) -> str:
         """The hole's face says from where."""
         return "down" if scenario.piece(scenario.goal["socket"]).sizes.get("face", "robot") == "up" else "forward"
 

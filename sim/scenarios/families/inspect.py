@@ -1,6 +1,7 @@
 """Inspect: bring a camera to where it sees marks from near, straight on and unhidden; by arm or on the floor."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import mujoco
 import numpy as np
@@ -9,10 +10,11 @@ from sim.body import Array
 from sim.scenarios import tool
 from sim.scenarios.base import Base
 from sim.scenarios.drive import CONTROL_PERIOD_S, Drive
-from sim.scenarios.families.family import Family, Ref, Work, part, value
+from sim.scenarios.families.family import Family, Field, Ref, Work, part, value
 from sim.scenarios.fixtures import Size
 from sim.scenarios.fixtures.part import Mark
 from sim.scenarios.hand import Hand
+from sim.scenarios.scenario import Scenario
 from sim.scenarios.scene import Scene
 
 _FIELDS = {
@@ -34,7 +36,7 @@ class Inspect(Family):
     tool = "camera"
     fields = _FIELDS
 
-    def approach(self, scenario):  # type: ignore[no-untyped-def]
+    def approach(self, scenario: Scenario) -> str:
         """The first mark's face says from where."""
         return "down" if scenario.piece(scenario.goal["marks"][0]).sizes.get("face", "robot") == "up" else "forward"
 
@@ -51,7 +53,7 @@ class Patrol(Family):
     success = _SUCCESS
     robot_classes = ("mobile_base", "quadruped")
     on_floor = True
-    fields = {**_FIELDS, "far_m": Size(1.6, 0.3, 5.0, "largest distance in full light [m]"),
+    fields: ClassVar[Mapping[str, Field]] = {**_FIELDS, "far_m": Size(1.6, 0.3, 5.0, "largest distance in full light [m]"),
               "near_m": Size(0.3, 0.0, 2.0, "smallest distance [m]"),
               "dwell_s": Size(0.5, 0.02, 30.0, "for how long on end [s]")}  # fmt: skip
 

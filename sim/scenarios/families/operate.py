@@ -1,16 +1,18 @@
 """Operate: move something that has one joint, such as a button, a valve, a lever, a drawer or a door."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import mujoco
 import numpy as np
 
 from sim.body import Array
 from sim.scenarios.drive import CONTROL_PERIOD_S, Drive
-from sim.scenarios.families.family import Family, Ref, Work, part, value
+from sim.scenarios.families.family import Family, Field, Ref, Work, part, value
 from sim.scenarios.fixtures import Size
 from sim.scenarios.fixtures.part import Control
 from sim.scenarios.hand import Hand
+from sim.scenarios.scenario import Scenario
 from sim.scenarios.scene import Scene
 
 _CLEAR_M = 0.09
@@ -25,14 +27,14 @@ class Operate(Family):
     title = "move a control: button, switch, valve, lever, drawer, door"
     success = "the control's joint was beyond `travel_share` of its range for `hold_s` on end"
     tool = "finger"
-    fields = {
+    fields: ClassVar[Mapping[str, Field]] = {
         "control": Ref("what is moved", Control),
         "travel_share": Size(0.8, 0.05, 0.98, "share of the joint's range that counts"),
         "hold_s": Size(0.2, 0.0, 30.0, "for how long on end [s]"),
         "move_s": Size(1.6, 0.2, 60.0, "time that the scripted policy takes to move it [s]"),
     }
 
-    def approach(self, scenario):  # type: ignore[no-untyped-def]
+    def approach(self, scenario: Scenario) -> str:
         """The control's kind says from where."""
         kind = scenario.piece(scenario.goal["control"]).kind
         return "down" if kind in ("lever", "drawer", "slider") else "forward"
@@ -88,7 +90,7 @@ class _Work(Work):
         at, further = start, 0.0
         for _ in range(int((1.5 * self._move_s + hold_s + 2.5) / CONTROL_PERIOD_S)):
             now = self._now()
-            if self._held_s >= hold_s and now >= self._need or (share < self._need and now >= 0.97 * target):
+            if (self._held_s >= hold_s and now >= self._need) or (share < self._need and now >= 0.97 * target):
                 break
             if at >= target and now < target:
                 # What resists keeps it behind: lead a little further.

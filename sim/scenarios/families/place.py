@@ -1,13 +1,14 @@
 """Place: pick something up with a vacuum gripper and bring it to a zone, a bin or a shelf."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from sim.body import Array
 from sim.scenarios import tool
 from sim.scenarios.drive import CONTROL_PERIOD_S, Drive
-from sim.scenarios.families.family import Family, Ref, Work, part, value
+from sim.scenarios.families.family import Family, Field, Ref, Work, part, value
 from sim.scenarios.fixtures import Size
 from sim.scenarios.fixtures.part import DOWN, Thing, Zone
 from sim.scenarios.hand import Hand
@@ -23,7 +24,7 @@ class Place(Family):
     title = "pick up and place: onto a zone, into a bin, from a belt"
     success = "the thing lies inside the zone, at rest and let go, at the end"
     tool = "cup"
-    fields = {
+    fields: ClassVar[Mapping[str, Field]] = {
         "thing": Ref("what is moved", Thing),
         "zone": Ref("where to", Zone),
         "lift_m": Size(0.10, 0.02, 0.6, "how high the scripted policy lifts it [m]"),

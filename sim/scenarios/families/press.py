@@ -1,16 +1,18 @@
 """Wipe a face clean, or hold a padded plate with an even force: work under force with a flat pad."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from sim.body import Array
 from sim.scenarios import tool
 from sim.scenarios.drive import CONTROL_PERIOD_S, Drive
-from sim.scenarios.families.family import Family, Ref, Work, part, value
+from sim.scenarios.families.family import Family, Field, Ref, Work, part, value
 from sim.scenarios.fixtures import Size
 from sim.scenarios.fixtures.part import Surface
 from sim.scenarios.hand import Hand
+from sim.scenarios.scenario import Scenario
 from sim.scenarios.scene import Scene
 
 _CELL_M = 0.01
@@ -19,7 +21,7 @@ _CELL_M = 0.01
 class _Faces(Family):
     tool = "pad"
 
-    def approach(self, scenario):  # type: ignore[no-untyped-def]
+    def approach(self, scenario: Scenario) -> str:
         """The face says from where."""
         piece = scenario.piece(scenario.goal["surface"])
         upright = piece.kind == "wall" or (piece.kind == "pad" and piece.sizes.get("face", "robot") == "robot")
@@ -32,7 +34,7 @@ class Wipe(_Faces):
     name = "wipe"
     title = "wipe a face: every part of an area under some force"
     success = "`share` of the area was under the pad with at least `force_n`"
-    fields = {
+    fields: ClassVar[Mapping[str, Field]] = {
         "surface": Ref("the face", Surface),
         "along_m": Size(0.16, 0.05, 0.6, "side of the area [m]"),
         "across_m": Size(0.12, 0.05, 0.6, "other side of the area [m]"),
@@ -52,7 +54,7 @@ class Hold(_Faces):
     name = "hold"
     title = "press or support with an even force"
     success = "the force stayed between `low_n` and `high_n` for `hold_s` on end"
-    fields = {
+    fields: ClassVar[Mapping[str, Field]] = {
         "surface": Ref("what is pressed", Surface),
         "low_n": Size(8.0, 0.5, 200.0, "least force [N]"),
         "high_n": Size(14.0, 1.0, 400.0, "largest force [N]"),

@@ -1,12 +1,13 @@
 """Traverse: go over, around and through what is on the floor to a marked place, with a load or without."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from sim.scenarios.base import Base
 from sim.scenarios.drive import CONTROL_PERIOD_S, Drive
-from sim.scenarios.families.family import Family, Ref, Work, part, value
+from sim.scenarios.families.family import Family, Field, Ref, Work, part, value
 from sim.scenarios.fixtures import Size
 from sim.scenarios.fixtures.part import Mover, Zone, mover_at
 from sim.scenarios.scene import Scene
@@ -23,7 +24,7 @@ class Traverse(Family):
     success = "the robot's middle was in the marked places, one after the other, in the last for `hold_s` on end"
     robot_classes = ("mobile_base", "quadruped")
     on_floor = True
-    fields = {
+    fields: ClassVar[Mapping[str, Field]] = {
         "zones": Ref("where to, one after the other", Zone, many=True),
         "hold_s": Size(0.5, 0.0, 30.0, "how long it stays in the last [s]"),
         "load_kg": Size(0.0, 0.0, 40.0, "load that is strapped to its middle, times the drawn mass [kg]"),
