@@ -53,9 +53,12 @@ class Patrol(Family):
     success = _SUCCESS
     robot_classes = ("mobile_base", "quadruped")
     on_floor = True
-    fields: ClassVar[Mapping[str, Field]] = {**_FIELDS, "far_m": Size(1.6, 0.3, 5.0, "largest distance in full light [m]"),
-              "near_m": Size(0.3, 0.0, 2.0, "smallest distance [m]"),
-              "dwell_s": Size(0.5, 0.02, 30.0, "for how long on end [s]")}  # fmt: skip
+    fields: ClassVar[Mapping[str, Field]] = {
+        **_FIELDS,
+        "far_m": Size(1.6, 0.3, 5.0, "largest distance in full light [m]"),
+        "near_m": Size(0.3, 0.0, 2.0, "smallest distance [m]"),
+        "dwell_s": Size(0.5, 0.02, 30.0, "for how long on end [s]"),
+    }
 
     def work(self, scene: Scene, drive: Drive) -> Work:
         assert isinstance(drive, Base)
