@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,8 @@ def try_out(
     if workers <= 1:
         yield from map(_one, work)
         return
-    with ProcessPoolExecutor(workers) as pool:
+    # Not forked: the caller may have threads.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         yield from pool.map(_one, work)
 
 

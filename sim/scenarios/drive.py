@@ -66,6 +66,10 @@ class Drive:
             self.energy_j += float(np.abs(tau * dq).sum()) * self.model.opt.timestep
         self._before = self.q.copy()
 
+    def track(self) -> None:
+        """Set the targets for the coming control period."""
+        raise NotImplementedError
+
     def limited(self, q: Array) -> Array:
         """Return targets brought within the joints' limits and speeds."""
         most = 0.9 * self.dq_max * CONTROL_PERIOD_S

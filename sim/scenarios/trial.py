@@ -1,7 +1,7 @@
 """One trial: a scripted policy in a scene, what was measured, and whether it succeeded."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import mujoco
@@ -68,7 +68,11 @@ class Trial:
     def steps(self, policy: str) -> Iterator[None]:
         """Run it, a control period at a time; `outcome` is there at the end."""
         limits = self.scene.scenario.limits
-        scripts = {"pass": self.work.passing, "fail": self.work.failing, "idle": lambda: iter(())}
+        scripts: dict[str, Callable[[], Iterator[None]]] = {
+            "pass": self.work.passing,
+            "fail": self.work.failing,
+            "idle": _nothing,
+        }
         script = scripts[policy]()
         ending = 0.0
         for _ in itertools.count():
@@ -134,6 +138,10 @@ def run(scenario: Scenario, entry: Entry, *, level: int, seed: int, policy: str)
 
 
 _END = object()
+
+
+def _nothing() -> Iterator[None]:
+    return iter(())
 
 
 class _Contacts:

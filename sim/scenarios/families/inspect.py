@@ -17,7 +17,7 @@ from sim.scenarios.hand import Hand
 from sim.scenarios.scenario import Scenario
 from sim.scenarios.scene import Scene
 
-_FIELDS = {
+_FIELDS: Mapping[str, Field] = {
     "marks": Ref("what is looked at, in this order by the scripted policy", Mark, many=True),
     "far_m": Size(0.2, 0.03, 5.0, "largest distance in full light; in the dark it shrinks with the light's root [m]"),
     "near_m": Size(0.04, 0.0, 2.0, "smallest distance [m]"),
@@ -96,7 +96,7 @@ class _Work(Work):
         hit = mujoco.mj_ray(
             self.scene.model, self.scene.data, at, way, None, 1, self._hidden_by, self._ray_geom
         )  # fmt: skip
-        return hit < 0 or hit >= distance - 0.012
+        return bool(hit < 0 or hit >= distance - 0.012)
 
     @property
     def _hidden_by(self) -> int:

@@ -58,7 +58,7 @@ class _Work(Work):
         return np.array(self.scene.data.qvel[first : first + 3])
 
     def _top(self) -> Array:
-        return self._at() + np.array([0.0, 0.0, self._thing.half_height_m])
+        return np.asarray(self._at() + np.array([0.0, 0.0, self._thing.half_height_m]))
 
     def _script(self, share: float) -> Iterator[None]:
         hand, down = self._hand, np.array(DOWN)
