@@ -12,7 +12,7 @@ from sim.scenarios.fixtures import Size
 from sim.scenarios.fixtures.part import Mover, Zone, mover_at
 from sim.scenarios.scene import Scene
 
-_LOOK_S, _CLEAR_M = 5.0, 0.75
+_LOOK_S, _CLEAR_M = 5.0, 0.7
 """How far ahead people's ways are looked at, and how near nobody may come to the robot's middle."""
 
 
@@ -56,7 +56,7 @@ class _Work(Work):
             for soon_s in np.arange(0.0, _LOOK_S, 0.2):
                 there = mover_at(person, now_s + soon_s)[:2]
                 # Over obstacles it is slower than it is led.
-                for share in (1.0, 0.6):
+                for share in (1.0, 0.7):
                     going |= bool(np.linalg.norm(at + share * soon_s * ahead - there) < _CLEAR_M)
                 standing |= bool(np.linalg.norm(at - there) < _CLEAR_M)
         return going and not standing
