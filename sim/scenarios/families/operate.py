@@ -88,7 +88,7 @@ class _Work(Work):
         target, start = min(share, 1.02 * self._most), self._now()
         rate = (target - start) / self._move_s * CONTROL_PERIOD_S
         at, further = start, 0.0
-        for _ in range(int((1.5 * self._move_s + hold_s + 2.5) / CONTROL_PERIOD_S)):
+        for _ in range(int((1.5 * self._move_s + hold_s + 4.0) / CONTROL_PERIOD_S)):
             now = self._now()
             if (self._held_s >= hold_s and now >= self._need) or (share < self._need and now >= 0.97 * target):
                 break

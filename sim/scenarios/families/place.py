@@ -94,7 +94,7 @@ class _Work(Work):
 
     def failing(self) -> Iterator[None]:
         """Let go on the way."""
-        return self._script(0.35)
+        return self._script(0.1)
 
     def _touches(self) -> bool:
         for i in range(self.scene.data.ncon):
