@@ -23,6 +23,7 @@ BENCHES = {
     "scheduler-submit": "bench.scheduler_submit",
     "sim-memory": "bench.sim_memory",
     "sim-render": "bench.sim_render",
+    "sim-scenarios": "bench.sim_scenarios",
     "sim-slot": "bench.sim_slot",
     "sim-transport": "bench.sim_transport",
     "sim-vector": "bench.sim_vector",

@@ -1,4 +1,4 @@
-"""`python -m sim COMMAND`: robots, tasks, motions, pictures, benches, hosts; `--help` says what of.
+"""`python -m sim COMMAND`: robots, scenarios, tasks, motions, pictures, benches, hosts; `--help` says what of.
 
 Loading MuJoCo and the control room takes most of a second: nothing here or in the files imported below may import them
 at the top, so that what is typed wrong is answered at once.
@@ -105,6 +105,18 @@ def _told() -> tuple[type[Exception], ...]:
     return (SimError, OSError, ValueError, *([control.ControllerError] if control else []))
 
 
+def scenarios(given: Sequence[str]) -> int:
+    """Answer `python -m sim scenarios ...`."""
+    from sim.scenarios.command import main as command
+
+    root = os.environ.get("MENAGERIE_ROOT")
+    try:
+        return command(given, Path(root) if root else None)
+    except _told() as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return 0, or 2 where what was asked for cannot be done."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -120,6 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from sim.drift.command import main as drift
 
         return drift(given[1:])
+    if given[:1] == ["scenarios"]:
+        return scenarios(given[1:])
     parser = argparse.ArgumentParser(prog="python -m sim", description="The simulation room.")
     commands = parser.add_subparsers(dest="command", required=True)
     listed = commands.add_parser("robots", help="list the robot catalogue")
@@ -134,6 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("tasks", help="list the tasks")
     layers = commands.add_parser("sandbox", help="what slot processes give up before they load a model, here")
     layers.add_argument("--json", action="store_true")
+    commands.add_parser("scenarios", help="tasks of eight sectors; see python -m sim scenarios --help")
     commands.add_parser("host", help="serve emulated units; see python -m sim.host --help")
     served = commands.add_parser("evaluate", help="let a policy server (openpi's protocol) drive worlds")
     served.add_argument("robot", help="robot id")

@@ -30,6 +30,14 @@ class BrokenVenue(SimError):
     """A venue configuration misses a field, has a wrong value, or names a fixture kind that does not exist."""
 
 
+class BrokenScenario(SimError):
+    """A scenario's file misses a field, names something unknown, or contradicts itself. The message names it."""
+
+
+class UnknownScenario(SimError):
+    """No scenario has this id; the message offers the closest ids."""
+
+
 class UnknownTask(SimError):
     """No task has this name; the message offers the closest names."""
 

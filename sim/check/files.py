@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sim.check import job, motion, recording, robot, venue
+from sim.check import job, motion, recording, robot, scenario, venue
 from sim.check.finding import Finding, Key, spelled
 from sim.check.lines import Lines
 from sim.check.model import check_model
@@ -64,6 +64,12 @@ KINDS: tuple[Kind, ...] = (
         frozenset({"claim", "collect", "train", "evaluate", "serve"}),
         job.schema,
         lambda tables, path, root: job.mistakes(tables, path),
+    ),
+    Kind(
+        "scenario",
+        frozenset({"sector", "family", "demand", "economics", "fixtures"}),
+        scenario.schema,
+        lambda tables, path, root: scenario.mistakes(tables, path),
     ),
     Kind("motion", frozenset({"waves", "kind", "robot_classes"}), motion.schema, _loads(load_motion)),
     Kind("recording", frozenset({"proportions"}), recording.schema, _loads(load_format)),

@@ -25,9 +25,9 @@ class Lines:
         self._lines: dict[Key, int] = {}
         for key, line in _read(text):
             self._lines.setdefault(key, line)
-            if isinstance(key[-1], int):
-                # Of rows, the first is where the list begins.
-                self._lines.setdefault(key[:-1], line)
+            # Rows begin where the first does, and so do tables that have no line of their own, such as `a` of [a.b].
+            for length in range(1, len(key)):
+                self._lines.setdefault(key[:length], line)
 
     def of(self, key: Key) -> int:
         """Return the line of a field, or of the innermost table around it that has one; else 1."""

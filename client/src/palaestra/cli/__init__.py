@@ -24,6 +24,7 @@ from palaestra.cli import (
     replay,
     reservations,
     robots,
+    scenarios,
     slot,
     submit,
     units,
@@ -51,6 +52,7 @@ episodes.register(app)
 data.register(app)
 replay.register(app)
 robots.register(app)
+scenarios.register(app)
 check.register(app)
 venues.register(app)
 slot.register(app)
