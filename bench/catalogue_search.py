@@ -19,6 +19,8 @@ from catalogue import Catalogue, Key, Query, words
 from palaestra.v1 import episode_pb2
 
 VENDORS, MODELS, MAKERS, SCENARIOS, TASKS, UNITS = 20, 15, 7, 20, 2_000, 1_000
+TASK_FIRST = 2
+"""Its row; the one before it is the text of what is gone."""
 VERBS = ("pick", "place", "open", "close", "push", "turn", "wipe", "pour", "carry", "stack")
 THINGS = ("cube", "drawer", "valve", "door", "cup", "box", "towel", "bottle", "lid", "cable", "tray", "plate")
 COLOURS = ("red", "green", "blue", "white", "black", "grey", "yellow", "brown")
@@ -42,8 +44,9 @@ def generate(path: Path, episodes: int) -> Catalogue:
     body = episode_pb2.Episode(name="vendors/v0/episodes/e", robot_model="model_0", task=task_of(0)).SerializeToString()
     with catalogue.transaction() as db:
         for number in range(TASKS):
-            db.execute("INSERT INTO task VALUES (?, ?)", (number, task_of(number)))
-            db.execute("INSERT INTO task_word (rowid, text) VALUES (?, ?)", (number, words.indexed(task_of(number))))
+            row = number + TASK_FIRST
+            db.execute("INSERT INTO task VALUES (?, ?)", (row, task_of(number)))
+            db.execute("INSERT INTO task_word (rowid, text) VALUES (?, ?)", (row, words.indexed(task_of(number))))
         _fill(db, episodes, body)
     return catalogue
 
@@ -56,7 +59,7 @@ def _fill(db: sqlite3.Connection, episodes: int, body: bytes) -> None:
         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?),
         drawn AS (SELECT i, (i * 2654435761) % 4294967296 AS a, (i * 40503 + 12345) % 1000003 AS b FROM n)
         INSERT INTO made SELECT i, a % {VENDORS}, a % {VENDORS} + {VENDORS} * (b % {UNITS // VENDORS}),
-          a % {VENDORS} + {VENDORS} * (b % {TASKS // VENDORS}),
+          {TASK_FIRST} + a % {VENDORS} + {VENDORS} * (b % {TASKS // VENDORS}),
           CASE WHEN b % 10 < 7 THEN 1 WHEN b % 10 < 9 THEN 2 WHEN b % 100 < 99 THEN 3 ELSE 4 END,
           CASE WHEN b % 3 = 0 THEN (b % 1000) / 1000.0 END, {START_NS} + i * {STEP_NS} FROM drawn
         """,

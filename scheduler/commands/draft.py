@@ -120,9 +120,18 @@ def _without_seed(job: job_pb2.Job, kind: str, body: bytes) -> bytes:
 
 def _form_of(spec: job_pb2.Job, kind: str | None, numbers: list[int]) -> Form:
     plain = _NOT_PLAIN.isdisjoint(numbers) and not _policy_job(spec, kind)
-    deadline_ns = spec.deadline.ToNanoseconds() if spec.HasField("deadline") else NO_DEADLINE_NS
     # As text, whose hash is computed once.
-    return Form(repr(_alike(spec, kind)), plain, spec.project, spec.priority, deadline_ns)
+    return Form(repr(_alike(spec, kind)), plain, spec.project, spec.priority, _deadline_ns(spec))
+
+
+def _deadline_ns(spec: job_pb2.Job) -> int:
+    if not spec.HasField("deadline"):
+        return NO_DEADLINE_NS
+    try:
+        return int(spec.deadline.ToNanoseconds())
+    except ValueError:
+        # No time at all: the job is refused for it at its field, later and with the words for it.
+        return NO_DEADLINE_NS
 
 
 def _policy_job(spec: job_pb2.Job, kind: str | None) -> str:
