@@ -221,7 +221,7 @@ INLINE void OF(inspect)(const struct context *c, size_t begin, size_t size)
             const uint32_t stirred = q == anchor ? still & STIRRED : STIRRED;
             const REAL low_now = tau < low ? tau : low, high_now = tau > high ? tau : high;
             const uint32_t still_now = stays ? counted | stirred : 1;
-            const REAL lowest = stays ? low_now : tau, highest = stays ? high_now : tau, swing = highest - lowest;
+            const REAL lowest = stays ? low_now : tau, highest = stays ? high_now : tau, swing = high - low;
             anchors[n] = stays ? anchor : q;
             lows[n] = lowest;
             highs[n] = highest;

@@ -122,12 +122,13 @@ def inspect(b: "Block", x: Inspection) -> None:
     stays = runs & (still != 0) & (np.abs(q - anchor) <= column["travel"])
     count = np.minimum(still & ~STIRRED, np.uint32(LOOKS_MOST)) + _ONE
     stirred = np.where(q == anchor, still & STIRRED, STIRRED)
+    # Of the looks before: a torque of this tick has not moved anything yet, and its position was measured before it.
+    swing = x.tau_high[rows] - x.tau_low[rows]
     x.tau_low[rows] = np.where(stays & (x.tau_low[rows] <= tau), x.tau_low[rows], tau)
     x.tau_high[rows] = np.where(stays & (x.tau_high[rows] >= tau), x.tau_high[rows], tau)
     x.anchor[rows] = np.where(stays, anchor, q)
     x.still[rows] = still = np.where(stays, count | stirred, _ONE)
 
-    swing = x.tau_high[rows] - x.tau_low[rows]
     judged = runs & (q > column["q_low"]) & (q < column["q_high"])
     looks, alive = still & ~STIRRED, (still & STIRRED) != 0
     frozen = judged & ~alive & (looks >= x.frozen_looks) & (swing > column["swing_frozen"])

@@ -20,8 +20,8 @@ SPEC = RobotSpec(
 class Bench:
     """Three joints of 0.5 kg m^2 that follow their targets, with noisy encoders, under gravity-like loads."""
 
-    def __init__(self, backend: str, *, seed: int = 3, **plausibility: float) -> None:
-        self.cohort = running(SPEC, 2, backend=backend, plausibility=Plausibility(**plausibility))
+    def __init__(self, backend: str, *, seed: int = 3, spec: RobotSpec = SPEC, **plausibility: float) -> None:
+        self.cohort = running(spec, 2, backend=backend, plausibility=Plausibility(**plausibility))
         self.q, self.dq = np.zeros((3, 2)), np.zeros((3, 2))
         self.load_nm = np.zeros((3, 2))
         self.stuck = np.zeros((3, 2), np.bool_)
@@ -83,6 +83,24 @@ def test_a_robot_standing_still_is_not_called_frozen(backend: str, noise_rad: fl
     assert np.abs(bench.dq).max() < 1e-3, "it stands"
     assert np.abs(bench.cohort.tau).max() > 55.0, "and holds a load"
     assert not bench.cohort.unit_fault.any()
+
+
+@pytest.mark.parametrize("noise_rad", [0.0, NOISE_RAD])
+def test_a_torque_of_the_tick_that_is_looked_at_says_nothing_of_a_position_measured_before_it(
+    backend: str, noise_rad: float
+) -> None:
+    """At rest for long, then a step to the full torque, in each of the ticks between two looks."""
+    sudden = RobotSpec(
+        robot_model="sudden", joints=tuple(joint(f"j{i}", kp_nm_rad=900.0, tau_rate_nm_s=1e9) for i in range(3))
+    )
+    for ticks in range(200, 200 + 10):
+        bench = Bench(backend, spec=sudden)
+        bench.noise_rad = noise_rad
+        bench.run(ticks, 0.0)
+        bench.run(60, 0.5)
+
+        assert np.abs(bench.cohort.tau).max() > 0.0
+        assert not (bench.cohort.unit_fault & (Fault.JOINT_STUCK | Fault.ENCODER_FROZEN)).any(), ticks
 
 
 def test_a_robot_leaning_on_a_wall_is_not_called_stuck(backend: str) -> None:
