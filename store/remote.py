@@ -43,8 +43,8 @@ class RemoteObjects:
     def put_file(self, path: Path, *, move: bool = False, announce: Announce | None = None) -> StoredObject:
         """See `store.ObjectStore.put_file`. What was put stays as a local copy if the source was moved.
 
-        Raises StoreUnreachable where the service does not take it; then nothing became visible, or all of it. That there
-        is no such bucket is no less: the bytes are in the source alone, and whoever put them has to keep it.
+        Raises StoreUnreachable where the service does not take it; then nothing became visible, or all of it. Nor does
+        it where there is no such bucket: the bytes are in the source alone, and whoever put them has to keep it.
         """
         with open(path, "rb") as file:
             sha256, size_bytes = hash_of(file), file.tell()
