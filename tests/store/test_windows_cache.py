@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,8 +14,22 @@ import numpy as np
 import pytest
 
 import store.windows.build
-from store import ACTION, STATE, BrokenCache, BrokenEpisode, ObjectNotFound, StoreFull, WindowsRefused
+from store import (
+    ACTION,
+    EFFORT,
+    STATE,
+    VELOCITY,
+    BrokenCache,
+    BrokenEpisode,
+    ObjectNotFound,
+    Outcome,
+    Status,
+    StoreFull,
+    WindowsRefused,
+)
+from store.stream import Stream
 from store.windows import View, Windows, build_cache, open_cache
+from store.windows.buffers import Buffers
 
 
 @pytest.fixture
@@ -237,6 +252,18 @@ def test_episodes_that_are_missing_damaged_or_none_leave_no_cache(
     with pytest.raises(BrokenEpisode):
         build_cache(house.objects, digests, folder)
     assert not list(folder.glob("[0-9a-f]*"))
+
+
+def test_episodes_that_do_not_fit_leave_nothing_that_takes_room(
+    house: Any, make_header: Any, digests: list[str], tmp_path: Path
+) -> None:
+    """Nobody comes back for a cache that can never be."""
+    other = house.seal(make_header(name="other", joint_names=("x", "y", "z"))).sha256
+
+    with pytest.raises(WindowsRefused, match="other joints"):
+        build_cache(house.objects, [*digests, other], tmp_path / "cache")
+
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
 
 def test_an_opened_cache_cannot_be_written(house: Any, digests: list[str], tmp_path: Path) -> None:
