@@ -266,6 +266,18 @@ def test_episodes_that_do_not_fit_leave_nothing_that_takes_room(
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
 
+def test_a_stream_named_as_what_is_kept_beside_another_is_refused(house: Any, make_header: Any, tmp_path: Path) -> None:
+    """Two columns in one file would make a cache that nobody can open."""
+    streams = {name: Stream("1", "foot", 1) for name in ("foot.left", "foot.left.valid")}
+    with house.recorder(make_header(streams=streams)) as recorder:
+        recorder.extend(np.arange(3) / 100, dict.fromkeys((STATE, VELOCITY, EFFORT, ACTION), np.zeros((3, 3))))
+        digest = recorder.seal(Outcome(Status.SUCCESS)).sha256
+
+    with pytest.raises(WindowsRefused, match=r"foot\.left\.valid"):
+        build_cache(house.objects, [digest], tmp_path / "cache", View(rate_hz=50.0))
+    assert build_cache(house.objects, [digest], tmp_path / "cache", View(("foot.left",), 50.0)).steps == 2
+
+
 def test_an_opened_cache_cannot_be_written(house: Any, digests: list[str], tmp_path: Path) -> None:
     """A batch is the caller's, the cache is not."""
     cache = build_cache(house.objects, digests, tmp_path)
