@@ -1,6 +1,7 @@
 """Downloads: the bytes of an episode, and a job's episodes as a data set. Owners only."""
 
 import asyncio
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -24,9 +25,11 @@ from store.errors import (
     ObjectNotFound,
     StoreError,
     StoreFull,
+    StoreUnreachable,
 )
 from store.objects import ObjectStore
 
+log = logging.getLogger(__name__)
 PARQUET = "application/vnd.apache.parquet"
 MOST_EPISODES = 100_000
 
@@ -164,6 +167,10 @@ def _ours(error: StoreError) -> PalaestraError:
         return PalaestraError("NOT_FOUND", str(error))
     if isinstance(error, StoreFull):
         return PalaestraError("STORE_FULL", str(error), retry_after_s=60)
+    if isinstance(error, StoreUnreachable):
+        # Where the objects are is the operators' business, and in their log.
+        log.error("%s", error)
+        return PalaestraError("INTERNAL", "the service that holds the episodes does not answer; try again later")
     if isinstance(error, ExportRefused):
         return PalaestraError("INVALID_FIELD", str(error), metadata={"field": "job"})
     return PalaestraError("INTERNAL", f"the store holds something else than the catalogue says: {error}")

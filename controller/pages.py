@@ -2,6 +2,7 @@
 
 import math
 import mmap
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -19,4 +20,8 @@ def blank(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     if bytes_ < mmap.PAGESIZE or not hasattr(mmap, "MAP_PRIVATE"):
         return np.zeros(shape, dtype)
     pages = mmap.mmap(-1, bytes_, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        # Where the system gives huge pages unasked, one number would take one. A kernel without them refuses the word.
+        with suppress(OSError):
+            pages.madvise(mmap.MADV_NOHUGEPAGE)
     return np.frombuffer(pages, dtype, size).reshape(shape)

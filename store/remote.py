@@ -43,7 +43,8 @@ class RemoteObjects:
     def put_file(self, path: Path, *, move: bool = False, announce: Announce | None = None) -> StoredObject:
         """See `store.ObjectStore.put_file`. What was put stays as a local copy if the source was moved.
 
-        Raises StoreUnreachable where the service does not take it; then nothing became visible, or all of it.
+        Raises StoreUnreachable where the service does not take it; then nothing became visible, or all of it. Nor does
+        it where there is no such bucket: the bytes are in the source alone, and whoever put them has to keep it.
         """
         with open(path, "rb") as file:
             sha256, size_bytes = hash_of(file), file.tell()
@@ -51,10 +52,13 @@ class RemoteObjects:
                 os.fsync(file.fileno())
         if announce is not None:
             announce(sha256)
-        with self._told(sha256):
-            self._client.put(self._store, _key(sha256), path, chunk_size=CHUNK_BYTES)
-        with self._told(sha256):
-            found_bytes = self._client.head(self._store, _key(sha256))["size"]
+        try:
+            with self._told(sha256):
+                self._client.put(self._store, _key(sha256), path, chunk_size=CHUNK_BYTES)
+            with self._told(sha256):
+                found_bytes = self._client.head(self._store, _key(sha256))["size"]
+        except ObjectNotFound:
+            raise StoreUnreachable(f"{self._name}: {sha256}: not kept; is there such a bucket?") from None
         if found_bytes != size_bytes:
             raise BrokenObject(f"object {sha256} has {found_bytes} bytes in {self._name} instead of {size_bytes}")
         if move:
@@ -163,7 +167,8 @@ def open_remote(address: str, copies: Path) -> RemoteObjects:
         StoreUnreachable: An address that is none, keys in the address, or obstore is not installed.
     """
     parts = urllib.parse.urlsplit(address)
-    if parts.username or parts.password or parts.query:
+    # A key may have a slash in it, and then the rest of it looks like a path.
+    if "@" in address or parts.query:
         raise StoreUnreachable(f"{parts.scheme}://...: keys belong into the environment, not into the address")
     if parts.scheme != "s3" or not parts.hostname:
         raise StoreUnreachable(f"{address!r} is no address of objects: s3://bucket or s3://bucket/prefix")

@@ -52,7 +52,7 @@ def build_cache(
         WindowsRefused: No episode, or one that does not fit the first; names it.
         ObjectNotFound, BrokenEpisode: An episode is missing or damaged.
         BrokenCache: The cache is there and damaged.
-        StoreFull: No room; what was written so far is removed.
+        StoreFull: No room; what was written so far is removed, as it is where episodes do not fit.
     """
     if not digests:
         raise WindowsRefused("episodes: none; a cache is of one at least")
@@ -75,8 +75,9 @@ def build_cache(
                 _seal(partial, header=lambda hashes: header_of(view, body, view.methods(first), key, episodes, hashes))
                 os.rename(partial, place)
                 sync_folder(folder)
-        except StoreFull:
-            # A full disk stops recorders as well: room is worth more than what would be to do again.
+        except (StoreFull, WindowsRefused):
+            # A full disk stops recorders as well: room is worth more than what would be to do again. And episodes that
+            # do not fit each other never will: nobody comes back for what was written of them.
             shutil.rmtree(partial, ignore_errors=True)
             raise
     return open_cache(place)

@@ -53,7 +53,7 @@ class Windows:
             horizon: For each signal or camera the offsets from the anchor, in steps; of streams in a cache of raw rows,
                 in rows of the stream, from its last one at or before the anchor on.
             delta_timestamps: The same in seconds, of a cache of even steps.
-            whole: Only windows that lie within their episodes.
+            whole: Only windows that lie within their episodes, with all the rows that they ask of streams and cameras.
             drop_last: Leave out the last batch of an epoch if it is not full.
             rank, ranks: Which of so many takers this is: of batch `rank`, `rank + ranks`, ... All take equally many.
 
@@ -78,13 +78,19 @@ class Windows:
         self._frames = {name: Frames(cache, name) for name in self.horizon if name in cache.body.cameras}
         # Anchors of an episode are one run of steps; which run a window is of, its number tells.
         edges = cache.bounds()
-        before = max(0, *(-int(offsets.min()) for offsets in self.horizon.values())) if whole else 0
-        after = max(0, *(int(offsets.max()) for offsets in self.horizon.values())) if whole else 0
-        self._first = edges[:-1] + before
-        counts = np.maximum(edges[1:] - edges[:-1] - before - after, 0)
+        steps = [offsets for name, offsets in self.horizon.items() if self._track(name) == STEPS] if whole else []
+        before = max(0, 0, *(-int(offsets.min()) for offsets in steps))
+        after = max(0, 0, *(int(offsets.max()) for offsets in steps))
+        self._first, last = edges[:-1] + before, edges[1:] - after
+        for name in self.horizon:
+            if whole and self._track(name) != STEPS:
+                first, end = self._with_all_rows(name)
+                self._first, last = np.maximum(self._first, first), np.minimum(last, end)
+        counts = np.maximum(last - self._first, 0)
         self._counts = np.concatenate([[0], np.cumsum(counts)])
         if not len(self):
-            raise WindowsRefused(f"horizon: from {-before} to {after}: no episode is as long")
+            asked = [0, *(int(offset) for offsets in self.horizon.values() for offset in offsets)]
+            raise WindowsRefused(f"horizon: from {min(asked)} to {max(asked)}: no episode is as long")
         self._views = {name: _runs(cache.column(name), offsets) for name, offsets in self.horizon.items()
                        if name not in self._frames}  # fmt: skip
 
@@ -168,6 +174,23 @@ class Windows:
         batch["step_index"] = anchors - edges[episodes]
         batch["time_s"] = self.cache.column("time_s")[anchors]
         return batch
+
+    def _track(self, name: str) -> str:
+        """Return whose rows the offsets of a signal or camera count."""
+        track = IMAGE_PREFIX + name if name in self._frames else name
+        own = name in self._frames or "stream" in self.cache.body.signals[name]
+        return track if own and self.cache.view.rate_hz is None else STEPS
+
+    def _with_all_rows(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return of each episode the first step, and the one after the last, whose rows of a stream are all there."""
+        track, offsets, steps = self._track(name), self.horizon[name], self.cache.bounds()
+        at, rows = self.cache.column(track + AT), self.cache.bounds(track)
+        first, end = steps[:-1].copy(), steps[1:].copy()
+        for episode in range(len(first)):
+            wanted = rows[episode] - offsets.min(), rows[episode + 1] - offsets.max()
+            begins, ends = np.searchsorted(at[steps[episode] : steps[episode + 1]], wanted)
+            first[episode], end[episode] = steps[episode] + begins, steps[episode] + ends
+        return first, end
 
     def _values(
         self, name: str, offsets: np.ndarray, anchors: np.ndarray, episodes: np.ndarray

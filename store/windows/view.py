@@ -8,6 +8,7 @@ nothing to tell of a step, the step is marked as missing. Cameras keep their fra
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -131,7 +132,7 @@ class Body:
 
 
 def columns_of(view: View, body: Body) -> list[Column]:
-    """Return the columns of a cache, in the order in which they are filled."""
+    """Return the columns of a cache, in the order of filling. Raises WindowsRefused for one name twice."""
     columns = [Column("time_s", STEPS, "<f8", 0)]
     for name, said in body.signals.items():
         dtype, width = np.dtype(said["kind"]).newbyteorder("<").str, said["width"]
@@ -148,6 +149,8 @@ def columns_of(view: View, body: Body) -> list[Column]:
         columns += [Column(name + AT, STEPS, "<i8", 0), Column(name + TIME_S, name, "<f8", 0)]
         columns += [Column(name + part, name, "<i8", 0) for part in (OFFSET, KEY)]
         columns.append(Column(name + PACKETS, name + PACKETS, "|u1", 0))
+    if twice := [name for name, times in Counter(column.name for column in columns).items() if times > 1]:
+        raise WindowsRefused(f"signals: {twice[0]} is also what is kept beside another signal: leave one of them out")
     return columns
 
 

@@ -11,8 +11,9 @@ import httpx
 import numpy as np
 import pytest
 
+from api.content import _ours
 from palaestra.v1 import episode_pb2, job_pb2
-from store import EpisodeHeader, EpisodeRecorder, LocalObjects, Outcome, Status, joint_frames
+from store import EpisodeHeader, EpisodeRecorder, LocalObjects, Outcome, Status, StoreUnreachable, joint_frames
 
 BYTES = bytes(range(256)) * 40
 PATH = "/v1/vendors/acme/episodes/e-1/content"
@@ -120,6 +121,15 @@ def record(objects: LocalObjects, spool: Path, number: int) -> str:
         for row in range(50):
             recorder.append(row / 100.0, *(np.full(2, number + row / 50.0) for _ in range(4)))
         return recorder.seal(Outcome(Status.SUCCESS)).sha256
+
+
+def test_a_store_that_does_not_answer_is_said_and_not_where_it_is() -> None:
+    """It is not the catalogue's fault, and a vendor learns no name of a bucket."""
+    told = _ours(StoreUnreachable("s3://a-bucket: 0123: no route"))
+
+    assert told.reason == "INTERNAL"
+    assert "does not answer" in str(told)
+    assert "a-bucket" not in str(told)
 
 
 def test_an_export_is_a_data_set_and_leaves_no_file_behind(

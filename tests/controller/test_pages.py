@@ -32,6 +32,24 @@ def test_of_a_blank_array_only_the_pages_that_were_written_to_take_memory() -> N
     assert rows.sum() == rows.shape[1]
 
 
+@pytest.mark.skipif(
+    not Path("/sys/kernel/mm/transparent_hugepage").is_dir(), reason="no huge pages that a system gives unasked"
+)
+def test_no_huge_pages_are_given_for_a_blank_array_whatever_the_system_is_set_to() -> None:
+    rows = blank((64, mmap.PAGESIZE // 8), np.float64)
+
+    flags: list[str] = []
+    inside = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        head = line.split(maxsplit=1)[0]
+        if not head.endswith(":"):
+            begin, end = (int(bound, 16) for bound in head.split("-"))
+            inside = begin <= rows.ctypes.data < end
+        elif inside and head == "VmFlags:":
+            flags = line.split()[1:]
+    assert "nh" in flags
+
+
 @pytest.mark.parametrize("shape", [(0, 3), (3,), (2000, 7)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float64])
 def test_a_blank_array_is_one_of_zeros_that_can_be_written(shape: tuple[int, ...], dtype: type) -> None:

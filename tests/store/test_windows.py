@@ -190,6 +190,27 @@ def test_raw_streams_keep_their_rows_and_count_from_the_last_one_at_the_anchor(
     assert batch[f"{CONTACT}_is_pad"][:, 0].tolist() == [True] * 3 + [False] * 7
 
 
+def test_whole_windows_have_all_the_rows_that_they_ask_of_a_stream(
+    house: Any, make_header: Any, tmp_path: Path
+) -> None:
+    """A stream's rows are not the joints': how many of them there are before an anchor is another matter."""
+    digests = [
+        streams_of(house, make_header),
+        streams_of(house, make_header, imu_rows=0),
+        streams_of(house, make_header),
+    ]
+    cache = build_cache(house.objects, digests, tmp_path / "cache")
+    for horizon in ({IMU: range(-7, 3), STATE: [0, 1]}, {IMU: [0], CONTACT: [-1, 0]}, {IMU: [3], ACTION: [-2]}):
+        every, whole = Windows(cache, horizon), Windows(cache, horizon, whole=True)
+        batch, taken = every.take(np.arange(len(every))), whole.take(np.arange(len(whole)))
+        inside = ~np.any([batch[f"{name}_is_pad"].any(axis=1) for name in horizon], axis=0)
+        assert 0 < inside.sum() < len(inside)
+        assert np.array_equal(taken["episode_index"], batch["episode_index"][inside])
+        assert np.array_equal(taken["step_index"], batch["step_index"][inside])
+    with pytest.raises(WindowsRefused, match="from -40 to 0: no episode is as long"):
+        Windows(cache, {IMU: [-40]}, whole=True)
+
+
 def test_even_steps_are_resampled_by_a_recorded_method(house: Any, make_header: Any, tmp_path: Path) -> None:
     """Numbers are linear between samples, whole numbers held; steps of which a stream knows nothing are masked."""
     view = View((STATE, ACTION, IMU, CONTACT), rate_hz=200.0)

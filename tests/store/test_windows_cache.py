@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,8 +14,22 @@ import numpy as np
 import pytest
 
 import store.windows.build
-from store import ACTION, STATE, BrokenCache, BrokenEpisode, ObjectNotFound, StoreFull, WindowsRefused
+from store import (
+    ACTION,
+    EFFORT,
+    STATE,
+    VELOCITY,
+    BrokenCache,
+    BrokenEpisode,
+    ObjectNotFound,
+    Outcome,
+    Status,
+    StoreFull,
+    WindowsRefused,
+)
+from store.stream import Stream
 from store.windows import View, Windows, build_cache, open_cache
+from store.windows.buffers import Buffers
 
 
 @pytest.fixture
@@ -237,6 +252,46 @@ def test_episodes_that_are_missing_damaged_or_none_leave_no_cache(
     with pytest.raises(BrokenEpisode):
         build_cache(house.objects, digests, folder)
     assert not list(folder.glob("[0-9a-f]*"))
+
+
+def test_episodes_that_do_not_fit_leave_nothing_that_takes_room(
+    house: Any, make_header: Any, digests: list[str], tmp_path: Path
+) -> None:
+    """Nobody comes back for a cache that can never be."""
+    other = house.seal(make_header(name="other", joint_names=("x", "y", "z"))).sha256
+
+    with pytest.raises(WindowsRefused, match="other joints"):
+        build_cache(house.objects, [*digests, other], tmp_path / "cache")
+
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
+
+
+def test_a_stream_named_as_what_is_kept_beside_another_is_refused(house: Any, make_header: Any, tmp_path: Path) -> None:
+    """Two columns in one file would make a cache that nobody can open."""
+    streams = {name: Stream("1", "foot", 1) for name in ("foot.left", "foot.left.valid")}
+    with house.recorder(make_header(streams=streams)) as recorder:
+        recorder.extend(np.arange(3) / 100, dict.fromkeys((STATE, VELOCITY, EFFORT, ACTION), np.zeros((3, 3))))
+        digest = recorder.seal(Outcome(Status.SUCCESS)).sha256
+
+    with pytest.raises(WindowsRefused, match=r"foot\.left\.valid"):
+        build_cache(house.objects, [digest], tmp_path / "cache", View(rate_hz=50.0))
+    assert build_cache(house.objects, [digest], tmp_path / "cache", View(("foot.left",), 50.0)).steps == 2
+
+
+def test_an_array_that_somebody_holds_is_not_given_again_however_python_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Python 3.14 no longer counts the references that a function's own variables are."""
+    true = sys.getrefcount
+    monkeypatch.setattr(sys, "getrefcount", lambda asked: true(asked) - 3)
+    buffers = Buffers()
+
+    held = buffers.take((3,), np.dtype(np.float32))
+    place = held.ctypes.data
+
+    assert buffers.take((3,), held.dtype) is not held
+    del held
+    assert buffers.take((3,), np.dtype(np.float32)).ctypes.data == place
 
 
 def test_an_opened_cache_cannot_be_written(house: Any, digests: list[str], tmp_path: Path) -> None:
