@@ -78,6 +78,19 @@ def test_a_dry_run_and_a_refusal_leave_nothing(
     assert not [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
 
 
+def test_a_program_beside_the_recording_is_not_run(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever stands in a foreign folder when importing runs nothing of it, not even as the store."""
+    for name in ("store.py", "json.py"):
+        (tmp_path / name).write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
+
+    done = import_recording(recording.name, None, mapping="map.toml")
+
+    assert len(done.episodes) == 1 and not (tmp_path / "ran").exists()
+
+
 def test_a_folder_that_nobody_signed_is_refused(tmp_path: Path) -> None:
     """By the SDK as by the command."""
     with pytest.raises(PalaestraError, match=r"manifest\.json: not there"):
