@@ -11,6 +11,7 @@ from pathlib import Path
 from store.errors import StoreError
 from store.exports.cli import add_commands as add_exports
 from store.imports.cli import add_command as add_import
+from store.imports.raw import one_line
 from store.lerobot import export_job
 from store.objects import LocalObjects
 from store.plot import draw_episode
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
         return code
     except (StoreError, OSError) as error:
-        print(f"store: {error}", file=sys.stderr)
+        print(f"store: {one_line(str(error))}", file=sys.stderr)
         return 1
 
 
