@@ -155,6 +155,24 @@ def test_success_that_cannot_be_reached_or_missed_is_told_by_trials(
     assert "L1 own_mobile_base seed 0: success cannot fail: a robot that does nothing succeeds" in said
 
 
+def test_the_economics_of_a_run_are_those_of_the_file_that_was_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its own, whether its id is one of those that are shipped or not."""
+    folder = tmp_path / "inspection"
+    folder.mkdir()
+    text = scenario_ids()["gauge-reading"].read_text("utf-8")
+    cycle_cny = table("gauge-reading")["economics"]["value_per_cycle_cny"]
+    words = ["--robot", "own_arm", "--level", "1", "--policy", "pass"]
+    for id_ in ("gauge-reading", "my-gauge"):
+        worthless = text.replace(f"value_per_cycle_cny = {cycle_cny}", "value_per_cycle_cny = 0.001")
+        file = folder / f"{id_}.toml"
+        file.write_text(worthless.replace('id = "gauge-reading"', f'id = "{id_}"'), "utf-8")
+        assert room(["scenarios", "run", str(file), *words]) == 0
+        said = capsys.readouterr().out
+        assert f"{id_}: 100% of 1 passed" in said and "never paid back" in said
+
+
 def _drop(*path: str) -> Callable[[dict[str, Any]], None]:
     def change(tables: dict[str, Any]) -> None:
         for key in path[:-1]:
