@@ -47,6 +47,12 @@ def test_eight_sectors_have_five_scenarios_or_more_each_and_all_files_are_right(
     assert [str(one) for one in check_path(FOLDER)] == []
 
 
+def test_a_limit_whose_source_nobody_looked_up_says_so_where_it_stands() -> None:
+    for id_, path in scenario_ids().items():
+        lines = [line for line in path.read_text("utf-8").splitlines() if line.startswith("force_max_n")]
+        assert all("assumption" in line for line in lines), id_
+
+
 def test_every_level_differs_from_the_one_below_and_the_first_is_fixed() -> None:
     for one in scenarios().values():
         ranges = [ranges_at(one.levels, level) for level in LEVELS]
