@@ -86,7 +86,11 @@ def _alone() -> bool:
 
 
 def _python() -> list[Path]:
-    folders = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), *(entry for entry in sys.path if entry)}
+    folders = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()}
+    for entry in filter(None, sys.path):
+        # Beside the rooms, where these run from a checkout, a venue keeps its data: only this room's code is read.
+        room = Path(entry) / "store"
+        folders.add(str(room) if (room / "imports").is_dir() else entry)
     return [Path(name) for name in (*folders, *_SYSTEM)]
 
 

@@ -193,6 +193,7 @@ print(json.dumps({
     "held": held,
     "source": tried(lambda: open(sys.argv[1]).read()),
     "secret": tried(lambda: open(sys.argv[2]).read()),
+    "data": tried(lambda: open(sys.argv[4]).read()),
     "list": tried(lambda: os.listdir(os.path.dirname(sys.argv[2]))),
     "write": tried(lambda: open(sys.argv[1], "a").write("x")),
     "make": tried(lambda: open(sys.argv[2] + "2", "w").write("x")),
@@ -204,15 +205,16 @@ print(json.dumps({
 
 
 def test_the_process_that_reads_sees_its_source_and_nothing_else(tmp_path: Path) -> None:
-    """It tries the rest itself; what this kernel has no guard for is not asked."""
-    source, secret = tmp_path / "source", tmp_path / "secret" / "key"
+    """Nor what lies beside the rooms' code, as a venue's data do. What this kernel has no guard for is not asked."""
+    source, secret, code = tmp_path / "source", tmp_path / "secret" / "key", Path(__file__).parents[3]
     source.write_text("x")
     secret.parent.mkdir()
     secret.write_text("key")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
-        run = [sys.executable, "-c", _PROBE, str(source), str(secret), port]
-        answer = subprocess.run(run, capture_output=True, check=True, timeout=120)
+        run = [sys.executable, "-c", _PROBE, str(source), str(secret), port, str(code / "pyproject.toml")]
+        where = {**os.environ, "PYTHONPATH": os.pathsep.join([str(code), os.environ.get("PYTHONPATH", "")])}
+        answer = subprocess.run(run, capture_output=True, check=True, timeout=120, env=where)
 
     said = json.loads(answer.stdout)
     assert said["source"] == "done" and said["memory"] == "MemoryError"
@@ -220,7 +222,7 @@ def test_the_process_that_reads_sees_its_source_and_nothing_else(tmp_path: Path)
     if "network" in said["held"]:
         assert said["connect"] == "OSError"
     if "files" in said["held"]:
-        refused = {said[what] for what in ("secret", "list", "write", "make", "run")}
+        refused = {said[what] for what in ("secret", "data", "list", "write", "make", "run")}
         assert refused == {"PermissionError"}
 
 
