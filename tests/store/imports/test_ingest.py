@@ -4,9 +4,12 @@ import io
 import itertools
 import json
 import os
+import platform
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +201,8 @@ print(json.dumps({
     "write": tried(lambda: open(sys.argv[1], "a").write("x")),
     "make": tried(lambda: open(sys.argv[2] + "2", "w").write("x")),
     "connect": tried(lambda: socket.create_connection(("127.0.0.1", int(sys.argv[3])), 10)),
+    "path": tried(lambda: socket.socket(socket.AF_UNIX).connect(sys.argv[5])),
+    "kill": tried(lambda: os.kill(os.getppid(), 0)),
     "memory": tried(lambda: bytearray(3 << 30)),
     "run": tried(lambda: os.execv("/bin/true", ["true"])),
 }))
@@ -210,17 +215,25 @@ def test_the_process_that_reads_sees_its_source_and_nothing_else(tmp_path: Path)
     source.write_text("x")
     secret.parent.mkdir()
     secret.write_text("key")
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as beside:
+        # A short path: a socket's has 108 bytes at most.
+        named = tempfile.mkdtemp()
+        beside.bind(f"{named}/s")
+        beside.listen()
         port = str(server.getsockname()[1])
-        run = [sys.executable, "-c", _PROBE, str(source), str(secret), port, str(code / "pyproject.toml")]
+        run = [sys.executable, "-c", _PROBE, str(source), str(secret), port, str(code / "pyproject.toml"), f"{named}/s"]
         where = {**os.environ, "PYTHONPATH": os.pathsep.join([str(code), os.environ.get("PYTHONPATH", "")])}
         answer = subprocess.run(run, capture_output=True, check=True, timeout=120, env=where)
+        shutil.rmtree(named)
 
     said = json.loads(answer.stdout)
     assert said["source"] == "done" and said["memory"] == "MemoryError"
     assert said["write"] == "OSError" or "files" in said["held"]
     if "network" in said["held"]:
-        assert said["connect"] == "OSError"
+        assert said["connect"] in ("OSError", "PermissionError")
+    if platform.machine() == "x86_64" and Path("/proc/sys/kernel/seccomp/actions_avail").exists():
+        assert "calls" in said["held"]
+        assert {said["path"], said["kill"]} == {"PermissionError"}
     if "files" in said["held"]:
         refused = {said[what] for what in ("secret", "data", "list", "write", "make", "run")}
         assert refused == {"PermissionError"}
