@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from store.episode import ACTION, STATE
 from store.errors import StoreError
 from store.exports.cli import add_commands as add_exports
 from store.imports.cli import add_command as add_import
@@ -126,17 +127,18 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _score(options: argparse.Namespace) -> int:
-    signatures = []
+    signatures, files = [], []
     for file in options.files:
         episode = read_episode(file)
         track = track_of(episode)
         quality = check_track(track)
-        signatures.append(signature_of(track))
+        if STATE in track.signals or ACTION in track.signals:  # an import may have streams alone, which are no path
+            signatures.append(signature_of(track))
+            files.append(str(file))
         words = {"file": str(file), "name": episode.header.name, "outcome": asdict(episode.outcome), "method": METHOD}
         print(json.dumps({**words, **asdict(quality)}, ensure_ascii=False))
     for one, two, distance in near_duplicates(signatures):
-        pair = [str(options.files[one]), str(options.files[two])]
-        print(json.dumps({"near_duplicates": pair, "distance": distance}, ensure_ascii=False))
+        print(json.dumps({"near_duplicates": [files[one], files[two]], "distance": distance}, ensure_ascii=False))
     return 0
 
 
