@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from store.episode import ACTION, STATE
 from store.errors import StoreError
 from store.exports.cli import add_commands as add_exports
 from store.imports.cli import add_command as add_import
+from store.imports.raw import one_line
 from store.lerobot import export_job
 from store.objects import LocalObjects
 from store.plot import draw_episode
@@ -27,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
         return code
     except (StoreError, OSError) as error:
-        print(f"store: {error}", file=sys.stderr)
+        print(f"store: {one_line(str(error))}", file=sys.stderr)
         return 1
 
 
@@ -125,17 +127,18 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _score(options: argparse.Namespace) -> int:
-    signatures = []
+    signatures, files = [], []
     for file in options.files:
         episode = read_episode(file)
         track = track_of(episode)
         quality = check_track(track)
-        signatures.append(signature_of(track))
+        if STATE in track.signals or ACTION in track.signals:  # an import may have streams alone, which are no path
+            signatures.append(signature_of(track))
+            files.append(str(file))
         words = {"file": str(file), "name": episode.header.name, "outcome": asdict(episode.outcome), "method": METHOD}
         print(json.dumps({**words, **asdict(quality)}, ensure_ascii=False))
     for one, two, distance in near_duplicates(signatures):
-        pair = [str(options.files[one]), str(options.files[two])]
-        print(json.dumps({"near_duplicates": pair, "distance": distance}, ensure_ascii=False))
+        print(json.dumps({"near_duplicates": [files[one], files[two]], "distance": distance}, ensure_ascii=False))
     return 0
 
 

@@ -146,8 +146,8 @@ def _one(work: tuple[Scenario, str, int, int, str]) -> Tried:
     return Tried(scenario.id, level, robot, seed, policy, outcome, time.process_time() - began)
 
 
-def print_runs(tried: Iterator[Tried], *, as_json: bool) -> int:
-    """Print trials as they end and what they cost; return how many did not end as their policy should."""
+def print_runs(scenario: Scenario, tried: Iterator[Tried], *, as_json: bool) -> int:
+    """Print a scenario's trials as they end and what they cost; return how many did not end as they should."""
     all_of_them = []
     for one in tried:
         all_of_them.append(one)
@@ -164,23 +164,19 @@ def print_runs(tried: Iterator[Tried], *, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"trials": [asdict(one) for one in all_of_them], "not_as_meant": wrong}, indent=2))
         return wrong
-    for id_ in dict.fromkeys(one.scenario for one in all_of_them):
-        passes = [one for one in all_of_them if one.scenario == id_ and one.policy == "pass"]
-        if passes:
-            _print_economics(id_, passes)
+    passes = [one for one in all_of_them if one.policy == "pass"]
+    if passes:
+        _print_economics(scenario, passes)
     print(f"{len(all_of_them)} trials, {wrong} not as they should be")
     return wrong
 
 
-def _print_economics(id_: str, passes: Sequence[Tried]) -> None:
+def _print_economics(scenario: Scenario, passes: Sequence[Tried]) -> None:
     cycle_s = sum(one.outcome.time_s for one in passes) / len(passes)
     rate = sum(one.outcome.success for one in passes) / len(passes)
-    known = scenarios().get(id_)
-    if known is None:
-        return
-    years = known.economics.payback_years(max(cycle_s, 0.01), rate)
+    years = scenario.economics.payback_years(max(cycle_s, 0.01), rate)
     paid = f"paid back after {years:.2g} years" if years < 100 else "never paid back"
-    print(f"{id_}: {rate:.0%} of {len(passes)} passed, cycle {cycle_s:.1f} s: {paid}")
+    print(f"{scenario.id}: {rate:.0%} of {len(passes)} passed, cycle {cycle_s:.1f} s: {paid}")
 
 
 def check_scenarios(path: Path | None, menagerie_root: Path | None, *, seeds: Sequence[int], as_json: bool) -> int:

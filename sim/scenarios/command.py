@@ -66,12 +66,13 @@ def main(arguments: Sequence[str], menagerie_root: Path | None) -> int:
     if parsed.seeds < 1:
         raise ValueError(f"--seeds {parsed.seeds}: must be at least 1")
     if parsed.command == "run":
+        scenario = find_scenario(parsed.scenario)
         tried = catalogue.try_out(
-            [find_scenario(parsed.scenario)],
+            [scenario],
             levels=parsed.level or tuple(LEVELS),
             seeds=range(parsed.seeds),
             policies=parsed.policy or POLICIES,
             robot=parsed.robot,
         )
-        return 1 if catalogue.print_runs(tried, as_json=parsed.json) else 0
+        return 1 if catalogue.print_runs(scenario, tried, as_json=parsed.json) else 0
     return catalogue.check_scenarios(parsed.path, menagerie_root, seeds=range(parsed.seeds), as_json=parsed.json)

@@ -3,7 +3,8 @@
 Sectors and levels are those of the national initiative on shared training grounds for embodied intelligence, as the
 project's brief gives them. Robot classes are the catalogue's; where ISO 8373:2021 has a word, it is that one: a *mobile
 platform* (4.16) is our mobile base, a *legged robot* (4.16.2) a quadruped, biped or humanoid, a *manipulator* (4.14)
-an arm, an *end effector* (4.12) the tool, and a *task program* (7.1) a scripted policy.
+an arm, an *end effector* (4.12) the tool, and a *task program* (7.1) a scripted policy. Assumption: the numbers of the
+clauses are from memory and were not looked up.
 """
 
 SECTORS: dict[str, str] = {

@@ -1,7 +1,7 @@
 """End effectors of scenarios: what is screwed to an arm's flange or hand, and where its tip is.
 
-Names as in ISO 8373:2021 (4.12, end effector). A cup is a vacuum gripper: MuJoCo's adhesion pulls at what it touches
-with at most `CUP_N`, so heavy or tilted things come off.
+Words as in `names`. A cup is a vacuum gripper: MuJoCo's adhesion pulls at what it touches with at most `CUP_N`, so
+heavy or tilted things come off.
 """
 
 import mujoco

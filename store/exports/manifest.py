@@ -22,7 +22,7 @@ from store.objects import hash_of
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 VERSION = 1
-MAX_MANIFEST_BYTES = 256 << 20
+MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES = 256 << 20, 4096
 _NOT_LISTED = (MANIFEST, SIGNATURE)
 
 
@@ -83,15 +83,13 @@ def check_folder(folder: Path, *, public_key: str = "") -> Checked:
         BrokenExport: Names the first of: the signature, another's key, missing, altered and additional files, links.
     """
     try:
-        path = folder / MANIFEST
-        if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise BrokenExport(f"{MANIFEST}: more than {MAX_MANIFEST_BYTES} bytes")
-        text = path.read_bytes()
-        signature = bytes.fromhex((folder / SIGNATURE).read_text("ascii").strip())
+        text = _read(folder / MANIFEST, MAX_MANIFEST_BYTES)
+        signature = bytes.fromhex(_read(folder / SIGNATURE, MAX_SIGNATURE_BYTES).decode("ascii").strip())
         said = json.loads(text)
         signer = said["public_key"]
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(signer)).verify(signature, text)
         listed = {row["path"]: (row["sha256"], row["size_bytes"]) for row in said["files"]}
+        about = dict(said["about"])
     except FileNotFoundError as error:
         raise BrokenExport(f"{Path(error.filename).name}: not there: the folder is not signed") from error
     except InvalidSignature:
@@ -110,7 +108,16 @@ def check_folder(folder: Path, *, public_key: str = "") -> Checked:
     for name in sorted(listed):
         if found[name] != listed[name]:
             raise BrokenExport(f"{name}: has the hash {found[name][0]} instead of {listed[name][0]}")
-    return Checked(len(found), sum(size for _, size in found.values()), signer, said["about"])
+    return Checked(len(found), sum(size for _, size in found.values()), signer, about)
+
+
+def _read(path: Path, most: int) -> bytes:
+    """Return a plain file's bytes; a link leads elsewhere, and a pipe would make its reader wait."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise BrokenExport(f"{path.name}: no plain file")
+    if path.stat().st_size > most:
+        raise BrokenExport(f"{path.name}: more than {most} bytes")
+    return path.read_bytes()
 
 
 def canonical_json(value: Any) -> bytes:

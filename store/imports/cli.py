@@ -12,6 +12,7 @@ from store.imports.confine import Limits
 from store.imports.formats import NAMES
 from store.imports.ingest import Imported, import_path, suggest
 from store.imports.mapping import Mapping
+from store.imports.raw import one_line
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -57,19 +58,22 @@ def _import(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(asdict(done)))
     else:
-        print(_text(done))
+        print("\n".join(one_line(line) for line in _text(done)))
     return 0
 
 
 def _progress(*, lines: bool) -> Callable[[int, str], None]:
     if lines:
-        return lambda done, text: print(f"progress: {done} {text}", file=sys.stderr, flush=True)
+        # Files and episodes have their maker's names: a line break in one would be a line of its own to who reads.
+        return lambda done, text: print(f"progress: {done} {one_line(text)}", file=sys.stderr, flush=True)
     if not sys.stderr.isatty():
         return lambda _done, _text: None
-    return lambda done, text: print(f"\r{done} episodes, {text[:60]:<60}\r", end="", file=sys.stderr, flush=True)
+    return lambda done, text: print(
+        f"\r{done} episodes, {one_line(text, 60):<60}\r", end="", file=sys.stderr, flush=True
+    )
 
 
-def _text(done: Imported) -> str:
+def _text(done: Imported) -> list[str]:
     lines = [
         f"{one.name.rpartition('/')[2]}  {one.rows} rows  {one.duration_s:.1f} s  {one.place}"
         + (f"  ({one.dropped_rows} rows dropped)" if one.dropped_rows else "")
@@ -80,4 +84,4 @@ def _text(done: Imported) -> str:
         lines.append(f"left out: {', '.join(left_out)}")
     state = "nothing kept" if done.dry_run else "imported before" if done.again else "imported"
     lines.append(f"{len(done.episodes)} episodes of {done.format}, {state}: {done.id}")
-    return "\n".join(lines)
+    return lines

@@ -2,7 +2,9 @@
 another.
 
 * `setrlimit`: memory, processor time, the size of files, open files, and processes (which root is exempt from).
-* `unshare`: a network of its own without any device, not even loopback, so that nothing can be reached.
+* `unshare`: a network of its own without any device, not even loopback; sockets without a path are its own, too.
+* seccomp (x86-64): no socket at all, for those with a path, of a database or of Ray, lead out of any network; no signal
+  to other processes, no look into them, and no io_uring, which could do the same.
 * Landlock (Linux 5.13): only the given path and what Python itself consists of can be read, nothing can be written, and
   no program can be executed. It cannot be taken back, nor can what it starts.
 
@@ -11,7 +13,9 @@ aarch64.
 """
 
 import ctypes
+import errno
 import os
+import platform
 import resource
 import struct
 import sys
@@ -27,6 +31,10 @@ _VERSION_FLAG, _PATH_BENEATH = 1, 1
 _EXECUTE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 2, 1 << 3
 # By the version of Landlock: what it can forbid of files. 13 bits, then refer, truncate, and ioctl of devices.
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
+# System calls that are refused, by their numbers on x86-64 (`asm/unistd_64.h`): socket, connect, sendto, sendmsg, kill,
+# tkill, rt_sigqueueinfo, ptrace, process_vm_readv and writev, pidfd_open, pidfd_send_signal, io_uring_setup.
+_REFUSED = (41, 42, 44, 46, 62, 200, 129, 101, 310, 311, 434, 424, 425)
+_SECCOMP, _SET_FILTER, _AUDIT_ARCH, _X32 = 317, 1, 0xC000003E, 0x40000000
 _SYSTEM = (
     "/usr/lib",
     "/lib",
@@ -76,6 +84,8 @@ def confine(path: Path, limits: Limits) -> list[str]:
         resource.setrlimit(kind, (bound, bound))
     if _landlocked([path, *_python()]):
         held.append("files")
+    if _filtered():
+        held.append("calls")
     return held
 
 
@@ -85,8 +95,34 @@ def _alone() -> bool:
     return any(libc.unshare(flags) == 0 for flags in (_CLONE_NEWNET, _CLONE_NEWUSER | _CLONE_NEWNET))
 
 
+def _filtered() -> bool:
+    """Refuse `_REFUSED` from now on, with EPERM; a call of another architecture ends the process."""
+
+    def op(code: int, value: int, then: int = 0, otherwise: int = 0) -> bytes:
+        return struct.pack("HBBI", code, then, otherwise, value)
+
+    if platform.machine() != "x86_64":
+        return False
+    load, equal, least, end = 0x20, 0x15, 0x35, 0x06
+    allow, refuse, kill = op(end, 0x7FFF0000), op(end, 0x00050000 | errno.EPERM), op(end, 0x80000000)
+    # Of `struct seccomp_data` the architecture stands at 4, the number at 0.
+    parts = [op(load, 4), op(equal, _AUDIT_ARCH, 1, 0), kill, op(load, 0), op(least, _X32, 0, 1), refuse]
+    for number in _REFUSED:
+        parts += [op(equal, number, 0, 1), refuse]
+    code = ctypes.create_string_buffer(b"".join([*parts, allow]))
+    program = struct.pack("HxxxxxxP", len(parts) + 1, ctypes.addressof(code))
+    libc = ctypes.CDLL(None, use_errno=True)
+    return bool(
+        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 and libc.syscall(_SECCOMP, _SET_FILTER, 0, program) == 0
+    )
+
+
 def _python() -> list[Path]:
-    folders = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values(), *(entry for entry in sys.path if entry)}
+    folders = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()}
+    for entry in filter(None, sys.path):
+        # Beside the rooms, where these run from a checkout, a venue keeps its data: only this room's code is read.
+        room = Path(entry) / "store"
+        folders.add(str(room) if (room / "imports").is_dir() else entry)
     return [Path(name) for name in (*folders, *_SYSTEM)]
 
 

@@ -18,8 +18,10 @@ _TEXTS = ("place", "task", "robot", "clock_source", "status", "cause")
 
 
 def write_table(out: BinaryIO, table: dict[str, Any]) -> None:
-    """Write a table without arrays."""
+    """Write a table without arrays. Raises ImportRefused for one that nobody would read."""
     text = json.dumps(table).encode()
+    if len(text) > MAX_TABLE_BYTES:
+        raise ImportRefused(f"{table.get('place', 'an episode')}: {len(text)} bytes of texts and names are too many")
     out.write(struct.pack(">I", len(text)))
     out.write(text)
 
@@ -91,7 +93,7 @@ def read_episode(source: IO[bytes], table: dict[str, Any], max_values: int) -> R
             signals=tuple(_signal(source, row) for row in rows),
             passed_over=tuple(str(name)[:255] for name in table["passed_over"][:MAX_SIGNALS]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ImportRefused(f"the reader's answer is no episode: {str(error)[:200]}") from error
 
 

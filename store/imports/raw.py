@@ -171,6 +171,11 @@ def checked(episode: RawEpisode) -> RawEpisode:
     return episode
 
 
+def one_line(text: str, most: int = 2000) -> str:
+    """Return a source's words as they may be shown: no line of their own, nothing that a terminal obeys."""
+    return "".join(letter if letter.isprintable() else " " for letter in text[:most])
+
+
 def unique(names: list[str]) -> tuple[str, ...]:
     """Return the names made different: the second `x` is `x#2`."""
     counts: Mapping[str, int] | dict[str, int] = {}

@@ -16,10 +16,12 @@ from typing import IO, Any
 from store.errors import ImportRefused
 from store.imports import frames
 from store.imports.confine import Limits
-from store.imports.raw import Options, RawEpisode, checked
+from store.imports.raw import MAX_EPISODES, Options, RawEpisode, checked, one_line
 
+_LAST_S = 2.0
+"""How long a reader whose answer is broken or over may take to end [s]."""
 _CODE = Path(__file__).resolve().parents[2]
-_ENDS = {
+_ENDS: dict[int, str] = {
     signal.SIGXCPU: "takes more processor time than an import may",
     signal.SIGKILL: "takes more time or memory than an import may",
     signal.SIGXFSZ: "tries to write files",
@@ -28,10 +30,21 @@ _ENDS = {
 
 def read(path: Path, form: str, options: Options, limits: Limits) -> Iterator[RawEpisode]:
     """Yield the episodes of a source, read by a confined process. Raises ImportRefused."""
+    count = values = 0
     with _worker(path, form, options, limits, describe=False) as (answers, judge):
         while (table := _next(answers, judge)) is not None:
             if table.get("kind") == "episode":
-                yield checked(frames.read_episode(answers, table, options.max_values))
+                try:
+                    episode = frames.read_episode(answers, table, options.max_values)
+                except ImportRefused as error:
+                    raise judge.reason(str(error)) from error
+                count += 1
+                values += sum(len(signal.time_s) * (1 + len(signal.names)) for signal in episode.signals)
+                if count > MAX_EPISODES or values > 2 * options.max_values:
+                    raise ImportRefused(
+                        f"{path.name}: more than is imported at once: {count} episodes, {values} values"
+                    )
+                yield checked(episode)
 
 
 def describe(path: Path, form: str, options: Options, limits: Limits) -> list[dict[str, Any]]:
@@ -41,6 +54,8 @@ def describe(path: Path, form: str, options: Options, limits: Limits) -> list[di
         while (table := _next(answers, judge)) is not None:
             if table.get("kind") == "description":
                 found.append({key: value for key, value in table.items() if key != "kind"})
+                if len(found) > MAX_EPISODES:
+                    raise ImportRefused(f"{path.name}: more than {MAX_EPISODES} episodes")
     return found
 
 
@@ -58,10 +73,14 @@ class _Judge:
         self.process.kill()
 
     def reason(self, text: str) -> ImportRefused:
-        code = self.process.wait()
+        try:
+            code = self.process.wait(_LAST_S)
+        except subprocess.TimeoutExpired:
+            # It has more to say, which nobody reads any more.
+            return ImportRefused(f"{self.path.name}: {text}")
         if self.late.is_set():
             return ImportRefused(f"{self.path.name}: takes longer than an import may")
-        why = _ENDS.get(signal.Signals(-code)) if code < 0 else None
+        why = _ENDS.get(-code)
         return ImportRefused(f"{self.path.name}: {why or f'{text} (its reader ended with {code})'}")
 
 
@@ -77,7 +96,7 @@ def _next(answers: IO[bytes], judge: _Judge) -> dict[str, Any] | None:
     if table is None:
         raise judge.reason("cannot be read")
     if table.get("kind") == "refused":
-        raise ImportRefused(str(table.get("reason")))
+        raise ImportRefused(one_line(str(table.get("reason"))))
     return None if table.get("kind") == "end" else table
 
 

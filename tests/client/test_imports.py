@@ -78,6 +78,34 @@ def test_a_dry_run_and_a_refusal_leave_nothing(
     assert not [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
 
 
+def test_a_program_beside_the_recording_is_not_run(
+    recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever stands in a foreign folder when importing runs nothing of it, not even as the store."""
+    for name in ("store.py", "json.py"):
+        (tmp_path / name).write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
+
+    done = import_recording(recording.name, None, mapping="map.toml")
+
+    assert len(done.episodes) == 1 and not (tmp_path / "ran").exists()
+
+
+def test_a_file_whose_name_has_line_breaks_says_nothing_for_the_store(tmp_path: Path) -> None:
+    """Neither a progress that is none, nor a last word; and it moves no cursor."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "a\nprogress: soon done\x1b[2J").write_text("x")
+    said: list[str] = []
+
+    with pytest.raises(PalaestraError, match="none of lerobot"):
+        import_recording(folder, None, progress=lambda _done, what: said.append(what))
+    assert said == ["reading a progress: soon done [2J"]
+    (folder / "b\nstore: all is well").symlink_to("/etc")
+    with pytest.raises(PalaestraError, match="b store: all is well: a link"):
+        import_recording(folder, None)
+
+
 def test_a_folder_that_nobody_signed_is_refused(tmp_path: Path) -> None:
     """By the SDK as by the command."""
     with pytest.raises(PalaestraError, match=r"manifest\.json: not there"):

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from store.__main__ import main
+from store.imports import Mapping, import_path
+from store.objects import LocalObjects
 from store.spool import Claim
 from tests.store.conftest import build_header
 
@@ -38,6 +40,23 @@ def test_score_prints_a_score_with_findings_and_the_copies(house: Any, capsys: p
     assert "mismatch" in {finding["kind"] for finding in steps["plausibility"]["findings"]}
     assert steps["timing"]["findings"] == []
     assert pair == {"near_duplicates": [str(one.path), str(two.path)], "distance": 0.0}
+
+
+def test_an_episode_of_streams_alone_is_scored_beside_others(
+    house: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was imported and has no joints: no path that could be a copy of another one's."""
+    (tmp_path / "x.csv").write_text("time,f\n" + "".join(f"{i / 10},{i}\n" for i in range(5)))
+    words = '[robot]\nmodel = "arm_2"\nmaker = "Acme"\n[[signal]]\nname = "observation.force"\nfrom = ["f"]\nunit = "N"'
+    (one,) = import_path(tmp_path / "x.csv", tmp_path, vendor="vendors/acme", mapping=Mapping.parse(words)).episodes
+    copies = [house.seal(build_header(name=f"vendors/acme/episodes/e-{number}"), 20).path for number in (1, 2)]
+    alone = LocalObjects(tmp_path / "objects").path_of(one.sha256)
+
+    assert main(["score", str(alone), *map(str, copies)]) == 0
+
+    *scored, pair = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert [row["file"] for row in scored] == [str(path) for path in (alone, *copies)]
+    assert pair["near_duplicates"] == [str(path) for path in copies]
 
 
 def test_verify_names_the_damaged_object_and_fails(house: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -131,7 +131,8 @@ def run(command: Sequence[str], given: bytes = b"", progress: Progress | None = 
     with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as answer:
         asked.write(given)
         asked.seek(0)
-        process = subprocess.Popen([sys.executable, *command], stdin=asked, stdout=answer, stderr=subprocess.PIPE)
+        # -P: the working folder may be the foreign recording's; no module is taken from there.
+        process = subprocess.Popen([sys.executable, "-P", *command], stdin=asked, stdout=answer, stderr=subprocess.PIPE)
         assert process.stderr is not None
         last = ""
         with process.stderr as lines:

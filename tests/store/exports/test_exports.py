@@ -1,6 +1,7 @@
 """What leaves the store: read by others' readers value for value, described, signed, and checked."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,16 @@ def damage(folder: Path, what: str) -> None:
         (folder / "manifest.sig").unlink()
     elif what == "nonsense":
         (folder / "manifest.sig").write_text("zz")
+    elif what == "long":
+        (folder / "manifest.sig").write_bytes(b"0" * 5000)
+    elif what == "pipe":
+        (folder / "manifest.sig").unlink()
+        os.mkfifo(folder / "manifest.sig")
+    elif what == "nothing said":
+        said = json.loads((folder / "manifest.json").read_bytes())
+        del said["about"]
+        (folder / "manifest.json").write_bytes(canonical_json(said))
+        (folder / "manifest.sig").write_text(KEY.sign(canonical_json(said)).hex())
 
 
 @pytest.mark.parametrize(
@@ -152,6 +163,9 @@ def damage(folder: Path, what: str) -> None:
         ("manifest", "manifest.sig: not the signature"),
         ("unsigned", "manifest.sig: not there"),
         ("nonsense", "manifest.json"),
+        ("long", "manifest.sig: more than"),
+        ("pipe", "manifest.sig: no plain file"),
+        ("nothing said", "manifest.json: 'about'"),
     ],
 )
 def test_whatever_is_done_to_a_signed_folder_is_named(

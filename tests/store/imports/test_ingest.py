@@ -1,10 +1,15 @@
 """From a path to episodes of a store: all or nothing, once, by a confined process."""
 
+import io
+import itertools
 import json
 import os
+import platform
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +22,9 @@ from hypothesis import strategies as st
 from store import LocalObjects, read_episode
 from store.common import common_table
 from store.errors import ExportRefused, ImportRefused
-from store.imports import Limits, Mapping, frames, import_path, suggest
+from store.imports import Limits, Mapping, frames, import_path, sandbox, suggest
 from store.imports.mapping import apply
-from store.imports.raw import RawEpisode, RawSignal
+from store.imports.raw import Options, RawEpisode, RawSignal
 from store.imports.vocabulary import TABLE
 from tests.store.imports import sources
 
@@ -191,10 +196,13 @@ print(json.dumps({
     "held": held,
     "source": tried(lambda: open(sys.argv[1]).read()),
     "secret": tried(lambda: open(sys.argv[2]).read()),
+    "data": tried(lambda: open(sys.argv[4]).read()),
     "list": tried(lambda: os.listdir(os.path.dirname(sys.argv[2]))),
     "write": tried(lambda: open(sys.argv[1], "a").write("x")),
     "make": tried(lambda: open(sys.argv[2] + "2", "w").write("x")),
     "connect": tried(lambda: socket.create_connection(("127.0.0.1", int(sys.argv[3])), 10)),
+    "path": tried(lambda: socket.socket(socket.AF_UNIX).connect(sys.argv[5])),
+    "kill": tried(lambda: os.kill(os.getppid(), 0)),
     "memory": tried(lambda: bytearray(3 << 30)),
     "run": tried(lambda: os.execv("/bin/true", ["true"])),
 }))
@@ -202,23 +210,32 @@ print(json.dumps({
 
 
 def test_the_process_that_reads_sees_its_source_and_nothing_else(tmp_path: Path) -> None:
-    """It tries the rest itself; what this kernel has no guard for is not asked."""
-    source, secret = tmp_path / "source", tmp_path / "secret" / "key"
+    """Nor what lies beside the rooms' code, as a venue's data do. What this kernel has no guard for is not asked."""
+    source, secret, code = tmp_path / "source", tmp_path / "secret" / "key", Path(__file__).parents[3]
     source.write_text("x")
     secret.parent.mkdir()
     secret.write_text("key")
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket(socket.AF_UNIX) as beside:
+        # A short path: a socket's has 108 bytes at most.
+        named = tempfile.mkdtemp()
+        beside.bind(f"{named}/s")
+        beside.listen()
         port = str(server.getsockname()[1])
-        run = [sys.executable, "-c", _PROBE, str(source), str(secret), port]
-        answer = subprocess.run(run, capture_output=True, check=True, timeout=120)
+        run = [sys.executable, "-c", _PROBE, str(source), str(secret), port, str(code / "pyproject.toml"), f"{named}/s"]
+        where = {**os.environ, "PYTHONPATH": os.pathsep.join([str(code), os.environ.get("PYTHONPATH", "")])}
+        answer = subprocess.run(run, capture_output=True, check=True, timeout=120, env=where)
+        shutil.rmtree(named)
 
     said = json.loads(answer.stdout)
     assert said["source"] == "done" and said["memory"] == "MemoryError"
     assert said["write"] == "OSError" or "files" in said["held"]
     if "network" in said["held"]:
-        assert said["connect"] == "OSError"
+        assert said["connect"] in ("OSError", "PermissionError")
+    if platform.machine() == "x86_64" and Path("/proc/sys/kernel/seccomp/actions_avail").exists():
+        assert "calls" in said["held"]
+        assert {said["path"], said["kill"]} == {"PermissionError"}
     if "files" in said["held"]:
-        refused = {said[what] for what in ("secret", "list", "write", "make", "run")}
+        refused = {said[what] for what in ("secret", "data", "list", "write", "make", "run")}
         assert refused == {"PermissionError"}
 
 
@@ -240,8 +257,6 @@ def test_a_reader_that_takes_too_long_or_too_much_is_ended_by_name(tmp_path: Pat
 @settings(max_examples=100, deadline=None)
 def test_whatever_a_reader_answers_is_a_frame_or_refused(data: bytes) -> None:
     """The receiver believes none of it."""
-    import io
-
     source = io.BytesIO(data)
     try:
         table = frames.read_table(source)
@@ -253,8 +268,6 @@ def test_whatever_a_reader_answers_is_a_frame_or_refused(data: bytes) -> None:
 
 def test_an_answer_that_claims_too_much_is_refused_before_anything_is_allocated(tmp_path: Path) -> None:
     """A hundred bytes that announce eight exabytes."""
-    import io
-
     row = {"name": "q", "rows": 1 << 60, "names": ["a"], "unit": None, "frame": None, "role": None, "texts": None}
     words = dict.fromkeys(("place", "task", "robot", "clock_source", "status", "cause"), "")
     out = io.BytesIO()
@@ -265,6 +278,51 @@ def test_an_answer_that_claims_too_much_is_refused_before_anything_is_allocated(
 
     with pytest.raises(ImportRefused, match="more than is imported at once"):
         frames.read_episode(out, table, 1000)
+
+
+def test_a_start_that_is_no_time_is_refused() -> None:
+    """JSON can say infinity, which is no whole number."""
+    table = {"kind": "episode", "start_ns": float("inf"), "signals": [], "passed_over": []}
+    words = dict.fromkeys(("place", "task", "robot", "clock_source", "status", "cause"), "")
+
+    with pytest.raises(ImportRefused, match="no episode"):
+        frames.read_episode(io.BytesIO(), {**table, **words}, 1000)
+
+
+def answers(program: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the reader be this Python program."""
+    script = folder / "reader"
+    script.write_text(f"#!{sys.executable}\n{program}\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+
+
+def test_a_reader_whose_answer_is_broken_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It announces four gigabytes and goes on writing; nobody reads them, so that it never ends by itself."""
+    answers("import sys\nwhile True: sys.stdout.buffer.write(bytes([255]) * 65536)", tmp_path, monkeypatch)
+    monkeypatch.setattr(sandbox, "_LAST_S", 0.1)
+
+    with pytest.raises(ImportRefused, match="x: the reader's answer is no frame"):
+        list(sandbox.read(tmp_path / "x", "csv", Options(), Limits(time_s=20.0)))
+
+
+def test_a_reader_that_never_stops_is_stopped_by_what_has_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of its episodes is small enough; together they would fill the disk."""
+    frame = io.BytesIO()
+    frames.write_episode(frame, raw([0.0, 1.0], [[1.0], [2.0]]))
+    answers(f"import sys\nwhile True: sys.stdout.buffer.write({frame.getvalue()!r})", tmp_path, monkeypatch)
+
+    with pytest.raises(ImportRefused, match="x: more than is imported at once: 6 episodes"):
+        list(itertools.islice(sandbox.read(tmp_path / "x", "csv", Options(max_values=10), Limits(time_s=20.0)), 100))
+
+
+def test_more_text_than_is_read_is_refused_by_who_would_write_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise it would be said to be broken."""
+    monkeypatch.setattr(frames, "MAX_TABLE_BYTES", 1000)
+    long = RawSignal("said", np.zeros(1), ["x" * 1000], ("said",))
+
+    with pytest.raises(ImportRefused, match=r"here: 1\d{3} bytes of texts"):
+        frames.write_episode(io.BytesIO(), RawEpisode("here", (long,)))
 
 
 def raw(time_s: list[float], values: list[list[float]]) -> RawEpisode:

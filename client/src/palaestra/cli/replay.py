@@ -54,7 +54,7 @@ def replay(
             # Not the 1 of other commands, which here says that the episode differs.
             report(error, as_json=as_json)
             return 2
-        return subprocess.run([sys.executable, "-m", _ROOM, str(file), *words], check=False).returncode
+        return subprocess.run([sys.executable, "-P", "-m", _ROOM, str(file), *words], check=False).returncode
 
 
 def fetch(episode: str, out: Path, profile: str | None) -> Path:

@@ -13,4 +13,5 @@ def ask_room(module: str, words: Sequence[str], *, what: str) -> int:
 
     if importlib.util.find_spec(module) is None:
         raise typer.BadParameter(f"{what} needs the venue's software (palaestra-server) beside this client")
-    return subprocess.run([sys.executable, "-m", module, *words], check=False).returncode
+    # -P: no module is taken from the working folder, which may be somebody else's.
+    return subprocess.run([sys.executable, "-P", "-m", module, *words], check=False).returncode
