@@ -35,7 +35,7 @@ class Delimited:
         """A text file whose first line has a delimiter."""
         if not head or b"\0" in head:
             return False
-        line = head.decode("utf-8-sig", "replace").splitlines()[0]
+        line = head.decode("utf-8-sig", "replace").partition("\n")[0]
         return path.suffix.lower() in (".csv", ".tsv", ".txt") and any(mark in line for mark in _DELIMITERS)
 
     def read(self, path: Path, options: Options) -> Iterator[RawEpisode]:

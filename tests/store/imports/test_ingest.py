@@ -122,6 +122,14 @@ def test_a_value_that_is_not_finite_leaves_nothing_behind(tmp_path: Path) -> Non
     assert nothing_in(tmp_path / "store")
 
 
+def test_a_file_with_nothing_but_a_mark_of_its_encoding_is_of_no_format(tmp_path: Path) -> None:
+    """It has no first line."""
+    (tmp_path / "x.csv").write_bytes(b"\xef\xbb\xbf")
+
+    with pytest.raises(ImportRefused, match=r"x\.csv: none of"):
+        import_path(tmp_path / "x.csv", None, vendor=ACME)
+
+
 def test_an_unknown_robot_is_refused_with_the_closest_one(tmp_path: Path) -> None:
     """Whoever names it: the caller, the mapping, the source; and where nobody does."""
     sources.write_lerobot(tmp_path / "set")
