@@ -12,7 +12,7 @@ import grpc.aio
 
 from controller.settings import HostSettings
 from palaestra import errors
-from palaestra.channel import authorization, resuming_options
+from palaestra.channel import authorization, resuming_options, stay_cancelled
 from palaestra.failpoint import Failpoint
 from palaestra.v1 import host_service_pb2 as pb
 from palaestra.v1 import host_service_pb2_grpc as services
@@ -74,6 +74,7 @@ class Uplink:
                     reason = str(errors.from_rpc(failure))
                 except TimeoutError:
                     reason = f"no word from the scheduler in {self._settings.silence_s} s"
+                stay_cancelled()
                 cuts = 0 if self.connected else cuts + 1
                 self.connected = False
                 wait_s = pause_s(cuts, self._settings, self._chance())

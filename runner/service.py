@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import grpc
 
-from palaestra.channel import authorization, resuming_options
+from palaestra.channel import authorization, resuming_options, stay_cancelled
 from palaestra.errors import OUTAGES, PalaestraError, from_rpc
 from palaestra.failpoint import Failpoint
 from palaestra.ids import new_id
@@ -323,6 +323,7 @@ class Runner:
             try:
                 await self._call(self._stub.HeartbeatAttempts, request)
             except PalaestraError as error:
+                stay_cancelled()
                 log.warning("heartbeat failed: %s", error)
 
     async def _call(self, method: Any, request: Any) -> Any:

@@ -4,6 +4,7 @@ A venue with a standby has several addresses, "a:1,b:2". gRPC itself then finds 
 connection to each, asks each for its health, and sends calls only where that is SERVING.
 """
 
+import asyncio
 import json
 import socket
 from ipaddress import ip_address
@@ -172,6 +173,17 @@ def check_private(address: str, token: str, *, encrypted: bool) -> None:
 def authorization(token: str) -> tuple[tuple[str, str], ...]:
     """Return the metadata that says who calls; none without a token, where a certificate says it."""
     return (("authorization", f"Bearer {token}"),) if token else ()
+
+
+def stay_cancelled() -> None:
+    """Raise asyncio.CancelledError if the current task was told to end.
+
+    For loops that go on after a call has failed: where a call fails in the same moment, grpc.aio's preparation of it
+    swallows the cancellation (`_call.py`, `_prepare_rpc`) and all that is seen is the failure.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _numeric(found: list[str]) -> str:
