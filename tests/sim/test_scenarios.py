@@ -254,7 +254,12 @@ def test_a_robot_of_another_class_and_unknown_names_are_refused_with_what_there_
         )
 
 
-@given(value=st.floats(0.01, 100), cost=st.floats(0, 100), cycle=st.floats(1, 1000), rate=st.floats(0, 1))
+@given(
+    value=st.floats(0.01, 100),
+    cost=st.floats(0, 100),
+    cycle=st.floats(1, 1000),
+    rate=st.just(0.0) | st.floats(1e-6, 1),
+)
 def test_a_unit_is_paid_back_when_its_yearly_margin_has_summed_up(
     value: float, cost: float, cycle: float, rate: float
 ) -> None:
