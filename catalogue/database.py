@@ -1,10 +1,11 @@
-"""The catalogue's SQLite file: opened, made, and brought forward by numbered revisions.
+"""The catalogue's SQLite file: opened, made, and brought forward by numbered revisions. `sharing` keeps its own so too.
 
 WAL with synchronous=FULL: a commit that returned is on the disk. The number of the last revision is the file's
 `user_version`; revisions are never changed once a venue may have run them, and only go forward.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 REVISIONS = sorted((Path(__file__).parent / "revisions").glob("[0-9]*.sql"))
@@ -12,10 +13,10 @@ BUSY_PATIENCE_S = 30.0
 
 
 class SchemaMismatch(Exception):
-    """The file was written by a later version of the catalogue."""
+    """The file was written by a later version of its room."""
 
 
-def open_writer(path: Path) -> sqlite3.Connection:
+def open_writer(path: Path, revisions: Sequence[Path] = REVISIONS) -> sqlite3.Connection:
     """Open the catalogue, made or brought to the last revision if it has to be. Raises SchemaMismatch."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     db = _connect(path)
@@ -23,7 +24,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
     db.execute("PRAGMA synchronous=FULL")
     db.execute("PRAGMA foreign_keys=ON")
     path.chmod(0o600)
-    migrate(db, path)
+    migrate(db, path, revisions)
     return db
 
 
@@ -34,14 +35,14 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return db
 
 
-def migrate(db: sqlite3.Connection, path: Path) -> None:
+def migrate(db: sqlite3.Connection, path: Path, revisions: Sequence[Path] = REVISIONS) -> None:
     """Run the revisions that the file does not have, all or none of them."""
     db.execute("BEGIN IMMEDIATE")
     try:
         known: int = db.execute("PRAGMA user_version").fetchone()[0]
-        if known > len(REVISIONS):
-            raise SchemaMismatch(f"{path} is of revision {known}; this version knows {len(REVISIONS)}")
-        for number, revision in enumerate(REVISIONS[known:], known + 1):
+        if known > len(revisions):
+            raise SchemaMismatch(f"{path} is of revision {known}; this version knows {len(revisions)}")
+        for number, revision in enumerate(revisions[known:], known + 1):
             for statement in statements(revision.read_text()):
                 db.execute(statement)
             db.execute(f"PRAGMA user_version={number}")

@@ -1,0 +1,27 @@
+"""What is said to whom is refused: as little as possible, and the same for what is missing and what is another's."""
+
+
+class SharingError(Exception):
+    """Of everything that this room refuses or cannot do. The message is for the one who asked."""
+
+
+class NotShared(SharingError):
+    """There is nothing here for the one who asks: no such thing, another's, not granted, expired, embargoed, revoked.
+
+    The message never differs between these; the audit knows which it was.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("not found")
+
+
+class InvalidTerms(SharingError):
+    """Terms that break a rule of their form; the message names the field. Told to the parties alone."""
+
+
+class BadSignature(SharingError):
+    """A signature that is not the party's over exactly these terms."""
+
+
+class BudgetExhausted(SharingError):
+    """The agreement's privacy budget does not cover this question; nothing was computed."""

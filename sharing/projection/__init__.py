@@ -1,0 +1,1 @@
+"""What a consumer gets: written anew with the granted columns alone."""
