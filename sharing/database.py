@@ -1,4 +1,4 @@
-"""The room's SQLite file, kept as the catalogue's is: numbered revisions that only go forward, each commit on the disk."""
+"""The room's SQLite file, kept as the catalogue's: numbered revisions that only go forward, each commit on the disk."""
 
 import sqlite3
 from pathlib import Path

@@ -31,7 +31,7 @@ class Channel(StrEnum):
 
 
 class Purpose(StrEnum):
-    """What the data may be used for. Technique enforces it in `aggregate` and `compute`, contract and mark elsewhere."""
+    """What the data may serve. Technique enforces it in `aggregate` and `compute`, contract and marks elsewhere."""
 
     TRAINING = "training"
     EVALUATION = "evaluation"
