@@ -170,7 +170,9 @@ def _ours(error: StoreError) -> PalaestraError:
     if isinstance(error, StoreUnreachable):
         # Where the objects are is the operators' business, and in their log.
         log.error("%s", error)
-        return PalaestraError("INTERNAL", "the service that holds the episodes does not answer; try again later")
+        return PalaestraError(
+            "STORE_UNREACHABLE", "the service that holds the episodes does not answer", retry_after_s=10
+        )
     if isinstance(error, ExportRefused):
         return PalaestraError("INVALID_FIELD", str(error), metadata={"field": "job"})
     return PalaestraError("INTERNAL", f"the store holds something else than the catalogue says: {error}")

@@ -34,6 +34,10 @@ ROBOTS = {
 }  # fmt: skip
 WORLDS = 64
 ROUNDS = 7
+POSTURES = {"lifted": (1.0, 0.0), "standing": (0.0, 0.0), "on its side": (0.0, 90.0), "on its back": (0.0, 180.0)}
+"""How far the base is lifted [m] and turned about the way ahead [degrees], before what is compared falls."""
+FALL_STEPS = 60
+CONTACT_ROBOTS = ("own_humanoid", "unitree_g1")
 PAIR_S = 0.6
 """Turns go on for at least so long: those of fast models are short, and a busy machine spoils many of them."""
 THREADS = (1, 2)
@@ -93,7 +97,8 @@ def run() -> dict[str, object]:
     raw = RawLoop()
     rows = [row for robot in ROBOTS if find(robot).available() for row in _rows(raw, find(robot))]
     gains = [_speedup(raw, find(robot)) for robot in ROBOTS if find(robot).available()]
-    _draw(rows)
+    touching = [row for robot in CONTACT_ROBOTS if find(robot).available() for row in _by_contacts(raw, find(robot))]
+    _draw(rows, touching)
     smallest = {name: min(row["ratio"] for row in rows if row["contestant"] == name) for name in CONTESTANTS}
     return {
         "worlds": WORLDS,
@@ -105,6 +110,7 @@ def run() -> dict[str, object]:
         "picture": str(PICTURE.relative_to(PICTURE.parents[2])),
         "rows": rows,
         "gains": gains,
+        "by_contacts": touching,
     }
 
 
@@ -133,11 +139,54 @@ def _rows(raw: RawLoop, entry: Entry) -> list[Row]:
     return rows
 
 
+def _by_contacts(raw: RawLoop, entry: Entry) -> list[Row]:
+    """Return the same of a robot in the air, on its feet, and fallen: what contacts cost, and the core beside them."""
+    rows = []
+    for posture, (lift_m, turn_deg) in POSTURES.items():
+        slot = _slot(entry, 1, ACTUATORS[0])
+        half_rad = np.radians(turn_deg) / 2.0
+        states, first = slot.core.states(), slot.core.batch.desk.engine.state_component(mujoco.mjtState.mjSTATE_QPOS)[0]
+        states[:, first + 2] += lift_m
+        states[:, first + 3 : first + 7] = np.cos(half_rad), np.sin(half_rad), 0.0, 0.0
+        slot.core.put(states)
+        if not lift_m:
+            slot.core.advance(None, FALL_STEPS * slot.substeps)
+        contacts = _contacts(slot)
+        took = _compared(raw, slot, 1, drives=True)
+        substeps = WORLDS * slot.substeps
+        rows.append(
+            {
+                "robot": entry.id,
+                "posture": posture,
+                "contacts": round(contacts, 1),
+                "ratio": round(float(np.median(took.cpu_s[1] / took.cpu_s[0])), 3),
+                "substeps_per_s": round(substeps / float(took.wall_s[0].min())),
+                "raw_substeps_per_s": round(substeps / float(took.wall_s[1].min())),
+            }
+        )
+    return rows
+
+
+def _contacts(slot: SimSlot) -> float:
+    """Return how many contacts a world has now, on average."""
+    data, found = mujoco.MjData(slot.model), []
+    for qpos in slot.positions():
+        data.qpos[:] = qpos
+        mujoco.mj_fwdPosition(slot.model, data)
+        found.append(data.ncon)
+    return float(np.mean(found))
+
+
 def _compare(raw: RawLoop, slot: SimSlot, threads: int, *, drives: bool) -> Figures:
     """Return what the core and the plain loop take for one policy step on identical trajectories."""
     # Some way into the motion: feet have met the floor, nothing is at its start any more.
     for _ in range(10):
         slot.step(np.zeros((WORLDS, slot.action_size)))
+    return _compared(raw, slot, threads, drives=drives)
+
+
+def _compared(raw: RawLoop, slot: SimSlot, threads: int, *, drives: bool) -> Figures:
+    """Return the same, of worlds as they stand."""
     worlds, substeps = slot.core, slot.substeps
     start = worlds.states()
     bare = open_batch(slot.model, WORLDS, threads, own_models=False)
@@ -248,14 +297,14 @@ def _slot(entry: Entry, threads: int, actuators: Actuators) -> SimSlot:
     return SimSlot(entry, task, worlds=WORLDS, threads=threads, seed=1, actuators=actuators)
 
 
-def _draw(rows: list[Row]) -> None:
+def _draw(rows: list[Row], touching: list[Row]) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
     robots = list(dict.fromkeys(str(row["robot"]) for row in rows))
-    figure, axes = plt.subplots(1, len(THREADS), figsize=(12, 4), layout="constrained", sharey=True)
+    figure, (*axes, lines) = plt.subplots(1, len(THREADS) + 1, figsize=(15, 4), layout="constrained")
     for panel, threads in zip(axes, THREADS, strict=True):
         for number, (name, label) in enumerate(CONTESTANTS.items()):
             ratios = [row["ratio"] for row in rows if row["threads"] == threads and row["contestant"] == name]
@@ -267,6 +316,15 @@ def _draw(rows: list[Row]) -> None:
         panel.grid(axis="y", alpha=0.3)
     axes[0].set_ylabel("speed over a C loop of mj_step")
     axes[0].legend(loc="upper left", ncols=3, fontsize=8)
+    for robot, colour in zip(CONTACT_ROBOTS, ("#1f6f8b", "#c0562f"), strict=True):
+        of = sorted((row for row in touching if row["robot"] == robot), key=lambda row: row["contacts"])
+        for key, style in (("substeps_per_s", "o-"), ("raw_substeps_per_s", "s--")):
+            label = f"{robot}, {'physical actuators' if style == 'o-' else 'mj_step'}"
+            lines.plot([row["contacts"] for row in of], [row[key] for row in of], style, color=colour, label=label)
+    lines.set(xlabel="contacts of a world", ylabel="substeps/s, one thread", title="in the air, standing, fallen")
+    lines.set_ylim(bottom=0.0)
+    lines.grid(alpha=0.3)
+    lines.legend(fontsize=8)
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(PICTURE, dpi=110)
     plt.close(figure)

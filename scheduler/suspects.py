@@ -1,4 +1,5 @@
-"""On which waiting job deciding fails: found by deciding again on less, so that the others need not wait for a mend.
+"""On which waiting job deciding fails, or indexing before it: found by doing it again on less, so that the others need
+not wait for a mend.
 
 Deciding is pure, so that a state on which it fails can be cut down until one job is left that makes the difference: of
 the jobs in order the shortest beginning that fails ends with it (bisection; for the idea see A. Zeller, R. Hildebrandt,
@@ -33,6 +34,21 @@ class Suspects:
     suffice: bool
 
 
+@dataclass(frozen=True)
+class Barred:
+    """Jobs that are not even indexed, by number and by claim."""
+
+    jobs: frozenset[int] = frozenset()
+    claims: frozenset[Claim] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.jobs or self.claims)
+
+    def __contains__(self, job: Job) -> bool:
+        # Equal claims have equal hashes, which a claim keeps; usually there is nothing to look for.
+        return bool(self) and (job.job in self.jobs or job.claim in self.claims)
+
+
 def suspects(state: State, decide: Callable[[Standing], object]) -> Suspects:
     """Return the jobs of a state on which deciding fails; none where it fails without any, or does not fail."""
     left: Sequence[Job] = sorted(state.jobs, key=lambda job: (job.create_ns, job.job))
@@ -63,6 +79,12 @@ class Aside:
         """Leave out what was found from now on."""
         self._jobs |= dict.fromkeys((job.job for job in found.jobs), now_ns + ASIDE_NS)
         self._claims |= dict.fromkeys(found.claims, now_ns + ASIDE_NS)
+
+    def barred(self, now_ns: int) -> "Barred":
+        """Return what is left out now, for those who have no standing yet."""
+        self._jobs = {job: until_ns for job, until_ns in self._jobs.items() if now_ns < until_ns}
+        self._claims = {claim: until_ns for claim, until_ns in self._claims.items() if now_ns < until_ns}
+        return Barred(frozenset(self._jobs), frozenset(self._claims))
 
     def of(self, standing: Standing, now_ns: int) -> list[Job]:
         """Return the waiting jobs that are left out now."""

@@ -51,7 +51,9 @@ def main() -> int:
         if arguments.command == "ca":
             return _certify(arguments, profile, data)
         if arguments.command == "migrate":
-            return _migrate(data, "-" if arguments.back else arguments.to, ["--back"] if arguments.back else [])
+            if arguments.back:
+                return _migrate(data, "-", ["--back"])
+            return _migrate(data, arguments.to, ["--venue", str(arguments.venue)] if arguments.to is None else [])
         return _up(profile, data)
     except (BadProfile, VenueError) as error:
         print(f"error: {error}", file=sys.stderr)

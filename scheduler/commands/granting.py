@@ -12,11 +12,12 @@ from scheduler.commands import bodies, preempting, recording, telling
 from scheduler.commands.recording import Recorder
 from scheduler.decide import decide
 from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_job
+from scheduler.snapshot import load
 from scheduler.snapshot.kept import Kept
 from scheduler.sql import Connection, Row, insert, portions
 from scheduler.standing import Standing
 from scheduler.state import Config, Decisions, Grant, Job
-from scheduler.suspects import ASIDE_NS, Aside, suspects
+from scheduler.suspects import ASIDE_NS, Aside, Suspects, suspects
 from scheduler.writer import Command, Transaction
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,8 @@ class Cycle:
         self._config = config
         self._lease_ttl_s = lease_ttl_s
         self._preempt_grace_s = preempt_grace_s
-        self._aside = Aside()
+        # Jobs on which deciding fails, and those on which indexing them does already.
+        self._aside, self._unindexed = Aside(), Aside()
         self._recorder = Recorder(decisions_kept) if decisions_kept else None
         # Readings of the venue, and the time, when the garbage collector was last spared what they brought.
         self._readings = self._spared_ns = 0
@@ -62,13 +64,13 @@ class Cycle:
         """
 
         def run(tx: Transaction) -> None:
-            standing = self.venue.look(tx.now_ns, runner_ready=runner_ready)
+            standing = self._looked_at(tx, runner_ready=runner_ready)
             self._spare(standing, tx.now_ns)
             if not worth_while(standing, tx.now_ns, self._config):
                 return
             left_out = self._aside.of(standing, tx.now_ns)
             # On what is looked at the same code would not decide that again.
-            recorder = self._recorder if not left_out else None
+            recorder = self._recorder if not left_out and not self._unindexed.barred(tx.now_ns) else None
             try:
                 decisions = self._without(standing, left_out, tx.now_ns)
             except Exception:
@@ -86,6 +88,29 @@ class Cycle:
                 bodies.charge(tx, unit)
 
         return run
+
+    def _looked_at(self, tx: Transaction, *, runner_ready: bool) -> Standing:
+        """Return the venue; without the jobs that cannot be indexed, which are set aside."""
+        try:
+            return self.venue.look(tx.now_ns, runner_ready=runner_ready, barred=self._unindexed.barred(tx.now_ns))
+        except Exception:
+            log.exception("indexing failed; sought is on which job")
+        barred = self._unindexed.barred(tx.now_ns)
+        state = load(tx.db, tx.now_ns, runner_ready=runner_ready, look_ahead=False)
+        state = replace(state, jobs=tuple(job for job in state.jobs if job not in barred))
+        found = suspects(state, lambda standing: None)
+        self._set_aside(tx, self._unindexed, found)
+        return self.venue.look(tx.now_ns, runner_ready=runner_ready, barred=self._unindexed.barred(tx.now_ns))
+
+    def _set_aside(self, tx: Transaction, aside: Aside, found: Suspects) -> None:
+        if not found.jobs:
+            return
+        aside.put(found, tx.now_ns)
+        names_of = ", ".join(str(job.job) for job in found.jobs[:10])
+        log.error("the scheduler fails on %d jobs, which are set aside: numbers %s", len(found.jobs), names_of)
+        # Why is for those to know who run the scheduler.
+        told = f"the scheduler fails on this job and leaves it out for {ASIDE_NS // 60_000_000_000} minutes"
+        events.jobs_changed(tx, [job.job for job in found.jobs], "job.set_aside", told)
 
     def _without(self, standing: Standing, left_out: Sequence[Job], now_ns: int) -> Decisions:
         """Decide without some jobs, which stay in the queue."""
@@ -106,14 +131,8 @@ class Cycle:
         known = {job.job for job in left_out}
         state = replace(state, jobs=tuple(job for job in state.jobs if job.job not in known))
         found = suspects(state, lambda standing: decide(standing, tx.now_ns, self._config))
-        if found.jobs:
-            self._aside.put(found, tx.now_ns)
-            names_of = ", ".join(str(job.job) for job in found.jobs[:10])
-            log.error("deciding fails on %d jobs, which are set aside: numbers %s", len(found.jobs), names_of)
-            # Why is for those to know who run the scheduler.
-            told = f"the scheduler fails on this job and leaves it out for {ASIDE_NS // 60_000_000_000} minutes"
-            events.jobs_changed(tx, [job.job for job in found.jobs], "job.set_aside", told)
-        elif found.suffice:
+        self._set_aside(tx, self._aside, found)
+        if found.suffice and not found.jobs:
             log.error("deciding succeeds on the same jobs read anew")
             self.venue.distrust()
         if found.suffice:

@@ -1,10 +1,11 @@
 """`python -m scheduler migrate --data FOLDER`: bring the database of a stopped scheduler to the newest revision.
 
 `--database URL` instead for one in PostgreSQL, of which the server's own backups are the only ones; "-" takes the URL
-from the environment.
+from the environment. With `--venue FILE` beside `--data` it is the database that a scheduler of that venue would open.
 """
 
 import argparse
+import os
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
-from scheduler import database
+from scheduler import configuration, database
 from scheduler.migrations.upgrade import MigrationFailed, upgrade
 from scheduler.postgres.dialect import Untranslatable
 from scheduler.sql import Failed
@@ -27,9 +28,14 @@ def main(arguments: Sequence[str]) -> int:
     which.add_argument(
         "--database", metavar="URL", help=f"postgresql://..., or - for what ${database.ENVIRONMENT} says"
     )
+    parser.add_argument("--venue", type=Path, metavar="FILE", help="the venue file, which may name a database")
     options = parser.parse_args(arguments)
-    if options.database is not None:
-        return _in_postgres(options.database)
+    try:
+        url = options.database if options.database is not None else _named_by(options.venue)
+    except configuration.BadConfiguration as error:
+        return _refused(error)
+    if url:
+        return _in_postgres(url)
     path = options.data / database.FILE
     try:
         done = upgrade(path, say=print)
@@ -48,6 +54,13 @@ def main(arguments: Sequence[str]) -> int:
     )
     print(f"to go back, put the backup in place of {path} while no scheduler runs; remove {path.name}-wal and -shm")
     return 0
+
+
+def _named_by(venue: Path | None) -> str:
+    """Return the address that environment or venue file name, "" where the database is the folder's file."""
+    if venue is None:
+        return ""
+    return os.environ.get(database.ENVIRONMENT, "") or configuration.Settings.load(venue).database
 
 
 def _in_postgres(url: str) -> int:

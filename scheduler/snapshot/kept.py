@@ -22,11 +22,13 @@ from scheduler.snapshot.vendors import factors, filled, means_of, parties, party
 from scheduler.sql import Connection
 from scheduler.standing import Standing
 from scheduler.state import Job, Lease, State, Unit, Unnamed, Vendor
+from scheduler.suspects import Barred
 
 Marks = Mapping[What, list[Any]]
 # Changes that are always remembered.
 CHANGED_MIN = 1_000
 _NONE_HELD = (0,) * len(RESOURCES)
+_NOBODY = Barred()
 
 
 class Kept:
@@ -42,13 +44,19 @@ class Kept:
         self._standing: Standing | None = None
         self._now_ns = 0
         self._distrusted = False
+        self._barred = Barred()
         # Looks that had to read everything.
         self.readings = 0
         # What has changed since `forget_changes`, by field of the state and by name; None: everything.
         self.changed: dict[str, set[Any]] | None = None
 
-    def look(self, now_ns: int, *, runner_ready: bool) -> Standing:
-        """Return the venue as of this transaction. The standing is good until the next look, and not to be changed."""
+    def look(self, now_ns: int, *, runner_ready: bool, barred: Barred = _NOBODY) -> Standing:
+        """Return the venue as of this transaction. The standing is good until the next look, and not to be changed.
+
+        barred: Jobs that are taken for not waiting.
+        """
+        if barred != self._barred:
+            self._barred, self._distrusted = barred, True
         marks = self._feed.take()
         standing, self._standing = self._standing, None
         # A clock that was set back may undo what time had brought.
@@ -118,6 +126,8 @@ class Kept:
         self._ends: list[tuple[int, int]] = []
         jobs: dict[int, Job] = {}
         for job, after_ns in waiting(db):
+            if job in self._barred:
+                continue
             if after_ns <= now_ns:
                 jobs[job.job] = job
             else:
@@ -217,7 +227,7 @@ class Kept:
     # Jobs
 
     def _follow_jobs(self, standing: Standing, marked: list[int]) -> None:
-        found = {job.job: (job, after_ns) for job, after_ns in waiting(self._db, marked)}
+        found = {job.job: (job, after_ns) for job, after_ns in waiting(self._db, marked) if job not in self._barred}
         for name in marked:
             job, after_ns = found.get(name, (None, 0))
             self._later.pop(name, None)

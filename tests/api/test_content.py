@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import numpy as np
 import pytest
@@ -127,7 +128,7 @@ def test_a_store_that_does_not_answer_is_said_and_not_where_it_is() -> None:
     """It is not the catalogue's fault, and a vendor learns no name of a bucket."""
     told = _ours(StoreUnreachable("s3://a-bucket: 0123: no route"))
 
-    assert told.reason == "INTERNAL"
+    assert (told.reason, told.code) == ("STORE_UNREACHABLE", grpc.StatusCode.UNAVAILABLE)
     assert "does not answer" in str(told)
     assert "a-bucket" not in str(told)
 

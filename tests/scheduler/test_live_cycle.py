@@ -25,12 +25,13 @@ from scheduler.commands import (
 )
 from scheduler.decide import decide
 from scheduler.lifecycle import Step
+from scheduler.queue import Queue
 from scheduler.replay.database import decide_again
 from scheduler.replay.workload import BadTrace
 from scheduler.snapshot import kept
 from scheduler.snapshot.use import gained
 from scheduler.standing import Standing
-from scheduler.state import Config, Decisions, State
+from scheduler.state import Config, Decisions, Job, State
 from scheduler.token import pack
 from scheduler.writer import Transaction
 from tests.scheduler.site import job
@@ -279,6 +280,39 @@ def test_a_job_on_which_deciding_fails_is_set_aside_with_a_word_and_the_others_a
     venue.clock.pass_s(601.0)
     venue.writer._run_cycle()
     assert venue.rows("SELECT attempt_count FROM job WHERE id = ?", bad)[0][0] == 1
+
+
+def test_a_job_that_cannot_even_be_indexed_is_set_aside_and_the_others_are_granted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when it came first, and when it is there at the next start."""
+    venue = small(tmp_path / "db")
+    poison = venue.run(venue.submit(job(0, 1)))
+    bad = venue.rows("SELECT id FROM job ORDER BY id DESC")[0]["id"]
+    enter = Queue.add
+
+    def failing(queue: Queue, one: Job) -> Any:
+        if one.job == bad:
+            raise KeyError("something that no test has thought of")
+        return enter(queue, one)
+
+    monkeypatch.setattr(Queue, "add", failing)
+    venue.run(venue.submit(job(1)))
+    venue.writer._run_cycle()
+    assert [row["job_id"] for row in venue.rows("SELECT job_id FROM lease")] != [bad]
+    assert len(venue.rows("SELECT 1 FROM lease")) == 1
+    (told,) = venue.rows("SELECT resource, message FROM event WHERE kind = 'job.set_aside'")
+    assert told["resource"] == poison.name and "no test" not in told["message"]
+    readings = venue.cycle.venue.readings
+    venue.run(venue.submit(job(0, 1)))
+    venue.writer._run_cycle()
+    assert len(venue.rows("SELECT 1 FROM lease")) == 2, "another one with the same claim"
+    assert venue.cycle.venue.readings == readings, "it is not sought again"
+    monkeypatch.undo()
+    venue.clock.pass_s(601.0)
+    venue.writer._run_cycle()
+    assert venue.rows("SELECT attempt_count FROM job WHERE id = ?", bad)[0][0] == 1
+    venue.same()
 
 
 def test_decisions_are_kept_as_changes_and_those_they_build_on_are_kept_with_them(

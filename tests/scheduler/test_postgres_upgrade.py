@@ -22,6 +22,7 @@ from tests.scheduler import places
 from tests.scheduler.cluster import Cluster
 from tests.scheduler.site import Site, job, play
 
+DEMO = Path(__file__).parents[2] / "configs" / "venues" / "demo.toml"
 FIRST = (OWN.versions / "0001_first.sql").read_text()
 JOB = "UNIQUE (vendor, request_id)\n) STRICT;\nCREATE INDEX job_queue"
 STAMP = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY);"
@@ -74,6 +75,8 @@ def test_an_old_database_is_refused_until_it_is_migrated_and_then_a_venue_goes_o
     assert f"revision {database.REVISION}, schema checked" in told and "hidden" not in told
     assert command.main(["--database", "-"]) == 0
     assert "nothing to do" in capsys.readouterr().out
+    assert command.main(["--data", str(tmp_path), "--venue", str(DEMO)]) == 0
+    assert "nothing to do" in capsys.readouterr().out, "the environment names it before the folder does"
     assert state(old)[2] == events
     places.let(tmp_path / "db", old)
 

@@ -68,6 +68,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_SCOPE_DENIED: _ClassVar[ErrorReason]
     ERROR_REASON_KEY_ENDED: _ClassVar[ErrorReason]
     ERROR_REASON_DATASET_EXISTS: _ClassVar[ErrorReason]
+    ERROR_REASON_STORE_UNREACHABLE: _ClassVar[ErrorReason]
     ERROR_REASON_TOO_MANY_STREAMS: _ClassVar[ErrorReason]
     ERROR_REASON_UNKNOWN_FIELD_PATH: _ClassVar[ErrorReason]
     ERROR_REASON_VENDOR_ONLY: _ClassVar[ErrorReason]
@@ -138,6 +139,7 @@ ERROR_REASON_CERTIFICATE_REFUSED: ErrorReason
 ERROR_REASON_SCOPE_DENIED: ErrorReason
 ERROR_REASON_KEY_ENDED: ErrorReason
 ERROR_REASON_DATASET_EXISTS: ErrorReason
+ERROR_REASON_STORE_UNREACHABLE: ErrorReason
 ERROR_REASON_TOO_MANY_STREAMS: ErrorReason
 ERROR_REASON_UNKNOWN_FIELD_PATH: ErrorReason
 ERROR_REASON_VENDOR_ONLY: ErrorReason
