@@ -18,6 +18,7 @@ from sim.cameras.segment import WORD, FrameSegment
 from sim.cameras.spec import Camera, from_tables, to_tables
 from sim.errors import BadCamera, CamerasDied, CamerasTimeout, SimError, SlotDied
 from sim.slot_process import control
+from sim.slot_process.leased import layers_of
 from sim.slot_process.process import Process, closing, how_ended, readable
 from sim.slot_process.work import Bounds, SlotSpec
 
@@ -44,6 +45,7 @@ class Cameras:
         fovy_rad: Field of view of each camera from top to bottom, by its name.
         missed: Of each camera, frames that were due while the one before was still being drawn.
         pid: Of the process.
+        layers: What the process gave up before it read its model, and what this machine did not let it give up.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Cameras:
                     raise _error(str(message["refused"]), str(message.get("message")))
                 facts = json.loads(message["facts"])
                 self.backend = str(facts["backend"])
+                self.layers = layers_of(message.get("layers"))
                 self.fovy_rad = {str(k): float(np.radians(v)) for k, v in facts["fovy_deg"].items()}
                 self._shared = FrameSegment(fds[0], self.cameras, worlds, int(facts["positions"]))
                 process.segment = self._shared

@@ -5,10 +5,12 @@ import os
 import select
 import signal
 import socket
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from sim import sandbox
 from sim.cameras import segment
 from sim.cameras.segment import WORD, FrameSegment
 from sim.cameras.spec import Camera, from_tables
@@ -32,6 +34,9 @@ def serve(sock: socket.socket, request_fd: int, response_fd: int) -> int:
     try:
         spec = SlotSpec.from_json(message["spec"])
         cameras = from_tables(message["cameras"])
+        # Before a model is read or a driver loaded, while there is one thread.
+        more, devices = sandbox.graphics()
+        layers = sandbox.enter([*sandbox.readable(spec.folder), *more], devices)
         # Mesa is loaded here, and never in the nursery.
         from sim.cameras.draw import Painter
         from sim.cameras.scene import scene_of
@@ -42,7 +47,8 @@ def serve(sock: socket.socket, request_fd: int, response_fd: int) -> int:
         confine.give_back_memory()
         sizes = {camera.name: float(model.camera(camera.in_model).fovy[0]) for camera in cameras}
         facts = {"backend": painter.backend, "positions": int(model.nq), "fovy_deg": sizes}
-        control.send(sock, {"facts": json.dumps(facts)}, shared.fd)
+        told = {"facts": json.dumps(facts), "layers": [asdict(layer) for layer in layers]}
+        control.send(sock, told, shared.fd)
     except SimError as error:
         control.send(sock, {"refused": type(error).__name__, "message": str(error)[:4000]})
         return 0

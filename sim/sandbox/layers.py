@@ -20,6 +20,11 @@ _ROOT = Path(__file__).resolve().parents[2]
 _OWN = ("sim", "controller", "configs", "client/src")
 """What a slot reads of this software; not its root, below which a venue may keep its data."""
 _LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", "/etc/ld.so.cache")
+_GRAPHICS = (
+    "/usr/share/glvnd", "/etc/glvnd", "/usr/share/drirc.d", "/etc/drirc", "/sys/dev/char", "/sys/devices",
+    "/proc/cpuinfo",
+)  # fmt: skip
+"""Which driver there is, how it is set, and for what machine: libglvnd's places, Mesa's, what the kernel says."""
 _NEW_USER, _NEW_IPC, _NEW_NET = 0x10000000, 0x08000000, 0x40000000
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _CAPABILITIES = 0x20080522
@@ -44,18 +49,24 @@ def readable(model: str) -> list[Path]:
     return [*own, *found, *([Path(model)] if model else [])]
 
 
-def enter(paths: Iterable[Path]) -> list[Layer]:
+def graphics() -> tuple[list[Path], list[Path]]:
+    """Return what OpenGL has to read besides, and the devices that it draws with where a machine has some."""
+    cards = [path for path in Path("/dev").glob("nvidia*") if not path.is_dir()]
+    return [Path(name) for name in _GRAPHICS], [Path("/dev/dri"), *cards]
+
+
+def enter(paths: Iterable[Path], devices: Iterable[Path] = ()) -> list[Layer]:
     """Give up what can be given up here, for good, and return how far that went.
 
-    The process must have one thread. Paths are those that stay readable; what is open stays open. Raises SlotDied where
-    the process's parent has gone meanwhile.
+    The process must have one thread. Paths are those that stay readable, devices those that it may go on to use; what
+    is open stays open. Raises SlotDied where the process's parent has gone meanwhile.
     """
     parent = os.getppid()
     layers = [
         _layer("privileges", _no_new_privileges),
         _layer("namespaces", _namespaces),
         _layer("capabilities", _no_capabilities),
-        _layer("landlock", lambda: landlock.restrict(paths)),
+        _layer("landlock", lambda: landlock.restrict(paths, devices)),
         _layer("seccomp", seccomp.install),
     ]
     # Other credentials may have made the kernel forget with whom this process ends.

@@ -80,7 +80,7 @@ class LeasedSlot:
             with closing(fds):
                 self.facts = SlotFacts.from_json(str(message.get("facts")))
                 sizes = _checked(message.get("sizes"), spec, self.facts)
-                self.layers = _layers(message.get("layers"))
+                self.layers = layers_of(message.get("layers"))
                 if len(fds) != 1:
                     raise BadSlot(f"{len(fds)} segments instead of one")
                 process.segment = self._shared = segment.attach(fds[0], sizes)
@@ -377,7 +377,7 @@ def _reasons(table: Any) -> dict[int, str]:
     return {int(world): str(why) for world, why in table.items()}
 
 
-def _layers(told: Any) -> tuple[Layer, ...]:
+def layers_of(told: Any) -> tuple[Layer, ...]:
     """Return what a slot says of its layers. Raises BadSlot."""
     try:
         return tuple(Layer(str(each["name"]), bool(each["holds"]), str(each["what"])) for each in told)

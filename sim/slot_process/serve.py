@@ -20,7 +20,7 @@ from sim.slot_process import confine, control, segment
 from sim.slot_process.pacing import after_step, bucket, schedule_of
 from sim.slot_process.program import Program, program_of
 from sim.slot_process.segment import WORD, Segment, Sizes
-from sim.slot_process.work import Bounds, ModelWork, SlotFacts, SlotSpec
+from sim.slot_process.work import Bounds, SlotFacts, SlotSpec
 
 SPIN_S = 3e-4
 """Sleeping ends late by this at most on a quiet machine; the rest of a wait is spent looking at the clock."""
@@ -45,7 +45,7 @@ def serve(sock: socket.socket, request_fd: int, response_fd: int) -> int:
     try:
         spec = SlotSpec.from_json(message["spec"])
         # Before the first byte of a model is read, while there is one thread.
-        layers = sandbox.enter(sandbox.readable(_folder(spec)))
+        layers = sandbox.enter(sandbox.readable(spec.folder))
         program, facts = program_of(spec)
         confine.give_back_memory()
         sizes = _sizes(program, facts)
@@ -74,11 +74,6 @@ def serve(sock: socket.socket, request_fd: int, response_fd: int) -> int:
     except (EOFError, BrokenPipeError, ConnectionError):
         pass
     return 0
-
-
-def _folder(spec: SlotSpec) -> str:
-    """Return where its model may be, beside the packages of robots; empty for nowhere else."""
-    return spec.work.folder if isinstance(spec.work, ModelWork) else spec.work.menagerie_root
 
 
 def _sizes(program: Program, facts: SlotFacts) -> Sizes:

@@ -99,6 +99,11 @@ class SlotSpec:
         if isinstance(self.work, TaskWork) and bool(self.work.task) == bool(self.work.motion):
             raise BadSlot(f"task {self.work.task!r} and motion {self.work.motion!r}: exactly one of them")
 
+    @property
+    def folder(self) -> str:
+        """Where the model may be, beside the packages of robots; empty for nowhere else."""
+        return self.work.folder if isinstance(self.work, ModelWork) else self.work.menagerie_root
+
     def to_json(self) -> str:
         """Return what `from_json` reads."""
         kind = "task" if isinstance(self.work, TaskWork) else "model"

@@ -175,6 +175,10 @@ def test_looking_changes_no_world_and_killing_who_looks_neither(cast: Cameras, s
     assert cast.draw(slot.positions()).images["rays"].any()
 
 
+def test_who_draws_gives_up_what_a_slot_gives_up(cast: Cameras, slot: LeasedSlot) -> None:
+    assert [(layer.name, layer.holds) for layer in cast.layers] == [(each.name, each.holds) for each in slot.layers]
+
+
 def test_worlds_that_are_not_running_are_not_drawn(cast: Cameras, slot: LeasedSlot) -> None:
     slot.reset(episodes=[0, 1])
     before = cast.draw(slot.positions()).images["rays"]
