@@ -23,5 +23,9 @@ class BadSignature(SharingError):
     """A signature that is not the party's over exactly these terms."""
 
 
+class BadStep(SharingError):
+    """A step of a negotiation that cannot follow the one before: not this side's turn, an old one again, or ended."""
+
+
 class BudgetExhausted(SharingError):
     """The agreement's privacy budget does not cover this question; nothing was computed."""

@@ -1,0 +1,152 @@
+"""The application: the room put together, and all parts' routes."""
+
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import Response
+
+from sharing import problem, routes
+from sharing.bounds import Bounds
+from sharing.clock import Clock
+from sharing.database import Database, Readers
+from sharing.errors import NotShared
+from sharing.gate import Gate
+from sharing.grant import Grant
+from sharing.identity import Callers, Identity
+from sharing.journal import Journal
+from sharing.register import Register
+from sharing.room import Projecting, Room, Sealing
+from sharing.settings import Settings
+from sharing.versions import Versions
+from sharing.witness import Witness
+
+Router = Callable[[Room], APIRouter]
+ROUTERS: tuple[Router, ...] = (routes.router,)
+"""Each part's own; one more part is one more line."""
+COLLECT_PERIOD_S = 2.0
+log = logging.getLogger(__name__)
+
+
+class Absent:
+    """Stands for a projector and a vault that are not there: nothing can be had from it."""
+
+    def project(self, grant: Grant) -> NoReturn:
+        """Raise NotShared."""
+        raise NotShared
+
+    def read(self, *_: object) -> NoReturn:
+        """Raise NotShared."""
+        raise NotShared
+
+    def seal(self, owner: str, source: Path, target: Path) -> NoReturn:
+        """Raise NotShared."""
+        raise NotShared
+
+    def drop(self, agreement: str) -> int:
+        """Return that there was nothing."""
+        return 0
+
+    def shred(self, owner: str) -> None:
+        """Do nothing: there are no keys."""
+
+
+def open_room(
+    settings: Settings,
+    ask: Callable[[str], Identity],
+    *,
+    clock: Clock | None = None,
+    witness: Witness | None = None,
+    projector: Projecting | None = None,
+    vault: Sealing | None = None,
+) -> Room:
+    """Return the room of a folder, made if it has to be.
+
+    Args:
+        ask: Tells whose a token is, see `sharing.identity.Scheduler`.
+        clock, witness, projector, vault: In place of the room's own; for tests.
+
+    Raises:
+        catalogue.database.SchemaMismatch, OSError.
+    """
+    settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.folder.chmod(0o700)
+    database = Database(settings.folder / "sharing.db")
+    latest_s = database.reader().execute(_LATEST).fetchone()[0]
+    clock = clock or Clock(at_least_s=float(latest_s))
+    catalogue = Readers(settings.catalogue)
+    witness = witness or Journal(settings.folder / "journal.jsonl")
+    callers = Callers(ask, now_s=clock.now_s)
+    return Room(
+        gate=Gate(database, Versions(catalogue).newest, witness, clock),
+        projector=projector or Absent(),
+        witness=witness,
+        vault=vault or Absent(),
+        register=Register(database, witness, clock),
+        database=database,
+        catalogue=catalogue,
+        caller=callers.caller,
+        clock=clock,
+        folder=settings.folder,
+        objects=settings.objects,
+        objects_at=settings.objects_at,
+        address=settings.url,
+    )
+
+
+# The last time that the file knows to have passed: after a restart the clock does not begin before it.
+_LATEST = """
+SELECT max(coalesce((SELECT max(agreed_s) FROM agreement), 0), coalesce((SELECT max(revoked_s) FROM agreement), 0),
+  coalesce((SELECT max(at_s) FROM step), 0))
+"""
+
+
+def create_app(room: Room, settings: Settings, routers: Sequence[Router] = ROUTERS) -> FastAPI:
+    """Return the application of one sharing process."""
+    stopping = threading.Event()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        collector = threading.Thread(target=_collecting, args=(room, stopping), name="collector", daemon=True)
+        collector.start()
+        yield
+        stopping.set()
+        collector.join(timeout=30.0)
+
+    app = FastAPI(title="Palaestra sharing", docs_url=None, redoc_url=None, lifespan=lifespan, redirect_slashes=False)
+    app.state.room = room
+    for router in routers:
+        app.include_router(router(room))
+    # An address for supervisors and balancers; tells nothing.
+    app.add_api_route("/healthz", lambda: Response(status_code=204), methods=["GET"], include_in_schema=False)
+    problem.install(app)
+    app.add_middleware(Bounds, loopback_only=settings.loopback_only)
+    return app
+
+
+def collect(room: Room) -> int:
+    """Destroy what was made for agreements that have ended; return how many those were.
+
+    That nothing of them is served does not depend on it: the gate sees to that at once.
+    """
+    count = 0
+    for digest in room.register.ended():
+        room.projector.drop(digest)
+        room.vault.shred(digest)
+        room.register.collected(digest)
+        room.witness.note("agreement", {"what": "collected", "agreement": digest})
+        count += 1
+    return count
+
+
+def _collecting(room: Room, stopping: threading.Event) -> None:
+    while not stopping.wait(COLLECT_PERIOD_S):
+        try:
+            collect(room)
+        except Exception:
+            # A full disk, for one; it is tried again, and nothing is served meanwhile.
+            log.exception("what has ended could not be collected")
