@@ -28,6 +28,8 @@ _PATTERNS = {
     "v3.0": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
 }
 _COUNTERS = ("timestamp", "frame_index", "episode_index", "index", "task_index")
+_NAMELESS = "__index_level_0__"
+"""How pandas writes an index that has no name."""
 _NUMBERS = ("float32", "float64", "int64", "int32", "bool")
 
 
@@ -201,7 +203,9 @@ def _tasks(path: Path, version: str) -> dict[int, str]:
         pairs = [(row.get("task_index"), row.get("task")) for row in rows]
     else:
         with open_parquet(path, "meta/tasks.parquet") as parquet:
-            pairs = list(zip(*parquet.texts(("task_index", "task"), MAX_EPISODES), strict=True))
+            # The text is the index of a table of pandas's, which LeRobot names in some versions and in others not.
+            text = next((name for name in ("task", _NAMELESS) if name in parquet.names), "task")
+            pairs = list(zip(*parquet.texts(("task_index", text), MAX_EPISODES), strict=True))
     return {number: text for number, text in pairs if type(number) is int and isinstance(text, str)}
 
 

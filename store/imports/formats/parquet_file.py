@@ -55,6 +55,12 @@ class ParquetSource:
             raise ImportRefused(f"{self._place}: {seen} rows, and the footer claims {rows}")
         return Columns(self._place, {name: np.concatenate(part) for name, part in parts.items()})
 
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the columns."""
+        found: Sequence[str] = self._file.schema_arrow.names
+        return found
+
     def texts(self, names: Sequence[str], most: int) -> list[list[Any]]:
         """Return columns as Python values, at most so many rows."""
         if self._file.metadata.num_rows > most:

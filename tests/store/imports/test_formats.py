@@ -15,6 +15,9 @@ from store.errors import ImportRefused
 from store.imports import formats
 from store.imports.raw import Options, RawEpisode, checked
 from tests.store.imports import sources
+from tests.store.imports.golden import make_lerobot
+
+GOLDEN = Path(__file__).parent / "golden"
 
 
 def read(path: Path, **options: Any) -> list[RawEpisode]:
@@ -80,6 +83,21 @@ def test_lerobot_of_both_versions_is_read_value_for_value(tmp_path: Path, versio
     assert np.array_equal(states, values) and np.array_equal(values_of(second, "action"), -values[5:])
     assert (first.task, first.robot, first.signals[0].names) == ("lift", "own_arm", sources.JOINTS)
     assert np.allclose(second.signals[0].time_s, np.arange(7) / 50)
+
+
+@pytest.mark.parametrize("name", ["lerobot_v30", "lerobot_v30_video"])
+def test_what_lerobot_itself_wrote_is_read_value_for_value(name: str) -> None:
+    """Folders of LeRobot 0.4.4's own writer, see `golden/make_lerobot.py`; of the one with video all but the video."""
+    episodes = read(GOLDEN / name)
+
+    assert tuple(one.task for one in episodes) == make_lerobot.TASKS
+    for number, one in enumerate(episodes):
+        state, action = make_lerobot.expected(number)
+        assert np.array_equal(values_of(one, "observation.state"), state)
+        assert np.array_equal(values_of(one, "action"), action)
+        assert [signal.name for signal in one.signals] == ["observation.state", "action"]
+        assert np.allclose(one.signals[0].time_s, np.arange(len(state)) / make_lerobot.FPS)
+        assert (one.robot, list(one.signals[0].names)) == ("own_arm", make_lerobot.NAMES)
 
 
 def test_our_own_export_comes_back_value_for_value_with_its_units(house: Any, make_header: Any, tmp_path: Path) -> None:
