@@ -79,7 +79,7 @@ class Scrubber:
 
 
 def plain(text: str) -> str:
-    """Return a text in one form: compatibility forms and digits of all scripts as plain ones, one space between words."""
+    """Return a text in one form: compatibility forms and digits of all scripts as plain ones, one space between."""
     folded = unicodedata.normalize("NFKC", text)
     return " ".join("".join(_shown(c) for c in folded).split())
 
