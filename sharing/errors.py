@@ -27,5 +27,9 @@ class BadStep(SharingError):
     """A step of a negotiation that cannot follow the one before: not this side's turn, an old one again, or ended."""
 
 
+class NotReleasable(SharingError):
+    """The data cannot leave as the terms say, such as video without what covers faces; told to the provider alone."""
+
+
 class BudgetExhausted(SharingError):
     """The agreement's privacy budget does not cover this question; nothing was computed."""

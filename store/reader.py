@@ -1,7 +1,7 @@
 """Read a sealed episode and believe nothing: every claim of the file is checked before it costs memory."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,13 +134,16 @@ def read_summary(path: Path, *, max_values: int = MAX_VALUES) -> EpisodeSummary:
         return summary
 
 
-def read_episode(path: Path, *, sha256: str | None = None, max_values: int = MAX_VALUES) -> Episode:
-    """Read a whole episode.
+def read_episode(
+    path: Path, *, sha256: str | None = None, max_values: int = MAX_VALUES, columns: Container[str] | None = None
+) -> Episode:
+    """Read an episode, the whole or some signals of it.
 
     Args:
         path: The sealed file.
         sha256: If given, the hash the file must have; it is checked before anything is decoded.
         max_values: Most float32 values that are decoded; a file that claims more is refused.
+        columns: Of which signals and streams the bytes are touched, beside the time; None: of all, and of `replay`.
 
     Raises:
         BrokenEpisode: Names the file and the place. A missing file is a FileNotFoundError.
@@ -153,17 +156,19 @@ def read_episode(path: Path, *, sha256: str | None = None, max_values: int = MAX
     with _open(path, max_values) as (parquet, summary):
         header, rows = summary.header, summary.rows
         time_s = _column(parquet, path, TIME, rows, 1).reshape(-1)
-        signals = {s: _column(parquet, path, s, rows, header.width(s)) for s in header.signals}
+        chosen = [s for s in header.signals if columns is None or s in columns]
+        signals = {s: _column(parquet, path, s, rows, header.width(s)) for s in chosen}
         replay = None
-        if header.replay is not None:
+        if header.replay is not None and columns is None:
             replay = ReplayColumns(
                 _column(parquet, path, REPLAY_ACTION, rows, len(header.joint_names)),
                 _column(parquet, path, REPLAY_STATE, rows, 1).reshape(-1),
             )
-        streams = {name: _stream(parquet, path, name, stream) for name, stream in header.streams.items()}
+        read = {name: one for name, one in header.streams.items() if columns is None or name in columns}
+        streams = {name: _stream(parquet, path, name, stream) for name, stream in read.items()}
     try:
         check_block(header, time_s, signals, after_s=-np.inf, first_row=0)
-        for name, stream in header.streams.items():
+        for name, stream in read.items():
             checked_rows(name, stream, streams[name].time_s, streams[name].values, after_s=-np.inf, first_row=0)
     except InvalidEpisode as error:
         raise BrokenEpisode(f"{path.name}: {error}") from error

@@ -29,6 +29,8 @@ _PR_SET_NO_NEW_PRIVS = 38
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG, _PATH_BENEATH = 1, 1
 _EXECUTE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 2, 1 << 3
+# Write, remove a folder, a file; make a folder, a file; truncate.
+_WRITE = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 14
 # By the version of Landlock: what it can forbid of files. 13 bits, then refer, truncate, and ioctl of devices.
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 # System calls that are refused, by their numbers on x86-64 (`asm/unistd_64.h`): socket, connect, sendto, sendmsg, kill,
@@ -57,6 +59,7 @@ class Limits:
         time_s: How long it may take altogether [s].
         files: Most open files.
         processes: Most processes and threads.
+        file_bytes: The size of each file that it may write.
     """
 
     memory_bytes: int = 4 << 30
@@ -64,17 +67,31 @@ class Limits:
     time_s: float = 7200.0
     files: int = 256
     processes: int = 64
+    file_bytes: int = 0
 
 
-def confine(path: Path, limits: Limits) -> list[str]:
-    """Put up every guard around this process for good. Returns the names of those that hold."""
+def confine(
+    path: Path,
+    limits: Limits,
+    *,
+    more: Sequence[Path] = (),
+    writable: Path | None = None,
+    rooms: Sequence[str] = ("store",),
+) -> list[str]:
+    """Put up every guard around this process for good. Returns the names of those that hold.
+
+    Args:
+        path, more: What it may read beside its own code.
+        writable: The one folder in which it may make, write and read files.
+        rooms: Whose code it may still read.
+    """
     held = ["limits"]
     if _alone():
         held.append("network")
     for kind, most in (
         (resource.RLIMIT_AS, limits.memory_bytes),
         (resource.RLIMIT_CPU, limits.cpu_s),
-        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_FSIZE, limits.file_bytes),
         (resource.RLIMIT_NOFILE, limits.files),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NPROC, limits.processes),
@@ -82,7 +99,7 @@ def confine(path: Path, limits: Limits) -> list[str]:
         _, hard = resource.getrlimit(kind)
         bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(kind, (bound, bound))
-    if _landlocked([path, *_python()]):
+    if _landlocked([path, *more, *_python(rooms)], writable):
         held.append("files")
     if _filtered():
         held.append("calls")
@@ -117,16 +134,16 @@ def _filtered() -> bool:
     )
 
 
-def _python() -> list[Path]:
+def _python(rooms: Sequence[str]) -> list[Path]:
     folders = {sys.prefix, sys.base_prefix, *sysconfig.get_paths().values()}
     for entry in filter(None, sys.path):
-        # Beside the rooms, where these run from a checkout, a venue keeps its data: only this room's code is read.
-        room = Path(entry) / "store"
-        folders.add(str(room) if (room / "imports").is_dir() else entry)
+        # Beside the rooms, where these run from a checkout, a venue keeps its data: only their code is read.
+        checkout = (Path(entry) / "store" / "imports").is_dir()
+        folders.update([str(Path(entry) / room) for room in rooms] if checkout else [entry])
     return [Path(name) for name in (*folders, *_SYSTEM)]
 
 
-def _landlocked(readable: Sequence[Path]) -> bool:
+def _landlocked(readable: Sequence[Path], writable: Path | None) -> bool:
     libc = ctypes.CDLL(None, use_errno=True)
     version = libc.syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG)
     if version < 1:
@@ -137,13 +154,15 @@ def _landlocked(readable: Sequence[Path]) -> bool:
     if rules < 0:
         return False
     try:
-        for path in readable:
+        for path in (*readable, *([] if writable is None else [writable])):
             try:
                 descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
             except OSError:
                 continue
             try:
                 allowed = _READ_FILE | (_READ_DIR if path.is_dir() else 0)
+                if path == writable:
+                    allowed |= _WRITE & rights
                 rule = struct.pack("=Qi", allowed, descriptor)
                 if libc.syscall(_ADD_RULE, rules, _PATH_BENEATH, rule, 0) != 0:
                     return False

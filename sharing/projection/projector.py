@@ -1,0 +1,327 @@
+"""Makes what a consumer gets, once for each agreement, version and choice of columns, and reads it out.
+
+    folder/AGREEMENT/KEY/TABLE/NAME.parquet    the files, or their encrypted form
+    folder/AGREEMENT/KEY/projection.json       what they are; written before the folder has its name
+
+A projection is made by a confined process in a folder that nobody knows; its last act is one rename. What is half made
+when anything dies has no name, and goes at the next start.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
+
+from sharing.errors import NotReleasable, NotShared
+from sharing.grant import Grant
+from sharing.projection.process import run
+from sharing.projection.pseudonym import agreement_key
+from sharing.projection.secret import load_secret
+from sharing.projection.sources import Readers, Source, sources_of
+from sharing.projection.tables import ProjectedFile, Projection
+from sharing.projection.transforms import read as read_transforms
+from sharing.terms import canonical
+from store.episode import MAX_VALUES
+from store.errors import InvalidDigest, StoreError
+from store.folder import new_folder
+from store.imports.confine import Limits
+from store.objects import ObjectStore, check_digest
+
+CODE_VERSION = 1
+"""Grows whenever the same recordings would be written otherwise: then all are made anew."""
+LIMITS = Limits(memory_bytes=6 << 30, cpu_s=3600, time_s=7200.0, file_bytes=16 << 30)
+CONTENTS, SECRET = "projection.json", "projection.secret"
+_PARTIAL, _DROPPED = ".partial", ".dropped"
+
+
+class Sealing(Protocol):
+    """Encrypts what lies on the disk; `sharing.vault.vault.Vault`."""
+
+    def seal(self, owner: str, source: Path, target: Path) -> None:
+        """Encrypt a file for its owner."""
+        ...
+
+    def read(self, owner: str, path: Path, begin: int, size_bytes: int) -> bytes:
+        """Return a range of what was sealed."""
+        ...
+
+
+class Ledger(Protocol):
+    """The room's file; `sharing.database.Database`."""
+
+    def reader(self) -> sqlite3.Connection:
+        """Return a connection to look."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Change all or nothing."""
+        ...
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What making one projection may take.
+
+    Attributes:
+        limits: Of the process that makes it.
+        max_values: Most float32 values of one recording that are decoded, whatever its footer says.
+        max_episodes: Of one version.
+    """
+
+    limits: Limits = LIMITS
+    max_values: int = MAX_VALUES
+    max_episodes: int = 100_000
+
+
+class Projector:
+    """Projections in a folder. Safe from any thread; one process at a time has the folder."""
+
+    def __init__(
+        self,
+        folder: Path,
+        catalogue: Readers,
+        objects: ObjectStore,
+        secret: bytes,
+        *,
+        vault: Sealing | None = None,
+        ledger: Ledger | None = None,
+        bounds: Bounds | None = None,
+        words: Iterable[str] = (),
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        """Take the folder, made if it has to be, and clear away what was left half made.
+
+        Args:
+            catalogue: Connections to look into the catalogue's file.
+            secret: The venue's, 32 bytes or more: names and marks follow from it and from nothing else.
+            vault: Encrypts the files under the agreement's digest; None: they lie there as they are.
+            ledger: Where it is written down who got what, for the tracing of leaks.
+            words: Names of people, places and things that must not stand in any text.
+        """
+        self._folder, self._catalogue, self._objects, self._secret = folder, catalogue, objects, secret
+        self._vault, self._ledger, self._bounds, self._now_s = vault, ledger, bounds or Bounds(), now_s
+        self._words = sorted(set(words))
+        self._naming = threading.Lock()
+        self._making: dict[str, threading.Lock] = {}
+        self._drops: dict[str, int] = {}
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for left in (*folder.glob(f"*{_DROPPED}"), *folder.glob(f"*/.*{_PARTIAL}")):
+            shutil.rmtree(left, ignore_errors=True)
+
+    def project(self, grant: Grant) -> Projection:
+        """Return the projection of a grant, made if it is not there yet.
+
+        Raises:
+            NotShared: No such data set or version; or the agreement was dropped while it was made.
+            InvalidTerms, NotReleasable: What the terms say cannot be done with these recordings.
+        """
+        try:
+            check_digest(grant.agreement)
+        except InvalidDigest:
+            raise NotShared from None
+        version, sources = sources_of(self._catalogue, grant.data_set, grant.version)
+        if len(sources) > self._bounds.max_episodes:
+            raise NotReleasable(f"{grant.data_set}: more than {self._bounds.max_episodes} episodes in a version")
+        read_transforms(grant.transforms)
+        key = key_of(grant, version, sources)
+        target = self._folder / grant.agreement / key
+        found = self._load(target, key, grant.agreement)
+        if found is not None:
+            return found
+        with self._naming:
+            making, drops = self._making.setdefault(key, threading.Lock()), self._drops.get(grant.agreement, 0)
+        with making:
+            found = self._load(target, key, grant.agreement)
+            if found is None:
+                try:
+                    self._make(grant, version, sources, key, target, drops)
+                except (OSError, NotReleasable):
+                    # What is dropped goes at once, also from under whoever is making it.
+                    if self._drops.get(grant.agreement, 0) != drops:
+                        raise NotShared from None
+                    raise
+                found = self._load(target, key, grant.agreement)
+        if found is None:
+            raise NotShared
+        return found
+
+    def read(self, file: ProjectedFile, begin: int, size_bytes: int) -> bytes:
+        """Return bytes of a file as its consumer gets it, fewer where it ends. Raises NotShared once it was dropped."""
+        if begin < 0 or size_bytes < 0:
+            raise ValueError(f"{file.name}: {size_bytes} bytes from {begin} on")
+        place = file.path.relative_to(self._folder)
+        if ".." in place.parts or begin >= file.size_bytes:
+            return b""
+        size_bytes = min(size_bytes, file.size_bytes - begin)
+        try:
+            if self._vault is not None:
+                return self._vault.read(place.parts[0], file.path, begin, size_bytes)
+            with open(file.path, "rb") as opened:
+                opened.seek(begin)
+                return opened.read(size_bytes)
+        except FileNotFoundError:
+            raise NotShared from None
+
+    def drop(self, agreement: str) -> int:
+        """Remove all projections of an agreement; return how many. What is being made of it will not appear."""
+        try:
+            target = self._folder / check_digest(agreement)
+        except InvalidDigest:
+            return 0
+        gone = self._folder / f"{agreement}.{secrets.token_hex(8)}{_DROPPED}"
+        with self._naming:
+            self._drops[agreement] = self._drops.get(agreement, 0) + 1
+            count = len(list(target.glob(f"*/{CONTENTS}")))
+            try:
+                os.rename(target, gone)
+            except FileNotFoundError:
+                count = 0
+        shutil.rmtree(gone, ignore_errors=True)
+        if self._ledger is not None and count:
+            with self._ledger.transaction() as db:
+                text = "UPDATE projection SET dropped_s = ? WHERE agreement = ? AND dropped_s IS NULL"
+                db.execute(text, (int(self._now_s()), agreement))
+        return count
+
+    def _make(self, grant: Grant, version: int, sources: list[Source], key: str, target: Path, drops: int) -> None:
+        with ExitStack() as named, new_folder(target) as folder:
+            made = run(self._ask(grant, sources, folder), self._bounds.limits)
+            self._check(made, folder)
+            if self._vault is not None:
+                self._seal(grant.agreement, made, folder)
+            said = {"agreement": grant.agreement, "version": version, "columns": list(grant.columns), **made}
+            (folder / CONTENTS).write_text(json.dumps(said), "utf-8")
+            # Before anybody can have a byte of it, it is on the disk who that would be.
+            self._remember(grant, version, key)
+            named.enter_context(self._naming)
+            if self._drops.get(grant.agreement, 0) != drops:
+                raise NotShared
+
+    def _ask(self, grant: Grant, sources: list[Source], folder: Path) -> dict[str, Any]:
+        try:
+            episodes = [{"path": str(self._objects.path_of(one)), "sha256": one} for one in (s.sha256 for s in sources)]
+        except StoreError as error:
+            raise NotReleasable(str(error)) from None
+        return {
+            "episodes": episodes,
+            "out": str(folder),
+            "columns": list(grant.columns),
+            "transforms": {name: dict(parameters) for name, parameters in grant.transforms.items()},
+            "secrets": {
+                "names": agreement_key(self._secret, grant.agreement, "names").hex(),
+                "marks": agreement_key(self._secret, grant.agreement, "marks").hex(),
+                "times": agreement_key(self._secret, grant.agreement, "times").hex(),
+            },
+            "words": self._words,
+            "max_values": self._bounds.max_values,
+            "limits": asdict(self._bounds.limits),
+        }
+
+    def _check(self, made: dict[str, Any], folder: Path) -> None:
+        """Believe nothing of a process that read foreign files: what it says is there, is there, and nothing else."""
+        said = {
+            f"{table}/{file['name']}": file["size_bytes"] for table, files in made["tables"].items() for file in files
+        }
+        found = {
+            path.relative_to(folder).as_posix(): path.lstat().st_size
+            for path in folder.rglob("*")
+            if path.is_symlink() or not path.is_dir()
+        }
+        if said != found or any((folder / name).is_symlink() for name in said):
+            raise NotReleasable("the process that makes projections said other than it did")
+
+    def _seal(self, agreement: str, made: dict[str, Any], folder: Path) -> None:
+        assert self._vault is not None
+        for table, files in made["tables"].items():
+            for file in files:
+                path = folder / table / file["name"]
+                sealed = path.with_suffix(".sealed")
+                self._vault.seal(agreement, path, sealed)
+                os.replace(sealed, path)
+
+    def _remember(self, grant: Grant, version: int, key: str) -> None:
+        if self._ledger is None:
+            return
+        with self._ledger.transaction() as db:
+            db.execute(
+                """
+                INSERT OR REPLACE INTO projection
+                  (key, agreement, provider, consumer, data_set, version, made_s, dropped_s)
+                VALUES (?, ?, ?, ?, ?, ?, ?, NULL)
+                """,
+                (key, grant.agreement, grant.provider, grant.consumer, grant.data_set, version, int(self._now_s())),
+            )
+
+    def _load(self, target: Path, key: str, agreement: str) -> Projection | None:
+        try:
+            said = json.loads((target / CONTENTS).read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        tables = {
+            table: tuple(
+                ProjectedFile(
+                    target / table / file["name"],
+                    file["name"],
+                    file["sha256"],
+                    file["size_bytes"],
+                    file["rows"],
+                    {name: (pair[0], pair[1]) for name, pair in file["stats"].items()},
+                )
+                for file in files
+            )
+            for table, files in said["tables"].items()
+        }
+        schemas = {
+            table: pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text))) for table, text in said["schemas"].items()
+        }
+        return Projection(key, agreement, said["version"], tables, schemas)
+
+
+def open_projector(
+    folder: Path,
+    catalogue: Readers,
+    objects: ObjectStore,
+    *,
+    vault: Sealing | None = None,
+    ledger: Ledger | None = None,
+) -> Projector:
+    """Return the projector of the room's folder.
+
+    Beside `projections/` lie `projection.secret`, made at the first start, and `words.txt` if the venue wrote one: a
+    name of a person, place or thing on each line, which must not stand in any text.
+    """
+    names = folder / "words.txt"
+    words = [line.strip() for line in names.read_text("utf-8").splitlines()] if names.is_file() else []
+    secret = load_secret(folder / SECRET)
+    return Projector(
+        folder / "projections", catalogue, objects, secret, vault=vault, ledger=ledger, words=filter(None, words)
+    )
+
+
+def key_of(grant: Grant, version: int, sources: list[Source]) -> str:
+    """Return a projection's identity: what it is made of, and how."""
+    return hashlib.sha256(
+        canonical(
+            {
+                "code": CODE_VERSION,
+                "agreement": grant.agreement,
+                "data_set": grant.data_set,
+                "version": version,
+                "episodes": [source.sha256 for source in sources],
+                "columns": sorted(grant.columns),
+                "transforms": {name: dict(parameters) for name, parameters in grant.transforms.items()},
+            }
+        )
+    ).hexdigest()

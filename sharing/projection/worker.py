@@ -1,0 +1,116 @@
+"""The process that reads recordings and writes a projection: `python -m sharing.projection.worker`.
+
+It is told on standard input what to do, is confined before it opens anything, writes into one folder, and answers with
+one line of JSON. What it decodes may have been written by anybody.
+"""
+
+import base64
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
+
+from sharing.desensitise import video
+from sharing.desensitise.text import Scrubber
+from sharing.errors import InvalidTerms, NotReleasable
+from sharing.projection import anonymity, parquet_file
+from sharing.projection.episode_tables import Secrets, row_of, tables_of, without_body, words_of
+from sharing.projection.plan import EPISODES_SCHEMA, Plan, make
+from sharing.projection.tables import EPISODES
+from sharing.projection.transforms import Transforms, read
+from store.errors import StoreError
+from store.imports.confine import Limits, confine
+from store.objects import hash_of
+from store.reader import EpisodeSummary, read_camera, read_episode, read_summary
+
+
+def main() -> int:
+    """Make one projection. Returns the exit code: 0 also for a refusal, which is an answer."""
+    told = json.load(sys.stdin)
+    sources, out = [Path(source["path"]) for source in told["episodes"]], Path(told["out"])
+    transforms = read(told["transforms"])
+    try:
+        # What is needed of libraries is loaded before the walls go up.
+        faces = video.Faces() if transforms.faces else None
+        rooms = ("sharing", "store", "catalogue", "palaestra")
+        folders = sorted({source.parent for source in sources})
+        held = confine(out, Limits(**told["limits"]), more=folders, writable=out, rooms=rooms)
+        answer = _make(told, transforms, out, faces) | {"confined": held}
+    except (NotReleasable, InvalidTerms, StoreError) as error:
+        answer = {"refused": str(error)[:2000]}
+    except MemoryError:
+        answer = {"refused": "takes more memory than a projection may"}
+    except Exception as error:
+        # Whatever was not foreseen is the recordings' fault as far as the caller is concerned; nothing is kept of it.
+        answer = {"refused": f"broken: {type(error).__name__}: {str(error)[:500]}"}
+    print(json.dumps(answer))
+    return 0
+
+
+def _make(told: dict[str, Any], transforms: Transforms, out: Path, faces: "video.Faces | None") -> dict[str, Any]:
+    secrets = Secrets(**{name: bytes.fromhex(value) for name, value in told["secrets"].items()})
+    most = told["max_values"]
+    sources = [(Path(source["path"]), source["sha256"]) for source in told["episodes"]]
+    summaries = [read_summary(path, max_values=most) for path, _ in sources]
+    words = {word for summary in summaries for word in words_of(summary.header)} | set(told["words"])
+    scrubber = Scrubber(words)
+    plan = make(told["columns"], transforms, [summary.header for summary in summaries])
+    rows = _metadata(summaries, sources, transforms, secrets, scrubber)
+    files: dict[str, list[dict[str, Any]]] = {EPISODES: [], **{table: [] for table in plan.schemas}}
+    for row, (path, sha256) in zip(rows, sources, strict=True):
+        episode = read_episode(path, sha256=sha256, max_values=most, columns=plan.reads)
+        tables = tables_of(episode, sha256, row["episode"], plan, transforms, secrets, scrubber)
+        joints = next(iter(tables.values()))
+        times_s = joints.column("time_s")
+        row["rows"], row["duration_s"] = len(joints), times_s[-1].as_py() - times_s[0].as_py() if len(joints) else 0.0
+        row["sample_rate_hz"] = episode.header.sample_rate_hz / transforms.keep_every
+        for camera in plan.cameras:
+            if camera in episode.header.images:
+                seen = read_camera(path, camera.rpartition(".")[2])
+                tables[camera] = video.table_of(seen, row["episode"], plan.schemas[camera], transforms, faces)
+        for table, content in tables.items():
+            if len(content):
+                files[table].append(_write(out, table, f"{row['episode']}.parquet", content))
+    content = pa.Table.from_pylist(rows, schema=EPISODES_SCHEMA)
+    files[EPISODES].append(_write(out, EPISODES, "episodes.parquet", content))
+    return {"tables": files, "schemas": _schemas(plan), "faces": None if faces is None else asdict(faces.seen)}
+
+
+def _metadata(
+    summaries: list[EpisodeSummary],
+    sources: list[tuple[Path, str]],
+    transforms: Transforms,
+    secrets: Secrets,
+    scrubber: Scrubber,
+) -> list[dict[str, Any]]:
+    """Return the rows of the table of episodes, generalised. Raises NotReleasable where an agreed k cannot be met."""
+    rows = [
+        row_of(summary, sha256, transforms, secrets, scrubber)
+        for summary, (_, sha256) in zip(summaries, sources, strict=True)
+    ]
+    if transforms.k_agreed and len(rows) < transforms.k:
+        raise NotReleasable(f"k-anonymity: the version has {len(rows)} episodes, and k is {transforms.k}")
+    return [without_body(row) for row in anonymity.generalised(rows, transforms.k)]
+
+
+def _write(out: Path, table: str, name: str, content: Any) -> dict[str, Any]:
+    folder = out / table
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / name
+    limits = parquet_file.write(content, path)
+    with open(path, "rb") as file:
+        sha256, size_bytes = hash_of(file), file.tell()
+    stats = parquet_file.plain_limits(limits)
+    return {"name": name, "sha256": sha256, "size_bytes": size_bytes, "rows": len(content), "stats": stats}
+
+
+def _schemas(plan: Plan) -> dict[str, str]:
+    all_of = {EPISODES: EPISODES_SCHEMA, **plan.schemas}
+    return {table: base64.b64encode(schema.serialize().to_pybytes()).decode() for table, schema in all_of.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
