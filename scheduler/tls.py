@@ -33,8 +33,9 @@ class Tls:
 
 def tls_of(table: Mapping[str, Any], source: str) -> Tls:
     """Return the settings of a [tls] table. Raises BadConfiguration."""
-    # The last two are the supervisor's: it opens the console and REST, and starts a standby.
-    known = ("listen", "folder", "client_certificates", "api_listen", "standby_listen", "slots_listen")
+    # The last four are the supervisor's: it opens the console, REST and what is shared, and starts a standby.
+    own = ("listen", "folder", "client_certificates")
+    known = (*own, "api_listen", "sharing_listen", "standby_listen", "slots_listen")
     unknown = sorted(set(table) - set(known))
     if unknown:
         raise toml.BadConfiguration(f"{source}: [tls] has no {unknown[0]}; it has {', '.join(known)}")

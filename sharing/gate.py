@@ -17,7 +17,7 @@ from sharing.grant import Ask, Grant
 from sharing.terms import MAX_COLUMNS, Terms
 from sharing.witness import Witness
 
-DESENSITISING = frozenset({"redact-faces"})
+DESENSITISING = frozenset({"fill-faces"})
 """Transforms after which a column of persons may leave; without any of them in the terms it never does."""
 DIGEST_DIGITS = 64
 ABOUT_CHARACTERS = 256

@@ -12,6 +12,7 @@ from sharing.database import Database, Readers
 from sharing.gate import Gate
 from sharing.grant import Grant
 from sharing.identity import Caller
+from sharing.negotiation import Negotiations
 from sharing.projection.tables import ProjectedFile, Projection
 from sharing.register import Register
 from sharing.witness import Witness
@@ -56,7 +57,7 @@ class Room:
     Attributes:
         gate: The one decision. Every byte and every answer comes by it.
         projector, vault, witness: See their protocols.
-        register: Agreements, keys, suspensions.
+        register, negotiations: Agreements, keys and suspensions; and how agreements come to be.
         database: The room's own file.
         catalogue: Connections to look into the catalogue's file.
         caller: Who sent a request. Blocks for a call of the scheduler at most each two seconds for a token, so that
@@ -73,6 +74,7 @@ class Room:
     witness: Witness
     vault: Sealing
     register: Register
+    negotiations: Negotiations
     database: Database
     catalogue: Readers
     caller: Callable[[Request], Caller]

@@ -1,16 +1,19 @@
 """REST of agreements, keys and standing: `/sharing/v1/...`. Names are the caller's own, or nothing is there."""
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Depends, Query
 
 from sharing.bounds import fields_of, json_body, text_of
 from sharing.classes import ColumnClass
-from sharing.errors import InvalidTerms
+from sharing.errors import BadStep, InvalidTerms
 from sharing.identity import Caller
+from sharing.negotiation import Negotiation
 from sharing.register import Entry, Key
 from sharing.room import Room
-from sharing.terms import MAX_NAME
+from sharing.step import Step
+from sharing.terms import MAX_NAME, Terms
 
 PAGE_MAX = 200
 
@@ -62,6 +65,37 @@ def router(room: Room) -> APIRouter:
         party = caller.decides()
         return _agreement(room.register.revoke(digest, party, text_of("reason", reason or "")), room)
 
+    @found.get("/negotiations", summary="Negotiations that the vendor is a side of")
+    def negotiations(
+        caller: Caller = who, after: str = Query("", max_length=64), size: int = Query(50, ge=1, le=PAGE_MAX)
+    ) -> dict[str, Any]:
+        rows = room.negotiations.list(caller.looks(), after=after, size=size)
+        page = {"negotiations": [_negotiation(one) for one in rows[:size]]}
+        return page | ({"next": rows[size - 1].id} if len(rows) > size else {})
+
+    @found.post("/negotiations", summary="Begin a negotiation: a signed offer, or a consumer's request")
+    def offer(caller: Caller = who, given: object = body) -> dict[str, Any]:
+        step, key, signature, terms = fields_of(given, *_STEP, "terms")
+        return _take(room, caller, Step.of(step), key, signature, terms)
+
+    @found.get("/negotiations/{name}", summary="A negotiation, its terms, and every step as it was signed")
+    def negotiation(name: str, caller: Caller = who) -> dict[str, Any]:
+        party = caller.looks()
+        taken = [
+            {"step": asdict(one.step), "public_key": one.public_key, "signature": one.signature}
+            for one in room.negotiations.steps(name, party)
+        ]
+        return _negotiation(room.negotiations.get(name, party)) | {"steps": taken}
+
+    @found.post("/negotiations/{name}/steps", summary="Take the next step: counter, accept, sign, decline, terminate")
+    def next_step(name: str, caller: Caller = who, given: object = body) -> dict[str, Any]:
+        plain, key, signature, terms = fields_of(given, *_STEP, optional=("terms",))
+        step = Step.of(plain)
+        if step.negotiation != name:
+            # Also for an offer, which names none.
+            raise BadStep("step.negotiation: is another one than the address says")
+        return _take(room, caller, step, key, signature, terms)
+
     @found.get("/classes", summary="Columns that the vendor classed itself")
     def classes(caller: Caller = who) -> dict[str, Any]:
         return {"classes": {name: str(kind) for name, kind in room.register.classes(caller.looks()).items()}}
@@ -89,6 +123,30 @@ def router(room: Room) -> APIRouter:
 
 
 _KEY = ("public_key", "proof")
+
+
+_STEP = ("step", "public_key", "signature")
+
+
+def _take(room: Room, caller: Caller, step: Step, key: object, signature: object, terms: object) -> dict[str, Any]:
+    public_key, signed = text_of("public_key", key), text_of("signature", signature)
+    proposed = None if terms is None else Terms.of(terms)
+    return _negotiation(room.negotiations.take(caller.decides(), step, public_key, signed, proposed))
+
+
+def _negotiation(one: Negotiation) -> dict[str, Any]:
+    return {
+        "negotiation": one.id,
+        "state": str(one.state),
+        "turn": one.turn,
+        "signed": sorted(one.signed),
+        "sequence": one.sequence,
+        "last": one.last,
+        "digest": one.terms.digest(),
+        "terms": one.terms.as_json(),
+        "created_s": one.created_s,
+        "changed_s": one.changed_s,
+    }
 
 
 def _key(key: Key) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from sharing.gate import Gate
 from sharing.grant import Grant
 from sharing.identity import Callers, Identity
 from sharing.journal import Journal
+from sharing.negotiation import Negotiations
 from sharing.register import Register
 from sharing.room import Projecting, Room, Sealing
 from sharing.settings import Settings
@@ -81,12 +82,15 @@ def open_room(
     catalogue = Readers(settings.catalogue)
     witness = witness or Journal(settings.folder / "journal.jsonl")
     callers = Callers(ask, now_s=clock.now_s)
+    newest = Versions(catalogue).newest
+    register = Register(database, witness, clock)
     return Room(
-        gate=Gate(database, Versions(catalogue).newest, witness, clock),
+        gate=Gate(database, newest, witness, clock),
         projector=projector or Absent(),
         witness=witness,
         vault=vault or Absent(),
-        register=Register(database, witness, clock),
+        register=register,
+        negotiations=Negotiations(database, register, newest, witness, clock),
         database=database,
         catalogue=catalogue,
         caller=callers.caller,

@@ -82,6 +82,7 @@ def run(arguments: argparse.Namespace, profile: Profile, data: Path) -> int:
         login = {
             "address": address,
             "api_url": profile.tls.api_url(authority.server_names()),
+            "sharing_url": profile.tls.sharing_url(authority.server_names()) if profile.sharing else "",
             "role": role,
             "vendor": f"vendors/{vendor}" if vendor else "",
             "tls_root": authority.root.decode(),

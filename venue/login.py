@@ -7,7 +7,14 @@ from pathlib import Path
 
 
 def write_logins(
-    data: Path, vendors: Iterable[str], scheduler: str, api_url: str, *, folder: str = "logins", tls_root: str = ""
+    data: Path,
+    vendors: Iterable[str],
+    scheduler: str,
+    api_url: str,
+    *,
+    folder: str = "logins",
+    tls_root: str = "",
+    sharing_url: str = "",
 ) -> None:
     """Write `<name>.toml` for the operator and every vendor; `palaestra login FILE` takes them.
 
@@ -15,7 +22,7 @@ def write_logins(
     """
     into = data / folder
     into.mkdir(exist_ok=True, mode=0o700)
-    common = {"address": scheduler, "api_url": api_url, "tls_root": tls_root}
+    common = {"address": scheduler, "api_url": api_url, "tls_root": tls_root, "sharing_url": sharing_url}
     _write(into / "operator.toml", data / "tokens" / "operator.token", common | {"role": "operator"})
     for vendor in vendors:
         own = {"role": "vendor", "vendor": f"vendors/{vendor}"}

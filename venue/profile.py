@@ -40,6 +40,7 @@ class Tls:
     Attributes:
         listen: Address and port of the scheduler for them; empty: there is none.
         api_listen: The same of console and REST, which then are there instead of on loopback.
+        sharing_listen: The same of what vendors share.
         folder: Where the certificates lie; relative to the folder of the venue's data.
         client_certificates: Whether who comes to the scheduler must show a certificate.
         standby_listen: As `listen`, of the standby.
@@ -53,6 +54,7 @@ class Tls:
     client_certificates: bool = False
     standby_listen: str = ""
     slots_listen: str = ""
+    sharing_listen: str = ""
 
     def reached(self, listen: str, names: Sequence[str]) -> str:
         """Return how others reach what listens there, "" if nobody can. names: of the server's certificate."""
@@ -67,6 +69,11 @@ class Tls:
         reached = self.reached(self.api_listen, names)
         return f"https://{reached}" if reached else ""
 
+    def sharing_url(self, names: Sequence[str]) -> str:
+        """Return the address of what vendors share for others, "" if there is none."""
+        reached = self.reached(self.sharing_listen, names)
+        return f"https://{reached}" if reached else ""
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -77,6 +84,8 @@ class Profile:
         venue: Its id.
         scheduler_port, api_port, standby_port: 0 takes a free one.
         objects_at: Where sealed episodes are kept if not in the data folder, `s3://bucket/prefix`.
+        sharing: Whether vendors may let each other have data.
+        sharing_port: As the other ports, of what they share.
         standby: Whether a second scheduler waits for the end of the first.
         hosts: The unit host processes.
         vendors: Ids of the vendors.
@@ -101,6 +110,8 @@ class Profile:
     standby: bool = False
     standby_port: int = 0
     objects_at: str = ""
+    sharing: bool = False
+    sharing_port: int = 0
 
     @property
     def hosts_here(self) -> tuple[Host, ...]:
@@ -131,6 +142,12 @@ def _profile(tables: Mapping[str, Any], path: Path) -> Profile:
     standby = _table(tables, "scheduler").get("standby", False)
     if not isinstance(standby, bool):
         raise BadProfile(f"[scheduler] standby is {standby!r}, must be true or false")
+    sharing = _table(tables, "sharing")
+    if unknown := sorted(set(sharing) - {"enabled"}):
+        raise BadProfile(f"[sharing] has no {unknown[0]}")
+    enabled = sharing.get("enabled", False)
+    if not isinstance(enabled, bool):
+        raise BadProfile(f"[sharing] enabled is {enabled!r}, must be true or false")
     return Profile(
         path=path,
         venue=name,
@@ -148,6 +165,8 @@ def _profile(tables: Mapping[str, Any], path: Path) -> Profile:
         standby=standby,
         standby_port=_whole(ports, "standby", 7401, "[ports]", at_most=65535),
         objects_at=_objects_at(_table(tables, "store")),
+        sharing=enabled,
+        sharing_port=_whole(ports, "sharing", 7490, "[ports]", at_most=65535),
     )
 
 
@@ -172,12 +191,13 @@ def _policy_servers(runner: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _tls(table: Mapping[str, Any], *, standby: bool) -> Tls:
     unknown = sorted(
-        set(table) - {"listen", "api_listen", "standby_listen", "slots_listen", "folder", "client_certificates"}
+        set(table)
+        - {"listen", "api_listen", "sharing_listen", "standby_listen", "slots_listen", "folder", "client_certificates"}
     )
     if unknown:
         raise BadProfile(f"[tls] has no {unknown[0]}")
     addresses = {}
-    for key in ("listen", "api_listen", "standby_listen"):
+    for key in ("listen", "api_listen", "sharing_listen", "standby_listen"):
         address = _text(table, key, "", "[tls]", empty=True)
         host, _, port = address.rpartition(":")
         if address and not (host and port.isdigit() and 0 < int(port) < 65536):
@@ -198,6 +218,7 @@ def _tls(table: Mapping[str, Any], *, standby: bool) -> Tls:
         certificates,
         addresses["standby_listen"],
         slots_listen,
+        addresses["sharing_listen"],
     )
 
 

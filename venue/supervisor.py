@@ -48,6 +48,7 @@ class Supervisor:
     Attributes:
         data: Folder of everything the venue keeps.
         api_url: Address of console and REST.
+        sharing_url: Address of what vendors share; empty without `[sharing] enabled`.
         scheduler_address: Address for SDK and CLI; with a standby both, with a comma between.
     """
 
@@ -76,8 +77,16 @@ class Supervisor:
         self.api_url = f"http://{self._api_listen}"
         if profile.tls.api_listen:
             self.api_url = profile.tls.api_url(self._certified_names())
+        self._sharing_listen = self.sharing_url = ""
+        if profile.sharing:
+            self._sharing_listen = profile.tls.sharing_listen or f"127.0.0.1:{profile.sharing_port or _free_port()}"
+            self.sharing_url = f"http://{self._sharing_listen}"
+            if profile.tls.sharing_listen:
+                self.sharing_url = profile.tls.sharing_url(self._certified_names())
         self._schedulers = [self._scheduler(number, listen) for number, listen in enumerate(self._listens)]
         self._users = [*(self._host(host) for host in profile.hosts_here), self._runner(), self._api()]
+        if profile.sharing:
+            self._users.append(self._sharing())
         self._interrupt = interrupt or threading.Event()
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
@@ -100,6 +109,7 @@ class Supervisor:
         for port, what in (
             *zip(map(_port, self._listens), ("scheduler", "standby"), strict=False),
             (self._api_port, "api"),
+            *([(_port(self._sharing_listen), "sharing")] if self._sharing_listen else []),
         ):
             _check_free(port, f"[ports] {what} in {self.profile.path}")
         self._say("starting the scheduler")
@@ -111,7 +121,9 @@ class Supervisor:
             self._say("starting its standby")
             process.start()
             self._await("the standby", lambda: _answers(self._listens[1]), process)
-        write_logins(self.data, self.profile.vendors, self.scheduler_address, self.api_url)
+        write_logins(
+            self.data, self.profile.vendors, self.scheduler_address, self.api_url, sharing_url=self.sharing_url
+        )
         self._write_remote_logins()
         for process in self._users:
             self._say(f"starting {process.name}")
@@ -120,6 +132,8 @@ class Supervisor:
         self._await("the unit hosts", self._hosts_connected, *hosts)
         self._await("the runner and its Ray", self._runner_connected, self.process("runner"))
         self._await("the console", lambda: _answers(self._api_listen), self.process("api"))
+        if self._sharing_listen:
+            self._await("sharing", lambda: _answers(self._sharing_listen), self.process("sharing"))
 
     def stop(self) -> None:
         """Stop everything, the scheduler last. Returns within ten seconds; a second call does nothing."""
@@ -280,6 +294,23 @@ class Supervisor:
             arguments += ["--cert", str(folder / "server.crt"), "--key", str(folder / "server.key")]
         return self._process("api", arguments)
 
+    def _sharing(self) -> Process:
+        store = self.data / "store"
+        arguments = [
+            *("--listen", self._sharing_listen),
+            *("--scheduler", self.scheduler_address),
+            *("--folder", str(self.data / "sharing")),
+            *("--catalogue", str(store / "catalogue.db")),
+            *("--objects", str(store / "objects")),
+        ]
+        if self.profile.objects_at:
+            arguments += ["--objects-at", self.profile.objects_at]
+        if self.profile.tls.sharing_listen:
+            folder = self._tls_folder
+            arguments += ["--address", self.sharing_url]
+            arguments += ["--cert", str(folder / "server.crt"), "--key", str(folder / "server.key")]
+        return self._process("sharing", arguments)
+
     @property
     def _tls_folder(self) -> Path:
         return self.data / self.profile.tls.folder
@@ -311,6 +342,7 @@ class Supervisor:
                 tls.api_url(names),
                 folder="logins-remote",
                 tls_root=root.read_text(encoding="utf-8"),
+                sharing_url=tls.sharing_url(names) if self.profile.sharing else "",
             )
 
 

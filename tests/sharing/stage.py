@@ -2,19 +2,25 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
+import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
 
 from catalogue import Catalogue, Entry
-from palaestra.errors import PalaestraError
-from palaestra.v1 import episode_pb2, venue_service_pb2
+from palaestra.errors import PalaestraError, trailing
+from palaestra.v1 import episode_pb2, venue_service_pb2, venue_service_pb2_grpc
 from sharing import signing
+from sharing.__main__ import listen
 from sharing.agreement import Agreement, Signature
 from sharing.clock import Clock
 from sharing.register import proof_message
@@ -220,3 +226,44 @@ def rows(path: Path, text: str) -> list[Any]:
         return db.execute(text).fetchall()
     finally:
         db.close()
+
+
+class _Identities(venue_service_pb2_grpc.VenueServiceServicer):  # type: ignore[misc]
+    """A scheduler that knows whose tokens are, and nothing else."""
+
+    def __init__(self, known: dict[str, venue_service_pb2.GetIdentityResponse]) -> None:
+        self._known = known
+
+    def GetIdentity(
+        self, request: venue_service_pb2.GetIdentityRequest, context: grpc.ServicerContext
+    ) -> venue_service_pb2.GetIdentityResponse:
+        shown = dict(context.invocation_metadata()).get("authorization", "")
+        found = self._known.get(str(shown).removeprefix("Bearer "))
+        if found is None:
+            raise_from = PalaestraError("BAD_TOKEN", "nobody's token")
+            context.set_trailing_metadata(trailing(raise_from))
+            context.abort(raise_from.code, raise_from.message)
+        return found
+
+
+@contextmanager
+def serving(staged: Stage) -> Iterator[dict[str, str]]:
+    """Serve a room, and whose tokens are, on ports of their own; yields what the environment of a client says."""
+    scheduler = grpc.server(ThreadPoolExecutor(4))
+    venue_service_pb2_grpc.add_VenueServiceServicer_to_server(_Identities(staged.known), scheduler)
+    port = scheduler.add_insecure_port("127.0.0.1:0")
+    scheduler.start()
+    listening = listen(replace(staged.settings, port=0))
+    server = uvicorn.Server(uvicorn.Config(staged.app, log_config=None, ws="none", lifespan="on"))
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+    thread.start()
+    try:
+        yield {
+            "PALAESTRA_ADDRESS": f"127.0.0.1:{port}",
+            "PALAESTRA_SHARING_URL": f"http://127.0.0.1:{listening.getsockname()[1]}",
+        }
+    finally:
+        server.should_exit = True
+        thread.join(60.0)
+        listening.close()
+        scheduler.stop(None).wait(60.0)

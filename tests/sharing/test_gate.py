@@ -82,7 +82,7 @@ def test_a_trade_secret_never_leaves_and_persons_only_desensitised() -> None:
     grant = decide(bare, GOOD, ask(bare.digest), NOW_S).grant
     assert grant is not None
     assert grant.columns == ("action",)
-    shown = agreed(terms(columns=wanted, transforms={"redact-faces": {}}))
+    shown = agreed(terms(columns=wanted, transforms={"fill-faces": {}}))
     grant = decide(shown, GOOD, ask(shown.digest), NOW_S).grant
     assert grant is not None
     assert grant.columns == ("action", "observation.images.front")

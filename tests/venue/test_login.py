@@ -13,7 +13,7 @@ def test_login_files_are_private_and_read_by_the_sdk(tmp_path: Path) -> None:
 
     write_logins(tmp_path, ["acme"], "127.0.0.1:7400", "http://127.0.0.1:7480")
     # Again, as at the next start.
-    write_logins(tmp_path, ["acme"], "127.0.0.1:7400", "http://127.0.0.1:7480")
+    write_logins(tmp_path, ["acme"], "127.0.0.1:7400", "http://127.0.0.1:7480", sharing_url="http://127.0.0.1:7490")
 
     folder = tmp_path / "logins"
     assert folder.stat().st_mode & 0o777 == 0o700
@@ -25,3 +25,4 @@ def test_login_files_are_private_and_read_by_the_sdk(tmp_path: Path) -> None:
     assert (acme.address, acme.token) == ("127.0.0.1:7400", "vendor-acme's secret")
     assert (acme.role, acme.vendor) == ("vendor", "vendors/acme")
     assert acme.api_url == "http://127.0.0.1:7480"
+    assert acme.sharing_url == "http://127.0.0.1:7490"

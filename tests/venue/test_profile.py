@@ -63,6 +63,14 @@ def test_whom_the_runner_calls_and_who_may_drive_worlds_is_the_venues_to_say(tmp
     assert profile.tls.slots_listen == "0.0.0.0"
 
 
+def test_vendors_share_where_the_venue_says_so(tmp_path: Path) -> None:
+    assert not Profile.load(written(tmp_path, GOOD)).sharing
+    tls = '[tls]\nsharing_listen = "0.0.0.0:7490"\n'
+    profile = Profile.load(written(tmp_path, GOOD + f"[sharing]\nenabled = true\n{tls}"))
+    assert (profile.sharing, profile.sharing_port) == (True, 7490)
+    assert profile.tls.sharing_url(["hall.example"]) == "https://hall.example:7490"
+
+
 def test_the_demo_s_own_file_is_good() -> None:
     profile = Profile.load(Path(__file__).parents[2] / "configs" / "venues" / "demo.toml")
 
@@ -104,6 +112,9 @@ def test_the_demo_s_own_file_is_good() -> None:
         ("[venue]", '[store]\nobjects = "/elsewhere"\n[venue]', r"objects must be s3://bucket"),
         ("[venue]", '[store]\nobjects = "s3://key:word@bucket"\n[venue]', r"keys belong into the environment"),
         ("[venue]", '[store]\nobject = "s3://bucket"\n[venue]', r"\[store\] has no object"),
+        ("[venue]", "[sharing]\nenabled = 1\n[venue]", r"\[sharing\] enabled is 1, must be true or false"),
+        ("[venue]", "[sharing]\nport = 1\n[venue]", r"\[sharing\] has no port"),
+        ("scheduler = 0", "sharing = -1", r"\[ports\] sharing is -1"),
         ("[venue]", "[venue", "hall.toml"),
     ],
 )

@@ -83,6 +83,19 @@ def test_a_port_in_use_is_named_with_its_setting(tmp_path: Path) -> None:
             made.stop()
 
 
+def test_what_vendors_share_is_a_process_of_the_venue_where_its_file_says_so(tmp_path: Path) -> None:
+    plain = supervisor(tmp_path)
+    assert "sharing" not in [process.name for process in plain.processes]
+    assert plain.sharing_url == ""
+    plain.stop()
+    sharing = supervisor(tmp_path, HALL.replace("api = 0", "api = 0\nsharing = 0") + "[sharing]\nenabled = true\n")
+    words = sharing.process("sharing").command
+    listen = words[words.index("--listen") + 1]
+    assert sharing.sharing_url == f"http://{listen}"
+    assert words[words.index("--catalogue") + 1] == str(sharing.data / "store" / "catalogue.db")
+    sharing.stop()
+
+
 def test_a_folder_serves_one_supervisor_at_a_time(tmp_path: Path) -> None:
     first = supervisor(tmp_path)
     try:

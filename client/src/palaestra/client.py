@@ -20,6 +20,7 @@ from palaestra.errors import PalaestraError, Unreachable, from_rpc
 from palaestra.ids import new_request_id
 from palaestra.operations import Operations
 from palaestra.patience import Outage, queue_pause_s
+from palaestra.sharing import Sharing
 from palaestra.slots import Slots
 from palaestra.tls import Tls
 from palaestra.v1.calendar_pb2 import Closure
@@ -39,7 +40,9 @@ from palaestra.v1.venue_service_pb2 import (
     ListUsageResponse,
     WatchEventsResponse,
 )
+from palaestra.web import Web
 
+NO_SHARING = "the login names no sharing_url: this venue shares nothing, or log in again with its file"
 R = TypeVar("R", bound=Message)
 T = TypeVar("T")
 
@@ -53,8 +56,9 @@ class Client:
     """A connection to one venue, as one vendor or operator. Safe to share between threads; not across a fork.
 
     Its `data` searches what was recorded, its `api_keys` makes keys for programs, its `audit` tells who did what, its
-    `operations` are the levers of operators, and `slots(...)` leases worlds and hands them out as a Gymnasium
-    environment: see `palaestra.data.Data`, `palaestra.api_keys.ApiKeys`, `palaestra.audit.Audit`,
+    `sharing` agrees with other vendors who may have what, its `operations` are the levers of operators, and
+    `slots(...)` leases worlds and hands them out as a Gymnasium environment: see `palaestra.data.Data`,
+    `palaestra.api_keys.ApiKeys`, `palaestra.audit.Audit`, `palaestra.sharing.Sharing`,
     `palaestra.operations.Operations`, `palaestra.slots.Slots`.
 
     Every method raises PalaestraError with a reason of the registry if the venue refuses or fails, and
@@ -68,6 +72,7 @@ class Client:
         tls_root: PEM certificates to trust; None for a connection that is not encrypted, on one machine only.
         tls_certificate, tls_key: Client certificate with its chain, and its private key, as PEM.
         outage_s: How long streams look for a server that was there before [s].
+        sharing_url: Base of what vendors share; "" where the venue has none.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class Client:
         tls_certificate: bytes | None = None,
         tls_key: bytes | None = None,
         outage_s: float = 120.0,
+        sharing_url: str = "",
     ) -> None:
         credentials = Tls(tls_root, tls_certificate, tls_key).credentials()
         channel.check_private(address, token, encrypted=credentials is not None)
@@ -100,6 +106,8 @@ class Client:
         self.data = Data(self._send, self._pages, self._identity)
         self.audit = Audit(self._send, self._pages, self._identity)
         self.operations = Operations(self._send, self._pages, self._identity)
+        web = Web(sharing_url, token, tls_root=(tls_root or b"").decode(), timeout_s=timeout_s, missing=NO_SHARING)
+        self.sharing = Sharing(web, self._identity)
         self.slots = Slots(self, credentials, elsewhere=not channel.is_loopback(address))
 
     @classmethod
@@ -114,6 +122,7 @@ class Client:
             tls_root=tls.root,
             tls_certificate=tls.certificate,
             tls_key=tls.key,
+            sharing_url=found.sharing_url,
         )
 
     def close(self) -> None:

@@ -30,6 +30,7 @@ class Login:
         address: Host and port of the scheduler, such as "127.0.0.1:7401".
         token: Bearer token. Secret.
         api_url: Base of the venue's HTTP interface, such as "http://127.0.0.1:7480".
+        sharing_url: Base of what vendors share, such as "http://127.0.0.1:7490"; empty where the venue has none.
         vendor: "vendors/{vendor}", for people; the server goes by the token alone.
         role: Such as "vendor" or "operator", for people.
         tls_root: PEM certificates to trust. Empty: the connection is not encrypted, fit for one machine only.
@@ -45,6 +46,7 @@ class Login:
     tls_root: str = ""
     tls_certificate: str = ""
     tls_key: str = ""
+    sharing_url: str = ""
 
     def tls(self) -> "Tls":
         """Return certificates and key as the client takes them."""
@@ -89,9 +91,9 @@ def text_of(login: Login) -> str:
 def find(environ: Mapping[str, str], profile: str | None = None) -> Login:
     """Return the login of a profile; or, if none is named, of the environment and the current profile.
 
-    PALAESTRA_ADDRESS, PALAESTRA_TOKEN, PALAESTRA_API_URL, and PALAESTRA_CA, PALAESTRA_CERT, PALAESTRA_KEY, which name
-    PEM files, go over the current profile's file; an address with a token or a certificate needs no file. A profile
-    that is named counts alone: who names one means it.
+    PALAESTRA_ADDRESS, PALAESTRA_TOKEN, PALAESTRA_API_URL, PALAESTRA_SHARING_URL, and PALAESTRA_CA, PALAESTRA_CERT,
+    PALAESTRA_KEY, which name PEM files, go over the current profile's file; an address with a token or a certificate
+    needs no file. A profile that is named counts alone: who names one means it.
 
     Raises:
         PalaestraError: BAD_TOKEN if there is no such login, INVALID_FIELD if it is broken or a PEM file cannot be read.
@@ -102,7 +104,7 @@ def find(environ: Mapping[str, str], profile: str | None = None) -> Login:
         field: _text_of(environ, variable)
         for field, variable in (("tls_root", "CA"), ("tls_certificate", "CERT"), ("tls_key", "KEY"))
     }
-    for field in ("address", "token", "api_url"):
+    for field in ("address", "token", "api_url", "sharing_url"):
         given[field] = environ.get(f"PALAESTRA_{field.upper()}", "")
     named = {field: value for field, value in given.items() if value}
     shown = named.keys() & {"token", "tls_certificate"}

@@ -25,6 +25,7 @@ from palaestra.cli import (
     reservations,
     robots,
     scenarios,
+    share,
     slot,
     submit,
     units,
@@ -59,6 +60,7 @@ slot.register(app)
 events.register(app)
 keys.register(app)
 audit.register(app)
+share.register(app)
 
 # Click's base of all "you typed it wrong" errors, which Typer has no public name for.
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]

@@ -1,20 +1,17 @@
 """Fetching a file over HTTP, whole or not at all."""
 
 import http.client
-import json
 import os
-import ssl
 import sys
 import urllib.error
-import urllib.parse
 import urllib.request
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from palaestra import channel
-from palaestra.errors import REASONS, PalaestraError, Unreachable
+from palaestra.errors import PalaestraError, Unreachable
+from palaestra.web import opener, refusal
 
 _CHUNK_BYTES = 1 << 18
 _SILENCE_S = 120.0
@@ -56,10 +53,10 @@ def download(
     try:
         with part.open("xb") as file:
             try:
-                with _opener(url, tls_root).open(request, timeout=_SILENCE_S) as response:
+                with opener(url, tls_root).open(request, timeout=_SILENCE_S) as response:
                     size_bytes = _copy(response, file, out.name, show=show)
             except urllib.error.HTTPError as error:
-                raise _refusal(error) from None
+                raise refusal(error) from None
             except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
                 raise Unreachable(f"{url}: {error}") from None
         if not is_whole(part):
@@ -82,15 +79,6 @@ def _give_name(part: Path, out: Path) -> None:
         if out.exists():
             raise
         part.rename(out)
-
-
-def _opener(url: str, tls_root: str) -> urllib.request.OpenerDirector:
-    handlers: list[urllib.request.BaseHandler] = []
-    if channel.is_loopback(urllib.parse.urlsplit(url).netloc):
-        handlers.append(urllib.request.ProxyHandler({}))
-    if tls_root:
-        handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context(cadata=tls_root)))
-    return urllib.request.build_opener(*handlers)
 
 
 def _copy(response: Any, file: IO[bytes], name: str, *, show: bool) -> int:
@@ -138,17 +126,3 @@ class _bar:
     def __exit__(self, *_: object) -> None:
         if self._progress is not None:
             self._progress.stop()
-
-
-def _refusal(error: urllib.error.HTTPError) -> PalaestraError:
-    """Return the error in an RFC 9457 document, or one that names the status."""
-    try:
-        problem = json.loads(error.read(1 << 16))
-        reason, detail = str(problem["reason"]), str(problem["detail"])
-        facts = {str(key): str(value) for key, value in problem.get("metadata", {}).items()}
-    except (ValueError, KeyError, TypeError, AttributeError, OSError):
-        reason, detail, facts = "", "", {}
-    if reason in REASONS:
-        return PalaestraError(reason, detail, metadata=facts)
-    fallback = {401: "BAD_TOKEN", 403: "ROLE_DENIED", 404: "NOT_FOUND", 503: "SHUTTING_DOWN"}
-    return PalaestraError(fallback.get(error.code, "INTERNAL"), f"{error.url}: HTTP {error.code} {error.reason}")

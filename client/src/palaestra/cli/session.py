@@ -34,7 +34,12 @@ def connect(profile: str | None) -> Iterator["Client"]:
     login = find_login(profile)
     tls = login.tls()
     with Client(
-        login.address, login.token, tls_root=tls.root, tls_certificate=tls.certificate, tls_key=tls.key
+        login.address,
+        login.token,
+        tls_root=tls.root,
+        tls_certificate=tls.certificate,
+        tls_key=tls.key,
+        sharing_url=login.sharing_url,
     ) as client:
         patience = threading.Timer(_SILENT_S, warn, [f"waiting for the venue at {login.address} ..."])
         patience.daemon = True

@@ -1,0 +1,73 @@
+"""`python -m sharing` as the venue starts it: a process, a port, a folder that outlives it."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from sharing.settings import Refused, parse
+from tests.sharing.stage import Stage, serving
+
+PATIENCE_S = 120.0
+PATHS = ["--folder", "f", "--catalogue", "c", "--objects", "o"]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--listen", "0.0.0.0:7490"], "is not a loopback address"),
+        (["--listen", "7490"], "is not HOST:PORT"),
+        (["--cert", "c.pem"], "come together"),
+        (["--scheduler", "elsewhere:7400"], "another machine"),
+        (["--address", "ftp://x"], "no address of HTTP"),
+    ],
+)
+def test_what_would_send_tokens_in_clear_is_refused(words: list[str], reason: str) -> None:
+    with pytest.raises(Refused, match=reason):
+        parse([*words, *PATHS])
+
+
+def test_the_process_serves_stops_and_keeps_what_was_registered(staged: Stage, tmp_path: Path) -> None:
+    with serving(staged) as environment, socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        command = [
+            *(sys.executable, "-m", "sharing", "--listen", f"127.0.0.1:{port}"),
+            *("--scheduler", environment["PALAESTRA_ADDRESS"], "--folder", str(tmp_path / "mine")),
+            *("--catalogue", str(staged.settings.catalogue), "--objects", str(tmp_path / "objects")),
+        ]
+        url = f"http://127.0.0.1:{port}"
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        try:
+            deadline_s = time.monotonic() + PATIENCE_S
+            while not _answers(url):
+                assert process.poll() is None, process.communicate()[1]
+                assert time.monotonic() < deadline_s
+                time.sleep(0.05)
+            mine = {"Authorization": "Bearer aurora"}
+            found = httpx.get(f"{url}/sharing/v1/identity", headers=mine, timeout=PATIENCE_S).json()
+            assert (found["vendor"], found["address"]) == ("vendors/aurora", url)
+            assert httpx.get(f"{url}/sharing/v1/keys", timeout=PATIENCE_S).status_code == 401
+            foreign = httpx.get(f"{url}/sharing/v1/keys", headers=mine | {"Host": "evil.example"}, timeout=PATIENCE_S)
+            assert foreign.status_code == 403
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE_S) in (0, -signal.SIGTERM)
+        finally:
+            process.kill()
+            process.communicate()
+    assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "mine" / "sharing.db").stat().st_mode & 0o777 == 0o600
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz", timeout=PATIENCE_S).status_code == 204
+    except httpx.TransportError:
+        return False
