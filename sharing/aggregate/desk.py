@@ -11,11 +11,12 @@ from sharing.aggregate.ledger import Balance, Charge, Ledger
 from sharing.aggregate.question import Question
 from sharing.aggregate.release import DELTA_TRILLIONTHS, MAX_GROUPS, Known, possible, selects
 from sharing.confined import process
+from sharing.confined.data import VALUE, is_signal
 from sharing.confined.fence import Limits
 from sharing.confined.parcel import Reading, packed
 from sharing.errors import BudgetExhausted, InvalidQuestion
 from sharing.grant import Ask, Grant
-from sharing.projection.tables import EPISODES, Projection
+from sharing.projection.tables import EPISODES, JOINTS, Projection
 from sharing.terms import Channel, Purpose
 from sharing.witness import Witness
 
@@ -141,14 +142,20 @@ class Desk:
 def known_of(question: Question, grant: Grant, projection: Projection) -> Known:
     """Return what is declared about a question's fields. Raises InvalidQuestion for what is not granted."""
     names = set(projection.schemas[EPISODES].names)
-    signals = {name for table, schema in projection.schemas.items() if table != EPISODES for name in schema.names}
-    check_granted(question.fields, names & {*TEXTS, *NUMBERS}, signals & set(grant.columns))
+    check_granted(question.fields, names & {*TEXTS, *NUMBERS}, signals_of(projection))
     bounds = {one.field: bounds_of(one.field, grant.transforms) for one in question.measures if one.kind != "count"}
     values: dict[Field, tuple[str, ...]] = {field: values_of(field, grant.transforms) for field in question.by}
     known = Known(bounds, values)
     if possible(question, known) > MAX_GROUPS:
         raise InvalidQuestion(f"by: more than {MAX_GROUPS} groups")
     return known
+
+
+def signals_of(projection: Projection) -> set[str]:
+    """Return the signals that a projection has: columns of the joints, and each other table of numbers."""
+    found = {name for name in projection.schemas[JOINTS].names if is_signal(projection.schemas[JOINTS], name)}
+    others = set(projection.schemas) - {EPISODES, JOINTS}
+    return found | {table for table in others if is_signal(projection.schemas[table], VALUE)}
 
 
 def _parties(grant: Grant) -> dict[str, str | int]:

@@ -20,16 +20,19 @@ from store.episode import ACTION, LEVELS, STATE, Status
 BOUNDS, VALUES = "aggregate-bounds", "aggregate-values"
 SUMMARIES = ("mean", "min", "max", "rms", "std")
 TEXTS: Mapping[str, tuple[str, ...]] = {
-    "outcome": tuple(map(str, Status)),
+    "status": tuple(map(str, Status)),
     "level": LEVELS,
     "task": (),
     "scenario": (),
     "robot_model": (),
     "maker": (),
+    "unit": (),
+    "venue": (),
 }
-"""Facts that are texts, each with the values that everybody knows; () where only the data or the terms know them."""
-NUMBERS: Mapping[str, str] = {"duration_s": "0..600", "quality": "0..1"}
-"""Facts that are numbers, with their public bounds: an episode's ten minutes [s], and the scale of quality."""
+"""Facts that are texts, each with the values that everybody knows; () where only the data or the terms know them.
+Names of units and venues are the agreement's pseudonyms."""
+NUMBERS: Mapping[str, str | None] = {"duration_s": "0..600", "quality": "0..1", "episode_return": None}
+"""Facts that are numbers, with their public bounds: ten minutes [s], and the scale of quality; None: the terms' alone."""
 _SIGNALS: Mapping[str, str] = {STATE: "-6.283185308..6.283185308", ACTION: "-6.283185308..6.283185308"}
 """Joint positions: within one turn to either side [rad]. Other signals have bounds in the terms or are not asked for."""
 _SUMMARY = re.compile(r"([a-z][a-z0-9_.]{0,120})\[([0-9]{1,4})\]\.([a-z]{2,4})")

@@ -2,7 +2,7 @@
 
     {"measures": [{"of": "count"}, {"of": "mean", "field": "duration_s"}],
      "by": ["task"],
-     "where": [{"field": "outcome", "in": ["success"]}, {"field": "duration_s", "from": "2.5"}],
+     "where": [{"field": "status", "in": ["success"]}, {"field": "duration_s", "from": "2.5"}],
      "epsilon_millionths": 500000}
 
 Nothing of it becomes SQL: names are looked up, values are bound.

@@ -15,6 +15,7 @@ from sharing.projection.tables import ProjectedFile
 
 MAX_BYTES = 1 << 30
 PIECE_BYTES = 4 << 20
+Place = tuple[str, int, int]
 
 
 class Reading(Protocol):
@@ -30,17 +31,17 @@ class Parcel:
     """Sealed memory, open as `descriptor`.
 
     Attributes:
-        files: Where each table's files are in it: offset and size [bytes], in the projection's order.
+        files: The files of each table: name, and where it is, offset and size [bytes]; in the projection's order.
     """
 
     descriptor: int
     size_bytes: int
-    files: dict[str, list[tuple[int, int]]]
+    files: dict[str, list[Place]]
 
 
 @contextmanager
 def packed(
-    contents: Mapping[str, Sequence[ProjectedFile | bytes]], reading: Reading, still: Callable[[], None]
+    contents: Mapping[str, Sequence[ProjectedFile | tuple[str, bytes]]], reading: Reading, still: Callable[[], None]
 ) -> Iterator[Parcel]:
     """Pack files by their table; open while the context lasts.
 
@@ -52,18 +53,18 @@ def packed(
     """
     descriptor = os.memfd_create("projection", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        files: dict[str, list[tuple[int, int]]] = {}
+        files: dict[str, list[Place]] = {}
         offset = 0
         for table, parts in contents.items():
             places = files.setdefault(table, [])
             for part in parts:
-                size = len(part) if isinstance(part, bytes) else part.size_bytes
+                name, size = (part[0], len(part[1])) if isinstance(part, tuple) else (part.name, part.size_bytes)
                 if offset + size > MAX_BYTES:
                     raise WorkEnded(f"more data than {MAX_BYTES} bytes; narrow the agreement's columns")
-                for piece in [part] if isinstance(part, bytes) else _pieces(part, reading):
+                for piece in [part[1]] if isinstance(part, tuple) else _pieces(part, reading):
                     still()
                     _write(descriptor, piece)
-                places.append((offset, size))
+                places.append((name, offset, size))
                 offset += size
         fcntl.fcntl(
             descriptor,
