@@ -33,3 +33,15 @@ class NotReleasable(SharingError):
 
 class BudgetExhausted(SharingError):
     """The agreement's privacy budget does not cover this question; nothing was computed."""
+
+
+class InvalidQuestion(SharingError):
+    """A question that breaks a rule of its form or asks about what is not granted; nothing was computed or charged."""
+
+
+class InvalidAlgorithm(SharingError):
+    """An algorithm that breaks a rule of its form, or a job that it cannot do; the message names the field."""
+
+
+class WorkEnded(SharingError):
+    """A confined process ended without an answer: too long, too large, or by an error of its own. Tells nothing more."""

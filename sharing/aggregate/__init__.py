@@ -1,0 +1,1 @@
+"""Answers about a data set without its data: aggregates with differential privacy, paid from a budget."""
