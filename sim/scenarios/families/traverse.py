@@ -12,7 +12,7 @@ from sim.scenarios.fixtures import Size
 from sim.scenarios.fixtures.part import Mover, Zone, mover_at
 from sim.scenarios.scene import Scene
 
-_LOOK_S, _CLEAR_M = 5.0, 0.7
+_LOOK_S, _CLEAR_M = 7.0, 0.7
 """How far ahead people's ways are looked at, and how near nobody may come to the robot's middle."""
 
 
