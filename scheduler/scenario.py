@@ -55,7 +55,7 @@ def _problems(job: job_pb2.Job, kind: str) -> Iterator[Problem]:
         # What evaluation calls the task of the catalogue, collection calls the task in words.
         if field is None or (kind, name) == ("collect", "task"):
             continue
-        given = work.HasField(name) if field.has_presence else bool(getattr(work, name))  # type: ignore[arg-type]
+        given = work.HasField(name) if field.has_presence else bool(getattr(work, name))
         if given:
             yield f"{path}.{name}", why
     if work.script and work.HasField("policy"):
