@@ -64,7 +64,7 @@ def verify(episode: Episode, *, menagerie_root: Path | None = None) -> Verdict:
     slot = _slot(episode, menagerie_root)
     header, replay = episode.header, episode.replay
     assert header.replay is not None and replay is not None
-    hashes = {"model": (header.model_sha256, slot.model_sha256)}
+    hashes: dict[str, tuple[str | None, str]] = {"model": (header.model_sha256, slot.model_sha256)}
     if isinstance(slot, SimSlot):
         hashes["drives"] = (header.drives_sha256, slot.core.drives.sha256)
     against = [

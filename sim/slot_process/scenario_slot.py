@@ -117,7 +117,7 @@ class ScenarioSlot:
         action = np.asarray(actions, dtype=np.float64)
         if action.shape != (self.worlds, self.action_size):
             raise BadAction(f"actions have shape {action.shape}, not ({self.worlds}, {self.action_size})")
-        bad = ~np.isfinite(action).all(axis=1)
+        bad = np.asarray(~np.isfinite(action).all(axis=1))
         if bad.any() and not contain:
             raise BadAction(f"actions of worlds {np.flatnonzero(bad)[:5].tolist()} are not finite")
         self.taken = np.clip(np.where(bad[:, None], 0.0, action), -1.0, 1.0)

@@ -17,7 +17,7 @@ from sim.scenarios.scene import Scene
 
 _CLEAR_M = 0.09
 _BEHIND_M = 0.02
-_LEAD_SHARE = 0.2
+_LEAD_SHARE, _LEAD_LEAST_M = 0.2, 0.005
 _TRIES = 3
 _SLIPPED_M, _SLIPPED_S = 0.035, 0.25
 """A tip that has been so far from where it should touch for so long has slipped off: it is set on anew."""
@@ -97,6 +97,9 @@ class _Work(Work):
         target, start = min(share, 1.02 * self._most), self._now()
         rate = (target - start) / self._move_s * CONTROL_PERIOD_S
         at, further, slipped_s = start, 0.0, 0.0
+        slides = self.scene.model.jnt_type[self._joint] == mujoco.mjtJoint.mjJNT_SLIDE
+        # A button's way is short: a share of it would press with next to nothing.
+        lead = max(_LEAD_SHARE * self._most, _LEAD_LEAST_M if slides else 0.0)
         for _ in range(int((1.5 * self._move_s + hold_s + 4.0) / CONTROL_PERIOD_S)):
             now = self._now()
             if (self._held_s >= hold_s and now >= self._need) or (share < self._need and now >= 0.97 * target):
@@ -110,7 +113,7 @@ class _Work(Work):
             if slipped_s > _SLIPPED_S:
                 break
             # A tip far ahead would slip off.
-            hand.goal_m, _ = self._grip(min(at + further, now + _LEAD_SHARE * self._most))
+            hand.goal_m, _ = self._grip(min(at + further, now + lead))
             yield
         grip, push = self._grip(self._now())
         yield from hand.go(hand.tip_m() - 0.04 * push * (abs(float(push @ tool)) < 0.5) - 0.03 * tool, tool)
