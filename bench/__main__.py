@@ -1,4 +1,4 @@
-"""`python -m bench NAME [--json]`, `python -m bench all [--readme]`, `python -m bench --list`."""
+"""`python -m bench NAME [--json]`, `python -m bench all [--readme] [--docs]`, `python -m bench --list`."""
 
 import argparse
 import importlib
@@ -6,7 +6,7 @@ import json
 import sys
 
 from bench.machine import machine, versions
-from bench.readme import write_figures
+from bench.readme import write_between, write_figures
 
 # Name to module; each has a docstring whose first line says what it measures, and `run() -> dict`.
 BENCHES = {
@@ -41,6 +41,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="name the measurements")
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
     parser.add_argument("--readme", action="store_true", help="write the figures into the README's table")
+    parser.add_argument("--docs", action="store_true", help="write the rows into the page of docs/ that shows them")
     arguments = parser.parse_args()
     if arguments.list or not arguments.name:
         for name, module in BENCHES.items():
@@ -52,7 +53,10 @@ def main() -> int:
     results = {}
     for name in BENCHES if arguments.name == "all" else [arguments.name]:
         result = {"name": name, "machine": machine(), "versions": versions()}
-        result |= importlib.import_module(BENCHES[name]).run()
+        module = importlib.import_module(BENCHES[name])
+        result |= module.run()
+        if arguments.docs and hasattr(module, "PAGE"):
+            write_between(module.PAGE, module.table(result))
         results[name] = result
         if arguments.json:
             print(json.dumps(result))

@@ -67,9 +67,18 @@ ROWS = (
 
 def write_figures(results: Mapping[str, Mapping[str, Any]]) -> None:
     """Replace what stands between the marks by a table of the results' figures."""
-    text = README.read_text()
-    table = f"{BEGIN}\n{_table(results)}\n{END}"
-    README.write_text(re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: table, text, flags=re.DOTALL))
+    write_between(README, _table(results))
+
+
+def write_between(page: Path, table: str) -> None:
+    """Replace what stands between the marks of a page. Raises ValueError where it has none."""
+    text = page.read_text("utf-8")
+    found, count = re.subn(
+        f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: f"{BEGIN}\n{table}\n{END}", text, flags=re.DOTALL
+    )
+    if count != 1:
+        raise ValueError(f"{page.name}: {count} places between {BEGIN} and {END}, not one")
+    page.write_text(found, "utf-8")
 
 
 def _table(results: Mapping[str, Mapping[str, Any]]) -> str:

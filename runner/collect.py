@@ -10,7 +10,7 @@ from runner.drive import collect_on_units
 from runner.errors import AttemptError
 from runner.film import Film, open_film
 from runner.policy import LinearPolicy, Policy
-from runner.scene import scene_of
+from runner.scene import scene_of, trials_of
 from runner.served import served_policy
 from runner.slots import open_slot
 from runner.tally import Tally
@@ -26,6 +26,9 @@ def collect(attempt: Attempt) -> job_pb2.JobResult:
     """Carry out a CollectSpec."""
     spec = attempt.job.collect
     duration_s = spec.episode_duration.seconds + spec.episode_duration.nanos / 1e9 or EPISODE_S
+    if attempt.assignment.endpoints and spec.scenario:
+        message = "scenarios are run in worlds, and this job's claim has units"
+        raise AttemptError("UNKNOWN_WORK", message, retryable=False)
     if attempt.assignment.endpoints and spec.cameras:
         message = "cameras look at worlds, and this job's claim has units"
         raise AttemptError("BAD_CAMERA", message, retryable=False)
@@ -47,6 +50,7 @@ def _collect_in_worlds(attempt: Attempt, episodes: int, duration_s: float) -> No
         spec.robot_model,
         task=policy.task if policy else spec.policy_task,
         motion=spec.motion,
+        trials=trials_of(spec),
         horizon_s=duration_s,
         worlds=worlds,
         seed=spec.seed,

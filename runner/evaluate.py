@@ -6,7 +6,7 @@ from palaestra.v1 import job_pb2
 from runner.attempt import Attempt
 from runner.interval import wilson
 from runner.policy import LinearPolicy, Policy
-from runner.scene import scene_of
+from runner.scene import scene_of, trials_of
 from runner.served import served_policy
 from runner.slots import open_slot
 from runner.worlds import record_worlds
@@ -14,6 +14,8 @@ from sim.slot_process import LeasedSlot
 
 EPISODES = 32
 WORLDS = 16
+TRIALS = 4
+"""Worlds of a scenario: each builds a scene of its own for each episode."""
 # The first episodes are recorded, so that a number can be looked at.
 RECORDED = 4
 # Evaluation never meets the worlds that training or its judge saw.
@@ -24,11 +26,13 @@ def evaluate(attempt: Attempt) -> job_pb2.JobResult:
     """Carry out an EvaluateSpec."""
     spec = attempt.job.evaluate
     episodes = spec.episodes or EPISODES
-    worlds = min(WORLDS, episodes)
+    trials = trials_of(spec)
+    worlds = min(TRIALS if trials else WORLDS, episodes)
     with open_slot(
         attempt,
         spec.robot_model,
         task=spec.task,
+        trials=trials,
         worlds=worlds,
         seed=spec.seed,
         scene=scene_of(spec),
@@ -37,6 +41,7 @@ def evaluate(attempt: Attempt) -> job_pb2.JobResult:
         if spec.HasField("policy"):
             with served_policy(attempt, spec.policy, slot.action_size, title=slot.facts.title) as served:
                 return _trials(attempt, slot, episodes, served)
+        # With a script, too: what nobody adds anything to is the script alone.
         policy = LinearPolicy.zero(spec.task, spec.robot_model, slot.obs_size, slot.action_size)
         if attempt.assignment.HasField("policy"):
             policy = LinearPolicy.from_json(attempt.fetch(attempt.assignment.policy))

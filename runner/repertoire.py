@@ -9,6 +9,7 @@ from sim import catalog
 from sim.errors import Misfit
 from sim.motion import motions
 from sim.randomisation import QUANTITIES
+from sim.scenarios.scenario import scenario_ids
 from sim.tasks import find_task, tasks
 
 
@@ -32,6 +33,7 @@ def repertoire(
         ],
         robots=[_names(entry) for entry in available],
         policy_servers=policy_servers,
+        scenarios=sorted(f"{path.parent.name}/{id_}" for id_, path in scenario_ids().items()),
     )
 
 

@@ -36,6 +36,26 @@ class Scene:
     pace: Pace = field(default_factory=Pace)
 
 
+@dataclass(frozen=True)
+class Trials:
+    """Which scenario's trials a job runs in its worlds.
+
+    Attributes:
+        scenario: Sector and id, or id.
+        level: 1 to 4.
+        script: The scripted policy; empty: another policy drives.
+    """
+
+    scenario: str
+    level: int
+    script: str
+
+
+def trials_of(spec: job_pb2.CollectSpec | job_pb2.EvaluateSpec) -> Trials | None:
+    """Return the trials that a job asks for, None where it names no scenario."""
+    return Trials(spec.scenario, spec.level or 1, spec.script) if spec.scenario else None
+
+
 def scene_of(
     spec: job_pb2.CollectSpec | job_pb2.TrainSpec | job_pb2.EvaluateSpec | job_pb2.ServeSpec,
 ) -> Scene:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from palaestra.v1 import job_pb2
 from runner.attempt import Attempt
 from runner.errors import AttemptError
-from runner.scene import Scene
+from runner.scene import Scene, Trials
 from sim import catalog
 from sim.errors import (
     BadRandomisation,
@@ -17,9 +17,10 @@ from sim.errors import (
     SlotDied,
     UnknownMotion,
     UnknownRobot,
+    UnknownScenario,
     UnknownTask,
 )
-from sim.slot_process import Bounds, LeasedSlot, SlotSpec, TaskWork
+from sim.slot_process import Bounds, LeasedSlot, ScenarioWork, SlotSpec, TaskWork
 
 ACTUATORS: dict[job_pb2.Actuators, catalog.Actuators] = {
     job_pb2.ACTUATORS_UNSPECIFIED: catalog.ACTUATORS[0],
@@ -53,10 +54,11 @@ def open_slot(
     scene: Scene,
     task: str = "",
     motion: str = "",
+    trials: Trials | None = None,
     horizon_s: float = 0.0,
     first_world: int = 0,
 ) -> Iterator[LeasedSlot]:
-    """Have worlds at a task, or along a motion, on as many threads as slots were leased.
+    """Have worlds at a task, along a motion, or of a scenario, on as many threads as slots were leased.
 
     Raises:
         AttemptError: there is no such work, what is asked of the worlds cannot be had, the model is broken, or the
@@ -65,16 +67,22 @@ def open_slot(
     """
     threads = min(max(1, len(attempt.assignment.lease.sim_slots)), worlds)
     root = attempt.settings.menagerie_root
-    work = TaskWork(
-        robot_model,
-        task=task,
-        motion=motion,
-        horizon_s=horizon_s,
-        actuators=ACTUATORS[scene.actuators],
-        sensors=scene.sensors,
-        randomisation=scene.randomisation,
-        menagerie_root=str(root) if root else "",
-    )
+    work: TaskWork | ScenarioWork
+    if trials is not None:
+        work = ScenarioWork(
+            robot_model, trials.scenario, trials.level, trials.script, menagerie_root=str(root) if root else ""
+        )
+    else:
+        work = TaskWork(
+            robot_model,
+            task=task,
+            motion=motion,
+            horizon_s=horizon_s,
+            actuators=ACTUATORS[scene.actuators],
+            sensors=scene.sensors,
+            randomisation=scene.randomisation,
+            menagerie_root=str(root) if root else "",
+        )
     spec = SlotSpec(work, worlds=worlds, threads=threads, seed=seed, first_world=first_world, pace=scene.pace)
     over = threading.Event()
     try:
@@ -88,7 +96,7 @@ def open_slot(
                 keeper.join()
     except (BadRandomisation, BadSensor) as error:
         raise AttemptError("INVALID_FIELD", str(error), retryable=False) from error
-    except (UnknownTask, UnknownRobot, UnknownMotion, Misfit) as error:
+    except (UnknownTask, UnknownRobot, UnknownMotion, UnknownScenario, Misfit) as error:
         raise AttemptError("UNKNOWN_WORK", str(error), retryable=False) from error
     except SlotDied as error:
         attempt.check()

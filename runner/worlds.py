@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from runner.attempt import Attempt
 from runner.film import Film
-from sim.slot_process import LeasedSlot, TaskWork
+from sim.slot_process import LeasedSlot, ScenarioWork, TaskWork
 from store import EpisodeRecorder, Outcome, Status
 from store.episode import SENSOR_PREFIX
 
@@ -100,6 +100,7 @@ def record_worlds(
                 base_pose=True,
                 world=int(slot.world_numbers[world]),
                 scenario=facts.scenario,
+                level=slot.spec.work.level if isinstance(slot.spec.work, ScenarioWork) else None,
                 sensor_widths={f"{SENSOR_PREFIX}{name}": width for name, width in facts.readings.items()},
                 sensor_units={f"{SENSOR_PREFIX}{name}": unit for name, unit in facts.reading_units.items()},
                 replay=replay_of(slot, world, {name: rows[row].tolist() for name, rows in drawn.items()}),
@@ -118,14 +119,25 @@ def replay_of(slot: LeasedSlot, world: int, drawn: Mapping[str, list[float]]) ->
     drawn: What the episode has drawn, by term of the randomisation.
     """
     work = slot.spec.work
-    assert isinstance(work, TaskWork)
-    return {
-        "task": work.task,
-        "motion": work.motion,
-        "horizon_s": repr(work.horizon_s),
+    always = {
         "episode": str(int(slot.episodes[world])),
         "seed": str(slot.seed),
         "version": slot.facts.provenance["version"],
+    }
+    if isinstance(work, ScenarioWork):
+        return {
+            **always,
+            "scenario": work.scenario,
+            "level": str(work.level),
+            "script": work.script,
+            "drawn": json.dumps(drawn),
+        }
+    assert isinstance(work, TaskWork)
+    return {
+        **always,
+        "task": work.task,
+        "motion": work.motion,
+        "horizon_s": repr(work.horizon_s),
         "sensors": json.dumps(list(work.sensors)),
         "randomisation": json.dumps(list(work.randomisation)),
         "drawn": json.dumps(drawn),

@@ -286,4 +286,5 @@ def _together(known: tuple[Catalogue, ...]) -> Catalogue:
         frozenset().union(*(c.motions for c in known)),
         frozenset().union(*(c.robot_models for c in known)),
         scene.together(c.worlds for c in known),
+        frozenset().union(*(c.scenarios for c in known)),
     )

@@ -130,7 +130,7 @@ def _served(job: job_pb2.Job, kind: str, path: str) -> Iterator[Problem]:
         policy_address.end_of(work.policy.openpi)
     except ValueError as error:
         yield f"{path}.policy.openpi", str(error)
-    if kind == "collect" and not work.policy_task:
+    if kind == "collect" and not (work.policy_task or work.scenario):
         yield f"{path}.policy_task", "is required with a served policy: the task that it was trained for"
     if kind == "evaluate" and work.policy_job:
         yield f"{path}.policy", "cannot stand beside policy_job, only one of them"

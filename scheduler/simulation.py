@@ -49,6 +49,8 @@ def _source(job: job_pb2.Job) -> str:
     kind = job.WhichOneof("work")
     if kind == "train":
         return f"training of {job.train.task}"
+    if kind in ("collect", "evaluate") and getattr(job, kind).scenario:
+        return _trials(getattr(job, kind))
     if kind == "evaluate":
         policy_job = job.evaluate.policy_job
         if job.evaluate.HasField("policy"):
@@ -59,6 +61,12 @@ def _source(job: job_pb2.Job) -> str:
     if job.collect.HasField("policy"):
         return f"policy served at {job.collect.policy.openpi}"
     return f"motion {job.collect.motion}" if job.collect.motion else f"policy of {job.collect.policy_job}"
+
+
+def _trials(work: job_pb2.CollectSpec | job_pb2.EvaluateSpec) -> str:
+    """Return what drives the trials of a scenario."""
+    who = f"policy served at {work.policy.openpi}" if work.HasField("policy") else f"script {work.script or 'idle'}"
+    return f"{who} in {work.scenario} at level {work.level or 1}"
 
 
 def _on(source: str, robot_model: str) -> str:

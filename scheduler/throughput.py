@@ -20,6 +20,8 @@ def type_of(spec: job_pb2.Job) -> str:
     """Return the type of a job's work, such as "train reach"; every other job of it runs alike."""
     kind = spec.WhichOneof("work") or ""
     work = getattr(spec, kind) if kind else None
+    if isinstance(work, (job_pb2.CollectSpec, job_pb2.EvaluateSpec)) and work.scenario:
+        return f"{kind} {work.scenario}"
     if kind == "collect":
         assert isinstance(work, job_pb2.CollectSpec)
         return f"collect {work.motion or 'policy'}"

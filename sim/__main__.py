@@ -181,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     carried.add_argument("recording", metavar="FORMAT=FILE", help="a format of configs/recordings, an archive")
     carried.add_argument("robot", help="robot id, a humanoid")
     carried.add_argument("--frames", type=int, default=500, help="at most so many")
-    carried.add_argument("--period-s", type=float, default=0.01, help="from frame to frame [s] (0.01)")
+    carried.add_argument("--period-s", type=float, help="from frame to frame [s] (as its speeds tell)")
     carried.add_argument("--out", type=Path, metavar="OUT.npz", help="the robot's own angles")
     carried.add_argument("--picture", type=Path, metavar="OUT.png")
     bench = commands.add_parser("bench-joint", help="test one joint of a robot on a simulated bench")

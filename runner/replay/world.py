@@ -12,8 +12,9 @@ from runner.replay.errors import NotComparable
 from sim.catalog import Actuators
 from sim.errors import SimError
 from sim.slot import VERSION, SimSlot
-from sim.slot_process.program import open_task
-from sim.slot_process.work import SlotSpec, TaskWork
+from sim.slot_process.program import open_scenario, open_task
+from sim.slot_process.scenario_slot import ScenarioSlot
+from sim.slot_process.work import ScenarioWork, SlotSpec, TaskWork
 from store import STATE, Episode
 
 
@@ -63,10 +64,9 @@ def verify(episode: Episode, *, menagerie_root: Path | None = None) -> Verdict:
     slot = _slot(episode, menagerie_root)
     header, replay = episode.header, episode.replay
     assert header.replay is not None and replay is not None
-    hashes = {
-        "model": (header.model_sha256, slot.model_sha256),
-        "drives": (header.drives_sha256, slot.core.drives.sha256),
-    }
+    hashes: dict[str, tuple[str | None, str]] = {"model": (header.model_sha256, slot.model_sha256)}
+    if isinstance(slot, SimSlot):
+        hashes["drives"] = (header.drives_sha256, slot.core.drives.sha256)
     against = [
         f"the hash of its {name} was {was} and is {now} here" for name, (was, now) in hashes.items() if was != now
     ]
@@ -75,9 +75,13 @@ def verify(episode: Episode, *, menagerie_root: Path | None = None) -> Verdict:
     if replay.actions.shape[1] != slot.action_size:
         raise NotComparable(f"{replay.actions.shape[1]} actions were recorded, {slot.action_size} are taken here")
     try:
-        # As it was drawn then, whatever would be drawn now.
-        drawn = {str(name): [row] for name, row in json.loads(header.replay.get("drawn", "{}")).items()}
-        slot.reset(worlds=[int(header.world or 0)], episodes=[int(header.replay["episode"])], drawn=drawn)
+        numbers = {"worlds": [int(header.world or 0)], "episodes": [int(header.replay["episode"])]}
+        if isinstance(slot, SimSlot):
+            # As it was drawn then, whatever would be drawn now.
+            drawn = {str(name): [row] for name, row in json.loads(header.replay.get("drawn", "{}")).items()}
+            slot.reset(**numbers, drawn=drawn)
+        else:
+            slot.reset(**numbers)
     except (ValueError, AttributeError, TypeError, SimError) as error:
         raise NotComparable(f"what it drew cannot be had here: {error}") from error
     first, residual_rad = None, 0.0
@@ -94,11 +98,15 @@ def verify(episode: Episode, *, menagerie_root: Path | None = None) -> Verdict:
     return Verdict(len(replay.actions), first, residual_rad)
 
 
-def _slot(episode: Episode, menagerie_root: Path | None) -> SimSlot:
+def _slot(episode: Episode, menagerie_root: Path | None) -> SimSlot | ScenarioSlot:
     header = episode.header
     table = header.replay or {}
+    root = str(menagerie_root) if menagerie_root else ""
     actuators: Actuators = "ideal" if header.actuators == "ideal" else "physical"
     try:
+        if "scenario" in table:
+            trial = ScenarioWork(header.robot_model, table["scenario"], int(table["level"]), table["script"], root)
+            return open_scenario(SlotSpec(trial, worlds=1, seed=int(table["seed"])), trial)
         work = TaskWork(
             header.robot_model,
             task=table["task"],
@@ -107,7 +115,7 @@ def _slot(episode: Episode, menagerie_root: Path | None) -> SimSlot:
             actuators=actuators,
             sensors=tuple(json.loads(table["sensors"])),
             randomisation=tuple(json.loads(table.get("randomisation", "[]"))),
-            menagerie_root=str(menagerie_root) if menagerie_root else "",
+            menagerie_root=root,
         )
         return open_task(SlotSpec(work, worlds=1, seed=int(table["seed"])), work)
     except (KeyError, ValueError, TypeError, SimError) as error:

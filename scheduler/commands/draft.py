@@ -157,6 +157,12 @@ def _alike(spec: job_pb2.Job, kind: str | None) -> tuple[object, ...]:
         return claim, spec.project, kind
     work = getattr(spec, kind)
     scene = _scene(work, kind)
+    if kind in ("collect", "evaluate") and (work.scenario or work.level or work.script):
+        # Rare, and many fields have a say: all but where its chance comes from.
+        alone = type(work)()
+        alone.CopyFrom(work)
+        alone.ClearField("seed")
+        return claim, spec.project, kind, alone.SerializeToString(deterministic=True)
     if kind == "collect":
         source = work.WhichOneof("source")
         return claim, spec.project, kind, source, work.motion, work.policy_task, work.robot_model, scene

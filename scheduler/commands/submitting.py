@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2, job_service_pb2
-from scheduler import resources, scene, snapshot
+from scheduler import resources, scenario, scene, snapshot
 from scheduler.commands import dependencies, reserving, simfirst
 from scheduler.commands.draft import Draft, draft_of, serialized
 from scheduler.commands.intake import NOTHING, Entry, Held, Intake
@@ -34,6 +34,7 @@ class Catalogue:
     motions: frozenset[str] = frozenset()
     robot_models: frozenset[str] = frozenset()
     worlds: scene.Vocabulary = field(default=scene.Vocabulary(), hash=False)
+    scenarios: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -441,7 +442,10 @@ def _known_kind(spec: job_pb2.Job) -> None:
     if kind == "check":
         raise invalid("job.work", "a check is the venue's own work; units are checked when it is due")
     if kind == "collect" and spec.collect.WhichOneof("source") is None:
-        raise invalid("job.collect.source", "one of motion, policy_job, policy must be set")
+        raise invalid("job.collect.source", "one of motion, policy_job, policy, script must be set")
+    about_scenario = scenario.problem(spec)
+    if about_scenario is not None:
+        raise invalid(*about_scenario)
     if kind == "serve" and not (spec.serve.task or spec.serve.motion):
         raise invalid("job.serve.source", "one of task, motion must be set")
 
@@ -462,6 +466,14 @@ def _known_work(spec: job_pb2.Job, catalogue: Catalogue) -> None:
                 f"{name} {value!r} is not known here; known: {', '.join(sorted(known))}",
                 metadata={"field": name, "value": value},
             )
+    stranger = scenario.unknown(spec, catalogue.scenarios)
+    if stranger is not None:
+        name, meant = stranger
+        raise PalaestraError(
+            "UNKNOWN_WORK",
+            f"scenario {name!r} is not known here{meant}",
+            metadata={"field": "scenario", "value": name},
+        )
 
 
 def _possible_worlds(spec: job_pb2.Job, catalogue: Catalogue) -> None:

@@ -49,6 +49,7 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
             frozenset(request.motions),
             frozenset(request.robot_models),
             vocabulary_of(request),
+            frozenset(request.scenarios),
         )
         await core.run(running.register_runner(request.runner, instance, request.sim_slots))
         REGISTERED()

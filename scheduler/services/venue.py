@@ -49,6 +49,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
             tasks=sorted(known.tasks),
             motions=sorted(known.motions),
             robot_models=sorted(known.robot_models),
+            scenarios=sorted(known.scenarios),
             sequence=core.hub.sequence,
         )
 

@@ -8,10 +8,11 @@ import mujoco
 from sim import catalog
 from sim.body import base_name, body_of
 from sim.cameras.spec import Camera
+from sim.errors import BadCamera
 from sim.mjcf import compile_model, load_mjcf
 from sim.motion import find_motion
 from sim.picture import use_our_light
-from sim.slot_process.work import ModelWork, TaskWork
+from sim.slot_process.work import ModelWork, ScenarioWork, TaskWork, Work
 from sim.tasks import find_task
 from sim.tasks.follow import Follow
 
@@ -20,13 +21,18 @@ CHASE_HEIGHTS = 3.4
 """A robot that walks is about 1.7 times as high as its base: it fits a view of 45 degrees at twice that."""
 
 
-def scene_of(work: TaskWork | ModelWork, cameras: Sequence[Camera]) -> mujoco.MjModel:
+def scene_of(work: Work, cameras: Sequence[Camera]) -> mujoco.MjModel:
     """Return the model that is drawn: the worlds' own, where a pose means the same, with what is only to be seen.
 
     Raises:
-        BadCamera: a camera's body, or the camera itself, is not there.
+        BadCamera: a camera's body, or the camera itself, is not there; or the worlds are of a scenario, whose scenes
+            differ.
         UnknownRobot, UnknownTask, UnknownMotion, Misfit, MissingModel, BrokenModel: as for the worlds themselves.
     """
+    if isinstance(work, ScenarioWork):
+        raise BadCamera(
+            f"scenario {work.scenario!r}: each of its worlds is another scene, which cameras do not draw yet"
+        )
     return _task_scene(work, cameras) if isinstance(work, TaskWork) else _model_scene(work, cameras)
 
 

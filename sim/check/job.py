@@ -15,6 +15,7 @@ from sim.catalog import ROBOT_CLASSES, robots
 from sim.check.finding import Key, nearest
 from sim.check.schema import DIALECT, Schema
 from sim.motion import motions
+from sim.scenarios.scenario import load_scenario, scenario_ids
 from sim.tasks import tasks
 
 _PART = re.compile(r"([A-Za-z0-9_]+)|\[(?:'([^']*)'|(\d+))\]")
@@ -40,6 +41,21 @@ def mistakes(tables: Mapping[str, Any], path: Path) -> Iterator[tuple[Key, str, 
     for field, problem in violations(job):
         yield _key(field, tables), problem, False
     yield from _names(tables)
+    yield from _fit(job)
+
+
+def _fit(job: Job) -> Iterator[tuple[Key, str, bool]]:
+    """Yield what a scenario's trials are not run with: a robot of another class."""
+    kind = job.WhichOneof("work") or ""
+    work = getattr(job, kind, None)
+    path = scenario_ids().get(getattr(work, "scenario", "").rpartition("/")[2])
+    entry = next((entry for entry in robots() if entry.id == getattr(work, "robot_model", "")), None)
+    if path is None or entry is None:
+        return
+    classes = load_scenario(path).robot_classes
+    if entry.robot_class not in classes:
+        what = f"is of class {entry.robot_class}; {path.stem} is for {', '.join(classes)}"
+        yield (kind, "robot_model"), f"{entry.id!r} {what}", False
 
 
 def _names(tables: Mapping[str, Any]) -> Iterator[tuple[Key, str, bool]]:
@@ -48,9 +64,13 @@ def _names(tables: Mapping[str, Any]) -> Iterator[tuple[Key, str, bool]]:
         "task": sorted(tasks()),
         "robot_model": [entry.id for entry in robots()],
         "robot_class": list(ROBOT_CLASSES),
+        "scenario": [*(f"{path.parent.name}/{id_}" for id_, path in scenario_ids().items()), *scenario_ids()],
     }
     for key, value in _texts(tables, ()):
         name = str(key[-1])
+        # A cell's scenario is the venue's to name.
+        if key[0] == "claim" and name == "scenario":
+            continue
         if value and name in known and value not in known[name]:
             what = name.replace("_", " ")
             close = nearest(value, known[name])

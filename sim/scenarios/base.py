@@ -23,6 +23,7 @@ class Base(Drive):
         fastest_m_s, turning_rad_s: Its speeds on the scripted policies' ways.
     """
 
+    action_names = ("forward", "left", "turn")
     fastest_m_s = 0.6
     turning_rad_s = 0.8
     camera_ahead_m = 0.3
@@ -63,6 +64,16 @@ class Base(Drive):
     def track(self) -> None:
         """Set the joints' targets for the velocities."""
         raise NotImplementedError
+
+    def lead(self, action: Array | None, *, free: bool) -> None:
+        """Actions are velocities, as shares of the scripted policies' own: the gait is the robot's."""
+        scripted = self.velocity.copy()
+        if free:
+            self.velocity[:] = 0.0
+        if action is not None:
+            self.velocity += action * np.array([self.fastest_m_s, self.fastest_m_s, self.turning_rad_s])
+        self.track()
+        self.velocity[:] = scripted
 
     def go(self, goal_m: Array, *, wait: Callable[[], bool] = lambda: False) -> Iterator[None]:
         """Go to a point of the floor (2,), head first; stand while `wait` says so."""

@@ -23,7 +23,11 @@ class Drive:
     Attributes:
         q: Targets for the end of the control period [rad or m], (nu,).
         extra: Torques on top [N m], (nu,).
+        tau: Torques of the last physics step [N m or N], (nu,).
+        action_names: What the columns of an action are, each from -1 to 1.
     """
+
+    action_names: tuple[str, ...]
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -38,6 +42,7 @@ class Drive:
             felt = np.diag(inertia)[self.body.dq]
             self._kd = np.maximum(self._kd, 2.0 * _DAMPING_RATIO * np.sqrt(self._kp * felt))
         self._tau = np.array([j.tau_max_nm for j in joints])
+        self.tau = np.zeros(len(joints))
         self.dq_max = np.array([j.dq_max_rad_s for j in joints])
         self.q = self.body.home_q.copy()
         self._before = self.q.copy()
@@ -65,6 +70,16 @@ class Drive:
             mujoco.mj_step(self.model, data)
             self.energy_j += float(np.abs(tau * dq).sum()) * self.model.opt.timestep
         self._before = self.q.copy()
+        self.tau = tau
+
+    def lead(self, action: Array | None, *, free: bool) -> None:
+        """Set the targets for the coming control period.
+
+        Args:
+            action: (len(action_names),) in [-1, 1]; None: none.
+            free: The action alone says where to; else it is added to where the script leads.
+        """
+        raise NotImplementedError
 
     def track(self) -> None:
         """Set the targets for the coming control period."""

@@ -15,6 +15,7 @@ from sim.scenarios import tool
 from sim.scenarios.drive import CONTROL_PERIOD_S, Drive
 from sim.scenarios.fixtures.part import DOWN, FORWARD
 from sim.scenarios.scene import WORK_HEIGHT_M, Scene
+from sim.task import share_of_range
 
 _DAMPING2 = 4e-4
 _AXIS_M = 0.15
@@ -55,6 +56,10 @@ class Hand(Drive):
         self._stand_ready()
         self.goal_m, self.axis = self.tip_m().copy(), self.pointing().copy()
         self._cup = scene.model.nu - 1 if scene.model.nu > len(names) else -1
+        self.action_names = (*names, *(("cup",) if self._cup >= 0 else ()))
+        # As of the tasks: enough for all of the work frame, and not far beyond.
+        self._scale_rad = share_of_range(self.body, 0.25, 0.8)
+        self._scripted: Array | None = None
 
     def tip_m(self) -> Array:
         """Return where the tip is (3,)."""
@@ -77,6 +82,26 @@ class Hand(Drive):
         self.q, self._before, self._home = q, q.copy(), q.copy()
         self.data.qpos[self.body.q] = q
         mujoco.mj_forward(self.model, self.data)
+
+    def lead(self, action: Array | None, *, free: bool) -> None:
+        """Actions are offsets of all joints from where the tool stands ready, or from the script's targets.
+
+        A cup's last number switches its vacuum: on above 0. The script switches it by itself.
+        """
+        count = len(self._scale_rad)
+        if free:
+            offset = np.zeros(count) if action is None else self._scale_rad * action[:count]
+            self.q = self.limited(self._home + offset)
+            if self._cup >= 0:
+                self.suck(action is not None and bool(action[-1] > 0))
+            return
+        if self._scripted is not None:
+            self.q, self._scripted = self._scripted, None
+        self.track()
+        if action is not None and action[:count].any():
+            # The script goes on from its own targets: offsets do not add up.
+            self._scripted = self.q
+            self.q = self.limited(self.q + self._scale_rad * action[:count])
 
     def track(self) -> None:
         """Set the joints' targets so that the tip goes to the goal."""

@@ -103,6 +103,11 @@ class Scenario:
     economics: Economics
     levels: Mapping[int, Mapping[str, Range]]
 
+    @property
+    def path(self) -> str:
+        """Sector and id, such as "rescue/rescue-stairs"."""
+        return f"{self.sector}/{self.id}"
+
     def piece(self, name: str) -> Piece:
         """Return a fixture by name. Raises BrokenScenario."""
         for piece in self.pieces:
@@ -188,13 +193,24 @@ def scenarios() -> dict[str, Scenario]:
 
 
 def find_scenario(id_: str) -> Scenario:
-    """Return one scenario, by id or, where that ends in `.toml`, from a file.
+    """Return one scenario, by id, by sector and id ("rescue/rescue-stairs") or, where it ends in `.toml`, from a file.
 
     Raises UnknownScenario with the closest ids, BrokenScenario, OSError.
     """
     if id_.endswith(".toml"):
         return load_scenario(Path(id_))
+    return find_shipped(id_)
+
+
+def find_shipped(id_: str) -> Scenario:
+    """Return one scenario that is shipped, by id or by sector and id. Raises UnknownScenario, BrokenScenario."""
     known = scenario_ids()
+    full = {f"{path.parent.name}/{name}": name for name, path in known.items()}
+    if "/" in id_:
+        if id_ not in full:
+            close = difflib.get_close_matches(id_, full, n=3, cutoff=0.4) or sorted(full)
+            raise UnknownScenario(f"no scenario {id_!r}; did you mean {', '.join(close)}?")
+        id_ = full[id_]
     if id_ not in known:
         close = difflib.get_close_matches(id_, known, n=3, cutoff=0.4) or sorted(known)
         raise UnknownScenario(f"no scenario {id_!r}; did you mean {', '.join(close)}?")

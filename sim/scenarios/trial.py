@@ -1,12 +1,12 @@
 """One trial: a scripted policy in a scene, what was measured, and whether it succeeded."""
 
-import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import mujoco
 import numpy as np
 
+from sim.body import Array
 from sim.catalog import Entry
 from sim.chance import philox_uniform, stream
 from sim.scenarios.drive import CONTROL_PERIOD_S
@@ -18,6 +18,8 @@ from sim.task import upright
 
 POLICIES = ("pass", "fail", "idle")
 """The scripted policy that does the task, one that makes a plausible mistake, and one that does nothing."""
+FREE = ""
+"""No script: whoever gives the actions drives, and the trial ends once nothing has been missing for a while."""
 SETTLE_S = 0.5
 FALLEN_COS = 0.5
 PUSH_EVERY_S, PUSH_S = 1.5, 0.15
@@ -64,36 +66,54 @@ class Trial:
         self.time_s = 0.0
         self.cycle_s: float | None = None
         self.falls = 0
+        self.over = False
+        self._policy = FREE
+        self._script = _nothing()
+        self._ending_s = 0.0
 
-    def steps(self, policy: str) -> Iterator[None]:
-        """Run it, a control period at a time; `outcome` is there at the end."""
-        limits = self.scene.scenario.limits
+    def begin(self, policy: str) -> None:
+        """Choose a policy of `POLICIES`, or `FREE`, before the first step."""
         scripts: dict[str, Callable[[], Iterator[None]]] = {
             "pass": self.work.passing,
             "fail": self.work.failing,
             "idle": _nothing,
+            FREE: _nothing,
         }
-        script = scripts[policy]()
-        ending = 0.0
-        for _ in itertools.count():
-            self._move_movers()
-            self._pushes.push(self.time_s)
-            if next(script, _END) is _END:
-                self.cycle_s = self.time_s if self.cycle_s is None else self.cycle_s
-                ending += CONTROL_PERIOD_S
-            self.drive.track()
-            self.drive.advance()
-            self.time_s += CONTROL_PERIOD_S
-            self._contacts.look()
-            self.work.force_n = self._contacts.force_n
-            self.work.watch()
+        self._policy, self._script = policy, scripts[policy]()
+
+    def step(self, action: Array | None = None) -> None:
+        """Run one control period, after which `over` says whether the trial has ended.
+
+        action: What is added to the script's targets, or drives without one: as `Drive.lead`.
+        """
+        self._move_movers()
+        self._pushes.push(self.time_s)
+        free = self._policy == FREE
+        if not free and next(self._script, _END) is _END:
+            self.cycle_s = self.time_s if self.cycle_s is None else self.cycle_s
+            self._ending_s += CONTROL_PERIOD_S
+        self.drive.lead(action, free=free)
+        self.drive.advance()
+        self.time_s += CONTROL_PERIOD_S
+        self._contacts.look()
+        self.work.force_n = self._contacts.force_n
+        self.work.watch()
+        if free:
+            well = not self.work.missing()
+            self._ending_s = self._ending_s + CONTROL_PERIOD_S if well else 0.0
+            self.cycle_s = (self.time_s if self.cycle_s is None else self.cycle_s) if well else None
+        if self.scene.body.floating and float(upright(self.scene.data.qpos[None, 3:7])[0]) < FALLEN_COS:
+            self.falls = 1
+        # An idle robot is watched for as long as the task may take: nothing may succeed by itself.
+        done = self._ending_s > SETTLE_S and self._policy != "idle"
+        self.over = bool(self.falls) or done or self.time_s >= self.scene.scenario.limits.time_max_s
+
+    def steps(self, policy: str) -> Iterator[None]:
+        """Run it, a control period at a time; `outcome` is there at the end."""
+        self.begin(policy)
+        while not self.over:
+            self.step()
             yield
-            if self.scene.body.floating and float(upright(self.scene.data.qpos[None, 3:7])[0]) < FALLEN_COS:
-                self.falls = 1
-            # An idle robot is watched for as long as the task may take: nothing may succeed by itself.
-            done = ending > SETTLE_S and policy != "idle"
-            if self.falls or done or self.time_s >= limits.time_max_s:
-                break
 
     def outcome(self) -> Outcome:
         """Judge what has happened so far."""

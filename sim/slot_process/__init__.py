@@ -4,6 +4,6 @@
 """
 
 from sim.slot_process.leased import LeasedSlot
-from sim.slot_process.work import Bounds, ModelWork, Pace, SlotFacts, SlotSpec, TaskWork
+from sim.slot_process.work import Bounds, ModelWork, Pace, ScenarioWork, SlotFacts, SlotSpec, TaskWork
 
-__all__ = ["Bounds", "LeasedSlot", "ModelWork", "Pace", "SlotFacts", "SlotSpec", "TaskWork"]
+__all__ = ["Bounds", "LeasedSlot", "ModelWork", "Pace", "ScenarioWork", "SlotFacts", "SlotSpec", "TaskWork"]

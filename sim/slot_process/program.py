@@ -10,10 +10,12 @@ from sim import catalog
 from sim.body import Array
 from sim.motion import find_motion
 from sim.randomisation import Randomisation
+from sim.scenarios.scenario import find_shipped
 from sim.sensors import from_tables
 from sim.slot import POLICY_PERIOD_S, SimSlot, Snapshot, Transition
 from sim.slot_process.model_slot import ModelSlot
-from sim.slot_process.work import ModelWork, SlotFacts, SlotSpec, TaskWork
+from sim.slot_process.scenario_slot import ScenarioSlot
+from sim.slot_process.work import ModelWork, ScenarioWork, SlotFacts, SlotSpec, TaskWork
 from sim.tasks import find_task
 from sim.tasks.follow import Follow
 
@@ -50,7 +52,22 @@ def program_of(spec: SlotSpec) -> tuple[Program, SlotFacts]:
     """Build the worlds. Raises SimError."""
     if isinstance(spec.work, ModelWork):
         return _model(spec, spec.work)
+    if isinstance(spec.work, ScenarioWork):
+        return _scenario(spec, spec.work)
     return _task(spec, spec.work)
+
+
+def open_scenario(spec: SlotSpec, work: ScenarioWork) -> ScenarioSlot:
+    """Return the worlds of a scenario in this process. Raises SimError."""
+    return ScenarioSlot(
+        find_shipped(work.scenario),
+        catalog.find(work.robot, Path(work.menagerie_root) if work.menagerie_root else None),
+        level=work.level,
+        script=work.script,
+        worlds=spec.worlds,
+        seed=spec.seed,
+        first_world=spec.first_world,
+    )
 
 
 def open_task(spec: SlotSpec, work: TaskWork) -> SimSlot:
@@ -94,6 +111,25 @@ def facts_of(slot: SimSlot) -> SlotFacts:
         reading_units={reading.name: reading.unit for reading in slot.sensors.readings},
         positions=int(slot.model.nq),
     )
+
+
+def _scenario(spec: SlotSpec, work: ScenarioWork) -> tuple[Program, SlotFacts]:
+    slot = open_scenario(spec, work)
+    facts = SlotFacts(
+        robot_model=slot.entry.id,
+        maker=slot.entry.maker,
+        title=slot.scenario.title,
+        scenario=slot.scenario.path,
+        obs_names=slot.observation_names,
+        action_size=slot.action_size,
+        joint_names=tuple(slot.joint_names),
+        horizon_steps=slot.horizon_steps,
+        period_s=POLICY_PERIOD_S,
+        substep_s=slot.substep_s,
+        model_sha256=slot.model_sha256,
+        provenance={**slot.header(), "controller_backend": "sim.scenarios.drive"},
+    )
+    return slot, facts
 
 
 def _model(spec: SlotSpec, work: ModelWork) -> tuple[Program, SlotFacts]:

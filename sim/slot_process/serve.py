@@ -19,6 +19,7 @@ from sim.slot import SimSlot, Transition
 from sim.slot_process import confine, control, segment
 from sim.slot_process.pacing import after_step, bucket, schedule_of
 from sim.slot_process.program import Program, program_of
+from sim.slot_process.scenario_slot import ScenarioSlot
 from sim.slot_process.segment import WORD, Segment, Sizes
 from sim.slot_process.work import Bounds, SlotFacts, SlotSpec
 
@@ -219,7 +220,7 @@ class _Loop:
         shared.terminated[:], shared.truncated[:] = transition.terminated, transition.truncated
         shared.success[:] = program.success
         want = int(words[WORD.want])
-        if want & segment.SIGNALS and isinstance(program, SimSlot):
+        if want & segment.SIGNALS and isinstance(program, (SimSlot, ScenarioSlot)):
             shared.q[:], shared.dq[:], shared.tau[:], shared.q_ref[:] = program.joint_state()
             shared.base_pose[:] = program.base_pose()
         if isinstance(program, SimSlot) and program.sensors.readings:
@@ -278,10 +279,12 @@ def _listed(failures: dict[int, str]) -> str:
 
 def _drawn(program: Program, worlds: list[int]) -> dict[str, list[list[float]]]:
     """Return what the present episodes of some worlds have drawn, by term, a row for each. Raises BadSlot."""
-    if not isinstance(program, SimSlot):
+    if not isinstance(program, (SimSlot, ScenarioSlot)):
         return {}
     if not all(0 <= world < program.worlds for world in worlds):
         raise BadSlot(f"worlds {worlds[:5]}: from 0 to {program.worlds - 1}")
+    if isinstance(program, ScenarioSlot):
+        return program.drawn(worlds)
     return {name: rows[worlds].tolist() for name, rows in program.randomiser.memory().items()}
 
 

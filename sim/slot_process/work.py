@@ -54,6 +54,33 @@ class ModelWork:
 
 
 @dataclass(frozen=True)
+class ScenarioWork:
+    """Worlds of a scenario (`sim.slot_process.scenario_slot`).
+
+    Attributes:
+        robot: Id in the catalogue.
+        scenario: Its id, or sector and id; one of those that are shipped.
+        level: 1 to 4.
+        script: The scripted policy that drives, "pass", "fail" or "idle"; empty: the actions alone.
+        menagerie_root: A MuJoCo Menagerie checkout, or empty.
+    """
+
+    robot: str
+    scenario: str
+    level: int = 1
+    script: str = ""
+    menagerie_root: str = ""
+
+
+Work = TaskWork | ModelWork | ScenarioWork
+_KINDS: dict[str, type[TaskWork | ModelWork | ScenarioWork]] = {
+    "task": TaskWork,
+    "model": ModelWork,
+    "scenario": ScenarioWork,
+}
+
+
+@dataclass(frozen=True)
 class Pace:
     """How the slot's time goes along with the clock's.
 
@@ -79,7 +106,7 @@ class SlotSpec:
         first_world: Number of the first world.
     """
 
-    work: TaskWork | ModelWork
+    work: Work
     worlds: int
     threads: int = 1
     seed: int = 0
@@ -106,7 +133,7 @@ class SlotSpec:
 
     def to_json(self) -> str:
         """Return what `from_json` reads."""
-        kind = "task" if isinstance(self.work, TaskWork) else "model"
+        kind = next(kind for kind, each in _KINDS.items() if isinstance(self.work, each))
         return json.dumps({**asdict(self), "kind": kind})
 
     @classmethod
@@ -116,9 +143,8 @@ class SlotSpec:
             table = json.loads(text)
             kind, work, pace = table.pop("kind"), table.pop("work"), Pace(**table.pop("pace"))
             if kind == "task":
-                lists = {name: tuple(work[name]) for name in ("sensors", "randomisation")}
-                return cls(work=TaskWork(**{**work, **lists}), pace=pace, **table)
-            return cls(work=ModelWork(**work), pace=pace, **table)
+                work |= {name: tuple(work[name]) for name in ("sensors", "randomisation")}
+            return cls(work=_KINDS[kind](**work), pace=pace, **table)
         except (ValueError, KeyError, TypeError) as error:
             raise BadSlot(f"not a slot's description: {error}") from error
 

@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.catalog import Entry, find
+from sim.errors import BrokenRecording
 from sim.listing import print_table
 from sim.vocabulary.compare import ENDS, draw
 from sim.vocabulary.figure import Figure
 from sim.vocabulary.limbs import figure_limbs, robot_limbs
 from sim.vocabulary.mapping import joint_map
 from sim.vocabulary.paths import same_up_to_scale
-from sim.vocabulary.recording import find_format, read_recording
+from sim.vocabulary.recording import find_format, read_recording, recorded_period_s
 from sim.vocabulary.retarget import Retargeted, retarget
 
 Array = npt.NDArray[np.float64]
@@ -26,7 +27,7 @@ def carry(
     robot: str,
     *,
     frames: int,
-    period_s: float,
+    period_s: float | None,
     out: Path | None,
     picture: Path | None,
     menagerie_root: Path | None,
@@ -35,14 +36,26 @@ def carry(
 
     Args:
         form: Format of the recording, one of `configs/recordings`.
-        file: The recording, frames every `period_s`.
+        file: The recording.
+        period_s: From frame to frame; None: what the recording's own speeds tell.
         robot: Of the catalogue, a humanoid.
         out: Archive to write: an array `q_<joint>` [rad] for each of the robot's joints, and `period_s`.
         picture: PNG to draw the paths into.
 
-    Raises BrokenCatalogue, BrokenRecording, Misfit, and as `find`.
+    Raises BrokenCatalogue, BrokenRecording (also where nobody tells the period), Misfit, and as `find`.
     """
     read = find_format(form)
+    told_s = recorded_period_s(file, read)
+    if period_s is None and told_s is None:
+        raise BrokenRecording(
+            f"{file.name}: no speeds (dq_<joint>) tell how far apart its frames are: --period-s says so"
+        )
+    if period_s is None:
+        assert told_s is not None
+        period_s = told_s
+        print(f"{file.name}: a frame every {1000 * period_s:g} ms, by its own speeds")
+    elif told_s is not None and abs(period_s - told_s) > 0.05 * told_s:
+        print(f"{file.name}: its own speeds tell a frame every {1000 * told_s:g} ms, not every {1000 * period_s:g} ms")
     canonical = read_recording(file, read)[:frames]
     source = figure_limbs(Figure(read.proportions), read.names)
     entry = find(robot, menagerie_root)

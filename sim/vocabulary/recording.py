@@ -6,7 +6,8 @@
     [proportions]               see `figure.Proportions`
     [vocabulary]                as in a robot's file, with the names of the recording's arrays
 
-The recordings themselves are archives of arrays (`.npz`), one for each joint: `q_<joint>` [rad], all of one length.
+The recordings themselves are archives of arrays (`.npz`), one for each joint: `q_<joint>` [rad], all of one length, and
+where there are speeds `dq_<joint>` [rad/s].
 """
 
 import functools
@@ -25,6 +26,8 @@ from sim.vocabulary.mapping import JointMap, nearest, parse_map
 
 RECORDINGS_FOLDER = CONFIGS / "recordings"
 MAX_FRAMES = 1_000_000
+_RATE_FIT = 0.05
+_STILL_RAD = 1e-4
 Array = npt.NDArray[np.float64]
 
 
@@ -83,8 +86,38 @@ def read_recording(path: Path, form: Format) -> Array:
     return form.names.canonical(np.stack(columns, axis=1))
 
 
-def _column(arrays: "np.lib.npyio.NpzFile", name: str, path: Path) -> Array:
-    key = f"q_{name}"
+def recorded_period_s(path: Path, form: Format) -> float | None:
+    """Return the time from frame to frame [s] that a recording's own speeds `dq_<joint>` [rad/s] tell, None without.
+
+    Speeds are differences of angles over that time; of the joints that move, the one in which the two fit best
+    says how long. What fits in no joint to within `_RATE_FIT` tells nothing.
+
+    Raises BrokenRecording as `read_recording`.
+    """
+    best, rate_hz = _RATE_FIT, 0.0
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            for name in form.names.joint_names:
+                if f"dq_{name}" not in arrays:
+                    continue
+                q, dq = _column(arrays, name, path), _column(arrays, name, path, "dq")
+                if len(q) < 3 or len(q) != len(dq):
+                    continue
+                change, speed = 0.5 * (q[2:] - q[:-2]), dq[1:-1]
+                moved = float(change @ change)
+                if moved < len(change) * _STILL_RAD**2:
+                    continue
+                found_hz = float(speed @ change) / moved
+                off = float(np.linalg.norm(speed - found_hz * change) / max(1e-12, np.linalg.norm(speed)))
+                if off < best and found_hz > 0:
+                    best, rate_hz = off, found_hz
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise BrokenRecording(f"{path.name}: {error}") from error
+    return 1.0 / rate_hz if rate_hz else None
+
+
+def _column(arrays: "np.lib.npyio.NpzFile", name: str, path: Path, of: str = "q") -> Array:
+    key = f"{of}_{name}"
     if key not in arrays:
         raise BrokenRecording(f"{path.name}: no array {key}{nearest(key, arrays.files)}")
     column = np.asarray(arrays[key])

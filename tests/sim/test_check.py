@@ -254,6 +254,35 @@ def test_a_mistake_in_a_jobs_file_is_found_in_its_line(
     assert any(said in str(f) and f.line == line_of(text, marker) for f in findings), [str(f) for f in findings]
 
 
+TRIALS = """
+[claim]
+sim_slots = 1
+duration_s = 300
+[evaluate]
+scenario = "rescue/rescue-stairs"
+level = 3
+script = "pass"
+robot_model = "own_quadruped"
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("rescue-stairs", "rescue-stair", "did you mean rescue/rescue-stairs?"),
+        ("own_quadruped", "own_arm", "'own_arm' is of class arm; rescue-stairs is for quadruped"),
+        ("level = 3", "level = 5", "level"),
+        ('"pass"', '"win"', "script"),
+    ],
+)
+def test_a_mistake_in_a_job_on_a_scenario_is_found_in_its_line(old: str, new: str, said: str, tmp_path: Path) -> None:
+    assert found(tmp_path, "job.toml", TRIALS) == []
+    text = TRIALS.replace(old, new, 1)
+    (finding,) = found(tmp_path, "job.toml", text)
+
+    assert said in str(finding) and finding.line == line_of(text, new.strip('"'))
+
+
 def test_a_right_job_passes(tmp_path: Path) -> None:
     assert found(tmp_path, "job.toml", JOB) == []
 

@@ -17,12 +17,14 @@ from sim.vocabulary.limbs import Limbs, figure_limbs, robot_limbs
 from sim.vocabulary.mapping import joint_map
 from sim.vocabulary.names import HUMANOID
 from sim.vocabulary.paths import robot_points, same_up_to_scale
-from sim.vocabulary.recording import find_format, read_recording
+from sim.vocabulary.recording import find_format, read_recording, recorded_period_s
 from sim.vocabulary.retarget import retarget
 from tests.sim.test_vocabulary import BODY_OF, recording
 from tests.sim.wheels import needs
 
 OWN = robot_limbs(find("own_humanoid"))
+FRAME_S = 0.002
+"""Of the walks: what their speeds tell (`test_a_recordings_own_speeds_tell_how_far_apart_its_frames_are`)."""
 AT = {joint.name: i for i, joint in enumerate(HUMANOID)}
 
 
@@ -62,7 +64,7 @@ def test_ends_are_those_that_paths_are_compared_by() -> None:
 def test_each_recorded_walk_goes_to_our_humanoid_and_back(name: str) -> None:
     """One path up to scale both ways, a fiftieth left at most; copying leaves a fifth."""
     source, canonical = recorded(name)
-    there = retarget(source, canonical, OWN, period_s=0.1)
+    there = retarget(source, canonical, OWN, period_s=10 * FRAME_S)
     back = retarget(OWN, there.canonical, source)
     walked = source.paths(canonical)
 
@@ -113,9 +115,27 @@ def test_a_motion_of_its_own_stays_what_it_is() -> None:
 @pytest.mark.parametrize("robot", [pytest.param(r, marks=needs(r)) for r in ("unitree_g1", "booster_t1")])
 def test_makers_robots_follow_a_recorded_walk(robot: str) -> None:
     source, canonical = recorded("locomujoco_unitree_h1", step=25)
-    found = retarget(source, canonical, robot_limbs(find(robot)), period_s=0.25)
+    found = retarget(source, canonical, robot_limbs(find(robot)), period_s=25 * FRAME_S)
 
     assert all(residual < 0.05 for _, residual in found.residuals().values()), found.residuals()
+
+
+@pytest.mark.parametrize("name", BODY_OF)
+def test_a_recordings_own_speeds_tell_how_far_apart_its_frames_are(name: str) -> None:
+    assert recorded_period_s(recording(BODY_OF[name]), find_format(name)) == pytest.approx(FRAME_S, rel=0.01)
+
+
+def test_of_a_made_up_recording_the_rate_is_told_and_of_one_without_speeds_none(tmp_path: Path) -> None:
+    form = find_format("locomujoco_unitree_h1")
+    file, time_s = tmp_path / "wave.npz", np.arange(200) / 120.0
+    angles = {f"q_{name}": np.sin(3.0 * time_s) for name in form.names.joint_names}
+    np.savez(file, **angles)
+    assert recorded_period_s(file, form) is None
+    # One joint's speeds are right, another's are ten times too large and not even theirs.
+    first, second = form.names.joint_names[:2]
+    speeds = {f"dq_{first}": 3.0 * np.cos(3.0 * time_s), f"dq_{second}": 30.0 * np.sin(5.0 * time_s)}
+    np.savez(file, **angles, **speeds)
+    assert recorded_period_s(file, form) == pytest.approx(1.0 / 120.0)
 
 
 def test_what_is_no_humanoid_is_refused_by_name() -> None:

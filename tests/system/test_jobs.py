@@ -17,6 +17,7 @@ import pytest
 
 from palaestra import jobs
 from palaestra.errors import PalaestraError
+from palaestra.jobfile import job_from_toml
 from palaestra.v1 import episode_pb2, job_pb2, venue_service_pb2
 from store import ACTION, LocalObjects, read_episode
 from tests.system.hall import PATIENCE_S, Hall, is_running, succeeded
@@ -59,6 +60,38 @@ def test_what_was_trained_is_evaluated(hall: Hall) -> None:
     assert judged.result.success_low <= judged.result.success_rate <= judged.result.success_high
     assert judged.episode_count == 4
     assert any("iteration 2/2" in line.text for line in hall.acme.log(training.name))
+
+
+def test_a_job_file_that_names_a_scenario_is_collected_and_evaluated(hall: Hall, data: Path, tmp_path: Path) -> None:
+    """As whoever writes one would: the file, what the venue says of it, and the episodes that come of it."""
+    file = tmp_path / "start.toml"
+    file.write_text(
+        """
+        [claim]
+        sim_slots = 1
+        duration_s = 600
+        [collect]
+        scenario = "manufacturing/machine-start"
+        level = 3
+        script = "pass"
+        robot_model = "own_arm"
+        worlds = 2
+        """
+    )
+    job = hall.acme.submit(job_from_toml(file))
+    succeeded(hall.acme.wait(job.name, PATIENCE_S))
+    episodes = list(hall.acme.episodes(job.name))
+    assert [episode.outcome for episode in episodes] == [episode_pb2.EPISODE_OUTCOME_SUCCESS] * 2
+    assert {(episode.scenario, episode.level) for episode in episodes} == {("manufacturing/machine-start", 3)}
+    read = read_episode(LocalObjects(data / "store" / "objects").path_of(episodes[0].content.sha256))
+    assert read.header.level == "L3" and len(read.time_s) == episodes[0].rows
+
+    for script, successes in (("pass", 2), ("fail", 0)):
+        trials = jobs.evaluate("", "own_arm", scenario="machine-start", level=3, script=script, episodes=2)
+        judged = succeeded(hall.acme.wait(hall.acme.submit(trials).name, PATIENCE_S))
+        assert (judged.result.trials, judged.result.successes) == (2, successes)
+    with pytest.raises(PalaestraError, match="did you mean manufacturing/machine-start"):
+        hall.acme.submit(jobs.collect(scenario="manufacturing/machine-stat", script="pass", robot_model="own_arm"))
 
 
 def test_what_was_trained_drives_a_unit(hall: Hall, data: Path) -> None:

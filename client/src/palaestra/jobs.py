@@ -192,6 +192,9 @@ def collect(
     policy_job: str = "",
     policy: Table | None = None,
     policy_task: str = "",
+    scenario: str = "",
+    level: int = 0,
+    script: str = "",
     randomisation: Iterable[Table] = (),
     sensors: Iterable[Table] = (),
     episodes: int = 0,
@@ -226,6 +229,9 @@ def collect(
         policy_job: name of a training job whose policy drives, or its last part; or else
         policy: a policy that is served elsewhere, such as {"openpi": "ws://127.0.0.1:8000", "chunk_steps": 8},
             with `policy_task`: the task that it was trained for. Worlds wait for its answers, units hold meanwhile.
+        scenario: Instead of a task, for worlds: a scenario, such as "rescue/rescue-stairs", at
+        level: 1 to 4, by default 1, driven by a served policy or by its own
+        script: "pass", "fail" or "idle".
         randomisation: What differs from episode to episode, for worlds: tables such as
             {"quantity": "mass_scale", "uniform": {"low": 0.8, "high": 1.2}, "of": ["trunk"]}.
         sensors: What is read and recorded, for worlds: tables such as
@@ -249,13 +255,16 @@ def collect(
         reservation: Name, or its last part, of the reservation to run in.
 
     Raises:
-        PalaestraError: INVALID_FIELD unless exactly one of motion, policy_job and policy is given, for another
+        PalaestraError: INVALID_FIELD unless exactly one of motion, policy_job, policy and script is given, for another
             placement or other actuators, a table with another field, and for a deadline without time zone.
     """
-    if (bool(motion), bool(policy_job), bool(policy)).count(True) != 1:
+    sources = {"motion": motion, "policy_job": policy_job, "policy": policy, "script": script}
+    given = [f"{name} = {value!r}" for name, value in sources.items() if value]
+    if len(given) != 1:
         raise PalaestraError(
             "INVALID_FIELD",
-            f"collect takes a motion, a policy_job or a policy: got {motion!r}, {policy_job!r} and {policy!r}",
+            "collect takes a motion, a policy_job, a policy or, with a scenario, a script: "
+            f"got {' and '.join(given) or 'none'}",
         )
     units = list(units)
     if sim_slots is None:
@@ -269,6 +278,8 @@ def collect(
         worlds=worlds,
         actuators=_actuators(actuators),
         policy_task=policy_task,
+        scenario=scenario,
+        level=level,
         randomisation=_terms(randomisation),
         sensors=_sensors(sensors),
         cameras=cameras,
@@ -277,6 +288,8 @@ def collect(
         spec.motion = motion
     elif policy_job:
         spec.policy_job = policy_job
+    elif script:
+        spec.script = script
     else:
         spec.policy.CopyFrom(from_table(ServedPolicy, policy or {}, "policy"))
     wanted = claim(
@@ -367,6 +380,9 @@ def evaluate(
     *,
     policy_job: str = "",
     policy: Table | None = None,
+    scenario: str = "",
+    level: int = 0,
+    script: str = "",
     randomisation: Iterable[Table] = (),
     sensors: Iterable[Table] = (),
     episodes: int = 0,
@@ -385,8 +401,9 @@ def evaluate(
     """Return a job that runs a policy over seeded episodes and reports how often it succeeds.
 
     Args:
-        task: A task of the venue's catalogue.
+        task: A task of the venue's catalogue; empty for a scenario.
         robot_model: Identifier in the robot catalogue.
+        scenario, level, script: Instead of a task, as for `collect`.
         policy_job: Name of a training job; without one, the policy that does nothing, as a baseline; or else
         policy: a policy that is served elsewhere, as for `collect`.
         randomisation, sensors: As for `collect`.
@@ -412,6 +429,9 @@ def evaluate(
         reservation=reservation,
         evaluate=EvaluateSpec(
             task=task,
+            scenario=scenario,
+            level=level,
+            script=script,
             robot_model=robot_model,
             policy_job=policy_job,
             episodes=episodes,

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from sim.body import Array
 from sim.scenarios.drive import CONTROL_PERIOD_S, Drive
 from sim.scenarios.families.family import Family, Field, Ref, Work, part, value
 from sim.scenarios.fixtures import Size
@@ -13,7 +14,11 @@ from sim.scenarios.hand import Hand
 from sim.scenarios.scenario import Scenario
 from sim.scenarios.scene import Scene
 
-_ATTEMPTS = 3
+_ATTEMPTS = 4
+_STEADY_M, _STEADY_PERIODS = 0.0015, 5
+_PATIENCE_S = 2.5
+"""It goes in once the tip has been so near the hole's axis for so many periods on end; so long is waited for that."""
+_ENTRY_M = 0.006
 
 
 class Insert(Family):
@@ -55,15 +60,28 @@ class _Work(Work):
         deep = self._need_m + 0.12 * self._socket.depth_m
         yield from hand.go(aim - 0.06 * inward, inward)
         for _ in range(_ATTEMPTS):
-            # Whatever pushes it, it goes in only from where it is straight above.
-            yield from hand.go(aim - 0.008 * inward, inward, speed_m_s=0.1, settle_s=1.5)
-            yield from hand.wait(0.15)
+            # Whatever pushes it, it goes in only from where it is straight above, and then without delay: between the
+            # hole's walls the next push moves it no more.
+            yield from hand.go(aim - 0.008 * inward, inward, speed_m_s=0.1, settle_s=0.2)
+            yield from self._steady(aim, inward)
+            yield from hand.go(aim + _ENTRY_M * inward, inward, speed_m_s=0.12, settle_s=0.0)
             yield from hand.go(aim + deep * inward, inward, speed_m_s=0.06, settle_s=0.3)
             yield from hand.wait(self._hold_s + 0.1)
             if self._longest_s >= self._hold_s and self._deepest_m >= self._need_m:
                 break
             yield from hand.go(aim - 0.03 * inward, inward, speed_m_s=0.1)
         yield from hand.go(aim - 0.05 * inward, inward, speed_m_s=0.15)
+
+    def _steady(self, aim: Array, inward: Array) -> Iterator[None]:
+        """Stay until the tip rests on the axis through `aim` (3,)."""
+        on_end = 0
+        for _ in range(int(_PATIENCE_S / CONTROL_PERIOD_S)):
+            off = self._hand.tip_m() - aim
+            off -= (off @ inward) * inward
+            on_end = on_end + 1 if float(np.linalg.norm(off)) < _STEADY_M else 0
+            if on_end >= _STEADY_PERIODS:
+                return
+            yield
 
     def passing(self) -> Iterator[None]:
         return self._script(0.0)

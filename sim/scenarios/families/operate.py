@@ -17,7 +17,10 @@ from sim.scenarios.scene import Scene
 
 _CLEAR_M = 0.09
 _BEHIND_M = 0.02
-_LEAD_SHARE = 0.2
+_LEAD_SHARE, _LEAD_LEAST_M = 0.2, 0.005
+_TRIES = 3
+_SLIPPED_M, _SLIPPED_S = 0.035, 0.25
+"""A tip that has been so far from where it should touch for so long has slipped off: it is set on anew."""
 
 
 class Operate(Family):
@@ -76,6 +79,12 @@ class _Work(Work):
         return anchor + turned, forward
 
     def _script(self, share: float, hold_s: float) -> Iterator[None]:
+        for _ in range(_TRIES):
+            yield from self._try(share, hold_s)
+            if share < self._need or self._longest_s >= hold_s:
+                break
+
+    def _try(self, share: float, hold_s: float) -> Iterator[None]:
         hand = self._hand
         fixture = self.scene.scenario.piece(self.goal["control"]).name
         tool = self.scene.direction(fixture, self._control.tool)
@@ -87,7 +96,10 @@ class _Work(Work):
         yield from hand.go(self._grip(self._now())[0], tool, speed_m_s=0.06, settle_s=0.1)
         target, start = min(share, 1.02 * self._most), self._now()
         rate = (target - start) / self._move_s * CONTROL_PERIOD_S
-        at, further = start, 0.0
+        at, further, slipped_s = start, 0.0, 0.0
+        slides = self.scene.model.jnt_type[self._joint] == mujoco.mjtJoint.mjJNT_SLIDE
+        # A button's way is short: a share of it would press with next to nothing.
+        lead = max(_LEAD_SHARE * self._most, _LEAD_LEAST_M if slides else 0.0)
         for _ in range(int((1.5 * self._move_s + hold_s + 4.0) / CONTROL_PERIOD_S)):
             now = self._now()
             if (self._held_s >= hold_s and now >= self._need) or (share < self._need and now >= 0.97 * target):
@@ -96,8 +108,12 @@ class _Work(Work):
                 # What resists keeps it behind: lead a little further.
                 further = min(further + 0.003 * self._most, 0.3 * self._most)
             at = min(at + rate, target)
+            off_m = float(np.linalg.norm(self._grip(now)[0] - hand.tip_m()))
+            slipped_s = slipped_s + CONTROL_PERIOD_S if off_m > _SLIPPED_M else 0.0
+            if slipped_s > _SLIPPED_S:
+                break
             # A tip far ahead would slip off.
-            hand.goal_m, _ = self._grip(min(at + further, now + _LEAD_SHARE * self._most))
+            hand.goal_m, _ = self._grip(min(at + further, now + lead))
             yield
         grip, push = self._grip(self._now())
         yield from hand.go(hand.tip_m() - 0.04 * push * (abs(float(push @ tool)) < 0.5) - 0.03 * tool, tool)

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from sim.body import Array
 from sim.scenarios.base import Base
 from sim.scenarios.drive import CONTROL_PERIOD_S, Drive
 from sim.scenarios.families.family import Family, Field, Ref, Work, part, value
@@ -12,8 +13,8 @@ from sim.scenarios.fixtures import Size
 from sim.scenarios.fixtures.part import Mover, Zone, mover_at
 from sim.scenarios.scene import Scene
 
-_LOOK_S, _CLEAR_M = 5.0, 0.7
-"""How far ahead people's ways are looked at, and how near nobody may come to the robot's middle."""
+_SOON_S, _CLEAR_M = np.arange(0.0, 7.0, 0.2), 0.7
+"""When people's ways are looked at, from now on [s], and how near nobody may come to the robot's middle [m]."""
 
 
 class Traverse(Family):
@@ -50,15 +51,13 @@ class _Work(Work):
         """Whether going on meets somebody who walks on, and standing here does not: then the scripted policy waits."""
         at, yaw = self._base.pose()
         ahead = self._base.fastest_m_s * np.array([np.cos(yaw), np.sin(yaw)])
-        now_s = float(self.scene.data.time)
         going = standing = False
         for person in self._people:
-            for soon_s in np.arange(0.0, _LOOK_S, 0.2):
-                there = mover_at(person, now_s + soon_s)[:2]
-                # Over obstacles it is slower than it is led.
-                for share in (1.0, 0.7):
-                    going |= bool(np.linalg.norm(at + share * soon_s * ahead - there) < _CLEAR_M)
-                standing |= bool(np.linalg.norm(at - there) < _CLEAR_M)
+            there = mover_at(person, float(self.scene.data.time) + _SOON_S)[:, :2]
+            # Over obstacles it is slower than it is led.
+            for share in (1.0, 0.7):
+                going |= _nearest_m(at + share * _SOON_S[:, None] * ahead, there) < _CLEAR_M
+            standing |= _nearest_m(at, there) < _CLEAR_M
         return going and not standing
 
     def _script(self, share: float) -> Iterator[None]:
@@ -101,3 +100,8 @@ class _Work(Work):
 
     def measured(self) -> dict[str, float]:
         return {"places": float(self._next), "held_s": self._longest_s}
+
+
+def _nearest_m(one: Array, other: Array) -> float:
+    """Return the shortest distance between points of the floor (..., 2)."""
+    return float(np.sqrt(((one - other) ** 2).sum(axis=-1)).min())

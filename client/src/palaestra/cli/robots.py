@@ -51,12 +51,15 @@ def retarget(
     out: Annotated[Path | None, typer.Option(metavar="OUT.npz", help="Write the robot's own angles.")] = None,
     picture: Annotated[Path | None, typer.Option(metavar="OUT.png", help="Draw feet's and hands' paths.")] = None,
     frames: Annotated[int, typer.Option(help="At most so many.")] = 500,
-    period_s: Annotated[float, typer.Option(help="From frame to frame [s].")] = 0.01,
+    period_s: Annotated[
+        float | None, typer.Option(help="From frame to frame [s]; by default what the recording's speeds tell.")
+    ] = None,
 ) -> int:
     """Carry a recorded motion to a robot by inverse kinematics, within its limits of position and speed."""
     from palaestra.cli.room import ask_room
 
-    words = ["retarget", recording, robot, "--frames", str(frames), "--period-s", str(period_s)]
+    words = ["retarget", recording, robot, "--frames", str(frames)]
+    words += ["--period-s", str(period_s)] if period_s is not None else []
     for name, path in (("--out", out), ("--picture", picture)):
         words += [name, str(path)] if path is not None else []
     return ask_room(_ROOM, words, what="retargeting")

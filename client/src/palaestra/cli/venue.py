@@ -39,6 +39,7 @@ def show(profile: Profile = None, as_json: Json = False) -> None:
             ("tasks", ", ".join(venue.tasks)),
             ("motions", ", ".join(venue.motions)),
             ("robot models", ", ".join(venue.robot_models)),
+            ("scenarios", ", ".join(venue.scenarios)),
         ]
     )
 

@@ -144,10 +144,11 @@ class Job(_message.Message):
     def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., claim: _Optional[_Union[_claim_pb2.Claim, _Mapping]] = ..., priority: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., max_attempts: _Optional[int] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., after: _Optional[_Iterable[str]] = ..., sim_first: bool = ..., collect: _Optional[_Union[CollectSpec, _Mapping]] = ..., train: _Optional[_Union[TrainSpec, _Mapping]] = ..., evaluate: _Optional[_Union[EvaluateSpec, _Mapping]] = ..., check: _Optional[_Union[CheckSpec, _Mapping]] = ..., serve: _Optional[_Union[ServeSpec, _Mapping]] = ..., reservation: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., grant_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempts: _Optional[_Iterable[_Union[Attempt, _Mapping]]] = ..., progress: _Optional[_Union[JobProgress, _Mapping]] = ..., result: _Optional[_Union[JobResult, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., episode_count: _Optional[int] = ..., etag: _Optional[str] = ..., sequence: _Optional[int] = ..., array: _Optional[str] = ..., array_index: _Optional[int] = ..., project: _Optional[str] = ...) -> None: ...
 
 class CollectSpec(_message.Message):
-    __slots__ = ("motion", "policy_job", "policy", "episodes", "episode_duration", "task", "seed", "robot_model", "worlds", "actuators", "randomisation", "sensors", "policy_task", "cameras")
+    __slots__ = ("motion", "policy_job", "policy", "script", "episodes", "episode_duration", "task", "seed", "robot_model", "worlds", "actuators", "randomisation", "sensors", "policy_task", "cameras", "scenario", "level")
     MOTION_FIELD_NUMBER: _ClassVar[int]
     POLICY_JOB_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
+    SCRIPT_FIELD_NUMBER: _ClassVar[int]
     EPISODES_FIELD_NUMBER: _ClassVar[int]
     EPISODE_DURATION_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
@@ -159,9 +160,12 @@ class CollectSpec(_message.Message):
     SENSORS_FIELD_NUMBER: _ClassVar[int]
     POLICY_TASK_FIELD_NUMBER: _ClassVar[int]
     CAMERAS_FIELD_NUMBER: _ClassVar[int]
+    SCENARIO_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
     motion: str
     policy_job: str
     policy: _worlds_pb2.ServedPolicy
+    script: str
     episodes: int
     episode_duration: _duration_pb2.Duration
     task: str
@@ -173,7 +177,9 @@ class CollectSpec(_message.Message):
     sensors: _containers.RepeatedCompositeFieldContainer[_worlds_pb2.WorldSensor]
     policy_task: str
     cameras: _containers.RepeatedCompositeFieldContainer[Camera]
-    def __init__(self, motion: _Optional[str] = ..., policy_job: _Optional[str] = ..., policy: _Optional[_Union[_worlds_pb2.ServedPolicy, _Mapping]] = ..., episodes: _Optional[int] = ..., episode_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., task: _Optional[str] = ..., seed: _Optional[int] = ..., robot_model: _Optional[str] = ..., worlds: _Optional[int] = ..., actuators: _Optional[_Union[Actuators, str]] = ..., randomisation: _Optional[_Iterable[_Union[_worlds_pb2.RandomisationTerm, _Mapping]]] = ..., sensors: _Optional[_Iterable[_Union[_worlds_pb2.WorldSensor, _Mapping]]] = ..., policy_task: _Optional[str] = ..., cameras: _Optional[_Iterable[_Union[Camera, _Mapping]]] = ...) -> None: ...
+    scenario: str
+    level: int
+    def __init__(self, motion: _Optional[str] = ..., policy_job: _Optional[str] = ..., policy: _Optional[_Union[_worlds_pb2.ServedPolicy, _Mapping]] = ..., script: _Optional[str] = ..., episodes: _Optional[int] = ..., episode_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., task: _Optional[str] = ..., seed: _Optional[int] = ..., robot_model: _Optional[str] = ..., worlds: _Optional[int] = ..., actuators: _Optional[_Union[Actuators, str]] = ..., randomisation: _Optional[_Iterable[_Union[_worlds_pb2.RandomisationTerm, _Mapping]]] = ..., sensors: _Optional[_Iterable[_Union[_worlds_pb2.WorldSensor, _Mapping]]] = ..., policy_task: _Optional[str] = ..., cameras: _Optional[_Iterable[_Union[Camera, _Mapping]]] = ..., scenario: _Optional[str] = ..., level: _Optional[int] = ...) -> None: ...
 
 class Camera(_message.Message):
     __slots__ = ("name", "picture", "width_px", "height_px", "rate_hz", "model_camera", "body", "position_m", "yaw_rad", "pitch_rad", "field_of_view_rad")
@@ -220,7 +226,7 @@ class TrainSpec(_message.Message):
     def __init__(self, task: _Optional[str] = ..., robot_model: _Optional[str] = ..., iterations: _Optional[int] = ..., directions: _Optional[int] = ..., seed: _Optional[int] = ..., actuators: _Optional[_Union[Actuators, str]] = ..., randomisation: _Optional[_Iterable[_Union[_worlds_pb2.RandomisationTerm, _Mapping]]] = ...) -> None: ...
 
 class EvaluateSpec(_message.Message):
-    __slots__ = ("task", "robot_model", "policy_job", "episodes", "seed", "actuators", "randomisation", "sensors", "policy")
+    __slots__ = ("task", "robot_model", "policy_job", "episodes", "seed", "actuators", "randomisation", "sensors", "policy", "scenario", "level", "script")
     TASK_FIELD_NUMBER: _ClassVar[int]
     ROBOT_MODEL_FIELD_NUMBER: _ClassVar[int]
     POLICY_JOB_FIELD_NUMBER: _ClassVar[int]
@@ -230,6 +236,9 @@ class EvaluateSpec(_message.Message):
     RANDOMISATION_FIELD_NUMBER: _ClassVar[int]
     SENSORS_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
+    SCENARIO_FIELD_NUMBER: _ClassVar[int]
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    SCRIPT_FIELD_NUMBER: _ClassVar[int]
     task: str
     robot_model: str
     policy_job: str
@@ -239,7 +248,10 @@ class EvaluateSpec(_message.Message):
     randomisation: _containers.RepeatedCompositeFieldContainer[_worlds_pb2.RandomisationTerm]
     sensors: _containers.RepeatedCompositeFieldContainer[_worlds_pb2.WorldSensor]
     policy: _worlds_pb2.ServedPolicy
-    def __init__(self, task: _Optional[str] = ..., robot_model: _Optional[str] = ..., policy_job: _Optional[str] = ..., episodes: _Optional[int] = ..., seed: _Optional[int] = ..., actuators: _Optional[_Union[Actuators, str]] = ..., randomisation: _Optional[_Iterable[_Union[_worlds_pb2.RandomisationTerm, _Mapping]]] = ..., sensors: _Optional[_Iterable[_Union[_worlds_pb2.WorldSensor, _Mapping]]] = ..., policy: _Optional[_Union[_worlds_pb2.ServedPolicy, _Mapping]] = ...) -> None: ...
+    scenario: str
+    level: int
+    script: str
+    def __init__(self, task: _Optional[str] = ..., robot_model: _Optional[str] = ..., policy_job: _Optional[str] = ..., episodes: _Optional[int] = ..., seed: _Optional[int] = ..., actuators: _Optional[_Union[Actuators, str]] = ..., randomisation: _Optional[_Iterable[_Union[_worlds_pb2.RandomisationTerm, _Mapping]]] = ..., sensors: _Optional[_Iterable[_Union[_worlds_pb2.WorldSensor, _Mapping]]] = ..., policy: _Optional[_Union[_worlds_pb2.ServedPolicy, _Mapping]] = ..., scenario: _Optional[str] = ..., level: _Optional[int] = ..., script: _Optional[str] = ...) -> None: ...
 
 class ServeSpec(_message.Message):
     __slots__ = ("task", "motion", "robot_model", "worlds", "seed", "actuators", "episode_duration", "idle_timeout", "pace", "randomisation", "sensors")

@@ -16,7 +16,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class WatchAssignmentsRequest(_message.Message):
-    __slots__ = ("runner", "instance", "sim_slots", "tasks", "motions", "robot_models", "quantities", "robots", "policy_servers")
+    __slots__ = ("runner", "instance", "sim_slots", "tasks", "motions", "robot_models", "quantities", "robots", "policy_servers", "scenarios")
     RUNNER_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     SIM_SLOTS_FIELD_NUMBER: _ClassVar[int]
@@ -26,6 +26,7 @@ class WatchAssignmentsRequest(_message.Message):
     QUANTITIES_FIELD_NUMBER: _ClassVar[int]
     ROBOTS_FIELD_NUMBER: _ClassVar[int]
     POLICY_SERVERS_FIELD_NUMBER: _ClassVar[int]
+    SCENARIOS_FIELD_NUMBER: _ClassVar[int]
     runner: str
     instance: str
     sim_slots: int
@@ -35,7 +36,8 @@ class WatchAssignmentsRequest(_message.Message):
     quantities: _containers.RepeatedCompositeFieldContainer[_worlds_pb2.QuantityRange]
     robots: _containers.RepeatedCompositeFieldContainer[_worlds_pb2.RobotNames]
     policy_servers: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, runner: _Optional[str] = ..., instance: _Optional[str] = ..., sim_slots: _Optional[int] = ..., tasks: _Optional[_Iterable[str]] = ..., motions: _Optional[_Iterable[str]] = ..., robot_models: _Optional[_Iterable[str]] = ..., quantities: _Optional[_Iterable[_Union[_worlds_pb2.QuantityRange, _Mapping]]] = ..., robots: _Optional[_Iterable[_Union[_worlds_pb2.RobotNames, _Mapping]]] = ..., policy_servers: _Optional[_Iterable[str]] = ...) -> None: ...
+    scenarios: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, runner: _Optional[str] = ..., instance: _Optional[str] = ..., sim_slots: _Optional[int] = ..., tasks: _Optional[_Iterable[str]] = ..., motions: _Optional[_Iterable[str]] = ..., robot_models: _Optional[_Iterable[str]] = ..., quantities: _Optional[_Iterable[_Union[_worlds_pb2.QuantityRange, _Mapping]]] = ..., robots: _Optional[_Iterable[_Union[_worlds_pb2.RobotNames, _Mapping]]] = ..., policy_servers: _Optional[_Iterable[str]] = ..., scenarios: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WatchAssignmentsResponse(_message.Message):
     __slots__ = ("assignments",)

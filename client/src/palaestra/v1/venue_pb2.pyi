@@ -64,7 +64,7 @@ LEASE_STATE_UNCERTAIN: LeaseState
 LEASE_STATE_EXPIRED: LeaseState
 
 class Venue(_message.Message):
-    __slots__ = ("name", "display_name", "width_m", "depth_m", "unit_count", "cell_count", "sim_slot_count", "runner_count", "tasks", "motions", "robot_models", "sequence")
+    __slots__ = ("name", "display_name", "width_m", "depth_m", "unit_count", "cell_count", "sim_slot_count", "runner_count", "tasks", "motions", "robot_models", "scenarios", "sequence")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     WIDTH_M_FIELD_NUMBER: _ClassVar[int]
@@ -76,6 +76,7 @@ class Venue(_message.Message):
     TASKS_FIELD_NUMBER: _ClassVar[int]
     MOTIONS_FIELD_NUMBER: _ClassVar[int]
     ROBOT_MODELS_FIELD_NUMBER: _ClassVar[int]
+    SCENARIOS_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
@@ -88,8 +89,9 @@ class Venue(_message.Message):
     tasks: _containers.RepeatedScalarFieldContainer[str]
     motions: _containers.RepeatedScalarFieldContainer[str]
     robot_models: _containers.RepeatedScalarFieldContainer[str]
+    scenarios: _containers.RepeatedScalarFieldContainer[str]
     sequence: int
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., width_m: _Optional[float] = ..., depth_m: _Optional[float] = ..., unit_count: _Optional[int] = ..., cell_count: _Optional[int] = ..., sim_slot_count: _Optional[int] = ..., runner_count: _Optional[int] = ..., tasks: _Optional[_Iterable[str]] = ..., motions: _Optional[_Iterable[str]] = ..., robot_models: _Optional[_Iterable[str]] = ..., sequence: _Optional[int] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., width_m: _Optional[float] = ..., depth_m: _Optional[float] = ..., unit_count: _Optional[int] = ..., cell_count: _Optional[int] = ..., sim_slot_count: _Optional[int] = ..., runner_count: _Optional[int] = ..., tasks: _Optional[_Iterable[str]] = ..., motions: _Optional[_Iterable[str]] = ..., robot_models: _Optional[_Iterable[str]] = ..., scenarios: _Optional[_Iterable[str]] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class FloorPose(_message.Message):
     __slots__ = ("x_m", "y_m", "yaw_rad")
