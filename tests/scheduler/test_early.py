@@ -150,5 +150,3 @@ def test_asking_whether_a_call_would_be_refused_takes_nothing_and_tells_what_tak
     assert told(asked) == told(caught.value)
     assert rates.flooded(0.1)
     assert not rates.flooded(10.0)
-
-
