@@ -34,8 +34,8 @@ BATCH_WAIT_S = 0.002
 # In time of the processor: waits for the disk and for others' turns take nothing from the commands.
 CYCLE_REST = 3.0
 CYCLE_REST_AFTER_GRANTS = 0.5
-# At least so long after one of which nothing came: many calls that come one by one would otherwise each bring one about,
-# and it takes as much of the processor as the commit of such a call.
+# At least so long after one of which nothing came: many calls that come one by one would each bring one about, and it
+# takes as much of the processor as the commit of such a call.
 CYCLE_REST_MIN_S = 0.005
 # After one that could not be written down, because the disk is full or somebody else holds the database.
 CYCLE_AGAIN_S = 1.0
