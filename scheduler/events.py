@@ -1,9 +1,11 @@
 """Appends the event that goes with a change, in the change's own transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
-from palaestra.v1 import api_key_pb2, episode_pb2, event_pb2
+from palaestra.v1 import api_key_pb2, episode_pb2, event_pb2, job_pb2
 from scheduler import encoding, resources
 from scheduler.sql import Row, portions
 from scheduler.state import Grant
@@ -55,54 +57,72 @@ def jobs_submitted(tx: Transaction, jobs: Sequence[tuple[str, str, bytes]]) -> i
     )
 
 
-def granted(
-    tx: Transaction, grants: Sequence[Grant], first_lease: int, held: Sequence[Sequence[str]], words: str
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A grant as it has been written down.
+
+    Attributes:
+        lease: The fields of its row, with `job_uid`.
+        job: Those of its job's row, with the new version.
+        attempt: Those of the attempt's row, with `lease_uid`.
+        held: What it holds, in words.
+    """
+
+    grant: Grant
+    lease: Mapping[str, Any]
+    job: Mapping[str, Any]
+    attempt: Mapping[str, Any]
+    held: Sequence[str]
+
+
+def granted(tx: Transaction, grants: Sequence[Granted], words: str) -> None:
     """Append the events of what was granted: of each lease, its job, and what it holds.
 
-    The jobs have their new version already. first_lease: Row of the first one's lease, the others follow. held: What
-    each holds, in words. words: Of the decision.
+    Made of what has just been written, most of which need not be read again. words: Of the decision.
     """
     venue = resources.venue_id(tx.db)
-    tx.db.executemany(
-        "UPDATE unit SET version = version + 1 WHERE id = ?", [(unit,) for one in grants for unit in one.units]
-    )
-    leases = _rows(tx, f"{resources.LEASES} WHERE l.id IN", range(first_lease, first_lease + len(grants)), "id")
-    jobs = _rows(tx, "SELECT * FROM job WHERE id IN", [one.job for one in grants], "id")
-    units = _rows(tx, f"{resources.UNITS} WHERE u.id IN", [unit for one in grants for unit in one.units], "id")
-    slots = _rows(tx, f"{resources.SLOTS} WHERE s.id IN", [slot for one in grants for slot in one.slots], "id")
-    cells = _rows(tx, f"{resources.CELLS} WHERE c.id IN", [one.cell for one in grants if one.cell is not None], "id")
+    names = [unit for one in grants for unit in one.grant.units]
+    tx.db.executemany("UPDATE unit SET version = version + 1 WHERE id = ?", [(unit,) for unit in names])
+    units = _rows(tx, f"{resources.UNITS} WHERE u.id IN", names, "id")
+    known = _rows(tx, "SELECT id FROM sim_slot WHERE id IN", [slot for one in grants for slot in one.grant.slots], "id")
+    places_held = [one.grant.cell for one in grants if one.grant.cell is not None]
+    cells = _rows(tx, f"{resources.CELLS} WHERE c.id IN", places_held, "id")
     rows: list[tuple[str, str, str | None, str, bytes]] = []
     places: list[tuple[int, int]] = []
 
     def add(kind: str, name: str, body: event_pb2.Event, vendor: str | None, message: str) -> None:
         rows.append((kind, name, vendor, message, _bytes(body)))
 
-    told = zip(
-        grants,
-        resources.leases(tx.db, [leases[first_lease + number] for number in range(len(grants))]),
-        resources.jobs(tx.db, [jobs[one.job] for one in grants]),
-        held,
-        strict=True,
-    )
-    for one, lease, job, what in told:
-        vendor = jobs[one.job]["vendor"]
+    for told in grants:
+        one, vendor, uid = told.grant, told.job["vendor"], told.lease["uid"]
+        leased = [{"unit": n, "epoch": units[n]["epoch"], "robot_model": units[n]["robot_model"]} for n in one.units]
+        lease = resources.lease_of(
+            told.lease, sorted(leased, key=itemgetter("unit")), [{"slot": slot} for slot in sorted(one.slots)], venue
+        )
+        job = _job(tx, told)
         add("lease.granted", lease.name, event_pb2.Event(lease=lease), vendor, words)
         places.append((len(rows), one.job))
-        add("job.granted", job.name, event_pb2.Event(job=job), vendor, f"granted {', '.join(what)}")
+        add("job.granted", job.name, event_pb2.Event(job=job), vendor, f"granted {', '.join(told.held)}")
         for name in one.units:
             unit = resources.unit(venue, units[name])
             add("unit.leased", unit.name, event_pb2.Event(unit=unit), None, "")
         for name in one.slots:
-            if name in slots:
+            if name in known:
                 # Otherwise the runner that gave the slot is gone and took it along.
-                slot = resources.slot(venue, slots[name])
+                slot = resources.slot(venue, {"id": name, "lease_uid": uid, "lease_vendor": vendor})
                 add("sim_slot.leased", slot.name, event_pb2.Event(sim_slot=slot), None, "")
         if one.cell is not None:
             cell = resources.cell(venue, cells[one.cell])
             add("cell.leased", cell.name, event_pb2.Event(cell=cell), None, "")
     first = tx.events(rows)
     tx.db.executemany("UPDATE job SET event_seq = ? WHERE id = ?", [(first + place, job) for place, job in places])
+
+
+def _job(tx: Transaction, told: Granted) -> job_pb2.Job:
+    if told.attempt["number"] == 1:
+        return resources.job_of(told.job, [told.attempt])
+    row = tx.db.execute("SELECT * FROM job WHERE id = ?", (told.grant.job,)).fetchone()
+    return resources.job(tx.db, row)
 
 
 def _bytes(body: event_pb2.Event) -> bytes:

@@ -75,6 +75,8 @@ class Guard(grpc.GenericRpcHandler):
         self._streams = streams
         self._leading = leading
         self._guarded: dict[str, Any] = {}
+        # Of methods with one answer, by their paths.
+        self._classes: dict[str, MethodClass] = {}
         self._draining = False
         # Calls with one answer that are being carried out.
         self.running = 0
@@ -93,13 +95,50 @@ class Guard(grpc.GenericRpcHandler):
         """Generated code gives the same methods a second time."""
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        if self._rates.flooded(self._now_s()):
+            refusing = self._refusing(handler_call_details)
+            if refusing is not None:
+                return refusing
         return self._guarded.get(handler_call_details.method)
+
+    def _refusing(self, details: grpc.HandlerCallDetails) -> Any:
+        """Return what refuses a call before its message has come, None if its vendor may make one.
+
+        Of a flood that is refused the others feel what it takes of the loop, and to wait for a message and to read it
+        is a turn of the loop and a sixth of that.
+        """
+        method_class = self._classes.get(details.method)
+        if method_class is None:
+            return None
+        values = tuple(value for key, value in details.invocation_metadata or () if key == "authorization")
+        try:
+            # Who comes by certificate alone is not known before the call itself.
+            vendor = self._identification.identify(Shown(values)).vendor
+        except PalaestraError:
+            return None
+        error = self._rates.refusal(vendor, method_class, 1, self._now_s()) if vendor else None
+        if error is None:
+            return None
+        method = details.method[1:]
+
+        async def handle(requests: AsyncIterator[bytes], context: Any) -> None:
+            try:
+                # What is wrong besides is told first, as if the message had been waited for.
+                self._admit(method, context)
+                _demand_deadline(context, method)
+                raise error
+            except Exception as told:
+                refuse(context, told, method)
+
+        # On the wire an error is the same for all kinds of methods, and this kind waits for no message.
+        return grpc.stream_stream_rpc_method_handler(handle)
 
     def _guard(self, handler: Any, method: str) -> Any:
         deserializer = _safe(handler.request_deserializer)
         serializer = encoding.serializer(handler.response_serializer)
         if handler.unary_unary:
             wrapped = self._unary(handler.unary_unary, method)
+            self._classes[f"/{method}"] = class_of(short(method))
             return grpc.unary_unary_rpc_method_handler(wrapped, deserializer, serializer)
         if handler.unary_stream:
             wrapped = self._server_stream(handler.unary_stream, method)
@@ -135,8 +174,7 @@ class Guard(grpc.GenericRpcHandler):
             self.running += 1
             try:
                 self._admit(method, context)
-                if context.time_remaining() is None:
-                    raise PalaestraError("DEADLINE_REQUIRED", f"{method} was called without a deadline")
+                _demand_deadline(context, method)
                 vendor, cost, in_window = caller().vendor, 0, False
                 if vendor:
                     # Before the request is looked at any further: what is over the rate must cost next to nothing.
@@ -196,6 +234,11 @@ class Guard(grpc.GenericRpcHandler):
                 await abort(context, error, method)
 
         return handle
+
+
+def _demand_deadline(context: Any, method: str) -> None:
+    if context.time_remaining() is None:
+        raise PalaestraError("DEADLINE_REQUIRED", f"{method} was called without a deadline")
 
 
 def shown_by(context: Any, identification: Identification) -> Shown:

@@ -44,6 +44,8 @@ class Plan:
         self._feasible: dict[int, list[Option]] = {}
         self._possible: dict[int, bool] = {}
         self._names: dict[int, list[str]] = {}
+        # Free slots with names that are given out already, from the first on.
+        self._slots_given = 0
         self._held: dict[str, _Held] = {}
         # What is planned for a job: entries, start and end.
         self._reserved: dict[int, tuple[tuple[Entry, ...], int, int]] = {}
@@ -214,10 +216,12 @@ class Plan:
                     units += names[:amount]
                     del names[:amount]
             elif kind == SLOTS:
-                names = self._free_names(SLOTS)
-                slots += names[:amount]
-                unnamed += amount - len(slots)
-                del names[:amount]
+                # There may be thousands of them, and they are given out from the front alone.
+                first = self._slots_given
+                named = [name for _, name in self.floor.free[SLOTS][first : first + amount]]
+                self._slots_given += len(named)
+                slots += named
+                unnamed += amount - len(named)
             elif kind == SEATS:
                 seats += amount
             elif kind == CHARGERS:

@@ -5,6 +5,7 @@ that is not there (Turner 1986, "New directions in communications"). The bound k
 wait in: what one has there, the others wait for once at most.
 """
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -17,6 +18,8 @@ JOBS_PER_COST = 25
 JOBS_MAX = 10_000
 # When to come again if too much is under way.
 BUSY_RETRY_S = 0.05
+# For so long after a refusal others are likely to follow.
+FLOOD_S = 1.0
 
 
 class MethodClass(StrEnum):
@@ -87,40 +90,73 @@ class Rates:
         self._left: dict[tuple[str, MethodClass], tuple[float, float]] = {}
         # By vendor, and whether they are changes: those are not to wait for the vendor's own flood of others.
         self._under_way: dict[tuple[str, bool], int] = {}
+        # When somebody called and was refused last [s].
+        self._latest_s = self._refused_s = -math.inf
+
+    def flooded(self, now_s: float) -> bool:
+        """Whether somebody has been refused a moment ago, so that it is worth while to ask for `refusal` early."""
+        return now_s - self._refused_s < FLOOD_S
+
+    def refusal(self, vendor: str, method_class: MethodClass, cost: int, now_s: float) -> PalaestraError | None:
+        """Return what `take` or `begin` would refuse such a call with now, None if they would let it in."""
+        found = self._over_rate(vendor, method_class, cost, now_s) or self._over_way(vendor, method_class, cost)
+        if found is not None:
+            self._refused_s = now_s
+        return found
 
     def take(self, vendor: str, method_class: MethodClass, cost: int, now_s: float) -> None:
         """Take a call's cost out of the vendor's bucket. Raises RATE_LIMITED with the time after which it is there.
 
         A call that costs more than the bucket holds takes all of it, and leaves a debt.
         """
-        rate = self._rate
-        full = max(1.0, rate.per_s * rate.burst_s)
-        left, as_of_s = self._left.get((vendor, method_class), (full, now_s))
-        left = min(full, left + max(0.0, now_s - as_of_s) * rate.per_s)
-        needed = min(float(cost), full)
-        if left < needed:
-            self._left[vendor, method_class] = left, now_s
-            raise PalaestraError(
-                "RATE_LIMITED",
-                f"vendor {vendor} has used up its rate of {rate.per_s:g} calls a second to {method_class.value}",
-                metadata={"class": method_class.value},
-                retry_after_s=(needed - left) / rate.per_s,
-            )
-        self._left[vendor, method_class] = left - cost, now_s
+        self._latest_s = now_s
+        refusal = self._over_rate(vendor, method_class, cost, now_s)
+        if refusal is not None:
+            self._refused_s = now_s
+            raise refusal
+        self._left[vendor, method_class] = self._level(vendor, method_class, now_s) - cost, now_s
 
     def begin(self, vendor: str, method_class: MethodClass, cost: int) -> None:
         """Count a call as under way, until `end`. Raises RATE_LIMITED if too much is; one call alone always may."""
-        rate = self._rate
+        refusal = self._over_way(vendor, method_class, cost)
+        if refusal is not None:
+            self._refused_s = self._latest_s
+            raise refusal
         key = vendor, method_class is MethodClass.CHANGE
-        before = self._under_way.get(key, 0)
-        if before and before + cost > rate.under_way_max:
-            raise PalaestraError(
-                "RATE_LIMITED",
-                f"vendor {vendor} has {before} calls under way, at most {rate.under_way_max}",
-                metadata={"class": "under_way"},
-                retry_after_s=BUSY_RETRY_S,
-            )
-        self._under_way[key] = before + cost
+        self._under_way[key] = self._under_way.get(key, 0) + cost
+
+    @property
+    def _full(self) -> float:
+        return max(1.0, self._rate.per_s * self._rate.burst_s)
+
+    def _level(self, vendor: str, method_class: MethodClass, now_s: float) -> float:
+        full = self._full
+        left, as_of_s = self._left.get((vendor, method_class), (full, now_s))
+        return min(full, left + max(0.0, now_s - as_of_s) * self._rate.per_s)
+
+    def _over_rate(self, vendor: str, method_class: MethodClass, cost: int, now_s: float) -> PalaestraError | None:
+        rate, left = self._rate, self._level(vendor, method_class, now_s)
+        needed = min(float(cost), self._full)
+        if left >= needed:
+            return None
+        return PalaestraError(
+            "RATE_LIMITED",
+            f"vendor {vendor} has used up its rate of {rate.per_s:g} calls a second to {method_class.value}",
+            metadata={"class": method_class.value},
+            retry_after_s=(needed - left) / rate.per_s,
+        )
+
+    def _over_way(self, vendor: str, method_class: MethodClass, cost: int) -> PalaestraError | None:
+        most = self._rate.under_way_max
+        before = self._under_way.get((vendor, method_class is MethodClass.CHANGE), 0)
+        if not before or before + cost <= most:
+            return None
+        return PalaestraError(
+            "RATE_LIMITED",
+            f"vendor {vendor} has {before} calls under way, at most {most}",
+            metadata={"class": "under_way"},
+            retry_after_s=BUSY_RETRY_S,
+        )
 
     def end(self, vendor: str, method_class: MethodClass, cost: int) -> None:
         """Say that a call is over."""

@@ -1,7 +1,8 @@
 """Turns rows into the contract's resources, complete, as an operator may see them; `redact` takes away the rest."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -22,6 +23,8 @@ from scheduler.lifecycle import LeaseState
 from scheduler.sql import Connection, Row, portions
 
 ATTEMPTS_SHOWN = 10
+# A row, or what one is going to be.
+Fields = Row | Mapping[str, Any]
 
 
 def timestamp(unix_ns: int | None) -> Timestamp | None:
@@ -55,10 +58,11 @@ def jobs(db: Connection, rows: Sequence[Row]) -> list[job_pb2.Job]:
         # Of a job that was tried a hundred times only what is shown is read.
         for found in db.execute(query, [ATTEMPTS_SHOWN, *some]):
             attempts.setdefault(found["job_id"], []).append(found)
-    return [_job(row, attempts.get(row["id"], ())) for row in rows]
+    return [job_of(row, attempts.get(row["id"], ())) for row in rows]
 
 
-def _job(row: Row, attempts: Sequence[Row]) -> job_pb2.Job:
+def job_of(row: Fields, attempts: Sequence[Fields]) -> job_pb2.Job:
+    """Return the job of a row of table job. attempts: Its last, the latest first, each with `lease_uid`."""
     message = job_pb2.Job.FromString(row["spec"])
     vendor, uid = row["vendor"], row["uid"]
     message.name = names.job(vendor, uid)
@@ -103,7 +107,7 @@ def job_array(db: Connection, row: Row) -> job_array_pb2.JobArray:
     )
 
 
-def attempt(vendor: str, job_uid: str, row: Row) -> job_pb2.Attempt:
+def attempt(vendor: str, job_uid: str, row: Fields) -> job_pb2.Attempt:
     message = job_pb2.Attempt(
         name=names.attempt(vendor, job_uid, row["number"]),
         number=row["number"],
@@ -142,10 +146,14 @@ def leases(db: Connection, rows: Sequence[Row]) -> list[venue_pb2.Lease]:
         for found in db.execute(query, some):
             slots.setdefault(found["lease_id"], []).append(found)
     venue = venue_id(db)
-    return [_lease(row, units.get(row["id"], ()), slots.get(row["id"], ()), venue) for row in rows]
+    return [lease_of(row, units.get(row["id"], ()), slots.get(row["id"], ()), venue) for row in rows]
 
 
-def _lease(row: Row, units: Sequence[Row], slots: Sequence[Row], venue: str) -> venue_pb2.Lease:
+def lease_of(row: Fields, units: Sequence[Fields], slots: Sequence[Fields], venue: str) -> venue_pb2.Lease:
+    """Return the lease of a row of LEASES. units: What it holds, with `unit`, `epoch` and `robot_model`; slots: `slot`.
+
+    Both in order of their names.
+    """
     vendor, job_uid = row["vendor"], row["job_uid"]
     message = venue_pb2.Lease(
         name=names.lease(vendor, row["uid"]),
@@ -267,7 +275,7 @@ def cell(venue: str, row: Row) -> venue_pb2.Cell:
     )
 
 
-def slot(venue: str, row: Row) -> venue_pb2.SimSlot:
+def slot(venue: str, row: Fields) -> venue_pb2.SimSlot:
     """Return the sim slot of a row of SLOTS."""
     return venue_pb2.SimSlot(
         name=names.slot(venue, row["id"]),

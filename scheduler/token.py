@@ -29,11 +29,32 @@ class BadBytes(Exception):
     """Bytes that are no state of this version of the scheduler."""
 
 
-def pack(state: State, config: Config) -> bytes:
-    """Return what was decided on as bytes."""
-    claims = _Claims()
-    told = _encoder(State)(state, claims)
-    return _dump([_shape(), claims.rows, told, _encoder(Config)(config, claims)])
+# Parts of a state in which no claim is told, so that each thing of them has one text wherever it stands.
+CLAIMLESS = ("units", "slots", "cells", "vendors", "leases")
+Texts = Mapping[str, Mapping[Any, str]]
+
+
+def text_of(field: str, thing: Any) -> str:
+    """Return how a thing is told in packed bytes. field: One of CLAIMLESS."""
+    (kind, _) = get_args(_hints(State)[field])
+    return _json(_encoder(kind)(thing, _NO_CLAIMS))
+
+
+def pack(state: State, config: Config, texts: Texts | None = None) -> bytes:
+    """Return what was decided on as bytes.
+
+    texts: How all things of some fields are told, in their order, from `text_of`: the bytes are the same, and sooner
+    there.
+    """
+    claims, texts = _Claims(), texts or {}
+    told = []
+    for field in fields(State):
+        if field.name in texts:
+            told.append(f"[{','.join(texts[field.name].values())}]")
+        else:
+            told.append(_json(_encoder(_hints(State)[field.name])(getattr(state, field.name), claims)))
+    after = _json(_encoder(Config)(config, claims))
+    return f"[{_json(_shape())},{_json(claims.rows)},[{','.join(told)}],{after}]".encode()
 
 
 def unpack(data: bytes) -> tuple[State, Config]:
@@ -53,22 +74,31 @@ NAMED = {"units": "unit", "slots": "slot", "cells": "cell", "vendors": "vendor",
 Changed = Mapping[str, Mapping[Any, Any]]
 
 
-def pack_changes(previous: str, changed: Changed, others: Mapping[str, Any], config: Config) -> bytes:
+def pack_changes(
+    previous: str, changed: Changed, others: Mapping[str, Any], config: Config, texts: Texts | None = None
+) -> bytes:
     """Return what was decided on as bytes, told by how it differs from what the decision `previous` was made on.
 
     previous: A token; that of what is returned therefore stands for all that it builds on. changed: By field of the
-    state and by name, None for what is gone. others: Fields that are told whole, at least the time.
+    state and by name, None for what is gone. others: Fields that are told whole, at least the time. texts: How the
+    things of some fields are told, as for `pack`.
     """
-    claims = _Claims()
-    named = {}
+    claims, known = _Claims(), texts or {}
+    named = []
     for field, things in changed.items():
-        (kind, _) = get_args(_hints(State)[field])
-        encode = _encoder(kind)
-        named[field] = [
-            [name, None if thing is None else encode(thing, claims)] for name, thing in sorted(things.items())
-        ]
-    whole = {field: _encoder(_hints(State)[field])(value, claims) for field, value in sorted(others.items())}
-    return _dump([_shape(), previous, claims.rows, named, whole, _encoder(Config)(config, claims)])
+        if field in known:
+            of_field = known[field]
+            told = [f"[{_json(name)},{of_field.get(name, 'null')}]" for name in sorted(things)]
+        else:
+            (kind, _) = get_args(_hints(State)[field])
+            encode = _encoder(kind)
+            rows = [[name, None if thing is None else encode(thing, claims)] for name, thing in sorted(things.items())]
+            told = [_json(row) for row in rows]
+        named.append(f"{_json(field)}:[{','.join(told)}]")
+    whole = _json({field: _encoder(_hints(State)[field])(value, claims) for field, value in sorted(others.items())})
+    after = _json(_encoder(Config)(config, claims))
+    head = f"{_json(_shape())},{_json(previous)},{_json(claims.rows)}"
+    return f"[{head},{{{','.join(named)}}},{whole},{after}]".encode()
 
 
 def previous_of(data: bytes) -> str | None:
@@ -146,8 +176,12 @@ class _Claims:
         return found
 
 
+_NO_CLAIMS = _Claims()
+_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
+
+
 def _dump(told: Any) -> bytes:
-    return json.dumps(told, separators=(",", ":"), ensure_ascii=True).encode()
+    return _json(told).encode()
 
 
 @cache

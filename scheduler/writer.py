@@ -34,6 +34,9 @@ BATCH_WAIT_S = 0.002
 # In time of the processor: waits for the disk and for others' turns take nothing from the commands.
 CYCLE_REST = 3.0
 CYCLE_REST_AFTER_GRANTS = 0.5
+# At least so long after one of which nothing came: many calls that come one by one would each bring one about, and it
+# takes as much of the processor as the commit of such a call.
+CYCLE_REST_MIN_S = 0.005
 # After one that could not be written down, because the disk is full or somebody else holds the database.
 CYCLE_AGAIN_S = 1.0
 APPLIED = Failpoint("scheduler.command.applied", "a command has changed rows; its transaction is open")
@@ -257,8 +260,11 @@ class Writer:
             started_s = time.thread_time()
             granted = self._run_cycle()
             self._cycle_wanted = granted is None
-            rest = CYCLE_REST_AFTER_GRANTS if granted else CYCLE_REST
-            rest_s = CYCLE_AGAIN_S if granted is None else rest * (time.thread_time() - started_s)
+            took_s = time.thread_time() - started_s
+            if granted is None:
+                rest_s = CYCLE_AGAIN_S
+            else:
+                rest_s = took_s * CYCLE_REST_AFTER_GRANTS if granted else max(took_s * CYCLE_REST, CYCLE_REST_MIN_S)
             self._cycle_due_s = time.monotonic() + rest_s
 
     def _gather(self, timeout_s: float | None) -> tuple[list[_Entry], bool]:

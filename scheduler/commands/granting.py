@@ -5,12 +5,14 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from palaestra import ids
 from scheduler import events
 from scheduler.commands import bodies, preempting, recording, telling
 from scheduler.commands.recording import Recorder
 from scheduler.decide import decide
+from scheduler.events import Granted, granted
 from scheduler.lifecycle import AttemptState, JobState, LeaseState, Step, advance_job
 from scheduler.snapshot import load
 from scheduler.snapshot.kept import Kept
@@ -24,6 +26,11 @@ log = logging.getLogger(__name__)
 # Waiting jobs from which on the garbage collector is spared them, and after how long those that have come since.
 SPARE_FROM = 10_000
 SPARE_NS = 3_600_000_000_000
+_LEASE = ("uid", "vendor", "leaf", "job_id", "attempt", "state", "cell", "grant_ns", "expire_ns", "end_by_ns", "seats",
+          "chargers")  # fmt: skip
+_ATTEMPT = ("job_id", "number", "state", "lease_id", "grant_ns", "resources")
+# Of an attempt that nobody has begun.
+_NOT_BEGUN: dict[str, Any] = {"start_ns": None, "end_ns": None, "failure": None}
 
 
 class Cycle:
@@ -80,8 +87,8 @@ class Cycle:
             token = ""
             if recorder is not None and (decisions.grants or decisions.preemptions):
                 token = recorder.record(tx, self.venue, self._config, decisions)
-            granted = [(one, one.chosen(jobs[one.job].claim).duration_s) for one in decisions.grants]
-            grant(tx, granted, self._lease_ttl_s, token)
+            to_grant = [(one, one.chosen(jobs[one.job].claim).duration_s) for one in decisions.grants]
+            grant(tx, to_grant, self._lease_ttl_s, token)
             for preemption in decisions.preemptions:
                 preempting.preempt(preemption, self._preempt_grace_s, token)(tx)
             for unit in decisions.charges:
@@ -178,12 +185,12 @@ def grant(tx: Transaction, grants: Sequence[tuple[Grant, float]], lease_ttl_s: f
         return
     db, now_ns = tx.db, tx.now_ns
     jobs = _jobs(db, grants)
-    first_lease = _leases(tx, grants, jobs, lease_ttl_s)
-    held: list[list[str]] = []
+    leases, first_lease = _leases(tx, grants, jobs, lease_ttl_s)
+    told: list[Granted] = []
     units: list[tuple[str]] = []
     leased: dict[str, list[tuple[object, ...]]] = {"unit": [], "slot": [], "cell": []}
     attempts, changed = [], []
-    for lease_id, (one, _) in enumerate(grants, first_lease):
+    for lease_id, ((one, _), lease) in enumerate(zip(grants, leases, strict=True), first_lease):
         job = jobs[one.job]
         number = job["attempt_count"] + 1
         units += [(unit,) for unit in one.units]
@@ -192,9 +199,20 @@ def grant(tx: Transaction, grants: Sequence[tuple[Grant, float]], lease_ttl_s: f
         leased["cell"] += [(lease_id, one.cell, now_ns)] if one.cell is not None else []
         names = [*one.units, *one.slots, *([one.cell] if one.cell else [])]
         names += [f"{count} {name}{'s' * (count > 1)}" for count, name in _unnamed(one) if count]
-        held.append(names)
-        attempts.append((one.job, number, AttemptState.GRANTED, lease_id, now_ns, json.dumps(names)))
-        changed.append((advance_job(JobState(job["state"]), Step.GRANT), number, now_ns, one.job))
+        attempt = dict(
+            zip(_ATTEMPT, (one.job, number, AttemptState.GRANTED, lease_id, now_ns, json.dumps(names)), strict=True)
+        )
+        attempts.append(tuple(attempt.values()))
+        state = advance_job(JobState(job["state"]), Step.GRANT)
+        changed.append((state, number, now_ns, one.job))
+        after = dict(zip(job.keys(), job, strict=True))
+        after |= {"state": state, "attempt_count": number, "failure": None, "version": job["version"] + 1}
+        after["grant_ns"] = now_ns if job["grant_ns"] is None else job["grant_ns"]
+        told.append(
+            Granted(
+                one, lease | {"job_uid": job["uid"]}, after, _NOT_BEGUN | attempt | {"lease_uid": lease["uid"]}, names
+            )
+        )
     db.executemany("UPDATE unit SET epoch = epoch + 1 WHERE id = ?", units)
     db.executemany(
         "INSERT INTO lease_unit (lease_id, unit, epoch, grant_ns) SELECT ?, id, epoch, ? FROM unit WHERE id = ?",
@@ -204,7 +222,7 @@ def grant(tx: Transaction, grants: Sequence[tuple[Grant, float]], lease_ttl_s: f
         insert(db, "INSERT INTO lease_slot (lease_id, slot, grant_ns)", leased["slot"])
     if leased["cell"]:
         insert(db, "INSERT INTO lease_cell (lease_id, cell, grant_ns)", leased["cell"])
-    insert(db, "INSERT INTO attempt (job_id, number, state, lease_id, grant_ns, resources)", attempts)
+    insert(db, f"INSERT INTO attempt ({', '.join(_ATTEMPT)})", attempts)
     db.executemany(
         """
         UPDATE job SET state = ?, attempt_count = ?, grant_ns = coalesce(grant_ns, ?), failure = NULL,
@@ -214,7 +232,7 @@ def grant(tx: Transaction, grants: Sequence[tuple[Grant, float]], lease_ttl_s: f
         changed,
     )
     telling.started(tx, [one.job for one, _ in grants])
-    events.granted(tx, [one for one, _ in grants], first_lease, held, recording.words(token).removeprefix("; "))
+    granted(tx, told, recording.words(token).removeprefix("; "))
 
 
 def _jobs(db: Connection, grants: Sequence[tuple[Grant, float]]) -> dict[int, Row]:
@@ -224,8 +242,10 @@ def _jobs(db: Connection, grants: Sequence[tuple[Grant, float]]) -> dict[int, Ro
     return found
 
 
-def _leases(tx: Transaction, grants: Sequence[tuple[Grant, float]], jobs: Mapping[int, Row], lease_ttl_s: float) -> int:
-    """Write the leases down; return the key of the first, from which on they count."""
+def _leases(
+    tx: Transaction, grants: Sequence[tuple[Grant, float]], jobs: Mapping[int, Row], lease_ttl_s: float
+) -> tuple[list[dict[str, Any]], int]:
+    """Write the leases down; return their fields, and the key of the first, from which on they count."""
     rows = []
     for (one, duration_s), uid in zip(grants, ids.new_ids(len(grants)), strict=True):
         job, end_by_ns = jobs[one.job], tx.now_ns + int(duration_s * 1e9)
@@ -234,10 +254,8 @@ def _leases(tx: Transaction, grants: Sequence[tuple[Grant, float]], jobs: Mappin
             (uid, job["vendor"], job["leaf"], one.job, job["attempt_count"] + 1, LeaseState.OFFERED, one.cell,
              tx.now_ns, expire_ns, end_by_ns, one.seats, one.chargers)
         )  # fmt: skip
-    head = """
-    INSERT INTO lease (uid, vendor, leaf, job_id, attempt, state, cell, grant_ns, expire_ns, end_by_ns, seats, chargers)
-    """
-    return insert(tx.db, head, rows) - len(rows) + 1
+    last = insert(tx.db, f"INSERT INTO lease ({', '.join(_LEASE)})", rows)
+    return [dict(zip(_LEASE, row, strict=True)) | {"end_ns": None} for row in rows], last - len(rows) + 1
 
 
 def _unnamed(grant: Grant) -> tuple[tuple[int, str], ...]:

@@ -11,7 +11,16 @@ from typing import Any
 from scheduler.snapshot.kept import Kept
 from scheduler.sql import Connection, Row
 from scheduler.state import Config, Decisions, State
-from scheduler.token import pack, pack_changes, pack_decisions, previous_of, token_of, unpack_changes
+from scheduler.token import (
+    CLAIMLESS,
+    pack,
+    pack_changes,
+    pack_decisions,
+    previous_of,
+    text_of,
+    token_of,
+    unpack_changes,
+)
 from scheduler.writer import Transaction
 
 KEPT = 1_000
@@ -50,6 +59,9 @@ class Recorder:
         self.kept = kept
         self._changes_max = min(CHANGES_MAX, kept // 4)
         self._previous = ""
+        # How each thing was told last, so that a whole state is not put into words anew each time: at 6,000 slots and
+        # as many leases, that held all calls up for a tenth of a second.
+        self._texts: dict[str, dict[Any, str]] = {}
         self._others: dict[str, Any] = {}
         # Changes since the last whole state, how many bytes they have, and how many that has.
         self._count = self._size = self._whole_size = 0
@@ -58,7 +70,12 @@ class Recorder:
         """Keep a decision made on what `venue` saw last, in the transaction that carries it out; return its token."""
         changed, others = venue.changed, venue.others()
         if changed is None or self._count >= self._changes_max or self._size > self._whole_size:
-            token, self._whole_size = _insert(tx, pack(venue.state(), config), decisions)
+            # What ages is told as of now, which may change it.
+            state = venue.state()
+            self._tell(venue)
+            # What went and came again stands elsewhere.
+            texts = {field: {name: known[name] for name in venue.things[field]} for field, known in self._texts.items()}
+            token, self._whole_size = _insert(tx, pack(state, config, texts), decisions)
             self._count = self._size = 0
             _forget(tx, self.kept)
         else:
@@ -68,7 +85,8 @@ class Recorder:
                 for field, names in changed.items()
                 if names
             }
-            data = pack_changes(self._previous, things, told | {"now_ns": tx.now_ns}, config)
+            self._tell(venue)
+            data = pack_changes(self._previous, things, told | {"now_ns": tx.now_ns}, config, self._texts)
             token, size = _insert(tx, data, decisions, mark=CHANGES)
             self._count += 1
             self._size += size
@@ -77,6 +95,22 @@ class Recorder:
         self._previous, self._others = token, others
         venue.forget_changes()
         return token
+
+    def _tell(self, venue: Kept) -> None:
+        """Keep up how things are told."""
+        changed = venue.changed
+        for field in CLAIMLESS:
+            things = venue.things[field]
+            if changed is None:
+                self._texts[field] = {name: text_of(field, thing) for name, thing in things.items()}
+                continue
+            texts = self._texts[field]
+            for name in changed[field]:
+                thing = things.get(name)
+                if thing is None:
+                    texts.pop(name, None)
+                else:
+                    texts[name] = text_of(field, thing)
 
 
 def record(tx: Transaction, state: State, config: Config, decisions: Decisions, kept: int | None = None) -> str:

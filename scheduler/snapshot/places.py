@@ -63,8 +63,12 @@ def units(
 
 def bodies(db: Connection, only: Iterable[str] | None = None) -> list[tuple[Unit, Body]]:
     """Return all units, or some, without what depends on time, each with its body; also those that are given up."""
+    rows = list(_rows(db, _UNITS, "u.id", only))
+    if not rows:
+        # As at most looks.
+        return []
     care = care_of(db)
-    return [(_unit(row, care), _body(row)) for row in _rows(db, _UNITS, "u.id", only)]
+    return [(_unit(row, care), _body(row)) for row in rows]
 
 
 def _unit(row: Row, care: Care) -> Unit:

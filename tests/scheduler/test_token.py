@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from scheduler.state import Backfill, Claim, Config, Decisions, Grant, Job, State, Unit, UnitRequest, Vendor
 from scheduler.token import (
+    CLAIMLESS,
     NAMED,
     BadBytes,
     pack,
     pack_changes,
     pack_decisions,
     previous_of,
+    text_of,
     token_of,
     unpack,
     unpack_changes,
@@ -42,6 +44,10 @@ def test_bytes_give_the_state_back(state: State, config: Config) -> None:
 
     assert unpack(data) == (state, config)
     assert pack(*unpack(data)) == data
+    assert json.dumps(json.loads(data), separators=(",", ":")).encode() == data
+    # Put together from what was put into words before.
+    texts = {field: dict(enumerate(text_of(field, thing) for thing in getattr(state, field))) for field in CLAIMLESS}
+    assert pack(state, config, texts) == data
 
 
 @given(states)
@@ -76,6 +82,12 @@ def test_changes_lead_from_one_state_to_another_and_name_the_one_before(a: State
     }
     others = {field: getattr(b, field) for field in State.__annotations__ if field not in NAMED}
     data = pack_changes(token_of(whole), told, others, config)
+    assert json.dumps(json.loads(data), separators=(",", ":")).encode() == data
+    texts = {
+        field: {name: text_of(field, thing) for name, thing in told[field].items() if thing is not None}
+        for field in CLAIMLESS
+    }
+    assert pack_changes(token_of(whole), told, others, config, texts) == data
     found, found_config = unpack_changes(whole, [data])
 
     assert (named(found), found_config) == (after, config)

@@ -366,6 +366,12 @@ class _Unary:
             handler = self._server.handler(self._method, self._metadata)
             if handler is None:
                 raise Aborted(grpc.StatusCode.UNIMPLEMENTED, self._method, ())
+            if handler.unary_unary is None:
+                # Refused by one that waits for no message.
+                await handler.stream_stream(None, context)
+                assert context.status[0] is not grpc.StatusCode.OK
+                self._back(context.status, b"")
+                return
             response = await handler.unary_unary(handler.request_deserializer(self._data), context)
             # As gRPC does it: beside a status other than OK there is no answer.
             refused = context.status[0] is not grpc.StatusCode.OK
