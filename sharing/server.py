@@ -14,6 +14,7 @@ from sharing import problem, routes
 from sharing.bounds import Bounds
 from sharing.clock import Clock
 from sharing.database import Database, Readers
+from sharing.dataspace import routes as dataspace
 from sharing.errors import NotShared
 from sharing.gate import Gate
 from sharing.grant import Grant
@@ -27,7 +28,7 @@ from sharing.versions import Versions
 from sharing.witness import Witness
 
 Router = Callable[[Room], APIRouter]
-ROUTERS: tuple[Router, ...] = (routes.router,)
+ROUTERS: tuple[Router, ...] = (routes.router, dataspace.router)
 """Each part's own; one more part is one more line."""
 COLLECT_PERIOD_S = 2.0
 log = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ def create_app(room: Room, settings: Settings, routers: Sequence[Router] = ROUTE
         stopping.set()
         collector.join(timeout=30.0)
 
-    app = FastAPI(title="Palaestra sharing", docs_url=None, redoc_url=None, lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(title="Palaestra sharing", openapi_url=None, lifespan=lifespan, redirect_slashes=False)
     app.state.room = room
     for router in routers:
         app.include_router(router(room))
