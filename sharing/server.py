@@ -21,6 +21,7 @@ from sharing.grant import Grant
 from sharing.identity import Callers, Identity
 from sharing.journal import Journal
 from sharing.negotiation import Negotiations
+from sharing.projection.transforms import read
 from sharing.register import Register
 from sharing.room import Projecting, Room, Sealing
 from sharing.settings import Settings
@@ -91,7 +92,9 @@ def open_room(
         witness=witness,
         vault=vault or Absent(),
         register=register,
-        negotiations=Negotiations(database, register, newest, witness, clock),
+        negotiations=Negotiations(
+            database, register, newest, witness, clock, check_transforms=lambda terms: read(terms.transforms)
+        ),
         database=database,
         catalogue=catalogue,
         caller=callers.caller,

@@ -14,7 +14,7 @@ from palaestra.errors import PalaestraError
 from sharing.bounds import fields_of, json_body, text_of
 from sharing.dataspace import messages
 from sharing.dataspace.transfer import MESSAGES, State, Transfer, Transfers
-from sharing.errors import BadStep, NotShared
+from sharing.errors import BadStep, NotShared, SharingError
 from sharing.grant import Ask, Grant
 from sharing.identity import Caller
 from sharing.negotiation import Negotiation
@@ -196,7 +196,11 @@ def _flow(
     if one.state is not State.STARTED:
         raise NotShared
     grant = _authorize(room, one.agreement, caller.takes(), Purpose(one.purpose), f"transfer {name} {about}")
-    return grant, dict(room.projector.project(grant).tables)
+    try:
+        return grant, dict(room.projector.project(grant).tables)
+    except SharingError:
+        # Why something cannot be made is for its provider, and is noted for it.
+        raise NotShared from None
 
 
 def _bytes(room: Room, transfers: Transfers, grant: Grant, name: str, file: ProjectedFile) -> Iterator[bytes]:
