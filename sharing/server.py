@@ -142,11 +142,13 @@ def collect(room: Room) -> int:
     That nothing of them is served does not depend on it: the gate sees to that at once.
     """
     count = 0
-    for digest in room.register.ended():
+    for entry in room.register.ended():
+        digest, terms = entry.agreement.digest, entry.agreement.terms
         room.projector.drop(digest)
         room.vault.shred(digest)
         room.register.collected(digest)
-        room.witness.note("agreement", {"what": "collected", "agreement": digest})
+        sides = {"provider": terms.provider, "consumer": terms.consumer}
+        room.witness.note("agreement", {"what": "collected", "agreement": digest, **sides})
         count += 1
     return count
 

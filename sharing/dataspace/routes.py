@@ -115,10 +115,10 @@ def router(room: Room) -> APIRouter:
         ]
         return {"files": files}
 
-    @found.get("/transfers/{name}/data/{file}", summary="One file's bytes")
-    def content(name: str, file: str, caller: Caller = who) -> Response:
+    @found.get("/transfers/{name}/data/{table}/{file}", summary="One file's bytes")
+    def content(name: str, table: str, file: str, caller: Caller = who) -> Response:
         grant, tables = _flow(room, transfers, name, caller, file)
-        for one in (one for several in tables.values() for one in several):
+        for one in tables.get(table, ()):
             if one.name == file:
                 stream = _bytes(room, transfers, grant, name, one)
                 headers = {"Content-Length": str(one.size_bytes)}
@@ -212,6 +212,9 @@ def _bytes(room: Room, transfers: Transfers, grant: Grant, name: str, file: Proj
             if transfers.get(name, grant.consumer).state is not State.STARTED:
                 raise NotShared
             portion = room.projector.read(file, sent, min(CHUNK_BYTES, file.size_bytes - sent))
+            if not portion:
+                # Dropped under way, or its file is shorter than was told.
+                raise NotShared
             sent += len(portion)
             yield portion
     finally:

@@ -44,7 +44,7 @@ ROWS = {
     ("GET", "/sharing/dsp/transfers/{name}"): "hidden",
     ("POST", "/sharing/dsp/transfers/{name}/{what}"): "hidden",
     ("GET", "/sharing/dsp/transfers/{name}/data"): "hidden",
-    ("GET", "/sharing/dsp/transfers/{name}/data/{file}"): "hidden",
+    ("GET", "/sharing/dsp/transfers/{name}/data/{table}/{file}"): "hidden",
 }
 
 
@@ -105,6 +105,7 @@ def names_of(staged: Stage) -> dict[str, str]:
         "negotiation": begun.id,
         "public_key": public,
         "file": "joints-0.parquet",
+        "table": "joints",
         "what": "termination",
     }
 

@@ -148,9 +148,10 @@ def test_the_files_of_a_transfer_come_whole_and_are_counted(space: Stage) -> Non
     path = started["dataAddress"]["endpoint"].removeprefix(space.room.address)
     client = space.as_("borealis")
     (file,) = client.get(path).json()["files"]
-    assert len(client.get(f"{path}/{file['name']}").content) == file["size_bytes"]
+    assert len(client.get(f"{path}/{file['table']}/{file['name']}").content) == file["size_bytes"]
     assert [note["bytes"] for note in space.notes.of("bytes")] == [FILE.size_bytes]
-    assert client.get(f"{path}/other.parquet").content == NOT_SHARED
+    for other in ("joints/other.parquet", f"episodes/{FILE.name}", f"joints/..%2F{FILE.name}"):
+        assert client.get(f"{path}/{other}").content == NOT_SHARED
     # The same request again is the same transfer.
     again = ask_for_transfer(space, space.notes.of("transfer")[0]["agreement"])  # type: ignore[arg-type]
     assert again.json()["providerPid"] == started["providerPid"]
@@ -162,7 +163,11 @@ def test_expiry_is_looked_at_with_each_request(space: Stage) -> None:
     client = space.as_("borealis")
     assert client.get(path).status_code == 200
     space.hand.at_s = NOW_S + DAY_S
-    for answer in (client.get(path), client.get(f"{path}/{FILE.name}"), ask_for_transfer(space, digest, "urn:2")):
+    for answer in (
+        client.get(path),
+        client.get(f"{path}/joints/{FILE.name}"),
+        ask_for_transfer(space, digest, "urn:2"),
+    ):
         assert answer.content == NOT_SHARED
 
 
