@@ -30,6 +30,7 @@ BENCHES = {
     "sim-venue": "bench.sim_venue",
     "store-ingest": "bench.store_ingest",
     "store-quality": "bench.store_quality",
+    "store-share": "bench.store_share",
     "store-windows": "bench.store_windows",
     "submit": "bench.submit",
 }

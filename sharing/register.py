@@ -109,13 +109,14 @@ class Register:
         )
         return self.get(digest, party)
 
-    def ended(self, *, size: int = 100) -> Sequence[str]:
-        """Return digests of agreements that are over or revoked, and whose copies have not been collected."""
+    def ended(self, *, size: int = 100) -> Sequence[Entry]:
+        """Return agreements that are over or revoked, and whose copies have not been collected."""
         text = """
-            SELECT digest FROM agreement WHERE collected_s IS NULL
+            SELECT * FROM agreement WHERE collected_s IS NULL
             AND (revoked_s IS NOT NULL OR json_extract(document, '$.terms.valid_until_s') <= ?) LIMIT ?
         """
-        return [row[0] for row in self._database.reader().execute(text, (self._clock.now_s(), size))]
+        rows = self._database.reader().execute(text, (self._clock.now_s(), size)).fetchall()
+        return [_entry(row) for row in rows]
 
     def collected(self, digest: str) -> None:
         """Remember that nothing is left of what was made for an agreement."""

@@ -10,6 +10,7 @@ from sharing.classes import ColumnClass
 from sharing.errors import BadStep, InvalidTerms
 from sharing.identity import Caller
 from sharing.negotiation import Negotiation
+from sharing.odrl import to_odrl
 from sharing.register import Entry, Key
 from sharing.room import Room
 from sharing.step import Step
@@ -58,6 +59,10 @@ def router(room: Room) -> APIRouter:
     @found.get("/agreements/{digest}", summary="An agreement with both signatures, and how it stands")
     def agreement(digest: str, caller: Caller = who) -> dict[str, Any]:
         return _agreement(room.register.get(digest, caller.looks()), room)
+
+    @found.get("/agreements/{digest}/odrl", summary="An agreement as an ODRL policy")
+    def policy(digest: str, caller: Caller = who) -> dict[str, Any]:
+        return to_odrl(room.register.get(digest, caller.looks()).agreement.terms, "Agreement")
 
     @found.post("/agreements/{digest}:revoke", summary="End an agreement for good, by either side")
     def revoke(digest: str, caller: Caller = who, given: object = body) -> dict[str, Any]:

@@ -14,12 +14,14 @@ from sharing import problem, routes
 from sharing.bounds import Bounds
 from sharing.clock import Clock
 from sharing.database import Database, Readers
+from sharing.dataspace import routes as dataspace
 from sharing.errors import NotShared
 from sharing.gate import Gate
 from sharing.grant import Grant
 from sharing.identity import Callers, Identity
 from sharing.journal import Journal
 from sharing.negotiation import Negotiations
+from sharing.projection.transforms import read
 from sharing.register import Register
 from sharing.room import Projecting, Room, Sealing
 from sharing.settings import Settings
@@ -27,7 +29,7 @@ from sharing.versions import Versions
 from sharing.witness import Witness
 
 Router = Callable[[Room], APIRouter]
-ROUTERS: tuple[Router, ...] = (routes.router,)
+ROUTERS: tuple[Router, ...] = (routes.router, dataspace.router)
 """Each part's own; one more part is one more line."""
 COLLECT_PERIOD_S = 2.0
 log = logging.getLogger(__name__)
@@ -90,7 +92,9 @@ def open_room(
         witness=witness,
         vault=vault or Absent(),
         register=register,
-        negotiations=Negotiations(database, register, newest, witness, clock),
+        negotiations=Negotiations(
+            database, register, newest, witness, clock, check_transforms=lambda terms: read(terms.transforms)
+        ),
         database=database,
         catalogue=catalogue,
         caller=callers.caller,
@@ -121,7 +125,7 @@ def create_app(room: Room, settings: Settings, routers: Sequence[Router] = ROUTE
         stopping.set()
         collector.join(timeout=30.0)
 
-    app = FastAPI(title="Palaestra sharing", docs_url=None, redoc_url=None, lifespan=lifespan, redirect_slashes=False)
+    app = FastAPI(title="Palaestra sharing", openapi_url=None, lifespan=lifespan, redirect_slashes=False)
     app.state.room = room
     for router in routers:
         app.include_router(router(room))
@@ -138,11 +142,13 @@ def collect(room: Room) -> int:
     That nothing of them is served does not depend on it: the gate sees to that at once.
     """
     count = 0
-    for digest in room.register.ended():
+    for entry in room.register.ended():
+        digest, terms = entry.agreement.digest, entry.agreement.terms
         room.projector.drop(digest)
         room.vault.shred(digest)
         room.register.collected(digest)
-        room.witness.note("agreement", {"what": "collected", "agreement": digest})
+        sides = {"provider": terms.provider, "consumer": terms.consumer}
+        room.witness.note("agreement", {"what": "collected", "agreement": digest, **sides})
         count += 1
     return count
 

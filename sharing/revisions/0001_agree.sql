@@ -26,6 +26,7 @@ CREATE TABLE column_class (
 CREATE TABLE negotiation (
   id TEXT PRIMARY KEY, provider TEXT NOT NULL, consumer TEXT NOT NULL, state TEXT NOT NULL, turn TEXT NOT NULL,
   sequence INTEGER NOT NULL, last TEXT NOT NULL, terms TEXT NOT NULL, digest TEXT NOT NULL,
+  consumer_pid TEXT NOT NULL DEFAULT '',
   provider_key TEXT, provider_signature TEXT, consumer_key TEXT, consumer_signature TEXT,
   created_s INTEGER NOT NULL, changed_s INTEGER NOT NULL
 ) STRICT;
@@ -43,7 +44,8 @@ CREATE TABLE step (
 CREATE TABLE transfer (
   id TEXT PRIMARY KEY, agreement TEXT NOT NULL REFERENCES agreement, consumer TEXT NOT NULL, provider TEXT NOT NULL,
   consumer_pid TEXT NOT NULL, format TEXT NOT NULL, purpose TEXT NOT NULL, state TEXT NOT NULL,
-  created_s INTEGER NOT NULL, changed_s INTEGER NOT NULL, UNIQUE (consumer, consumer_pid)
+  suspended_by TEXT NOT NULL DEFAULT '', created_s INTEGER NOT NULL, changed_s INTEGER NOT NULL,
+  UNIQUE (consumer, consumer_pid)
 ) STRICT;
 
 -- What was signed stays, whoever writes into this file; what has ended does not begin again; epochs grow.

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,12 @@ from sharing import signing
 from sharing.__main__ import listen
 from sharing.agreement import Agreement, Signature
 from sharing.clock import Clock
+from sharing.negotiation import Negotiation
 from sharing.register import proof_message
 from sharing.room import Room
 from sharing.server import ROUTERS, Router, create_app, open_room
 from sharing.settings import Settings
+from sharing.step import Kind, Step
 from sharing.terms import Terms
 
 AURORA, BOREALIS, CYGNUS = "vendors/aurora", "vendors/borealis", "vendors/cygnus"
@@ -267,3 +269,30 @@ def serving(staged: Stage) -> Iterator[dict[str, str]]:
         thread.join(60.0)
         listening.close()
         scheduler.stop(None).wait(60.0)
+
+
+def step_of(kind: str, vendor: str, about: Terms, **fields: Any) -> tuple[dict[str, Any], str, str]:
+    """Return a step of a vendor as plain values, its public key, and its signature."""
+    key = key_of(vendor)
+    values: dict[str, Any] = {"kind": Kind(kind), "by": vendor, "terms": about.digest(), "at_s": NOW_S}
+    if kind == "offer":
+        values["nonce"] = "0123456789abcdef"
+    if kind == "sign":
+        values["terms_signature"] = sign(about, vendor).signature
+    step = Step(**values | fields)
+    return asdict(step), signing.public_key_of(key), signing.sign(key, signing.STEP, step.canonical())
+
+
+def begin(staged: Stage, about: Terms, *, by: str = AURORA, **fields: Any) -> Negotiation:
+    """Offer terms, by the provider if the case says nothing else."""
+    plain, key, signature = step_of("offer", by, about, **fields)
+    return staged.room.negotiations.take(by, Step.of(plain), key, signature, about)
+
+
+def take(
+    staged: Stage, before: Negotiation, kind: str, by: str, terms: Terms | None = None, **fields: Any
+) -> Negotiation:
+    """Take the next step of a negotiation. fields: What of the step is otherwise than it should be."""
+    values = {"negotiation": before.id, "sequence": before.sequence + 1, "previous": before.last}
+    plain, key, signature = step_of(kind, by, terms or before.terms, **values | fields)
+    return staged.room.negotiations.take(by, Step.of(plain), key, signature, terms)

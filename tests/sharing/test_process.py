@@ -2,16 +2,20 @@
 
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import httpx
 import pytest
 
+from sharing.__main__ import listen, server
 from sharing.settings import Refused, parse
 from tests.sharing.stage import Stage, serving
+from venue.authority import Authority
 
 PATIENCE_S = 120.0
 PATHS = ["--folder", "f", "--catalogue", "c", "--objects", "o"]
@@ -64,6 +68,41 @@ def test_the_process_serves_stops_and_keeps_what_was_registered(staged: Stage, t
             process.communicate()
     assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "mine" / "sharing.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_it_serves_with_a_certificate_and_with_its_renewal(staged: Stage, tmp_path: Path) -> None:
+    Authority.create(tmp_path, "hall").sign_server(["127.0.0.1"], days=1)
+    pair = ["--cert", str(tmp_path / "server.crt"), "--key", str(tmp_path / "server.key")]
+    settings = parse(["--listen", "127.0.0.1:0", *pair, *PATHS])
+    listening = listen(settings)
+    port = listening.getsockname()[1]
+    running = server(staged.room, settings)
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    context = ssl.create_default_context(cafile=tmp_path / "ca.crt")
+
+    def shown() -> str:
+        with (
+            socket.create_connection(("127.0.0.1", port), PATIENCE_S) as plain,
+            context.wrap_socket(plain, server_hostname="127.0.0.1") as encrypted,
+        ):
+            return str((encrypted.getpeercert() or {})["serialNumber"])
+
+    try:
+        url = f"https://127.0.0.1:{port}/sharing/v1/identity"
+        headers = {"Authorization": "Bearer aurora"}
+        answer = httpx.get(url, headers=headers, verify=context, timeout=PATIENCE_S)
+        assert answer.json()["vendor"] == "vendors/aurora"
+        before = shown()
+        Authority(tmp_path).sign_server(["127.0.0.1"], days=2)
+        end_s = time.monotonic() + PATIENCE_S
+        while shown() == before:
+            assert time.monotonic() < end_s, "the renewed certificate is never shown"
+            time.sleep(0.1)
+    finally:
+        running.should_exit = True
+        thread.join(PATIENCE_S)
+        listening.close()
 
 
 def _answers(url: str) -> bool:
