@@ -20,11 +20,13 @@ from sharing.grant import Grant
 from sharing.identity import Callers, Identity
 from sharing.journal import Journal
 from sharing.negotiation import Negotiations
+from sharing.projection.projector import open_projector
 from sharing.register import Register
 from sharing.room import Projecting, Room, Sealing
 from sharing.settings import Settings
 from sharing.versions import Versions
 from sharing.witness import Witness
+from store.objects import open_objects
 
 Router = Callable[[Room], APIRouter]
 ROUTERS: tuple[Router, ...] = (routes.router,)
@@ -87,6 +89,10 @@ def open_room(
     return Room(
         gate=Gate(database, newest, witness, clock),
         projector=projector or Absent(),
+    objects = open_objects(settings.objects_at or str(settings.objects), settings.objects)
+    return Room(
+        gate=Gate(database, Versions(catalogue).newest, witness, clock),
+        projector=projector or open_projector(settings.folder, catalogue, objects, ledger=database, witness=witness),
         witness=witness,
         vault=vault or Absent(),
         register=register,

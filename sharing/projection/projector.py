@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
 
-from sharing.errors import NotReleasable, NotShared
+from sharing.errors import InvalidTerms, NotReleasable, NotShared
 from sharing.grant import Grant
 from sharing.projection.process import run
 from sharing.projection.pseudonym import agreement_key
@@ -33,6 +33,7 @@ from sharing.projection.sources import Readers, Source, sources_of
 from sharing.projection.tables import ProjectedFile, Projection
 from sharing.projection.transforms import read as read_transforms
 from sharing.terms import canonical
+from sharing.witness import Witness
 from store.episode import MAX_VALUES
 from store.errors import InvalidDigest, StoreError
 from store.folder import new_folder
@@ -97,6 +98,7 @@ class Projector:
         *,
         vault: Sealing | None = None,
         ledger: Ledger | None = None,
+        witness: Witness | None = None,
         bounds: Bounds | None = None,
         words: Iterable[str] = (),
         now_s: Callable[[], float] = time.time,
@@ -108,10 +110,12 @@ class Projector:
             secret: The venue's, 32 bytes or more: names and marks follow from it and from nothing else.
             vault: Encrypts the files under the agreement's digest; None: they lie there as they are.
             ledger: Where it is written down who got what, for the tracing of leaks.
+            witness: Is told why something cannot leave; that is for the provider alone.
             words: Names of people, places and things that must not stand in any text.
         """
         self._folder, self._catalogue, self._objects, self._secret = folder, catalogue, objects, secret
-        self._vault, self._ledger, self._bounds, self._now_s = vault, ledger, bounds or Bounds(), now_s
+        self._vault, self._ledger, self._witness = vault, ledger, witness
+        self._bounds, self._now_s = bounds or Bounds(), now_s
         self._words = sorted(set(words))
         self._naming = threading.Lock()
         self._making: dict[str, threading.Lock] = {}
@@ -127,6 +131,15 @@ class Projector:
             NotShared: No such data set or version; or the agreement was dropped while it was made.
             InvalidTerms, NotReleasable: What the terms say cannot be done with these recordings.
         """
+        try:
+            return self._project(grant)
+        except (NotReleasable, InvalidTerms) as error:
+            if self._witness is not None:
+                fields = {"provider": grant.provider, "agreement": grant.agreement, "refused": str(error)[:500]}
+                self._witness.note("projection", fields)
+            raise
+
+    def _project(self, grant: Grant) -> Projection:
         try:
             check_digest(grant.agreement)
         except InvalidDigest:
@@ -296,6 +309,7 @@ def open_projector(
     *,
     vault: Sealing | None = None,
     ledger: Ledger | None = None,
+    witness: Witness | None = None,
 ) -> Projector:
     """Return the projector of the room's folder.
 
@@ -306,7 +320,14 @@ def open_projector(
     words = [line.strip() for line in names.read_text("utf-8").splitlines()] if names.is_file() else []
     secret = load_secret(folder / SECRET)
     return Projector(
-        folder / "projections", catalogue, objects, secret, vault=vault, ledger=ledger, words=filter(None, words)
+        folder / "projections",
+        catalogue,
+        objects,
+        secret,
+        vault=vault,
+        ledger=ledger,
+        witness=witness,
+        words=filter(None, words),
     )
 
 
