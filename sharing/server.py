@@ -15,6 +15,7 @@ from sharing.bounds import Bounds
 from sharing.clock import Clock
 from sharing.database import Database, Readers
 from sharing.errors import NotShared
+from sharing.export import routes as export
 from sharing.gate import Gate
 from sharing.grant import Grant
 from sharing.identity import Callers, Identity
@@ -29,7 +30,7 @@ from sharing.witness import Witness
 from store.objects import open_objects
 
 Router = Callable[[Room], APIRouter]
-ROUTERS: tuple[Router, ...] = (routes.router,)
+ROUTERS: tuple[Router, ...] = (routes.router, export.router)
 """Each part's own; one more part is one more line."""
 COLLECT_PERIOD_S = 2.0
 log = logging.getLogger(__name__)
@@ -86,12 +87,9 @@ def open_room(
     callers = Callers(ask, now_s=clock.now_s)
     newest = Versions(catalogue).newest
     register = Register(database, witness, clock)
-    return Room(
-        gate=Gate(database, newest, witness, clock),
-        projector=projector or Absent(),
     objects = open_objects(settings.objects_at or str(settings.objects), settings.objects)
     return Room(
-        gate=Gate(database, Versions(catalogue).newest, witness, clock),
+        gate=Gate(database, newest, witness, clock),
         projector=projector or open_projector(settings.folder, catalogue, objects, ledger=database, witness=witness),
         witness=witness,
         vault=vault or Absent(),
@@ -134,7 +132,7 @@ def create_app(room: Room, settings: Settings, routers: Sequence[Router] = ROUTE
     # An address for supervisors and balancers; tells nothing.
     app.add_api_route("/healthz", lambda: Response(status_code=204), methods=["GET"], include_in_schema=False)
     problem.install(app)
-    app.add_middleware(Bounds, loopback_only=settings.loopback_only)
+    app.add_middleware(Bounds, loopback_only=settings.loopback_only, larger={export.TRACE_PATH: export.TRACE_BYTES})
     return app
 
 

@@ -22,7 +22,8 @@ _PEOPLE = r"operator|(?:tele)?operated by|recorded by|annotated by|filmed by|aut
 _RULES = [
     ("address", r"[\w.+%-]+\s?@\s?[\w-]+(?:\.[\w-]+)*"),
     ("path", r"\b[a-z][a-z0-9+.-]{1,15}://\S+"),
-    ("path", r"(?:\b[a-z]:|\\\\|~|\.{1,2})?(?:[\\/][^\s\\/:*?\"<>|,;]+)+[\\/]?|\b[a-z]:[\\/]\S*"),
+    ("path", r"(?:\b[a-z]:|\\\\|~|(?<!\w)\.{1,2}|(?<![\w.]))(?:[\\/][^\s\\/:*?\"<>|,;]+)+[\\/]?|\b[a-z]:[\\/]\S*"),
+    ("path", r"[\w.-]+(?:[\\/][\w.-]+){2,}[\\/]?"),
     ("path", rf"\b[\w-]+\.(?:{_SUFFIXES})\b"),
     # Degrees, minutes, seconds; pairs of decimal degrees; one decimal number with the precision of a place.
     ("place", r"\d{1,3}\s?[°º]\s?(?:\d{1,2}(?:\.\d+)?\s?['′’]\s?)?(?:\d{1,2}(?:\.\d+)?\s?[\"″”]?\s?)?[nsew]?\b"),

@@ -16,7 +16,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,6 +45,9 @@ CODE_VERSION = 1
 LIMITS = Limits(memory_bytes=6 << 30, cpu_s=3600, time_s=7200.0, file_bytes=16 << 30)
 CONTENTS, SECRET = "projection.json", "projection.secret"
 _PARTIAL, _DROPPED = ".partial", ".dropped"
+
+
+Fill = Callable[[Projection, dict[str, Any], Path], dict[str, Any]]
 
 
 class Sealing(Protocol):
@@ -149,6 +152,24 @@ class Projector:
             raise NotReleasable(f"{grant.data_set}: more than {self._bounds.max_episodes} episodes in a version")
         read_transforms(grant.transforms)
         key = key_of(grant, version, sources)
+        return self._kept(
+            grant, version, key, lambda folder: run(self._ask(grant, sources, folder), self._bounds.limits)
+        )
+
+    def derived(self, grant: Grant, what: Mapping[str, str], fill: Fill) -> Projection:
+        """Return something that is made of a grant's projection, such as an export; kept and dropped with it.
+
+        Args:
+            what: Its kind and parameters: part of its identity.
+            fill: Called with the projection, what was noted beside it, and an empty folder; fills the folder, and
+                returns what is in it, as the process that makes projections does.
+        """
+        base = self.project(grant)
+        said = json.loads((self._folder / grant.agreement / base.key / CONTENTS).read_text("utf-8"))
+        key = hashlib.sha256(canonical({"of": base.key, "what": dict(what), "code": CODE_VERSION})).hexdigest()
+        return self._kept(grant, base.version, key, lambda folder: fill(base, said, folder))
+
+    def _kept(self, grant: Grant, version: int, key: str, fill: Callable[[Path], dict[str, Any]]) -> Projection:
         target = self._folder / grant.agreement / key
         found = self._load(target, key, grant.agreement)
         if found is not None:
@@ -159,8 +180,8 @@ class Projector:
             found = self._load(target, key, grant.agreement)
             if found is None:
                 try:
-                    self._make(grant, version, sources, key, target, drops)
-                except (OSError, NotReleasable):
+                    self._make(grant, version, key, target, drops, fill)
+                except (OSError, NotReleasable, StoreError):
                     # What is dropped goes at once, also from under whoever is making it.
                     if self._drops.get(grant.agreement, 0) != drops:
                         raise NotShared from None
@@ -208,9 +229,17 @@ class Projector:
                 db.execute(text, (int(self._now_s()), agreement))
         return count
 
-    def _make(self, grant: Grant, version: int, sources: list[Source], key: str, target: Path, drops: int) -> None:
+    def _make(
+        self,
+        grant: Grant,
+        version: int,
+        key: str,
+        target: Path,
+        drops: int,
+        fill: Callable[[Path], dict[str, Any]],
+    ) -> None:
         with ExitStack() as named, new_folder(target) as folder:
-            made = run(self._ask(grant, sources, folder), self._bounds.limits)
+            made = fill(folder)
             self._check(made, folder)
             if self._vault is not None:
                 self._seal(grant.agreement, made, folder)

@@ -46,7 +46,7 @@ class Traced:
 
 @dataclass(frozen=True)
 class Trace:
-    """What was found: recipients, the most suspect first; rows that were laid over recordings, and how many those are."""
+    """What was found: recipients, the most suspect first; how many rows were laid over how many recordings."""
 
     suspects: Sequence[Traced]
     rows: int
