@@ -61,9 +61,10 @@ class Scrubber:
     """Takes names, places, things, files and times out of texts."""
 
     def __init__(self, words: Iterable[str] = ()) -> None:
-        """Words: Names that have no form, in any spelling of case, hyphens and spaces; shorter than 3 are left out."""
+        """Words: Names that have no form, in any spelling of case, hyphens and spaces; of less than 3 letters (2 of other
+            scripts) are left out."""
         found = {plain(word).strip() for word in words}
-        parts = [re.split(r"[\s_.-]+", word) for word in found if len(word) >= 3]
+        parts = [re.split(r"[\s_.-]+", word) for word in found if len(word) >= (3 if word.isascii() else 2)]
         # The longest first: of `acme` and `acme-labs` the whole goes.
         rules = sorted((r"[\s_.-]*".join(map(re.escape, part)) for part in parts), key=len, reverse=True)
         self._words = re.compile(rf"(?<![a-z0-9])(?:{'|'.join(rules)})(?![a-z0-9])", re.IGNORECASE) if rules else None

@@ -10,11 +10,15 @@ from sharing.desensitise.text import Scrubber, plain
 PEOPLE = ("Jane Roe", "Müller-Lüdenscheidt", "张伟")
 WORDS = (*PEOPLE, "acme labs", "arm-00017", "hall north")
 CANARIES = {
-    "path": ("/home/jane/run.bag", r"C:\data\run 7", "s3://bucket/key", "~/x/y", "../up/there", "walk_3.mcap", "./a/b", "runs/7/left"),
-    "address": ("k.lee@labor.example", "jane.roe@acme.example", "00:1B:44:11:3A:B7", "192.168.7.21", "fe80::1ff:fe23:4567:890a"),
+    "path": ("/home/jane/run.bag", r"C:\data\run 7", "s3://bucket/key", "~/x/y", "../up/there", "walk_3.mcap", "./a/b",
+        "runs/7/left"),
+    "address": ("k.lee@labor.example", "jane.roe@acme.example", "00:1B:44:11:3A:B7", "192.168.7.21",
+        "fe80::1ff:fe23:4567:890a"),
     "place": ("31.2304, 121.4737", "48.858370 N", "48°51′29″N", "lat 31.23", "-33.86785; 151.20732"),
-    "time": ("2026-11-23T04:40:00Z", "2026/11/23", "23.11.2026", "Nov 23, 2026", "23rd November 2026", "14:05:33", "2026年11月23日"),
-    "number": ("SN: 7F3K2291", "serial no 4711", "AB12-34CD-9921", "+86 21 5555 1234", "1750000000", "d41d8cd98f00b204", "badge 42"),
+    "time": ("2026-11-23T04:40:00Z", "2026/11/23", "23.11.2026", "Nov 23, 2026", "23rd November 2026", "14:05",
+        "14:05:33", "2026年11月23日"),
+    "number": ("SN: 7F3K2291", "serial no 4711", "AB12-34CD-9921", "+86 21 5555 1234", "1750000000", "d41d8cd98f00b204",
+        "badge 42"),
     "person": ("operator: Kim", "recorded by A. Smith"),
     "name": ("jane roe", "JANE-ROE", "Acme_Labs", "arm 00017", "Müller-Lüdenscheidt", "张伟", "Ｊａｎｅ　Ｒｏｅ"),
 }  # fmt: skip
