@@ -1,4 +1,4 @@
-"""python -m sharing: serve agreements and what flows under them until SIGTERM."""
+"""python -m sharing: serve agreements and what flows under them until SIGTERM; python -m sharing trace: see there."""
 
 import logging
 import socket
@@ -12,6 +12,7 @@ import uvicorn
 from catalogue.database import SchemaMismatch
 from palaestra.tls_files import NoCertificate, TlsFiles, check_pair
 from sharing.identity import Scheduler
+from sharing.projection import tracing
 from sharing.room import Room
 from sharing.server import create_app, open_room
 from sharing.settings import Refused, Settings, parse
@@ -95,9 +96,12 @@ def listen(settings: Settings) -> socket.socket:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until a signal. Returns 2 for settings it refuses, 1 if port or folder cannot be used."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["trace"]:
+        return tracing.main(arguments[1:])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        settings = parse(sys.argv[1:] if arguments is None else arguments)
+        settings = parse(arguments)
     except (Refused, OSError) as refused:
         print(f"sharing: {refused}", file=sys.stderr)
         return 2

@@ -1,5 +1,7 @@
 """What holds for every request before its handler: the host it names, the size of its body, and how it is answered."""
 
+from collections.abc import Mapping
+
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,8 +23,17 @@ _HEADERS = {
 class Bounds:
     """Outermost layer of the application."""
 
-    def __init__(self, app: ASGIApp, *, loopback_only: bool, body_bytes: int = BODY_BYTES) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        loopback_only: bool,
+        body_bytes: int = BODY_BYTES,
+        larger: Mapping[str, int] | None = None,
+    ) -> None:
+        """larger: Bounds of bodies by path, where files are taken."""
         self._app = app
+        self._larger = dict(larger or {})
         self._loopback_only = loopback_only
         self._body_bytes = body_bytes
 
@@ -39,23 +50,24 @@ class Bounds:
                     headers.setdefault(name, value)
             await send(message)
 
-        refusal = self._refusal(Headers(scope=scope))
+        most = self._larger.get(scope["path"], self._body_bytes)
+        refusal = self._refusal(Headers(scope=scope), most)
         if refusal is not None:
             await response_of(refusal)(scope, receive, with_headers)
             return
-        await self._app(scope, self._counted(receive), with_headers)
+        await self._app(scope, self._counted(receive, most), with_headers)
 
-    def _refusal(self, headers: Headers) -> PalaestraError | None:
+    def _refusal(self, headers: Headers, most: int) -> PalaestraError | None:
         # A page elsewhere may point its own name at 127.0.0.1; such a request carries that name.
         host = headers.get("host", "")
         if self._loopback_only and not is_loopback(host if ":" in host.rpartition("]")[2] else f"{host}:0"):
             return PalaestraError("ROLE_DENIED", f"this server answers only to loopback names, not to {host[:100]!r}")
         length = headers.get("content-length", "0")
-        if not (length.isascii() and length.isdigit() and len(length) < 20) or int(length) > self._body_bytes:
-            return self._too_large()
+        if not (length.isascii() and length.isdigit() and len(length) < 20) or int(length) > most:
+            return self._too_large(most)
         return None
 
-    def _counted(self, receive: Receive) -> Receive:
+    def _counted(self, receive: Receive, most: int) -> Receive:
         taken = 0
 
         async def counted() -> Message:
@@ -63,14 +75,14 @@ class Bounds:
             message = await receive()
             if message["type"] == "http.request":
                 taken += len(message.get("body", b""))
-                if taken > self._body_bytes:
-                    raise self._too_large()
+                if taken > most:
+                    raise self._too_large(most)
             return message
 
         return counted
 
-    def _too_large(self) -> PalaestraError:
-        return PalaestraError("MESSAGE_TOO_LARGE", f"the body is over the limit of {self._body_bytes} bytes")
+    def _too_large(self, most: int) -> PalaestraError:
+        return PalaestraError("MESSAGE_TOO_LARGE", f"the body is over the limit of {most} bytes")
 
 
 async def json_body(request: Request) -> object:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from store.camera import IMAGE_PREFIX
 from store.episode import ACTION, BASE_POSE, EFFORT, SENSOR_PREFIX, STATE, TIME, VELOCITY
+from store.stream import CONTACT, DEPTH, IMU, SUBTASK, WRENCH
 
 
 class ColumnClass(StrEnum):
@@ -30,6 +31,12 @@ _SIGNALS = {
     ACTION: ColumnClass.KINEMATIC,
     BASE_POSE: ColumnClass.KINEMATIC,
     EFFORT: ColumnClass.TRADE_SECRET,
+    IMU: ColumnClass.SENSOR,
+    WRENCH: ColumnClass.SENSOR,
+    CONTACT: ColumnClass.SENSOR,
+    DEPTH: ColumnClass.SENSOR,
+    # Texts leave scrubbed, whatever the terms say (`sharing.desensitise.text`).
+    SUBTASK: ColumnClass.SENSOR,
 }
 
 

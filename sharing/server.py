@@ -16,20 +16,23 @@ from sharing.clock import Clock
 from sharing.database import Database, Readers
 from sharing.dataspace import routes as dataspace
 from sharing.errors import NotShared
+from sharing.export import routes as export
 from sharing.gate import Gate
 from sharing.grant import Grant
 from sharing.identity import Callers, Identity
 from sharing.journal import Journal
 from sharing.negotiation import Negotiations
+from sharing.projection.projector import open_projector
 from sharing.projection.transforms import read
 from sharing.register import Register
 from sharing.room import Projecting, Room, Sealing
 from sharing.settings import Settings
 from sharing.versions import Versions
 from sharing.witness import Witness
+from store.objects import open_objects
 
 Router = Callable[[Room], APIRouter]
-ROUTERS: tuple[Router, ...] = (routes.router, dataspace.router)
+ROUTERS: tuple[Router, ...] = (routes.router, dataspace.router, export.router)
 """Each part's own; one more part is one more line."""
 COLLECT_PERIOD_S = 2.0
 log = logging.getLogger(__name__)
@@ -86,9 +89,10 @@ def open_room(
     callers = Callers(ask, now_s=clock.now_s)
     newest = Versions(catalogue).newest
     register = Register(database, witness, clock)
+    objects = open_objects(settings.objects_at or str(settings.objects), settings.objects)
     return Room(
         gate=Gate(database, newest, witness, clock),
-        projector=projector or Absent(),
+        projector=projector or open_projector(settings.folder, catalogue, objects, ledger=database, witness=witness),
         witness=witness,
         vault=vault or Absent(),
         register=register,
@@ -132,7 +136,7 @@ def create_app(room: Room, settings: Settings, routers: Sequence[Router] = ROUTE
     # An address for supervisors and balancers; tells nothing.
     app.add_api_route("/healthz", lambda: Response(status_code=204), methods=["GET"], include_in_schema=False)
     problem.install(app)
-    app.add_middleware(Bounds, loopback_only=settings.loopback_only)
+    app.add_middleware(Bounds, loopback_only=settings.loopback_only, larger={export.TRACE_PATH: export.TRACE_BYTES})
     return app
 
 

@@ -22,7 +22,8 @@ _PEOPLE = r"operator|(?:tele)?operated by|recorded by|annotated by|filmed by|aut
 _RULES = [
     ("address", r"[\w.+%-]+\s?@\s?[\w-]+(?:\.[\w-]+)*"),
     ("path", r"\b[a-z][a-z0-9+.-]{1,15}://\S+"),
-    ("path", r"(?:\b[a-z]:|\\\\|~|\.{1,2})?(?:[\\/][^\s\\/:*?\"<>|,;]+)+[\\/]?|\b[a-z]:[\\/]\S*"),
+    ("path", r"(?:\b[a-z]:|\\\\|~|(?<!\w)\.{1,2}|(?<![\w.]))(?:[\\/][^\s\\/:*?\"<>|,;]+)+[\\/]?|\b[a-z]:[\\/]\S*"),
+    ("path", r"[\w.-]+(?:[\\/][\w.-]+){2,}[\\/]?"),
     ("path", rf"\b[\w-]+\.(?:{_SUFFIXES})\b"),
     # Degrees, minutes, seconds; pairs of decimal degrees; one decimal number with the precision of a place.
     ("place", r"\d{1,3}\s?[°º]\s?(?:\d{1,2}(?:\.\d+)?\s?['′’]\s?)?(?:\d{1,2}(?:\.\d+)?\s?[\"″”]?\s?)?[nsew]?\b"),
@@ -60,9 +61,10 @@ class Scrubber:
     """Takes names, places, things, files and times out of texts."""
 
     def __init__(self, words: Iterable[str] = ()) -> None:
-        """Words: Names that have no form, in any spelling of case, hyphens and spaces; shorter than 3 are left out."""
+        """Words: Names that have no form, in any spelling of case, hyphens and spaces; of less than 3 letters (2 of other
+        scripts) are left out."""
         found = {plain(word).strip() for word in words}
-        parts = [re.split(r"[\s_.-]+", word) for word in found if len(word) >= 3]
+        parts = [re.split(r"[\s_.-]+", word) for word in found if len(word) >= (3 if word.isascii() else 2)]
         # The longest first: of `acme` and `acme-labs` the whole goes.
         rules = sorted((r"[\s_.-]*".join(map(re.escape, part)) for part in parts), key=len, reverse=True)
         self._words = re.compile(rf"(?<![a-z0-9])(?:{'|'.join(rules)})(?![a-z0-9])", re.IGNORECASE) if rules else None

@@ -16,7 +16,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
 
-from sharing.errors import NotReleasable, NotShared
+from sharing.errors import InvalidTerms, NotReleasable, NotShared
 from sharing.grant import Grant
 from sharing.projection.process import run
 from sharing.projection.pseudonym import agreement_key
@@ -33,6 +33,7 @@ from sharing.projection.sources import Readers, Source, sources_of
 from sharing.projection.tables import ProjectedFile, Projection
 from sharing.projection.transforms import read as read_transforms
 from sharing.terms import canonical
+from sharing.witness import Witness
 from store.episode import MAX_VALUES
 from store.errors import InvalidDigest, StoreError
 from store.folder import new_folder
@@ -44,6 +45,9 @@ CODE_VERSION = 1
 LIMITS = Limits(memory_bytes=6 << 30, cpu_s=3600, time_s=7200.0, file_bytes=16 << 30)
 CONTENTS, SECRET = "projection.json", "projection.secret"
 _PARTIAL, _DROPPED = ".partial", ".dropped"
+
+
+Fill = Callable[[Projection, dict[str, Any], Path], dict[str, Any]]
 
 
 class Sealing(Protocol):
@@ -97,6 +101,7 @@ class Projector:
         *,
         vault: Sealing | None = None,
         ledger: Ledger | None = None,
+        witness: Witness | None = None,
         bounds: Bounds | None = None,
         words: Iterable[str] = (),
         now_s: Callable[[], float] = time.time,
@@ -108,10 +113,12 @@ class Projector:
             secret: The venue's, 32 bytes or more: names and marks follow from it and from nothing else.
             vault: Encrypts the files under the agreement's digest; None: they lie there as they are.
             ledger: Where it is written down who got what, for the tracing of leaks.
+            witness: Is told why something cannot leave; that is for the provider alone.
             words: Names of people, places and things that must not stand in any text.
         """
         self._folder, self._catalogue, self._objects, self._secret = folder, catalogue, objects, secret
-        self._vault, self._ledger, self._bounds, self._now_s = vault, ledger, bounds or Bounds(), now_s
+        self._vault, self._ledger, self._witness = vault, ledger, witness
+        self._bounds, self._now_s = bounds or Bounds(), now_s
         self._words = sorted(set(words))
         self._naming = threading.Lock()
         self._making: dict[str, threading.Lock] = {}
@@ -128,6 +135,15 @@ class Projector:
             InvalidTerms, NotReleasable: What the terms say cannot be done with these recordings.
         """
         try:
+            return self._project(grant)
+        except (NotReleasable, InvalidTerms) as error:
+            if self._witness is not None:
+                fields = {"provider": grant.provider, "agreement": grant.agreement, "refused": str(error)[:500]}
+                self._witness.note("projection", fields)
+            raise
+
+    def _project(self, grant: Grant) -> Projection:
+        try:
             check_digest(grant.agreement)
         except InvalidDigest:
             raise NotShared from None
@@ -136,6 +152,24 @@ class Projector:
             raise NotReleasable(f"{grant.data_set}: more than {self._bounds.max_episodes} episodes in a version")
         read_transforms(grant.transforms)
         key = key_of(grant, version, sources)
+        return self._kept(
+            grant, version, key, lambda folder: run(self._ask(grant, sources, folder), self._bounds.limits)
+        )
+
+    def derived(self, grant: Grant, what: Mapping[str, str], fill: Fill) -> Projection:
+        """Return something that is made of a grant's projection, such as an export; kept and dropped with it.
+
+        Args:
+            what: Its kind and parameters: part of its identity.
+            fill: Called with the projection, what was noted beside it, and an empty folder; fills the folder, and
+                returns what is in it, as the process that makes projections does.
+        """
+        base = self.project(grant)
+        said = json.loads((self._folder / grant.agreement / base.key / CONTENTS).read_text("utf-8"))
+        key = hashlib.sha256(canonical({"of": base.key, "what": dict(what), "code": CODE_VERSION})).hexdigest()
+        return self._kept(grant, base.version, key, lambda folder: fill(base, said, folder))
+
+    def _kept(self, grant: Grant, version: int, key: str, fill: Callable[[Path], dict[str, Any]]) -> Projection:
         target = self._folder / grant.agreement / key
         found = self._load(target, key, grant.agreement)
         if found is not None:
@@ -146,8 +180,8 @@ class Projector:
             found = self._load(target, key, grant.agreement)
             if found is None:
                 try:
-                    self._make(grant, version, sources, key, target, drops)
-                except (OSError, NotReleasable):
+                    self._make(grant, version, key, target, drops, fill)
+                except (OSError, NotReleasable, StoreError):
                     # What is dropped goes at once, also from under whoever is making it.
                     if self._drops.get(grant.agreement, 0) != drops:
                         raise NotShared from None
@@ -195,9 +229,17 @@ class Projector:
                 db.execute(text, (int(self._now_s()), agreement))
         return count
 
-    def _make(self, grant: Grant, version: int, sources: list[Source], key: str, target: Path, drops: int) -> None:
+    def _make(
+        self,
+        grant: Grant,
+        version: int,
+        key: str,
+        target: Path,
+        drops: int,
+        fill: Callable[[Path], dict[str, Any]],
+    ) -> None:
         with ExitStack() as named, new_folder(target) as folder:
-            made = run(self._ask(grant, sources, folder), self._bounds.limits)
+            made = fill(folder)
             self._check(made, folder)
             if self._vault is not None:
                 self._seal(grant.agreement, made, folder)
@@ -296,6 +338,7 @@ def open_projector(
     *,
     vault: Sealing | None = None,
     ledger: Ledger | None = None,
+    witness: Witness | None = None,
 ) -> Projector:
     """Return the projector of the room's folder.
 
@@ -306,7 +349,14 @@ def open_projector(
     words = [line.strip() for line in names.read_text("utf-8").splitlines()] if names.is_file() else []
     secret = load_secret(folder / SECRET)
     return Projector(
-        folder / "projections", catalogue, objects, secret, vault=vault, ledger=ledger, words=filter(None, words)
+        folder / "projections",
+        catalogue,
+        objects,
+        secret,
+        vault=vault,
+        ledger=ledger,
+        witness=witness,
+        words=filter(None, words),
     )
 
 

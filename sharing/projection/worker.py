@@ -18,7 +18,7 @@ from sharing.desensitise.text import Scrubber
 from sharing.errors import InvalidTerms, NotReleasable
 from sharing.projection import anonymity, parquet_file
 from sharing.projection.episode_tables import Secrets, row_of, tables_of, without_body, words_of
-from sharing.projection.plan import EPISODES_SCHEMA, Plan, make
+from sharing.projection.plan import CONTACT_FLAG, EPISODES_SCHEMA, Plan, make
 from sharing.projection.tables import EPISODES
 from sharing.projection.transforms import Transforms, read
 from store.errors import StoreError
@@ -36,8 +36,7 @@ def main() -> int:
         # What is needed of libraries is loaded before the walls go up.
         faces = video.Faces() if transforms.faces else None
         rooms = ("sharing", "store", "catalogue", "palaestra")
-        folders = sorted({source.parent for source in sources})
-        held = confine(out, Limits(**told["limits"]), more=folders, writable=out, rooms=rooms)
+        held = confine(out, Limits(**told["limits"]), more=sources, writable=out, rooms=rooms)
         answer = _make(told, transforms, out, faces) | {"confined": held}
     except (NotReleasable, InvalidTerms, StoreError) as error:
         answer = {"refused": str(error)[:2000]}
@@ -76,7 +75,12 @@ def _make(told: dict[str, Any], transforms: Transforms, out: Path, faces: "video
                 files[table].append(_write(out, table, f"{row['episode']}.parquet", content))
     content = pa.Table.from_pylist(rows, schema=EPISODES_SCHEMA)
     files[EPISODES].append(_write(out, EPISODES, "episodes.parquet", content))
-    return {"tables": files, "schemas": _schemas(plan), "faces": None if faces is None else asdict(faces.seen)}
+    return {
+        "tables": files,
+        "schemas": _schemas(plan),
+        "words": _words(plan, summaries),
+        "faces": None if faces is None else asdict(faces.seen),
+    }
 
 
 def _metadata(
@@ -105,6 +109,21 @@ def _write(out: Path, table: str, name: str, content: Any) -> dict[str, Any]:
         sha256, size_bytes = hash_of(file), file.tell()
     stats = parquet_file.plain_limits(limits)
     return {"name": name, "sha256": sha256, "size_bytes": size_bytes, "rows": len(content), "stats": stats}
+
+
+def _words(plan: Plan, summaries: list[EpisodeSummary]) -> dict[str, dict[str, Any]]:
+    """Return unit, frame and, of a stream, the rest of what it is, of each column that leaves."""
+    words: dict[str, dict[str, Any]] = {}
+    for header in (summary.header for summary in summaries):
+        for column in (*plan.joints, *plan.sensors):
+            if column in header.units and column not in words:
+                words[column] = {"unit": header.units[column], "frame": (header.frames or {}).get(column, "withheld")}
+        for name, stream in header.streams.items():
+            if name in plan.streams:
+                words.setdefault(name, asdict(stream))
+    if plan.contact:
+        words[CONTACT_FLAG] = {"unit": "1", "frame": "body"}
+    return words
 
 
 def _schemas(plan: Plan) -> dict[str, str]:

@@ -6,7 +6,7 @@
     croissant.json, manifest.json, manifest.sig
 
 Raw rates stay raw. Bodies may be mixed: the lists of a row are as long as its body has joints, and signals that an
-episode has not are null.
+episode has not are null; a signal that none has is no column.
 """
 
 import json
@@ -53,8 +53,9 @@ def write_parquet(
     """
     headers = read_headers(objects, digests)
     streams = _streams(headers)
+    signals = [signal for signal in JOINT_SIGNALS if any(signal in header.signals for header in headers.values())]
     with new_folder(out) as folder:
-        writers = _Writers(folder, streams)
+        writers = _Writers(folder, signals, streams)
         rows = []
         try:
             for done, digest in enumerate(headers, 1):
@@ -66,7 +67,7 @@ def write_parquet(
         finally:
             writers.close()
         pq.write_table(pa.Table.from_pylist(rows), folder / "episodes.parquet")
-        describe(folder, headers, licence, _tables(rows, streams), "application/x-parquet")
+        describe(folder, headers, licence, _tables(rows, signals, streams), "application/x-parquet")
         if key is not None:
             sign_folder(folder, key, {"format": "parquet", "episodes": len(headers)})
     return out
@@ -137,11 +138,12 @@ def _streams(headers: dict[str, EpisodeHeader]) -> dict[str, Stream]:
 class _Writers:
     """The growing tables: one row group for each episode."""
 
-    def __init__(self, folder: Path, streams: dict[str, Stream]) -> None:
+    def __init__(self, folder: Path, signals: Sequence[str], streams: dict[str, Stream]) -> None:
         (folder / "streams").mkdir()
+        self._signals = signals
         lists = pa.list_(pa.float32())
         joints = pa.schema(
-            [("episode", pa.string()), ("time_s", pa.float64()), *((signal, lists) for signal in JOINT_SIGNALS)]
+            [("episode", pa.string()), ("time_s", pa.float64()), *((signal, lists) for signal in signals)]
         )
         self._joints = pq.ParquetWriter(folder / "joints.parquet", joints, compression="zstd")
         self._streams = {}
@@ -153,7 +155,7 @@ class _Writers:
     def add(self, episode: Episode) -> None:
         rows, name = len(episode.time_s), episode.header.name
         columns = [pa.array([name] * rows), pa.array(episode.time_s)]
-        for signal in JOINT_SIGNALS:
+        for signal in self._signals:
             values = episode.signals.get(signal)
             columns.append(pa.nulls(rows, pa.list_(pa.float32())) if values is None else _lists(values))
         self._joints.write_table(pa.table(columns, schema=self._joints.schema))
@@ -175,7 +177,7 @@ def _lists(values: Any) -> Any:
     return pa.ListArray.from_arrays(offsets, pa.array(values.reshape(-1)))
 
 
-def _tables(rows: list[dict[str, Any]], streams: dict[str, Stream]) -> list[Table]:
+def _tables(rows: list[dict[str, Any]], signals: Sequence[str], streams: dict[str, Stream]) -> list[Table]:
     """Return the record sets, with units where they are the same for all."""
     units = [json.loads(row["header"])["units"] for row in rows]
 
@@ -186,7 +188,7 @@ def _tables(rows: list[dict[str, Any]], streams: dict[str, Stream]) -> list[Tabl
     words = [(name, "cr:Int64" if type(value) is int else "sc:Text", name, False) for name, value in rows[0].items()]
     key = ("episode", "sc:Text", "name of the episode", False)
     time = ("time_s", "cr:Float64", "time since the episode's start [s]", False)
-    joints = [(signal, "cr:Float32", unit(signal), True) for signal in JOINT_SIGNALS]
+    joints = [(signal, "cr:Float32", unit(signal), True) for signal in signals]
     tables = [Table("episodes.parquet", "episodes", words), Table("joints.parquet", "joints", [key, time, *joints])]
     for name, stream in streams.items():
         value = ("value", _TYPES[stream.kind], f"{name} [{stream.unit}] in {stream.frame}", stream.kind != TEXT)

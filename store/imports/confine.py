@@ -29,8 +29,8 @@ _PR_SET_NO_NEW_PRIVS = 38
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG, _PATH_BENEATH = 1, 1
 _EXECUTE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 2, 1 << 3
-# Write, remove a folder, a file; make a folder, a file; truncate.
-_WRITE = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 14
+# Write, remove a folder, a file; make a folder, a file; move between folders; truncate.
+_WRITE = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 | 1 << 13 | 1 << 14
 # By the version of Landlock: what it can forbid of files. 13 bits, then refer, truncate, and ioctl of devices.
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 # System calls that are refused, by their numbers on x86-64 (`asm/unistd_64.h`): socket, connect, sendto, sendmsg, kill,

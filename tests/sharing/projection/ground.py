@@ -51,13 +51,14 @@ class Ledger:
 
 @dataclass
 class Ground:
-    """The venue. Episodes belong to acme; bolt and others are its recipients."""
+    """The venue. Episodes belong to one vendor, acme; bolt and others are its recipients."""
 
     root: Path
     objects: LocalObjects = field(init=False)
     catalogue: Catalogue = field(init=False)
     sealed: list[SealedEpisode] = field(default_factory=list)
     secret: bytes = SECRET
+    vendor: str = "acme"
 
     def __post_init__(self) -> None:
         self.objects = LocalObjects(self.root / "objects")
@@ -90,7 +91,9 @@ class Ground:
                 "frames": {**joint_frames(), SENSOR: "palm"},
             }
         values = {
-            "name": f"vendors/acme/episodes/e-{number}",
+            "name": f"vendors/{self.vendor}/episodes/e-{number}",
+            "vendor": f"vendors/{self.vendor}",
+            "job": f"vendors/{self.vendor}/jobs/j-1",
             "unit": "venues/north/units/arm-00017",
             "world": None,
             "cell": "venues/north/cells/c-3",
@@ -132,9 +135,9 @@ class Ground:
 
     def freeze(self, numbers: Sequence[int], name: str = "walks") -> int:
         """Make a version of acme's data set of these episodes; return its number."""
-        self.catalogue.datasets.create("acme", name, "", by="test", now_ns=1)
+        self.catalogue.datasets.create(self.vendor, name, "", by="test", now_ns=1)
         uids = [f"e-{number}" for number in numbers]
-        return int(self.catalogue.datasets.freeze("acme", name, uids=uids, by="test", now_ns=1)["number"])
+        return int(self.catalogue.datasets.freeze(self.vendor, name, uids=uids, by="test", now_ns=1)["number"])
 
     def projector(self, name: str = "projections", **options: Any) -> Projector:
         """Return a projector over the venue's files."""

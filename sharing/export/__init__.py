@@ -1,0 +1,1 @@
+"""The channel `export`: a granted projection as an archive in a format that others read."""
