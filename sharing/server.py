@@ -11,8 +11,10 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import Response
 
 from sharing import problem, routes
+from sharing.aggregate import routes as aggregate
 from sharing.bounds import Bounds
 from sharing.clock import Clock
+from sharing.compute import routes as compute
 from sharing.database import Database, Readers
 from sharing.dataspace import routes as dataspace
 from sharing.errors import NotShared
@@ -29,7 +31,7 @@ from sharing.versions import Versions
 from sharing.witness import Witness
 
 Router = Callable[[Room], APIRouter]
-ROUTERS: tuple[Router, ...] = (routes.router, dataspace.router)
+ROUTERS: tuple[Router, ...] = (routes.router, dataspace.router, aggregate.router, compute.router)
 """Each part's own; one more part is one more line."""
 COLLECT_PERIOD_S = 2.0
 log = logging.getLogger(__name__)
