@@ -49,7 +49,9 @@ class Outputs:
         found = {}
         for name, kind in arrays.items():
             if not isinstance(kind, list) or len(kind) != 2 or kind[0] not in DTYPES:
-                raise InvalidAlgorithm(f"outputs: {_name(name)}: must be a list of one of {', '.join(DTYPES)} and a count")
+                raise InvalidAlgorithm(
+                    f"outputs: {_name(name)}: must be a list of one of {', '.join(DTYPES)} and a count"
+                )
             if type(kind[1]) is not int or not 1 <= kind[1] <= MAX_ELEMENTS:
                 raise InvalidAlgorithm(f"outputs: {_name(name)}: at most {MAX_ELEMENTS} numbers")
             found[_name(name)] = (str(kind[0]), kind[1])
@@ -117,7 +119,7 @@ class Approvals:
         self._now_s = now_s
 
     def approve(self, provider: str, algorithm: Algorithm) -> None:
-        """Let an algorithm visit the provider's data, wherever its agreements have the channel. Raises InvalidAlgorithm."""
+        """Let it visit the provider's data, wherever agreements have the channel. Raises InvalidAlgorithm."""
         with self._database.transaction() as db:
             count = db.execute("SELECT count(*) FROM algorithm WHERE provider = ?", (provider,)).fetchone()[0]
             if count >= MAX_ALGORITHMS:

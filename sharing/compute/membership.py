@@ -44,7 +44,7 @@ def split_of(alike: Sequence[tuple[object, ...]], data_set: str) -> Split:
 
 
 def auc(members: Sequence[float], held_out: Sequence[float]) -> float:
-    """Return the probability that a member's loss is below a held-out episode's, ties as halves (Mann, Whitney 1947)."""
+    """Return how probably a member's loss is below a held-out episode's, ties as halves (Mann, Whitney 1947)."""
     values = np.concatenate([np.asarray(members, float), np.asarray(held_out, float)])
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     # Mean rank of each value, counted from 1.

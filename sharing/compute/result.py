@@ -51,7 +51,7 @@ def read(said: bytes, outputs: Outputs) -> Result:
     """Return the result of what a job wrote. Raises WorkEnded for everything that was not declared."""
     line, _, rest = said.partition(b"\n")
     try:
-        head = json.loads(line) if len(line) <= MAX_HEAD_BYTES and len(said) <= MAX_BYTES else None
+        head: Any = json.loads(line) if len(line) <= MAX_HEAD_BYTES and len(said) <= MAX_BYTES else None
         arrays, metrics = head["arrays"], head["metrics"]
         if {*head} != {"arrays", "metrics"} or {*metrics} != {*outputs.metrics}:
             raise WorkEnded("its result is not as declared")

@@ -10,6 +10,8 @@ from palaestra.web import Web, quoted
 
 _ROOT = "/sharing/v1"
 _PURPOSE = "Palaestra-Purpose"
+PATIENCE_S = 600.0
+"""How long an answer may take [s]: before the first one to an agreement its data are written anew."""
 
 
 class Asking:
@@ -29,7 +31,7 @@ class Asking:
             PalaestraError: BUDGET_EXHAUSTED, INVALID_FIELD, NOT_FOUND.
         """
         body = {"agreement": self._whole("agreements", agreement, 64), "question": dict(question)}
-        return self._web.call("POST", f"{_ROOT}/aggregates", body, headers=_purpose(purpose))
+        return self._web.call("POST", f"{_ROOT}/aggregates", body, headers=_purpose(purpose), timeout_s=PATIENCE_S)
 
     def budget(self, agreement: str, *, purpose: str = "") -> dict[str, Any]:
         """Return `budget_millionths`, `spent_millionths` and `left_millionths` of epsilon, to the consumer."""

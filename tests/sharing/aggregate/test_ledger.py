@@ -114,7 +114,11 @@ def test_charges_and_answers_cannot_be_changed_in_the_file(tmp_path: Path) -> No
     """Whoever writes into the file finds triggers in the way."""
     desk, agreement, staged = desk_of(tmp_path, FACTS)
     desk.ask(BOREALIS, agreement, Purpose.TRAINING, Question.of(SUM))
-    for text in ("UPDATE privacy_charge SET epsilon_millionths = 1", "DELETE FROM privacy_charge", "UPDATE privacy_answer SET body = ''"):
+    for text in (
+        "UPDATE privacy_charge SET epsilon_millionths = 1",
+        "DELETE FROM privacy_charge",
+        "UPDATE privacy_answer SET body = ''",
+    ):
         with pytest.raises(sqlite3.IntegrityError), staged.room.database.transaction() as db:
             db.execute(text)
     staged.close()

@@ -32,8 +32,14 @@ def ask(**fields: Any) -> Question:
             {"where": [{"field": "duration_s", "from": "2.5", "to": 9}]},
         ),
         ({"where": [{"field": "level", "in": ["L1", "L2", "L3", "L4"]}]}, {}),
-        ({"measures": [COUNT, {"of": "sum", "field": "quality"}]}, {"measures": [{"of": "sum", "field": "quality"}, COUNT]}),
-        ({"measures": [{"of": "quantile", "field": "quality", "at": "0.50"}]}, {"measures": [{"of": "quantile", "field": "quality"}]}),
+        (
+            {"measures": [COUNT, {"of": "sum", "field": "quality"}]},
+            {"measures": [{"of": "sum", "field": "quality"}, COUNT]},
+        ),
+        (
+            {"measures": [{"of": "quantile", "field": "quality", "at": "0.50"}]},
+            {"measures": [{"of": "quantile", "field": "quality"}]},
+        ),
         ({"epsilon_millionths": 500_000}, {}),
         ({"where": [{"field": "duration_s", "from": "-0"}]}, {"where": [{"field": "duration_s", "from": 0}]}),
     ],
@@ -45,7 +51,12 @@ def test_questions_that_mean_the_same_are_one(one: dict[str, Any], other: dict[s
 
 @pytest.mark.parametrize(
     "other",
-    [{"by": ["task"]}, {"where": [{"field": "task", "in": ["a"]}]}, {"epsilon_millionths": 499_999}, {"measures": [{"of": "sum", "field": "quality"}]}],
+    [
+        {"by": ["task"]},
+        {"where": [{"field": "task", "in": ["a"]}]},
+        {"epsilon_millionths": 499_999},
+        {"measures": [{"of": "sum", "field": "quality"}]},
+    ],
 )
 def test_questions_that_differ_are_two(other: dict[str, Any]) -> None:
     """Each of these is another question, which costs of its own."""
@@ -86,7 +97,18 @@ def test_what_breaks_a_rule_is_refused_by_name(said: dict[str, Any], named: str)
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=20), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["measures", "of", "field", "in", "where", "by", "from", "x"]), inner, max_size=4), max_leaves=12))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["measures", "of", "field", "in", "where", "by", "from", "x"]), inner, max_size=4
+            )
+        ),
+        max_leaves=12,
+    )
+)
 def test_whatever_is_sent_is_a_question_or_refused(value: Any) -> None:
     """No other error comes of any JSON."""
     try:
@@ -98,6 +120,12 @@ def test_whatever_is_sent_is_a_question_or_refused(value: Any) -> None:
 
 def test_text_that_is_no_strict_json_is_refused() -> None:
     """A name that stands twice, a fraction, a depth of a thousand."""
-    for text in ('{"measures": [], "measures": []}', '{"measures": 0.5}', "[" * 1000, b"\xff", json.dumps("x" * 20_000)):
+    for text in (
+        '{"measures": [], "measures": []}',
+        '{"measures": 0.5}',
+        "[" * 1000,
+        b"\xff",
+        json.dumps("x" * 20_000),
+    ):
         with pytest.raises(InvalidQuestion):
             Question.from_json(text)

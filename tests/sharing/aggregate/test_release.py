@@ -40,7 +40,12 @@ def test_every_measure_is_near_the_truth_where_the_budget_is_large(monkeypatch: 
     """With a thousand times the epsilon the noise is gone, and what is left is the arithmetic."""
     monkeypatch.setattr("sharing.aggregate.question.EPSILON_MILLIONTHS", 5_000_000_000)
     measures = [{"of": "count"}, *({"of": kind, "field": "duration_s"} for kind in ("sum", "mean", "quantile"))]
-    said = answer({"measures": [*measures, {"of": "histogram", "field": "duration_s", "bins": 6}], "epsilon_millionths": 5_000_000_000})
+    said = answer(
+        {
+            "measures": [*measures, {"of": "histogram", "field": "duration_s", "bins": 6}],
+            "epsilon_millionths": 5_000_000_000,
+        }
+    )
     values = dict(zip(said["measures"], (one["value"] for one in said["groups"][0]["values"]), strict=True))
 
     assert values["count"] == N
@@ -56,11 +61,17 @@ def test_every_measure_is_near_the_truth_where_the_budget_is_large(monkeypatch: 
 def test_filters_and_groups_are_those_of_the_question(monkeypatch: pytest.MonkeyPatch) -> None:
     """By two texts, with a condition on a number."""
     monkeypatch.setattr("sharing.aggregate.question.EPSILON_MILLIONTHS", 5_000_000_000)
-    question = {"measures": [{"of": "count"}], "by": ["status"], "where": [{"field": "duration_s", "from": "20", "to": "40"}]}
+    question = {
+        "measures": [{"of": "count"}],
+        "by": ["status"],
+        "where": [{"field": "duration_s", "from": "20", "to": "40"}],
+    }
     said = answer({**question, "epsilon_millionths": 5_000_000_000})
 
     expected = {
-        status: sum(20 <= value < 40 for value, one in zip(FACTS["duration_s"], FACTS["status"], strict=True) if one == status)
+        status: sum(
+            20 <= value < 40 for value, one in zip(FACTS["duration_s"], FACTS["status"], strict=True) if one == status
+        )
         for status in ("failure", "success")
     }
     assert {group["by"]["status"]: group["values"][0]["value"] for group in said["groups"]} == expected

@@ -1,4 +1,4 @@
-"""Attacks on the engine: SQL in every field of a question, and what DuckDB could reach. Each with the guard's mutant."""
+"""Attacks on the engine: SQL in every field, and what DuckDB could reach. Each with the guard's mutant."""
 
 import re
 from collections.abc import Iterator
@@ -74,7 +74,10 @@ def test_statements_are_of_our_words_alone() -> None:
         field = {} if kind == "count" else {"field": signal}
         question = Question.of({"measures": [{"of": kind, **field}], "by": ["status"], "where": where})
         measure = question.measures[0]
-        for statement in (statement_of(question, measure, Bounds.parse("-1..1")), present_of(question, replace(measure, field=question.fields[0]))):
+        for statement in (
+            statement_of(question, measure, Bounds.parse("-1..1")),
+            present_of(question, replace(measure, field=question.fields[0])),
+        ):
             assert re.fullmatch(r"[A-Za-z0-9 ,()?*/<>=-]+", statement.text)
             assert "observation" not in statement.text
 
@@ -127,7 +130,12 @@ def test_the_engine_reaches_nothing_but_its_table(tmp_path: Path) -> None:
     """Even if SQL came in: no file, no other database, no variable, no extension; and nothing can be switched back."""
     engine = Engine(pa.table({"f0": [1.0], "one": [1]}))
     assert reached(engine._db, tmp_path) == set()
-    for text in ("SET enable_external_access=true", "SET memory_limit='8GB'", "SET lock_configuration=false", "RESET threads"):
+    for text in (
+        "SET enable_external_access=true",
+        "SET memory_limit='8GB'",
+        "SET lock_configuration=false",
+        "RESET threads",
+    ):
         with pytest.raises(duckdb.Error):
             engine._db.execute(text)
     with pytest.raises(duckdb.Error):

@@ -15,7 +15,7 @@ from sharing.errors import BudgetExhausted
 from sharing.grant import Grant
 from sharing.terms import Purpose
 from tests.sharing.aggregate.desk import SUM, desk_of, exact_sum
-from tests.sharing.stage import BOREALIS, CYGNUS
+from tests.sharing.stage import BOREALIS, CYGNUS, DATA_SET
 
 RANGE_S = 60.0
 VICTIM_S = 34.78
@@ -81,7 +81,9 @@ def test_mutant_without_noise_the_difference_is_the_episode(tmp_path: Path, monk
 def test_asking_again_gains_nothing(tmp_path: Path) -> None:
     """A hundred equivalent spellings of one question get one answer at one price."""
     desk, agreement, staged = desk_of(tmp_path, FACTS)
-    spellings = [Question.of({**SUM, "where": [{"field": "duration_s", "from": f"5.{'0' * zeros}"}]}) for zeros in range(1, 10)]
+    spellings = [
+        Question.of({**SUM, "where": [{"field": "duration_s", "from": f"5.{'0' * zeros}"}]}) for zeros in range(1, 10)
+    ]
     answers = {
         desk.ask(BOREALIS, agreement, Purpose.TRAINING, spellings[number % 9]).body["groups"][0]["values"][0]["value"]
         for number in range(100)
@@ -155,7 +157,10 @@ def test_an_exhausted_budget_refuses_and_tells_the_consumer_alone(tmp_path: Path
     """The seventh question is refused with what is left; nothing was computed, and others' budgets are their own."""
     desk, agreement, staged = desk_of(tmp_path, FACTS)
     theirs = staged.agree(
-        consumer=CYGNUS, channels=("aggregate",), privacy_millionths=500_000, transforms={"aggregate-bounds": {"duration_s": "0..60"}}
+        consumer=CYGNUS,
+        channels=("aggregate",),
+        privacy_millionths=500_000,
+        transforms={"aggregate-bounds": {"duration_s": "0..60"}},
     ).digest
     for number in range(6):
         where = [{"field": "duration_s", "from": number}]
@@ -166,6 +171,6 @@ def test_an_exhausted_budget_refuses_and_tells_the_consumer_alone(tmp_path: Path
         desk.ask(BOREALIS, agreement, Purpose.TRAINING, Question.of({**SUM, "by": ["task"]}))
 
     assert desk.computed == computed
-    assert str(refused.value) == f"the question costs 0.5 of epsilon; left are 0 of 3 for {staged.room.register.get(agreement, BOREALIS).agreement.terms.data_set}"
+    assert str(refused.value) == f"the question costs 0.5 of epsilon; left are 0 of 3 for {DATA_SET}"
     assert desk.ask(CYGNUS, theirs, Purpose.TRAINING, ALL).balance.spent_millionths == 500_000
     staged.close()

@@ -89,5 +89,7 @@ def test_the_split_is_always_the_same_and_both_sides_are_alike() -> None:
 
 def test_a_refused_file_cannot_be_had_by_another_name() -> None:
     """An algorithm is known by its file and its outputs: one letter more is another, which nobody approved."""
-    other = Algorithm.of("ridge_cloning", built_in()["ridge_cloning"].source + "\n", built_in()["ridge_cloning"].outputs.as_json())
+    other = Algorithm.of(
+        "ridge_cloning", built_in()["ridge_cloning"].source + "\n", built_in()["ridge_cloning"].outputs.as_json()
+    )
     assert other.sha256 != built_in()["ridge_cloning"].sha256

@@ -37,9 +37,12 @@ def losses(data, arrays, parameters):
 )
 
 
+_SAME = "\n\ndef losses(data, arrays, parameters):\n    return [0.0] * len(data)\n"
+
+
 def bare(body: str, name: str = "visitor", **outputs: Any) -> Algorithm:
     """Return an algorithm whose training is this body, indented by four, and whose losses are all the same."""
-    source = f"import numpy as np\n\ndef train(data, parameters):\n{body}\n\ndef losses(data, arrays, parameters):\n    return [0.0] * len(data)\n"
+    source = f"import numpy as np\n\ndef train(data, parameters):\n{body}{_SAME}"
     return Algorithm.of(name, source, {"arrays": {}, "metrics": []} | outputs)
 
 

@@ -12,9 +12,7 @@ _Agreement = Annotated[str, typer.Argument(metavar="AGREEMENT", help="Its digest
 _Purpose = Annotated[str, typer.Option("--purpose", help="training, evaluation, research or safety; else training.")]
 _JobName = Annotated[str, typer.Argument(metavar="JOB", help="Name of the compute job.")]
 
-compute = typer.Typer(
-    help="Have approved algorithms visit others' data.", rich_markup_mode=None, no_args_is_help=True
-)
+compute = typer.Typer(help="Have approved algorithms visit others' data.", rich_markup_mode=None, no_args_is_help=True)
 
 
 def register(share: typer.Typer) -> None:
@@ -26,7 +24,9 @@ def register(share: typer.Typer) -> None:
 
 def ask(
     agreement: _Agreement,
-    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="The question, a JSON file.", exists=True, dir_okay=False)],
+    spec: Annotated[
+        Path, typer.Argument(metavar="SPEC", help="The question, a JSON file.", exists=True, dir_okay=False)
+    ],
     purpose: _Purpose = "",
     profile: Profile = None,
     as_json: Json = False,
@@ -49,11 +49,15 @@ def ask(
     headings = [*(name.upper() for name in dimensions), *found["measures"]]
     print_table(headings, rows, empty="no group is large enough to be shown")
     left = found["left_millionths"] / 1e6
-    print_line(f"cost at most {found['epsilon_millionths'] / 1e6:g} of epsilon (asking again is free); {left:g} is left")
+    print_line(
+        f"cost at most {found['epsilon_millionths'] / 1e6:g} of epsilon (asking again is free); {left:g} is left"
+    )
 
 
 def budget(
-    agreement: Annotated[str, typer.Argument(metavar="[AGREEMENT]", help="One's own; without: all that was spent.")] = "",
+    agreement: Annotated[
+        str, typer.Argument(metavar="[AGREEMENT]", help="One's own; without: all that was spent.")
+    ] = "",
     purpose: _Purpose = "",
     profile: Profile = None,
     as_json: Json = False,
@@ -63,18 +67,16 @@ def budget(
     from palaestra.cli.session import connect
 
     with connect(profile) as client:
-        if agreement:
-            found = client.sharing.budget(agreement, purpose=purpose)
-        else:
-            found = {"spent": client.sharing.spent()}
+        left = client.sharing.budget(agreement, purpose=purpose) if agreement else {}
+        spent = [] if agreement else client.sharing.spent()
     if as_json:
-        print_json(found)
+        print_json(left if agreement else {"spent": spent})
     elif agreement:
-        print_facts([(name, f"{found[f'{name}_millionths'] / 1e6:g}") for name in ("budget", "spent", "left")])
+        print_facts([(name, f"{left[f'{name}_millionths'] / 1e6:g}") for name in ("budget", "spent", "left")])
     else:
         rows = (
             (one["data_set"], one["consumer"], f"{one['epsilon_millionths'] / 1e6:g}", str(one["questions"]))
-            for one in found["spent"]
+            for one in spent
         )
         print_table(("DATA SET", "CONSUMER", "EPSILON", "QUESTIONS"), rows, empty="nothing was asked yet")
 
@@ -192,7 +194,10 @@ def show(job: _JobName, profile: Profile = None, as_json: Json = False) -> None:
     made = f"{lineage['episodes']} episodes, {lineage['held_out']} held out" if lineage else ""
     print_facts(
         [
-            *((name, str(found[name])) for name in ("id", "state", "reason", "consumer", "data_set", "agreement", "algorithm")),
+            *(
+                (name, str(found[name]))
+                for name in ("id", "state", "reason", "consumer", "data_set", "agreement", "algorithm")
+            ),
             ("made of", made),
             ("membership auc", f"{lineage['membership_auc']:g}" if lineage else ""),
             ("metrics", ", ".join(f"{name} {value:g}" for name, value in lineage.get("metrics", {}).items())),
