@@ -26,6 +26,8 @@ DEFAULT_K = 5
 MIN_CONTACT_PERCENT = 150
 """Of a torque as a flag at 1.5 deviations an attacker learns no more than from noise; of finer classes more (measured
 on recordings of a real arm)."""
+_OTHERS = ("aggregate-", "compute-")
+"""Names that begin so speak to those channels, and change nothing here."""
 _RULES: Mapping[str, Mapping[str, tuple[int, int]]] = {
     "subsample": {"keep_every": (1, 100_000)},
     "coarsen-time": {"step_ms": (1, 3_600_000)},
@@ -73,6 +75,8 @@ def read(named: Mapping[str, Mapping[str, str]]) -> Transforms:
     """Return the transforms of terms. Raises InvalidTerms, which names the transform, the parameter and the rule."""
     values: dict[str, dict[str, int]] = {}
     for name, parameters in named.items():
+        if name.startswith(_OTHERS):
+            continue
         rules = _RULES.get(name)
         if rules is None:
             raise InvalidTerms(f"transforms: {str(name)[:80]!r}: one of {', '.join(_RULES)}")
