@@ -88,7 +88,7 @@ def _metadata(
     *,
     generalise: bool,
 ) -> list[dict[str, Any]]:
-    """Return the rows of the table of episodes, generalised where that is asked for. Raises NotReleasable where an agreed k cannot be met."""
+    """Return the rows of the table of episodes, generalised if need be. Raises NotReleasable for a k not met."""
     rows = [
         row_of(summary, sha256, transforms, secrets, scrubber)
         for summary, (_, sha256) in zip(summaries, sources, strict=True)

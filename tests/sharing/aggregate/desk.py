@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from sharing.aggregate.desk import Desk
 from sharing.aggregate.engine import Engine
-from sharing.aggregate.field import field_of
+from sharing.aggregate.field import Field, field_of
 from sharing.aggregate.ledger import Ledger
 from sharing.aggregate.number import Bounds
 from sharing.aggregate.question import Question
@@ -42,14 +42,14 @@ class Here(Desk):
     """Answers in this process; counts how often it had to."""
 
     facts: Mapping[str, Sequence[Any]]
-    engines: dict[str, Engine]
+    engines: dict[tuple[Field, ...], Engine]
     computed = 0
 
     def _answered(self, question: Question, grant: Grant, projection: Projection, known: Known) -> str:
         self.computed += 1
-        engine = self.engines.get(question.digest())
+        engine = self.engines.get(question.fields)
         if engine is None:
-            engine = self.engines[question.digest()] = engine_of(question, self.facts)
+            engine = self.engines[question.fields] = engine_of(question, self.facts)
         return json.dumps(released(question, known, engine.rows))
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from sharing.aggregate.desk import TooManyQuestions
 from sharing.aggregate.ledger import Ledger
 from sharing.aggregate.question import Question
 from sharing.errors import BudgetExhausted
 from sharing.terms import Purpose
-from tests.sharing.aggregate.desk import SUM, desk_of
-from tests.sharing.stage import BOREALIS
+from tests.sharing.aggregate.desk import BOUNDS, SUM, desk_of
+from tests.sharing.stage import BOREALIS, CYGNUS
 
 FACTS = {"duration_s": [float(number % 60) for number in range(200)], "task": ["walk"] * 200}
 
@@ -72,8 +73,9 @@ def test_two_answers_to_one_charge_leave_as_one(tmp_path: Path) -> None:
     staged.close()
 
 
-def test_many_at_once_never_spend_more_than_the_budget(tmp_path: Path) -> None:
+def test_many_at_once_never_spend_more_than_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twelve different questions at once, and a budget for six."""
+    monkeypatch.setattr("sharing.aggregate.desk.WAITING_EACH", 12)
     desk, agreement, staged = desk_of(tmp_path, FACTS)
     outcomes: list[str] = []
 
@@ -134,4 +136,18 @@ def test_choices_of_unknown_groups_are_bounded_too(tmp_path: Path, monkeypatch: 
     with pytest.raises(BudgetExhausted, match="only the data know"):
         desk.ask(BOREALIS, agreement, Purpose.TRAINING, Question.of({**by_task, "epsilon_millionths": 400_000}))
     desk.ask(BOREALIS, agreement, Purpose.TRAINING, Question.of(SUM))
+    staged.close()
+
+
+def test_a_consumer_has_so_many_questions_under_way(tmp_path: Path) -> None:
+    """More are refused before they are looked at, and others' are not."""
+    desk, agreement, staged = desk_of(tmp_path, FACTS)
+    theirs = staged.agree(
+        consumer=CYGNUS, channels=("aggregate",), privacy_millionths=500_000, transforms=BOUNDS
+    ).digest
+    with desk._place(BOREALIS), desk._place(BOREALIS), desk._place(BOREALIS):
+        with pytest.raises(TooManyQuestions):
+            desk.ask(BOREALIS, agreement, Purpose.TRAINING, Question.of(SUM))
+        desk.ask(CYGNUS, theirs, Purpose.TRAINING, Question.of(SUM))
+    assert desk.ask(BOREALIS, agreement, Purpose.TRAINING, Question.of(SUM)).balance.spent_millionths == 500_000
     staged.close()

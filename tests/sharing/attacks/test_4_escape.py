@@ -134,25 +134,17 @@ def test_mutant_without_the_fence_code_that_visits_gets_out(
 @pytest.mark.parametrize(
     ("body", "limits", "told"),
     [
-        ("    while True:\n        pass", Limits(cpu_s=600, time_s=1.0), "took longer than it may"),
         ("    while True:\n        pass", Limits(cpu_s=1, time_s=300.0), "took more processor time than it may"),
         ("    import time\n    time.sleep(10_000)", Limits(cpu_s=600, time_s=1.0), "took longer than it may"),
-        ("    kept = [np.ones(1 << 22) for _ in range(1000)]", Limits(memory_bytes=1 << 30), "ended by an error"),
+        ("    kept = [np.empty(1 << 24) for _ in range(1000)]", Limits(memory_bytes=1 << 30), "ended by an error"),
         (SHOUTS, LIMITS, "said more than it may"),
     ],
-    ids=["computes for ever", "computes much", "sleeps for ever", "takes all memory", "says too much"],
+    ids=["computes much", "sleeps for ever", "takes all memory", "says too much"],
 )
 def test_what_never_ends_or_takes_too_much_is_ended(shelf: Counted, body: str, limits: Limits, told: str) -> None:
-    """Each is ended, and what is told of it names no data."""
+    """Each is ended, and what is told of it is one of few sentences: no error's own words, which may hold data."""
     with pytest.raises(WorkEnded, match=f"^{told}$"):
         trained(bare(body), shelf, limits)
-
-
-def test_what_an_error_says_does_not_leave(shelf: Counted) -> None:
-    """A visitor that puts data into its last words."""
-    body = '    raise ValueError(str(data.signals(0)["action"][0]))'
-    with pytest.raises(WorkEnded, match=r"^ended by an error$"):
-        trained(bare(body), shelf)
 
 
 def test_work_ends_as_soon_as_nothing_is_shared_any_more(shelf: Counted) -> None:
@@ -162,10 +154,10 @@ def test_work_ends_as_soon_as_nothing_is_shared_any_more(shelf: Counted) -> None
 
     def still() -> None:
         asked.append(1)
-        if len(asked) > 200:
+        if len(asked) > 60:
             raise NotShared
 
-    endless = bare("    while True:\n        pass")
+    endless = bare("    import time\n    time.sleep(10_000)")
     told = {"source": endless.source, "parameters": {}}
     with packed(dict(shelf.projection.tables), shelf, lambda: None) as parcel, pytest.raises(NotShared):
         process.run(visit.WORKER, told, parcel, LIMITS, still, look_s=0.005)

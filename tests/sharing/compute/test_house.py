@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from sharing.compute.algorithm import Algorithm, built_in
-from sharing.compute.jobs import MOST_OPEN, Jobs, State, TooManyJobs
+from sharing.compute.jobs import MOST_OPEN, Job, Jobs, State, TooManyJobs
 from sharing.confined import process
 from sharing.errors import InvalidAlgorithm, NotShared
 from sharing.terms import Purpose
 from tests.sharing.compute.visitors import PATIENCE_S, bare, house_of, settled
-from tests.sharing.stage import AURORA, BOREALIS
+from tests.sharing.stage import AURORA, BOREALIS, CYGNUS
 
 ENDLESS = bare("    while True:\n        pass", "endless")
 TRAIN = Purpose.TRAINING
@@ -125,4 +125,50 @@ def test_parameters_are_numbers_and_texts(tmp_path: Path) -> None:
     for parameters in ([], {"a": {}}, {"a": True}, {"a": "x" * 201}, {str(n): 1 for n in range(33)}):
         with pytest.raises(InvalidAlgorithm, match="parameters"):
             house.submit(BOREALIS, agreement, TRAIN, "0" * 64, parameters)
+    staged.close()
+
+
+def test_nobody_keeps_all_others_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a job of one consumer comes the next one's, also where the first has older ones."""
+    house, agreement, staged = house_of(tmp_path)
+    theirs = staged.agree(consumer=CYGNUS, channels=("compute",)).digest
+    algorithm = built_in()["statistics"]
+    house.approvals.approve(AURORA, algorithm)
+    served: list[str] = []
+
+    def visited(job: Job) -> tuple[State, str]:
+        served.append(job.consumer)
+        return State.FAILED, ""
+
+    monkeypatch.setattr(house, "_visited", visited)
+    monkeypatch.setattr(house.jobs, "begin", lambda job, begin=house.jobs.begin: begin(job) and go.wait(PATIENCE_S))
+    go = threading.Event()
+    house.start()
+    jobs = [house.submit(BOREALIS, agreement, TRAIN, algorithm.sha256, {}) for _ in range(3)]
+    jobs.append(house.submit(CYGNUS, theirs, TRAIN, algorithm.sha256, {}))
+    go.set()
+    for job in jobs:
+        settled(house, job)
+    house.stop()
+
+    assert served[:2] == [BOREALIS, CYGNUS]
+    assert served.count(BOREALIS) == 3
+    staged.close()
+
+
+def test_a_defect_ends_its_job_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is raised while a job runs: it has failed, and the next one runs."""
+    house, agreement, staged = house_of(tmp_path)
+    algorithm = built_in()["statistics"]
+    house.approvals.approve(AURORA, algorithm)
+
+    def visited(job: Job) -> tuple[State, str]:
+        raise RuntimeError("a defect of a test")
+
+    monkeypatch.setattr(house, "_visited", visited)
+    house.start()
+    for _ in range(2):
+        job = settled(house, house.submit(BOREALIS, agreement, TRAIN, algorithm.sha256, {}))
+        assert (job.state, job.reason) == (State.FAILED, "a defect")
+    house.stop()
     staged.close()
