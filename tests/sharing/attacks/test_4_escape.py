@@ -1,5 +1,6 @@
 """Attacks by code that visits: network, files, other processes, more memory, no end, too large a result, objects."""
 
+import io
 import json
 import os
 import pickle
@@ -217,4 +218,13 @@ def test_a_result_as_declared_leaves_without_objects() -> None:
     found = result.read(GOOD, OUTPUTS)
     assert found.metrics == {"loss": 0.5}
     assert found.arrays["w"].shape == (2, 4)
-    assert b"pickle" not in found.npz()
+    with np.load(io.BytesIO(found.npz()), allow_pickle=False) as arrays:
+        assert np.array_equal(arrays["w"], found.arrays["w"])
+
+
+def test_an_array_may_have_any_name() -> None:
+    """Also those of the parameters of what writes archives."""
+    outputs = Outputs.of({"arrays": {"file": ["float32", 1], "allow_pickle": ["int64", 1]}})
+    found = result.read(written({"file": np.ones(1, np.float32), "allow_pickle": np.ones(1, np.int64)}, {}), outputs)
+    with np.load(io.BytesIO(found.npz()), allow_pickle=False) as arrays:
+        assert set(arrays) == {"file", "allow_pickle"}
