@@ -44,4 +44,4 @@ class InvalidAlgorithm(SharingError):
 
 
 class WorkEnded(SharingError):
-    """A confined process ended without an answer: too long, too large, or by an error of its own. Tells nothing more."""
+    """A confined process ended without an answer: too long, too much, or by an error. Tells nothing more."""

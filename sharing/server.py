@@ -11,8 +11,10 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import Response
 
 from sharing import problem, routes
+from sharing.aggregate import routes as aggregate
 from sharing.bounds import Bounds
 from sharing.clock import Clock
+from sharing.compute import routes as compute
 from sharing.database import Database, Readers
 from sharing.dataspace import routes as dataspace
 from sharing.errors import NotShared
@@ -32,7 +34,7 @@ from sharing.witness import Witness
 from store.objects import open_objects
 
 Router = Callable[[Room], APIRouter]
-ROUTERS: tuple[Router, ...] = (routes.router, dataspace.router, export.router)
+ROUTERS: tuple[Router, ...] = (routes.router, dataspace.router, export.router, aggregate.router, compute.router)
 """Each part's own; one more part is one more line."""
 COLLECT_PERIOD_S = 2.0
 log = logging.getLogger(__name__)

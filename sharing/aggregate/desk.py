@@ -2,7 +2,9 @@
 
 import json
 import threading
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,6 +25,8 @@ from sharing.witness import Witness
 WORKER = "sharing.aggregate.worker"
 LIMITS = Limits(memory_bytes=2 << 30, cpu_s=60, time_s=120.0, answer_bytes=1 << 20)
 AT_ONCE = 2
+WAITING_MOST, WAITING_EACH = 12, 3
+"""Questions under way, of all and of one consumer: more are refused, so that nobody's threads are all taken."""
 
 
 class Deciding(Protocol):
@@ -43,6 +47,10 @@ class Projecting(Reading, Protocol):
     def project(self, grant: Grant) -> Projection:
         """Return the projection of a grant."""
         ...
+
+
+class TooManyQuestions(Exception):
+    """So many questions are under way that this one is not even looked at."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,8 @@ class Desk:
         self._witness = witness
         self._ledger = ledger
         self._turns = threading.BoundedSemaphore(AT_ONCE)
+        self._under_way: Counter[str] = Counter()
+        self._counting = threading.Lock()
 
     def ask(self, consumer: str, agreement: str, purpose: Purpose, question: Question) -> Answer:
         """Return the answer to a question under an agreement.
@@ -74,12 +84,29 @@ class Desk:
             NotShared: There is nothing here for this consumer.
             InvalidQuestion: It asks about what was not granted, or has no bounds.
             BudgetExhausted: The budget does not cover it.
+            TooManyQuestions: So many are under way; nothing was charged.
             WorkEnded: It could not be answered. What it cost stays paid, and asking again is free.
         """
         digest = question.digest()
         grant = self._gate.authorize(
             Ask(consumer, agreement, Channel.AGGREGATE, purpose, question.version, about=f"question {digest}")
         )
+        with self._place(consumer):
+            return self._asked(grant, question, digest)
+
+    @contextmanager
+    def _place(self, consumer: str) -> Iterator[None]:
+        with self._counting:
+            if self._under_way.total() >= WAITING_MOST or self._under_way[consumer] >= WAITING_EACH:
+                raise TooManyQuestions
+            self._under_way[consumer] += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._under_way -= Counter({consumer: 1})
+
+    def _asked(self, grant: Grant, question: Question, digest: str) -> Answer:
         projection = self._projector.project(grant)
         known = known_of(question, grant, projection)
         delta = DELTA_TRILLIONTHS if selects(question, known) else 0
@@ -93,7 +120,7 @@ class Desk:
             "bytes", {**_parties(grant), "channel": str(Channel.AGGREGATE), "about": digest, "size_bytes": len(body)}
         )
         head = {
-            "agreement": agreement,
+            "agreement": grant.agreement,
             "data_set": grant.data_set,
             "version": projection.version,
             "question": digest,

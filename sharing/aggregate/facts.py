@@ -1,6 +1,6 @@
 """From a parcel to the one table that questions are answered from: a row for each episode, a column for each field."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import pyarrow as pa
 from sharing.aggregate.field import Field
 from sharing.confined.data import Array, Data
 
-_FOLD = {"mean": np.mean, "min": np.min, "max": np.max, "std": np.std}
+_FOLD: dict[str, Callable[[Array], Any]] = {"mean": np.mean, "min": np.min, "max": np.max, "std": np.std}
 
 
 def facts_of(data: Data, fields: Sequence[Field]) -> pa.Table:

@@ -32,9 +32,9 @@ TEXTS: Mapping[str, tuple[str, ...]] = {
 """Facts that are texts, each with the values that everybody knows; () where only the data or the terms know them.
 Names of units and venues are the agreement's pseudonyms."""
 NUMBERS: Mapping[str, str | None] = {"duration_s": "0..600", "quality": "0..1", "episode_return": None}
-"""Facts that are numbers, with their public bounds: ten minutes [s], and the scale of quality; None: the terms' alone."""
+"""Facts that are numbers, with their public bounds: ten minutes [s], the scale of quality; None: the terms' alone."""
 _SIGNALS: Mapping[str, str] = {STATE: "-6.283185308..6.283185308", ACTION: "-6.283185308..6.283185308"}
-"""Joint positions: within one turn to either side [rad]. Other signals have bounds in the terms or are not asked for."""
+"""Joint positions: within one turn to either side [rad]. Others have bounds in the terms or are not asked for."""
 _SUMMARY = re.compile(r"([a-z][a-z0-9_.]{0,120})\[([0-9]{1,4})\]\.([a-z]{2,4})")
 
 

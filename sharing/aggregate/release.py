@@ -131,12 +131,14 @@ def _measured(
     counts = _by_group(rows(present_of(question, measure)), groups)
     present = noise.laplace([counts.get(group, 0) for group in groups], 1, epsilon)
     origin, size = float(origin_of(measure, bounds)), float(bounds.width) / STEPS
-    means = []
+    means: list[dict[str, Any]] = []
+    within = noise.half_width(_STEP, epsilon) * size
     for total, count in zip(noised, present, strict=True):
         # Without episodes to speak of there is no mean; what is outside the bounds is noise alone.
         mean = origin + total * size / max(count, 1)
         clipped = min(max(mean, float(bounds.least)), float(bounds.most))
-        means.append({"value": clipped if count >= 1 else None})
+        # The noise of the sum alone; that of the count moves the mean toward the middle or away from it.
+        means.append({"value": clipped, "within": within / count} if count >= 1 else {"value": None})
     return means
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Depends
 
 from palaestra.errors import PalaestraError
-from sharing.aggregate.desk import Desk
+from sharing.aggregate.desk import Desk, TooManyQuestions
 from sharing.aggregate.ledger import Ledger
 from sharing.aggregate.question import Question
 from sharing.bounds import fields_of, json_body, text_of
@@ -33,6 +33,8 @@ def router(room: Room) -> APIRouter:
             return desk.ask(caller.takes(), digest_of(digest), caller.purpose, question).as_json()
         except InvalidQuestion as error:
             raise PalaestraError("INVALID_FIELD", str(error), metadata={"field": "question"}) from None
+        except TooManyQuestions:
+            raise PalaestraError("OVER_QUOTA", "so many questions are under way; ask when one is answered") from None
         except WorkEnded:
             raise PalaestraError("WORK_FAILED", "the question could not be answered; asking it again is free") from None
 

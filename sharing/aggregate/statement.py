@@ -43,8 +43,8 @@ def statement_of(question: Question, measure: Measure, bounds: Bounds | None) ->
     if measure.kind == "histogram":
         # The upper bound itself belongs to the last bin.
         text = f"least(CAST(floor(({clipped} - ?) / ?) AS BIGINT), ?)"
-        values = (least, most, least, float(bounds.width) / measure.bins, measure.bins - 1)
-        return _grouped(question, "count(*)", (), present, more=(text, values))
+        edges = (least, most, least, float(bounds.width) / measure.bins, measure.bins - 1)
+        return _grouped(question, "count(*)", (), present, more=(text, edges))
     origin = float(origin_of(measure, bounds))
     step = float(bounds.reach if measure.kind == "sum" else bounds.width) / STEPS
     text, values = f"CAST(round(({clipped} - ?) / ?) AS BIGINT)", (least, most, origin, step)

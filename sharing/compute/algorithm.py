@@ -119,7 +119,7 @@ class Approvals:
         self._now_s = now_s
 
     def approve(self, provider: str, algorithm: Algorithm) -> None:
-        """Let an algorithm visit the provider's data, wherever its agreements have the channel. Raises InvalidAlgorithm."""
+        """Let it visit the provider's data, wherever agreements have the channel. Raises InvalidAlgorithm."""
         with self._database.transaction() as db:
             count = db.execute("SELECT count(*) FROM algorithm WHERE provider = ?", (provider,)).fetchone()[0]
             if count >= MAX_ALGORITHMS:

@@ -4,6 +4,7 @@ Not on Ray: its workers share an interpreter's memory with the runner's code, ke
 logs to the disk; a job here has none of this. What Ray would add, other machines, the data may not be on anyhow.
 """
 
+import logging
 import queue
 import threading
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from sharing.witness import Witness
 
 AT_ONCE = 1
 MAX_PARAMETERS, MAX_PARAMETER = 32, 200
+_log = logging.getLogger(__name__)
 
 
 class House:
@@ -42,7 +44,7 @@ class House:
         self.approvals = approvals
         self.jobs = jobs
         self._limits = limits
-        self._waiting: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -83,7 +85,7 @@ class House:
             raise NotShared
         job = self.jobs.add(grant, grant.version, algorithm, checked)
         self._note(job, State.QUEUED)
-        self._waiting.put(job.id)
+        self._waiting.put(None)
         return job
 
     def cancel(self, job: Job) -> bool:
@@ -106,11 +108,15 @@ class House:
         return found
 
     def _run(self) -> None:
+        last = ""
         while not self._stopping.is_set():
-            name = self._waiting.get()
-            job = None if name is None else self.jobs.get(name)
-            if job is None or not self.jobs.begin(job.id):
+            self._waiting.get()
+            queued = [job for job in self.jobs.open() if job.state == State.QUEUED]
+            # The oldest, but for whoever had the last turn: nobody's long jobs keep all others waiting.
+            job = min(queued, key=lambda job: job.consumer == last, default=None)
+            if self._stopping.is_set() or job is None or not self.jobs.begin(job.id):
                 continue
+            last = job.consumer
             state, reason = State.FAILED, "a defect"
             try:
                 state, reason = self._visited(job)
@@ -118,6 +124,8 @@ class House:
                 state, reason = State.ENDED, "no longer shared"
             except SharingError as error:
                 reason = str(error)
+            except Exception:
+                _log.exception("compute job %s", job.id)
             finally:
                 self.jobs.end(job.id, state, reason)
                 self._note(job, state)

@@ -103,7 +103,8 @@ class Jobs:
 
     def list(self, vendor: str, most: int = 200) -> Sequence[Job]:
         """Return jobs that a vendor asked for, and those that visited its data, the newest first."""
-        text = f"SELECT {_COLUMNS} FROM compute_job WHERE consumer = ?1 OR provider = ?1 ORDER BY asked_s DESC, id LIMIT ?2"
+        whose = "consumer = ?1 OR provider = ?1"
+        text = f"SELECT {_COLUMNS} FROM compute_job WHERE {whose} ORDER BY asked_s DESC, id LIMIT ?2"
         return [_job(row) for row in self._database.reader().execute(text, (vendor, most))]
 
     def open(self) -> Sequence[Job]:

@@ -34,7 +34,7 @@ def split_of(alike: Sequence[tuple[object, ...]], data_set: str) -> Split:
         alike: What makes each episode hard or easy, such as task and duration: of neighbours in that order one is
             held out, so that both sides are alike.
     """
-    order = sorted(range(len(alike)), key=lambda place: (*map(str, alike[place]), place))
+    order = sorted(range(len(alike)), key=lambda place: (*map(_in_order, alike[place]), place))
     held_out = []
     for number, begin in enumerate(range(0, len(order) - HELD_OUT_EACH + 1, HELD_OUT_EACH)):
         chance = hashlib.sha256(f"{data_set}\n{number}".encode()).digest()
@@ -43,8 +43,13 @@ def split_of(alike: Sequence[tuple[object, ...]], data_set: str) -> Split:
     return Split(tuple(place for place in range(len(alike)) if place not in chosen), tuple(sorted(held_out)))
 
 
+def _in_order(value: object) -> str:
+    """Return a text that sorts as the value does, beside others of other kinds."""
+    return f"{value:024.6f}" if isinstance(value, int | float) else str(value)
+
+
 def auc(members: Sequence[float], held_out: Sequence[float]) -> float:
-    """Return the probability that a member's loss is below a held-out episode's, ties as halves (Mann, Whitney 1947)."""
+    """Return how probably a member's loss is below a held-out episode's, ties as halves (Mann, Whitney 1947)."""
     values = np.concatenate([np.asarray(members, float), np.asarray(held_out, float)])
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     # Mean rank of each value, counted from 1.

@@ -7,6 +7,7 @@ not exactly as declared is refused, and nothing of it is unpickled.
 import io
 import json
 import math
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +34,11 @@ class Result:
     def npz(self) -> bytes:
         """Return the arrays as a NumPy archive that loads with `allow_pickle=False`."""
         target = io.BytesIO()
-        np.savez(target, allow_pickle=False, **{name: self.arrays[name] for name in sorted(self.arrays)})
+        # As numpy.savez does it, whose own parameters have names that an array may have, too.
+        with zipfile.ZipFile(target, "w") as archive:
+            for name in sorted(self.arrays):
+                with archive.open(f"{name}.npy", "w") as part:
+                    np.lib.format.write_array(part, self.arrays[name], allow_pickle=False)
         return target.getvalue()
 
 
@@ -51,7 +56,7 @@ def read(said: bytes, outputs: Outputs) -> Result:
     """Return the result of what a job wrote. Raises WorkEnded for everything that was not declared."""
     line, _, rest = said.partition(b"\n")
     try:
-        head = json.loads(line) if len(line) <= MAX_HEAD_BYTES and len(said) <= MAX_BYTES else None
+        head: Any = json.loads(line) if len(line) <= MAX_HEAD_BYTES and len(said) <= MAX_BYTES else None
         arrays, metrics = head["arrays"], head["metrics"]
         if {*head} != {"arrays", "metrics"} or {*metrics} != {*outputs.metrics}:
             raise WorkEnded("its result is not as declared")

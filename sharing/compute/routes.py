@@ -1,12 +1,13 @@
 """REST of compute jobs: `/sharing/v1/algorithms` and `/sharing/v1/jobs`."""
 
+import base64
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
-from fastapi.responses import Response
 
 from palaestra.errors import PalaestraError
 from sharing.aggregate.routes import digest_of
@@ -109,10 +110,9 @@ def router(room: Room) -> APIRouter:
         return _told(_own(name, caller))
 
     @found.get("/jobs/{name}/result", summary="A released job's arrays, as a NumPy archive without objects")
-    def result(name: str, caller: Caller = who) -> Response:
-        job = _own(name, caller)
-        content = house.result(job, caller.purpose)
-        return Response(content, media_type="application/octet-stream")
+    def result(name: str, caller: Caller = who) -> dict[str, Any]:
+        content = house.result(_own(name, caller), caller.purpose)
+        return {"sha256": hashlib.sha256(content).hexdigest(), "npz_base64": base64.b64encode(content).decode()}
 
     def _own(name: str, caller: Caller) -> Job:
         job = jobs.get(name)

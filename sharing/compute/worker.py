@@ -30,16 +30,17 @@ def main() -> int:
         arrays, metrics = space["train"](data, told["parameters"])
         answer = written(arrays, metrics)
     else:
-        arrays = _arrays(told["descriptor"], model, told["arrays"])
+        arrays = arrays_of(told["descriptor"], model, told["arrays"])
         answer = json.dumps([float(loss) for loss in space["losses"](data, arrays, told["parameters"])]).encode()
     while answer:
         answer = answer[os.write(out, answer) :]
     return 0
 
 
-def _arrays(
+def arrays_of(
     descriptor: int, places: list[tuple[str, int, int]], kinds: list[tuple[str, str, list[int]]]
 ) -> dict[str, Array]:
+    """Return the arrays of a result, each from its place in a parcel."""
     return {
         name: np.frombuffer(os.pread(descriptor, size, offset), dtype).reshape(shape)
         for (_, offset, size), (name, dtype, shape) in zip(places, kinds, strict=True)

@@ -58,8 +58,8 @@ class Data:
             called = {name: name for name in schema.names} if table == JOINTS else {VALUE: table}
             wanted = [name for name, signal in called.items() if not names or signal in names]
             wanted = [name for name in wanted if called[name] not in found and is_signal(schema, name)]
-            read = file.read(columns=wanted, use_threads=False) if wanted else None
-            for name in wanted if read is not None else ():
+            read: Any = file.read(columns=wanted, use_threads=False) if wanted else None
+            for name in wanted:
                 values = _array(read.column(name))
                 if values is not None:
                     found[called[name]] = values

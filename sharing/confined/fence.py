@@ -10,6 +10,7 @@ from sim.sandbox import enter, readable
 NEEDED = frozenset({"privileges", "landlock", "seccomp"})
 """No more rights by starting a program; no file but the software; no process, socket or signal. Namespaces and
 capabilities are given up too where the machine allows it, and everything holds without them."""
+_GRACE_S = 2
 _ROOM = Path(__file__).resolve().parents[1]
 
 
@@ -48,7 +49,9 @@ def stand(limits: Limits, parcel_bytes: int, also: Sequence[Path] = ()) -> None:
     ):
         _, hard = resource.getrlimit(kind)
         bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (bound, bound))
+        # At the softer bound of time a signal tells why the process ends; one that does not heed it is killed.
+        grace = _GRACE_S if kind == resource.RLIMIT_CPU else 0
+        resource.setrlimit(kind, (bound, bound + grace if hard == resource.RLIM_INFINITY else bound))
     held = {layer.name for layer in enter([*readable(""), _ROOM, *also]) if layer.holds}
     if missing := sorted(NEEDED - held):
         raise RuntimeError(f"this machine does not hold {', '.join(missing)}")

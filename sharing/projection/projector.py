@@ -32,7 +32,7 @@ from sharing.projection.secret import load_secret
 from sharing.projection.sources import Readers, Source, sources_of
 from sharing.projection.tables import ProjectedFile, Projection
 from sharing.projection.transforms import read as read_transforms
-from sharing.terms import canonical
+from sharing.terms import Channel, canonical
 from sharing.witness import Witness
 from store.episode import MAX_VALUES
 from store.errors import InvalidDigest, StoreError
@@ -267,6 +267,7 @@ class Projector:
                 "times": agreement_key(self._secret, grant.agreement, "times").hex(),
             },
             "words": self._words,
+            "generalise": generalises(grant),
             "max_values": self._bounds.max_values,
             "limits": asdict(self._bounds.limits),
         }
@@ -372,6 +373,16 @@ def key_of(grant: Grant, version: int, sources: list[Source]) -> str:
                 "episodes": [source.sha256 for source in sources],
                 "columns": sorted(grant.columns),
                 "transforms": {name: dict(parameters) for name, parameters in grant.transforms.items()},
+                **({} if generalises(grant) else {"generalise": False}),
             }
         )
     ).hexdigest()
+
+
+def generalises(grant: Grant) -> bool:
+    """Whether what is told of an episode depends on the others, see `anonymity`.
+
+    Not for aggregates: there one episode must change its own row alone, or the noise would have to cover all those that
+    its coming or going generalises. Rows are not shown by that channel.
+    """
+    return grant.channel is not Channel.AGGREGATE

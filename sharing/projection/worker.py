@@ -57,7 +57,7 @@ def _make(told: dict[str, Any], transforms: Transforms, out: Path, faces: "video
     words = {word for summary in summaries for word in words_of(summary.header)} | set(told["words"])
     scrubber = Scrubber(words)
     plan = make(told["columns"], transforms, [summary.header for summary in summaries])
-    rows = _metadata(summaries, sources, transforms, secrets, scrubber)
+    rows = _metadata(summaries, sources, transforms, secrets, scrubber, generalise=told["generalise"])
     files: dict[str, list[dict[str, Any]]] = {EPISODES: [], **{table: [] for table in plan.schemas}}
     for row, (path, sha256) in zip(rows, sources, strict=True):
         episode = read_episode(path, sha256=sha256, max_values=most, columns=plan.reads)
@@ -89,15 +89,17 @@ def _metadata(
     transforms: Transforms,
     secrets: Secrets,
     scrubber: Scrubber,
+    *,
+    generalise: bool,
 ) -> list[dict[str, Any]]:
-    """Return the rows of the table of episodes, generalised. Raises NotReleasable where an agreed k cannot be met."""
+    """Return the rows of the table of episodes, generalised if need be. Raises NotReleasable for a k not met."""
     rows = [
         row_of(summary, sha256, transforms, secrets, scrubber)
         for summary, (_, sha256) in zip(summaries, sources, strict=True)
     ]
     if transforms.k_agreed and len(rows) < transforms.k:
         raise NotReleasable(f"k-anonymity: the version has {len(rows)} episodes, and k is {transforms.k}")
-    return [without_body(row) for row in anonymity.generalised(rows, transforms.k)]
+    return [without_body(row) for row in anonymity.generalised(rows, transforms.k)] if generalise else rows
 
 
 def _write(out: Path, table: str, name: str, content: Any) -> dict[str, Any]:

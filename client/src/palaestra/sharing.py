@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from palaestra.asking import Asking
 from palaestra.errors import PalaestraError
 from palaestra.signing import AGREEMENT, KEY, STEP, Signer, canonical, digest, verify
 from palaestra.v1.venue_service_pb2 import GetIdentityResponse
@@ -85,7 +86,7 @@ def terms(
     }
 
 
-class Sharing:
+class Sharing(Asking):
     """Negotiates and ends agreements, for a vendor. Raises PalaestraError as every method of a client.
 
     Answers are plain dictionaries, as the venue sends them. What is signed is signed here: the venue gets signatures,

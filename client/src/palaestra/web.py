@@ -42,8 +42,11 @@ class Web:
         *,
         query: Mapping[str, object] | None = None,
         headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
     ) -> dict[str, Any]:
         """Send one request and return its JSON answer. `path`: from the base, its parts already quoted.
+
+        timeout_s: In place of the interface's own, for what takes longer.
 
         Raises:
             PalaestraError: The server's reason; Unreachable if it does not answer.
@@ -66,7 +69,7 @@ class Web:
         )
         request.add_unredirected_header("Authorization", f"Bearer {self._token}")
         try:
-            with opener(url, self._tls_root).open(request, timeout=self._timeout_s) as response:
+            with opener(url, self._tls_root).open(request, timeout=timeout_s or self._timeout_s) as response:
                 text = response.read(MAX_ANSWER_BYTES + 1)
         except urllib.error.HTTPError as error:
             raise refusal(error) from None

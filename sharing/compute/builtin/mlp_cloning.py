@@ -4,19 +4,21 @@ Arrays: `w1` (joints, hidden), `b1` (hidden,), `w2` (hidden, actions), `b2` (act
 Parameters: `hidden` (64), `steps` (500), `batch` (256), `seed` (0).
 """
 
+from typing import Any
+
 import numpy as np
 
 STATE, ACTION = "observation.state", "action"
 RATE, DECAY = 3e-3, 1e-4
 
 
-def train(data, parameters):
+def train(data: Any, parameters: Any) -> tuple[dict[str, Any], dict[str, float]]:
     """Return the network after its last step, and its mean squared error over the last tenth of the steps."""
     hidden = min(int(parameters.get("hidden", 64)), 256)
     steps, batch = min(int(parameters.get("steps", 500)), 20_000), min(int(parameters.get("batch", 256)), 4_096)
     chance = np.random.default_rng(int(parameters.get("seed", 0)))
-    x, y = zip(*(samples(data, episode) for episode in range(len(data))), strict=True)
-    x, y = np.concatenate(x), np.concatenate(y)
+    pairs = [samples(data, episode) for episode in range(len(data))]
+    x, y = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     mean, std = x.mean(0), x.std(0) + 1e-6
     net = [
         chance.normal(size=(x.shape[1], hidden)) / np.sqrt(x.shape[1]),
@@ -46,7 +48,7 @@ def train(data, parameters):
     return arrays, {"loss": float(np.mean(seen[-max(1, steps // 10) :])), "episodes": float(len(data))}
 
 
-def losses(data, arrays, parameters):
+def losses(data: Any, arrays: Any, parameters: Any) -> list[float]:
     """Return the mean squared error of each episode."""
     found = []
     for episode in range(len(data)):
@@ -56,7 +58,7 @@ def losses(data, arrays, parameters):
     return found
 
 
-def samples(data, episode):
+def samples(data: Any, episode: int) -> tuple[Any, Any]:
     """Return inputs and actions, each (samples, elements)."""
     signals = data.signals(episode, (STATE, ACTION))
     return signals[STATE].astype(np.float64), signals[ACTION].astype(np.float64)

@@ -3,14 +3,18 @@
 Arrays: `mean` and `std`, each (joints,).
 """
 
+from typing import Any
+
 import numpy as np
 
 STATE = "observation.state"
 
 
-def train(data, parameters):
+def train(data: Any, parameters: Any) -> tuple[dict[str, Any], dict[str, float]]:
     """Return them, over all samples of all episodes."""
-    count, total, squares = 0, 0.0, 0.0
+    count = 0
+    total: Any = 0.0
+    squares: Any = 0.0
     for episode in range(len(data)):
         x = data.signals(episode, (STATE,))[STATE].astype(np.float64)
         count += len(x)
@@ -21,7 +25,7 @@ def train(data, parameters):
     return {"mean": mean, "std": std}, {"samples": float(count)}
 
 
-def losses(data, arrays, parameters):
+def losses(data: Any, arrays: Any, parameters: Any) -> list[float]:
     """Return how far each episode's samples are from the mean, in squared standard deviations."""
     found = []
     for episode in range(len(data)):

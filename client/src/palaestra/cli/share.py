@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from palaestra.cli import share_ask
 from palaestra.cli.options import Json, Profile
 from palaestra.cli.share_keys import Key, day, keys, path_of
 
@@ -50,6 +51,7 @@ _Terms = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     share.add_typer(keys, name="keys")
+    share_ask.register(share)
     app.add_typer(share, name="share")
 
 

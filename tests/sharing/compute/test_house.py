@@ -1,0 +1,174 @@
+"""Where compute jobs wait and run: allowed algorithms alone, and an end as soon as nothing is shared any more."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sharing.compute.algorithm import Algorithm, built_in
+from sharing.compute.jobs import MOST_OPEN, Job, Jobs, State, TooManyJobs
+from sharing.confined import process
+from sharing.errors import InvalidAlgorithm, NotShared
+from sharing.terms import Purpose
+from tests.sharing.compute.visitors import PATIENCE_S, bare, house_of, settled
+from tests.sharing.stage import AURORA, BOREALIS, CYGNUS
+
+ENDLESS = bare("    while True:\n        pass", "endless")
+TRAIN = Purpose.TRAINING
+
+
+def test_what_runs_ends_when_the_agreement_is_revoked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job ends as no longer shared, its process with it, and others that wait never begin."""
+    house, agreement, staged = house_of(tmp_path)
+    house.approvals.approve(AURORA, ENDLESS)
+    running = threading.Event()
+    run = process.run
+
+    def seen(*arguments: Any, **more: Any) -> bytes:
+        running.set()
+        return run(*arguments, **more)
+
+    monkeypatch.setattr(process, "run", seen)
+    house.start()
+    jobs = [house.submit(BOREALIS, agreement, TRAIN, ENDLESS.sha256, {}) for _ in range(2)]
+    assert running.wait(PATIENCE_S)
+    staged.room.register.revoke(agreement, AURORA, "enough")
+
+    assert [(job.state, job.reason) for job in (settled(house, one) for one in jobs)] == [
+        (State.ENDED, "no longer shared")
+    ] * 2
+    house.stop()
+    staged.close()
+
+
+def test_what_runs_ends_when_its_consumer_or_its_provider_says_so(tmp_path: Path) -> None:
+    """Taken back by the one, or the algorithm withdrawn by the other."""
+    house, agreement, staged = house_of(tmp_path)
+    house.approvals.approve(AURORA, ENDLESS)
+    house.start()
+    first = house.submit(BOREALIS, agreement, TRAIN, ENDLESS.sha256, {})
+    assert house.cancel(first)
+    assert not house.cancel(first)
+    second = house.submit(BOREALIS, agreement, TRAIN, ENDLESS.sha256, {})
+    assert house.approvals.withdraw(AURORA, ENDLESS.sha256)
+
+    assert settled(house, first).reason == "taken back by its consumer"
+    assert settled(house, second).reason == "no longer shared"
+    with pytest.raises(NotShared):
+        house.submit(BOREALIS, agreement, TRAIN, ENDLESS.sha256, {})
+    house.stop()
+    staged.close()
+
+
+def test_what_the_provider_did_not_approve_does_not_visit(tmp_path: Path) -> None:
+    """Also what comes with the room, and what another vendor approved."""
+    house, agreement, staged = house_of(tmp_path)
+    algorithm = built_in()["statistics"]
+    house.approvals.approve(BOREALIS, algorithm)
+    with pytest.raises(NotShared):
+        house.submit(BOREALIS, agreement, TRAIN, algorithm.sha256, {})
+    staged.close()
+
+
+def test_a_file_that_was_changed_in_the_database_is_not_run(tmp_path: Path) -> None:
+    """Its hash is looked at each time."""
+    house, agreement, staged = house_of(tmp_path)
+    algorithm = built_in()["statistics"]
+    house.approvals.approve(AURORA, algorithm)
+    with staged.room.database.transaction() as db:
+        db.execute("UPDATE algorithm SET source = source || ' '")
+    with pytest.raises(NotShared):
+        house.submit(BOREALIS, agreement, TRAIN, algorithm.sha256, {})
+    staged.close()
+
+
+def test_a_consumer_has_so_many_jobs_open(tmp_path: Path) -> None:
+    """And what an earlier process left open has failed when the next one starts."""
+    house, agreement, staged = house_of(tmp_path)
+    algorithm = built_in()["statistics"]
+    house.approvals.approve(AURORA, algorithm)
+    jobs = [house.submit(BOREALIS, agreement, TRAIN, algorithm.sha256, {}) for _ in range(MOST_OPEN)]
+    with pytest.raises(TooManyJobs):
+        house.submit(BOREALIS, agreement, TRAIN, algorithm.sha256, {})
+    house.start()
+    house.stop()
+    assert {house.jobs.get(job.id).state for job in jobs} == {State.FAILED}  # type: ignore[union-attr]
+    assert Jobs(staged.room.database, staged.room.clock.now_s).open() == []
+    staged.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "outputs"),
+    [
+        ("x y", "def train(d, p): pass\ndef losses(d, a, p): pass", {}),
+        ("x", "def train(d, p): pass", {}),
+        ("x", "def train(:", {}),
+        ("x", "\x00", {}),
+        ("x", "(" * 5000, {}),
+        ("x", 7, {}),
+        ("x", "def train(d, p): pass\ndef losses(d, a, p): pass", {"arrays": {"w": ["object", 1]}}),
+        ("x", "def train(d, p): pass\ndef losses(d, a, p): pass", {"arrays": {"w": ["float32", 10**9]}}),
+        ("x", "def train(d, p): pass\ndef losses(d, a, p): pass", {"arrays": {"../w": ["float32", 1]}}),
+        ("x", "def train(d, p): pass\ndef losses(d, a, p): pass", {"files": []}),
+    ],
+)
+def test_a_file_that_is_no_algorithm_is_refused(name: object, source: object, outputs: object) -> None:
+    """Read, never run."""
+    with pytest.raises(InvalidAlgorithm):
+        Algorithm.of(name, source, outputs)
+
+
+def test_parameters_are_numbers_and_texts(tmp_path: Path) -> None:
+    """Nothing nested, nothing long."""
+    house, agreement, staged = house_of(tmp_path)
+    for parameters in ([], {"a": {}}, {"a": True}, {"a": "x" * 201}, {str(n): 1 for n in range(33)}):
+        with pytest.raises(InvalidAlgorithm, match="parameters"):
+            house.submit(BOREALIS, agreement, TRAIN, "0" * 64, parameters)
+    staged.close()
+
+
+def test_nobody_keeps_all_others_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a job of one consumer comes the next one's, also where the first has older ones."""
+    house, agreement, staged = house_of(tmp_path)
+    theirs = staged.agree(consumer=CYGNUS, channels=("compute",)).digest
+    algorithm = built_in()["statistics"]
+    house.approvals.approve(AURORA, algorithm)
+    served: list[str] = []
+
+    def visited(job: Job) -> tuple[State, str]:
+        served.append(job.consumer)
+        return State.FAILED, ""
+
+    monkeypatch.setattr(house, "_visited", visited)
+    monkeypatch.setattr(house.jobs, "begin", lambda job, begin=house.jobs.begin: begin(job) and go.wait(PATIENCE_S))
+    go = threading.Event()
+    house.start()
+    jobs = [house.submit(BOREALIS, agreement, TRAIN, algorithm.sha256, {}) for _ in range(3)]
+    jobs.append(house.submit(CYGNUS, theirs, TRAIN, algorithm.sha256, {}))
+    go.set()
+    for job in jobs:
+        settled(house, job)
+    house.stop()
+
+    assert served[:2] == [BOREALIS, CYGNUS]
+    assert served.count(BOREALIS) == 3
+    staged.close()
+
+
+def test_a_defect_ends_its_job_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is raised while a job runs: it has failed, and the next one runs."""
+    house, agreement, staged = house_of(tmp_path)
+    algorithm = built_in()["statistics"]
+    house.approvals.approve(AURORA, algorithm)
+
+    def visited(job: Job) -> tuple[State, str]:
+        raise RuntimeError("a defect of a test")
+
+    monkeypatch.setattr(house, "_visited", visited)
+    house.start()
+    for _ in range(2):
+        job = settled(house, house.submit(BOREALIS, agreement, TRAIN, algorithm.sha256, {}))
+        assert (job.state, job.reason) == (State.FAILED, "a defect")
+    house.stop()
+    staged.close()
