@@ -15,6 +15,7 @@ from sharing.bounds import Bounds
 from sharing.clock import Clock
 from sharing.database import Database, Readers
 from sharing.dataspace import routes as dataspace
+from sharing.delta import routes as delta
 from sharing.errors import NotShared
 from sharing.gate import Gate
 from sharing.grant import Grant
@@ -29,7 +30,7 @@ from sharing.versions import Versions
 from sharing.witness import Witness
 
 Router = Callable[[Room], APIRouter]
-ROUTERS: tuple[Router, ...] = (routes.router, dataspace.router)
+ROUTERS: tuple[Router, ...] = (routes.router, dataspace.router, delta.router)
 """Each part's own; one more part is one more line."""
 COLLECT_PERIOD_S = 2.0
 log = logging.getLogger(__name__)
