@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from sharing.delta.table import SharedFile, SharedTable
 
@@ -25,7 +26,7 @@ def changes(tables: Sequence[tuple[int, SharedTable | None]]) -> Iterator[Change
     tables: Version and its table, oldest first; None where that version has no such table. The first only says what
     the second is compared with.
     """
-    for (before, old), (version, new) in zip(tables, tables[1:], strict=False):
+    for (before, old), (version, new) in pairwise(tables):
         had = old.by_id if old is not None else {}
         has = new.by_id if new is not None else {}
         for file in old.files if old is not None else ():

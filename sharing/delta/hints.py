@@ -1,8 +1,8 @@
 """What a client says it wants to read, weighed against the smallest and largest values of files.
 
-Hints are hints: a file is left out only if none of its rows can match, and what cannot be read, or says nothing about a
-column that is there, leaves nothing out (Delta Sharing PROTOCOL.md, "SQL Expressions for Filtering" and "JSON predicates
-for Filtering"). Columns that were not granted are like columns that do not exist.
+Hints are hints: a file is left out only if none of its rows can match, and what cannot be read, or says nothing about
+a column that is there, leaves nothing out (Delta Sharing PROTOCOL.md, "SQL Expressions for Filtering" and "JSON
+predicates for Filtering"). Columns that were not granted are like columns that do not exist.
 """
 
 import re

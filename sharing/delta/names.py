@@ -27,7 +27,7 @@ def plain(name: str) -> str:
 def table_names(tables: Iterable[str]) -> dict[str, str]:
     """Return the store's names of tables by those that a consumer sees, in the order of the latter.
 
-    Two that would be seen alike get some digits of their hash each, so that neither's name depends on which comes first.
+    Two that would be seen alike get some digits of their hash each: neither's name depends on which comes first.
     """
     found = list(tables)
     counts = Counter(folded(plain(name)) for name in found)

@@ -315,7 +315,7 @@ def _can(request: Request) -> Capabilities:
 
 
 def _asked(version: int | None) -> int:
-    """Return the version that the gate is asked for: 0, which means the newest there, is none that a client can name."""
+    """Return the version that the gate is asked for: 0, which means the newest there, is none that a client names."""
     return 0 if version is None else version or MAX_VERSION
 
 

@@ -1,4 +1,4 @@
-"""Arrow schemas in the words of Delta: Spark's JSON form of a struct type (Delta Sharing PROTOCOL.md, "Schema Object")."""
+"""Arrow schemas in the words of Delta: Spark's JSON form of a struct (Delta Sharing PROTOCOL.md, "Schema Object")."""
 
 import json
 from typing import Any

@@ -28,7 +28,7 @@ class Secret:
 
     @classmethod
     def of(cls, path: Path) -> "Secret":
-        """Return the secret of a file, made if it is not there, readable by its owner alone. Raises OSError, ValueError."""
+        """Return the secret of a file, made if it has to be, for its owner's eyes alone. Raises OSError, ValueError."""
         if not path.exists():
             made = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
             descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

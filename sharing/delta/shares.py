@@ -80,7 +80,7 @@ class Shares:
 
     def version(self, of: Recipient, place: Place, *, time_s: float | None = None) -> int:
         """Return the newest version of a table, or the oldest that was made at a time or later."""
-        grant, table = self.table(of, place)
+        grant, _ = self.table(of, place)
         if time_s is None:
             return grant.version
         wanted = self.history.since(grant.data_set, time_s)
