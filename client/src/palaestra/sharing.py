@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from palaestra.credentials import Credentials
 from palaestra.errors import PalaestraError
 from palaestra.signing import AGREEMENT, KEY, STEP, Signer, canonical, digest, verify
 from palaestra.v1.venue_service_pb2 import GetIdentityResponse
@@ -95,6 +96,7 @@ class Sharing:
     def __init__(self, web: Web, identity: Callable[[], GetIdentityResponse]) -> None:
         self._web = web
         self._identity = identity
+        self.credentials = Credentials(web)
 
     def identity(self) -> dict[str, Any]:
         """Return whom the venue takes the caller for, its clock `now_s`, and the address of what is shared."""

@@ -7,6 +7,7 @@ import typer
 
 from palaestra.cli.options import Json, Profile
 from palaestra.cli.share_keys import Key, day, keys, path_of
+from palaestra.cli.share_tokens import tokens
 
 if TYPE_CHECKING:
     from palaestra.signing import Signer
@@ -50,6 +51,7 @@ _Terms = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     share.add_typer(keys, name="keys")
+    share.add_typer(tokens, name="token")
     app.add_typer(share, name="share")
 
 
