@@ -28,9 +28,13 @@ class Moment:
     made_ms: int
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""Made once: `json.dumps` makes one for each call that is not plain."""
+
+
 def line(value: Mapping[str, Any]) -> bytes:
     """Return one line."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return _encode(value).encode() + b"\n"
 
 
 def protocol(form: Format) -> bytes:

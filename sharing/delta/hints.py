@@ -31,7 +31,7 @@ Condition = Callable[[Stats], May]
 _UNKNOWN = May()
 
 _MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "=", "<>": "<>"}
-_COMPARED = {
+_COMPARED: Mapping[str, Callable[[Any, Any, Any], May]] = {
     "=": lambda low, high, value: May(low <= value <= high, not low == value == high),
     "<>": lambda low, high, value: May(not low == value == high, low <= value <= high),
     "<": lambda low, high, value: May(low < value, high >= value),

@@ -155,12 +155,12 @@ class Shares:
         """Return addresses of files, good for a while, and have it noted who got them before anybody has."""
         if not files:
             return []
-        now_s = int(self._room.clock.now_s())
+        now_s, root = int(self._room.clock.now_s()), f"{self._room.address}{FILES}"
         made = []
         for file, grant in files:
             expires_s = min(now_s + self._url_lifetime_s, of.expires_s, grant.until_s)
             address = Address(of.id, grant.agreement, grant.epoch, grant.version, table, file.id, expires_s)
-            url = f"{self._room.address}{FILES}/{address.path()}?{address.query(self.secret)}"
+            url = f"{root}/{address.path()}?{address.query(self.secret)}"
             made.append(Link(file, url, expires_s * 1_000))
         grant = files[-1][1]
         self._room.witness.note(

@@ -28,6 +28,7 @@ def read_through(opened: Delta, made: dict[str, Any], folder: Path) -> tuple[dic
     """Serve the room at a port of this machine and run the client's program against it."""
     config = uvicorn.Config("", port=0, log_config=None)
     listening = config.bind_socket()
+    listening.listen()
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     room = replace(opened.stage.room, address=address)
     recording = Recording(create_app(room, opened.stage.settings))
