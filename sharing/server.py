@@ -17,6 +17,7 @@ from sharing.clock import Clock
 from sharing.compute import routes as compute
 from sharing.database import Database, Readers
 from sharing.dataspace import routes as dataspace
+from sharing.delta import routes as delta
 from sharing.errors import NotShared
 from sharing.export import routes as export
 from sharing.gate import Gate
@@ -34,7 +35,14 @@ from sharing.witness import Witness
 from store.objects import open_objects
 
 Router = Callable[[Room], APIRouter]
-ROUTERS: tuple[Router, ...] = (routes.router, dataspace.router, export.router, aggregate.router, compute.router)
+ROUTERS: tuple[Router, ...] = (
+    routes.router,
+    dataspace.router,
+    export.router,
+    aggregate.router,
+    compute.router,
+    delta.router,
+)
 """Each part's own; one more part is one more line."""
 COLLECT_PERIOD_S = 2.0
 log = logging.getLogger(__name__)

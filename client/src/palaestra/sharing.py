@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from palaestra.asking import Asking
+from palaestra.credentials import Credentials
 from palaestra.errors import PalaestraError
 from palaestra.signing import AGREEMENT, KEY, STEP, Signer, canonical, digest, verify
 from palaestra.v1.venue_service_pb2 import GetIdentityResponse
@@ -96,6 +97,7 @@ class Sharing(Asking):
     def __init__(self, web: Web, identity: Callable[[], GetIdentityResponse]) -> None:
         self._web = web
         self._identity = identity
+        self.credentials = Credentials(web)
 
     def identity(self) -> dict[str, Any]:
         """Return whom the venue takes the caller for, its clock `now_s`, and the address of what is shared."""

@@ -8,6 +8,7 @@ import typer
 from palaestra.cli import share_ask
 from palaestra.cli.options import Json, Profile
 from palaestra.cli.share_keys import Key, day, keys, path_of
+from palaestra.cli.share_tokens import tokens
 
 if TYPE_CHECKING:
     from palaestra.signing import Signer
@@ -52,6 +53,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     share.add_typer(keys, name="keys")
     share_ask.register(share)
+    share.add_typer(tokens, name="token")
     app.add_typer(share, name="share")
 
 
