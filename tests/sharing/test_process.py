@@ -37,24 +37,9 @@ def test_what_would_send_tokens_in_clear_is_refused(words: list[str], reason: st
 
 
 def test_the_process_serves_stops_and_keeps_what_was_registered(staged: Stage, tmp_path: Path) -> None:
-    with serving(staged) as environment, socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        command = [
-            *(sys.executable, "-m", "sharing", "--listen", f"127.0.0.1:{port}"),
-            *("--scheduler", environment["PALAESTRA_ADDRESS"], "--folder", str(tmp_path / "mine")),
-            *("--catalogue", str(staged.settings.catalogue), "--objects", str(tmp_path / "objects")),
-        ]
-        url = f"http://127.0.0.1:{port}"
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    with serving(staged) as environment:
+        process, url = started(staged, tmp_path, environment["PALAESTRA_ADDRESS"])
         try:
-            deadline_s = time.monotonic() + PATIENCE_S
-            while not _answers(url):
-                assert process.poll() is None, process.communicate()[1]
-                assert time.monotonic() < deadline_s
-                time.sleep(0.05)
             mine = {"Authorization": "Bearer aurora"}
             found = httpx.get(f"{url}/sharing/v1/identity", headers=mine, timeout=PATIENCE_S).json()
             assert (found["vendor"], found["address"]) == ("vendors/aurora", url)
@@ -68,6 +53,29 @@ def test_the_process_serves_stops_and_keeps_what_was_registered(staged: Stage, t
             process.communicate()
     assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "mine" / "sharing.db").stat().st_mode & 0o777 == 0o600
+
+
+def started(staged: Stage, tmp_path: Path, scheduler: str) -> tuple[subprocess.Popen[str], str]:
+    """Start the process on a free port; on another one if somebody was faster. Returns it and its address."""
+    for _ in range(5):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        command = [
+            *(sys.executable, "-m", "sharing", "--listen", f"127.0.0.1:{port}"),
+            *("--scheduler", scheduler, "--folder", str(tmp_path / "mine")),
+            *("--catalogue", str(staged.settings.catalogue), "--objects", str(tmp_path / "objects")),
+        ]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        deadline_s = time.monotonic() + PATIENCE_S
+        while process.poll() is None and time.monotonic() < deadline_s:
+            if _answers(f"http://127.0.0.1:{port}"):
+                return process, f"http://127.0.0.1:{port}"
+            time.sleep(0.05)
+        process.kill()
+        said = process.communicate()[1]
+        assert "cannot listen" in said, said
+    raise AssertionError("no port was free")
 
 
 def test_it_serves_with_a_certificate_and_with_its_renewal(staged: Stage, tmp_path: Path) -> None:
