@@ -128,4 +128,4 @@ def answer_of(ground: Ground, columns: tuple[str, ...], out: Path) -> dict[str, 
         "words": [],
         "max_values": 1 << 28,
     }
-    return worker._make(told, Transforms(), out, None)
+    return worker.make(told, Transforms(), out, None)
