@@ -65,6 +65,7 @@ def _told(folder: Path) -> dict[str, Any]:
         "secrets": {"names": key, "marks": key, "times": key},
         "words": [],
         "max_values": 1 << 28,
+        "generalise": True,
     }
 
 
