@@ -61,8 +61,7 @@ class Scrubber:
     """Takes names, places, things, files and times out of texts."""
 
     def __init__(self, words: Iterable[str] = ()) -> None:
-        """Words: Names that have no form, in any spelling of case, hyphens and spaces; of less than 3 letters (2 of other
-        scripts) are left out."""
+        """Words: Names that have no form, in any spelling of case, hyphens and spaces; the shortest are left out."""
         found = {plain(word).strip() for word in words}
         parts = [re.split(r"[\s_.-]+", word) for word in found if len(word) >= (3 if word.isascii() else 2)]
         # The longest first: of `acme` and `acme-labs` the whole goes.

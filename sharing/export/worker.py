@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 # Named here, so that they are loaded before the walls go up.
 from sharing.errors import NotReleasable
@@ -12,6 +13,7 @@ from store.exports import mcap_file, parquet
 from store.exports.croissant import write_croissant
 from store.imports.confine import Limits, confine
 from store.lerobot import MAX_FPS, export_job
+from store.objects import ObjectStore
 
 FORMATS = ("lerobot", "mcap", "parquet")
 
@@ -34,7 +36,7 @@ def main() -> int:
             mcap_file.write_mcap(objects, digests, out, licence=licence)
         else:
             parquet.write_parquet(objects, digests, out, licence=licence)
-        answer = {"episodes": len(digests)}
+        answer: dict[str, Any] = {"episodes": len(digests)}
     except (NotReleasable, StoreError) as error:
         answer = {"refused": str(error)[:1000]}
     except MemoryError:
@@ -43,7 +45,7 @@ def main() -> int:
     return 0
 
 
-def _rate_hz(objects: parquet.ObjectStore, digests: list[str]) -> float:
+def _rate_hz(objects: ObjectStore, digests: list[str]) -> float:
     return next(iter(parquet.read_headers(objects, digests).values())).sample_rate_hz
 
 

@@ -40,6 +40,12 @@ def limits(table: Any) -> dict[str, tuple[Any, Any]]:
     found = {}
     for field in table.schema:
         column = table.column(field.name)
+        if pa.types.is_list(field.type) and not pa.types.is_string(field.type.value_type):
+            numbers = [part.flatten().to_numpy() for part in column.chunks if len(part.flatten())]
+            if numbers:
+                # NumPy's are several times as fast as Arrow's here.
+                found[field.name] = min(n.min().item() for n in numbers), max(n.max().item() for n in numbers)
+            continue
         if pa.types.is_list(field.type):
             column = pc.list_flatten(column)
         if not len(column) or column.null_count == len(column) or pa.types.is_binary(column.type):

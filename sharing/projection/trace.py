@@ -68,7 +68,8 @@ class Score:
 
     def z(self) -> np.ndarray:
         """Return z of each recipient."""
-        return self.product / np.sqrt(np.maximum(self.power, 1e-30))
+        found: np.ndarray = self.product / np.sqrt(np.maximum(self.power, 1e-30))
+        return found
 
 
 def add(score: Score, leak: Leak, recordings: Sequence[Recording], keys: Sequence[bytes]) -> str | None:
@@ -167,13 +168,16 @@ def _at(values: np.ndarray, places: np.ndarray) -> np.ndarray:
     low = np.floor(places).astype(int)
     part = (places - low)[:, None]
     if not part.any():
-        return values[low].astype(np.float64)
+        exact: np.ndarray = values[low].astype(np.float64)
+        return exact
     high = np.minimum(low + 1, len(values) - 1)
-    return (1.0 - part) * values[low] + part * values[high]
+    between: np.ndarray = (1.0 - part) * values[low] + part * values[high]
+    return between
 
 
 def _clean(left: np.ndarray) -> np.ndarray:
     """Return what is left without its mean, and with single rows that fit badly cut to a few deviations."""
     left = left - np.median(left, axis=0)
     bound = _CLIP * 1.4826 * np.median(np.abs(left), axis=0) + 1e-9
-    return np.clip(left, -bound, bound)
+    clean: np.ndarray = np.clip(left, -bound, bound)
+    return clean

@@ -149,4 +149,5 @@ def contact(effort: np.ndarray, deviations: float) -> np.ndarray:
         return np.zeros((len(effort), 1), np.float32)
     values = effort.astype(np.float64)
     away = np.abs(values - values.mean(axis=0)) > deviations * np.maximum(values.std(axis=0), 1e-9)
-    return away.any(axis=1, keepdims=True).astype(np.float32)
+    flag: np.ndarray = away.any(axis=1, keepdims=True).astype(np.float32)
+    return flag

@@ -17,8 +17,9 @@ from sharing.desensitise import video
 from sharing.desensitise.text import Scrubber
 from sharing.errors import InvalidTerms, NotReleasable
 from sharing.projection import anonymity, parquet_file
+from sharing.projection import plan as plans
 from sharing.projection.episode_tables import Secrets, row_of, tables_of, without_body, words_of
-from sharing.projection.plan import CONTACT_FLAG, EPISODES_SCHEMA, Plan, make
+from sharing.projection.plan import CONTACT_FLAG, EPISODES_SCHEMA, Plan
 from sharing.projection.tables import EPISODES
 from sharing.projection.transforms import Transforms, read
 from store.errors import StoreError
@@ -37,7 +38,7 @@ def main() -> int:
         faces = video.Faces() if transforms.faces else None
         rooms = ("sharing", "store", "catalogue", "palaestra")
         held = confine(out, Limits(**told["limits"]), more=sources, writable=out, rooms=rooms)
-        answer = _make(told, transforms, out, faces) | {"confined": held}
+        answer = make(told, transforms, out, faces) | {"confined": held}
     except (NotReleasable, InvalidTerms, StoreError) as error:
         answer = {"refused": str(error)[:2000]}
     except MemoryError:
@@ -49,14 +50,15 @@ def main() -> int:
     return 0
 
 
-def _make(told: dict[str, Any], transforms: Transforms, out: Path, faces: "video.Faces | None") -> dict[str, Any]:
+def make(told: dict[str, Any], transforms: Transforms, out: Path, faces: "video.Faces | None") -> dict[str, Any]:
+    """Write the files of a projection into an empty folder, and return what they are. Raises as the projector."""
     secrets = Secrets(**{name: bytes.fromhex(value) for name, value in told["secrets"].items()})
     most = told["max_values"]
     sources = [(Path(source["path"]), source["sha256"]) for source in told["episodes"]]
     summaries = [read_summary(path, max_values=most) for path, _ in sources]
     words = {word for summary in summaries for word in words_of(summary.header)} | set(told["words"])
     scrubber = Scrubber(words)
-    plan = make(told["columns"], transforms, [summary.header for summary in summaries])
+    plan = plans.make(told["columns"], transforms, [summary.header for summary in summaries])
     rows = _metadata(summaries, sources, transforms, secrets, scrubber, generalise=told["generalise"])
     files: dict[str, list[dict[str, Any]]] = {EPISODES: [], **{table: [] for table in plan.schemas}}
     for row, (path, sha256) in zip(rows, sources, strict=True):

@@ -11,6 +11,7 @@ client.sharing.sign(offer["negotiation"], key)        # both sides
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from palaestra.asking import Asking
@@ -117,6 +118,15 @@ class Sharing(Asking):
     def retire_key(self, public_key: str) -> dict[str, Any]:
         """Let a key sign nothing new; what it has signed stands."""
         return self._web.call("POST", f"{_ROOT}/keys/{quoted(public_key)}:retire")
+
+    # Leaks.
+
+    def trace(self, path: Path) -> dict[str, Any]:
+        """Return whose copy of the vendor's data a Parquet file is: `suspects`, the most suspect first.
+
+        Each has `agreement`, `consumer`, `z` and `found`. The file goes to the venue, which has what it takes to tell.
+        """
+        return self._web.upload(f"{_ROOT}/trace", path)
 
     # Negotiations.
 

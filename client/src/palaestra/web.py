@@ -7,6 +7,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from palaestra import channel
@@ -51,6 +52,27 @@ class Web:
         Raises:
             PalaestraError: The server's reason; Unreachable if it does not answer.
         """
+        self._check()
+        asked = {name: value for name, value in (query or {}).items() if value not in ("", None)}
+        url = f"{self._base}{path}" + (f"?{urllib.parse.urlencode(asked)}" if asked else "")
+        data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        request = urllib.request.Request(
+            url, data, {"Content-Type": "application/json", **(headers or {})}, method=verb
+        )
+        request.add_unredirected_header("Authorization", f"Bearer {self._token}")
+        return self._answer(request, timeout_s or self._timeout_s)
+
+    def upload(self, path: str, file: Path, *, timeout_s: float = 1_800.0) -> dict[str, Any]:
+        """Post a file as it is, and return the JSON answer. Errors: as `call`; OSError of the file."""
+        self._check()
+        size_bytes = file.stat().st_size
+        with open(file, "rb") as body:
+            headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size_bytes)}
+            request = urllib.request.Request(f"{self._base}{path}", body, headers, method="POST")
+            request.add_unredirected_header("Authorization", f"Bearer {self._token}")
+            return self._answer(request, timeout_s)
+
+    def _check(self) -> None:
         if not self._base:
             raise PalaestraError("INVALID_FIELD", self._missing)
         if not self._token:
@@ -61,15 +83,11 @@ class Web:
         channel.check_private(
             urllib.parse.urlsplit(self._base).netloc, self._token, encrypted=self._base.startswith("https://")
         )
-        asked = {name: value for name, value in (query or {}).items() if value not in ("", None)}
-        url = f"{self._base}{path}" + (f"?{urllib.parse.urlencode(asked)}" if asked else "")
-        data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
-        request = urllib.request.Request(
-            url, data, {"Content-Type": "application/json", **(headers or {})}, method=verb
-        )
-        request.add_unredirected_header("Authorization", f"Bearer {self._token}")
+
+    def _answer(self, request: urllib.request.Request, timeout_s: float) -> dict[str, Any]:
+        url = request.full_url
         try:
-            with opener(url, self._tls_root).open(request, timeout=timeout_s or self._timeout_s) as response:
+            with opener(url, self._tls_root).open(request, timeout=timeout_s) as response:
                 text = response.read(MAX_ANSWER_BYTES + 1)
         except urllib.error.HTTPError as error:
             raise refusal(error) from None

@@ -127,5 +127,6 @@ def answer_of(ground: Ground, columns: tuple[str, ...], out: Path) -> dict[str, 
         "secrets": {"names": key, "marks": key, "times": key},
         "words": [],
         "max_values": 1 << 28,
+        "generalise": True,
     }
-    return worker._make(told, Transforms(), out, None)
+    return worker.make(told, Transforms(), out, None)

@@ -1,6 +1,7 @@
 """`palaestra data`: search what was recorded, label it, make data sets, import and verify."""
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -237,6 +238,27 @@ def verify(
         print_json(found)
     else:
         print_line(f"{found['files']} files whole ({found['size_bytes']} bytes), signed by {found['public_key']}")
+
+
+@data.command()
+def trace(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A Parquet file with joints' columns, or a part of one.")],
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Name the recipient of your shared data that a leaked file came from, by its marks."""
+    from palaestra.cli.output import print_json, print_line
+    from palaestra.cli.session import connect
+
+    with connect(profile) as client:
+        found = client.sharing.trace(Path(file))
+    if as_json:
+        print_json(found)
+        return
+    print_line(f"{found['rows']} rows laid over {found['recordings']} recordings")
+    for one in found["suspects"][:20]:
+        verdict = "found" if one["found"] else "-"
+        print_line(f"{verdict:6} z {one['z']:8.1f}  {one['consumer']}  {one['agreement']}")
 
 
 @dataset.command("create")
