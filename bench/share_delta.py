@@ -119,14 +119,6 @@ def delta() -> dict[str, float]:
     }
 
 
-def run() -> dict[str, Any]:
-    """Measure."""
-    found = delta()
-    for key, value in found.items():
-        print(f"{key:32} {value:12.3f}")
-    return dict(found)
-
-
 @contextmanager
 def _served(folder: Path) -> Iterator[tuple[int, str]]:
     """Serve a room with one agreement; yield the port, and the secret of a credential."""
