@@ -29,7 +29,6 @@ BENCHES = {
     "sim-vector": "bench.sim_vector",
     "sim-venue": "bench.sim_venue",
     "store-ingest": "bench.store_ingest",
-    "store-share-delta": "bench.share_delta",
     "store-quality": "bench.store_quality",
     "store-share": "bench.store_share",
     "store-windows": "bench.store_windows",

@@ -86,7 +86,11 @@ def delta() -> dict[str, float]:
                 raise RuntimeError(f"{answer.status}: {lines}")
             return (time.perf_counter() - start_s) * 1e3, lines
 
-        all_of_them = {"all": {}, "one": {"limitHint": 1}, "half": {"predicateHints": [f"time_s >= {FILES / 16}"]}}
+        all_of_them: dict[str, dict[str, Any]] = {
+            "all": {},
+            "one": {"limitHint": 1},
+            "half": {"predicateHints": [f"time_s >= {FILES / 16}"]},
+        }
         first = {name: len(query(**body)[1]) - 2 for name, body in all_of_them.items()}
         if first != {"all": FILES, "one": 1, "half": FILES // 2}:
             raise RuntimeError(f"other files than asked for: {first}")
@@ -117,14 +121,6 @@ def delta() -> dict[str, float]:
         "range_mb_per_s": float(np.median(rates)),
         "range_mb_per_cpu_s": FILE_BYTES / 1e6 / cpu_s,
     }
-
-
-def run() -> dict[str, Any]:
-    """Measure."""
-    found = delta()
-    for key, value in found.items():
-        print(f"{key:32} {value:12.3f}")
-    return dict(found)
 
 
 @contextmanager

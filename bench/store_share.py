@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from bench.share_delta import delta
 from bench.share_projection import projection
 from sharing import signing
 from sharing.agreement import Agreement, Signature
@@ -73,7 +74,7 @@ def decision() -> dict[str, float]:
     }
 
 
-PARTS: list[Callable[[], dict[str, float]]] = [decision, projection]
+PARTS: list[Callable[[], dict[str, float]]] = [decision, projection, delta]
 """Each part of the room adds a function; the names of its figures begin with what is measured."""
 
 
