@@ -108,9 +108,7 @@ def open_room(
         witness=witness,
         vault=vault or Absent(),
         register=register,
-        negotiations=Negotiations(
-            database, register, newest, witness, clock, check_transforms=_check_transforms
-        ),
+        negotiations=Negotiations(database, register, newest, witness, clock, check_transforms=_check_transforms),
         database=database,
         catalogue=catalogue,
         caller=callers.caller,
