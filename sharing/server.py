@@ -12,6 +12,7 @@ from fastapi.responses import Response
 
 from sharing import problem, routes
 from sharing.aggregate import routes as aggregate
+from sharing.aggregate.field import check_declared
 from sharing.bounds import Bounds
 from sharing.clock import Clock
 from sharing.compute import routes as compute
@@ -30,6 +31,7 @@ from sharing.projection.transforms import read
 from sharing.register import Register
 from sharing.room import Projecting, Room, Sealing
 from sharing.settings import Settings
+from sharing.terms import Terms
 from sharing.versions import Versions
 from sharing.witness import Witness
 from store.objects import open_objects
@@ -106,9 +108,7 @@ def open_room(
         witness=witness,
         vault=vault or Absent(),
         register=register,
-        negotiations=Negotiations(
-            database, register, newest, witness, clock, check_transforms=lambda terms: read(terms.transforms)
-        ),
+        negotiations=Negotiations(database, register, newest, witness, clock, check_transforms=_check_transforms),
         database=database,
         catalogue=catalogue,
         caller=callers.caller,
@@ -125,6 +125,12 @@ _LATEST = """
 SELECT max(coalesce((SELECT max(agreed_s) FROM agreement), 0), coalesce((SELECT max(revoked_s) FROM agreement), 0),
   coalesce((SELECT max(at_s) FROM step), 0))
 """
+
+
+def _check_transforms(terms: Terms) -> None:
+    """Raise InvalidTerms for transforms that no part of this room could carry out."""
+    read(terms.transforms)
+    check_declared(terms.transforms)
 
 
 def create_app(room: Room, settings: Settings, routers: Sequence[Router] = ROUTERS) -> FastAPI:

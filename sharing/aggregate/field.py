@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sharing.aggregate.number import Bounds
-from sharing.errors import InvalidQuestion
+from sharing.errors import InvalidQuestion, InvalidTerms
 from store.episode import ACTION, LEVELS, STATE, Status
 
 BOUNDS, VALUES = "aggregate-bounds", "aggregate-values"
@@ -94,6 +94,21 @@ def values_of(field: Field, transforms: Mapping[str, Mapping[str, str]]) -> tupl
     if declared:
         return tuple(dict.fromkeys(value for value in declared.split("|") if value))
     return TEXTS[field.name]
+
+
+def check_declared(transforms: Mapping[str, Mapping[str, str]]) -> None:
+    """Raise InvalidTerms for declarations that no question could ever use; before anybody signs them."""
+    for name in transforms:
+        if name.startswith("aggregate-") and name not in (BOUNDS, VALUES):
+            raise InvalidTerms(f"transforms: {name}: one of {BOUNDS}, {VALUES}")
+    for key, text in transforms.get(BOUNDS, {}).items():
+        try:
+            Bounds.parse(text)
+        except ValueError as error:
+            raise InvalidTerms(f"transforms.{BOUNDS}.{key}: {error}") from None
+    for key, text in transforms.get(VALUES, {}).items():
+        if key not in TEXTS or not text.strip("|"):
+            raise InvalidTerms(f"transforms.{VALUES}.{key}: texts divided by |, of one of {', '.join(TEXTS)}")
 
 
 def check_granted(fields: Collection[Field], facts: Collection[str], signals: Collection[str]) -> None:

@@ -59,7 +59,7 @@ def make(told: dict[str, Any], transforms: Transforms, out: Path, faces: "video.
     words = {word for summary in summaries for word in words_of(summary.header)} | set(told["words"])
     scrubber = Scrubber(words)
     plan = plans.make(told["columns"], transforms, [summary.header for summary in summaries])
-    rows = _metadata(summaries, sources, transforms, secrets, scrubber, generalise=told["generalise"])
+    rows = _metadata(summaries, sources, transforms, secrets, scrubber, generalise=told.get("generalise", True))
     files: dict[str, list[dict[str, Any]]] = {EPISODES: [], **{table: [] for table in plan.schemas}}
     for row, (path, sha256) in zip(rows, sources, strict=True):
         episode = read_episode(path, sha256=sha256, max_values=most, columns=plan.reads)

@@ -5,10 +5,10 @@ from statistics import median
 import pytest
 
 from sharing.aggregate import noise
-from sharing.aggregate.field import bounds_of, field_of, values_of
+from sharing.aggregate.field import bounds_of, check_declared, field_of, values_of
 from sharing.aggregate.question import Question
 from sharing.aggregate.release import released, shares
-from sharing.errors import InvalidQuestion
+from sharing.errors import InvalidQuestion, InvalidTerms
 from tests.sharing.aggregate.desk import SUM, engine_of, exact_sum, known
 
 N = 200
@@ -110,3 +110,21 @@ def test_bounds_are_declared_and_never_learned() -> None:
         bounds_of(field_of("observation.velocity[0].max"), {})
     with pytest.raises(InvalidQuestion, match="lower"):
         bounds_of(field_of("duration_s"), {"aggregate-bounds": {"duration_s": "9..1"}})
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        {"aggregate-bounds": {"duration_s": "9..1"}},
+        {"aggregate-bounds": {"duration_s": "wide"}},
+        {"aggregate-values": {"task": "|"}},
+        {"aggregate-values": {"operator": "a|b"}},
+        {"aggregate-noise": {"off": "yes"}},
+    ],
+    ids=str,
+)
+def test_declarations_that_no_question_can_use_are_refused_before_anybody_signs(declared: dict) -> None:
+    """The message names the place."""
+    with pytest.raises(InvalidTerms, match="aggregate-"):
+        check_declared(declared)
+    check_declared({"aggregate-bounds": {"duration_s": "0..60"}, "aggregate-values": {"task": "walk|run"}})

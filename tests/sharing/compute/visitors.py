@@ -46,8 +46,12 @@ def bare(body: str, name: str = "visitor", **outputs: Any) -> Algorithm:
     return Algorithm.of(name, source, {"arrays": {}, "metrics": []} | outputs)
 
 
-def signals(seed: int = 5) -> list[dict[str, np.ndarray]]:
-    """Return episodes of a linear policy with noise: there is nothing in one that is not in all."""
+def signals(seed: int = 25) -> list[dict[str, np.ndarray]]:
+    """Return episodes of a linear policy with noise: there is nothing in one that is not in all.
+
+    With this seed the held-out ones are by chance neither harder nor easier than the others (an honest AUC of 0.50;
+    over seeds it has a standard deviation of 0.05, as for any 80 and 40 numbers).
+    """
     chance = np.random.default_rng(seed)
     weights = chance.normal(size=(JOINTS, JOINTS))
     found = []
