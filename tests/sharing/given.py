@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from sharing.grant import Grant
 from sharing.projection.tables import EPISODES, JOINTS, ProjectedFile, Projection
 
+
 @dataclass
 class Shelf:
     """A projector of one projection."""
@@ -28,7 +29,6 @@ class Shelf:
         with file.path.open("rb") as source:
             source.seek(begin)
             return source.read(size_bytes)
-
 
     def drop(self, agreement: str) -> int:
         """Remember that it was asked for."""
