@@ -54,10 +54,10 @@ def main() -> int:
     results = {}
     for name in BENCHES if arguments.name == "all" else [arguments.name]:
         result = {"name": name, "machine": machine(), "versions": versions()}
-        module = importlib.import_module(BENCHES[name])
-        result |= module.run()
-        if arguments.docs and hasattr(module, "PAGE"):
-            write_between(module.PAGE, module.table(result))
+        bench = importlib.import_module(BENCHES[name])
+        result |= bench.run()
+        if arguments.docs and hasattr(bench, "PAGE"):
+            write_between(bench.PAGE, bench.table(result))
         results[name] = result
         if arguments.json:
             print(json.dumps(result))

@@ -10,6 +10,7 @@ from sim.check import job, motion, recording, robot, scenario, venue
 from sim.check.finding import Finding, Key, spelled
 from sim.check.lines import Lines
 from sim.check.model import check_model
+from sim.check.proof import proof
 from sim.check.schema import Schema, violations
 from sim.errors import SimError
 from sim.motion import load_motion
@@ -31,12 +32,14 @@ class Kind:
         schema: What it may look like.
         mistakes: Given its tables, its path and a Menagerie's folder: (key, reason, whether it is a note) of all that
             the schema cannot tell.
+        proof: The same, of what only trying it tells; nothing is tried of a file with mistakes.
     """
 
     name: str
     marks: frozenset[str]
     schema: Callable[[], Schema]
     mistakes: Callable[[Mapping[str, Any], Path, Path | None], Found]
+    proof: Callable[[Mapping[str, Any], Path], Found] | None = None
 
 
 def _loads(load: Callable[[Path], object]) -> Callable[[Mapping[str, Any], Path, Path | None], Found]:
@@ -70,14 +73,17 @@ KINDS: tuple[Kind, ...] = (
         frozenset({"sector", "family", "demand", "economics", "fixtures"}),
         scenario.schema,
         lambda tables, path, root: scenario.mistakes(tables, path),
+        proof,
     ),
     Kind("motion", frozenset({"waves", "kind", "robot_classes"}), motion.schema, _loads(load_motion)),
     Kind("recording", frozenset({"proportions"}), recording.schema, _loads(load_format)),
 )
 
 
-def check_path(path: Path, *, menagerie_root: Path | None = None) -> list[Finding]:
+def check_path(path: Path, *, menagerie_root: Path | None = None, prove: bool = True) -> list[Finding]:
     """Check a file, or all `.toml` files below a folder. Raises OSError where there is none.
+
+    prove: Also try what only trying tells: a second of processor time for each scenario that is not one of ours.
 
     Models (`.xml`) are checked only where they are named themselves: a folder of models holds parts of models, too.
     """
@@ -85,11 +91,11 @@ def check_path(path: Path, *, menagerie_root: Path | None = None) -> list[Findin
         files = sorted(file for file in path.rglob("*.toml") if file.is_file())
         if not files:
             return [Finding(str(path), 1, "", "there is no .toml file below this folder", is_note=True)]
-        return [finding for file in files for finding in _file(file, menagerie_root, alone=False)]
-    return _file(path, menagerie_root, alone=True)
+        return [finding for file in files for finding in _file(file, menagerie_root, alone=False, prove=prove)]
+    return _file(path, menagerie_root, alone=True, prove=prove)
 
 
-def _file(path: Path, menagerie_root: Path | None, *, alone: bool) -> list[Finding]:
+def _file(path: Path, menagerie_root: Path | None, *, alone: bool, prove: bool) -> list[Finding]:
     if path.stat().st_size > MAX_BYTES:
         return [Finding(str(path), 1, "", f"larger than {MAX_BYTES} bytes, not read")]
     if path.suffix == ".xml":
@@ -115,6 +121,8 @@ def _file(path: Path, menagerie_root: Path | None, *, alone: bool) -> list[Findi
     if not wrong:
         try:
             wrong = list(kind.mistakes(tables, path, menagerie_root))
+            if prove and kind.proof is not None and all(note for _, _, note in wrong):
+                wrong += kind.proof(tables, path)
         except SimError as error:
             wrong = [((), str(error), False)]
     found = [Finding(str(path), lines.of(key), spelled(key), reason, note) for key, reason, note in wrong]

@@ -95,13 +95,16 @@ class Hand(Drive):
             if self._cup >= 0:
                 self.suck(action is not None and bool(action[-1] > 0))
             return
+        driven = self._before
         if self._scripted is not None:
-            self.q, self._scripted = self._scripted, None
-        self.track()
-        if action is not None and action[:count].any():
             # The script goes on from its own targets: offsets do not add up.
-            self._scripted = self.q
-            self.q = self.limited(self.q + self._scale_rad * action[:count])
+            self.q = self._before = self._scripted
+        self.track()
+        self._before = driven
+        offset = np.zeros(count) if action is None else self._scale_rad * action[:count]
+        if self._scripted is not None or offset.any():
+            self._scripted = self.q.copy()
+            self.q = self.limited(self.q + offset)
 
     def track(self) -> None:
         """Set the joints' targets so that the tip goes to the goal."""

@@ -108,7 +108,7 @@ def recorded_period_s(path: Path, form: Format) -> float | None:
                 if moved < len(change) * _STILL_RAD**2:
                     continue
                 found_hz = float(speed @ change) / moved
-                off = float(np.linalg.norm(speed - found_hz * change) / max(1e-12, np.linalg.norm(speed)))
+                off = float(np.linalg.norm(speed - found_hz * change)) / max(1e-12, float(np.linalg.norm(speed)))
                 if off < best and found_hz > 0:
                     best, rate_hz = off, found_hz
     except (OSError, ValueError, zipfile.BadZipFile) as error:

@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from palaestra import jobs
@@ -12,8 +14,15 @@ from runner.errors import AttemptError
 from runner.evaluate import evaluate
 from runner.repertoire import repertoire
 from runner.replay.world import verify
-from store import read_episode
+from sim.catalog import find
+from sim.env.openpi import STATE
+from sim.env.wire import pack
+from sim.scenarios.scenario import find_scenario
+from sim.slot_process.scenario_slot import ScenarioSlot
+from store import LocalObjects, read_episode
 from tests.runner.desk import Desk, attempt_at
+from tests.sim.policy_server import answering, server
+from tests.sim.test_scenario_slot import seek
 
 WORK = {"scenario": "manufacturing/machine-start", "robot_model": "own_arm"}
 
@@ -55,6 +64,27 @@ def test_an_evaluation_counts_the_trials_that_succeed(script: str, successes: in
 
     assert (result.trials, result.successes, result.return_after) == (2, successes, successes / 2)
     assert len(desk.episodes) == 2
+
+
+def test_a_served_policy_is_judged_in_a_scenario_by_what_it_sees(desk: Desk, tmp_path: Path) -> None:
+    """It is told the scenario's title, and goes where it sees the place to be; its episodes run again."""
+    delivery = find_scenario("ward-delivery")
+    names = ScenarioSlot(delivery, find("own_mobile_base"), level=1, script="", worlds=1, seed=0).observation_names
+    prompts = set()
+
+    def go(observation: dict[str, Any]) -> bytes:
+        prompts.add(observation["prompt"])
+        return pack({"actions": np.tile(seek(observation[STATE][None], names), (10, 1))})
+
+    with server(answering(go)) as address:
+        policy = {"openpi": address, "chunk_steps": 10, "timeout_s": 60.0}
+        job = jobs.evaluate("", "own_mobile_base", scenario="medical/ward-delivery", episodes=1, policy=policy)
+        result = evaluate(attempt_at(desk, tmp_path, job))
+
+    assert (result.trials, result.successes) == (1, 1)
+    assert prompts == {delivery.title}
+    (entry,) = desk.episodes.values()
+    assert verify(read_episode(LocalObjects(tmp_path / "objects").path_of(entry.content.sha256))).same
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import pytest
 
 from controller import Cohort, Fault, State, load_actuator
 from sim import catalog, resolve
-from sim.catalog import ACTUATORS_FOLDER, Entry, find, load_entry, robots
+from sim.__main__ import main as room
+from sim.catalog import ACTUATORS_FOLDER, CONFIGS, Entry, find, load_entry, robots
 from sim.errors import BrokenCatalogue, MissingModel, UnknownRobot
 from sim.own import BUILDERS
 from sim.resolve import PACKAGES, folder_sha256, locate
@@ -21,6 +22,7 @@ from tests.sim.wheels import needs, needs_wheels
 ROOT = Path(__file__).parents[2]
 OWN = [e.id for e in robots() if e.is_own]
 REAL = [e.id for e in robots() if not e.is_own]
+UNVERIFIED = ("universal_robots_ur5e", "kuka_iiwa", "kinova_gen3", "ufactory_xarm7", "abb_yumi")
 ALL = [*OWN, *(pytest.param(r, marks=needs(r)) for r in REAL)]
 
 
@@ -32,6 +34,30 @@ def test_our_own_robots_are_always_there_and_real_ones_of_many_makers_are_listed
     assert len(entries) >= 20
     assert len({e.maker for e in entries}) >= 10
     assert all(e.licence for e in entries)
+
+
+def test_six_robots_load_without_any_package_and_twenty_of_ten_makers_with_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted by loading them: each gives its joints."""
+    if all(resolve.wheel_root(package) for package in resolve.PACKAGES):
+        with_all = [entry for entry in robots() if entry.available() and entry.joint_names()]
+        assert len(with_all) >= 20
+        assert len({entry.maker for entry in with_all}) >= 10
+    monkeypatch.setattr(resolve, "wheel_root", lambda package: None)
+    without = [entry for entry in robots() if entry.available() and entry.joint_names()]
+    assert len(without) == 6 and all(entry.is_own for entry in without)
+
+
+def test_what_nobody_could_look_up_again_is_called_unverified_where_the_number_is_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = {id_: (CONFIGS / "robots" / f"{id_}.toml").read_text("utf-8") for id_ in UNVERIFIED}
+    for id_, said in text.items():
+        masses = said[said.index("[[masses]]") :]
+        assert "unverified" in masses.partition("[vocabulary]")[0], id_
+    known = [id_ for id_ in UNVERIFIED if find(id_).available()]
+    for id_ in known[:1]:
+        assert room(["show", id_]) == 0
+        assert "unverified" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("robot", [pytest.param(r, marks=needs(r)) for r in REAL])

@@ -135,7 +135,8 @@ def test_of_a_made_up_recording_the_rate_is_told_and_of_one_without_speeds_none(
     first, second = form.names.joint_names[:2]
     speeds = {f"dq_{first}": 3.0 * np.cos(3.0 * time_s), f"dq_{second}": 30.0 * np.sin(5.0 * time_s)}
     np.savez(file, **angles, **speeds)
-    assert recorded_period_s(file, form) == pytest.approx(1.0 / 120.0)
+    # Differences over two frames are a little less than the slope.
+    assert recorded_period_s(file, form) == pytest.approx(1.0 / 120.0, rel=1e-3)
 
 
 def test_what_is_no_humanoid_is_refused_by_name() -> None:

@@ -61,6 +61,15 @@ def test_every_level_differs_from_the_one_below_and_the_first_is_fixed() -> None
         assert set(ranges[3]) & set(DYNAMIC)
 
 
+def test_a_scenario_for_one_class_of_robots_says_why_where_it_says_so() -> None:
+    alone = [scenario_ids()[one.id] for one in scenarios().values() if len(one.robot_classes) == 1]
+    for path in alone:
+        lines = path.read_text("utf-8").splitlines()
+        at = next(i for i, line in enumerate(lines) if line.startswith("robot_classes"))
+        assert lines[at - 1].startswith("# "), path.name
+    assert len(alone) <= 5
+
+
 @given(seed=st.integers(0, 2**40), level=st.integers(1, 4), id_=st.sampled_from(SHIPPED))
 def test_draws_lie_in_their_ranges_and_belong_to_seed_and_quantity_alone(seed: int, level: int, id_: str) -> None:
     ranges = ranges_at(scenarios()[id_].levels, level)
@@ -147,6 +156,9 @@ def test_success_that_cannot_be_reached_or_missed_is_told_by_trials(
     words = ["--robot", "own_arm", "--level", "1", "--policy", "pass"]
     assert room(["scenarios", "run", str(far), *words]) == 1
     assert "not as it should be" in capsys.readouterr().out
+    (finding,) = check_path(far)
+    assert "success cannot be reached: the script that should pass with own_arm does not" in finding.reason
+    assert far.read_text().splitlines()[finding.line - 1] == "[goal]"
 
     folder = tmp_path / "warehousing"
     folder.mkdir()
@@ -154,6 +166,8 @@ def test_success_that_cannot_be_reached_or_missed_is_told_by_trials(
     text = scenario_ids()["aisle-passing"].read_text("utf-8").replace(', "quadruped"', "").replace("x_m = 3.7\n", "")
     text = text.replace('zones = ["before", "behind"]', 'zones = ["behind"]').replace("= 60.0", "= 2.0")
     near.write_text(text, "utf-8")
+    (finding,) = check_path(near)
+    assert "success cannot fail: a robot that does nothing (own_mobile_base) succeeds within" in finding.reason
     # In this process, however many cores there are.
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0})
     assert room(["scenarios", "check", str(near)]) == 1

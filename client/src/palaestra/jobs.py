@@ -263,7 +263,7 @@ def collect(
     if len(given) != 1:
         raise PalaestraError(
             "INVALID_FIELD",
-            "collect takes a motion, a policy_job, a policy or, with a scenario, a script: "
+            "collect takes a motion, a policy_job or a policy, or a script of a scenario: "
             f"got {' and '.join(given) or 'none'}",
         )
     units = list(units)
