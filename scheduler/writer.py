@@ -34,8 +34,8 @@ BATCH_WAIT_S = 0.002
 # In time of the processor: waits for the disk and for others' turns take nothing from the commands.
 CYCLE_REST = 3.0
 CYCLE_REST_AFTER_GRANTS = 0.5
-# At least so long after one of which nothing came: many calls that come one by one would each bring one about, and it
-# takes as much of the processor as the commit of such a call.
+# At least so long: many calls that come one by one would each bring one about, and most of what one for few jobs takes
+# of the processor, it takes for a hundred too.
 CYCLE_REST_MIN_S = 0.005
 # After one that could not be written down, because the disk is full or somebody else holds the database.
 CYCLE_AGAIN_S = 1.0
@@ -261,11 +261,8 @@ class Writer:
             granted = self._run_cycle()
             self._cycle_wanted = granted is None
             took_s = time.thread_time() - started_s
-            if granted is None:
-                rest_s = CYCLE_AGAIN_S
-            else:
-                rest_s = took_s * CYCLE_REST_AFTER_GRANTS if granted else max(took_s * CYCLE_REST, CYCLE_REST_MIN_S)
-            self._cycle_due_s = time.monotonic() + rest_s
+            rest_s = max(CYCLE_REST_MIN_S, took_s * (CYCLE_REST_AFTER_GRANTS if granted else CYCLE_REST))
+            self._cycle_due_s = time.monotonic() + (CYCLE_AGAIN_S if granted is None else rest_s)
 
     def _gather(self, timeout_s: float | None) -> tuple[list[_Entry], bool]:
         """Wait for commands, for ever or for a time; return those that came and whether to stop."""

@@ -44,7 +44,7 @@ class _Live:
         self.read = 0
         self.go_on = asyncio.Event()
         self.go_on.set()
-        handler = grpc.unary_unary_rpc_method_handler(
+        handler: Any = grpc.unary_unary_rpc_method_handler(
             self._submit, self._parsed, lambda message: message.SerializeToString()
         )
         self.guard.add_registered_method_handlers("palaestra.v1.JobService", {"SubmitJob": handler})
@@ -69,7 +69,8 @@ class _Live:
 
     async def call(self, token: str, data: bytes = GOOD, timeout_s: float | None = PATIENCE_S) -> PalaestraError | None:
         """Return why a call is refused, None if it is not."""
-        call = self._channel.unary_unary(SUBMIT)(data, metadata=authorization(token), timeout=timeout_s)
+        submit: Any = self._channel.unary_unary(SUBMIT)
+        call = submit(data, metadata=authorization(token), timeout=timeout_s)
         try:
             await call
         except grpc.aio.AioRpcError as error:

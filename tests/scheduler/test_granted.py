@@ -14,11 +14,11 @@ CLAIMS: list[dict[str, Any]] = [
     {"sim_slots": 3, "robot_model": "own_arm"},
     {"units": [jobs.unit(robot_model="own_arm")], "sim_slots": 1, "chargers": 1},
 ]
-FOUND = {
+FOUND: dict[str, tuple[str, Any]] = {
     "job": ("SELECT * FROM job WHERE uid = ?", resources.job),
     "lease": (f"{resources.LEASES} WHERE l.uid = ?", resources.lease),
 }
-PLACES = {
+PLACES: dict[str, tuple[str, Any]] = {
     "unit": (f"{resources.UNITS} WHERE u.id = ?", resources.unit),
     "sim_slot": (f"{resources.SLOTS} WHERE s.id = ?", resources.slot),
     "cell": (f"{resources.CELLS} WHERE c.id = ?", resources.cell),
