@@ -5,7 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,15 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Unscored:
+    """An episode that wants a score: its number, the last part of its name, and the hash of its content."""
+
+    id: int
+    uid: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Page:
     """Rows, and where the next page starts; None after the last one."""
 
@@ -57,14 +66,15 @@ class Change:
 class Catalogue:
     """One catalogue. Reading is safe from any thread; writing is one at a time, and waits for its turn."""
 
-    def __init__(self, path: Path, leader: str = "") -> None:
+    def __init__(self, path: Path, leader: str = "", *, forward: bool = True) -> None:
         """Open or make the file. Raises SchemaMismatch.
 
         leader: The scheduler that writes by this: once another one has led here, it can write no more, see `lead`.
+        forward: Whether a file of an older revision is brought forward, or else refused.
         """
         self._path = path
         self._leader = leader
-        self._db = database.open_writer(path)
+        self._db = database.open_writer(path, forward=forward)
         self._writing = threading.Lock()
         self._readers = threading.local()
         self._open: list[sqlite3.Connection] = []
@@ -214,10 +224,56 @@ class Catalogue:
         with self.transaction() as db:
             return sum(_changed(db, _own(db, vendor, uid), change, by, now_ns) for uid in dict.fromkeys(uids))
 
+    # What a program of the venue's machine finds out.
+
+    def unscored(self, method: str, *, after: int = 0, size: int = 100) -> list[Unscored]:
+        """Return up to `size` episodes above the number `after` that have no score, or one by a method of that line.
+
+        method: "line/number", as "palaestra-quality/1": a score of another line is somebody's own, and stays.
+        """
+        line = method.rpartition("/")[0] + "/"
+        text = """
+            SELECT e.id, e.uid, e.sha256 FROM episode e LEFT JOIN score s ON s.episode = e.id
+            WHERE e.id > ? AND e.vendor <> '' AND e.sha256 <> ''
+              AND (s.episode IS NULL OR (s.method <> ? AND substr(s.method, 1, ?) = ?))
+            ORDER BY e.id LIMIT ?
+        """
+        rows = self.reader.execute(text, (after, method, len(line), line, size))
+        return [Unscored(row["id"], row["uid"], row["sha256"]) for row in rows]
+
+    def score(self, changes: Mapping[str, Change], *, by: str, now_ns: int) -> int:
+        """Score episodes by their uids, all in one transaction. Returns how many are other than before.
+
+        Labels that `by` has set before are replaced. What people have said stands: their labels stay as they are, and
+        so does a score by a method of another line, see `unscored`. Episodes that are gone meanwhile are passed over,
+        and so are labels for which there is no more room. Whoever does this need not lead: no scheduler makes scores.
+        """
+        count = 0
+        with self._changes() as db:
+            for uid, change in changes.items():
+                row = db.execute("SELECT * FROM episode WHERE uid = ? AND vendor <> ''", (uid,)).fetchone()
+                if row is None or _is_somebodys(db, row["id"], change.method):
+                    continue
+                known = dict(db.execute("SELECT key, set_by FROM label WHERE episode = ?", (row["id"],)).fetchall())
+                own = {key for key, set_by in known.items() if set_by == by}
+                fresh = {key: value for key, value in change.labels.items() if key not in known or key in own}
+                others = len(known) - len(own)
+                fresh = dict(list(fresh.items())[: max(0, LABELS_MAX - others)])
+                # First what it said before and says no more, or there were too many for a moment.
+                count += _changed(db, row, Change(remove=sorted(own - set(fresh))), by, now_ns) | _changed(
+                    db, row, replace(change, labels=fresh), by, now_ns
+                )
+        return count
+
     def check_own(self, vendor: str, uids: Sequence[str]) -> None:
         """Raise NOT_FOUND if one of these episodes is missing or another's."""
         for uid in uids:
             _own(self.reader, vendor, uid)
+
+
+def _is_somebodys(db: sqlite3.Connection, episode: int, method: str) -> bool:
+    row = db.execute("SELECT method FROM score WHERE episode = ?", (episode,)).fetchone()
+    return row is not None and not row["method"].startswith(method.rpartition("/")[0] + "/")
 
 
 def _own(db: sqlite3.Connection, vendor: str, uid: str) -> sqlite3.Row:

@@ -16,15 +16,22 @@ class SchemaMismatch(Exception):
     """The file was written by a later version of its room."""
 
 
-def open_writer(path: Path, revisions: Sequence[Path] = REVISIONS) -> sqlite3.Connection:
-    """Open the catalogue, made or brought to the last revision if it has to be. Raises SchemaMismatch."""
+def open_writer(path: Path, revisions: Sequence[Path] = REVISIONS, *, forward: bool = True) -> sqlite3.Connection:
+    """Open the catalogue, made or brought to the last revision if it has to be. Raises SchemaMismatch.
+
+    forward: Whether an older file is brought forward; False where a scheduler that knows no newer one may be using it.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     db = _connect(path)
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")
     db.execute("PRAGMA foreign_keys=ON")
     path.chmod(0o600)
-    migrate(db, path, revisions)
+    try:
+        migrate(db, path, revisions, forward=forward)
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
@@ -35,13 +42,20 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return db
 
 
-def migrate(db: sqlite3.Connection, path: Path, revisions: Sequence[Path] = REVISIONS) -> None:
-    """Run the revisions that the file does not have, all or none of them."""
+def migrate(db: sqlite3.Connection, path: Path, revisions: Sequence[Path] = REVISIONS, *, forward: bool = True) -> None:
+    """Run the revisions that the file does not have, all or none of them. Raises SchemaMismatch.
+
+    forward: Whether a file that has some already gets the others; an empty one gets all in any case.
+    """
     db.execute("BEGIN IMMEDIATE")
     try:
         known: int = db.execute("PRAGMA user_version").fetchone()[0]
         if known > len(revisions):
             raise SchemaMismatch(f"{path} is of revision {known}; this version knows {len(revisions)}")
+        if 0 < known < len(revisions) and not forward:
+            raise SchemaMismatch(
+                f"{path} is of revision {known}, this version is of {len(revisions)}: start its scheduler first"
+            )
         for number, revision in enumerate(revisions[known:], known + 1):
             for statement in statements(revision.read_text()):
                 db.execute(statement)

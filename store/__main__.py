@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
     score = commands.add_parser("score", help="score sealed episodes and print what is wrong with them as JSON lines")
     score.add_argument("files", type=Path, nargs="+", metavar="FILE", help="sealed episodes, i.e. objects")
+    score.add_argument("--each", action="store_true", help="tell of a file that cannot be read, and go on")
     score.set_defaults(run=_score)
 
     clean = commands.add_parser("clean", help="remove what killed recorders left in a spool folder")
@@ -129,9 +130,15 @@ def _export(options: argparse.Namespace) -> int:
 def _score(options: argparse.Namespace) -> int:
     signatures, files = [], []
     for file in options.files:
-        episode = read_episode(file)
-        track = track_of(episode)
-        quality = check_track(track)
+        try:
+            episode = read_episode(file)
+            track = track_of(episode)
+            quality = check_track(track)
+        except (StoreError, OSError) as error:
+            if not options.each:
+                raise
+            print(json.dumps({"file": str(file), "refused": one_line(str(error))}, ensure_ascii=False))
+            continue
         if STATE in track.signals or ACTION in track.signals:  # an import may have streams alone, which are no path
             signatures.append(signature_of(track))
             files.append(str(file))

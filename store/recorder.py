@@ -34,7 +34,7 @@ from store.episode import (
     EpisodeHeader,
     Outcome,
 )
-from store.errors import EpisodeClosed, InvalidEpisode, StoreUnreachable
+from store.errors import BrokenObject, EpisodeClosed, InvalidEpisode, StoreUnreachable
 from store.layout import HEADER_KEY, OUTCOME_KEY, check_block, column_of, schema_of, tracks_of
 from store.objects import ObjectStore, room_for
 from store.parquet import write_sealed
@@ -296,6 +296,7 @@ class EpisodeRecorder:
             InvalidEpisode: No row at all, or a value that is not finite. The episode is aborted.
             StoreFull: No room. The episode is aborted and nothing of it is visible.
             StoreUnreachable: The objects' service does not answer; the file stays in the spool, for `store.recovery`.
+            BrokenObject: The service has kept something else; so it does then.
             EpisodeClosed: It was sealed, aborted or failed before.
         """
         if self._closed:
@@ -313,8 +314,8 @@ class EpisodeRecorder:
                 # alone, which would be taken for an episode that was interrupted.
                 receipt = self._claim.leave_receipt if hold else None
                 stored = self._objects.put_file(self._claim.extra, move=True, announce=receipt)
-        except StoreUnreachable as error:
-            # The file is whole, and its place may answer again: recovery brings it there.
+        except (BrokenObject, StoreUnreachable) as error:
+            # The file is whole, and its place may answer again, or keep all of it: recovery brings it there.
             self._leave(f"episode {self.header.name} could not be stored: {error}")
             raise
         except BaseException as error:

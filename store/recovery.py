@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from store.episode import SCHEMA_VERSION, EpisodeHeader, Outcome, Status
-from store.errors import BrokenEpisode, InvalidDigest, InvalidEpisode, ObjectNotFound, StoreFull
+from store.errors import BrokenEpisode, BrokenObject, InvalidDigest, InvalidEpisode, ObjectNotFound, StoreFull
 from store.layout import HEADER_KEY, OUTCOME_KEY, schema_of, tracks_of
 from store.objects import ObjectStore, room_for
 from store.parquet import write_sealed
@@ -84,6 +84,11 @@ def _told(claim: Claim, objects: ObjectStore) -> tuple[EpisodeHeader, Outcome, S
         return None
     except ObjectNotFound:
         # It was about to get its name.
+        return None
+    except BrokenObject:
+        if not claim.extra.exists():
+            raise
+        # The file itself is here still, and heals what has its name.
         return None
     except (InvalidDigest, BrokenEpisode, UnicodeDecodeError) as error:
         log.error("the receipt %s is of nothing that can be read: %s", claim.receipt.name, error)

@@ -91,6 +91,12 @@ class Windows:
         if not len(self):
             asked = [0, *(int(offset) for offsets in self.horizon.values() for offset in offsets)]
             raise WindowsRefused(f"horizon: from {min(asked)} to {max(asked)}: no episode is as long")
+        if not self.batch_count:
+            # Else each epoch would end at once, and training with it, without having seen anything.
+            raise WindowsRefused(
+                f"{len(self)} windows in batches of {batch_size} for {ranks} ranks: fewer batches than ranks"
+                + (", the last one being left out" if drop_last and len(self) % batch_size else "")
+            )
         self._views = {name: _runs(cache.column(name), offsets) for name, offsets in self.horizon.items()
                        if name not in self._frames}  # fmt: skip
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import store.segment
-from store import Outcome, Status, Stream, clean_spool, read_episode, recover_spool
+from store import BrokenObject, LocalObjects, Outcome, Status, Stream, clean_spool, read_episode, recover_spool
 from store.recorder import FLUSH_PERIOD_S
 from store.segment import TOGETHER_MIN
 from store.stream import IMU
@@ -298,3 +298,49 @@ def test_a_receipt_is_on_the_disk_before_the_object_has_its_name(
     recorder.seal(SUCCESS, hold=True).settle(True)
 
     assert calls == [".sealing", ".sealed", "", "rename", ""]
+
+
+class Truncating(LocalObjects):
+    """Keeps half of the first file that it is given, and says so, as a service may that fails in the midst."""
+
+    broken = ""
+
+    def put_file(self, path: Path, *, move: bool = False, announce: Any = None) -> Any:
+        """Store half of the first one, and whatever comes then as it is."""
+        if not self.broken:
+            half = path.with_suffix(".half")
+            half.write_bytes(path.read_bytes()[:-200])
+            whole, stored = super().put_file(path), super().put_file(half, move=True)
+            if announce is not None:
+                announce(whole.sha256)
+            os.replace(super().path_of(stored.sha256), super().path_of(whole.sha256))
+            type(self).broken = whole.sha256
+            raise BrokenObject(f"object {whole.sha256} has other bytes")
+        return super().put_file(path, move=move, announce=announce)
+
+    def path_of(self, sha256: str) -> Path:
+        """Prove what is read, as one does with what comes over a network."""
+        self.verify(sha256)
+        return super().path_of(sha256)
+
+
+@pytest.mark.parametrize("hold", [False, True])
+def test_an_episode_of_which_the_service_kept_something_else_is_brought_there_again(house: Any, hold: bool) -> None:
+    """The only whole copy is the recorder's own file; it was thrown away once."""
+
+    class Service(Truncating):
+        pass
+
+    house.objects = Service(house.root / "objects")
+    recorder = house.recorder()
+    recorder.extend(np.arange(30) / 100, dict.fromkeys(recorder.header.signals, np.zeros((30, 3))))
+
+    with pytest.raises(BrokenObject):
+        recorder.seal(SUCCESS, hold=hold)
+    (found,) = recover_spool(house.spool, house.objects)
+    found.settled()
+
+    assert found.sealed.sha256 == Service.broken
+    assert found.outcome == SUCCESS
+    assert len(read_episode(found.sealed.path, sha256=Service.broken).time_s) == 30
+    assert not house.leftovers()

@@ -74,6 +74,14 @@ def test_whole_windows_are_all_those_without_padding(cache: Any) -> None:
         Windows(cache, {ACTION: range(64)}, whole=True)
 
 
+def test_no_batch_for_a_rank_is_refused_before_training_ends_without_a_step(small: Any) -> None:
+    """Also where the only batch is left out, since it is not full."""
+    with pytest.raises(WindowsRefused, match="fewer batches than ranks"):
+        Windows(small, {ACTION: [0]}, batch_size=10_000).shard(1, 2)
+    with pytest.raises(WindowsRefused, match="the last one being left out"):
+        Windows(small, {ACTION: [0]}, batch_size=10_000, drop_last=True)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     batch_size=st.integers(1, 30),
@@ -89,6 +97,11 @@ def test_who_reads_the_batches_changes_none_of_them(
     alone = Windows(small, {ACTION: [0]}, batch_size=batch_size, seed=seed)
     wanted = [batch[ACTION] for batch in alone.batches(epoch)]
 
+    if len(wanted) < ranks:
+        # An epoch without a batch would end at once, and nobody would learn why.
+        with pytest.raises(WindowsRefused, match=f"for {ranks} ranks: fewer batches than ranks"):
+            alone.shard(0, ranks)
+        return
     parts = [alone.shard(rank, ranks) for rank in range(ranks)]
 
     assert {part.batch_count for part in parts} == {len(wanted) // ranks}

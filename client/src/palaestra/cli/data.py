@@ -224,6 +224,44 @@ def import_(
 
 
 @data.command()
+def score(
+    store: Annotated[str, typer.Argument(metavar="STORE", help="The store's folder; of a venue its store.")],
+    review_below: Annotated[
+        float, typer.Option(min=0, max=1, help='A quality below this gets the label "review" = "open".')
+    ] = 0.5,
+    part: Annotated[
+        list[str] | None,
+        typer.Option("--part-below", metavar="PART=SHARE", help="So does a part of it; may be repeated."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many, the oldest.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Score what has no score yet, label its faults, put up for review what is low; on the venue's machine."""
+    from palaestra.cli.output import print_json, print_line
+    from palaestra.scores import score_store
+
+    bounds = {}
+    for pair in part or ():
+        name, _, share = pair.partition("=")
+        try:
+            bounds[name] = float(share)
+        except ValueError:
+            raise typer.BadParameter(f"{pair!r} is no PART=SHARE") from None
+
+    def show(done: int, total: int) -> None:
+        print(f"\r{done} of {total} episodes\r", end="", file=sys.stderr, flush=True)
+
+    progress = show if sys.stderr.isatty() else None
+    done = score_store(store, review_below=review_below, parts_below=bounds, limit=limit, progress=progress)
+    if as_json:
+        print_json({"changed": done.changed, "review": list(done.review), "refused": dict(done.refused)})
+        return
+    for uid, why in done.refused.items():
+        print_line(f"{uid}: not scored: {why}")
+    print_line(f"{done.changed} scored, {len(done.review)} of them up for review, {len(done.refused)} not readable")
+
+
+@data.command()
 def verify(
     folder: Annotated[str, typer.Argument(metavar="DIR", help="A signed export.")],
     public_key: Annotated[str, typer.Option("--key", metavar="HEX", help="Whose signature counts.")] = "",
