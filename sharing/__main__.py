@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import uvicorn
 
 from catalogue.database import SchemaMismatch
+from sharing.audit.key import ExposedKey
+from sharing.audit.log import AuditBroken
 from sharing.identity import Scheduler
 from sharing.server import create_app, open_room
 from sharing.settings import Refused, Settings, parse
@@ -51,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scheduler = Scheduler(settings.scheduler, tls=settings.upstream_tls, timeout_s=settings.call_timeout_s)
     try:
         room = open_room(settings, scheduler.identity)
-    except (OSError, SchemaMismatch) as error:
+    except (OSError, SchemaMismatch, AuditBroken, ExposedKey) as error:
         print(f"sharing: {settings.folder} cannot be used: {error}", file=sys.stderr)
         return 1
     config = uvicorn.Config(

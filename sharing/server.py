@@ -11,6 +11,9 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import Response
 
 from sharing import problem, routes
+from sharing.audit import routes as audit_routes
+from sharing.audit.key import load_key
+from sharing.audit.log import Log
 from sharing.bounds import Bounds
 from sharing.clock import Clock
 from sharing.database import Database, Readers
@@ -18,8 +21,11 @@ from sharing.errors import NotShared
 from sharing.gate import Gate
 from sharing.grant import Grant
 from sharing.identity import Callers, Identity
+<<<<<<< HEAD
 from sharing.journal import Journal
 from sharing.negotiation import Negotiations
+=======
+>>>>>>> 87ec822 (sharing: the audit is a Merkle log with signed heads, of which vendors keep hashes, and find out what was changed and where)
 from sharing.register import Register
 from sharing.room import Projecting, Room, Sealing
 from sharing.settings import Settings
@@ -27,7 +33,7 @@ from sharing.versions import Versions
 from sharing.witness import Witness
 
 Router = Callable[[Room], APIRouter]
-ROUTERS: tuple[Router, ...] = (routes.router,)
+ROUTERS: tuple[Router, ...] = (routes.router, audit_routes.router)
 """Each part's own; one more part is one more line."""
 COLLECT_PERIOD_S = 2.0
 log = logging.getLogger(__name__)
@@ -80,7 +86,9 @@ def open_room(
     latest_s = database.reader().execute(_LATEST).fetchone()[0]
     clock = clock or Clock(at_least_s=float(latest_s))
     catalogue = Readers(settings.catalogue)
-    witness = witness or Journal(settings.folder / "journal.jsonl")
+    if witness is None:
+        # Beside the database, so that who copies that alone cannot sign for this log.
+        witness = Log(database, load_key(settings.folder / "keys" / "audit.pem"), clock, settings.folder / "audit.lock")
     callers = Callers(ask, now_s=clock.now_s)
     newest = Versions(catalogue).newest
     register = Register(database, witness, clock)

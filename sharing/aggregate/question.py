@@ -198,7 +198,9 @@ def _object(what: str, value: Any, known: set[str]) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidQuestion(f"{what}: must be an object")
     if unknown := sorted(set(value) - known):
-        raise InvalidQuestion(f"{what}: {unknown[0][:80]!r}: there is no such field; there are {', '.join(sorted(known))}")
+        raise InvalidQuestion(
+            f"{what}: {unknown[0][:80]!r}: there is no such field; there are {', '.join(sorted(known))}"
+        )
     return value
 
 

@@ -49,7 +49,9 @@ class Outputs:
         found = {}
         for name, kind in arrays.items():
             if not isinstance(kind, list) or len(kind) != 2 or kind[0] not in DTYPES:
-                raise InvalidAlgorithm(f"outputs: {_name(name)}: must be a list of one of {', '.join(DTYPES)} and a count")
+                raise InvalidAlgorithm(
+                    f"outputs: {_name(name)}: must be a list of one of {', '.join(DTYPES)} and a count"
+                )
             if type(kind[1]) is not int or not 1 <= kind[1] <= MAX_ELEMENTS:
                 raise InvalidAlgorithm(f"outputs: {_name(name)}: at most {MAX_ELEMENTS} numbers")
             found[_name(name)] = (str(kind[0]), kind[1])

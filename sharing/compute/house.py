@@ -100,7 +100,9 @@ class House:
         found = self.jobs.result(job.id)
         if found is None:
             raise NotShared
-        self._witness.note("bytes", {**_parties(grant), "channel": str(Channel.COMPUTE), "about": job.id, "size_bytes": len(found)})
+        self._witness.note(
+            "bytes", {**_parties(grant), "channel": str(Channel.COMPUTE), "about": job.id, "size_bytes": len(found)}
+        )
         return found
 
     def _run(self) -> None:
@@ -122,7 +124,9 @@ class House:
 
     def _visited(self, job: Job) -> tuple[State, str]:
         """Run a job and keep its result. Returns its end, if it was not kept already."""
-        ask = Ask(job.consumer, job.agreement, Channel.COMPUTE, Purpose(job.purpose), job.version, about=f"job {job.id}")
+        ask = Ask(
+            job.consumer, job.agreement, Channel.COMPUTE, Purpose(job.purpose), job.version, about=f"job {job.id}"
+        )
         grant = self._gate.authorize(ask)
         algorithm = self._allowed(grant, job)
 

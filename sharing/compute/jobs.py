@@ -118,7 +118,12 @@ class Jobs:
             return bool(db.execute(text, (State.RUNNING, job, State.QUEUED)).rowcount)
 
     def end(
-        self, job: str, state: State, reason: str = "", lineage: Mapping[str, Any] | None = None, result: bytes | None = None
+        self,
+        job: str,
+        state: State,
+        reason: str = "",
+        lineage: Mapping[str, Any] | None = None,
+        result: bytes | None = None,
     ) -> bool:
         """End an open job; return whether it was open. What has ended stays as it is."""
         told = None if lineage is None else json.dumps(lineage, sort_keys=True)

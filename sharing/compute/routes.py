@@ -52,7 +52,9 @@ def router(room: Room) -> APIRouter:
             if source is None:
                 algorithm = built_in().get(text_of("name", name))
                 if algorithm is None:
-                    raise InvalidAlgorithm(f"name: none of {', '.join(built_in())}; others come with source and outputs")
+                    raise InvalidAlgorithm(
+                        f"name: none of {', '.join(built_in())}; others come with source and outputs"
+                    )
             else:
                 algorithm = Algorithm.of(name, source, outputs)
             approvals.approve(caller.decides(), algorithm)

@@ -37,7 +37,9 @@ def main() -> int:
     return 0
 
 
-def _arrays(descriptor: int, places: list[tuple[str, int, int]], kinds: list[tuple[str, str, list[int]]]) -> dict[str, Array]:
+def _arrays(
+    descriptor: int, places: list[tuple[str, int, int]], kinds: list[tuple[str, str, list[int]]]
+) -> dict[str, Array]:
     return {
         name: np.frombuffer(os.pread(descriptor, size, offset), dtype).reshape(shape)
         for (_, offset, size), (name, dtype, shape) in zip(places, kinds, strict=True)

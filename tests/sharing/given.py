@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from sharing.grant import Grant
 from sharing.projection.tables import EPISODES, JOINTS, ProjectedFile, Projection
 
+
 @dataclass
 class Shelf:
     """A projector of one projection."""
