@@ -17,12 +17,12 @@ from bench.share_delta import delta
 from bench.share_projection import projection
 from sharing import signing
 from sharing.agreement import Agreement, Signature
+from sharing.audit.log import Log
 from sharing.clock import Clock
 from sharing.database import Database
 from sharing.errors import NotShared
 from sharing.gate import Gate
 from sharing.grant import Ask
-from sharing.journal import Journal
 from sharing.register import Register, proof_message
 from sharing.terms import Channel, Purpose, Terms
 
@@ -59,10 +59,10 @@ def decision() -> dict[str, float]:
             again = _times(gate.still, grants * (DECISIONS // 100))
             refused = _times(lambda digest: _refused(gate, digest), draws)
             missing = _times(lambda digest: _refused(gate, digest[::-1]), draws)
-            journal = Journal(folder / "journal.jsonl")
-            lasting = Gate(database, lambda data_set: 3, journal)
+            log = Log(database, Ed25519PrivateKey.generate(), Clock(), folder / "audit.lock")
+            lasting = Gate(database, lambda data_set: 3, log)
             durable = _times(lambda digest: lasting.authorize(_ask(digest)), draws[:DURABLE])
-            journal.close()
+            log.close()
         finally:
             database.close()
     return {

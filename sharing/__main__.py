@@ -11,6 +11,8 @@ import uvicorn
 
 from catalogue.database import SchemaMismatch
 from palaestra.tls_files import NoCertificate, TlsFiles, check_pair
+from sharing.audit.key import ExposedKey
+from sharing.audit.log import AuditBroken
 from sharing.identity import Scheduler
 from sharing.projection import tracing
 from sharing.room import Room
@@ -115,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scheduler = Scheduler(settings.scheduler, tls=settings.upstream_tls, timeout_s=settings.call_timeout_s)
     try:
         room = open_room(settings, scheduler.identity)
-    except (OSError, SchemaMismatch) as error:
+    except (OSError, SchemaMismatch, AuditBroken, ExposedKey) as error:
         print(f"sharing: {settings.folder} cannot be used: {error}", file=sys.stderr)
         return 1
     server(room, settings).run(sockets=[listening])

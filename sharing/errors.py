@@ -45,3 +45,10 @@ class InvalidAlgorithm(SharingError):
 
 class WorkEnded(SharingError):
     """A confined process ended without an answer: too long, too much, or by an error. Tells nothing more."""
+
+
+class NotNoted(SharingError):
+    """The audit could not take note, such as on a full disk; what cannot be noted is not done, and looks not shared."""
+
+    def __init__(self) -> None:
+        super().__init__("not found")

@@ -13,6 +13,9 @@ from fastapi.responses import Response
 from sharing import problem, routes
 from sharing.aggregate import routes as aggregate
 from sharing.aggregate.field import check_declared
+from sharing.audit import routes as audit_routes
+from sharing.audit.key import load_key
+from sharing.audit.log import Log
 from sharing.bounds import Bounds
 from sharing.clock import Clock
 from sharing.compute import routes as compute
@@ -24,7 +27,6 @@ from sharing.export import routes as export
 from sharing.gate import Gate
 from sharing.grant import Grant
 from sharing.identity import Callers, Identity
-from sharing.journal import Journal
 from sharing.negotiation import Negotiations
 from sharing.projection.projector import open_projector
 from sharing.projection.transforms import read
@@ -44,6 +46,7 @@ ROUTERS: tuple[Router, ...] = (
     aggregate.router,
     compute.router,
     delta.router,
+    audit_routes.router,
 )
 """Each part's own; one more part is one more line."""
 COLLECT_PERIOD_S = 2.0
@@ -97,7 +100,9 @@ def open_room(
     latest_s = database.reader().execute(_LATEST).fetchone()[0]
     clock = clock or Clock(at_least_s=float(latest_s))
     catalogue = Readers(settings.catalogue)
-    witness = witness or Journal(settings.folder / "journal.jsonl")
+    if witness is None:
+        # Beside the database, so that who copies that alone cannot sign for this log.
+        witness = Log(database, load_key(settings.folder / "keys" / "audit.pem"), clock, settings.folder / "audit.lock")
     callers = Callers(ask, now_s=clock.now_s)
     newest = Versions(catalogue).newest
     register = Register(database, witness, clock)
