@@ -4,8 +4,6 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import NoReturn
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import Response
@@ -22,10 +20,8 @@ from sharing.compute import routes as compute
 from sharing.database import Database, Readers
 from sharing.dataspace import routes as dataspace
 from sharing.delta import routes as delta
-from sharing.errors import NotShared
 from sharing.export import routes as export
 from sharing.gate import Gate
-from sharing.grant import Grant
 from sharing.identity import Callers, Identity
 from sharing.negotiation import Negotiations
 from sharing.projection.projector import open_projector
@@ -34,6 +30,7 @@ from sharing.register import Register
 from sharing.room import Projecting, Room, Sealing
 from sharing.settings import Settings
 from sharing.terms import Terms
+from sharing.vault.vault import Vault
 from sharing.versions import Versions
 from sharing.witness import Witness
 from store.objects import open_objects
@@ -51,29 +48,6 @@ ROUTERS: tuple[Router, ...] = (
 """Each part's own; one more part is one more line."""
 COLLECT_PERIOD_S = 2.0
 log = logging.getLogger(__name__)
-
-
-class Absent:
-    """Stands for a projector and a vault that are not there: nothing can be had from it."""
-
-    def project(self, grant: Grant) -> NoReturn:
-        """Raise NotShared."""
-        raise NotShared
-
-    def read(self, *_: object) -> NoReturn:
-        """Raise NotShared."""
-        raise NotShared
-
-    def seal(self, owner: str, source: Path, target: Path) -> NoReturn:
-        """Raise NotShared."""
-        raise NotShared
-
-    def drop(self, agreement: str) -> int:
-        """Return that there was nothing."""
-        return 0
-
-    def shred(self, owner: str) -> None:
-        """Do nothing: there are no keys."""
 
 
 def open_room(
@@ -103,15 +77,17 @@ def open_room(
     if witness is None:
         # Beside the database, so that who copies that alone cannot sign for this log.
         witness = Log(database, load_key(settings.folder / "keys" / "audit.pem"), clock, settings.folder / "audit.lock")
+    vault = vault or Vault(settings.folder / "keys" / "vault")
     callers = Callers(ask, now_s=clock.now_s)
     newest = Versions(catalogue).newest
     register = Register(database, witness, clock)
     objects = open_objects(settings.objects_at or str(settings.objects), settings.objects)
     return Room(
         gate=Gate(database, newest, witness, clock),
-        projector=projector or open_projector(settings.folder, catalogue, objects, ledger=database, witness=witness),
+        projector=projector
+        or open_projector(settings.folder, catalogue, objects, vault=vault, ledger=database, witness=witness),
         witness=witness,
-        vault=vault or Absent(),
+        vault=vault,
         register=register,
         negotiations=Negotiations(database, register, newest, witness, clock, check_transforms=_check_transforms),
         database=database,

@@ -40,7 +40,7 @@ from store.folder import new_folder
 from store.imports.confine import Limits
 from store.objects import ObjectStore, check_digest
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Grows whenever the same recordings would be written otherwise: then all are made anew."""
 LIMITS = Limits(memory_bytes=6 << 30, cpu_s=3600, time_s=7200.0, file_bytes=16 << 30)
 CONTENTS, SECRET = "projection.json", "projection.secret"

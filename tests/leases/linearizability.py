@@ -9,7 +9,9 @@ Units are independent, so each is checked alone. The search is that of Wing and 
 (2017): operations get their moments only when one of them returns. A *possibility* is what the unit may be now and what
 has had its moment. Of two that are alike but for unknown operations spent and the epoch reached, the one that has spent
 no more and reached no higher can do whatever the other can, so the other is dropped: without that, operations with
-unknown outcomes would double the possibilities each.
+unknown outcomes would double the possibilities each. And epochs only grow: an operation with an unknown outcome whose
+epoch is behind is forgotten, and a moment that would leave behind what is known to have been done is not tried. So a
+long history costs what a short one does, for each of its operations.
 """
 
 import math
@@ -113,8 +115,18 @@ def _check_unit(operations: Sequence[Operation]) -> Violation | None:
         if not after:
             return Violation(operations[number], frozenset((each.holder, each.epoch) for each in possible))
         open_now.remove(number)
-        possible = _best(after)
+        # What can have its moment under none of them any more need not be kept in mind, spent or not.
+        reached = min(each.epoch for each in after)
+        open_now = {number for number in open_now if not _is_over(operations[number], reached)}
+        possible = _best([_Possibility(p.holder, p.epoch, p.past, p.spent & open_now) for p in after])
     return None
+
+
+def _is_over(operation: Operation, reached: int) -> bool:
+    """Whether an operation with an unknown outcome can have no effect once all possibilities have reached an epoch."""
+    if operation.outcome is not Outcome.UNKNOWN or operation.epoch is None:
+        return False
+    return operation.epoch <= reached if operation.kind is Kind.ACQUIRE else operation.epoch < reached
 
 
 def _order(operations: Sequence[Operation]) -> Iterator[tuple[bool, int]]:
@@ -148,12 +160,20 @@ def _until(wanted: int, start: _Possibility, open_now: set[int], operations: Seq
         if wanted in now.past:
             reached.append(_Possibility(now.holder, now.epoch, now.past - {wanted}, now.spent))
             continue
+        due = [operations[n].epoch for n in open_now - now.past if _is_due(operations[n])]
+        first_due = min((epoch for epoch in due if epoch is not None), default=math.inf)
         for number in open_now - now.past - now.spent:
-            then = _after(now, number, operations) if _effects(operations[number]) else None
-            # To acquire and release again by unknown operations leads back to less than what there was.
-            if then is not None and seen.add(then):
-                left.append(then)
+            if _effects(operations[number]) and (operations[number].epoch or 0) <= first_due:
+                then = _after(now, number, operations)
+                # To acquire and release again by unknown operations leads back to less than what there was.
+                if then is not None and seen.add(then):
+                    left.append(then)
     return reached
+
+
+def _is_due(operation: Operation) -> bool:
+    """Whether an operation that is under way acquires, and is known to have done so: it must yet have its moment."""
+    return operation.kind is Kind.ACQUIRE and operation.outcome is Outcome.DONE
 
 
 def _effects(operation: Operation) -> bool:

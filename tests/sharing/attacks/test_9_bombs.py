@@ -45,6 +45,7 @@ def test_memory_files_and_time_of_the_process_are_bounded(ground: Ground) -> Non
     assert not list((ground.root / "projections").rglob("*.parquet"))
 
 
+@pytest.mark.long
 def test_a_leaked_file_that_swells_is_refused(ground: Ground) -> None:
     """A few kilobytes that are a gigabyte of zeros, in one page or many."""
     ledger = Ledger(ground.root / "sharing.db")
