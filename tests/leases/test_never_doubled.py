@@ -32,6 +32,8 @@ PAUSE_S = 30.0
 LEASES_PER_ROUND = 1800
 # The long series must also get on where the machine has others to serve.
 SERIES_TTL_S = 4.0
+# Beyond the time to live, the scheduler waits for so long at least before it takes a silent unit for stopped.
+SURE_S = 1.0
 
 
 def some_leases(ground: Ground, count: int) -> None:
@@ -57,10 +59,12 @@ def check_cut(evidence: Evidence, cut_s: tuple[float, float], ttl_s: float) -> s
     again = evidence.driven(end_s, float("inf"))
     # A host that gets no processor does nothing, also not in time; on a machine that is not overloaded there is none.
     stalled_s = sum(duration_s for at_s, duration_s in evidence.stalls if begin_s < at_s < end_s + duration_s)
-    assert last_s < ttl_s + stalled_s
+    # The host counts from when it read the last word of the scheduler, which may lie in its socket when the cut begins:
+    # so it may be late by that. But all is over before the scheduler would believe in it by time alone.
+    assert last_s < ttl_s + SURE_S + stalled_s
     assert any(attempt.release_s is not None and not attempt.well for attempt in evidence.held(begin_s)), "all went on"
-    # The stop itself takes a moment more; all of it is over before the scheduler would believe in it by time alone.
-    assert max(off_s, default=0.0) < ttl_s + 1.0 + stalled_s
+    # The stop itself takes a moment more.
+    assert max(off_s, default=0.0) < ttl_s + SURE_S + stalled_s
     assert again, "nothing was driven again"
     return (
         f"cut for {end_s - begin_s:.1f} s, host stalled for {stalled_s:.2f} s: {len(off_s)} units under torque, "
