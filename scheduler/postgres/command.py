@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from database.address import NoPlace
 from scheduler import database
 from scheduler.sql import ERRORS
 
@@ -28,11 +29,12 @@ def main(arguments: Sequence[str]) -> int:
         return _back(path)
     try:
         target = database.place(options.to)
-    except database.NoPlace as error:
+    except NoPlace as error:
         return _refused(error)
     if isinstance(target, Path):
         return _refused(f"{options.to} is no postgresql://...")
-    from scheduler.postgres.moving import NotMoved, move  # psycopg is an extra
+    from database.postgres.copying import NotMoved  # psycopg is an extra
+    from scheduler.postgres.moving import move
 
     try:
         found = move(path, target)

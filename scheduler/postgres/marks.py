@@ -8,8 +8,8 @@ whose writers read everything anew in any case. They are made in the transaction
 import hashlib
 from collections.abc import Iterable
 
-from scheduler.postgres.connection import Connection
-from scheduler.postgres.dialect import Translator
+from database.postgres.connection import Connection
+from database.postgres.dialect import Translator
 
 _TABLES = """
 DROP TABLE IF EXISTS changed, looked;

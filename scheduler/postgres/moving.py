@@ -5,39 +5,20 @@ any moment, the target is empty or complete. The file is read, and marked just b
 starts, whenever all this is killed.
 """
 
-import hashlib
 import sqlite3
-import struct
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import Any
 
+from database.address import Address
+from database.postgres import schema
+from database.postgres.connection import Connection
+from database.postgres.copying import Content, NotMoved, columns_of, content, store, together
 from scheduler import database
-from scheduler.postgres import opening, schema
-from scheduler.postgres.address import Address
-from scheduler.postgres.connection import Connection
+from scheduler.postgres import opening
 from scheduler.sql import Failed
-
-BLOCK_ROWS = 5_000
-# What opens a binary copy, and what ends it (https://www.postgresql.org/docs/current/sql-copy.html).
-_HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0)
-_TRAILER = struct.pack("!h", -1)
-
-
-class NotMoved(Exception):
-    """The target is as it was, and the file says nothing of a move."""
-
-
-@dataclass(frozen=True)
-class Content:
-    """What a table holds. sha256: over all values of all rows in order, with their types."""
-
-    rows: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -54,7 +35,7 @@ def move(path: Path, address: Address, say: Callable[[str], None] = lambda text:
 
     Raises FileNotFoundError, DatabaseInUse for either side, SchemaMismatch for a file that must be migrated first,
     HasMoved for one that was moved before, NotMoved for a target that is not empty or took something else than was
-    sent, sql.Failed for what the server refuses.
+    sent, sql.Failed for what the server refuses. Of NotMoved the target is as it was, and the file says nothing of it.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
@@ -84,8 +65,7 @@ def move(path: Path, address: Address, say: Callable[[str], None] = lambda text:
                 raise
     finally:
         lock.release()
-    whole = hashlib.sha256("".join(f"{name} {one.sha256}\n" for name, one in tables.items()).encode()).hexdigest()
-    return Move(tables, whole, time.monotonic() - started_s)
+    return Move(tables, together(tables), time.monotonic() - started_s)
 
 
 def _may_move(source: sqlite3.Connection, path: Path, address: Address) -> None:
@@ -107,28 +87,15 @@ def _arrived(address: Address) -> bool:
         return True
 
 
-def content(db: Any, table: str, columns: Sequence[str], order: Sequence[str]) -> Content:
-    """Count and hash the rows of a table, in the order of columns that leave no two rows alike."""
-    digest = hashlib.sha256()
-    count = 0
-    query = f"SELECT {', '.join(columns)} FROM {table} ORDER BY {', '.join(order)}"
-    for row in _rows(db, query):
-        count += 1
-        for value in row:
-            digest.update(_hashed(value))
-    return Content(count, digest.hexdigest())
-
-
 def _moved(source: sqlite3.Connection, target: Connection, say: Callable[[str], None]) -> dict[str, Content]:
     target.script(schema.created(database.SCHEMA))
-    tables = {table: _columns(source, table) for table in schema.tables(database.SCHEMA)}
+    tables = {table: columns_of(source, table) for table in schema.tables(database.SCHEMA)}
     # A trigger would add rows of its own to those that are copied.
     target.script("".join(f"ALTER TABLE {table} DISABLE TRIGGER USER; " for table in tables))
     for table, (columns, _) in tables.items():
         # Parents come before their children in the schema.
-        stored = target.wire.copy(
-            f"COPY {table} ({', '.join(columns)}) FROM STDIN (FORMAT binary)", _copied(source, table, columns)
-        )
+        rows = source.execute(f"SELECT {', '.join(columns)} FROM {table}")
+        stored = store(target, table, columns, rows)
         say(f"{table}: {stored:,} rows")
     target.script("".join(f"ALTER TABLE {table} ENABLE TRIGGER USER; " for table in tables))
     _remember(source, target)
@@ -148,60 +115,3 @@ def _remember(source: sqlite3.Connection, target: Connection) -> None:
         "INSERT INTO numbered VALUES (?, ?)",
         [(name, last) for name, last in source.execute("SELECT name, seq FROM sqlite_sequence") if name in forever],
     )
-
-
-def _columns(source: sqlite3.Connection, table: str) -> tuple[list[str], list[str]]:
-    """Return the columns, and those of the key in order; all columns if there is no key."""
-    rows = source.execute(f"PRAGMA table_info({table})").fetchall()
-    columns = [row["name"] for row in rows]
-    key = [row["name"] for row in sorted(rows, key=lambda row: int(row["pk"])) if row["pk"]]
-    return columns, key or columns
-
-
-def _rows(db: Any, query: str) -> Iterator[Any]:
-    """Yield rows block by block, so that no table need fit into memory."""
-    if isinstance(db, sqlite3.Connection):
-        yield from db.execute(query)
-        return
-    db.execute(f"DECLARE reading NO SCROLL CURSOR FOR {query}")
-    while rows := db.execute(f"FETCH {BLOCK_ROWS} FROM reading").fetchall():
-        yield from rows
-    db.execute("CLOSE reading")
-
-
-def _copied(source: sqlite3.Connection, table: str, columns: Sequence[str]) -> Iterator[bytes]:
-    """Yield a table in PostgreSQL's binary form of a copy. Raises NotMoved for what it cannot hold."""
-    head = struct.pack("!h", len(columns))
-    rows = source.execute(f"SELECT {', '.join(columns)} FROM {table}")
-    yield _HEADER
-    while block := rows.fetchmany(BLOCK_ROWS):
-        yield b"".join(chain.from_iterable((head, *_fields(table, columns, row)) for row in block))
-    yield _TRAILER
-
-
-def _fields(table: str, columns: Sequence[str], row: Iterable[Any]) -> Iterator[bytes]:
-    for column, value in zip(columns, row, strict=True):
-        if value is None:
-            yield struct.pack("!i", -1)
-            continue
-        if isinstance(value, str) and "\0" in value:
-            raise NotMoved(f"{table}.{column} holds a text with a zero byte, which PostgreSQL cannot: {value!r}")
-        data = _bytes(value)
-        yield struct.pack("!i", len(data))
-        yield data
-
-
-def _bytes(value: Any) -> bytes:
-    if isinstance(value, int):
-        return struct.pack("!q", value)
-    if isinstance(value, float):
-        return struct.pack("!d", value)
-    return value.encode() if isinstance(value, str) else bytes(value)
-
-
-def _hashed(value: Any) -> bytes:
-    """Return a value as bytes that no other value has, whatever comes before and after."""
-    if value is None:
-        return b"n"
-    data = _bytes(value)
-    return type(value).__name__[:1].encode() + struct.pack("!q", len(data)) + data

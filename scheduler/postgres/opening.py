@@ -10,10 +10,11 @@ import secrets
 import time
 from collections.abc import Callable
 
+from database.address import Address
+from database.postgres import schema
+from database.postgres.connection import Connection
 from scheduler import database, sql
-from scheduler.postgres import schema, vendors
-from scheduler.postgres.address import Address
-from scheduler.postgres.connection import Connection
+from scheduler.postgres import vendors
 from scheduler.sql import Failed
 
 log = logging.getLogger(__name__)

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import TypeVar
 
+from database.address import Address
+from database.postgres.connection import Connection
 from palaestra.ids import new_id
 from scheduler import sql
 from scheduler.leadership import Blocked, Mark, Sight
 from scheduler.postgres import opening
-from scheduler.postgres.address import Address
-from scheduler.postgres.connection import Connection
 from scheduler.sql import Failed
 
 T = TypeVar("T")

@@ -17,12 +17,13 @@ from alembic import command
 from sqlalchemy import create_engine
 from sqlalchemy.pool import StaticPool
 
+from database.address import Address
+from database.postgres import schema
+from database.postgres.wire import limited
 from scheduler import database
 from scheduler.migrations.shape import Shape, differences
 from scheduler.migrations.upgrade import OWN, Chain, MigrationFailed
-from scheduler.postgres import marks, opening, schema, vendors
-from scheduler.postgres.address import Address
-from scheduler.postgres.wire import limited
+from scheduler.postgres import marks, opening, vendors
 
 # Where the tables are made that the others are compared with.
 NAMESPACE = "palaestra_wanted"

@@ -8,7 +8,7 @@ sees no vendor's rows at all.
 import hashlib
 from collections.abc import Mapping
 
-from scheduler.postgres.connection import ROLE, Connection
+from database.postgres.connection import ROLE, Connection
 from scheduler.sql import Failed
 
 _MINE = "vendor = current_setting('app.vendor', true)"

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from database.address import Address
+from database.postgres import schema
+from database.postgres.dialect import Translator, Untranslatable
 from scheduler import database
-from scheduler.postgres import schema
-from scheduler.postgres.address import Address
-from scheduler.postgres.dialect import Translator, Untranslatable
-from tests.scheduler.cluster import Cluster
+from tests.cluster import Cluster
 
 COUNTED = schema.counted(database.SCHEMA)
 
@@ -136,6 +136,20 @@ def test_nothing_of_a_text_with_a_zero_byte_is_lost_but_that(cluster: Cluster) -
         assert server.execute("SELECT CAST(? AS TEXT)", ("a\0b",)).fetchone()[0] == "a\ufffdb"
 
 
+def test_a_session_keeps_only_so_many_statements_prepared_also_within_a_transaction(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Texts are as many as there are conditions that somebody can put together."""
+    monkeypatch.setattr("database.postgres.wire._PREPARED_MAX", 20)
+    with closing(_connect(cluster.address())) as server:
+        server.execute("BEGIN")
+        for number in [*range(100), *range(5)]:
+            assert server.execute(f"SELECT ? + {number}", (1,)).fetchone()[0] == number + 1
+        kept = server.execute("SELECT count(*) FROM pg_prepared_statements").fetchone()[0]
+        server.execute("COMMIT")
+    assert 0 < kept <= 20
+
+
 def test_a_server_that_is_gone_without_a_word_is_not_waited_for_for_hours(cluster: Cluster) -> None:
     """What the address says nothing of is bounded, and what it says holds."""
     address = Address(f"{cluster.address().url}&keepalives_idle=77")
@@ -170,12 +184,12 @@ def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
 
 
 def _tokens(text: str) -> Any:
-    from scheduler.postgres.dialect import tokens
+    from database.postgres.dialect import tokens
 
     return tokens(text)
 
 
 def _connect(address: Address, counted: Any = COUNTED) -> Any:
-    from scheduler.postgres.connection import Connection
+    from database.postgres.connection import Connection
 
     return Connection(address.url, counted)

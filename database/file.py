@@ -1,4 +1,4 @@
-"""The catalogue's SQLite file: opened, made, and brought forward by numbered revisions. `sharing` keeps its own so too.
+"""A file of SQLite's: opened, made, and brought forward by numbered revisions.
 
 WAL with synchronous=FULL: a commit that returned is on the disk. The number of the last revision is the file's
 `user_version`; revisions are never changed once a venue may have run them, and only go forward.
@@ -8,16 +8,15 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-REVISIONS = sorted((Path(__file__).parent / "revisions").glob("[0-9]*.sql"))
 BUSY_PATIENCE_S = 30.0
 
 
 class SchemaMismatch(Exception):
-    """The file was written by a later version of its room."""
+    """The tables were made by a later version of their room, or by an older one where they must stay as they are."""
 
 
-def open_writer(path: Path, revisions: Sequence[Path] = REVISIONS, *, forward: bool = True) -> sqlite3.Connection:
-    """Open the catalogue, made or brought to the last revision if it has to be. Raises SchemaMismatch.
+def open_writer(path: Path, revisions: Sequence[Path], *, forward: bool = True) -> sqlite3.Connection:
+    """Open the file, made or brought to the last revision if it has to be. Raises SchemaMismatch.
 
     forward: Whether an older file is brought forward; False where a scheduler that knows no newer one may be using it.
     """
@@ -36,13 +35,16 @@ def open_writer(path: Path, revisions: Sequence[Path] = REVISIONS, *, forward: b
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
-    """Open a catalogue that there is, to look."""
+    """Open a file that there is, to look. Raises sqlite3.OperationalError if there is none."""
+    if not path.exists():
+        # SQLite would make an empty one in its place.
+        raise sqlite3.OperationalError(f"{path.name} is not there")
     db = _connect(path)
     db.execute("PRAGMA query_only=ON")
     return db
 
 
-def migrate(db: sqlite3.Connection, path: Path, revisions: Sequence[Path] = REVISIONS, *, forward: bool = True) -> None:
+def migrate(db: sqlite3.Connection, path: Path, revisions: Sequence[Path], *, forward: bool = True) -> None:
     """Run the revisions that the file does not have, all or none of them. Raises SchemaMismatch.
 
     forward: Whether a file that has some already gets the others; an empty one gets all in any case.

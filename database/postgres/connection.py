@@ -1,12 +1,12 @@
-"""A connection to PostgreSQL that fits `scheduler.sql.Connection`."""
+"""A connection to PostgreSQL that fits `database.sql.Connection`."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from scheduler.postgres.dialect import Statement, Translator
-from scheduler.postgres.wire import Answer, Wire
-from scheduler.sql import Failed
+from database.postgres.dialect import Statement, Translator
+from database.postgres.wire import Answer, Wire
+from database.sql import Failed
 
 # What vendors' calls read as, see `vendors.py`.
 ROLE = "palaestra_vendor"
@@ -77,7 +77,7 @@ class Cursor:
 
 
 class Connection:
-    """See `scheduler.sql.Connection`.
+    """See `database.sql.Connection`.
 
     Rows of tables in `counted` get numbers here, one more than the last, and a number that a roll-back takes away is
     given again: there is one writer, and it leaves the same numbers as SQLite.
@@ -88,11 +88,15 @@ class Connection:
         remembered: Of these, the tables none of whose numbers may come twice.
         read_only: Whether nothing may be written. Then a connection that is lost outside of a transaction is made anew.
         vendor: Says for whom a statement, or what begins a transaction, reads: that vendor's rows only; None: all.
+        settings: Statements in PostgreSQL's own words that each new session begins with.
+        yields: See `Wire`.
+        alone: Whether nobody else writes. Else the last numbers are looked up in each transaction.
     """
 
     def __init__(
         self, conninfo: str, counted: Mapping[str, str], remembered: Iterable[str] = (), *, read_only: bool = False,
-        vendor: Callable[[], str | None] = lambda: None,
+        vendor: Callable[[], str | None] = lambda: None, settings: str = "", alone: bool = True,
+        yields: bool = False,
     ) -> None:  # fmt: skip
         self._conninfo = conninfo
         self._counted = counted
@@ -100,6 +104,9 @@ class Connection:
         self._translator = Translator(counted)
         self._read_only = read_only
         self._vendor = vendor
+        self._settings = settings
+        self._yields = yields
+        self._alone_writes = alone
         self._last: dict[str, int] = {}
         # What `_last` was when each savepoint was made, the transaction's beginning first.
         self._before: list[tuple[str, dict[str, int]]] = []
@@ -132,10 +139,24 @@ class Connection:
         self.wire.close()
 
     def _connect(self) -> Wire:
-        wire = Wire(self._conninfo, make_row)
-        if self._read_only:
-            wire.script("SET default_transaction_read_only TO on")
+        wire = Wire(self._conninfo, make_row, yields=self._yields)
+        try:
+            if self._read_only:
+                wire.script("SET default_transaction_read_only TO on")
+            if self._settings:
+                wire.script(self._settings)
+        except BaseException:
+            wire.close()
+            raise
         return wire
+
+    def revive(self) -> None:
+        """Connect anew if the connection is lost; whatever it was about was undone. Raises Failed."""
+        if self.wire.is_lost:
+            self.wire.close()
+            self._before.clear()
+            self._last.clear()
+            self.wire = self._connect()
 
     def _execute(self, statement: Statement, parameters: Sequence[Any] | Mapping[str, Any]) -> Cursor:
         values = _in_order(statement, parameters)
@@ -206,6 +227,8 @@ class Connection:
         return self._last[table]
 
     def _begin(self, statement: Statement) -> Answer:
+        if not self._alone_writes:
+            self._last.clear()
         if not self._read_only:
             answer = self.wire.send(statement.text)
         else:

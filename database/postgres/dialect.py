@@ -1,9 +1,9 @@
 """Translates one statement as it is written for SQLite into PostgreSQL's words.
 
 What differs and is translated: "?" and ":name", `x'..'`, numbers with a point (which PostgreSQL takes for decimals of
-any length), IS between values, `max` and `min` of several values, OR IGNORE, the names of types, and rows that are
-numbered by the database. What has no translation (OR REPLACE, PRAGMA) raises Untranslatable, and so does not pass any
-test that reaches it; such statements are written in the words that both understand.
+any length), IS between values, `max` and `min` of several values, OR IGNORE, INDEXED BY, the names of types, and rows
+that are numbered by the database. What has no translation (OR REPLACE, PRAGMA) raises Untranslatable, and so does not
+pass any test that reaches it; such statements are written in the words that both understand.
 """
 
 import re
@@ -90,7 +90,7 @@ class Translator:
 
     def _translate(self, sql: str) -> Statement:
         """Return the statement in PostgreSQL's words. Raises Untranslatable."""
-        parts = [_Token(kind, text) for kind, text in tokens(sql)]
+        parts = _without_indexed_by([_Token(kind, text) for kind, text in tokens(sql)])
         words = [part.word for part in parts if part.kind != "space"]
         verb = words[0] if words else ""
         if verb == "PRAGMA" or words[1:3] == ["OR", "REPLACE"]:
@@ -141,6 +141,20 @@ class Translator:
         parts[opening].text = f"({column}, "
         # What is not added after all leaves its number to the next.
         return table, table if "ON" in {part.word for part in parts} else "", rows
+
+
+def _without_indexed_by(parts: list[_Token]) -> list[_Token]:
+    """Leave out which index is meant: the planner goes by what it knows of the rows."""
+    left: list[_Token] = []
+    skip = 0
+    for place, part in enumerate(parts):
+        if part.word == "INDEXED" and _after(parts, place) == "BY":
+            skip = 3
+        if skip:
+            skip -= part.kind != "space"
+        else:
+            left.append(part)
+    return left
 
 
 def _written(parts: list[_Token], first: int) -> tuple[str, tuple[str, ...]]:

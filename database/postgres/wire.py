@@ -5,6 +5,7 @@ waited for, at the latest with the savepoint's or the transaction's end. psycopg
 cursors are left out, since they cost more than the server does ([figures](../../docs/postgres.md#why-this-driver)).
 """
 
+import select
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +17,7 @@ from psycopg import pq
 from psycopg.adapt import AdaptersMap, Loader, Transformer
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from scheduler.sql import Failed
+from database.sql import Failed
 
 _int8 = struct.Struct("!q").pack
 _float8 = struct.Struct("!d").pack
@@ -25,6 +26,8 @@ _GOOD = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 # So many statements go out before one answer is read: what those answer fits into a socket's buffer many times over, so
 # that neither side waits for the other to read.
 _AHEAD_MAX = 256
+# So many statements are kept prepared by a session; whoever can make up conditions must not fill the server's memory.
+_PREPARED_MAX = 1024
 
 
 # A machine that is gone without a word, by a power cut or a cut cable, must be noticed. By default the kernel takes
@@ -87,12 +90,21 @@ class Wire:
     Args:
         conninfo: What libpq connects by: "postgresql://..." or "key=value ...".
         make_row: Returns what makes a row of a tuple of values, given the columns' names.
+        yields: Whether other threads run while an answer is waited for, which psycopg's `get_result` does not let them.
+            It costs a system call and their turn, so that it is for whoever is in no hurry.
 
     Raises Failed if there is no connection to be had.
     """
 
-    def __init__(self, conninfo: str, make_row: Callable[[tuple[str, ...]], Callable[[Sequence[Any]], Any]]) -> None:
+    def __init__(
+        self,
+        conninfo: str,
+        make_row: Callable[[tuple[str, ...]], Callable[[Sequence[Any]], Any]],
+        *,
+        yields: bool = False,
+    ) -> None:
         self._make_row = make_row
+        self._yields = yields
         self._pg = pq.PGconn.connect(limited(conninfo).encode())
         if self._pg.status != pq.ConnStatus.OK:
             message = self._pg.get_error_message().strip()
@@ -124,6 +136,10 @@ class Wire:
             formats.append(encoding)
         key = text, tuple(types)
         name = self._prepared.get(key)
+        if name is None and len(self._prepared) >= _PREPARED_MAX:
+            self.script("DEALLOCATE ALL")
+            self._prepared.clear()
+            self._shapes.clear()
         answer = Answer(self)
         try:
             if name is None:
@@ -197,6 +213,8 @@ class Wire:
         try:
             self._pg.pipeline_sync()
             while True:
+                if self._yields:
+                    self._let_others_run()
                 result = self._pg.get_result()
                 if result is None:
                     # Between the answers of two statements; or for ever, from a server that is gone.
@@ -224,6 +242,14 @@ class Wire:
             self._waiting.clear()
         if error is not None:
             raise error
+
+    def _let_others_run(self) -> None:
+        """Wait until there is something to read. A descriptor of any number, so no `select`."""
+        while self._pg.is_busy():
+            waiting = select.poll()
+            waiting.register(self._pg.socket, select.POLLIN)
+            waiting.poll()
+            self._pg.consume_input()
 
     @property
     def is_lost(self) -> bool:

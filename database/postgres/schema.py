@@ -9,12 +9,19 @@ was given, so that no number comes twice, also not those of rows that are gone.
 import re
 from collections.abc import Collection, Iterator
 
-from scheduler.postgres.dialect import Translator, tokens
+from database.postgres.dialect import Translator, tokens
 
 _CREATE_TABLE = re.compile(r"CREATE\s+TABLE\s+(\w+)\s*\((.*)\)\s*[\w\s,]*$", re.DOTALL | re.IGNORECASE)
 _TRIGGER = re.compile(
     r"CREATE\s+TRIGGER\s+(\w+)\s+(AFTER\s+\w+)\s+ON\s+(\w+)\s+BEGIN\s+(.*?)\s*END\s*$", re.DOTALL | re.I
 )
+# What SQLite has for forbidding a change.
+_GUARD = re.compile(
+    r"CREATE\s+TRIGGER\s+(\w+)\s+BEFORE\s+(INSERT|DELETE|UPDATE(?:\s+OF\s+[\w\s,]+?)?)\s+ON\s+(\w+)\s+"
+    r"(?:WHEN\s+(.*?)\s+)?BEGIN\s+SELECT\s+raise\s*\(\s*ABORT\s*,\s*('(?:[^']|'')*')\s*\)\s*;?\s*END\s*$",
+    re.DOTALL | re.IGNORECASE,
+)
+_DROP_TRIGGER = re.compile(r"DROP\s+TRIGGER\s+(\w+)\s*$", re.IGNORECASE)
 _REMEMBER = """
 CREATE TABLE numbered (name TEXT COLLATE "C" PRIMARY KEY, last BIGINT NOT NULL);
 """
@@ -108,6 +115,15 @@ def _statement(statement: str, translator: Translator) -> str:
             f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; RETURN NULL; END $$;\n"
             f"CREATE TRIGGER {name} {event} ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()"
         )
+    if re.match(r"CREATE\s+FUNCTION\b", statement, re.IGNORECASE):
+        # PostgreSQL's own words.
+        return statement
+    guard = _GUARD.match(statement)
+    if guard:
+        return _guard(translator, *guard.groups())
+    dropped = _DROP_TRIGGER.match(statement)
+    if dropped:
+        return f"DROP FUNCTION {dropped[1]}() CASCADE"
     table = _CREATE_TABLE.match(statement)
     if table:
         statement = f"CREATE TABLE {table[1]} ({table[2]})"
@@ -116,4 +132,17 @@ def _statement(statement: str, translator: Translator) -> str:
     # A column's type, not the name of the column `text`, which no comma or bracket stands before when it is a type.
     return re.sub(
         r"(?<=\w)(\s+)TEXT\b(?=\s*(?:[,)]|NOT|PRIMARY|UNIQUE|REFERENCES|DEFAULT|CHECK|$))", r'\1TEXT COLLATE "C"', text
+    )
+
+
+def _guard(translator: Translator, name: str, event: str, table: str, condition: str | None, message: str) -> str:
+    """Return the trigger that refuses a change of a table, for all rows or where a condition holds."""
+    # Not in the trigger's own condition, which may not ask another table here.
+    refuse = f"RAISE EXCEPTION USING MESSAGE = {message}, ERRCODE = 'integrity_constraint_violation';"
+    if condition is not None:
+        refuse = f"IF {translator.translate(condition).text} THEN {refuse} END IF;"
+    row = "OLD" if event.upper() == "DELETE" else "NEW"
+    return (
+        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {refuse} RETURN {row}; END $$;\n"
+        f"CREATE TRIGGER {name} BEFORE {event} ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()"
     )

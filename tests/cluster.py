@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from scheduler.postgres.address import Address
+from database.address import Address
 
 # Of Debian; elsewhere the programs are on the path.
 FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
@@ -23,7 +24,6 @@ PATIENCE_S = 60.0
 # What a process has written outlives its kill -9 in the machine's memory; fsync is for power cuts, which no test makes.
 # The rest is what tests have no use for.
 OPTIONS = {"listen_addresses": "", "max_connections": 60, "fsync": "off", "autovacuum": "off", "jit": "off"}
-TEMPLATE = "venue_template"
 _serial = itertools.count(1)
 
 
@@ -43,6 +43,7 @@ class Cluster:
         self._programs = Path(program).parent
         # Short, since a socket's path is; not below pytest's folders, which others may not enter.
         self._folder = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
+        self._templates: set[str] = set()
         self._server: subprocess.Popen[bytes] | None = None
         # The server refuses to run as root. By a program and not by Popen, whose fork gRPC does not bear.
         self._as: list[str] = []
@@ -71,7 +72,6 @@ class Cluster:
             if made.returncode != 0:
                 pytest.skip(f"PostgreSQL does not run here: {made.stderr.strip()[-300:]}")
             self.start()
-            self._make_template()
         except BaseException:
             self.__exit__()
             raise
@@ -104,13 +104,19 @@ class Cluster:
     def kill(self) -> None:
         """Pull the plug: the server and all of its processes are gone at once."""
         assert self._server is not None
+        # Held still first: who has just been born would live on, and keep the memory that the next server wants.
+        self._server.send_signal(signal.SIGSTOP)
         children = Path(f"/proc/{self._server.pid}/task/{self._server.pid}/children").read_text().split()
-        for pid in (self._server.pid, *map(int, children)):
+        for pid in (*map(int, children), self._server.pid):
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
         self._server.wait(PATIENCE_S)
+        give_up_s = time.monotonic() + PATIENCE_S
+        while any(_lives(pid) for pid in children):
+            assert time.monotonic() < give_up_s, "its processes go on"
+            time.sleep(0.01)
 
     def revive(self) -> None:
         """Start the server if it was killed."""
@@ -121,27 +127,35 @@ class Cluster:
         return Address(f"postgresql://postgres@/{name}?host={self._folder}")
 
     def fresh(self, *, empty: bool = False) -> Address:
-        """Return a database of its own, which nobody has used yet; it has its tables already, unless it is empty."""
+        """Return a database of its own, which nobody has used yet; it has a venue's tables, unless it is empty."""
+        template = "template1" if empty else self._template("venue_template", _make_venue)
         name = f"venue_{next(_serial)}"
         with closing(self._admin()) as db:
             # Through the log: copying files waits for a checkpoint before and after.
-            db.execute(f"CREATE DATABASE {name} TEMPLATE {'template1' if empty else TEMPLATE} STRATEGY wal_log")
+            db.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log")
         return self.address(name)
 
-    def _make_template(self) -> None:
-        """Make the tables once: that takes longer than to copy them."""
-        from scheduler.postgres import opening
-        from scheduler.snapshot.feed import Feed
-
-        with closing(self._admin()) as db:
-            db.execute(f"CREATE DATABASE {TEMPLATE}")
-        with closing(opening.open_writer(self.address(TEMPLATE))) as db:
-            Feed(db)
+    def _template(self, name: str, make: Callable[[Address], None]) -> str:
+        """Make tables once: that takes longer than to copy them."""
+        if name not in self._templates:
+            with closing(self._admin()) as db:
+                db.execute(f"CREATE DATABASE {name}")
+            make(self.address(name))
+            self._templates.add(name)
+        return name
 
     def _admin(self) -> Any:
-        from scheduler.postgres.connection import Connection
+        from database.postgres.connection import Connection
 
         return Connection(self.address().url, {})
+
+
+def _make_venue(address: Address) -> None:
+    from scheduler.postgres import opening
+    from scheduler.snapshot.feed import Feed
+
+    with closing(opening.open_writer(address)) as db:
+        Feed(db)
 
 
 def started() -> Cluster:
@@ -150,3 +164,11 @@ def started() -> Cluster:
         return Cluster()
     except NoPostgres as error:
         pytest.skip(str(error))
+
+
+def _lives(pid: str) -> bool:
+    """Return whether a process holds anything still."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
