@@ -10,8 +10,9 @@ come in one transaction. Labels, scores and data sets have no other home than th
 """
 
 from catalogue.catalogue import Catalogue
-from catalogue.database import SchemaMismatch
 from catalogue.entry import Entry
+from catalogue.place import HasMoved
 from catalogue.query import BadQuery, Key, Query
+from database.file import SchemaMismatch
 
-__all__ = ["BadQuery", "Catalogue", "Entry", "Key", "Query", "SchemaMismatch"]
+__all__ = ["BadQuery", "Catalogue", "Entry", "HasMoved", "Key", "Query", "SchemaMismatch"]

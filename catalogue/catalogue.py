@@ -1,18 +1,21 @@
 """The catalogue as its service sees it: what enters, what is asked, what people add."""
 
 import json
-import sqlite3
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-from catalogue import database, search, words
+from catalogue import search, words
 from catalogue.dataset import Datasets
 from catalogue.entry import Entry
+from catalogue.keeping import Retention, is_removed
+from catalogue.place import moved_to, opening
 from catalogue.query import GONE_KIND, Key, Query, quality_bin
+from catalogue.review import Reviews
+from database.address import Place
+from database.keeping import Keeping
+from database.sql import Connection, Row, is_file
 from palaestra.errors import PalaestraError
 from palaestra.v1 import episode_pb2
 
@@ -66,28 +69,24 @@ class Change:
 class Catalogue:
     """One catalogue. Reading is safe from any thread; writing is one at a time, and waits for its turn."""
 
-    def __init__(self, path: Path, leader: str = "", *, forward: bool = True) -> None:
-        """Open or make the file. Raises SchemaMismatch.
+    def __init__(self, place: Place, leader: str = "", *, forward: bool = True) -> None:
+        """Open or make it. Raises SchemaMismatch, HasMoved; of PostgreSQL also sql.Failed.
 
         leader: The scheduler that writes by this: once another one has led here, it can write no more, see `lead`.
-        forward: Whether a file of an older revision is brought forward, or else refused.
+        forward: Whether one of an older revision is brought forward, or else refused.
         """
-        self._path = path
         self._leader = leader
-        self._db = database.open_writer(path, forward=forward)
-        self._writing = threading.Lock()
-        self._readers = threading.local()
-        self._open: list[sqlite3.Connection] = []
+        way = opening(place, forward=forward)
+        self._kept = Keeping(way.reader, way.writer, way.begin)
         self.datasets = Datasets(lambda: self.reader, self.transaction)
+        self.reviews = Reviews(lambda: self.reader, self.transaction, _relabelled)
+        # Who removes need not lead: the venue's operator does, as whoever scores.
+        self.keeping = Retention(lambda: self.reader, self._kept.transaction, _forget)
 
     @property
-    def reader(self) -> sqlite3.Connection:
+    def reader(self) -> Connection:
         """This thread's connection to look."""
-        found: sqlite3.Connection | None = getattr(self._readers, "db", None)
-        if found is None:
-            found = self._readers.db = database.open_reader(self._path)
-            self._open.append(found)
-        return found
+        return self._kept.reader()
 
     def lead(self, epoch: int, confirm: Callable[[], None]) -> None:
         """Be the only one from now on that can write: whoever led before is refused, however late it comes.
@@ -96,41 +95,30 @@ class Catalogue:
         confirm: Raises if another one leads meanwhile; asked while nobody else can write, so that who leads last, by
             the scheduler's database, is who leads last here.
         """
-        with self._changes() as db:
+        with self._kept.transaction() as db:
             confirm()
             db.execute("UPDATE leader SET instance = ?, epoch = ?", (self._leader, epoch))
 
-    def _assert_leader(self) -> None:
-        row = self._db.execute("SELECT instance, epoch FROM leader").fetchone()
+    def _assert_leader(self, db: Connection) -> None:
+        row = db.execute("SELECT instance, epoch FROM leader").fetchone()
         if row["instance"] != self._leader:
+            where = moved_to(db)
+            if where:
+                raise PalaestraError("NOT_LEADER", f"the catalogue has moved to {where}")
             raise PalaestraError(
                 "NOT_LEADER", f"another scheduler, which led in epoch {row['epoch']}, writes the catalogue"
             )
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[Connection]:
         """Change all or nothing; on the disk when it is left. Raises NOT_LEADER if another scheduler leads."""
-        with self._changes() as db:
-            self._assert_leader()
+        with self._kept.transaction() as db:
+            self._assert_leader(db)
             yield db
-
-    @contextmanager
-    def _changes(self) -> Iterator[sqlite3.Connection]:
-        with self._writing:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
 
     def close(self) -> None:
         """Close every connection. Nobody may be reading."""
-        self._db.close()
-        for reader in self._open:
-            reader.close()
+        self._kept.close()
 
     # What enters.
 
@@ -142,12 +130,13 @@ class Catalogue:
     def enter(self, entries: Iterable[Entry], followed: tuple[int, str]) -> int:
         """Enter episodes, and how far the scheduler's rows have been followed with them, in one transaction.
 
-        Those that are here already stay as they are. Returns how many came in.
+        Those that are here already stay as they are, and those whose content was removed stay away. Returns how many
+        came in.
         """
         count = 0
         with self.transaction() as db:
             for entry in entries:
-                count += _enter(db, entry)
+                count += not is_removed(db, entry.uid) and _enter(db, entry)
             db.execute("UPDATE followed SET id = ?, uid = ?", followed)
         return count
 
@@ -155,14 +144,19 @@ class Catalogue:
         """Enter imported episodes, all or none; those that are here stay. Returns how many.
 
         No scheduler's table has them, so that whoever does it need not lead, and a restored table says nothing of them.
+        Who imports again what was removed wants it back.
         """
-        with self._changes() as db:
-            return sum(_enter(db, entry) for entry in entries)
+        count = 0
+        with self._kept.transaction() as db:
+            for entry in entries:
+                db.execute("DELETE FROM removal WHERE uid = ?", (entry.uid,))
+                count += _enter(db, entry)
+        return count
 
     def uids(self, after: int, size: int) -> list[tuple[int, str]]:
         """Return number and name of up to `size` episodes of jobs above the number `after`, but those that are gone."""
         text = """
-            SELECT id, uid FROM episode WHERE id > ? AND vendor <> '' AND instr(job, '/imports/') = 0
+            SELECT id, uid FROM episode WHERE id > ? AND vendor <> '' AND replace(job, '/imports/', '') = job
             ORDER BY id LIMIT ?
         """
         return [(row[0], row[1]) for row in self.reader.execute(text, (after, size))]
@@ -204,7 +198,7 @@ class Catalogue:
         (found,) = _records(db, [row["id"]])
         return Record(**{**vars(found), "versions": [(v["name"], v["number"]) for v in versions]})
 
-    def sessions(self, vendor: str | None, *, before: int | None = None, size: int = 50) -> list[sqlite3.Row]:
+    def sessions(self, vendor: str | None, *, before: int | None = None, size: int = 50) -> list[Row]:
         """Return up to `size` + 1 sessions with a number below `before`, newest first."""
         # Those are empty of which every episode is gone.
         conditions, values = ["id < ?", "episode_count > 0"], [2**63 - 1 if before is None else before]
@@ -213,6 +207,19 @@ class Catalogue:
             values.append(vendor)  # type: ignore[arg-type]
         text = f"SELECT * FROM session WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT ?"
         return self.reader.execute(text, (*values, size + 1)).fetchall()
+
+    def records(self, numbers: Sequence[int]) -> Sequence[Record]:
+        """Return records in the order of their numbers, without the versions they are in."""
+        return _records(self.reader, numbers)
+
+    def members(self, version: int, *, after: int = -1, size: int = 50) -> Sequence[tuple[int, Record]]:
+        """Return (position, record) of up to `size` + 1 episodes of a version after a position."""
+        text = (
+            "SELECT position, episode FROM dataset_episode WHERE version = ? AND position > ? ORDER BY position LIMIT ?"
+        )
+        rows = self.reader.execute(text, (version, after, size + 1)).fetchall()
+        records = _records(self.reader, [row["episode"] for row in rows])
+        return [(row["position"], record) for row, record in zip(rows, records, strict=True)]
 
     # What people add.
 
@@ -235,7 +242,7 @@ class Catalogue:
         text = """
             SELECT e.id, e.uid, e.sha256 FROM episode e LEFT JOIN score s ON s.episode = e.id
             WHERE e.id > ? AND e.vendor <> '' AND e.sha256 <> ''
-              AND (s.episode IS NULL OR (s.method <> ? AND substr(s.method, 1, ?) = ?))
+              AND (s.episode IS NULL OR (s.method <> ? AND substr(s.method, 1, CAST(? AS INT)) = ?))
             ORDER BY e.id LIMIT ?
         """
         rows = self.reader.execute(text, (after, method, len(line), line, size))
@@ -249,7 +256,7 @@ class Catalogue:
         and so are labels for which there is no more room. Whoever does this need not lead: no scheduler makes scores.
         """
         count = 0
-        with self._changes() as db:
+        with self._kept.transaction() as db:
             for uid, change in changes.items():
                 row = db.execute("SELECT * FROM episode WHERE uid = ? AND vendor <> ''", (uid,)).fetchone()
                 if row is None or _is_somebodys(db, row["id"], change.method):
@@ -271,19 +278,19 @@ class Catalogue:
             _own(self.reader, vendor, uid)
 
 
-def _is_somebodys(db: sqlite3.Connection, episode: int, method: str) -> bool:
+def _is_somebodys(db: Connection, episode: int, method: str) -> bool:
     row = db.execute("SELECT method FROM score WHERE episode = ?", (episode,)).fetchone()
     return row is not None and not row["method"].startswith(method.rpartition("/")[0] + "/")
 
 
-def _own(db: sqlite3.Connection, vendor: str, uid: str) -> sqlite3.Row:
-    row: sqlite3.Row | None = db.execute("SELECT * FROM episode WHERE uid = ? AND vendor = ?", (uid, vendor)).fetchone()
+def _own(db: Connection, vendor: str, uid: str) -> Row:
+    row: Row | None = db.execute("SELECT * FROM episode WHERE uid = ? AND vendor = ?", (uid, vendor)).fetchone()
     if row is None:
         raise PalaestraError("NOT_FOUND", f"vendors/{vendor}/episodes/{uid} not found")
     return row
 
 
-def _enter(db: sqlite3.Connection, entry: Entry) -> bool:
+def _enter(db: Connection, entry: Entry) -> bool:
     known = db.execute("SELECT id, vendor, quality FROM episode WHERE uid = ?", (entry.uid,)).fetchone()
     if known is not None and known["vendor"]:
         return False
@@ -293,9 +300,10 @@ def _enter(db: sqlite3.Connection, entry: Entry) -> bool:
         """
         INSERT INTO session (vendor, name, job, robot_model, scenario, task, start_ns, episode_count, success_count,
           duration_s, size_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?)
-        ON CONFLICT (name) DO UPDATE SET episode_count = episode_count + 1, start_ns = min(start_ns, excluded.start_ns),
-          success_count = success_count + excluded.success_count, duration_s = duration_s + excluded.duration_s,
-          size_bytes = size_bytes + excluded.size_bytes
+        ON CONFLICT (name) DO UPDATE SET episode_count = session.episode_count + 1,
+          start_ns = min(session.start_ns, excluded.start_ns),
+          success_count = session.success_count + excluded.success_count,
+          duration_s = session.duration_s + excluded.duration_s, size_bytes = session.size_bytes + excluded.size_bytes
         RETURNING id
         """,
         (
@@ -303,25 +311,26 @@ def _enter(db: sqlite3.Connection, entry: Entry) -> bool:
             *(entry.outcome == SUCCESS, entry.duration_s, entry.size_bytes),
         ),
     ).fetchone()[0]
+    if known is not None:
+        # One that was gone is the same again.
+        text = "UPDATE episode SET vendor = ?, kind = ?, unit = ?, job = ? WHERE id = ?"
+        db.execute(text, (entry.vendor, kind, entry.unit, entry.job, known["id"]))
+        return True
     number = db.execute(
         """
-        INSERT INTO episode (id, uid, vendor, kind, unit, job, session, start_ns, duration_s, size_bytes, sha256)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET vendor = excluded.vendor,
-          kind = excluded.kind, unit = excluded.unit, job = excluded.job
+        INSERT INTO episode (uid, vendor, kind, unit, job, session, start_ns, duration_s, size_bytes, sha256)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
         """,
         (
-            # One that was gone is the same again.
-            known["id"] if known is not None else None,
             *(entry.uid, entry.vendor, kind, entry.unit, entry.job, session, entry.start_ns),
             *(entry.duration_s, entry.size_bytes, entry.sha256),
         ),
     ).lastrowid
-    if known is None:
-        db.execute("INSERT INTO body VALUES (?, ?)", (number, entry.body))
+    db.execute("INSERT INTO body VALUES (?, ?)", (number, entry.body))
     return True
 
 
-def _forget(db: sqlite3.Connection, uid: str) -> None:
+def _forget(db: Connection, uid: str) -> None:
     row = db.execute(
         "SELECT e.*, k.outcome FROM episode e JOIN kind k ON k.id = e.kind WHERE e.uid = ? AND e.vendor <> ''", (uid,)
     ).fetchone()
@@ -338,17 +347,25 @@ def _forget(db: sqlite3.Connection, uid: str) -> None:
     db.execute("UPDATE episode SET vendor = '', kind = ?, unit = '', job = '' WHERE id = ?", (GONE_KIND, row["id"]))
 
 
-def _task(db: sqlite3.Connection, text: str) -> int:
+def _task(db: Connection, text: str) -> int:
     row = db.execute("SELECT id FROM task WHERE text = ?", (text,)).fetchone()
     if row is not None:
         return int(row[0])
     number = db.execute("INSERT INTO task (text) VALUES (?)", (text,)).lastrowid
     assert number is not None
-    db.execute("INSERT INTO task_word (rowid, text) VALUES (?, ?)", (number, words.indexed(text)))
+    index_words(db, number, text)
     return number
 
 
-def _kind(db: sqlite3.Connection, kind: tuple[object, ...]) -> int:
+def index_words(db: Connection, task: int, text: str) -> None:
+    """Let a task be found by the words of its text."""
+    if is_file(db):
+        db.execute("INSERT INTO task_word (rowid, text) VALUES (?, ?)", (task, words.indexed(text)))
+    else:
+        db.execute("INSERT INTO task_word (rowid, text) VALUES (?, CAST(? AS TSVECTOR))", (task, words.vector(text)))
+
+
+def _kind(db: Connection, kind: tuple[object, ...]) -> int:
     same = """
         SELECT id FROM kind WHERE vendor = ? AND robot_model = ? AND maker = ? AND scenario = ? AND level = ?
           AND task = ? AND outcome = ? AND quality_bin = ?
@@ -365,41 +382,55 @@ def _kind(db: sqlite3.Connection, kind: tuple[object, ...]) -> int:
     return number
 
 
-def _changed(db: sqlite3.Connection, row: sqlite3.Row, change: Change, by: str, now_ns: int) -> bool:
-    episode, before = row["id"], db.total_changes
+def _changed(db: Connection, row: Row, change: Change, by: str, now_ns: int) -> bool:
+    episode, changed = row["id"], 0
     for key, value in change.labels.items():
-        db.execute(
+        changed += db.execute(
             """
             INSERT INTO label VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (episode, key) DO UPDATE
-            SET value = excluded.value, set_ns = excluded.set_ns, set_by = excluded.set_by WHERE value <> excluded.value
+            SET value = excluded.value, set_ns = excluded.set_ns, set_by = excluded.set_by
+            WHERE label.value <> excluded.value
             """,
             (episode, key, value, row["vendor"], row["start_ns"], now_ns, by),
-        )
+        ).rowcount
     for key in change.remove:
-        db.execute("DELETE FROM label WHERE episode = ? AND key = ?", (episode, key))
+        changed += db.execute("DELETE FROM label WHERE episode = ? AND key = ?", (episode, key)).rowcount
     if change.labels:
         count = db.execute("SELECT count(*) FROM label WHERE episode = ?", (episode,)).fetchone()[0]
         if count > LABELS_MAX:
             name = f"vendors/{row['vendor']}/episodes/{row['uid']}"
             raise PalaestraError("INVALID_FIELD", f"labels: {name} would have {count}, at most {LABELS_MAX}")
     if change.quality is not None:
-        _score(db, row, change, by, now_ns)
-    return db.total_changes > before
+        changed += _score(db, row, change, by, now_ns)
+    return changed > 0
 
 
-def _score(db: sqlite3.Connection, row: sqlite3.Row, change: Change, by: str, now_ns: int) -> None:
+def _relabelled(
+    db: Connection, row: Row, labels: Mapping[str, str], remove: Sequence[str], by: str, now_ns: int
+) -> None:
+    _changed(db, row, Change(labels, tuple(remove)), by, now_ns)
+
+
+def _score(db: Connection, row: Row, change: Change, by: str, now_ns: int) -> bool:
     parts = json.dumps(dict(sorted(change.parts.items())))
     same = "SELECT 1 FROM score WHERE episode = ? AND parts = ? AND method = ?"
     known = db.execute(same, (row["id"], parts, change.method)).fetchone()
     if known is not None and row["quality"] == change.quality:
-        return
+        return False
     kind = db.execute("SELECT * FROM kind WHERE id = ?", (row["kind"],)).fetchone()
     other = _kind(db, (*tuple(kind)[1:-1], quality_bin(change.quality)))
     db.execute("UPDATE episode SET quality = ?, kind = ? WHERE id = ?", (change.quality, other, row["id"]))
-    db.execute("INSERT OR REPLACE INTO score VALUES (?, ?, ?, ?, ?)", (row["id"], parts, change.method, now_ns, by))
+    db.execute(
+        """
+        INSERT INTO score VALUES (?, ?, ?, ?, ?) ON CONFLICT (episode) DO UPDATE SET parts = excluded.parts,
+          method = excluded.method, set_ns = excluded.set_ns, set_by = excluded.set_by
+        """,
+        (row["id"], parts, change.method, now_ns, by),
+    )
+    return True
 
 
-def _records(db: sqlite3.Connection, numbers: Sequence[int]) -> list[Record]:
+def _records(db: Connection, numbers: Sequence[int]) -> list[Record]:
     """Return records in the order of their numbers."""
     listed = json.dumps(list(numbers))
     labels: dict[int, dict[str, str]] = {}

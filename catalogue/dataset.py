@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from catalogue.query import BadQuery, Query, kinds, labelled, rows_of
+from database.sql import ERRORS, Connection, Row, is_file, is_refusal
 from palaestra.errors import PalaestraError
 
 EPISODES_MAX = 1_000_000
@@ -36,18 +36,18 @@ class Datasets:
 
     def __init__(
         self,
-        reader: Callable[[], sqlite3.Connection],
-        transaction: Callable[[], AbstractContextManager[sqlite3.Connection]],
+        reader: Callable[[], Connection],
+        transaction: Callable[[], AbstractContextManager[Connection]],
     ) -> None:
         self._reader = reader
         self._transaction = transaction
         # One version is made at a time.
         self._freezing = threading.Lock()
 
-    def create(self, vendor: str, name: str, description: str, *, by: str, now_ns: int) -> sqlite3.Row:
+    def create(self, vendor: str, name: str, description: str, *, by: str, now_ns: int) -> Row:
         """Make a data set, or return the one of this name and description. Raises DATASET_EXISTS for another."""
         with self._transaction() as db:
-            row: sqlite3.Row | None = _dataset(db, vendor, name)
+            row: Row | None = _dataset(db, vendor, name)
             if row is None:
                 values = (vendor, name, description, now_ns, by)
                 text = "INSERT INTO dataset (vendor, name, description, create_ns, created_by) VALUES (?, ?, ?, ?, ?)"
@@ -59,18 +59,16 @@ class Datasets:
                 raise PalaestraError("DATASET_EXISTS", f"{what} exists, with another description")
         return row
 
-    def get(self, vendor: str, name: str) -> sqlite3.Row:
+    def get(self, vendor: str, name: str) -> Row:
         """Return a data set with its `latest` version's number. Raises NOT_FOUND."""
         row = _dataset(self._reader(), vendor, name)
         if row is None:
             raise PalaestraError("NOT_FOUND", f"vendors/{vendor}/datasets/{name} not found")
         return row
 
-    def list(
-        self, vendor: str | None, *, after: tuple[str, str] | None = None, size: int = 50
-    ) -> Sequence[sqlite3.Row]:
+    def list(self, vendor: str | None, *, after: tuple[str, str] | None = None, size: int = 50) -> Sequence[Row]:
         """Return up to `size` + 1 data sets by vendor and name, after a (vendor, name)."""
-        conditions = ["1"]
+        conditions = ["1 = 1"]
         values: Any = []
         if vendor is not None:
             conditions.append("d.vendor = ?")
@@ -92,7 +90,7 @@ class Datasets:
         sources: Sequence[Source] = (),
         by: str,
         now_ns: int,
-    ) -> sqlite3.Row:
+    ) -> Row:
         """Make a version of these episodes in this order, or of all that a query finds, oldest first.
 
         The same episodes as the newest version give that one back, whatever else is said.
@@ -157,7 +155,9 @@ class Datasets:
                     db.executemany(text, members)
                     if start + PORTION >= len(episodes):
                         db.execute("DELETE FROM open_version WHERE version = ?", (version,))
-            except sqlite3.IntegrityError as error:
+            except ERRORS as error:
+                if not is_refusal(error):
+                    raise
                 raise PalaestraError("NOT_FOUND", "an episode of the version is not there any more") from error
             # Who waits for the lock is asleep, and would lose every race against this thread, which is awake.
             time.sleep(TURN_S)
@@ -169,18 +169,18 @@ class Datasets:
             while removed == PORTION:
                 with self._transaction() as db:
                     removed = db.execute(
-                        "DELETE FROM dataset_episode WHERE version = ?1 AND position IN "
-                        "(SELECT position FROM dataset_episode WHERE version = ?1 LIMIT ?2)",
-                        (version, PORTION),
+                        "DELETE FROM dataset_episode WHERE version = :version AND position IN "
+                        "(SELECT position FROM dataset_episode WHERE version = :version LIMIT :portion)",
+                        {"version": version, "portion": PORTION},
                     ).rowcount
                 time.sleep(TURN_S)
             with self._transaction() as db:
                 db.execute("DELETE FROM lineage WHERE version = ?", (version,))
-                db.execute("PRAGMA defer_foreign_keys=ON")
+                db.execute("PRAGMA defer_foreign_keys=ON" if is_file(db) else "SET CONSTRAINTS ALL DEFERRED")
                 db.execute("DELETE FROM dataset_version WHERE id = ?", (version,))
                 db.execute("DELETE FROM open_version WHERE version = ?", (version,))
 
-    def version(self, vendor: str, name: str, number: int) -> sqlite3.Row:
+    def version(self, vendor: str, name: str, number: int) -> Row:
         """Return a version. Raises NOT_FOUND."""
         dataset = _dataset(self._reader(), vendor, name)
         rows = [] if dataset is None else _versions(self._reader(), dataset["id"], before=number + 1, size=0)
@@ -188,7 +188,7 @@ class Datasets:
             raise PalaestraError("NOT_FOUND", f"vendors/{vendor}/datasets/{name}/versions/{number} not found")
         return rows[0]
 
-    def versions(self, vendor: str, name: str, *, before: int | None, size: int) -> Sequence[sqlite3.Row]:
+    def versions(self, vendor: str, name: str, *, before: int | None, size: int) -> Sequence[Row]:
         """Return up to `size` + 1 versions with a number below `before`, newest first. Raises NOT_FOUND."""
         return _versions(self._reader(), self.get(vendor, name)["id"], before=before, size=size)
 
@@ -212,17 +212,17 @@ FROM dataset d
 """
 
 
-def _dataset(db: sqlite3.Connection, vendor: str, name: str) -> sqlite3.Row | None:
-    row: sqlite3.Row | None = db.execute(f"{_DATASETS} WHERE d.vendor = ? AND d.name = ?", (vendor, name)).fetchone()
+def _dataset(db: Connection, vendor: str, name: str) -> Row | None:
+    row: Row | None = db.execute(f"{_DATASETS} WHERE d.vendor = ? AND d.name = ?", (vendor, name)).fetchone()
     return row
 
 
-def _versions(db: sqlite3.Connection, dataset: int, *, before: int | None, size: int) -> Sequence[sqlite3.Row]:
+def _versions(db: Connection, dataset: int, *, before: int | None, size: int) -> Sequence[Row]:
     text = f"SELECT * FROM dataset_version v WHERE dataset = ? AND number < ? AND {_WHOLE} ORDER BY number DESC LIMIT ?"
     return db.execute(text, (dataset, 2**62 if before is None else before, size + 1)).fetchall()
 
 
-def _named(db: sqlite3.Connection, vendor: str, uids: Sequence[str]) -> Sequence[sqlite3.Row]:
+def _named(db: Connection, vendor: str, uids: Sequence[str]) -> Sequence[Row]:
     text = "SELECT id, sha256, duration_s, size_bytes FROM episode WHERE uid = ? AND vendor = ?"
     rows, seen = [], set()
     for uid in uids:
@@ -236,7 +236,7 @@ def _named(db: sqlite3.Connection, vendor: str, uids: Sequence[str]) -> Sequence
     return rows
 
 
-def _found(db: sqlite3.Connection, query: Query) -> Sequence[sqlite3.Row]:
+def _found(db: Connection, query: Query) -> Sequence[Row]:
     """Return all episodes of a query, oldest first."""
     if query.vendor is None:
         raise BadQuery("vendor: a data set has one")
@@ -247,7 +247,7 @@ def _found(db: sqlite3.Connection, query: Query) -> Sequence[sqlite3.Row]:
         if value:
             conditions, values = f"{conditions} AND e.{column} = ?", [*values, value]
     if query.chooses_kinds:
-        chosen, chosen_values = kinds(query)
+        chosen, chosen_values = kinds(query, in_file=is_file(db))
         conditions, values = f"{conditions} AND e.kind IN ({chosen})", [*values, *chosen_values]
     rows = db.execute(
         f"""

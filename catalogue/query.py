@@ -76,8 +76,11 @@ def quality_bin(quality: float | None) -> int:
     return -1 if quality is None else min(int(quality * QUALITY_BINS), QUALITY_BINS - 1)
 
 
-def kinds(query: Query) -> Sql:
-    """Return the query for the numbers of the kinds. Raises BadQuery if the text has no word in it."""
+def kinds(query: Query, *, in_file: bool) -> Sql:
+    """Return the query for the numbers of the kinds, in a file or in PostgreSQL, which have words in their own ways.
+
+    Raises BadQuery if the text has no word in it.
+    """
     conditions: list[str] = []
     values: list[object] = []
     for column, value in (
@@ -98,9 +101,10 @@ def kinds(query: Query) -> Sql:
         expression = words.asked(query.text)
         if not expression:
             raise BadQuery(f"text: {query.text[:80]!r} has no word to look for")
-        conditions.append("task IN (SELECT rowid FROM task_word WHERE task_word MATCH ?)")
-        values.append(expression)
-    return f"SELECT id FROM kind WHERE {' AND '.join(conditions) or '1'}", values
+        matching = "task_word MATCH ?" if in_file else "text @@ CAST(? AS TSQUERY)"
+        conditions.append(f"task IN (SELECT rowid FROM task_word WHERE {matching})")
+        values.append(expression if in_file else words.sought(query.text))
+    return f"SELECT id FROM kind WHERE {' AND '.join(conditions) or '1 = 1'}", values
 
 
 def rows_of(query: Query, after: Key | None) -> Sql:
@@ -114,7 +118,7 @@ def rows_of(query: Query, after: Key | None) -> Sql:
         # They are nobody's.
         conditions.append(f"e.kind <> {GONE_KIND}")
     text, more = span(query, after)
-    return " AND ".join([*conditions, *text]) or "1", [*values, *more]
+    return " AND ".join([*conditions, *text]) or "1 = 1", [*values, *more]
 
 
 def span(query: Query, after: Key | None) -> tuple[list[str], list[object]]:

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from catalogue import BadQuery, Catalogue, Entry, Key, Query, SchemaMismatch, dataset, words
 from catalogue.catalogue import LABELS_MAX, Change
 from catalogue.dataset import Source
+from database.address import Place
+from database.sql import ERRORS
 from palaestra.errors import PalaestraError
 from palaestra.v1 import episode_pb2
 
@@ -46,16 +48,16 @@ def entry(number: int, **fields: Any) -> Entry:
 
 
 @pytest.fixture
-def catalogue(tmp_path: Path) -> Any:
-    made = Catalogue(tmp_path / "catalogue.db")
+def catalogue(place: Place) -> Any:
+    made = Catalogue(place)
     yield made
     made.close()
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def filled(shared_place: Place) -> Any:
     """300 episodes, of which a third has a score and a quarter a label."""
-    made = Catalogue(tmp_path_factory.mktemp("filled") / "catalogue.db")
+    made = Catalogue(shared_place)
     made.enter([entry(number) for number in range(300)], (300, "e-299"))
     for number in range(300):
         vendor = entry(number).vendor
@@ -138,13 +140,15 @@ def test_a_text_without_a_word_is_refused_and_the_index_s_own_language_is_only_w
     assert words.asked('pi*ck "red"') == '"pi"* AND "ck" AND "red"'
 
 
-def test_what_others_did_on_a_unit_costs_a_vendor_nothing(catalogue: Catalogue) -> None:
-    """Else the time of a search would tell how much it was. Counted in steps of the database."""
+def test_what_others_did_on_a_unit_costs_a_vendor_nothing(tmp_path: Path) -> None:
+    """Else the time of a search would tell how much it was. Counted in SQLite's steps; PostgreSQL's: test_scale."""
+    catalogue = Catalogue(tmp_path / "catalogue.db")
     unit = "venues/v/units/a"
     catalogue.enter([entry(1, vendor="acme", unit=unit), entry(2, vendor="acme", unit=unit)], (2, "e-2"))
 
     def steps() -> int:
         taken: list[None] = []
+        assert isinstance(catalogue.reader, sqlite3.Connection)
         catalogue.reader.set_progress_handler(lambda: taken.append(None), 100)
         assert len(catalogue.search(Query(vendor="acme", robot=unit)).rows) == 2
         catalogue.reader.set_progress_handler(None, 0)
@@ -153,6 +157,7 @@ def test_what_others_did_on_a_unit_costs_a_vendor_nothing(catalogue: Catalogue) 
     alone = steps()
     catalogue.enter([entry(n, vendor="bolt", unit=unit) for n in range(3, 1_003)], (1_002, "e-1002"))
     assert steps() <= alone + 2
+    catalogue.close()
 
 
 def test_words_are_found_however_their_marks_are_written(catalogue: Catalogue) -> None:
@@ -178,7 +183,7 @@ def test_a_batch_enters_whole_or_not_at_all(catalogue: Catalogue) -> None:
     """The third one breaks; neither the others nor how far we have come is written."""
     broken = entry(3, start_ns="late")
 
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(ERRORS):
         catalogue.enter([entry(1), entry(2), broken], (3, "e-3"))
 
     assert catalogue.search(Query()).rows == []
@@ -231,7 +236,7 @@ def test_a_version_of_a_data_set_never_changes(catalogue: Catalogue) -> None:
     assert [body for _, body in sets.episodes(first["id"])] == [entry(n, vendor="acme").body for n in (2, 0)]
     assert catalogue.record("acme", "e-2").versions == [("walks", 2), ("walks", 1)]
     for statement in ("UPDATE dataset_episode SET episode = 1", "DELETE FROM dataset_version"):
-        with pytest.raises(sqlite3.IntegrityError, match="a version never changes"), catalogue.transaction() as db:
+        with pytest.raises(ERRORS, match="a version never changes"), catalogue.transaction() as db:
             db.execute(statement)
     assert sets.get("acme", "walks")["latest"] == 2
 
@@ -282,20 +287,19 @@ def test_a_file_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
         Catalogue(path)
 
 
-def test_what_was_written_is_there_after_opening_again(tmp_path: Path) -> None:
-    first = Catalogue(tmp_path / "catalogue.db")
+def test_what_was_written_is_there_after_opening_again(place: Place) -> None:
+    first = Catalogue(place)
     first.enter([entry(1, vendor="acme")], (1, "e-1"))
     first.close()
 
-    again = Catalogue(tmp_path / "catalogue.db")
+    again = Catalogue(place)
     assert len(again.search(Query(vendor="acme")).rows) == 1
     again.close()
 
 
-def test_once_another_scheduler_leads_the_former_one_writes_nothing_more(tmp_path: Path) -> None:
+def test_once_another_scheduler_leads_the_former_one_writes_nothing_more(place: Place) -> None:
     """Neither labels nor versions nor episodes, though it has the file open; and it cannot lead again."""
-    path = tmp_path / "catalogue.db"
-    former, latter = Catalogue(path, "one"), Catalogue(path, "two")
+    former, latter = Catalogue(place, "one"), Catalogue(place, "two")
     former.lead(7, lambda: None)
     former.enter([entry(1, vendor="acme")], (1, "e-1"))
     former.datasets.create("acme", "grasps", "", by="anna", now_ns=1)
@@ -323,10 +327,9 @@ def test_once_another_scheduler_leads_the_former_one_writes_nothing_more(tmp_pat
     latter.close()
 
 
-def test_imported_episodes_come_in_whoever_leads_and_are_not_among_those_a_scheduler_must_know(tmp_path: Path) -> None:
+def test_imported_episodes_come_in_whoever_leads_and_are_not_among_those_a_scheduler_must_know(place: Place) -> None:
     """No scheduler's table has them: after a restore they stay."""
-    path = tmp_path / "catalogue.db"
-    leader, tool = Catalogue(path, "one"), Catalogue(path)
+    leader, tool = Catalogue(place, "one"), Catalogue(place)
     leader.lead(1, lambda: None)
     leader.enter([entry(1, vendor="acme")], (1, "e-1"))
     imported = entry(2, vendor="acme", job="vendors/acme/imports/0a1b")
@@ -409,5 +412,5 @@ def test_while_a_version_is_made_others_write_in_between_and_nobody_sees_a_part_
     assert (made["number"], made["episode_count"]) == (1, 10)
     assert [position for position, _ in catalogue.datasets.episodes(made["id"])] == list(range(10))
     for statement in ("DELETE FROM dataset_episode", "INSERT INTO dataset_episode VALUES (1, 99, 1)"):
-        with pytest.raises(sqlite3.IntegrityError, match="never changes"), catalogue.transaction() as db:
+        with pytest.raises(ERRORS, match="never changes"), catalogue.transaction() as db:
             db.execute(statement)
