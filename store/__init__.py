@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         StoreUnreachable,
         WindowsRefused,
     )
-    from store.objects import LocalObjects, ObjectStore, StoredObject, open_objects
+    from store.objects import Cached, LocalObjects, ObjectStore, StoredObject, open_objects
     from store.reader import Episode, EpisodeSummary, read_episode, read_summary
     from store.recorder import EpisodeRecorder, SealedEpisode
     from store.recovery import Recovered, recover_spool
@@ -59,6 +59,7 @@ __all__ = [
     "BrokenCache",
     "BrokenEpisode",
     "BrokenObject",
+    "Cached",
     "Episode",
     "EpisodeClosed",
     "EpisodeHeader",
@@ -116,6 +117,7 @@ _HOME = {
     "StoreFull": "store.errors",
     "StoreUnreachable": "store.errors",
     "WindowsRefused": "store.errors",
+    "Cached": "store.objects",
     "LocalObjects": "store.objects",
     "open_objects": "store.objects",
     "ObjectStore": "store.objects",

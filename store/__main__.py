@@ -8,17 +8,23 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from store.command import add_sweep
+from store.encrypted import source_at
 from store.episode import ACTION, STATE
 from store.errors import StoreError
 from store.exports.cli import add_commands as add_exports
 from store.imports.cli import add_command as add_import
 from store.imports.raw import one_line
+from store.keys_cli import add_commands as add_keys
 from store.lerobot import export_job
-from store.objects import LocalObjects
+from store.marked import draw_marked
+from store.objects import open_objects
 from store.plot import draw_episode
 from store.quality import check_track, near_duplicates, signature_of, track_of
+from store.quality.replays import read_replays
 from store.quality.score import METHOD
 from store.reader import read_episode, read_summary
+from store.reports.cli import add_commands as add_reports
 from store.spool import clean_spool
 
 
@@ -65,22 +71,33 @@ def _parser() -> argparse.ArgumentParser:
     plot.add_argument("out", type=Path, metavar="OUT.png", help="image to write; the suffix chooses the format")
     plot.set_defaults(run=_plot)
 
+    add_keys(commands)
+    mark = commands.add_parser("mark", help="draw an episode's signals with what is wrong marked, and its cameras")
+    mark.add_argument("file", type=Path, help="a sealed episode, i.e. an object")
+    mark.add_argument("out", type=Path, metavar="OUT.png", help="image to write; the suffix chooses the format")
+    mark.set_defaults(run=_mark)
+
     add_import(commands)
     add_exports(commands)
+    add_reports(commands)
 
     score = commands.add_parser("score", help="score sealed episodes and print what is wrong with them as JSON lines")
     score.add_argument("files", type=Path, nargs="+", metavar="FILE", help="sealed episodes, i.e. objects")
     score.add_argument("--each", action="store_true", help="tell of a file that cannot be read, and go on")
+    score.add_argument(
+        "--twin", type=Path, metavar="LINES", help="what `python -m runner.replay.measure` said of them, for the score"
+    )
     score.set_defaults(run=_score)
 
     clean = commands.add_parser("clean", help="remove what killed recorders left in a spool folder")
     clean.add_argument("spool", type=Path, help="spool folder; files of living recorders stay")
     clean.set_defaults(run=_clean)
+    add_sweep(commands)
     return parser
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    summary = read_summary(options.file)
+    summary = read_summary(source_at(options.file))
     values = {
         "header": json.loads(summary.header.to_json()),
         "outcome": asdict(summary.outcome),
@@ -95,7 +112,7 @@ def _verify(options: argparse.Namespace) -> int:
     if not (options.root / "sha256").is_dir():
         print(f"store: {options.root} is no object store: it has no folder sha256", file=sys.stderr)
         return 1
-    objects = LocalObjects(options.root)
+    objects = open_objects(str(options.root), options.root)
     whole = damaged = size_bytes = 0
     for digest in objects.digests():
         try:
@@ -115,7 +132,7 @@ def _export(options: argparse.Namespace) -> int:
         print(f"store: {options.objects} is no object store: it has no folder sha256", file=sys.stderr)
         return 1
     datasets = export_job(
-        LocalObjects(options.objects),
+        open_objects(str(options.objects), options.objects),
         [digest for group in options.sha for digest in group.split(",")],
         options.out,
         options.fps,
@@ -129,11 +146,12 @@ def _export(options: argparse.Namespace) -> int:
 
 def _score(options: argparse.Namespace) -> int:
     signatures, files = [], []
+    replays = read_replays(options.twin) if options.twin else {}
     for file in options.files:
         try:
-            episode = read_episode(file)
+            episode = read_episode(source_at(file))
             track = track_of(episode)
-            quality = check_track(track)
+            quality = check_track(track, **replays.get(str(file), {}))
         except (StoreError, OSError) as error:
             if not options.each:
                 raise
@@ -150,7 +168,14 @@ def _score(options: argparse.Namespace) -> int:
 
 
 def _plot(options: argparse.Namespace) -> int:
-    draw_episode(read_episode(options.file), options.out)
+    draw_episode(read_episode(source_at(options.file)), options.out)
+    print(options.out)
+    return 0
+
+
+def _mark(options: argparse.Namespace) -> int:
+    episode = read_episode(options.file)
+    draw_marked(episode, check_track(track_of(episode)), options.out, file=options.file)
     print(options.out)
     return 0
 

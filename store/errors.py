@@ -33,6 +33,14 @@ class ObjectNotFound(StoreError):
     """The object store holds nothing under this digest."""
 
 
+class KeyDestroyed(ObjectNotFound):
+    """The key of the vendor to whom the object belongs was destroyed: nobody reads it again; or it is not here."""
+
+
+class ExposedKeys(StoreError):
+    """Keys lie where others can read them."""
+
+
 class BrokenObject(StoreError):
     """The bytes of an object do not have the hash that names it."""
 

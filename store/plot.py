@@ -2,6 +2,8 @@
 
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -46,15 +48,22 @@ def draw_episode(episode: Episode, out: Path) -> None:
 
     All panels share the axis of the effort, so that the joints that work stand out.
     """
+    with fonts():
+        _draw(episode, out)
+
+
+@contextmanager
+def fonts() -> Iterator[None]:
+    """Draw with a font that has Chinese characters too, where one is installed."""
     # Drawing is rare and matplotlib is slow to import: the recorder must not pay for it.
     from matplotlib import font_manager, rc_context
 
     installed = set(font_manager.get_font_names())
-    fonts = ["DejaVu Sans", *[font for font in _WIDE_FONTS if font in installed][:1]]
-    with rc_context({"font.family": fonts}), warnings.catch_warnings():
+    family = ["DejaVu Sans", *[font for font in _WIDE_FONTS if font in installed][:1]]
+    with rc_context({"font.family": family}), warnings.catch_warnings():
         # Without such a font the characters become boxes; a picture with boxes beats a page of warnings.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        _draw(episode, out)
+        yield
 
 
 def _draw(episode: Episode, out: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
@@ -29,6 +29,23 @@ _EXACT = frozenset({*_FLAT, REPLAY_ACTION})
 _PAGE_OVERHEAD = 1.1
 _PAGE_SLACK_BYTES = 1 << 16
 """Pages carry headers and levels beside their values: how much more than its values a column may claim."""
+
+
+class Opens(Protocol):
+    """What can be opened as a file can, such as `store.frames.SealedSource`."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        ...
+
+    def open(self) -> BinaryIO:
+        """Open it for reading. Raises FileNotFoundError."""
+        ...
+
+
+Source = Path | Opens
+"""Where an episode is read from: a sealed episode's file, or what stands for one."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +126,7 @@ class CameraFrames:
         return decode(self.stream, self.packets)
 
 
-def read_camera(path: Path, camera: str) -> CameraFrames:
+def read_camera(path: Source, camera: str) -> CameraFrames:
     """Read what a camera recorded, still packed.
 
     Raises:
@@ -128,14 +145,14 @@ def read_camera(path: Path, camera: str) -> CameraFrames:
     return CameraFrames(header.cameras[camera], rows, time_s[rows], packets)
 
 
-def read_summary(path: Path, *, max_values: int = MAX_VALUES) -> EpisodeSummary:
+def read_summary(path: Source, *, max_values: int = MAX_VALUES) -> EpisodeSummary:
     """Read header, outcome and size. Raises BrokenEpisode; a missing file is a FileNotFoundError."""
     with _open(path, max_values) as (_, summary):
         return summary
 
 
 def read_episode(
-    path: Path, *, sha256: str | None = None, max_values: int = MAX_VALUES, columns: Container[str] | None = None
+    path: Source, *, sha256: str | None = None, max_values: int = MAX_VALUES, columns: Container[str] | None = None
 ) -> Episode:
     """Read an episode, the whole or some signals of it.
 
@@ -149,11 +166,12 @@ def read_episode(
         BrokenEpisode: Names the file and the place. A missing file is a FileNotFoundError.
     """
     if sha256 is not None:
-        with open(path, "rb") as file:
+        with _file(path) as file:
             found = hash_of(file)
         if found != sha256:
             raise BrokenEpisode(f"{path.name}: the file has the hash {found} instead of {sha256}")
-    with _open(path, max_values) as (parquet, summary):
+    # What has its hash needs no sums of its pages.
+    with _open(path, max_values, sums=sha256 is None) as (parquet, summary):
         header, rows = summary.header, summary.rows
         time_s = _column(parquet, path, TIME, rows, 1).reshape(-1)
         chosen = [s for s in header.signals if columns is None or s in columns]
@@ -176,16 +194,19 @@ def read_episode(
 
 
 @contextmanager
-def _open(path: Path, max_values: int) -> Iterator[tuple[Any, EpisodeSummary]]:
+def _open(path: Source, max_values: int, *, sums: bool = True) -> Iterator[tuple[Any, EpisodeSummary]]:
     """Open a sealed file, check all it claims, and turn every failure inside the block into BrokenEpisode."""
     try:
         size_bytes = _check_frame(path)
-        with pq.ParquetFile(
-            path,
-            thrift_string_size_limit=_FOOTER_BYTES,
-            thrift_container_size_limit=_CONTAINER_ITEMS,
-            page_checksum_verification=True,
-        ) as parquet:
+        with (
+            _file(path) as file,
+            pq.ParquetFile(
+                path if isinstance(path, Path) else file,
+                thrift_string_size_limit=_FOOTER_BYTES,
+                thrift_container_size_limit=_CONTAINER_ITEMS,
+                page_checksum_verification=sums,
+            ) as parquet,
+        ):
             header, outcome = _read_words(path, parquet.metadata.metadata or {})
             rows = _check_claims(path, parquet, header, max_values)
             yield parquet, EpisodeSummary(header, outcome, rows, size_bytes, _duration_s(parquet, header))
@@ -195,9 +216,13 @@ def _open(path: Path, max_values: int) -> Iterator[tuple[Any, EpisodeSummary]]:
         raise BrokenEpisode(f"{path.name}: {_first_line(error)}") from error
 
 
-def _check_frame(path: Path) -> int:
+def _file(source: Source) -> BinaryIO:
+    return open(source, "rb") if isinstance(source, Path) else source.open()
+
+
+def _check_frame(path: Source) -> int:
     """Check the frame of a Parquet file, `PAR1 ... footer, its length, PAR1`. Returns its size."""
-    with open(path, "rb") as file:
+    with _file(path) as file:
         start = file.read(4)
         size_bytes = file.seek(0, os.SEEK_END)
         file.seek(max(0, size_bytes - 8))
@@ -210,7 +235,7 @@ def _check_frame(path: Path) -> int:
     return size_bytes
 
 
-def _read_words(path: Path, metadata: dict[bytes, bytes]) -> tuple[EpisodeHeader, Outcome]:
+def _read_words(path: Source, metadata: dict[bytes, bytes]) -> tuple[EpisodeHeader, Outcome]:
     try:
         return (
             EpisodeHeader.from_json(metadata[HEADER_KEY].decode()),
@@ -222,7 +247,7 @@ def _read_words(path: Path, metadata: dict[bytes, bytes]) -> tuple[EpisodeHeader
         raise BrokenEpisode(f"{path.name}: metadata: {error}") from error
 
 
-def _check_claims(path: Path, parquet: Any, header: EpisodeHeader, max_values: int) -> int:
+def _check_claims(path: Source, parquet: Any, header: EpisodeHeader, max_values: int) -> int:
     """Check the footer's claims against the header and the bounds, so that decoding costs what it should.
 
     Returns how many rows the joints have.
@@ -258,7 +283,7 @@ def _check_claims(path: Path, parquet: Any, header: EpisodeHeader, max_values: i
     return rows[0]
 
 
-def _rows_of(path: Path, times: Any, longest: int) -> int:
+def _rows_of(path: Source, times: Any, longest: int) -> int:
     """Return how many rows a column of times claims to have; a null one is none."""
     nulls = times.statistics.null_count if times.statistics is not None else 0
     if not 0 <= (nulls or 0) <= longest:
@@ -266,7 +291,7 @@ def _rows_of(path: Path, times: Any, longest: int) -> int:
     return longest - int(nulls or 0)
 
 
-def _check_column(path: Path, name: str, column: Any, rows: int, longest: int, width: int, row_bytes: int) -> None:
+def _check_column(path: Source, name: str, column: Any, rows: int, longest: int, width: int, row_bytes: int) -> None:
     # A list that is missing counts as one value.
     values = rows * width + longest - rows
     if column.num_values != values:
@@ -288,7 +313,7 @@ def _duration_s(parquet: Any, header: EpisodeHeader) -> float:
     return float(max(stats.max for stats in said if stats.has_min_max) - said[0].min)
 
 
-def _stream(parquet: Any, path: Path, name: str, stream: Stream) -> StreamRows:
+def _stream(parquet: Any, path: Source, name: str, stream: Stream) -> StreamRows:
     """Decode a stream."""
     try:
         table = parquet.read(columns=[name + TIME_SUFFIX, name], use_threads=False)
@@ -306,7 +331,7 @@ def _stream(parquet: Any, path: Path, name: str, stream: Stream) -> StreamRows:
         raise BrokenEpisode(f"{path.name}: {name}: {_first_line(error)}") from error
 
 
-def _check_packets(path: Path, image: str, column: Any, rows: int) -> None:
+def _check_packets(path: Source, image: str, column: Any, rows: int) -> None:
     """Check that a camera's column costs no more than it has bytes in the file, and that these are not too many."""
     if column.num_values != rows:
         raise BrokenEpisode(f"{path.name}: {image}: claims {column.num_values} values instead of {rows}")
@@ -316,7 +341,7 @@ def _check_packets(path: Path, image: str, column: Any, rows: int) -> None:
         raise BrokenEpisode(f"{path.name}: {image}: claims {column.total_uncompressed_size} bytes of packets")
 
 
-def _packets(parquet: Any, path: Path, image: str) -> tuple[np.ndarray, list[bytes]]:
+def _packets(parquet: Any, path: Source, image: str) -> tuple[np.ndarray, list[bytes]]:
     try:
         column = parquet.read(columns=[image], use_threads=False).column(0)
         present = column.is_valid().to_numpy(zero_copy_only=False)
@@ -325,7 +350,7 @@ def _packets(parquet: Any, path: Path, image: str) -> tuple[np.ndarray, list[byt
         raise BrokenEpisode(f"{path.name}: {image}: {_first_line(error)}") from error
 
 
-def _column(parquet: Any, path: Path, name: str, rows: int, width: int) -> np.ndarray:
+def _column(parquet: Any, path: Source, name: str, rows: int, width: int) -> np.ndarray:
     """Decode one column. Returns shape (rows, width), read-only."""
     try:
         column = parquet.read(columns=[name], use_threads=False).column(0).combine_chunks()

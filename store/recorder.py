@@ -148,6 +148,7 @@ class EpisodeRecorder:
         self._first_s = 0.0
         self._last_s = -np.inf
         self._segment: Segment | None = None
+        self._like: Any = None
         self._closed = ""
         with room_for(f"episode {header.name}"):
             self._claim = Claim(spool_dir)
@@ -237,21 +238,29 @@ class EpisodeRecorder:
             raise self._fail(error) from None
         self._flush_if_due()
 
-    def extend(self, time_s: Values, signals: Mapping[str, np.ndarray]) -> None:
+    def extend(
+        self,
+        time_s: Values,
+        signals: Mapping[str, np.ndarray],
+        packets: Mapping[str, Mapping[int, bytes]] | None = None,
+    ) -> None:
         """Take a block of rows.
 
         Args:
             time_s: Times [s], shape (rows,), rising.
             signals: Exactly the header's signals, each of shape (rows, width).
+            packets: Of the cameras, by name and row of the block; must be given if the header has any camera.
 
         Raises:
             InvalidEpisode, StoreFull, EpisodeClosed: As `append`.
         """
         if self._closed:
             raise EpisodeClosed(self._closed)
-        if self._exact is not None or self._packets:
+        if self._exact is not None or (self._packets and packets is None):
             name = REPLAY_STATE if self._exact is not None else next(iter(self._packets))
             raise self._fail(InvalidEpisode(f"{name}: rows for a replay, or with frames, come one by one"))
+        if unknown := sorted((packets or {}).keys() - self.header.cameras.keys()):
+            raise self._fail(InvalidEpisode(f"packets: {unknown}: those of the cameras declared in the header"))
         times = np.asarray(time_s, np.float64)
         if times.ndim != 1 or signals.keys() != self._signals.keys():
             raise self._fail(
@@ -281,8 +290,11 @@ class EpisodeRecorder:
                     with np.errstate(over="ignore"):  # beyond float32 becomes inf, which the check names
                         block[rows] = part
             self._fill += take
+            if packets is not None and self._packets:
+                for row in range(done, done + take):
+                    self._take_packets({name: frames[row] for name, frames in packets.items() if row in frames})
             done += take
-            if self._fill == self._block_rows:
+            if self._fill == self._block_rows or self._packet_bytes >= self._block_bytes:
                 self._spool()
         self._flush_if_due()
 
@@ -308,12 +320,13 @@ class EpisodeRecorder:
             with room_for(f"episode {self.header.name}"):
                 table = self._table()
                 metadata = {HEADER_KEY: self._header_json, OUTCOME_KEY: outcome.to_json()}
-                write_sealed(table.replace_schema_metadata(metadata), self._claim.extra)
+                sha256 = write_sealed(table.replace_schema_metadata(metadata), self._claim.extra)
                 WRITTEN()
                 # The receipt comes first: who dies right after the object has its name must not leave an open segment
                 # alone, which would be taken for an episode that was interrupted.
                 receipt = self._claim.leave_receipt if hold else None
-                stored = self._objects.put_file(self._claim.extra, move=True, announce=receipt)
+                objects = self._objects.of(self.header.vendor)
+                stored = objects.put_file(self._claim.extra, move=True, announce=receipt, sha256=sha256)
         except (BrokenObject, StoreUnreachable) as error:
             # The file is whole, and its place may answer again, or keep all of it: recovery brings it there.
             self._leave(f"episode {self.header.name} could not be stored: {error}")
@@ -322,7 +335,7 @@ class EpisodeRecorder:
             self._fail(error)
             raise
         duration_s = max([self._last_s, *(track.last_s for track in self._tracks.values())]) - self._first_s
-        path = self._objects.path_of(stored.sha256)
+        path = self._objects.where(stored.sha256)
         why = f"episode {self.header.name} was sealed as {stored.sha256}"
         if not hold:
             self._close(why)
@@ -389,6 +402,8 @@ class EpisodeRecorder:
     def _batch(self) -> Any:
         if self._tracks:
             return self._mixed_batch()
+        if self._like is not None and self._like.num_rows == self._fill:
+            return self._like
         columns = []
         for column in self._schema:
             if column.name in self._packets:
@@ -396,10 +411,14 @@ class EpisodeRecorder:
                 continue
             rows = self._rows_of(column.name)
             if rows.ndim == 1:
-                columns.append(pa.array(rows))
+                columns.append(pa.Array.from_buffers(column.type, len(rows), [None, pa.py_buffer(rows)]))
             else:
                 columns.append(_lists(rows, column.type))
-        return pa.record_batch(columns, schema=self._schema)
+        batch = pa.record_batch(columns, schema=self._schema)
+        if not self._packets:
+            # Over the same memory each time, and most blocks are equally long: nothing is to be made anew.
+            self._like = batch
+        return batch
 
     def _mixed_batch(self) -> Any:
         """Return the open block of all tracks, each padded to the longest."""

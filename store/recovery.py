@@ -93,7 +93,7 @@ def _told(claim: Claim, objects: ObjectStore) -> tuple[EpisodeHeader, Outcome, S
     except (InvalidDigest, BrokenEpisode, UnicodeDecodeError) as error:
         log.error("the receipt %s is of nothing that can be read: %s", claim.receipt.name, error)
         return None
-    sealed = SealedEpisode(sha256, summary.size_bytes, summary.rows, summary.duration_s, objects.path_of(sha256))
+    sealed = SealedEpisode(sha256, summary.size_bytes, summary.rows, summary.duration_s, objects.where(sha256))
     return summary.header, summary.outcome, sealed
 
 
@@ -107,8 +107,8 @@ def _finished(claim: Claim, objects: ObjectStore) -> tuple[EpisodeHeader, Outcom
     except (FileNotFoundError, BrokenEpisode):
         return None
     with room_for(f"episode {summary.header.name}"):
-        stored = objects.put_file(claim.extra, move=True, announce=claim.leave_receipt)
-    path = objects.path_of(stored.sha256)
+        stored = objects.of(summary.header.vendor).put_file(claim.extra, move=True, announce=claim.leave_receipt)
+    path = objects.where(stored.sha256)
     sealed = SealedEpisode(stored.sha256, stored.size_bytes, summary.rows, summary.duration_s, path)
     return summary.header, summary.outcome, sealed
 
@@ -131,9 +131,10 @@ def _salvaged(claim: Claim, objects: ObjectStore) -> tuple[EpisodeHeader, Outcom
     outcome = Outcome(Status.INTERRUPTED, f"{CAUSE}; {rows} rows were kept")
     with room_for(f"episode {header.name}"):
         metadata = {HEADER_KEY: header.to_json(), OUTCOME_KEY: outcome.to_json()}
-        write_sealed(table.replace_schema_metadata(metadata), claim.extra)
-        stored = objects.put_file(claim.extra, move=True, announce=claim.leave_receipt)
-    sealed = SealedEpisode(stored.sha256, stored.size_bytes, rows, duration_s, objects.path_of(stored.sha256))
+        sha256 = write_sealed(table.replace_schema_metadata(metadata), claim.extra)
+        mine = objects.of(header.vendor)
+        stored = mine.put_file(claim.extra, move=True, announce=claim.leave_receipt, sha256=sha256)
+    sealed = SealedEpisode(stored.sha256, stored.size_bytes, rows, duration_s, objects.where(stored.sha256))
     return header, outcome, sealed
 
 

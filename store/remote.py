@@ -3,9 +3,10 @@
     sha256/ab/abcdef...        below the address, as in the folder of `LocalObjects`
 
 An object appears there whole or not at all: a put, or the completion of an upload in parts, is one step of the service.
-Readers get a local copy, proven by its hash when it comes and kept from then on. Keys come from the environment, under
-the names that every client of S3 knows (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION,
-AWS_ENDPOINT_URL, AWS_ALLOW_HTTP), or from the machine's role; nothing here keeps or prints them.
+Readers get a local copy, proven by its hash when it comes and kept until there is no more room (`evict`). Keys come
+from the environment, under the names that every client of S3 knows (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL, AWS_ALLOW_HTTP), or from the machine's role; nothing here keeps or
+prints them.
 """
 
 import errno
@@ -17,8 +18,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
+from store.copies import IDLE_S, evict, used
 from store.errors import BrokenObject, ObjectNotFound, StoreError, StoreUnreachable
 from store.objects import Announce, LocalObjects, StoredObject, check_digest, check_range, hash_of, room_for
 from store.spool import Claim
@@ -40,20 +42,23 @@ class RemoteObjects:
     def __repr__(self) -> str:
         return f"RemoteObjects({self._name})"
 
-    def put_file(self, path: Path, *, move: bool = False, announce: Announce | None = None) -> StoredObject:
+    def put_file(
+        self, path: Path, *, move: bool = False, announce: Announce | None = None, sha256: str | None = None
+    ) -> StoredObject:
         """See `store.ObjectStore.put_file`. What was put stays as a local copy if the source was moved.
 
         Raises StoreUnreachable where the service does not take it; then nothing became visible, or all of it. Nor does
         it where there is no such bucket: the bytes are in the source alone, and whoever put them has to keep it.
         """
         with open(path, "rb") as file:
-            sha256, size_bytes = hash_of(file), file.tell()
+            sha256 = hash_of(file) if sha256 is None else check_digest(sha256)
+            size_bytes = os.fstat(file.fileno()).st_size
             with room_for(f"object {sha256}"):
                 os.fsync(file.fileno())
         if announce is not None:
             announce(sha256)
         try:
-            with self._told(sha256):
+            with self._copies.locked(), self._told(sha256):
                 self._client.put(self._store, _key(sha256), path, chunk_size=CHUNK_BYTES)
             with self._told(sha256):
                 found_bytes = self._client.head(self._store, _key(sha256))["size"]
@@ -62,7 +67,7 @@ class RemoteObjects:
         if found_bytes != size_bytes:
             raise BrokenObject(f"object {sha256} has {found_bytes} bytes in {self._name} instead of {size_bytes}")
         if move:
-            self._copies.put_file(path, move=True)
+            self._copies.put_file(path, move=True, sha256=sha256)
         return StoredObject(sha256, size_bytes)
 
     def open(self, sha256: str) -> BinaryIO:
@@ -72,7 +77,7 @@ class RemoteObjects:
     def path_of(self, sha256: str) -> Path:
         """See `store.ObjectStore.path_of`: a copy, fetched unless here. Raises StoreUnreachable, BrokenObject."""
         try:
-            return self._copies.path_of(sha256)
+            return used(self._copies.path_of(sha256))
         except ObjectNotFound:
             pass
         with Claim(self._copies.incoming) as claim:
@@ -85,6 +90,18 @@ class RemoteObjects:
             with room_for(f"copy of object {sha256}"):
                 self._copies.put_file(claim.path, move=True)
         return self._copies.path_of(sha256)
+
+    def of(self, owner: str) -> Self:
+        """See `store.ObjectStore.of`: here all lie alike."""
+        return self
+
+    def where(self, sha256: str) -> Path:
+        """See `store.ObjectStore.where`."""
+        return self.path_of(sha256)
+
+    def opened(self, sha256: str) -> tuple[Path, bytes | None]:
+        """See `store.ObjectStore.opened`."""
+        return self.path_of(sha256), None
 
     def read(self, sha256: str, begin: int, size_bytes: int) -> bytes:
         """See `store.ObjectStore.read`: from the copy if there is one, else these bytes alone come over the network."""
@@ -116,6 +133,44 @@ class RemoteObjects:
                 f"object {sha256} has the hash {digest.hexdigest()} ({size_bytes} bytes) in {self._name}"
             )
         return StoredObject(sha256, size_bytes)
+
+    def put_at(self, sha256: str) -> tuple[int, int]:
+        """See `store.ObjectStore.put_at`."""
+        with self._told(sha256):
+            found = self._client.head(self._store, _key(sha256))
+        return int(found["last_modified"].timestamp() * 1e9), int(found["size"])
+
+    def delete_if_put_before(self, sha256: str, before_ns: int) -> int | None:
+        """See `store.ObjectStore.delete_if_put_before`.
+
+        No service of this kind removes an object on a condition that all understand: who puts the same bytes from
+        another machine, in the same milliseconds, may lose them.
+        """
+        with self._copies.locked(alone=True):
+            try:
+                at_ns, size_bytes = self.put_at(sha256)
+            except ObjectNotFound:
+                return None
+            # The service tells whole seconds.
+            if at_ns + 1_000_000_000 >= before_ns:
+                return None
+            self.delete(sha256)
+        return size_bytes
+
+    def evict(self, most_bytes: int, *, idle_s: float = IDLE_S, now_s: float | None = None) -> int:
+        """Remove the copies that were not used for longest until at most `most_bytes` are left; return what got free.
+
+        Those stay that were used in the last `idle_s`, and those that the service has not, or not whole: as of a venue
+        that has moved there, and whose folder is not uploaded yet. Raises StoreUnreachable; what is gone by then is
+        gone.
+        """
+        return evict(self._copies, most_bytes, self._kept_bytes, idle_s=idle_s, now_s=now_s)
+
+    def _kept_bytes(self, sha256: str) -> int | None:
+        try:
+            return self.put_at(sha256)[1]
+        except ObjectNotFound:
+            return None
 
     def digests(self) -> Iterator[str]:
         """See `store.ObjectStore.digests`. The service lists keys in ascending order."""

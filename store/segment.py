@@ -7,6 +7,7 @@ all of them.
 """
 
 import ctypes
+import io
 import os
 import queue
 import threading
@@ -21,6 +22,8 @@ from store.layout import HEADER_KEY
 
 BATCHES_PER_SYNC = 2
 """Two half seconds."""
+_END = b"\xff\xff\xff\xff\0\0\0\0"
+"""What ends a stream (Arrow, format/Columnar.rst, "IPC Streaming Format")."""
 TOGETHER_MIN = 4
 """So many files that wait are flushed with their whole file system: each alone would cost a commit of its journal."""
 
@@ -30,18 +33,18 @@ class Segment:
 
     def __init__(self, path: Path, schema: Any, header: str) -> None:
         """Open the file for batches of `schema`; the header goes into it. Raises OSError."""
-        self._sink: Any = pa.OSFile(str(path), "wb")
-        # The header goes first, so that what is left of an open episode says whose it is.
-        self._stream: Any = pa.ipc.new_stream(self._sink, schema.with_metadata({HEADER_KEY: header}))
         self._path = path
+        self._file = io.FileIO(path, "wb")
+        # The header goes first, so that what is left of an open episode says whose it is.
+        self._put(schema.with_metadata({HEADER_KEY: header}).serialize())
         self._sync = _Sync(path)
         self._batches = 0
 
     def write(self, batch: Any) -> None:
         """Write a batch and have it made durable soon. Raises OSError, also of an earlier `fsync`."""
         self._sync.check()
-        self._stream.write_batch(batch)
-        self._sink.flush()
+        # As one piece: Arrow's own writer asks the system once for each column, its padding and its description.
+        self._put(batch.serialize())
         self._batches += 1
         if self._batches % BATCHES_PER_SYNC == 0:
             self._sync.ask()
@@ -49,17 +52,22 @@ class Segment:
     def finish(self) -> Any:
         """Close the file and return its rows as a table, mapped into memory. Raises OSError."""
         self._sync.check()
-        self._stream.close()
-        self._sink.close()
+        self._put(_END)
+        self._file.close()
         self._sync.close()
         return pa.ipc.open_stream(pa.memory_map(str(self._path))).read_all()
 
     def close(self) -> None:
         """Close the file, whatever state the disk is in."""
-        for file in (self._stream, self._sink):
-            with suppress(OSError, pa.ArrowException):
-                file.close()
+        with suppress(OSError):
+            self._file.close()
         self._sync.close()
+
+    def _put(self, message: Any) -> None:
+        left = memoryview(message).cast("B")
+        while len(left):
+            # A disk that becomes full takes a part first, and says why with the rest.
+            left = left[self._file.write(left) :]
 
 
 def read_segment(path: Path) -> tuple[bytes | None, Iterator[Any]]:

@@ -10,7 +10,7 @@ from store.errors import ExportRefused
 from store.exports.manifest import check_folder, load_key, new_key
 from store.exports.mcap_file import write_mcap
 from store.exports.parquet import write_parquet
-from store.objects import LocalObjects
+from store.objects import open_objects
 
 _WRITERS: dict[str, Callable[..., Path]] = {"parquet": write_parquet, "mcap": write_mcap}
 
@@ -42,9 +42,8 @@ def _publish(options: argparse.Namespace) -> int:
         raise ExportRefused(f"{options.objects} is no object store: it has no folder sha256")
     key = load_key(options.key) if options.key is not None else None
     digests = [digest for group in options.sha for digest in group.split(",")]
-    print(
-        _WRITERS[options.format](LocalObjects(options.objects), digests, options.out, key=key, licence=options.licence)
-    )
+    objects = open_objects(str(options.objects), options.objects)
+    print(_WRITERS[options.format](objects, digests, options.out, key=key, licence=options.licence))
     return 0
 
 

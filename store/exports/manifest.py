@@ -1,7 +1,9 @@
 """A folder that says what it holds, and who says so: the hash of every file, under one Ed25519 signature.
 
 `manifest.json` is canonical JSON (RFC 8785; it has neither fractions nor numbers above 2**53, for which Python's own
-sorted and spaceless form is the same), `manifest.sig` the signature over its bytes (RFC 8032), in hexadecimal. The
+sorted and spaceless form is the same), `manifest.sig` the signature over `DOMAIN` and its bytes (RFC 8032), in
+hexadecimal: what the same key signs elsewhere is never taken for a manifest. Manifests of version 1 were signed without
+`DOMAIN`, and are still checked so. The
 public key is in the manifest, so that a folder can be checked by itself; who has the key from elsewhere, gives it, and
 then nobody else's signature counts.
 """
@@ -21,7 +23,8 @@ from store.errors import BrokenExport
 from store.objects import hash_of
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
-VERSION = 1
+VERSION = 2
+DOMAIN = b"palaestra export manifest 2\0"
 MAX_MANIFEST_BYTES, MAX_SIGNATURE_BYTES = 256 << 20, 4096
 _NOT_LISTED = (MANIFEST, SIGNATURE)
 
@@ -70,7 +73,7 @@ def sign_folder(folder: Path, key: Ed25519PrivateKey, about: Mapping[str, Any]) 
     said = {"version": VERSION, "algorithm": "Ed25519", "public_key": _public_of(key), "about": about, "files": files}
     text = canonical_json(said)
     (folder / MANIFEST).write_bytes(text)
-    (folder / SIGNATURE).write_text(key.sign(text).hex() + "\n")
+    (folder / SIGNATURE).write_text(key.sign(DOMAIN + text).hex() + "\n")
 
 
 def check_folder(folder: Path, *, public_key: str = "") -> Checked:
@@ -86,8 +89,11 @@ def check_folder(folder: Path, *, public_key: str = "") -> Checked:
         text = _read(folder / MANIFEST, MAX_MANIFEST_BYTES)
         signature = bytes.fromhex(_read(folder / SIGNATURE, MAX_SIGNATURE_BYTES).decode("ascii").strip())
         said = json.loads(text)
-        signer = said["public_key"]
-        Ed25519PublicKey.from_public_bytes(bytes.fromhex(signer)).verify(signature, text)
+        signer, version = said["public_key"], said["version"]
+        if type(version) is not int or version not in (1, VERSION):
+            raise BrokenExport(f"{MANIFEST}: version {version!r}; 1 and {VERSION} are known")
+        signed = text if version == 1 else DOMAIN + text
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(signer)).verify(signature, signed)
         listed = {row["path"]: (row["sha256"], row["size_bytes"]) for row in said["files"]}
         about = dict(said["about"])
     except FileNotFoundError as error:
@@ -98,8 +104,6 @@ def check_folder(folder: Path, *, public_key: str = "") -> Checked:
         raise BrokenExport(f"{MANIFEST}: {str(error)[:200]}") from error
     if public_key and public_key.strip().lower() != signer:
         raise BrokenExport(f"{MANIFEST}: signed by {signer}, not by {public_key.strip().lower()}")
-    if said.get("version") != VERSION:
-        raise BrokenExport(f"{MANIFEST}: version {said.get('version')!r}; {VERSION} is known")
     found = _found(folder)
     if missing := sorted(listed.keys() - found.keys()):
         raise BrokenExport(f"{missing[0]}: not there")

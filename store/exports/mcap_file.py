@@ -1,4 +1,6 @@
-"""MCAP: one file per episode, a topic for the joints and for each stream, messages as JSON with their schemas.
+"""MCAP: one file per episode, a topic for the joints, the base, each sensor and each stream.
+
+Messages are JSON with their schemas; a channel's metadata has units and frames.
 
 Times are the episode's wall clock. Header and outcome are the metadata record `palaestra`. Needs `mcap`.
 """
@@ -61,14 +63,24 @@ def _write(writer: Any, episode: Episode) -> None:
     messages: list[tuple[int, int, Any]] = []
     if signals:
         units = {_FIELDS[signal]: header.units[signal] for signal in signals}
-        channel = _channel(writer, JOINTS_TOPIC, "palaestra.Joints", units)
+        frames = {_FIELDS[signal]: (header.frames or {}).get(signal, "") for signal in signals}
+        channel = _channel(writer, JOINTS_TOPIC, "palaestra.Joints", units, frames)
         columns = [episode.signals[signal].tolist() for signal in signals]
         names = list(header.joint_names)
         for time_s, *row in zip(episode.time_s.tolist(), *columns, strict=True):
             said = {"name": names, **{_FIELDS[signal]: value for signal, value in zip(signals, row, strict=True)}}
             messages.append((_stamp(header.started_at_ns, time_s), channel, said))
+    for signal in header.signals:
+        if signal in JOINT_SIGNALS:
+            continue
+        frame = {"value": (header.frames or {}).get(signal, "")}
+        channel = _channel(writer, _topic(signal), f"palaestra.{signal}", {"value": header.units[signal]}, frame)
+        messages += [
+            (_stamp(header.started_at_ns, time_s), channel, {"value": value})
+            for time_s, value in zip(episode.time_s.tolist(), episode.signals[signal].tolist(), strict=True)
+        ]
     for name, stream in header.streams.items():
-        channel = _channel(writer, "/" + name.replace(".", "/"), f"palaestra.{name}", {"value": stream.unit})
+        channel = _channel(writer, _topic(name), f"palaestra.{name}", {"value": stream.unit}, {"value": stream.frame})
         rows = episode.streams[name]
         values = rows.values if isinstance(rows.values, list) else rows.values.tolist()
         messages += [
@@ -81,12 +93,17 @@ def _write(writer: Any, episode: Episode) -> None:
     writer.finish()
 
 
-def _channel(writer: Any, topic: str, name: str, units: dict[str, str]) -> int:
+def _topic(name: str) -> str:
+    return "/" + name.replace(".", "/")
+
+
+def _channel(writer: Any, topic: str, name: str, units: dict[str, str], frames: dict[str, str]) -> int:
     number = {"type": "array", "items": {"type": "number"}}
     properties = {field: {**number, "description": unit} for field, unit in units.items()}
     schema = {"type": "object", "properties": properties}
     schema_id = writer.register_schema(name, "jsonschema", json.dumps(schema).encode())
-    channel: int = writer.register_channel(topic, "json", schema_id, {f"unit.{k}": v for k, v in units.items()})
+    told = {f"unit.{k}": v for k, v in units.items()} | {f"frame.{k}": v for k, v in frames.items() if v}
+    channel: int = writer.register_channel(topic, "json", schema_id, told)
     return channel
 
 

@@ -1,7 +1,7 @@
 """Plain Parquet for any reader: one table of episodes, one of the joints' rows, one for each stream.
 
     episodes.parquet            a row per episode: name, body, task, outcome, and the whole header as JSON
-    joints.parquet              episode, time_s, joint signals as lists; a row group per episode
+    joints.parquet              episode, time_s, signals of joints, base and sensors as lists; a row group per episode
     streams/NAME.parquet        episode, time_s, values
     croissant.json, manifest.json, manifest.sig
 
@@ -10,7 +10,7 @@ episode has not are null; a signal that none has is no column.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
 import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from store.episode import JOINT_SIGNALS, EpisodeHeader
+from store.episode import SIGNALS, EpisodeHeader
 from store.errors import ExportRefused
 from store.exports.croissant import Table, write_croissant
 from store.exports.manifest import sign_folder
@@ -53,7 +53,7 @@ def write_parquet(
     """
     headers = read_headers(objects, digests)
     streams = _streams(headers)
-    signals = [signal for signal in JOINT_SIGNALS if any(signal in header.signals for header in headers.values())]
+    signals = signals_of(headers.values())
     with new_folder(out) as folder:
         writers = _Writers(folder, signals, streams)
         rows = []
@@ -83,6 +83,12 @@ def read_headers(objects: ObjectStore, digests: Sequence[str]) -> dict[str, Epis
             raise ExportRefused(f"episode {digest} is named twice")
         headers[digest] = read_summary(objects.path_of(digest)).header
     return headers
+
+
+def signals_of(headers: Iterable[EpisodeHeader]) -> list[str]:
+    """Return the signals that any episode has: the joints' and the base's in their order, then sensors by name."""
+    found = {signal for header in headers for signal in header.signals}
+    return [*(signal for signal in SIGNALS if signal in found), *sorted(found - set(SIGNALS))]
 
 
 def summary_row(episode: Episode, digest: str) -> dict[str, Any]:
@@ -178,12 +184,14 @@ def _lists(values: Any) -> Any:
 
 
 def _tables(rows: list[dict[str, Any]], signals: Sequence[str], streams: dict[str, Stream]) -> list[Table]:
-    """Return the record sets, with units where they are the same for all."""
-    units = [json.loads(row["header"])["units"] for row in rows]
+    """Return the record sets, with units and frames where they are the same for all."""
+    headers = [json.loads(row["header"]) for row in rows]
 
     def unit(signal: str) -> str:
-        said = {one[signal] for one in units if signal in one}
-        return f"{signal} [{said.pop()}]" if len(said) == 1 else signal
+        units = {one["units"][signal] for one in headers if signal in one["units"]}
+        frames = {(one["frames"] or {}).get(signal) for one in headers if signal in one["units"]}
+        frame = frames.pop() if len(frames) == 1 else None
+        return f"{signal}{f' [{units.pop()}]' if len(units) == 1 else ''}{f' in {frame}' if frame else ''}"
 
     words = [(name, "cr:Int64" if type(value) is int else "sc:Text", name, False) for name, value in rows[0].items()]
     key = ("episode", "sc:Text", "name of the episode", False)

@@ -22,7 +22,7 @@ from store.errors import BrokenObject, ImportRefused, InvalidEpisode, ObjectNotF
 from store.imports import formats, sandbox
 from store.imports.confine import Limits
 from store.imports.mapping import MappedEpisode, Mapping, apply, choose_robot, header_of, suggestion
-from store.objects import LocalObjects, hash_of, room_for, sync_folder
+from store.objects import LocalObjects, hash_of, open_objects, room_for, sync_folder
 from store.recorder import EpisodeRecorder
 
 VERSION = "1"
@@ -214,9 +214,9 @@ def _record(
 
 def _publish(root: Path, staging: Path, done: Imported) -> None:
     """Make the episodes objects, then say so in the receipt: what has no receipt is in nobody's list."""
-    objects, staged = LocalObjects(root / "objects"), LocalObjects(staging)
+    objects, staged = open_objects(str(root / "objects"), root / "objects"), LocalObjects(staging)
     for episode in done.episodes:
-        objects.put_file(staged.path_of(episode.sha256), move=True)
+        objects.of(episode.header["vendor"]).put_file(staged.path_of(episode.sha256), move=True)
     with room_for(f"import {done.id}"):
         path = staging / "receipt.json"
         with open(path, "w", encoding="utf-8") as file:
@@ -248,9 +248,12 @@ def _receipt(root: Path, import_id: str) -> Imported | None:
         said = json.loads(_receipt_path(root, import_id).read_text("utf-8"))
     except FileNotFoundError:
         return None
-    objects = LocalObjects(root / "objects")
+    objects = open_objects(str(root / "objects"), root / "objects")
+    assert isinstance(objects, LocalObjects), "an import goes into a folder"
     try:
         for episode in said["episodes"]:
+            # It may be about to go, for nothing names it: whoever imports it again will.
+            objects.renew(episode["sha256"])
             objects.verify(episode["sha256"])
     except (ObjectNotFound, BrokenObject):
         return None

@@ -1,8 +1,9 @@
 """Clean and score: pure, recorded checks of an episode's signals, and a search for duplicates."""
 
 from store.quality.duplicates import Signature, near_duplicates, signature_of
-from store.quality.finding import Finding, StepRecord, Track, run_step, track_of
+from store.quality.finding import Finding, StepRecord, Track, TrackStream, run_step, track_of
 from store.quality.score import WEIGHTS, Quality, check_track
+from store.quality.twin import TwinMeasure
 
 __all__ = [
     "WEIGHTS",
@@ -11,6 +12,8 @@ __all__ = [
     "Signature",
     "StepRecord",
     "Track",
+    "TrackStream",
+    "TwinMeasure",
     "check_track",
     "near_duplicates",
     "run_step",

@@ -4,7 +4,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,15 @@ from store.reader import Episode
 
 
 @dataclass(frozen=True)
+class TrackStream:
+    """A signal at a rate of its own: times [s], shape (rows,), values, shape (rows, width), and its nominal rate."""
+
+    time_s: np.ndarray
+    values: np.ndarray
+    rate_hz: float
+
+
+@dataclass(frozen=True)
 class Track:
     """The signals of one episode as they came, good or bad: a sealed file cannot hold all that an import can.
 
@@ -23,6 +32,7 @@ class Track:
         time_s: Times [s], float64, shape (rows,); may fall.
         rate_hz: The rate that was promised.
         signals: Name to values, shape (rows, width), in the units of `store.episode`. Not-finite values are allowed.
+        streams: Signals at rates of their own, on the same clock.
 
     Raises:
         InvalidEpisode: no row, a rate that is not above 0, or a signal whose shape does not fit.
@@ -31,6 +41,7 @@ class Track:
     time_s: np.ndarray
     rate_hz: float
     signals: Mapping[str, np.ndarray]
+    streams: Mapping[str, TrackStream] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.time_s.ndim != 1 or not len(self.time_s):
@@ -58,12 +69,23 @@ class Track:
             values = np.ascontiguousarray(self.signals[name], "<f4")
             digest.update(f"{name}{values.shape}".encode())
             digest.update(values.tobytes())
+        for name in sorted(self.streams):
+            stream = self.streams[name]
+            values = np.ascontiguousarray(stream.values, "<f4")
+            digest.update(f"{name}{values.shape}@{stream.rate_hz!r}".encode())
+            digest.update(np.ascontiguousarray(stream.time_s - self.time_s[0], "<f8").tobytes() + values.tobytes())
         return digest.hexdigest()
 
 
 def track_of(episode: Episode) -> Track:
-    """Return the joints' rows of a sealed episode as a track. Streams at rates of their own are left out."""
-    return Track(episode.time_s, episode.header.sample_rate_hz, episode.signals)
+    """Return a sealed episode as a track. Texts, and streams that come when they come, are left out."""
+    streams = {}
+    for name, described in episode.header.streams.items():
+        rows = episode.streams.get(name)
+        if rows is not None and described.rate_hz is not None and isinstance(rows.values, np.ndarray):
+            values = rows.values.reshape(len(rows.time_s), -1)
+            streams[name] = TrackStream(rows.time_s, values, described.rate_hz)
+    return Track(episode.time_s, episode.header.sample_rate_hz, episode.signals, streams)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from store.quality.alignment import AlignmentLimits, check_alignment
 from store.quality.finding import Finding, StepRecord, Track, run_step
 from store.quality.motion import (
     MotionLimits,
@@ -19,8 +20,19 @@ from store.quality.motion import (
 )
 from store.quality.sensors import SensorLimits, check_sensors
 from store.quality.timing import TimingLimits, check_timing
+from store.quality.twin import TwinMeasure, check_twin
 
-WEIGHTS = {"timing": 2.0, "sensors": 2.0, "plausibility": 2.0, "activity": 0.5, "smoothness": 1.0, "response": 1.0}
+WEIGHTS = {
+    "timing": 2.0,
+    "alignment": 1.0,
+    "sensors": 2.0,
+    "plausibility": 2.0,
+    "activity": 0.5,
+    "smoothness": 1.0,
+    "response": 1.0,
+    "twin": 2.0,
+}
+"""Of each part. `twin` is there only where a replay in the twin was possible."""
 COSTS = {
     "backwards": 0.3,
     "gap": 0.05,
@@ -35,10 +47,13 @@ COSTS = {
     "idle": 0.0,
     "jerk": 0.3,
     "lag": 0.4,
+    "misaligned": 0.3,
+    "residual": 0.3,
+    "replay": 0.5,
 }
-_WHOLE = frozenset({"jitter", "rate", "mismatch", "jerk", "lag"})
+_WHOLE = frozenset({"jitter", "rate", "mismatch", "jerk", "lag", "misaligned", "residual", "replay"})
 """Kinds that are said of the whole episode: their span is no further cost."""
-METHOD = "palaestra-quality/1"
+METHOD = "palaestra-quality/2"
 """What the catalogue names as the method of the score; its number rises when a score would change."""
 
 
@@ -68,17 +83,25 @@ def check_track(
     timing: TimingLimits | None = None,
     sensors: SensorLimits | None = None,
     motion: MotionLimits | None = None,
+    alignment: AlignmentLimits | None = None,
+    twin: TwinMeasure | None = None,
 ) -> Quality:
-    """Run every step over a track and score it. Pure: the same track and limits give the same answer."""
+    """Run every step over a track and score it. Pure: the same track and limits give the same answer.
+
+    twin: What a replay in the twin has found, where there was one.
+    """
     motion = motion or MotionLimits()
-    steps = (
+    steps: tuple[StepRecord, ...] = (
         run_step("timing", check_timing, track, timing or TimingLimits()),
+        run_step("alignment", check_alignment, track, alignment or AlignmentLimits()),
         run_step("sensors", check_sensors, track, sensors or SensorLimits()),
         run_step("plausibility", check_plausibility, track, motion),
         run_step("activity", check_activity, track, motion),
         run_step("smoothness", check_smoothness, track, motion),
         run_step("response", check_response, track, motion),
     )
+    if twin is not None:
+        steps += (run_step("twin", check_twin, track, twin),)
     parts = {step.step: part_of(step.findings, track.duration_s) for step in steps}
     return Quality(combine(parts), parts, steps)
 

@@ -96,7 +96,7 @@ def _fill(
     columns = columns_of(view, body)
     tracks = tracks_of(columns)
     index = Column(BOUNDS, BOUNDS, "<i8", len(tracks))
-    done, edges = _standing(partial, columns, index)
+    done, edges = _standing(partial, columns, index, len(digests))
     episodes = [_said(digest, objects, view, body) for digest in digests[:done]]
     with ExitStack() as stack:
         files = {}
@@ -144,19 +144,22 @@ def _said(digest: str, objects: ObjectStore, view: View, body: Body) -> dict[str
     return {"sha256": digest, "name": header.name, "task": header.task, "outcome": outcome.status.value}
 
 
-def _standing(partial: Path, columns: Sequence[Column], index: Column) -> tuple[int, np.ndarray]:
-    """Return how many episodes are surely in, and where each track ends; none if a file has less than was said."""
+def _standing(partial: Path, columns: Sequence[Column], index: Column, count: int) -> tuple[int, np.ndarray]:
+    """Return how many of `count` episodes are surely in, and where each track ends; none if a file has less."""
     try:
-        done: int = json.loads((partial / PROGRESS).read_bytes())["episodes"]
+        done = json.loads((partial / PROGRESS).read_bytes())["episodes"]
+        if type(done) is not int or not 0 <= done <= count:
+            raise ValueError(f"{done!r} of {count} episodes")
         with open(partial / file_name(BOUNDS), "rb") as file:
             file.seek(HEAD_BYTES + done * row_bytes(index))
             edges = np.frombuffer(file.read(row_bytes(index)), np.int64)
-        if len(edges) == index.width:
+        if len(edges) == index.width and (edges >= 0).all():
             tracks = tracks_of(columns)
             sizes = {file_name(c.name): _size_bytes(c, tracks, done, edges) for c in (*columns, index)}
             if all((partial / name).stat().st_size >= size_bytes for name, size_bytes in sizes.items()):
                 return done, edges
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
+        # Whatever it says, it is not what was written down: it begins anew.
         pass
     return 0, np.zeros(index.width, np.int64)
 

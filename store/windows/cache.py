@@ -91,6 +91,7 @@ def open_cache(path: Path, *, verify: bool = False) -> Cache:
     """
     header = _read_header(path)
     try:
+        _check_words(header)
         view = View(**header["view"])
         body = _body(view, header["body"])
         wanted = columns_of(view, body)
@@ -134,6 +135,24 @@ def header_of(
         "episodes": episodes,
     }
     return _dump(said | {"sha256": hashlib.sha256(_dump(said)).hexdigest()})
+
+
+def _check_words(header: Mapping[str, Any]) -> None:
+    """Raise ValueError, TypeError or KeyError where the header has something else than texts: readers rely on them."""
+    body = header["body"]
+    texts = {
+        "joint_names": body["joint_names"],
+        "units": [said["unit"] for said in body["signals"].values()],
+        "methods": [*header["methods"].keys(), *header["methods"].values()],
+        "hashes": [said["sha256"] for said in header["columns"].values()],
+        "episodes": [episode[key] for episode in header["episodes"] for key in ("sha256", "name", "task", "outcome")],
+    }
+    for name, found in texts.items():
+        if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+            raise TypeError(f"{name}: {str(found)[:100]}: texts")
+    for name in ("signals", "cameras"):
+        if not isinstance(body[name], Mapping):
+            raise TypeError(f"{name}: {str(body[name])[:100]}: a table")
 
 
 def _body(view: View, said: Mapping[str, Any]) -> Body:

@@ -15,8 +15,9 @@ from store import BrokenEpisode, EpisodeClosed, InvalidEpisode, Outcome, SealedE
 from store.camera import DEPTH_MAX_M, DEPTH_MM, CameraStream, FrameEncoder, decode
 from store.errors import CameraNotFound, VideoUnavailable
 from store.reader import read_camera
+from store.recorder import EpisodeRecorder
 from store.stream import IMU
-from tests.store.conftest import House, build_header
+from tests.store.conftest import House, build_header, build_rows
 from tests.store.pictures import ROWS, colours, seal_with_cameras
 
 FRONT = CameraStream(64, 48, 25.0)
@@ -153,3 +154,26 @@ def test_an_episode_without_cameras_reads_as_before(house: House) -> None:
     assert read_episode(sealed.path).header.cameras == {}
     assert "observation.images" not in str(pq.read_schema(sealed.path))
     assert Outcome(Status.SUCCESS, episode_return=1.5) == read_episode(sealed.path).outcome
+
+
+def test_rows_with_frames_come_in_blocks_as_well(house: House) -> None:
+    """Each frame stays in its row, over the borders of blocks; without any the rows are refused as before."""
+    stream = CameraStream(16, 16, 10.0, codec=DEPTH_MM)
+    header = build_header(2, cameras={"front": stream})
+    time_s, signals = build_rows(header, 50, seed=1)
+    packets = {row: bytes([row]) * 40 for row in (0, 7, 49)}
+
+    with EpisodeRecorder(header, house.spool, house.objects, block_bytes=600) as recorder:
+        recorder.extend(time_s[:30], {name: values[:30] for name, values in signals.items()}, {"front": packets})
+        later = {row - 30: packet for row, packet in packets.items() if row >= 30}
+        recorder.extend(time_s[30:], {name: values[30:] for name, values in signals.items()}, {"front": later})
+        sealed = recorder.seal(Outcome(Status.SUCCESS))
+
+    found = read_camera(sealed.path, "front")
+    assert dict(zip(found.rows.tolist(), found.packets, strict=True)) == packets
+    for wrong in (None, {"back": {0: b"x"}}):
+        with (
+            EpisodeRecorder(header, house.spool, house.objects) as recorder,
+            pytest.raises(InvalidEpisode, match=r"one by one|back"),
+        ):
+            recorder.extend(time_s, signals, wrong)

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,35 @@ class ObjectStoreContract:
         (tmp_path / "again").write_text("one")
         assert objects.put_file(tmp_path / "again").sha256 == one
         assert objects.verify(one).size_bytes == 3
+
+    def test_what_was_put_after_a_time_is_not_removed_as_old(self, objects: ObjectStore, tmp_path: Path) -> None:
+        """Putting again makes it young; nobody else's object goes with it."""
+        begin_ns = time.time_ns()
+        for name in ("one", "two"):
+            (tmp_path / name).write_text(name)
+        # It lay in the spool for years before it became an object.
+        os.utime(tmp_path / "one", (1.0, 1.0))
+        one, two = (objects.put_file(tmp_path / name, move=True).sha256 for name in ("one", "two"))
+        at_ns, size_bytes = objects.put_at(one)
+
+        assert at_ns >= begin_ns - 2_000_000_000  # of services that tell whole seconds
+        assert size_bytes == objects.where(one).stat().st_size
+        assert objects.delete_if_put_before(one, begin_ns - 5_000_000_000) is None
+        assert set(objects.digests()) == {one, two}
+        assert objects.delete_if_put_before(one, at_ns + 60_000_000_000) == size_bytes
+        assert objects.delete_if_put_before(one, at_ns + 60_000_000_000) is None
+        assert list(objects.digests()) == [two]
+        with pytest.raises(ObjectNotFound):
+            objects.put_at(one)
+
+    def test_a_hash_that_was_taken_on_the_way_is_believed(self, objects: ObjectStore, tmp_path: Path) -> None:
+        """It is not read a second time; nor is a name taken that is none."""
+        (tmp_path / "source").write_bytes(b"bytes")
+        sha256 = hashlib.sha256(b"bytes").hexdigest()
+        with pytest.raises(InvalidDigest):
+            objects.put_file(tmp_path / "source", move=True, sha256="../x")
+        assert objects.put_file(tmp_path / "source", move=True, sha256=sha256).sha256 == sha256
+        assert objects.verify(sha256).size_bytes == 5
 
     @pytest.mark.parametrize("move", [False, True])
     def test_a_name_is_announced_before_anybody_can_see_it(

@@ -1,9 +1,11 @@
 """Sealed files that we write by hand: what other readers find in them is what was put in."""
 
+import io
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from store import BrokenEpisode, read_episode
 from store.layout import schema_of
-from store.parquet import PAGE_BYTES, is_plain, write_plain, write_sealed
+from store.parquet import PAGE_BYTES, is_plain, write_bare, write_plain, write_sealed
 
 WIDTHS = st.sampled_from([0, 1, 2, 3, 7, 8, 29, 300])
 
@@ -170,3 +172,64 @@ def test_other_layouts_are_pyarrows(tmp_path: Path) -> None:
     write_sealed(empty, tmp_path / "empty")
 
     assert pq.read_table(tmp_path / "empty").equals(empty)
+
+
+BARE = pa.schema(
+    [
+        pa.field("episode", pa.string(), nullable=False),
+        pa.field("time_s", pa.float64(), nullable=False),
+        pa.field("state", pa.list_(pa.field("element", pa.float32(), nullable=False), 3)),
+    ]
+)
+
+
+def bare_table(name: str, rows: int, *, gap: bool = False, names: int = 1) -> Any:
+    """Return a table as a projection has it; with a gap or several names it is none that can be written bare."""
+    flat = pa.array(np.arange(3 * rows, dtype=np.float32) - 7.5)
+    mask = pa.array([gap and row == rows - 1 for row in range(rows)])
+    lists = pa.FixedSizeListArray.from_arrays(flat, type=BARE.field(2).type, mask=mask if gap else None)
+    texts = pa.array([name + "'" * (row % names) for row in range(rows)])
+    return pa.table([texts, pa.array(np.arange(rows) / 8.0), lists], schema=BARE)
+
+
+@given(name=st.text(max_size=40), rows=st.integers(1, 70))
+@settings(max_examples=20, deadline=None)
+def test_a_bare_file_is_its_columns_and_nothing_else(name: str, rows: int) -> None:
+    """To pyarrow and to DuckDB: any name, any number of rows; no metadata, no sums; limits are those of the values."""
+    table, file = bare_table(name, rows), io.BytesIO()
+
+    found = write_bare(table, file)
+
+    assert found == {"episode": (name, name), "time_s": (0.0, (rows - 1) / 8.0), "state": (-7.5, 3 * rows - 8.5)}
+    read = pq.read_table(io.BytesIO(file.getvalue()), page_checksum_verification=True)
+    assert read.to_pylist() == table.to_pylist()
+    assert [field.nullable for field in read.schema] == [False, False, True]
+    said = pq.read_metadata(io.BytesIO(file.getvalue()))
+    assert said.metadata is None
+    assert said.row_group(0).column(0).statistics.max == name
+    assert sum(said.row_group(0).column(index).total_compressed_size for index in range(3)) < len(file.getvalue())
+
+
+def test_a_bare_file_of_many_pages_is_read_by_duckdb(tmp_path: Path) -> None:
+    """An engine that shares no code with pyarrow or with us."""
+    rows = PAGE_BYTES // 12 * 2 + 5
+    with open(tmp_path / "bare.parquet", "wb") as file:
+        assert write_bare(bare_table("walk", rows), file) is not None
+
+    db = duckdb.connect()
+    sums = f"SELECT count(*), sum(time_s), sum(list_sum(state)), max(episode) FROM '{tmp_path / 'bare.parquet'}'"
+    said = db.execute(sums).fetchone()
+
+    assert said is not None
+    assert said[0] == rows
+    assert said[1] == rows * (rows - 1) / 16
+    assert said[2] == pytest.approx(sum(range(3 * rows)) - 7.5 * 3 * rows)
+    assert said[3] == "walk"
+
+
+def test_what_is_not_plain_is_not_written_bare() -> None:
+    """A missing list, several texts, no row at all: nothing is written, and somebody else has to."""
+    for table in (bare_table("x", 5, gap=True), bare_table("x", 5, names=2), bare_table("x", 5)[:0]):
+        file = io.BytesIO()
+        assert write_bare(table, file) is None
+        assert not file.getvalue()

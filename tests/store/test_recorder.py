@@ -250,7 +250,7 @@ class FailingObjects(LocalObjects):
         super().__init__(root)
         self.code = code
 
-    def put_file(self, path: Path, *, move: bool = False, announce: Any = None) -> StoredObject:
+    def put_file(self, path: Path, *, move: bool = False, announce: Any = None, sha256: Any = None) -> StoredObject:
         """Fail as the kernel would."""
         raise OSError(self.code, os.strerror(self.code))
 

@@ -305,7 +305,7 @@ class Truncating(LocalObjects):
 
     broken = ""
 
-    def put_file(self, path: Path, *, move: bool = False, announce: Any = None) -> Any:
+    def put_file(self, path: Path, *, move: bool = False, announce: Any = None, sha256: Any = None) -> Any:
         """Store half of the first one, and whatever comes then as it is."""
         if not self.broken:
             half = path.with_suffix(".half")
@@ -316,7 +316,7 @@ class Truncating(LocalObjects):
             os.replace(super().path_of(stored.sha256), super().path_of(whole.sha256))
             type(self).broken = whole.sha256
             raise BrokenObject(f"object {whole.sha256} has other bytes")
-        return super().put_file(path, move=move, announce=announce)
+        return super().put_file(path, move=move, announce=announce, sha256=sha256)
 
     def path_of(self, sha256: str) -> Path:
         """Prove what is read, as one does with what comes over a network."""

@@ -125,6 +125,25 @@ def test_a_partial_build_that_lost_bytes_begins_anew(house: Any, digests: list[s
     assert bytes_of(build_cache(house.objects, digests, tmp_path / "cut").path) == whole
 
 
+@pytest.mark.parametrize("said", [b"{}", b"[]", b"7", b"null", b'{"episodes": -1}', b'{"episodes": "6"}', b"[" * 10**5])
+def test_a_partial_build_that_says_nonsense_begins_anew(
+    house: Any, digests: list[str], tmp_path: Path, said: bytes
+) -> None:
+    """Torn, or of another program: it never comes in the way of who builds."""
+    whole = build_cache(house.objects, digests, tmp_path / "whole")
+
+    def die(done: int, _total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build_cache(house.objects, digests, tmp_path / "cut", progress=die, sync_bytes=1)
+    (partial,) = (tmp_path / "cut").glob(".*.partial")
+    (partial / store.windows.build.PROGRESS).write_bytes(said)
+
+    assert bytes_of(build_cache(house.objects, digests, tmp_path / "cut").path) == bytes_of(whole.path)
+
+
 def test_of_many_builders_at_a_time_all_get_one_whole_cache(house: Any, digests: list[str], tmp_path: Path) -> None:
     """Four begin together; the lock is of a file each opens for itself, so processes wait for each other alike."""
     together, read = threading.Barrier(4), []
@@ -206,6 +225,37 @@ def test_a_header_that_lies_is_refused(house: Any, digests: list[str], tmp_path:
 
     with pytest.raises(BrokenCache, match=r"cache\.json"):
         open_cache(path)
+
+
+def places(value: Any, path: "tuple[Any, ...]" = ()) -> "list[tuple[Any, ...]]":
+    """Return the way to everything in a table."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, part in parts for place in places(part, (*path, key)))]
+
+
+@pytest.mark.parametrize("other", [None, True, -1, 2**70, 1.5, "x", [], [[]], {}, {"x": {}}], ids=repr)
+def test_a_header_with_a_value_of_another_kind_is_refused_as_such(
+    house: Any, digests: list[str], tmp_path: Path, other: Any
+) -> None:
+    """Wherever it stands, and though its hash is right; what says the same in another way may be read."""
+    cache = build_cache(house.objects, digests[:1], tmp_path)
+    header = json.loads((cache.path / "cache.json").read_bytes())
+    del header["sha256"]
+    for *way, last in places(header)[1:]:
+        said = json.loads(json.dumps(header))
+        part = said
+        for key in way:
+            part = part[key]
+        was, part[last] = part[last], other
+        text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        said["sha256"] = hashlib.sha256(text).hexdigest()
+        (cache.path / "cache.json").write_text(json.dumps(said))
+        same_kind = type(other) is type(was) or other == was or last == "cameras"
+        try:
+            opened = open_cache(cache.path)
+        except BrokenCache:
+            continue
+        assert same_kind and opened.steps == cache.steps, (*way, last)
 
 
 def test_a_header_that_was_edited_is_refused(house: Any, digests: list[str], tmp_path: Path) -> None:

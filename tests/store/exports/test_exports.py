@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from store import Outcome, SealedEpisode, Status, Stream, read_episode
+from store import BASE_POSE, EpisodeRecorder, Outcome, SealedEpisode, Status, Stream, read_episode
 from store.errors import BrokenExport, ExportRefused
 from store.exports import check_folder, new_key, write_mcap, write_parquet
 from store.exports.croissant import FILE
-from store.exports.manifest import canonical_json, load_key
+from store.exports.manifest import DOMAIN, canonical_json, load_key
 from store.objects import hash_of
 from tests.store.conftest import build_rows
 
@@ -150,7 +151,7 @@ def damage(folder: Path, what: str) -> None:
         said = json.loads((folder / "manifest.json").read_bytes())
         del said["about"]
         (folder / "manifest.json").write_bytes(canonical_json(said))
-        (folder / "manifest.sig").write_text(KEY.sign(canonical_json(said)).hex())
+        (folder / "manifest.sig").write_text(KEY.sign(DOMAIN + canonical_json(said)).hex())
 
 
 @pytest.mark.parametrize(
@@ -228,3 +229,64 @@ def test_canonical_json_is_one_text_for_one_value_and_has_no_fractions() -> None
     for value in (1.5, 2**60, [{"a": float("nan")}]):
         with pytest.raises(ValueError, match="whole numbers"):
             canonical_json(value)
+
+
+def test_base_sensors_and_frames_leave_with_the_joints(house: Any, make_header: Any, tmp_path: Path) -> None:
+    """As Parquet and as MCAP, value for value; of an episode that has no such signal it is null."""
+    mcap = pytest.importorskip("mcap.reader")
+    current = "observation.sensor.current"
+    header = make_header(base_pose=True)
+    with_sensor = replace(
+        header,
+        name="e-2",
+        sensor_widths={current: 2},
+        units={**header.units, current: "A"},
+        frames={**(header.frames or {}), current: "motor"},
+    )
+    rng = np.random.default_rng(1)
+    signals = {name: rng.random((4, with_sensor.width(name))).astype(np.float32) for name in with_sensor.signals}
+    with EpisodeRecorder(with_sensor, house.spool, house.objects) as recorder:
+        recorder.extend(np.arange(4) / 100, signals)
+        sealed = recorder.seal(Outcome(Status.SUCCESS))
+    digests = [seal(house, make_header).sha256, sealed.sha256]
+
+    out = write_parquet(house.objects, digests, tmp_path / "parquet")
+    table = pq.read_table(out / "joints.parquet").to_pydict()
+    own = [number for number, name in enumerate(table["episode"]) if name == "e-2"]
+    for name, values in signals.items():
+        assert np.array_equal([table[name][number] for number in own], values), name
+    assert table[BASE_POSE][0] is None
+    assert table[current][0] is None
+    assert f"{current} [A] in motor" in (out / "croissant.json").read_text()
+
+    out = write_mcap(house.objects, [sealed.sha256], tmp_path / "mcap")
+    found: dict[str, list[Any]] = {}
+    with open(out / "e-2.mcap", "rb") as file:
+        for _, channel, message in mcap.make_reader(file).iter_messages():
+            found.setdefault(channel.topic, []).append((json.loads(message.data), channel.metadata))
+    readings = found["/observation/sensor/current"]
+    assert np.array_equal([said["value"] for said, _ in readings], signals[current])
+    assert readings[0][1] == {"unit.value": "A", "frame.value": "motor"}
+    assert found["/joints"][0][1]["frame.position"] == "joint"
+    topic = "/" + BASE_POSE.replace(".", "/")
+    assert np.array_equal([said["value"] for said, _ in found[topic]], signals[BASE_POSE])
+
+
+def test_a_manifest_of_version_1_is_still_good_and_its_signature_for_nothing_newer(
+    house: Any, make_header: Any, tmp_path: Path
+) -> None:
+    """Those were signed without a domain; what a key has signed elsewhere is no manifest of today."""
+    out = write_parquet(house.objects, [seal(house, make_header).sha256], tmp_path / "out", key=KEY)
+    said = json.loads((out / "manifest.json").read_bytes())
+    for version, good in ((1, True), (2, False)):
+        text = canonical_json(said | {"version": version})
+        (out / "manifest.json").write_bytes(text)
+        (out / "manifest.sig").write_text(KEY.sign(text).hex())
+        if good:
+            assert check_folder(out).files
+        else:
+            with pytest.raises(BrokenExport, match="not the signature"):
+                check_folder(out)
+    (out / "manifest.json").write_bytes(canonical_json(said | {"version": 3}))
+    with pytest.raises(BrokenExport, match="version 3"):
+        check_folder(out)

@@ -2,15 +2,29 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bench.store_quality import DURATION_S, KINDS, LIMITS, clean_track, duplicates, faults, planted
+from bench.store_quality import (
+    DURATION_S,
+    FORCE,
+    KINDS,
+    LIMITS,
+    clean_track,
+    duplicates,
+    exact_duplicates,
+    faults,
+    planted,
+    streamed,
+    twin_faults,
+)
 from store.episode import STATE, VELOCITY
 from store.errors import InvalidEpisode
-from store.quality import WEIGHTS, Track, check_track, near_duplicates, signature_of
+from store.quality import WEIGHTS, Track, TwinMeasure, check_track, near_duplicates, signature_of
+from store.quality.replays import BadReplay, read_replays
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +36,7 @@ def test_a_clean_episode_has_no_finding_and_the_score_one() -> None:
     quality = check_track(clean_track(3), motion=LIMITS)
     assert quality.findings == ()
     assert quality.score == pytest.approx(1.0)
-    assert set(quality.parts) == set(WEIGHTS)
+    assert set(quality.parts) == set(WEIGHTS) - {"twin"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -86,6 +100,54 @@ def test_perturbed_copies_are_found_and_cousins_are_not() -> None:
     found = duplicates(120)
     assert found["recall"] >= 0.95
     assert found["precision"] >= 0.99
+
+
+def test_exact_copies_are_told_from_what_differs_by_one_bit() -> None:
+    assert exact_duplicates(20) == {"recall": 1.0, "precision": 1.0}
+
+
+def test_a_unit_that_is_not_its_twin_is_found_and_a_sound_one_is_not() -> None:
+    """Weak motors, targets of another time, a wrong sign: by the real core and a replay in the real twin."""
+    assert twin_faults(2) == {"recall": 1.0, "precision": 1.0}
+
+
+def test_a_replay_is_a_part_of_the_score_only_where_there_was_one() -> None:
+    """A world that runs otherwise costs half of it; what the step was told is in its record."""
+    track = clean_track(4)
+    sound, other = (
+        check_track(track, motion=LIMITS, twin=TwinMeasure("mujoco 9", same=same)) for same in (True, False)
+    )
+
+    assert sound.parts["twin"] == 1.0 and sound.score == pytest.approx(1.0)
+    assert other.parts["twin"] == 0.5 and [finding.kind for finding in other.findings] == ["replay"]
+    assert other.steps[-1].parameters["engine"] == "mujoco 9"
+    assert "twin" not in check_track(track, motion=LIMITS).parts
+    # What is no number was not near.
+    lost = check_track(track, twin=TwinMeasure("mujoco 9", (float("nan"),)))
+    assert [finding.kind for finding in lost.findings] == ["residual"]
+
+
+@pytest.mark.parametrize(
+    "line", ["{", '{"file": "x"}', '{"file": "x", "engine": "m", "same": 1}', '{"file": "x", "lower_rad": [1]}']
+)
+def test_a_line_that_tells_of_no_replay_is_refused_by_its_number(tmp_path: Path, line: str) -> None:
+    (tmp_path / "said").write_text('{"file": "y", "refused": "no model"}\n' + line + "\n")
+
+    with pytest.raises(BadReplay, match="said: line 2"):
+        read_replays(tmp_path / "said")
+
+
+def test_a_stream_that_moves_later_than_the_joints_is_told_by_how_much() -> None:
+    """Both ways; a stream that fits, and one in which nothing moves, say nothing."""
+    track = clean_track(2)
+    for shift_s in (-0.4, 0.4):
+        (found,) = check_track(streamed(track, shift_s=shift_s), motion=LIMITS).findings
+        assert (found.kind, found.signal) == ("misaligned", FORCE)
+        assert found.amount == pytest.approx(shift_s, abs=0.06)
+    rest = streamed(track)
+    still = replace(rest.streams[FORCE], values=np.zeros_like(rest.streams[FORCE].values))
+    assert check_track(replace(rest, streams={FORCE: still}), motion=LIMITS).findings == ()
+    assert rest.sha256() != track.sha256()
 
 
 def test_an_exact_copy_is_at_no_distance_and_another_body_is_no_copy() -> None:
