@@ -1,74 +1,57 @@
-"""The room's SQLite file, kept as the catalogue's: numbered revisions that only go forward, each commit on the disk."""
+"""The room's own file, and looking into the catalogue; see `database`."""
 
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from catalogue import database
+from database import file, keeping
+from database.sql import ERRORS, Failed, is_absent
+from palaestra.errors import PalaestraError
 
+RETRY_S = 1.0
 REVISIONS = sorted((Path(__file__).parent / "revisions").glob("[0-9]*.sql"))
 
 
 def open_writer(path: Path) -> sqlite3.Connection:
-    """Open the file, made or brought to the last revision if it has to be. Raises catalogue.database.SchemaMismatch."""
-    return database.open_writer(path, REVISIONS)
+    """Open the file, made or brought to the last revision if it has to be. Raises database.file.SchemaMismatch."""
+    return file.open_writer(path, REVISIONS)
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
     """Open a file that there is, to look."""
-    return database.open_reader(path)
+    return file.open_reader(path)
 
 
-class Readers:
-    """Connections to look into a file, one for each thread. Safe from any thread."""
+class Readers(keeping.Readers[sqlite3.Connection]):
+    """Connections to look into a file, one for each thread; `reader` raises sqlite3.Error while there is none."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._mine = threading.local()
-        self._open: list[sqlite3.Connection] = []
-
-    def reader(self) -> sqlite3.Connection:
-        """Return this thread's connection. Raises sqlite3.Error while there is no such file."""
-        found: sqlite3.Connection | None = getattr(self._mine, "db", None)
-        if found is None:
-            if not self._path.exists():
-                # SQLite would make an empty one, in the catalogue's place.
-                raise sqlite3.OperationalError(f"{self._path.name} is not there")
-            found = self._mine.db = open_reader(self._path)
-            self._open.append(found)
-        return found
-
-    def close(self) -> None:
-        """Close all of them. Nobody may be reading."""
-        for reader in self._open:
-            reader.close()
+        super().__init__(lambda: open_reader(path))
 
 
-class Database(Readers):
+class Database(keeping.Keeping[sqlite3.Connection]):
     """The room's own file: read from any thread, written by one at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file, made if it has to be. Raises catalogue.database.SchemaMismatch."""
-        super().__init__(path)
-        self._db = open_writer(path)
-        self._writing = threading.Lock()
+        """Open the file, made if it has to be. Raises database.file.SchemaMismatch."""
+        super().__init__(lambda: open_reader(path), lambda: open_writer(path))
 
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Change all or nothing; on the disk when it is left."""
-        with self._writing:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
 
-    def close(self) -> None:
-        """Close every connection. Nobody may be reading or writing."""
-        super().close()
-        self._db.close()
+class NothingRecorded(Exception):
+    """There is no catalogue: nothing was ever recorded in this venue."""
+
+
+@contextmanager
+def looking() -> Iterator[None]:
+    """Look into the catalogue. Raises NothingRecorded; PalaestraError while its server does not answer."""
+    try:
+        yield
+    except ERRORS as error:
+        if is_absent(error):
+            raise NothingRecorded from None
+        if isinstance(error, Failed):
+            # Who asks learns nothing of where it is.
+            told = "the catalogue does not answer at present"
+            raise PalaestraError("DISK_FAILED", told, retry_after_s=RETRY_S) from error
+        raise

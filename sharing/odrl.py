@@ -31,6 +31,7 @@ _BOUNDS = {
     ("palaestra:version", "gteq"): "first_version",
     ("palaestra:version", "lteq"): "last_version",
     ("palaestra:privacyMillionths", "lteq"): "privacy_millionths",
+    ("palaestra:priceMicrocredits", "eq"): "price_microcredits",
 }
 
 
@@ -40,7 +41,7 @@ def to_odrl(terms: Terms, kind: Literal["Offer", "Agreement"] = "Offer") -> dict
     constraints = [_constraint("recipient", "eq", terms.consumer)]
     constraints += [_constraint(operand, "isAnyOf", plain[field]) for operand, field in _LISTS.items()]
     for (operand, operator), field in _BOUNDS.items():
-        value = plain[field]
+        value = plain.get(field, 0)
         if value or field in ("valid_from_s", "valid_until_s"):
             timed = field.endswith("_s")
             constraints.append(_constraint(operand, operator, _time(value) if timed else value))

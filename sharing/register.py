@@ -4,18 +4,21 @@ Whatever makes somebody have less from now on grows the epoch of every agreement
 transaction: what was granted before is then no longer served (`sharing.gate.Gate.still`).
 """
 
+import logging
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sharing import signing
 from sharing.agreement import Agreement
-from sharing.classes import ColumnClass, class_of
+from sharing.classes import ColumnClass, class_of, stricter
 from sharing.clock import Clock
 from sharing.database import Database
 from sharing.errors import BadSignature, InvalidTerms, NotShared
 from sharing.terms import canonical
 from sharing.witness import Witness
+
+log = logging.getLogger(__name__)
 
 KEYS_MAX = 16
 CLASSES_MAX = 1_000
@@ -115,8 +118,14 @@ class Register:
             SELECT * FROM agreement WHERE collected_s IS NULL
             AND (revoked_s IS NOT NULL OR json_extract(document, '$.terms.valid_until_s') <= ?) LIMIT ?
         """
-        rows = self._database.reader().execute(text, (self._clock.now_s(), size)).fetchall()
-        return [_entry(row) for row in rows]
+        found = []
+        for row in self._database.reader().execute(text, (self._clock.now_s(), size)).fetchall():
+            try:
+                found.append(_entry(row))
+            except Exception:
+                # Somebody wrote into the file: the others' copies go all the same.
+                log.exception("agreement %s cannot be read, so what was made for it stays", row["digest"])
+        return found
 
     def collected(self, digest: str) -> None:
         """Remember that nothing is left of what was made for an agreement."""
@@ -191,12 +200,14 @@ class Register:
 
     def classify(self, vendor: str, column: str, kind: ColumnClass) -> None:
         """Class a column of one's own more strictly. Raises InvalidTerms for a class that is looser than it was."""
-        least = max(class_of(column), self.classes(vendor).get(column, ColumnClass.PUBLIC))
-        if kind < least:
-            raise InvalidTerms(f"class: {column[:128]} is {least}, and can be classed more strictly alone")
         with self._database.transaction() as db:
+            text = "SELECT class FROM column_class WHERE vendor = ? AND name = ?"
+            before = db.execute(text, (vendor, column)).fetchone()
+            least = class_of(column) if before is None else stricter(class_of(column), ColumnClass(before["class"]))
+            if kind < least:
+                raise InvalidTerms(f"class: {column[:128]} is {least}, and can be classed more strictly alone")
             count = db.execute("SELECT count(*) FROM column_class WHERE vendor = ?", (vendor,)).fetchone()[0]
-            if count >= CLASSES_MAX:
+            if before is None and count >= CLASSES_MAX:
                 raise InvalidTerms(f"class: a vendor classes at most {CLASSES_MAX} columns")
             row = (vendor, column, str(kind), int(self._clock.now_s()))
             db.execute("INSERT OR REPLACE INTO column_class VALUES (?, ?, ?, ?)", row)

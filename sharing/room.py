@@ -7,8 +7,11 @@ from typing import Protocol
 
 from starlette.requests import Request
 
+from database.keeping import Readers
+from database.sql import Connection
 from sharing.clock import Clock
-from sharing.database import Database, Readers
+from sharing.credits.accounts import Accounts
+from sharing.database import Database
 from sharing.gate import Gate
 from sharing.grant import Grant
 from sharing.identity import Caller
@@ -57,9 +60,10 @@ class Room:
     Attributes:
         gate: The one decision. Every byte and every answer comes by it.
         projector, vault, witness: See their protocols.
+        accounts: Credits of all vendors.
         register, negotiations: Agreements, keys and suspensions; and how agreements come to be.
         database: The room's own file.
-        catalogue: Connections to look into the catalogue's file.
+        catalogue: Connections to look into the catalogue.
         caller: Who sent a request. Blocks for a call of the scheduler at most each two seconds for a token, so that
             it belongs into plain functions, which FastAPI runs in threads, or into `Depends`.
         clock: By which everything is judged.
@@ -67,19 +71,22 @@ class Room:
         objects: The store's folder of objects.
         objects_at: Where they are if not there.
         address: How consumers reach this room, such as `http://127.0.0.1:7490`.
+        cluster: The head of the Ray cluster on whose nodes compute jobs run; empty: on this machine.
     """
 
     gate: Gate
     projector: Projecting
     witness: Witness
     vault: Sealing
+    accounts: Accounts
     register: Register
     negotiations: Negotiations
     database: Database
-    catalogue: Readers
+    catalogue: Readers[Connection]
     caller: Callable[[Request], Caller]
     clock: Clock
     folder: Path
     objects: Path
     objects_at: str
     address: str
+    cluster: str = ""

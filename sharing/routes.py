@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Query
 
-from sharing.bounds import fields_of, json_body, text_of
+from sharing.body import fields_of, json_body, text_of
 from sharing.classes import ColumnClass
 from sharing.errors import BadStep, InvalidTerms
 from sharing.identity import Caller
@@ -108,9 +108,9 @@ def router(room: Room) -> APIRouter:
     @found.put("/classes/{column}", summary="Class a column of the vendor's data more strictly")
     def classify(column: str, caller: Caller = who, given: object = body) -> dict[str, Any]:
         (kind,) = fields_of(given, "class")
-        if kind not in set(ColumnClass) or len(column) > MAX_NAME:
+        if not isinstance(kind, str) or kind not in set(ColumnClass) or len(column) > MAX_NAME:
             raise InvalidTerms(f"class: must be one of {', '.join(ColumnClass)}")
-        room.register.classify(caller.decides(), column, ColumnClass(str(kind)))
+        room.register.classify(caller.decides(), column, ColumnClass(kind))
         return {"name": column, "class": kind}
 
     @found.post("/vendors/{vendor}:suspend", summary="Operators: have a vendor give and get nothing for now")

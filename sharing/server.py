@@ -8,25 +8,30 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import Response
 
+from catalogue.place import readers
 from sharing import problem, routes
 from sharing.aggregate import routes as aggregate
 from sharing.aggregate.field import check_declared
 from sharing.audit import routes as audit_routes
 from sharing.audit.key import load_key
 from sharing.audit.log import Log
-from sharing.bounds import Bounds
 from sharing.clock import Clock
 from sharing.compute import routes as compute
-from sharing.database import Database, Readers
+from sharing.credits import routes as credits
+from sharing.credits.accounts import Accounts
+from sharing.database import Database
 from sharing.dataspace import routes as dataspace
 from sharing.delta import routes as delta
 from sharing.export import routes as export
 from sharing.gate import Gate
 from sharing.identity import Callers, Identity
+from sharing.lineage import routes as lineage
 from sharing.negotiation import Negotiations
 from sharing.projection.projector import open_projector
 from sharing.projection.transforms import read
 from sharing.register import Register
+from sharing.review import routes as review
+from sharing.review.reviews import Reviews
 from sharing.room import Projecting, Room, Sealing
 from sharing.settings import Settings
 from sharing.terms import Terms
@@ -34,19 +39,29 @@ from sharing.vault.vault import Vault
 from sharing.versions import Versions
 from sharing.witness import Witness
 from store.objects import open_objects
+from web.bounds import Bounds
 
 Router = Callable[[Room], APIRouter]
 ROUTERS: tuple[Router, ...] = (
     routes.router,
     dataspace.router,
     export.router,
+    review.router,
     aggregate.router,
     compute.router,
     delta.router,
     audit_routes.router,
+    credits.router,
+    lineage.router,
 )
 """Each part's own; one more part is one more line."""
 COLLECT_PERIOD_S = 2.0
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
 log = logging.getLogger(__name__)
 
 
@@ -66,28 +81,41 @@ def open_room(
         clock, witness, projector, vault: In place of the room's own; for tests.
 
     Raises:
-        catalogue.database.SchemaMismatch, OSError.
+        database.file.SchemaMismatch, OSError.
     """
     settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings.folder.chmod(0o700)
     database = Database(settings.folder / "sharing.db")
     latest_s = database.reader().execute(_LATEST).fetchone()[0]
     clock = clock or Clock(at_least_s=float(latest_s))
-    catalogue = Readers(settings.catalogue)
+    catalogue = readers(settings.catalogue)
+    # Beside the database, so that who copies that alone cannot sign for this log.
+    key = load_key(settings.folder / "keys" / "audit.pem")
     if witness is None:
-        # Beside the database, so that who copies that alone cannot sign for this log.
-        witness = Log(database, load_key(settings.folder / "keys" / "audit.pem"), clock, settings.folder / "audit.lock")
-    vault = vault or Vault(settings.folder / "keys" / "vault")
+        witness = Log(database, key, clock, settings.folder / "audit.lock")
+    vault = vault or Vault(settings.folder / "keys" / "vault", settings.folder / "vault.db")
     callers = Callers(ask, now_s=clock.now_s)
     newest = Versions(catalogue).newest
     register = Register(database, witness, clock)
     objects = open_objects(settings.objects_at or str(settings.objects), settings.objects)
+    reviews = Reviews(database, witness, clock.now_s)
+    accounts = Accounts(database, catalogue, objects, vault, witness, clock, settings.folder / "credits", key)
     return Room(
         gate=Gate(database, newest, witness, clock),
         projector=projector
-        or open_projector(settings.folder, catalogue, objects, vault=vault, ledger=database, witness=witness),
+        or open_projector(
+            settings.folder,
+            catalogue,
+            objects,
+            vault=vault,
+            ledger=database,
+            witness=witness,
+            reviews=reviews,
+            settle=accounts.settle,
+        ),
         witness=witness,
         vault=vault,
+        accounts=accounts,
         register=register,
         negotiations=Negotiations(database, register, newest, witness, clock, check_transforms=_check_transforms),
         database=database,
@@ -98,6 +126,7 @@ def open_room(
         objects=settings.objects,
         objects_at=settings.objects_at,
         address=settings.url,
+        cluster=settings.cluster,
     )
 
 
@@ -121,10 +150,14 @@ def create_app(room: Room, settings: Settings, routers: Sequence[Router] = ROUTE
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         collector = threading.Thread(target=_collecting, args=(room, stopping), name="collector", daemon=True)
+        # A thread of its own: measuring may take long, and what has ended is to be destroyed at once.
+        accountant = threading.Thread(target=_accounting, args=(room, stopping), name="accountant", daemon=True)
         collector.start()
+        accountant.start()
         yield
         stopping.set()
         collector.join(timeout=30.0)
+        accountant.join(timeout=30.0)
 
     app = FastAPI(title="Palaestra sharing", openapi_url=None, lifespan=lifespan, redirect_slashes=False)
     app.state.room = room
@@ -133,7 +166,13 @@ def create_app(room: Room, settings: Settings, routers: Sequence[Router] = ROUTE
     # An address for supervisors and balancers; tells nothing.
     app.add_api_route("/healthz", lambda: Response(status_code=204), methods=["GET"], include_in_schema=False)
     problem.install(app)
-    app.add_middleware(Bounds, loopback_only=settings.loopback_only, larger={export.TRACE_PATH: export.TRACE_BYTES})
+    app.add_middleware(
+        Bounds,
+        loopback_only=settings.loopback_only,
+        headers=_HEADERS,
+        respond=problem.response_of,
+        larger={export.TRACE_PATH: export.TRACE_BYTES},
+    )
     return app
 
 
@@ -145,11 +184,16 @@ def collect(room: Room) -> int:
     count = 0
     for entry in room.register.ended():
         digest, terms = entry.agreement.digest, entry.agreement.terms
-        room.projector.drop(digest)
-        room.vault.shred(digest)
-        room.register.collected(digest)
-        sides = {"provider": terms.provider, "consumer": terms.consumer}
-        room.witness.note("agreement", {"what": "collected", "agreement": digest, **sides})
+        try:
+            room.projector.drop(digest)
+            room.vault.shred(digest)
+            room.register.collected(digest)
+            sides = {"provider": terms.provider, "consumer": terms.consumer}
+            room.witness.note("agreement", {"what": "collected", "agreement": digest, **sides})
+        except Exception:
+            # A full disk, for one; it is tried again, nothing is served meanwhile.
+            log.exception("agreement %s has ended and could not be collected", digest)
+            continue
         count += 1
     return count
 
@@ -161,3 +205,11 @@ def _collecting(room: Room, stopping: threading.Event) -> None:
         except Exception:
             # A full disk, for one; it is tried again, and nothing is served meanwhile.
             log.exception("what has ended could not be collected")
+
+
+def _accounting(room: Room, stopping: threading.Event) -> None:
+    while not stopping.wait(COLLECT_PERIOD_S):
+        try:
+            room.accounts.earn()
+        except Exception:
+            log.exception("what was earned could not be posted")

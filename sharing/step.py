@@ -105,7 +105,7 @@ class Step:
         if set(plain) != set(names):
             odd = sorted(set(plain) ^ set(names))[0]
             raise InvalidTerms(f"step.{str(odd)[:100]}: is {'not known' if odd in plain else 'missing'}")
-        if plain["kind"] not in set(Kind):
+        if not isinstance(plain["kind"], str) or plain["kind"] not in set(Kind):
             raise InvalidTerms(f"step.kind: must be one of {', '.join(Kind)}")
         for name in names:
             value = plain[name]

@@ -19,7 +19,7 @@ from sharing.errors import InvalidTerms
 VERSION = 1
 MAX_COLUMNS, MAX_TEXT, MAX_BYTES = 1_000, 2_000, 65_536
 MAX_TRANSFORMS, MAX_PARAMETERS, MAX_NAME, MAX_VALUE = 32, 16, 128, 500
-MAX_PRIVACY_MILLIONTHS, MAX_VERSION = 1_000_000_000, 1_000_000_000
+MAX_PRIVACY_MILLIONTHS, MAX_VERSION, MAX_PRICE_MICROCREDITS = 1_000_000_000, 1_000_000_000, 10**12
 FOREVER_S = 253_402_300_799
 """9999-12-31T23:59:59Z: the last second that may be named."""
 
@@ -70,6 +70,8 @@ class Terms:
         valid_from_s, valid_until_s: Term: from the first second on, up to and without the second.
         embargo_until_s: Before this no byte leaves, though the agreement stands. 0: none.
         privacy_millionths: Budget of epsilon for aggregates, in millionths; 0 without that channel.
+        price_microcredits: What the consumer pays the provider for each version that it gets, once; 0: nothing. Terms
+            without a price do not name it, so that those signed before there were prices keep their digest.
         note: Plain words for people.
     """
 
@@ -87,6 +89,7 @@ class Terms:
     duties: tuple[Duty, ...] = ()
     embargo_until_s: int = 0
     privacy_millionths: int = 0
+    price_microcredits: int = 0
     note: str = ""
     version: int = VERSION
 
@@ -109,6 +112,8 @@ class Terms:
             elif isinstance(value, Mapping):
                 value = {name: dict(parameters) for name, parameters in value.items()}
             plain[part.name] = value
+        if not self.price_microcredits:
+            del plain["price_microcredits"]
         return plain
 
     def digest(self) -> str:
@@ -169,6 +174,7 @@ def _checked(terms: Terms) -> dict[str, Any]:
         ("first_version", 1, MAX_VERSION),
         ("last_version", 0, MAX_VERSION),
         ("privacy_millionths", 0, MAX_PRIVACY_MILLIONTHS),
+        ("price_microcredits", 0, MAX_PRICE_MICROCREDITS),
         ("version", VERSION, VERSION),
     ):
         value = getattr(terms, name)

@@ -1,17 +1,18 @@
 """What the catalogue knows of a data set, as far as agreements go by it."""
 
-import sqlite3
 from typing import NoReturn
 
 from catalogue.dataset import Datasets
+from database.keeping import Readers
+from database.sql import Connection
 from palaestra.errors import PalaestraError
-from sharing.database import Readers
+from sharing.database import NothingRecorded, looking
 
 
 class Versions:
-    """Looks into the catalogue's file. Safe from any thread."""
+    """Looks into the catalogue. Safe from any thread."""
 
-    def __init__(self, catalogue: Readers) -> None:
+    def __init__(self, catalogue: Readers[Connection]) -> None:
         self._datasets = Datasets(catalogue.reader, _nobody_writes)
 
     def newest(self, data_set: str) -> int:
@@ -20,9 +21,13 @@ class Versions:
         if len(parts) != 4:
             return 0
         try:
-            return int(self._datasets.get(parts[1], parts[3])["latest"])
-        except (PalaestraError, sqlite3.OperationalError):
-            # No such data set, or nothing was ever recorded in this venue.
+            with looking():
+                return int(self._datasets.get(parts[1], parts[3])["latest"])
+        except NothingRecorded:
+            return 0
+        except PalaestraError as error:
+            if error.reason != "NOT_FOUND":
+                raise
             return 0
 
 

@@ -3,22 +3,53 @@
 The unit of privacy is one episode, added or removed; it is one row of the facts, and so in one group of each question.
 All values are whole numbers, so that neither sums nor noise have a rounding that could tell anything (Mironov 2012).
 
-Counts, sums and histograms get discrete Laplace noise (Canonne, Kamath, Steinke 2020), quantiles are chosen among
+Counts, sums and histograms get discrete Laplace noise (Canonne, Kamath, Steinke 2020) and, above half an epsilon, even
+noise on top of it, see `widening`; quantiles are chosen among
 fixed candidates by permute-and-flip (McKenna, Sheldon 2020; scores by Smith 2011), groups that only the data know by
 counts above a noisy threshold (Rogers 2023). Gaussian noise would cost less where many values belong to one episode;
-here each belongs to one number of each measure, and the budget is one of pure epsilon.
+here each belongs to one number of each measure, and the budget is one of pure epsilon: at the same accuracy Gaussian
+noise (a deviation of 2.4 ranges) would cost 2.0 at a risk of 1e-7 instead of 0.75 at none (Balle, Wang 2018).
 """
 
 import math
+import secrets
 from collections.abc import Mapping, Sequence
 
 import opendp.prelude as dp
 
 dp.enable_features("contrib")
 
+WIDENED_FROM = 0.5
+"""Above so much of epsilon the noise is widened."""
+WIDENING = 10.0
+"""By how many times an episode's change for each epsilon above it."""
+
 
 class Overspent(AssertionError):
     """A mechanism would cost more than was paid: a defect, never an answer."""
+
+
+def noised(values: Sequence[int], change: int, epsilon: float) -> list[int]:
+    """Return whole numbers with discrete Laplace noise, widened.
+
+    What is added to an answer that has its noise costs nothing (post-processing: Dwork, Roth 2014, 2.1).
+
+    Args:
+        change: By how much one episode changes all of them together (L1).
+        epsilon: What that may cost.
+    """
+    reach = widening(change, epsilon)
+    return [value + secrets.randbelow(2 * reach + 1) - reach for value in laplace(values, change, epsilon)]
+
+
+def widening(change: int, epsilon: float) -> int:
+    """Return how far even noise reaches that is added to the Laplace noise, up and down.
+
+    Laplace noise is peaked and has long ends. Where it is narrow enough for a sum to be right (its ends: 19 of 20
+    answers within 4 ranges at 0.75), the difference of two sums is too often near the truth (its peak: half of them
+    within 1.5 ranges). Even noise takes away the peak and hardly moves the ends: 4.7 and 2.2.
+    """
+    return math.ceil(round(max(0.0, epsilon - WIDENED_FROM) * WIDENING, 6) * change)
 
 
 def laplace(values: Sequence[int], change: int, epsilon: float) -> list[int]:
@@ -37,8 +68,14 @@ def laplace(values: Sequence[int], change: int, epsilon: float) -> list[int]:
 
 
 def half_width(change: int, epsilon: float, share: float = 0.95) -> float:
-    """Return within how much the noise stays in this share of cases: P(|noise| > t) = exp(-t epsilon / change)."""
-    return -math.log(1 - share) * change / epsilon
+    """Return within how much the noise of `noised` stays in this share of cases.
+
+    With Laplace noise of scale b = change / epsilon and even noise up to a, P(|noise| > t) is
+    exp(-t / b) sinh(a / b) b / a for t of at least a, as it is for shares from 0.9 on.
+    """
+    scale = change / epsilon
+    far = widening(change, epsilon) / scale
+    return scale * (math.log(math.sinh(far) / far if far else 1.0) - math.log(1 - share))
 
 
 def selected(counts: Mapping[str, int], least: int, epsilon: float, delta: float) -> dict[str, int]:

@@ -3,7 +3,7 @@
     {"measures": [{"of": "count"}, {"of": "mean", "field": "duration_s"}],
      "by": ["task"],
      "where": [{"field": "status", "in": ["success"]}, {"field": "duration_s", "from": "2.5"}],
-     "epsilon_millionths": 500000}
+     "epsilon_millionths": 750000}
 
 Nothing of it becomes SQL: names are looked up, values are bound.
 """
@@ -22,9 +22,9 @@ from sharing.terms import canonical
 
 MAX_BYTES = 16_384
 MAX_MEASURES, MAX_DIMENSIONS, MAX_FILTERS, MAX_VALUES, MAX_BINS, MAX_TEXT = 8, 3, 8, 64, 100, 500
-EPSILON_MILLIONTHS = 500_000
-"""What a question costs if it says nothing, and at most: at half an epsilon the difference of two sums errs by more
-than twice the range of one episode's value (median 2.3, see docs/aggregates.md)."""
+EPSILON_MILLIONTHS = 750_000
+"""What a question costs if it says nothing, and at most: so the difference of two sums errs by more than twice the
+range of one value (median 2.2), and a sum by less than five of them in 19 of 20 cases (docs/aggregates.md)."""
 EPSILON_LEAST = 10_000
 KINDS = ("count", "sum", "mean", "histogram", "quantile")
 

@@ -78,7 +78,7 @@ def _groups(question: Question, known: Known, rows: Rows, epsilon: float) -> dic
     """Return the groups that are shown, each with its noisy count; 0 where none was taken."""
     if not question.by:
         counted = any(measure.kind == "count" for measure in question.measures)
-        return {(): noise.laplace([_total(rows(count_of(question)))], 1, epsilon)[0] if counted else 0}
+        return {(): noise.noised([_total(rows(count_of(question)))], 1, epsilon)[0] if counted else 0}
     counts: dict[Key, int] = {}
     for *texts, count in rows(count_of(question)):
         key = tuple(texts)
@@ -95,7 +95,7 @@ def _groups(question: Question, known: Known, rows: Rows, epsilon: float) -> dic
     else:
         # Each group that there can be gets a noisy count, also those without an episode.
         all_keys = [tuple(key) for key in itertools.product(*(known.values[field] for field in question.by))]
-        noised = noise.laplace([counts.get(key, 0) for key in all_keys], 1, epsilon)
+        noised = noise.noised([counts.get(key, 0) for key in all_keys], 1, epsilon)
         # Few of those that are empty are shown: the noise is rarely so large.
         least = max(GROUP_LEAST, noise.half_width(1, epsilon))
         found = {key: count for key, count in zip(all_keys, noised, strict=True) if count >= least}
@@ -123,13 +123,13 @@ def _measured(
         found = [noise.quantile(lists.get(group) or [], candidates, float(measure.at), epsilon) for group in groups]
         return [{"value": float(bounds.least) + steps / STEPS * float(bounds.width)} for steps in found]
     sums = _by_group(exact, groups)
-    noised = noise.laplace([sums.get(group) or 0 for group in groups], _STEP, epsilon)
+    noised = noise.noised([sums.get(group) or 0 for group in groups], _STEP, epsilon)
     if measure.kind == "sum":
         size = float(bounds.reach) / STEPS
         within = noise.half_width(_STEP, epsilon) * size
         return [{"value": value * size, "within": within} for value in noised]
     counts = _by_group(rows(present_of(question, measure)), groups)
-    present = noise.laplace([counts.get(group, 0) for group in groups], 1, epsilon)
+    present = noise.noised([counts.get(group, 0) for group in groups], 1, epsilon)
     origin, size = float(origin_of(measure, bounds)), float(bounds.width) / STEPS
     means: list[dict[str, Any]] = []
     within = noise.half_width(_STEP, epsilon) * size
@@ -148,7 +148,7 @@ def _histograms(
     counts = {(tuple(texts), place): count for *texts, place, count in exact}
     # Each group's bins at a time: one episode is in one bin of one group.
     cells = [counts.get((group, place), 0) for group in groups for place in range(measure.bins)]
-    noised = noise.laplace(cells, 1, epsilon)
+    noised = noise.noised(cells, 1, epsilon)
     width = float(bounds.width) / measure.bins
     edges = [float(bounds.least) + place * width for place in range(measure.bins + 1)]
     within = round(noise.half_width(1, epsilon), 1)

@@ -9,7 +9,7 @@ from palaestra.errors import PalaestraError
 from sharing.aggregate.desk import Desk, TooManyQuestions
 from sharing.aggregate.ledger import Ledger
 from sharing.aggregate.question import Question
-from sharing.bounds import fields_of, json_body, text_of
+from sharing.body import fields_of, json_body, text_of
 from sharing.errors import InvalidQuestion, WorkEnded
 from sharing.identity import Caller
 from sharing.room import Room

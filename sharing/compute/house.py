@@ -1,8 +1,4 @@
-"""Where compute jobs wait and run: a pool of the room's own, a few at a time, each in confined processes.
-
-Not on Ray: its workers share an interpreter's memory with the runner's code, keep sockets to each other and write their
-logs to the disk; a job here has none of this. What Ray would add, other machines, the data may not be on anyhow.
-"""
+"""Where compute jobs wait: a few at a time visit, each in confined processes, here or where a cluster has room."""
 
 import logging
 import queue
@@ -14,6 +10,7 @@ from sharing.aggregate.desk import Deciding, Projecting
 from sharing.compute.algorithm import Algorithm, Approvals
 from sharing.compute.jobs import Job, Jobs, State
 from sharing.compute.visit import LIMITS, visit
+from sharing.confined import process
 from sharing.confined.fence import Limits
 from sharing.errors import InvalidAlgorithm, NotShared, SharingError, WorkEnded
 from sharing.grant import Ask, Grant
@@ -21,6 +18,8 @@ from sharing.terms import Channel, Purpose
 from sharing.witness import Witness
 
 AT_ONCE = 1
+AGAIN_S = 1.0
+"""After so long it is tried again what the disk refused [s]."""
 MAX_PARAMETERS, MAX_PARAMETER = 32, 200
 _log = logging.getLogger(__name__)
 
@@ -37,13 +36,16 @@ class House:
         jobs: Jobs,
         *,
         limits: Limits = LIMITS,
+        run: process.Run | None = None,
     ) -> None:
+        """Open the house. run: Runs a confined process; None: on this machine."""
         self._gate = gate
         self._projector = projector
         self._witness = witness
         self.approvals = approvals
         self.jobs = jobs
         self._limits = limits
+        self._run_confined = run
         self._waiting: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -111,10 +113,15 @@ class House:
         last = ""
         while not self._stopping.is_set():
             self._waiting.get()
-            queued = [job for job in self.jobs.open() if job.state == State.QUEUED]
-            # The oldest, but for whoever had the last turn: nobody's long jobs keep all others waiting.
-            job = min(queued, key=lambda job: job.consumer == last, default=None)
-            if self._stopping.is_set() or job is None or not self.jobs.begin(job.id):
+            try:
+                job = self._begun(last)
+            except Exception:
+                # A full disk, for one: this thread is the only one that there is, and it is tried again.
+                _log.exception("no compute job could be begun")
+                self._waiting.put(None)
+                self._stopping.wait(AGAIN_S)
+                continue
+            if job is None:
                 continue
             last = job.consumer
             state, reason = State.FAILED, "a defect"
@@ -126,9 +133,26 @@ class House:
                 reason = str(error)
             except Exception:
                 _log.exception("compute job %s", job.id)
-            finally:
+            self._end(job, state, reason)
+
+    def _begun(self, last: str) -> Job | None:
+        """Begin the next job, and return it. last: Whose turn it was before."""
+        queued = [job for job in self.jobs.open() if job.state == State.QUEUED]
+        # The oldest, but for whoever had the last turn: nobody's long jobs keep all others waiting.
+        job = min(queued, key=lambda job: job.consumer == last, default=None)
+        return job if job is not None and not self._stopping.is_set() and self.jobs.begin(job.id) else None
+
+    def _end(self, job: Job, state: State, reason: str) -> None:
+        """Write down how a job ended, as soon as that can be written."""
+        while True:
+            try:
                 self.jobs.end(job.id, state, reason)
                 self._note(job, state)
+                return
+            except Exception:
+                _log.exception("the end of compute job %s could not be written down", job.id)
+                if self._stopping.wait(AGAIN_S):
+                    return
 
     def _visited(self, job: Job) -> tuple[State, str]:
         """Run a job and keep its result. Returns its end, if it was not kept already."""
@@ -147,7 +171,16 @@ class House:
                 raise NotShared
 
         projection = self._projector.project(grant)
-        found = visit(algorithm, job.parameters, grant, projection, self._projector, still, limits=self._limits)
+        found = visit(
+            algorithm,
+            job.parameters,
+            grant,
+            projection,
+            self._projector,
+            still,
+            limits=self._limits,
+            run=self._run_confined,
+        )
         still()
         if found.result is None:
             return State.REFUSED, f"the result tells who was in it: membership AUC {found.auc:.2f}"

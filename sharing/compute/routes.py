@@ -11,8 +11,9 @@ from fastapi import APIRouter, Depends, FastAPI
 
 from palaestra.errors import PalaestraError
 from sharing.aggregate.routes import digest_of
-from sharing.bounds import fields_of, json_body, text_of
+from sharing.body import fields_of, json_body, text_of
 from sharing.compute.algorithm import Algorithm, Approvals, built_in
+from sharing.compute.cluster import Cluster
 from sharing.compute.house import House
 from sharing.compute.jobs import Job, Jobs, TooManyJobs
 from sharing.errors import InvalidAlgorithm, NotShared
@@ -24,7 +25,8 @@ def router(room: Room) -> APIRouter:
     """Return the routes. Jobs run while the application does."""
     now_s = room.clock.now_s
     approvals, jobs = Approvals(room.database, now_s), Jobs(room.database, now_s)
-    house = House(room.gate, room.projector, room.witness, approvals, jobs)
+    run = Cluster(room.cluster).run if room.cluster else None
+    house = House(room.gate, room.projector, room.witness, approvals, jobs, run=run)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -114,6 +116,14 @@ def router(room: Room) -> APIRouter:
         content = house.result(_own(name, caller), caller.purpose)
         return {"sha256": hashlib.sha256(content).hexdigest(), "npz_base64": base64.b64encode(content).decode()}
 
+    def _told(job: Job) -> dict[str, Any]:
+        """Return a job; what was made of the data is told as long as they are shared."""
+        told = job.as_json()
+        entry = room.register.get(job.agreement, job.provider)
+        if job.lineage is not None and (entry.revoked_s or now_s() >= entry.agreement.terms.valid_until_s):
+            told["lineage"] = {name: value for name, value in job.lineage.items() if name != "metrics"}
+        return told
+
     def _own(name: str, caller: Caller) -> Job:
         job = jobs.get(name)
         if job is None or caller.takes() != job.consumer:
@@ -121,10 +131,6 @@ def router(room: Room) -> APIRouter:
         return job
 
     return found
-
-
-def _told(job: Job) -> dict[str, Any]:
-    return job.as_json()
 
 
 def _invalid(error: InvalidAlgorithm) -> PalaestraError:

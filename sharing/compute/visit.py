@@ -1,4 +1,7 @@
-"""One visit of an algorithm: trained on the members, judged on members and held-out episodes, released or refused."""
+"""One visit of an algorithm: trained on the members, judged on members and held-out episodes, released or refused.
+
+It is trained three times, see `membership`; what leaves is of the first time.
+"""
 
 import hashlib
 import io
@@ -12,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sharing.compute.algorithm import Algorithm
-from sharing.compute.membership import AUC_MOST, HELD_OUT_LEAST, Split, auc, split_of
+from sharing.compute.membership import AUC_MOST, HELD_OUT_LEAST, Split, auc, judged, splits_of, tells_at_once
 from sharing.compute.result import MAX_BYTES, Result, read
 from sharing.compute.worker import MODEL
 from sharing.confined import process
@@ -55,21 +58,35 @@ def visit(
     *,
     limits: Limits = LIMITS,
     auc_most: float = AUC_MOST,
+    run: process.Run | None = None,
 ) -> Visit:
     """Let an algorithm visit a projection.
+
+    Args:
+        run: Runs a confined process; None: on this machine.
 
     Raises:
         WorkEnded: There are too few episodes, or the algorithm gave no result as declared.
     """
+    run = run or process.run
     table = _episodes(projection, reading)
-    split = split_of([tuple(row.get(name) for name in _ALIKE) for row in table.to_pylist()], grant.data_set)
+    splits = splits_of([tuple(row.get(name) for name in _ALIKE) for row in table.to_pylist()], grant.data_set)
+    split = splits[0]
     if len(split.held_out) < HELD_OUT_LEAST:
         raise WorkEnded(f"fewer than {HELD_OUT_LEAST} episodes can be held out: too few to judge a result by")
     told = {"source": algorithm.source, "parameters": dict(parameters)}
-    # What is held out is not even in the process that trains.
-    with packed(_some(projection, table, split.members), reading, still) as parcel:
-        result = read(process.run(WORKER, told, parcel, limits, still), algorithm.outputs)
-    found = _attacked(result, told, projection, table, split, reading, still, limits)
+
+    def trained(one: Split) -> tuple[Result, float]:
+        # What is held out is not even in the process that trains.
+        with packed(_some(projection, table, one.members), reading, still) as parcel:
+            result = read(run(WORKER, told, parcel, limits, still), algorithm.outputs)
+        return result, _attacked(result, told, projection, table, one, reading, still, limits, run)
+
+    result, own = trained(split)
+    areas = [own]
+    if not tells_at_once(own, split, auc_most):
+        areas += [trained(one)[1] for one in splits[1:]]
+    verdict = judged(areas, split, auc_most)
     lineage = {
         "agreement": grant.agreement,
         "provider": grant.provider,
@@ -82,10 +99,11 @@ def visit(
         "parameters_sha256": hashlib.sha256(canonical(dict(parameters))).hexdigest(),
         "episodes": len(split.members),
         "held_out": len(split.held_out),
-        "membership_auc": round(found, 4),
+        "membership_auc": round(verdict.auc, 4),
+        "membership_auc_of_runs": [round(area, 4) for area in verdict.runs],
         "metrics": dict(result.metrics),
     }
-    return Visit(result if found <= auc_most else None, found, lineage)
+    return Visit(result if verdict.released else None, verdict.auc, lineage)
 
 
 def _attacked(
@@ -97,6 +115,7 @@ def _attacked(
     reading: Reading,
     still: Callable[[], None],
     limits: Limits,
+    run: process.Run,
 ) -> float:
     """Return the attack's area under the curve. A fresh process tells the losses, without being told who is who."""
     everybody = range(table.num_rows)
@@ -104,7 +123,7 @@ def _attacked(
     contents[MODEL] = [(name, values.tobytes()) for name, values in result.arrays.items()]
     kinds = [(name, str(values.dtype), list(values.shape)) for name, values in result.arrays.items()]
     with packed(contents, reading, still) as parcel:
-        said = process.run(WORKER, {**told, "arrays": kinds}, parcel, limits, still)
+        said = run(WORKER, {**told, "arrays": kinds}, parcel, limits, still)
     try:
         losses = [float(loss) for loss in json.loads(said)]
     except (ValueError, TypeError, RecursionError):

@@ -5,7 +5,7 @@ Nothing of it lies on the disk unencrypted, it is gone with the processes that h
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -51,9 +51,9 @@ def packed(
     Raises:
         WorkEnded: More than `MAX_BYTES`.
     """
-    descriptor = os.memfd_create("projection", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        files: dict[str, list[Place]] = {}
+    files: dict[str, list[Place]] = {}
+
+    def pieces() -> Iterator[bytes]:
         offset = 0
         for table, parts in contents.items():
             places = files.setdefault(table, [])
@@ -63,15 +63,29 @@ def packed(
                     raise WorkEnded(f"more data than {MAX_BYTES} bytes; narrow the agreement's columns")
                 for piece in [part[1]] if isinstance(part, tuple) else _pieces(part, reading):
                     still()
-                    _write(descriptor, piece)
+                    yield piece
                 places.append((name, offset, size))
                 offset += size
+
+    with kept(pieces()) as (descriptor, size_bytes):
+        yield Parcel(descriptor, size_bytes, files)
+
+
+@contextmanager
+def kept(pieces: Iterable[bytes]) -> Iterator[tuple[int, int]]:
+    """Keep bytes in sealed memory while the context lasts: its descriptor and their number."""
+    descriptor = os.memfd_create("projection", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        size_bytes = 0
+        for piece in pieces:
+            _write(descriptor, piece)
+            size_bytes += len(piece)
         fcntl.fcntl(
             descriptor,
             fcntl.F_ADD_SEALS,
             fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL,
         )
-        yield Parcel(descriptor, offset, files)
+        yield descriptor, size_bytes
     finally:
         os.close(descriptor)
 

@@ -7,8 +7,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +17,8 @@ from sharing.confined.fence import Limits
 from sharing.confined.parcel import Parcel
 from sharing.errors import WorkEnded
 
+Run = Callable[[str, Mapping[str, Any], Parcel, Limits, Callable[[], None]], bytes]
+"""As `run`, here or elsewhere."""
 LOOK_S = 0.5
 """How often it is asked whether the work may go on [s]: revoked work ends within ten seconds."""
 _CODE = Path(__file__).resolve().parents[2]
@@ -29,12 +32,14 @@ def run(
     still: Callable[[], None],
     *,
     look_s: float = LOOK_S,
+    inherited: Sequence[str] = (),
 ) -> bytes:
-    """Run a module of this room as a confined process and return what it said on standard output.
+    """Run a module of this room as a process of its own and return what it said on standard output.
 
     Args:
         told: What it is told, as JSON on standard input, beside the limits and the parcel.
         still: Raises as soon as the work may not go on; the process is ended, and the error goes on.
+        inherited: Names of this process's environment that it is to know.
 
     Raises:
         WorkEnded: It took too long, said too much, or ended in any other way than by an answer.
@@ -44,7 +49,7 @@ def run(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=_environment(),
+        env=_environment(inherited),
         pass_fds=(parcel.descriptor,),
         start_new_session=True,
     )
@@ -65,15 +70,15 @@ def run(
                 ask.write(json.dumps(given).encode())
         except BrokenPipeError:
             pass
-        while not answer.done.wait(look_s):
-            still()
-            if time.monotonic() >= due_s:
-                raise WorkEnded("took longer than it may")
-        if answer.too_long:
-            raise WorkEnded("said more than it may")
-        code = process.wait(max(1.0, due_s - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        raise WorkEnded("took longer than it may") from None
+        # Twice: who has nothing more to say may still go on.
+        for over in (answer.done.wait, partial(_gone, process)):
+            while not over(look_s):
+                still()
+                if time.monotonic() >= due_s:
+                    raise WorkEnded("took longer than it may")
+            if answer.too_long:
+                raise WorkEnded("said more than it may")
+        code = process.returncode
     finally:
         _end(process)
         answer.join()
@@ -104,6 +109,15 @@ class _Answer(threading.Thread):
             self.done.set()
 
 
+def _gone(process: "subprocess.Popen[bytes]", wait_s: float) -> bool:
+    """Wait for a process's end, and return whether it came."""
+    try:
+        process.wait(wait_s)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """End the process and whatever else is in its session, though it can have started nothing."""
     if process.poll() is None:
@@ -114,9 +128,9 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def _environment() -> dict[str, str]:
+def _environment(inherited: Sequence[str]) -> dict[str, str]:
     """Return an environment without any credential or setting of this process, and with one thread for libraries."""
-    kept = {key: os.environ[key] for key in ("PATH", "LANG") if key in os.environ}
+    kept = {key: os.environ[key] for key in ("PATH", "LANG", *inherited) if key in os.environ}
     paths = [str(_CODE), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     return {
         **kept,

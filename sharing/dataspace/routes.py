@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response, StreamingResponse
 
 from palaestra.errors import PalaestraError
-from sharing.bounds import fields_of, json_body, text_of
+from sharing.body import fields_of, json_body, text_of
 from sharing.dataspace import messages
 from sharing.dataspace.transfer import MESSAGES, State, Transfer, Transfers
 from sharing.errors import BadStep, NotShared, SharingError
@@ -19,6 +19,7 @@ from sharing.grant import Ask, Grant
 from sharing.identity import Caller
 from sharing.negotiation import Negotiation
 from sharing.odrl import from_odrl
+from sharing.places import Places
 from sharing.projection.tables import ProjectedFile
 from sharing.room import Room
 from sharing.step import Kind, Step
@@ -32,6 +33,7 @@ def router(room: Room) -> APIRouter:
     """Return the routes."""
     found = APIRouter(prefix="/sharing/dsp", tags=["agreements", "data spaces"])
     transfers = Transfers(room.database, room.witness, room.clock)
+    places = Places()
     who, body = Depends(room.caller), Depends(json_body)
 
     @found.post("/catalog/request", summary="What was offered to the caller")
@@ -107,7 +109,7 @@ def router(room: Room) -> APIRouter:
 
     @found.get("/transfers/{name}/data", summary="The files of a transfer that has started")
     def data(name: str, caller: Caller = who) -> dict[str, Any]:
-        _, tables = _flow(room, transfers, name, caller, "files")
+        _, tables = _flow(room, transfers, places, name, caller, "files")
         files = [
             {"table": table, "name": file.name, "sha256": file.sha256, "size_bytes": file.size_bytes, "rows": file.rows}
             for table, several in tables.items()
@@ -117,7 +119,7 @@ def router(room: Room) -> APIRouter:
 
     @found.get("/transfers/{name}/data/{table}/{file}", summary="One file's bytes")
     def content(name: str, table: str, file: str, caller: Caller = who) -> Response:
-        grant, tables = _flow(room, transfers, name, caller, file)
+        grant, tables = _flow(room, transfers, places, name, caller, file)
         for one in tables.get(table, ()):
             if one.name == file:
                 stream = _bytes(room, transfers, grant, name, one)
@@ -189,7 +191,7 @@ def _transfer(one: Transfer, room: Room) -> dict[str, Any]:
 
 
 def _flow(
-    room: Room, transfers: Transfers, name: str, caller: Caller, about: str
+    room: Room, transfers: Transfers, places: Places, name: str, caller: Caller, about: str
 ) -> tuple[Grant, dict[str, tuple[ProjectedFile, ...]]]:
     """Return what flows in a transfer that has started. Raises NotShared, also for the provider: it has its data."""
     one = transfers.get(name, caller.takes())
@@ -197,7 +199,8 @@ def _flow(
         raise NotShared
     grant = _authorize(room, one.agreement, caller.takes(), Purpose(one.purpose), f"transfer {name} {about}")
     try:
-        return grant, dict(room.projector.project(grant).tables)
+        with places.one(grant.consumer):
+            return grant, dict(room.projector.project(grant).tables)
     except SharingError:
         # Why something cannot be made is for its provider, and is noted for it.
         raise NotShared from None
@@ -205,6 +208,9 @@ def _flow(
 
 def _bytes(room: Room, transfers: Transfers, grant: Grant, name: str, file: ProjectedFile) -> Iterator[bytes]:
     """Yield a file's bytes. Each portion asks again, so that what ends in between is cut off, not completed."""
+    fields = {"provider": grant.provider, "consumer": grant.consumer, "agreement": grant.agreement, "file": file.name}
+    # Before the first byte, so that none goes unnoted.
+    room.witness.note("bytes", {**fields, "bytes": file.size_bytes})
     sent = 0
     try:
         while sent < file.size_bytes:
@@ -218,5 +224,5 @@ def _bytes(room: Room, transfers: Transfers, grant: Grant, name: str, file: Proj
             sent += len(portion)
             yield portion
     finally:
-        fields = {"provider": grant.provider, "consumer": grant.consumer, "agreement": grant.agreement}
-        room.witness.note("bytes", {**fields, "file": file.name, "bytes": sent})
+        if sent < file.size_bytes:
+            room.witness.note("bytes", {**fields, "what": "cut off", "bytes": sent})

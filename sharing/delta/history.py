@@ -1,11 +1,12 @@
 """When the versions of a data set were made: what time travel by time goes by."""
 
-import sqlite3
 from datetime import UTC, datetime
 from typing import NoReturn
 
+from database.keeping import Readers
+from database.sql import Connection, Row
 from palaestra.errors import PalaestraError
-from sharing.database import Readers
+from sharing.database import NothingRecorded, looking
 from sharing.errors import NotShared
 
 TIMESTAMP_CHARACTERS = 64
@@ -17,9 +18,9 @@ WHERE d.vendor = ? AND d.name = ? AND NOT EXISTS (SELECT 1 FROM open_version o W
 
 
 class History:
-    """Looks into the catalogue's file. Safe from any thread."""
+    """Looks into the catalogue. Safe from any thread."""
 
-    def __init__(self, catalogue: Readers) -> None:
+    def __init__(self, catalogue: Readers[Connection]) -> None:
         self._catalogue = catalogue
 
     def made_s(self, data_set: str, version: int) -> int:
@@ -37,16 +38,16 @@ class History:
         found = self._one(data_set, "AND v.create_ns >= ? ORDER BY v.number LIMIT 1", int(time_s) * 1_000_000_000)
         return int(found["number"])
 
-    def _one(self, data_set: str, condition: str, value: int) -> sqlite3.Row:
+    def _one(self, data_set: str, condition: str, value: int) -> Row:
         parts = data_set.split("/")
         try:
-            row = self._catalogue.reader().execute(_TIME + condition, (parts[1], parts[3], value)).fetchone()
-        except sqlite3.OperationalError:
-            # Nothing was ever recorded in this venue.
+            with looking():
+                row = self._catalogue.reader().execute(_TIME + condition, (parts[1], parts[3], value)).fetchone()
+        except NothingRecorded:
             row = None
         if row is None:
             raise NotShared
-        found: sqlite3.Row = row
+        found: Row = row
         return found
 
 

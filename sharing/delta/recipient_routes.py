@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends
 
-from sharing.bounds import fields_of, json_body
+from sharing.body import fields_of, json_body
 from sharing.delta.recipients import LIFETIME_S, Recipient, Recipients, profile
 from sharing.errors import InvalidTerms
 from sharing.identity import Caller
@@ -23,7 +23,7 @@ def router(room: Room, recipients: Recipients) -> APIRouter:
             given, "agreements", optional=("shares", "purpose", "lifetime_s")
         )
         consumer = caller.takes()
-        if purpose is not None and purpose not in set(Purpose):
+        if purpose is not None and not (isinstance(purpose, str) and purpose in set(Purpose)):
             raise InvalidTerms(f"purpose: must be one of {', '.join(Purpose)}")
         made, secret = recipients.issue(
             consumer,

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from sharing.bounds import json_body
+from sharing.body import json_body
 from sharing.delta import actions, capabilities, recipient_routes
 from sharing.delta.actions import Link, Moment
 from sharing.delta.capabilities import Capabilities

@@ -12,8 +12,9 @@ import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
 import pyarrow.compute as pc  # type: ignore[import-untyped,unused-ignore]
 import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
 
-from sharing.projection.plan import JOINTS_COLUMNS, VALUE
+from sharing.projection.plan import FRAME, JOINTS_COLUMNS, VALUE
 from sharing.projection.tables import EPISODES, JOINTS
+from store.camera import IMAGE_PREFIX, CameraStream
 from store.episode import BASE_POSE, SENSOR_PREFIX, TIME, EpisodeHeader, Outcome, Status
 from store.objects import LocalObjects
 from store.recorder import EpisodeRecorder
@@ -48,10 +49,16 @@ def _seal(row: Mapping[str, Any], tables: Path, told: Mapping[str, Any], objects
         if column in joints.column_names and joints.column(column).null_count == 0
     }
     streams, tracks = {}, {}
+    cameras: dict[str, CameraStream] = {}
+    packets: dict[str, dict[int, bytes]] = {}
     for table in sorted(path.parent.name for path in tables.glob(f"*/{name}")):
         if table == JOINTS:
             continue
         track = pq.read_table(tables / table / name)
+        if table.startswith(IMAGE_PREFIX):
+            cameras[table.removeprefix(IMAGE_PREFIX)] = CameraStream(**words[table])
+            packets[table.removeprefix(IMAGE_PREFIX)] = _frames(track, joints.column(TIME).to_numpy())
+            continue
         if table.startswith(SENSOR_PREFIX):
             signals[table] = _matrix(track.column(VALUE))
             continue
@@ -59,18 +66,22 @@ def _seal(row: Mapping[str, Any], tables: Path, told: Mapping[str, Any], objects
         text = streams[table].kind == TEXT
         values = track.column(VALUE).to_pylist() if text else _matrix(track.column(VALUE))
         tracks[table] = track.column(TIME).to_numpy(), values
-    header = _header(row, signals, streams, told)
+    header = _header(row, signals, streams, cameras, told)
     with EpisodeRecorder(header, spool, objects) as recorder:
         for stream, (time_s, values) in tracks.items():
             recorder.add(stream, time_s, values)
-        recorder.extend(joints.column(TIME).to_numpy(), signals)
+        recorder.extend(joints.column(TIME).to_numpy(), signals, packets)
         status = Status(row["status"])
         cause = "" if status is Status.SUCCESS else WITHHELD
         return recorder.seal(Outcome(status, cause, row["episode_return"])).sha256
 
 
 def _header(
-    row: Mapping[str, Any], signals: Mapping[str, np.ndarray], streams: Mapping[str, Stream], told: Mapping[str, Any]
+    row: Mapping[str, Any],
+    signals: Mapping[str, np.ndarray],
+    streams: Mapping[str, Stream],
+    cameras: Mapping[str, CameraStream],
+    told: Mapping[str, Any],
 ) -> EpisodeHeader:
     provider, words = told["provider"], told["words"]
     started_s = row["started_at_s"]
@@ -104,8 +115,15 @@ def _header(
         sensor_widths={name: values.shape[1] for name, values in signals.items() if name.startswith(SENSOR_PREFIX)},
         calibration=WITHHELD,
         streams=streams,
+        cameras=cameras,
         source={"format": "projection", "sha256": told["key"]},
     )
+
+
+def _frames(track: Any, joints_s: np.ndarray) -> dict[int, bytes]:
+    """Return packets by the row of the joints that their frame belongs to: a frame has the time of its row."""
+    rows = np.searchsorted(joints_s, track.column(TIME).to_numpy())
+    return dict(zip(rows.tolist(), track.column(FRAME).to_pylist(), strict=True))
 
 
 def _matrix(column: Any) -> np.ndarray:

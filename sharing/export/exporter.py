@@ -8,6 +8,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from palaestra.errors import PalaestraError
 from sharing.errors import InvalidTerms
 from sharing.export.worker import FORMATS
 from sharing.grant import Grant
@@ -19,6 +20,8 @@ from store.exports.manifest import load_key, new_key, sign_folder
 from store.imports.confine import Limits
 
 ARCHIVE = "archive"
+MOST_ARCHIVES = 100
+"""Archives that are kept of an agreement: each is a copy of all that it grants."""
 LIMITS = Limits(memory_bytes=6 << 30, cpu_s=3600, time_s=7200.0, file_bytes=16 << 30)
 _COPY_BYTES = 8 << 20
 
@@ -43,6 +46,7 @@ def export(projector: Projector, grant: Grant, form: str, key: Ed25519PrivateKey
 
     Raises:
         InvalidTerms: An unknown format, a bad rate.
+        PalaestraError: OVER_QUOTA, so many archives of the agreement are kept.
         NotShared, NotReleasable: As `Projector.project`; also what the format cannot hold.
     """
     if form not in FORMATS:
@@ -51,6 +55,8 @@ def export(projector: Projector, grant: Grant, form: str, key: Ed25519PrivateKey
         raise InvalidTerms("fps: from 1 to 1000, of the format lerobot")
 
     def fill(base: Projection, said: dict[str, Any], folder: Path) -> dict[str, Any]:
+        if len(list(folder.parent.glob(f"*/{ARCHIVE}"))) >= MOST_ARCHIVES:
+            raise PalaestraError("OVER_QUOTA", f"{MOST_ARCHIVES} archives of this agreement are kept already")
         work = folder / "work"
         _copy(projector, base, work / "tables")
         out = work / "out"

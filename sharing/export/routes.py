@@ -17,6 +17,7 @@ from sharing.errors import NotReleasable, NotShared
 from sharing.export.exporter import export, venue_key
 from sharing.grant import Ask, Grant
 from sharing.identity import Caller
+from sharing.places import Places
 from sharing.projection.projector import SECRET, Projector
 from sharing.projection.secret import load_secret
 from sharing.projection.tables import ProjectedFile
@@ -27,12 +28,18 @@ from store.objects import open_objects
 
 CHUNK_BYTES = 1 << 20
 TRACE_PATH, TRACE_BYTES = "/sharing/v1/trace", 256 << 20
+LEAKED, TRACES_MOST = ".trace-", 4
+"""How a file that is looked at is called meanwhile, and how many may be: each may be as large as that."""
 
 
 def router(room: Room) -> APIRouter:
     """Return the routes."""
     found = APIRouter(prefix="/sharing/v1", tags=["exports"])
     who = Depends(room.caller)
+    places, traces = Places(), Places(most=TRACES_MOST, each=1)
+    for left in room.folder.glob(f"{LEAKED}*"):
+        # Of a process that was killed meanwhile.
+        left.unlink()
     objects = open_objects(room.objects_at or str(room.objects), room.objects)
 
     @found.get("/exports/{agreement}", summary="A granted version as an archive: lerobot, parquet or mcap")
@@ -44,7 +51,7 @@ def router(room: Room) -> APIRouter:
         caller: Caller = who,
     ) -> StreamingResponse:
         ask = Ask(
-            consumer=caller.looks(),
+            consumer=caller.takes(),
             agreement=agreement[:64],
             channel=Channel.EXPORT,
             purpose=caller.purpose,
@@ -54,7 +61,8 @@ def router(room: Room) -> APIRouter:
         grant = room.gate.authorize(ask)
         if not isinstance(room.projector, Projector):
             raise NotShared
-        file = export(room.projector, grant, form, venue_key(room.folder / "export.key"), fps=fps)
+        with places.one(grant.consumer):
+            file = export(room.projector, grant, form, venue_key(room.folder / "export.key"), fps=fps)
         # Making it may have taken long.
         room.gate.still(grant)
         headers = {
@@ -67,36 +75,39 @@ def router(room: Room) -> APIRouter:
     @found.post("/trace", summary="Name the recipient of the vendor's data that a leaked file came from")
     async def trace(request: Request, caller: Caller = who) -> dict[str, Any]:
         provider = caller.decides()
-        descriptor, name = tempfile.mkstemp(dir=room.folder, prefix=".trace-")
-        file = Path(name)
-        try:
-            digest, size_bytes = hashlib.sha256(), 0
-            with os.fdopen(descriptor, "wb") as target:
-                async for chunk in request.stream():
-                    size_bytes += len(chunk)
-                    if size_bytes > TRACE_BYTES:
-                        raise PalaestraError("MESSAGE_TOO_LARGE", f"the file is over the limit of {TRACE_BYTES} bytes")
-                    digest.update(chunk)
-                    target.write(chunk)
-            secret = load_secret(room.folder / SECRET)
-
-            def traced() -> dict[str, Any]:
-                looked = trace_file(
-                    file,
-                    ledger=room.database,
-                    catalogue=room.catalogue,
-                    objects=objects,
-                    secret=secret,
-                    provider=provider,
-                )
-                return asdict(looked)
-
+        with traces.one(provider):
+            descriptor, name = tempfile.mkstemp(dir=room.folder, prefix=LEAKED)
+            file = Path(name)
             try:
-                answer = await run_in_threadpool(traced)
-            except NotReleasable as error:
-                raise PalaestraError("INVALID_FIELD", str(error), metadata={"field": "file"}) from None
-        finally:
-            file.unlink()
+                digest, size_bytes = hashlib.sha256(), 0
+                with os.fdopen(descriptor, "wb") as target:
+                    async for chunk in request.stream():
+                        size_bytes += len(chunk)
+                        if size_bytes > TRACE_BYTES:
+                            raise PalaestraError(
+                                "MESSAGE_TOO_LARGE", f"the file is over the limit of {TRACE_BYTES} bytes"
+                            )
+                        digest.update(chunk)
+                        target.write(chunk)
+                secret = load_secret(room.folder / SECRET)
+
+                def traced() -> dict[str, Any]:
+                    looked = trace_file(
+                        file,
+                        ledger=room.database,
+                        catalogue=room.catalogue,
+                        objects=objects,
+                        secret=secret,
+                        provider=provider,
+                    )
+                    return asdict(looked)
+
+                try:
+                    answer = await run_in_threadpool(traced)
+                except NotReleasable as error:
+                    raise PalaestraError("INVALID_FIELD", str(error), metadata={"field": "file"}) from None
+            finally:
+                file.unlink()
         named = ",".join(one["consumer"] for one in answer["suspects"] if one["found"])
         room.witness.note("trace", {"provider": provider, "file": digest.hexdigest(), "named": named[:1_000]})
         return answer
@@ -105,7 +116,19 @@ def router(room: Room) -> APIRouter:
 
 
 def _bytes(room: Room, grant: Grant, file: ProjectedFile) -> Iterator[bytes]:
-    """Yield a file, asking before each piece whether the agreement still stands; note how much went out."""
+    """Yield a file, asking before each piece whether the agreement still stands.
+
+    Noted before the first byte, so that none goes unnoted, and once more, with how much went out, if it was cut off.
+    """
+    fields: dict[str, str | int] = {
+        "provider": grant.provider,
+        "consumer": grant.consumer,
+        "agreement": grant.agreement,
+        "channel": str(Channel.EXPORT),
+        "file": file.name,
+        "size_bytes": file.size_bytes,
+    }
+    room.witness.note("bytes", fields)
     sent = 0
     try:
         while sent < file.size_bytes:
@@ -117,12 +140,5 @@ def _bytes(room: Room, grant: Grant, file: ProjectedFile) -> Iterator[bytes]:
             sent += len(piece)
             yield piece
     finally:
-        fields: dict[str, str | int] = {
-            "provider": grant.provider,
-            "consumer": grant.consumer,
-            "agreement": grant.agreement,
-            "channel": str(Channel.EXPORT),
-            "file": file.name,
-            "size_bytes": sent,
-        }
-        room.witness.note("bytes", fields)
+        if sent < file.size_bytes:
+            room.witness.note("bytes", fields | {"what": "cut off", "size_bytes": sent})

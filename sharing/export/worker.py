@@ -8,6 +8,7 @@ from typing import Any
 # Named here, so that they are loaded before the walls go up.
 from sharing.errors import NotReleasable
 from sharing.export.episodes import seal_all
+from sharing.export.videos import write_videos
 from store.errors import StoreError
 from store.exports import mcap_file, parquet
 from store.exports.croissant import write_croissant
@@ -36,6 +37,9 @@ def main() -> int:
             mcap_file.write_mcap(objects, digests, out, licence=licence)
         else:
             parquet.write_parquet(objects, digests, out, licence=licence)
+        if told["format"] != "lerobot":
+            # LeRobot's format has its own place for videos; beside the others each is a file.
+            write_videos(work / "tables", out)
         answer: dict[str, Any] = {"episodes": len(digests)}
     except (NotReleasable, StoreError) as error:
         answer = {"refused": str(error)[:1000]}

@@ -32,11 +32,11 @@ def pattern(key: bytes, episode: str, column: str, rows: int, width: int) -> np.
         algorithms.AES(hmac.digest(key, f"{episode}/{column}".encode(), hashlib.sha256)), modes.CTR(bytes(16))
     )
     stream = counter.encryptor().update(bytes(-(-rows * width // 8)))
-    bits = np.unpackbits(np.frombuffer(stream, np.uint8), count=rows * width)
-    return _SIGNS[bits].reshape(rows, width)
+    return np.take(_SIGNS, np.frombuffer(stream, np.uint8), axis=0).reshape(-1)[: rows * width].reshape(rows, width)
 
 
-_SIGNS = np.array([-1.0, 1.0], np.float32)
+_SIGNS = np.array([-1.0, 1.0], np.float32)[np.unpackbits(np.arange(256, dtype=np.uint8)).reshape(256, 8)]
+"""The eight signs of a byte of the pattern, the highest bit first."""
 
 
 def marked(values: np.ndarray, signs: np.ndarray) -> np.ndarray:

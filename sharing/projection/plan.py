@@ -10,13 +10,15 @@ from sharing.classes import ColumnClass, class_of
 from sharing.errors import NotReleasable
 from sharing.projection.tables import JOINTS
 from sharing.projection.transforms import Transforms
-from store.camera import DEPTH_MM, IMAGE_PREFIX
+from store.camera import H264, IMAGE_PREFIX, CameraStream
 from store.episode import BASE_POSE, EFFORT, JOINT_SIGNALS, SENSOR_PREFIX, TIME, EpisodeHeader
 from store.stream import TEXT, Stream
 
 EPISODE, VALUE, FRAME = "episode", "value", "frame"
 CONTACT_FLAG = f"{SENSOR_PREFIX}contact"
 JOINTS_COLUMNS = (*JOINT_SIGNALS, BASE_POSE)
+MAX_FRAME_PX = 1920 * 1200
+"""Of a camera's frames: looking for faces takes as long as there are pixels."""
 _FLOATS = pa.list_(pa.field("element", pa.float32(), nullable=False))
 
 
@@ -33,7 +35,7 @@ class Plan:
     joints: tuple[str, ...]
     sensors: tuple[str, ...]
     streams: Mapping[str, Stream]
-    cameras: tuple[str, ...]
+    cameras: Mapping[str, CameraStream]
     contact: bool
     schemas: Mapping[str, Any]
 
@@ -47,8 +49,9 @@ class Plan:
 def make(columns: Sequence[str], transforms: Transforms, headers: Sequence[EpisodeHeader]) -> Plan:
     """Return the plan for episodes with these headers.
 
-    Raises NotReleasable: a column that no agreement can let out, colour video without `fill-faces`, streams of one name
-    and different types. A column that no episode has is passed over.
+    Raises NotReleasable: a column that no agreement can let out, colour video without `fill-faces`, a camera in whose
+    pictures no faces can be found, streams or cameras of one name and different types. A column that no episode has is
+    passed over.
     """
     for column in columns:
         if column != TIME and class_of(column) is ColumnClass.TRADE_SECRET:
@@ -67,20 +70,33 @@ def make(columns: Sequence[str], transforms: Transforms, headers: Sequence[Episo
             known = streams.setdefault(name, header.streams[name])
             if (known.kind, known.width) != (header.streams[name].kind, header.streams[name].width):
                 raise NotReleasable(f"{name}: of different types in different episodes")
-    cameras = sorted({image for header in headers for image in header.images} & granted)
-    colours = [
-        image
-        for image in cameras
-        for header in headers
-        if image in header.images and header.cameras[image.removeprefix(IMAGE_PREFIX)].codec != DEPTH_MM
-    ]
-    if colours and not transforms.faces:
-        raise NotReleasable(f"{colours[0]}: shows people: it leaves with the transform fill-faces alone")
+    cameras = _cameras(granted, headers)
+    if cameras and not transforms.faces:
+        raise NotReleasable(f"{next(iter(cameras))}: shows people: it leaves with the transform fill-faces alone")
     schemas = {JOINTS: _schema(*(pa.field(name, _FLOATS) for name in joints))}
     schemas |= {name: _schema(pa.field(VALUE, _FLOATS)) for name in sensors}
     schemas |= {name: _schema(pa.field(VALUE, _stream_type(streams[name]))) for name in sorted(streams)}
     schemas |= {name: _schema(pa.field(FRAME, pa.binary())) for name in cameras}
-    return Plan(joints, tuple(sensors), dict(sorted(streams.items())), tuple(cameras), CONTACT_FLAG in sensors, schemas)
+    return Plan(joints, tuple(sensors), dict(sorted(streams.items())), cameras, CONTACT_FLAG in sensors, schemas)
+
+
+def _cameras(granted: set[str], headers: Sequence[EpisodeHeader]) -> dict[str, CameraStream]:
+    found: dict[str, CameraStream] = {}
+    for header in headers:
+        for image in sorted(granted & set(header.images)):
+            stream = header.cameras[image.removeprefix(IMAGE_PREFIX)]
+            _check_camera(image, stream)
+            known = found.setdefault(image, stream)
+            if (known.width_px, known.height_px) != (stream.width_px, stream.height_px):
+                raise NotReleasable(f"{image}: of different sizes in different episodes")
+    return dict(sorted(found.items()))
+
+
+def _check_camera(camera: str, stream: CameraStream) -> None:
+    if stream.codec != H264:
+        raise NotReleasable(f"{camera}: shows distances, in which faces are not found: it leaves under no terms")
+    if stream.width_px * stream.height_px > MAX_FRAME_PX:
+        raise NotReleasable(f"{camera}: {stream.width_px} x {stream.height_px} px; at most {MAX_FRAME_PX} pixels")
 
 
 def _schema(*fields: Any) -> Any:

@@ -16,9 +16,9 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,11 +26,12 @@ import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
 
 from sharing.errors import InvalidTerms, NotReleasable, NotShared
 from sharing.grant import Grant
+from sharing.projection.pictures import content_of, files_of, for_channel, shows
 from sharing.projection.process import run
 from sharing.projection.pseudonym import agreement_key
 from sharing.projection.secret import load_secret
-from sharing.projection.sources import Readers, Source, sources_of
-from sharing.projection.tables import ProjectedFile, Projection
+from sharing.projection.sources import Readers, Source, sources_of, told_of
+from sharing.projection.tables import SHEETS, ProjectedFile, Projection
 from sharing.projection.transforms import read as read_transforms
 from sharing.terms import Channel, canonical
 from sharing.witness import Witness
@@ -40,9 +41,11 @@ from store.folder import new_folder
 from store.imports.confine import Limits
 from store.objects import ObjectStore, check_digest
 
-CODE_VERSION = 2
+CODE_VERSION = 4
 """Grows whenever the same recordings would be written otherwise: then all are made anew."""
 LIMITS = Limits(memory_bytes=6 << 30, cpu_s=3600, time_s=7200.0, file_bytes=16 << 30)
+PICTURE_LIMITS = replace(LIMITS, cpu_s=48 * 3600, time_s=96 * 3600.0)
+"""A detector looks at every frame, which may take days. A provider alone can begin that."""
 CONTENTS, SECRET = "projection.json", "projection.secret"
 _PARTIAL, _DROPPED = ".partial", ".dropped"
 
@@ -74,17 +77,27 @@ class Ledger(Protocol):
         ...
 
 
+class Releasing(Protocol):
+    """Knows which pictures may leave; `sharing.review.reviews.Reviews`."""
+
+    def approved(self, key: str) -> Set[str]:
+        """Return the hashes of what was approved of a projection, see `content_of`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Bounds:
     """What making one projection may take.
 
     Attributes:
         limits: Of the process that makes it.
+        picture_limits: The same, where it has pictures.
         max_values: Most float32 values of one recording that are decoded, whatever its footer says.
         max_episodes: Of one version.
     """
 
     limits: Limits = LIMITS
+    picture_limits: Limits = PICTURE_LIMITS
     max_values: int = MAX_VALUES
     max_episodes: int = 100_000
 
@@ -102,7 +115,9 @@ class Projector:
         vault: Sealing | None = None,
         ledger: Ledger | None = None,
         witness: Witness | None = None,
+        reviews: Releasing | None = None,
         bounds: Bounds | None = None,
+        settle: Callable[[Grant, int], None] | None = None,
         words: Iterable[str] = (),
         now_s: Callable[[], float] = time.time,
     ) -> None:
@@ -114,11 +129,13 @@ class Projector:
             vault: Encrypts the files under the agreement's digest; None: they lie there as they are.
             ledger: Where it is written down who got what, for the tracing of leaks.
             witness: Is told why something cannot leave; that is for the provider alone.
+            reviews: Whose pictures were approved; None: none were, and no pictures leave.
+            settle: Called with a grant and a version before the consumer gets a projection of it; raises what refuses.
             words: Names of people, places and things that must not stand in any text.
         """
         self._folder, self._catalogue, self._objects, self._secret = folder, catalogue, objects, secret
-        self._vault, self._ledger, self._witness = vault, ledger, witness
-        self._bounds, self._now_s = bounds or Bounds(), now_s
+        self._vault, self._ledger, self._witness, self._reviews = vault, ledger, witness, reviews
+        self._bounds, self._now_s, self._settle = bounds or Bounds(), now_s, settle
         self._words = sorted(set(words))
         self._naming = threading.Lock()
         self._making: dict[str, threading.Lock] = {}
@@ -128,21 +145,60 @@ class Projector:
             shutil.rmtree(left, ignore_errors=True)
 
     def project(self, grant: Grant) -> Projection:
-        """Return the projection of a grant, made if it is not there yet.
+        """Return the projection of a grant, made if it is not there yet; one with pictures once these were approved.
 
         Raises:
             NotShared: No such data set or version; or the agreement was dropped while it was made.
-            InvalidTerms, NotReleasable: What the terms say cannot be done with these recordings.
+            InvalidTerms, NotReleasable: What the terms say cannot be done with these recordings; or it has pictures
+                which their provider has not approved.
+            BudgetExhausted: The terms name a price, and the consumer has not got it.
         """
+        made = self._project(grant, self._released)
+        # Paid once it is there, so that nobody pays for what cannot be made; and before anybody has a byte of it.
+        if self._settle is not None:
+            self._settle(grant, made.version)
+        return made
+
+    def prepare(self, grant: Grant) -> tuple[Projection, dict[str, Any]]:
+        """Make the projection of a grant for its provider to review: it may not leave yet. Raises as `project`.
+
+        Returns:
+            The projection, and its pictures: `report`, `sheets` and `content`, which is what is approved.
+        """
+        made = self._project(grant, None)
+        return made, self._contents(made)["pictures"] or {}
+
+    def sheet(self, projection: str, agreement: str, camera: str) -> bytes:
+        """Return the contact sheet of a camera, a JPEG, for those who review it. Raises NotShared."""
         try:
-            return self._project(grant)
+            folder = self._folder / check_digest(agreement) / check_digest(projection)
+            pictures = json.loads((folder / CONTENTS).read_text("utf-8"))["pictures"] or {"sheets": []}
+        except (InvalidDigest, FileNotFoundError):
+            raise NotShared from None
+        for one in pictures["sheets"]:
+            if one["camera"] == camera:
+                path = folder / SHEETS / one["name"]
+                return self.read(
+                    ProjectedFile(path, one["name"], one["sha256"], one["size_bytes"], 0), 0, one["size_bytes"]
+                )
+        raise NotShared
+
+    def _released(self, key: str) -> Set[str]:
+        approved = self._reviews.approved(key) if self._reviews is not None else frozenset()
+        if not approved:
+            raise NotReleasable("pictures: leave after their provider has looked at a sample and approved it")
+        return approved
+
+    def _project(self, grant: Grant, released: Callable[[str], Set[str]] | None) -> Projection:
+        try:
+            return self._granted(for_channel(grant), released)
         except (NotReleasable, InvalidTerms) as error:
             if self._witness is not None:
                 fields = {"provider": grant.provider, "agreement": grant.agreement, "refused": str(error)[:500]}
                 self._witness.note("projection", fields)
             raise
 
-    def _project(self, grant: Grant) -> Projection:
+    def _granted(self, grant: Grant, released: Callable[[str], Set[str]] | None) -> Projection:
         try:
             check_digest(grant.agreement)
         except InvalidDigest:
@@ -151,10 +207,27 @@ class Projector:
         if len(sources) > self._bounds.max_episodes:
             raise NotReleasable(f"{grant.data_set}: more than {self._bounds.max_episodes} episodes in a version")
         read_transforms(grant.transforms)
-        key = key_of(grant, version, sources)
-        return self._kept(
-            grant, version, key, lambda folder: run(self._ask(grant, sources, folder), self._bounds.limits)
-        )
+        key, shown = key_of(grant, version, sources), shows(grant)
+        if shown and released is not None:
+            return self._approved(grant, key, released(key))
+        limits = self._bounds.picture_limits if shown else self._bounds.limits
+        return self._kept(grant, version, key, lambda folder: run(self._ask(grant, sources, folder, limits), limits))
+
+    def _approved(self, grant: Grant, key: str, approved: Set[str]) -> Projection:
+        """Return a projection with pictures as it lies there: no consumer has the venue's processors busy for days."""
+        found = self._load(self._folder / grant.agreement / key, key, grant.agreement)
+        if found is None:
+            raise NotReleasable("pictures: are to be made again: their provider can do that")
+        if self._contents(found)["pictures"]["content"] not in approved:
+            raise NotReleasable("pictures: are not those that were approved")
+        return found
+
+    def _contents(self, made: Projection) -> dict[str, Any]:
+        try:
+            said: dict[str, Any] = json.loads((self._folder / made.agreement / made.key / CONTENTS).read_text("utf-8"))
+        except FileNotFoundError:
+            raise NotShared from None
+        return said
 
     def derived(self, grant: Grant, what: Mapping[str, str], fill: Fill) -> Projection:
         """Return something that is made of a grant's projection, such as an export; kept and dropped with it.
@@ -165,7 +238,7 @@ class Projector:
                 returns what is in it, as the process that makes projections does.
         """
         base = self.project(grant)
-        said = json.loads((self._folder / grant.agreement / base.key / CONTENTS).read_text("utf-8"))
+        said = self._contents(base)
         key = hashlib.sha256(canonical({"of": base.key, "what": dict(what), "code": CODE_VERSION})).hexdigest()
         return self._kept(grant, base.version, key, lambda folder: fill(base, said, folder))
 
@@ -243,17 +316,20 @@ class Projector:
             self._check(made, folder)
             if self._vault is not None:
                 self._seal(grant.agreement, made, folder)
+            if pictures := made.get("pictures"):
+                pictures["content"] = content_of(key, made)
             said = {"agreement": grant.agreement, "version": version, "columns": list(grant.columns), **made}
             (folder / CONTENTS).write_text(json.dumps(said), "utf-8")
             # Before anybody can have a byte of it, it is on the disk who that would be.
             self._remember(grant, version, key)
+            self._note(grant, version, key)
             named.enter_context(self._naming)
             if self._drops.get(grant.agreement, 0) != drops:
                 raise NotShared
 
-    def _ask(self, grant: Grant, sources: list[Source], folder: Path) -> dict[str, Any]:
+    def _ask(self, grant: Grant, sources: list[Source], folder: Path, limits: Limits) -> dict[str, Any]:
         try:
-            episodes = [{"path": str(self._objects.path_of(one)), "sha256": one} for one in (s.sha256 for s in sources)]
+            episodes = [told_of(self._objects, source.sha256) for source in sources]
         except StoreError as error:
             raise NotReleasable(str(error)) from None
         return {
@@ -265,18 +341,18 @@ class Projector:
                 "names": agreement_key(self._secret, grant.agreement, "names").hex(),
                 "marks": agreement_key(self._secret, grant.agreement, "marks").hex(),
                 "times": agreement_key(self._secret, grant.agreement, "times").hex(),
+                # Nobody can tell beforehand which frames will be looked at.
+                "sheets": agreement_key(self._secret, grant.agreement, "sheets").hex(),
             },
             "words": self._words,
             "generalise": generalises(grant),
             "max_values": self._bounds.max_values,
-            "limits": asdict(self._bounds.limits),
+            "limits": asdict(limits),
         }
 
     def _check(self, made: dict[str, Any], folder: Path) -> None:
         """Believe nothing of a process that read foreign files: what it says is there, is there, and nothing else."""
-        said = {
-            f"{table}/{file['name']}": file["size_bytes"] for table, files in made["tables"].items() for file in files
-        }
+        said = {f"{table}/{file['name']}": file["size_bytes"] for table, file in files_of(made)}
         found = {
             path.relative_to(folder).as_posix(): path.lstat().st_size
             for path in folder.rglob("*")
@@ -287,12 +363,24 @@ class Projector:
 
     def _seal(self, agreement: str, made: dict[str, Any], folder: Path) -> None:
         assert self._vault is not None
-        for table, files in made["tables"].items():
-            for file in files:
-                path = folder / table / file["name"]
-                sealed = path.with_suffix(".sealed")
-                self._vault.seal(agreement, path, sealed)
-                os.replace(sealed, path)
+        for table, file in files_of(made):
+            path = folder / table / file["name"]
+            sealed = path.with_suffix(".sealed")
+            self._vault.seal(agreement, path, sealed)
+            os.replace(sealed, path)
+
+    def _note(self, grant: Grant, version: int, key: str) -> None:
+        if self._witness is not None:
+            fields: dict[str, str | int] = {
+                "provider": grant.provider,
+                "consumer": grant.consumer,
+                "agreement": grant.agreement,
+                "data_set": grant.data_set,
+                "version": version,
+                "channel": str(grant.channel),
+                "made": key,
+            }
+            self._witness.note("projection", fields)
 
     def _remember(self, grant: Grant, version: int, key: str) -> None:
         if self._ledger is None:
@@ -340,6 +428,8 @@ def open_projector(
     vault: Sealing | None = None,
     ledger: Ledger | None = None,
     witness: Witness | None = None,
+    reviews: Releasing | None = None,
+    settle: Callable[[Grant, int], None] | None = None,
 ) -> Projector:
     """Return the projector of the room's folder.
 
@@ -357,6 +447,8 @@ def open_projector(
         vault=vault,
         ledger=ledger,
         witness=witness,
+        reviews=reviews,
+        settle=settle,
         words=filter(None, words),
     )
 

@@ -1,16 +1,21 @@
 """Which recordings a version of a data set has, as the catalogue says."""
 
-import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from database.sql import Connection
+from sharing.database import NothingRecorded, looking
 from sharing.errors import NotShared
+from store.frames import SealedSource
+from store.objects import ObjectStore
 
 
 class Readers(Protocol):
-    """Connections to look into a file; `sharing.database.Readers`."""
+    """Connections to look into a database; `database.keeping.Readers`."""
 
-    def reader(self) -> sqlite3.Connection:
+    def reader(self) -> Connection:
         """Return this thread's connection."""
         ...
 
@@ -21,6 +26,21 @@ class Source:
 
     uid: str
     sha256: str
+
+
+def told_of(objects: ObjectStore, sha256: str) -> dict[str, str]:
+    """Return what a confined process is told of a recording: its file, and the key of that file alone if it has one.
+
+    Raises StoreError.
+    """
+    path, own = objects.opened(sha256)
+    return {"path": str(path), "sha256": sha256, **({} if own is None else {"own": own.hex()})}
+
+
+def source_of(told: Mapping[str, str]) -> Path | SealedSource:
+    """Return what the store's readers take for it."""
+    path = Path(told["path"])
+    return SealedSource(path, bytes.fromhex(told["own"])) if "own" in told else path
 
 
 _VERSIONS = """
@@ -41,13 +61,13 @@ def sources_of(catalogue: Readers, data_set: str, version: int) -> tuple[int, li
     if len(parts) != 4 or (parts[0], parts[2]) != ("vendors", "datasets"):
         raise NotShared
     try:
-        db = catalogue.reader()
-        found = db.execute(_VERSIONS, (parts[1], parts[3], version, version)).fetchone()
-        if found is None:
-            raise NotShared
-        rows = db.execute(_EPISODES, (found["id"], found["vendor"])).fetchall()
-    except sqlite3.OperationalError:
-        # Nothing was ever recorded in this venue.
+        with looking():
+            db = catalogue.reader()
+            found = db.execute(_VERSIONS, (parts[1], parts[3], version, version)).fetchone()
+            if found is None:
+                raise NotShared
+            rows = db.execute(_EPISODES, (found["id"], found["vendor"])).fetchall()
+    except NothingRecorded:
         raise NotShared from None
     if not rows:
         raise NotShared

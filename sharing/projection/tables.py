@@ -9,6 +9,9 @@ EPISODES, JOINTS = "episodes", "joints"
 """`episodes`: a row for each episode, what may be told of it. `joints`: a row for each sample, its signals as lists.
 Each further stream or sensor is a table under its own name."""
 
+SHEETS = "sheets"
+"""Beside the tables, of a projection with pictures: a contact sheet of each camera, for those who review it alone."""
+
 
 @dataclass(frozen=True)
 class ProjectedFile:

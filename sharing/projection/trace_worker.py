@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ import pyarrow.parquet as pq  # type: ignore[import-untyped,unused-ignore]
 
 from sharing.errors import NotReleasable
 from sharing.projection import marks
+from sharing.projection.sources import source_of
 from sharing.projection.trace import Leak, Recording, Score, add
 from store.errors import StoreError
 from store.imports.confine import Limits, confine
-from store.reader import read_episode
+from store.reader import Source, read_episode
 
 MAX_ROWS, MAX_LEAKS, MAX_WIDTH, BATCH_ROWS = 1_000_000, 64, 1_024, 16_384
 _KEYS = ("episode", "episode_index")
@@ -25,10 +26,11 @@ _KEYS = ("episode", "episode_index")
 def main() -> int:
     """Trace one file. Returns the exit code: 0 also for a refusal, which is an answer."""
     told = json.load(sys.stdin)
-    file, sources = Path(told["file"]), [(Path(one["path"]), one["sha256"]) for one in told["sources"]]
+    file, sources = Path(told["file"]), [(source_of(one), one["sha256"]) for one in told["sources"]]
+    paths = [Path(one["path"]) for one in told["sources"]]
     try:
         rooms = ("sharing", "store", "catalogue", "palaestra")
-        confine(file, Limits(**told["limits"]), more=[path for path, _ in sources], rooms=rooms)
+        confine(file, Limits(**told["limits"]), more=paths, rooms=rooms)
         answer = _traced(file, sources, [bytes.fromhex(key) for key in told["keys"]])
     except (NotReleasable, StoreError) as error:
         answer = {"refused": str(error)[:500]}
@@ -40,7 +42,7 @@ def main() -> int:
     return 0
 
 
-def _traced(file: Path, sources: list[tuple[Path, str]], keys: list[bytes]) -> dict[str, Any]:
+def _traced(file: Path, sources: Sequence[tuple[Source, str]], keys: list[bytes]) -> dict[str, Any]:
     leaks = list(_leaks(file))
     score, found = Score.of(len(keys)), set()
     # One recording in memory at a time would read all of them for each leak; what is compared is small beside.
@@ -52,7 +54,7 @@ def _traced(file: Path, sources: list[tuple[Path, str]], keys: list[bytes]) -> d
     return {"z": score.z().tolist(), "rows": score.rows, "recordings": sorted(found)}
 
 
-def _recording(path: Path, sha256: str) -> Recording:
+def _recording(path: Source, sha256: str) -> Recording:
     episode = read_episode(path, sha256=sha256, columns=marks.MARKED)
     return Recording(sha256, episode.time_s, episode.signals)
 

@@ -1,6 +1,6 @@
 """Tracing as the venue does it: whose copy a file is, of all to whom a vendor's data ever went.
 
-    python -m sharing trace FILE --folder DIR --catalogue FILE --objects DIR [--provider vendors/NAME] [--json]
+    python -m sharing trace FILE --folder DIR --catalogue PLACE --objects DIR [--provider vendors/NAME] [--json]
 
 It needs the venue's secret and the recordings, so that it runs where these are; a provider asks by `palaestra data
 trace`, and is told of its own data alone.
@@ -13,13 +13,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from catalogue.place import HELP, place, readers
 from sharing.database import Readers
 from sharing.errors import NotReleasable, NotShared, SharingError
 from sharing.projection.process import run
 from sharing.projection.projector import SECRET
 from sharing.projection.pseudonym import agreement_key
 from sharing.projection.secret import load_secret
-from sharing.projection.sources import sources_of
+from sharing.projection.sources import Readers as Connections
+from sharing.projection.sources import sources_of, told_of
 from sharing.projection.trace import FOUND_Z
 from store.errors import StoreError
 from store.imports.confine import Limits
@@ -56,8 +58,8 @@ class Trace:
 def trace_file(
     file: Path,
     *,
-    ledger: Readers,
-    catalogue: Readers,
+    ledger: Connections,
+    catalogue: Connections,
     objects: ObjectStore,
     secret: bytes,
     provider: str = "",
@@ -79,16 +81,16 @@ def trace_file(
     if not made:
         raise NotShared
     consumers = {row["agreement"]: row["consumer"] for row in made}
-    sources: dict[str, str] = {}
+    sources: dict[str, dict[str, str]] = {}
     for row in {(row["data_set"], row["version"]): None for row in made}:
         try:
             found = [source.sha256 for source in sources_of(catalogue, *row)[1]]
-            sources |= {sha256: str(objects.path_of(sha256)) for sha256 in found[: MAX_RECORDINGS - len(sources)]}
+            sources |= {sha256: told_of(objects, sha256) for sha256 in found[: MAX_RECORDINGS - len(sources)]}
         except (NotShared, StoreError):
             continue
     told = {
         "file": str(file),
-        "sources": [{"path": path, "sha256": sha256} for sha256, path in sources.items()],
+        "sources": list(sources.values()),
         "keys": [agreement_key(secret, agreement, "marks").hex() for agreement in consumers],
         "limits": asdict(limits),
     }
@@ -105,7 +107,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m sharing trace", description="name the recipient a file came from")
     parser.add_argument("file", type=Path, help="a Parquet file with the joints' columns")
     parser.add_argument("--folder", type=Path, required=True, metavar="DIR", help="what the room keeps")
-    parser.add_argument("--catalogue", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--catalogue", type=place, required=True, metavar="PLACE", help=HELP)
     parser.add_argument("--objects", type=Path, required=True, metavar="DIR")
     parser.add_argument("--provider", default="", metavar="vendors/NAME", help="whose data it may be; else anybody's")
     parser.add_argument("--data-set", default="", metavar="NAME", help="vendors/{vendor}/datasets/{name}, to try fewer")
@@ -117,7 +119,7 @@ def main(arguments: Sequence[str]) -> int:
         found = trace_file(
             given.file.resolve(),
             ledger=Readers(given.folder / "sharing.db"),
-            catalogue=Readers(given.catalogue),
+            catalogue=readers(given.catalogue),
             objects=open_objects(str(given.objects), given.objects),
             secret=load_secret(given.folder / SECRET),
             provider=given.provider,

@@ -5,39 +5,45 @@ one line of JSON. What it decodes may have been written by anybody.
 """
 
 import base64
+import hashlib
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
 
-from sharing.desensitise import video
 from sharing.desensitise.text import Scrubber
 from sharing.errors import InvalidTerms, NotReleasable
 from sharing.projection import anonymity, parquet_file
 from sharing.projection import plan as plans
 from sharing.projection.episode_tables import Secrets, row_of, tables_of, without_body, words_of
 from sharing.projection.plan import CONTACT_FLAG, EPISODES_SCHEMA, Plan
-from sharing.projection.tables import EPISODES
-from sharing.projection.transforms import Transforms, read
+from sharing.projection.sources import source_of
+from sharing.projection.tables import EPISODES, SHEETS
+from sharing.projection.transforms import Transforms, kept_rows, read
+from store.camera import IMAGE_PREFIX
 from store.errors import StoreError
 from store.imports.confine import Limits, confine
-from store.objects import hash_of
-from store.reader import EpisodeSummary, read_camera, read_episode, read_summary
+from store.reader import EpisodeSummary, Source, read_camera, read_episode, read_summary
+
+if TYPE_CHECKING:
+    from sharing.desensitise.video import Faces
 
 
 def main() -> int:
     """Make one projection. Returns the exit code: 0 also for a refusal, which is an answer."""
     told = json.load(sys.stdin)
-    sources, out = [Path(source["path"]) for source in told["episodes"]], Path(told["out"])
+    paths, out = [Path(source["path"]) for source in told["episodes"]], Path(told["out"])
     transforms = read(told["transforms"])
     try:
         # What is needed of libraries is loaded before the walls go up.
-        faces = video.Faces() if transforms.faces else None
+        shown = transforms.faces and any(column.startswith(IMAGE_PREFIX) for column in told["columns"])
+        faces = _faces(told["secrets"]["sheets"]) if shown else None
         rooms = ("sharing", "store", "catalogue", "palaestra")
-        held = confine(out, Limits(**told["limits"]), more=sources, writable=out, rooms=rooms)
+        held = confine(out, Limits(**told["limits"]), more=paths, writable=out, rooms=rooms)
         answer = make(told, transforms, out, faces) | {"confined": held}
     except (NotReleasable, InvalidTerms, StoreError) as error:
         answer = {"refused": str(error)[:2000]}
@@ -50,11 +56,11 @@ def main() -> int:
     return 0
 
 
-def make(told: dict[str, Any], transforms: Transforms, out: Path, faces: "video.Faces | None") -> dict[str, Any]:
+def make(told: dict[str, Any], transforms: Transforms, out: Path, faces: "Faces | None") -> dict[str, Any]:
     """Write the files of a projection into an empty folder, and return what they are. Raises as the projector."""
-    secrets = Secrets(**{name: bytes.fromhex(value) for name, value in told["secrets"].items()})
+    secrets = Secrets(*(bytes.fromhex(told["secrets"][name]) for name in ("names", "marks", "times")))
     most = told["max_values"]
-    sources = [(Path(source["path"]), source["sha256"]) for source in told["episodes"]]
+    sources = [(source_of(source), source["sha256"]) for source in told["episodes"]]
     summaries = [read_summary(path, max_values=most) for path, _ in sources]
     words = {word for summary in summaries for word in words_of(summary.header)} | set(told["words"])
     scrubber = Scrubber(words)
@@ -71,7 +77,10 @@ def make(told: dict[str, Any], transforms: Transforms, out: Path, faces: "video.
         for camera in plan.cameras:
             if camera in episode.header.images:
                 seen = read_camera(path, camera.rpartition(".")[2])
-                tables[camera] = video.table_of(seen, row["episode"], plan.schemas[camera], transforms, faces)
+                assert faces is not None
+                kept, told_s = kept_rows(episode.time_s, transforms)
+                schema = plan.schemas[camera]
+                tables[camera] = faces.table_of(seen, camera, row["episode"], schema, kept, told_s)
         for table, content in tables.items():
             if len(content):
                 files[table].append(_write(out, table, f"{row['episode']}.parquet", content))
@@ -81,13 +90,13 @@ def make(told: dict[str, Any], transforms: Transforms, out: Path, faces: "video.
         "tables": files,
         "schemas": _schemas(plan),
         "words": _words(plan, summaries),
-        "faces": None if faces is None else asdict(faces.seen),
+        "pictures": None if faces is None else _pictures(out, faces),
     }
 
 
 def _metadata(
     summaries: list[EpisodeSummary],
-    sources: list[tuple[Path, str]],
+    sources: Sequence[tuple[Source, str]],
     transforms: Transforms,
     secrets: Secrets,
     scrubber: Scrubber,
@@ -108,11 +117,30 @@ def _write(out: Path, table: str, name: str, content: Any) -> dict[str, Any]:
     folder = out / table
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / name
-    limits = parquet_file.write(content, path)
-    with open(path, "rb") as file:
-        sha256, size_bytes = hash_of(file), file.tell()
-    stats = parquet_file.plain_limits(limits)
-    return {"name": name, "sha256": sha256, "size_bytes": size_bytes, "rows": len(content), "stats": stats}
+    written = parquet_file.write(content, path)
+    stats = parquet_file.plain_limits(written.limits)
+    size_bytes = written.size_bytes
+    return {"name": name, "sha256": written.sha256, "size_bytes": size_bytes, "rows": len(content), "stats": stats}
+
+
+def _faces(seed: str) -> "Faces":
+    """Return what covers faces. Raises NotReleasable where it is not installed."""
+    # Loaded for pictures alone: the others would wait for it.
+    from sharing.desensitise.video import Faces
+
+    return Faces.default(seed)
+
+
+def _pictures(out: Path, faces: "Faces") -> dict[str, Any]:
+    """Write the contact sheets, and return what they are and what was done."""
+    sheets = []
+    for camera, sheet in sorted(faces.sheets.items()):
+        (out / SHEETS).mkdir(mode=0o700, exist_ok=True)
+        name, picture = f"{camera}.jpg", sheet.picture()
+        (out / SHEETS / name).write_bytes(picture)
+        sha256 = hashlib.sha256(picture).hexdigest()
+        sheets.append({"camera": camera, "name": name, "sha256": sha256, "size_bytes": len(picture)})
+    return {"sheets": sheets, "report": faces.report()}
 
 
 def _words(plan: Plan, summaries: list[EpisodeSummary]) -> dict[str, dict[str, Any]]:
@@ -125,6 +153,7 @@ def _words(plan: Plan, summaries: list[EpisodeSummary]) -> dict[str, dict[str, A
         for name, stream in header.streams.items():
             if name in plan.streams:
                 words.setdefault(name, asdict(stream))
+    words |= {camera: asdict(stream) for camera, stream in plan.cameras.items()}
     if plan.contact:
         words[CONTACT_FLAG] = {"unit": "1", "frame": "body"}
     return words

@@ -48,9 +48,14 @@ class _Opened:
 class Vault:
     """Implements `sharing.room.Sealing`. Safe from any thread."""
 
-    def __init__(self, folder: Path, *, frame_bytes: int = FRAME_BYTES) -> None:
-        """folder: Of the owners' keys. Raises sharing.audit.key.ExposedKey."""
-        self._keys = Keys(folder)
+    def __init__(self, folder: Path, book: Path | None = None, *, frame_bytes: int = FRAME_BYTES) -> None:
+        """Open the keys. Raises sharing.audit.key.ExposedKey.
+
+        Args:
+            folder: Of the owners' keys' one halves.
+            book: The file of the others; None: `{folder}.db`. No backup may hold both.
+        """
+        self._keys = Keys(folder, book or folder.with_name(folder.name + ".db"))
         self._frame_bytes = frame_bytes
         self._lock = threading.Lock()
         # Unwrapped once for the many ranges of a file; by what is in its head, which no other file's has.

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI
 
 from catalogue import Catalogue, Entry
+from database.address import Place
 from palaestra.errors import PalaestraError, trailing
 from palaestra.v1 import episode_pb2, venue_service_pb2, venue_service_pb2_grpc
 from sharing import signing
-from sharing.__main__ import listen
 from sharing.agreement import Agreement, Signature
 from sharing.clock import Clock
 from sharing.negotiation import Negotiation
@@ -30,6 +30,7 @@ from sharing.server import ROUTERS, Router, create_app, open_room
 from sharing.settings import Settings
 from sharing.step import Kind, Step
 from sharing.terms import Terms
+from web.listening import listen
 
 AURORA, BOREALIS, CYGNUS = "vendors/aurora", "vendors/borealis", "vendors/cygnus"
 VENDORS = (AURORA, BOREALIS, CYGNUS)
@@ -158,7 +159,7 @@ class Stage:
         self.room.catalogue.close()
 
 
-def catalogue_of(path: Path, *, versions: int = 2) -> None:
+def catalogue_of(path: Place, *, versions: int = 2) -> None:
     """Make a catalogue with a data set of aurora's of so many versions, each an episode longer."""
     made = Catalogue(path)
     for number in range(versions):
@@ -193,9 +194,14 @@ def catalogue_of(path: Path, *, versions: int = 2) -> None:
     made.close()
 
 
-def stage(folder: Path, *, routers: tuple[Router, ...] = ROUTERS, **parts: Any) -> Stage:
-    """Open a room in a folder. parts: In place of the room's own, as for `sharing.server.open_room`."""
-    if not (folder / "catalogue.db").exists():
+def stage(
+    folder: Path, *, routers: tuple[Router, ...] = ROUTERS, catalogue: Place | None = None, **parts: Any
+) -> Stage:
+    """Open a room in a folder. catalogue: There is one, and not in the folder.
+
+    parts: In place of the room's own, as for `sharing.server.open_room`.
+    """
+    if catalogue is None and not (folder / "catalogue.db").exists():
         catalogue_of(folder / "catalogue.db")
     hand, notes, known = Hand(), Notes(), tokens()
 
@@ -209,7 +215,7 @@ def stage(folder: Path, *, routers: tuple[Router, ...] = ROUTERS, **parts: Any) 
         port=7490,
         scheduler="127.0.0.1:1",
         folder=folder / "sharing",
-        catalogue=folder / "catalogue.db",
+        catalogue=catalogue or folder / "catalogue.db",
         objects=folder / "objects",
     )
     room = open_room(settings, ask, **{"clock": Clock(source=hand), "witness": notes} | parts)

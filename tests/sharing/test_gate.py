@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sharing import register
 from sharing.classes import ColumnClass
-from sharing.errors import NotShared
+from sharing.errors import InvalidTerms, NotShared
 from sharing.gate import Reason, Standing, decide
 from sharing.grant import Ask
 from sharing.terms import Channel, Purpose
-from tests.sharing.stage import BOREALIS, CYGNUS, DAY_S, NOW_S, Stage, agreed, stage, terms
+from tests.sharing.stage import AURORA, BOREALIS, CYGNUS, DAY_S, NOW_S, Stage, agreed, stage, terms
 
 PLAIN = agreed(terms())
 GOOD = Standing(epoch=1, newest_version=2)
@@ -163,3 +164,16 @@ def test_a_row_that_somebody_wrote_into_the_file_is_no_agreement(staged: Stage) 
     with pytest.raises(NotShared):
         staged.room.gate.authorize(ask(agreement.digest))
     assert staged.notes.of("decision")[-1]["reason"] == "its signatures do not hold"
+
+
+def test_who_has_classed_as_many_columns_as_may_be_can_still_class_them_more_strictly(
+    staged: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(register, "CLASSES_MAX", 1)
+    staged.room.register.classify(AURORA, "action", ColumnClass.SENSOR)
+    staged.room.register.classify(AURORA, "action", ColumnClass.TRADE_SECRET)
+    with pytest.raises(InvalidTerms, match="more strictly"):
+        staged.room.register.classify(AURORA, "action", ColumnClass.SENSOR)
+    with pytest.raises(InvalidTerms, match="at most 1"):
+        staged.room.register.classify(AURORA, "observation.state", ColumnClass.TRADE_SECRET)
+    assert staged.room.register.classes(AURORA) == {"action": ColumnClass.TRADE_SECRET}

@@ -4,6 +4,7 @@ import json
 import threading
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -56,6 +57,37 @@ def test_one_odd_field_of_a_good_offer_is_refused_by_name(staged: Stage, odd: An
     answer = client_of(staged).post("/sharing/v1/negotiations", content=text)
     assert answer.status_code == 400, answer.text
     assert answer.json()["reason"] in ("INVALID_FIELD", "BAD_SIGNATURE")
+
+
+@pytest.mark.parametrize("odd", [[], {}, ["offer"], 7, None], ids=str)
+def test_a_list_where_one_of_a_few_words_stands_is_refused_like_another_word(staged: Stage, odd: Any) -> None:
+    """Lists and objects cannot be looked up in a set: that was a defect of ours to whoever sent them."""
+    client, (step, key, signature) = staged.as_("aurora"), step_of("offer", AURORA, terms())
+    offer = {"step": step | {"kind": odd}, "public_key": key, "signature": signature, "terms": terms().as_json()}
+    credential = {"agreements": ["0" * 64], "purpose": odd or [odd]}
+    for verb, path, body in (
+        ("POST", "/sharing/v1/negotiations", offer),
+        ("PUT", "/sharing/v1/classes/action", {"class": odd}),
+        ("POST", "/sharing/v1/credentials", credential),
+    ):
+        answer = client.request(verb, path, json=body)
+        assert (answer.status_code, answer.json()["reason"]) == (400, "INVALID_FIELD"), path
+
+
+def test_readers_look_and_take_nothing(staged: Stage) -> None:
+    """By no channel, however good the agreement is."""
+    digest = staged.agree(channels=("export", "aggregate", "compute", "delta-share"), privacy_millionths=10**6).digest
+    reader = staged.as_("borealis-reader")
+    transfer = {"@type": "TransferRequestMessage", "consumerPid": "1", "agreementId": digest, "format": "export"}
+    for verb, path, body in (
+        ("GET", f"/sharing/v1/exports/{digest}?format=parquet", None),
+        ("POST", "/sharing/dsp/transfers/request", transfer),
+        ("POST", "/sharing/v1/aggregates", {"agreement": digest, "question": {"measures": [{"of": "count"}]}}),
+        ("POST", "/sharing/v1/jobs", {"agreement": digest, "algorithm": "0" * 64}),
+        ("POST", "/sharing/v1/credentials", {"agreements": [digest]}),
+    ):
+        answer = reader.request(verb, path, json=body)
+        assert (answer.status_code, answer.json()["reason"]) == (403, "ROLE_DENIED"), path
 
 
 def client_of(staged: Stage) -> Any:

@@ -12,10 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sharing.__main__ import listen, server
-from sharing.settings import Refused, parse
+from sharing.__main__ import server
+from sharing.settings import parse
 from tests.sharing.stage import Stage, serving
 from venue.authority import Authority
+from web.listening import Refused, listen
 
 PATIENCE_S = 120.0
 PATHS = ["--folder", "f", "--catalogue", "c", "--objects", "o"]

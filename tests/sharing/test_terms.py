@@ -38,6 +38,7 @@ def any_terms(draw: st.DrawFn) -> Terms:
         duties=tuple(draw(st.lists(st.sampled_from(Duty), unique=True))),
         embargo_until_s=draw(st.one_of(st.just(0), st.integers(0, end_s - 1))),
         privacy_millionths=draw(st.integers(1, 10**9)) if Channel.AGGREGATE in channels else 0,
+        price_microcredits=draw(st.integers(0, 10**12)),
         note=draw(printable),
     )
 
@@ -95,6 +96,7 @@ def test_other_terms_have_another_digest(one: Terms, field: str) -> None:
         ("first_version", 0, "first_version: must be"),
         ("last_version", -1, "last_version: must be"),
         ("privacy_millionths", 5, "privacy_millionths: goes with"),
+        ("price_microcredits", -1, "price_microcredits: must be a whole number"),
         ("channels", ["aggregate"], "privacy_millionths: goes with"),
         ("transforms", [], "transforms: must be an object"),
         ("transforms", {"Shift!": {}}, "is no name of a transform"),

@@ -55,7 +55,7 @@ def test_a_crash_after_the_charge_gives_no_second_answer(tmp_path: Path) -> None
     again = desk.ask(BOREALIS, agreement, Purpose.TRAINING, Question.of(SUM))
 
     assert again.body == first.body
-    assert first.balance.spent_millionths == again.balance.spent_millionths == 500_000
+    assert first.balance.spent_millionths == again.balance.spent_millionths == 750_000
     assert desk.computed == 1
     staged.close()
 
@@ -74,7 +74,7 @@ def test_two_answers_to_one_charge_leave_as_one(tmp_path: Path) -> None:
 
 
 def test_many_at_once_never_spend_more_than_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twelve different questions at once, and a budget for six."""
+    """Twelve different questions at once, and a budget for four."""
     monkeypatch.setattr("sharing.aggregate.desk.WAITING_EACH", 12)
     desk, agreement, staged = desk_of(tmp_path, FACTS)
     outcomes: list[str] = []
@@ -92,7 +92,7 @@ def test_many_at_once_never_spend_more_than_the_budget(tmp_path: Path, monkeypat
     for thread in threads:
         thread.join()
 
-    assert sorted(outcomes) == ["answered"] * 6 + ["exhausted"] * 6
+    assert sorted(outcomes) == ["answered"] * 4 + ["exhausted"] * 8
     assert desk.balance(BOREALIS, agreement, Purpose.TRAINING).left_millionths == 0
     staged.close()
 
@@ -100,11 +100,11 @@ def test_many_at_once_never_spend_more_than_the_budget(tmp_path: Path, monkeypat
 def test_a_new_agreement_gives_no_budget_back(tmp_path: Path) -> None:
     """What was asked under one agreement counts under the next one over the same data set."""
     desk, agreement, staged = desk_of(tmp_path, FACTS)
-    for number in range(6):
+    for number in range(4):
         desk.ask(BOREALIS, agreement, Purpose.TRAINING, question(number))
     terms = {"channels": ("aggregate",), "transforms": {"aggregate-bounds": {"duration_s": "0..60"}}}
     same = staged.agree(**terms, privacy_millionths=3_000_000, note="again").digest
-    more = staged.agree(**terms, privacy_millionths=3_500_000, note="more").digest
+    more = staged.agree(**terms, privacy_millionths=3_750_000, note="more").digest
 
     with pytest.raises(BudgetExhausted):
         desk.ask(BOREALIS, same, Purpose.TRAINING, question(1))
@@ -143,11 +143,11 @@ def test_a_consumer_has_so_many_questions_under_way(tmp_path: Path) -> None:
     """More are refused before they are looked at, and others' are not."""
     desk, agreement, staged = desk_of(tmp_path, FACTS)
     theirs = staged.agree(
-        consumer=CYGNUS, channels=("aggregate",), privacy_millionths=500_000, transforms=BOUNDS
+        consumer=CYGNUS, channels=("aggregate",), privacy_millionths=750_000, transforms=BOUNDS
     ).digest
     with desk._place(BOREALIS), desk._place(BOREALIS), desk._place(BOREALIS):
         with pytest.raises(TooManyQuestions):
             desk.ask(BOREALIS, agreement, Purpose.TRAINING, Question.of(SUM))
         desk.ask(CYGNUS, theirs, Purpose.TRAINING, Question.of(SUM))
-    assert desk.ask(BOREALIS, agreement, Purpose.TRAINING, Question.of(SUM)).balance.spent_millionths == 500_000
+    assert desk.ask(BOREALIS, agreement, Purpose.TRAINING, Question.of(SUM)).balance.spent_millionths == 750_000
     staged.close()

@@ -40,7 +40,7 @@ def ask(**fields: Any) -> Question:
             {"measures": [{"of": "quantile", "field": "quality", "at": "0.50"}]},
             {"measures": [{"of": "quantile", "field": "quality"}]},
         ),
-        ({"epsilon_millionths": 500_000}, {}),
+        ({"epsilon_millionths": 750_000}, {}),
         ({"where": [{"field": "duration_s", "from": "-0"}]}, {"where": [{"field": "duration_s", "from": 0}]}),
     ],
 )
@@ -54,7 +54,7 @@ def test_questions_that_mean_the_same_are_one(one: dict[str, Any], other: dict[s
     [
         {"by": ["task"]},
         {"where": [{"field": "task", "in": ["a"]}]},
-        {"epsilon_millionths": 499_999},
+        {"epsilon_millionths": 500_000},
         {"measures": [{"of": "sum", "field": "quality"}]},
     ],
 )
@@ -82,7 +82,7 @@ def test_questions_that_differ_are_two(other: dict[str, Any]) -> None:
         ({"where": [{"field": "duration_s", "from": "9", "to": "9"}]}, "duration_s"),
         ({"where": [{"field": "duration_s", "from": "1e9"}]}, "from"),
         ({"where": [{"field": "duration_s"}]}, "duration_s"),
-        ({"epsilon_millionths": 500_001}, "epsilon"),
+        ({"epsilon_millionths": 750_001}, "epsilon"),
         ({"epsilon_millionths": 0}, "epsilon"),
         ({"epsilon_millionths": True}, "epsilon"),
         ({"sql": "select 1"}, "sql"),

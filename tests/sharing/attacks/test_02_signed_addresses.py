@@ -1,12 +1,14 @@
 """D6.2: an address of a file, altered, kept too long, used by another, or used after everything was taken back."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from sharing.delta import shares
 from sharing.delta.offers import NotReady
 from sharing.delta.recipients import Recipients
 from sharing.delta.secret import Secret
@@ -96,6 +98,16 @@ def test_an_address_lasts_five_minutes_and_not_a_second_more(given: Given) -> No
     assert given.is_open()
     given.opened.stage.hand.at_s = NOW_S + 300
     assert not given.is_open()
+
+
+def test_without_a_look_at_the_time_an_address_would_last(given: Given, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mutant: the second until which it is good is not looked at, and what signs it is not asked for that."""
+    read = shares._address
+    monkeypatch.setattr(shares, "_address", lambda path, expires: replace(read(path, expires), expires_s=10**12))
+    given.opened.stage.hand.at_s = NOW_S + 301
+    assert not given.is_open()
+    monkeypatch.setattr(Secret, "holds", lambda *_: True)
+    assert given.is_open()
 
 
 def test_an_address_ends_with_the_term_and_with_its_credential(opened: Delta) -> None:

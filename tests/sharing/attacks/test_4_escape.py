@@ -148,6 +148,23 @@ def test_what_never_ends_or_takes_too_much_is_ended(shelf: Counted, body: str, l
         trained(bare(body), shelf, limits)
 
 
+def test_without_the_fence_the_bounds_of_processor_and_memory_are_none(
+    shelf: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mutant: the same work is ended by the clock alone, and has the memory that it asks for."""
+    monkeypatch.setattr(visit, "WORKER", "tests.sharing.compute.bare")
+    with pytest.raises(WorkEnded, match="took longer than it may"):
+        trained(bare("    while True:\n        pass"), shelf, Limits(cpu_s=1, time_s=4.0))
+    # Address space that is asked for and not touched costs the machine nothing.
+    takes = bare(
+        '    kept = [np.empty(1 << 24) for _ in range(16)]\n    return {}, {"mib": len(kept) * 128}', metrics=["mib"]
+    )
+    assert trained(takes, shelf, Limits(memory_bytes=1 << 30)).metrics == {"mib": 2048}
+    monkeypatch.undo()
+    with pytest.raises(WorkEnded, match="ended by an error"):
+        trained(takes, shelf, Limits(memory_bytes=1 << 30))
+
+
 def test_work_ends_as_soon_as_nothing_is_shared_any_more(shelf: Counted) -> None:
     """The second time that it is asked, it is over: the process is gone when the error comes."""
     asked = []

@@ -9,7 +9,7 @@ import pytest
 
 from sharing.compute.algorithm import Algorithm, built_in
 from sharing.compute.jobs import Job, State
-from sharing.compute.membership import AUC_MOST, auc, split_of
+from sharing.compute.membership import AUC_MOST, Split, auc, judged, splits_of, tells_at_once
 from sharing.compute.result import written
 from sharing.compute.visit import visit
 from sharing.compute.worker import MODEL, arrays_of
@@ -96,14 +96,77 @@ def test_the_area_is_the_share_of_pairs_in_order() -> None:
 def test_the_split_is_always_the_same_and_both_sides_are_alike() -> None:
     """Another job cannot be shown what this one was judged by; of neighbours one is held out."""
     alike = [("walk" if number % 2 else "run", number / 7) for number in range(120)]
-    split = split_of(alike, "vendors/aurora/datasets/walks")
+    splits = splits_of(alike, "vendors/aurora/datasets/walks")
 
-    assert split == split_of(alike, "vendors/aurora/datasets/walks")
-    assert split != split_of(alike, "vendors/aurora/datasets/others")
-    assert sorted((*split.members, *split.held_out)) == list(range(120))
-    assert len(split.held_out) == 40
-    for task in (0, 1):
-        assert sum(place % 2 == task for place in split.held_out) == 20
+    assert splits == splits_of(alike, "vendors/aurora/datasets/walks")
+    assert splits != splits_of(alike, "vendors/aurora/datasets/others")
+    for split in splits:
+        assert sorted((*split.members, *split.held_out)) == list(range(120))
+        assert len(split.held_out) == 40
+        for task in (0, 1):
+            assert sum(place % 2 == task for place in split.held_out) == 20
+    assert sorted(place for split in splits for place in split.held_out) == list(range(120))
+    assert [len(split.held_out) for split in splits_of(alike[:62], "x")] == [20, 20, 20]
+
+
+def areas(train: Any, losses: Any, count: int, name: str = "x") -> tuple[list[float], Split]:
+    """Return the areas of three runs over so many episodes, and the first run's split."""
+    splits = splits_of([("walk", number) for number in range(count)], name)
+    found = []
+    for split in splits:
+        told = losses(train(split.members))
+        found.append(auc([told[place] for place in split.members], [told[place] for place in split.held_out]))
+    return found, splits[0]
+
+
+@pytest.mark.parametrize("count", [60, 120])
+def test_honest_results_are_refused_in_less_than_two_of_a_hundred(count: int) -> None:
+    """Ridge regression over 100 data sets of the smallest sizes; by its own run alone it would be more than one in ten.
+
+    Episodes differ in how hard they are by far more than training changes, as recordings do.
+    """
+    once = refused = 0
+    for seed in range(100):
+        chance = np.random.default_rng(seed)
+        x = chance.normal(size=(count, 8, 3))
+        hard = np.exp(chance.normal(size=(count, 1)))
+        y = x @ np.array([1.0, -2.0, 0.5]) + hard * chance.normal(size=(count, 8))
+
+        def train(members: Any, x: Any = x, y: Any = y) -> Any:
+            a, b = x[list(members)].reshape(-1, 3), y[list(members)].reshape(-1)
+            return np.linalg.solve(a.T @ a + np.eye(3), a.T @ b)
+
+        found, split = areas(train, lambda w, x=x, y=y: np.square(x @ w - y).mean(1), count)
+        once += found[0] > AUC_MOST
+        refused += not judged(found, split).released
+    assert refused < 2
+    assert once > 10
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.2])
+@pytest.mark.parametrize("count", [60, 120, 600])
+def test_a_result_that_remembers_a_fifth_of_its_members_is_refused_always(count: int, share: float) -> None:
+    """Whatever the losses of the others are; who remembers all is refused after one run."""
+    for seed in range(40):
+        chance = np.random.default_rng(seed)
+        hard = np.exp(chance.normal(size=count))
+
+        def losses(members: Any, chance: Any = chance, hard: Any = hard) -> Any:
+            known = chance.permutation(list(members))[: round(share * len(members))]
+            told = hard.copy()
+            told[known] = 0.0
+            return told
+
+        found, split = areas(lambda members: members, losses, count)
+        assert not judged(found, split).released
+        assert share < 1 or tells_at_once(found[0], split)
+
+
+def test_a_result_that_remembers_only_in_its_own_run_is_refused_beyond_chance() -> None:
+    """An algorithm that would be honest wherever it is thrown away: its own area alone is bounded, too."""
+    _, split = areas(lambda members: members, lambda _: np.arange(120.0), 120)
+    assert not judged([0.69, 0.45, 0.45], split).released
+    assert judged([0.66, 0.48, 0.48], split).released
 
 
 def test_a_refused_file_cannot_be_had_by_another_name() -> None:

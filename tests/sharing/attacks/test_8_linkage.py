@@ -64,6 +64,14 @@ def test_no_episode_stands_alone_by_what_is_told_of_it(ground: Ground) -> None:
     assert smallest_class([{"unit": unit} for unit in ("a", "a", "b")], ORDER) == 1
 
 
+def test_without_k_anonymity_the_rare_one_stands_alone(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mutant: rows are told as they are, as to the channel that shows none."""
+    monkeypatch.setattr("sharing.projection.projector.generalises", lambda grant: False)
+    _, rows = told(ground, "a" * 64, "told")
+
+    assert smallest_class(rows) == 1
+
+
 def test_an_agreed_k_is_met_or_nothing_leaves(ground: Ground) -> None:
     """More than there are episodes cannot be met."""
     with pytest.raises(NotReleasable, match="k-anonymity"):

@@ -9,7 +9,7 @@ import pytest
 
 from sharing.errors import NotReleasable
 from sharing.projection.process import run
-from sharing.projection.projector import LIMITS, Bounds
+from sharing.projection.projector import LIMITS, Bounds, Projector
 from sharing.projection.tracing import trace_file
 from store.episode import STATE
 from tests.sharing.projection.ground import Ground, Ledger, Looking, grant
@@ -78,3 +78,22 @@ def test_an_answer_of_a_process_that_lies_is_not_believed(ground: Ground, monkey
 
     with pytest.raises(NotReleasable, match="other than it did"):
         ground.projector().project(grant())
+
+
+def test_without_that_check_a_consumer_would_be_given_the_catalogue(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mutant: then the second guard alone stands before it, that nothing with `..` is read."""
+    projector = ground.projector()
+
+    def lying(told: dict[str, object], limits: object) -> object:
+        made = run(told, LIMITS)  # type: ignore[arg-type]
+        made["tables"]["joints"][0]["name"] = "../../../../catalogue.db"
+        return made
+
+    monkeypatch.setattr("sharing.projection.projector.run", lying)
+    monkeypatch.setattr(Projector, "_check", lambda *_: None)
+    file = projector.project(grant()).tables["joints"][0]
+
+    assert projector.read(file, 0, 16) == b""
+    assert file.path.read_bytes().startswith(b"SQLite format 3")

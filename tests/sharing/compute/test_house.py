@@ -1,16 +1,20 @@
 """Where compute jobs wait and run: allowed algorithms alone, and an end as soon as nothing is shared any more."""
 
+import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sharing.compute import house as module
 from sharing.compute.algorithm import Algorithm, built_in
 from sharing.compute.jobs import MOST_OPEN, Job, Jobs, State, TooManyJobs
 from sharing.confined import process
 from sharing.errors import InvalidAlgorithm, NotShared
-from sharing.terms import Purpose
+from sharing.grant import Ask
+from sharing.terms import Channel, Purpose
 from tests.sharing.compute.visitors import PATIENCE_S, bare, house_of, settled
 from tests.sharing.stage import AURORA, BOREALIS, CYGNUS
 
@@ -171,4 +175,54 @@ def test_a_defect_ends_its_job_and_no_other(tmp_path: Path, monkeypatch: pytest.
         job = settled(house, house.submit(BOREALIS, agreement, TRAIN, algorithm.sha256, {}))
         assert (job.state, job.reason) == (State.FAILED, "a defect")
     house.stop()
+    staged.close()
+
+
+def test_a_disk_that_is_full_for_a_while_ends_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither where a job begins nor where it ends: the house has one thread, and no other would come."""
+    house, agreement, staged = house_of(tmp_path)
+    algorithm = built_in()["statistics"]
+    house.approvals.approve(AURORA, algorithm)
+    monkeypatch.setattr(module, "AGAIN_S", 0.01)
+    monkeypatch.setattr(house, "_visited", lambda job: (State.FAILED, "as a test wants"))
+    for name in ("begin", "end"):
+        monkeypatch.setattr(house.jobs, name, once_full(getattr(house.jobs, name)))
+    house.start()
+    job = settled(house, house.submit(BOREALIS, agreement, TRAIN, algorithm.sha256, {}))
+    house.stop()
+
+    assert (job.state, job.reason) == (State.FAILED, "as a test wants")
+    staged.close()
+
+
+def once_full(work: Callable[..., bool]) -> Callable[..., bool]:
+    """Return what works from the second time on."""
+    failed: list[bool] = []
+
+    def tried(*arguments: Any) -> bool:
+        if not failed:
+            failed.append(True)
+            raise sqlite3.OperationalError("database or disk is full")
+        return work(*arguments)
+
+    return tried
+
+
+def test_what_was_made_of_data_is_told_as_long_as_they_are_shared(tmp_path: Path) -> None:
+    house, agreement, staged = house_of(tmp_path)
+    grant = staged.room.gate.authorize(Ask(BOREALIS, agreement, Channel.COMPUTE, TRAIN, 0))
+    job = house.jobs.add(grant, 1, "0" * 64, {})
+    house.jobs.begin(job.id)
+    house.jobs.end(job.id, State.RELEASED, "", {"episodes": 80, "metrics": {"loss": 0.25}}, b"npz")
+
+    def told() -> list[dict[str, Any]]:
+        asked = staged.as_("borealis")
+        return [
+            asked.get("/sharing/v1/jobs").json()["jobs"][0]["lineage"],
+            asked.get(f"/sharing/v1/jobs/{job.id}").json()["lineage"],
+        ]
+
+    assert told() == [{"episodes": 80, "metrics": {"loss": 0.25}}] * 2
+    staged.room.register.revoke(agreement, AURORA, "")
+    assert told() == [{"episodes": 80}] * 2
     staged.close()

@@ -10,6 +10,7 @@ from sharing.compute.algorithm import Algorithm, Approvals
 from sharing.compute.house import House
 from sharing.compute.jobs import OPEN, Job, Jobs
 from sharing.compute.visit import LIMITS
+from sharing.confined import process
 from sharing.confined.fence import Limits
 from tests.sharing.given import Shelf, projection
 from tests.sharing.stage import Stage, stage
@@ -47,11 +48,7 @@ def bare(body: str, name: str = "visitor", **outputs: Any) -> Algorithm:
 
 
 def signals(seed: int = 25) -> list[dict[str, np.ndarray]]:
-    """Return episodes of a linear policy with noise: there is nothing in one that is not in all.
-
-    With this seed the held-out ones are by chance neither harder nor easier than the others (an honest AUC of 0.50;
-    over seeds it has a standard deviation of 0.05, as for any 80 and 40 numbers).
-    """
+    """Return episodes of a linear policy with noise: there is nothing in one that is not in all."""
     chance = np.random.default_rng(seed)
     weights = chance.normal(size=(JOINTS, JOINTS))
     found = []
@@ -80,16 +77,17 @@ def shelf_of(folder: Path) -> Counted:
     return shelf
 
 
-def house_of(folder: Path, limits: Limits = LIMITS, **terms: Any) -> tuple[House, str, Stage]:
+def house_of(
+    folder: Path, limits: Limits = LIMITS, run: process.Run | None = None, **terms: Any
+) -> tuple[House, str, Stage]:
     """Return a house behind a real gate, an agreement's digest, and the stage."""
     shelf = shelf_of(folder / "projection")
     staged = stage(folder, projector=shelf)
     agreement = staged.agree(**{"channels": ("compute",)} | terms).digest
     room = staged.room
     now_s = room.clock.now_s
-    made = House(
-        room.gate, shelf, room.witness, Approvals(room.database, now_s), Jobs(room.database, now_s), limits=limits
-    )
+    approvals, jobs = Approvals(room.database, now_s), Jobs(room.database, now_s)
+    made = House(room.gate, shelf, room.witness, approvals, jobs, limits=limits, run=run)
     return made, agreement, staged
 
 

@@ -4,7 +4,8 @@ The faults are those of Eclipse EDC's issues 3867 (a transfer before FINALIZED),
 4592 and 3422 (terminated, and the flow went on).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,16 @@ import pytest
 
 from sharing.dataspace import routes
 from sharing.dataspace.routes import CHUNK_BYTES
-from sharing.errors import NotShared
+from sharing.dataspace.transfer import Transfers
+from sharing.errors import NotNoted, NotShared
+from sharing.export import routes as export
 from sharing.gate import Gate
 from sharing.grant import Ask, Grant
 from sharing.odrl import from_odrl, to_odrl
 from sharing.problem import NOT_SHARED
 from sharing.projection.tables import ProjectedFile, Projection
 from sharing.terms import Channel, Purpose, Terms
-from tests.sharing.stage import AURORA, BOREALIS, DAY_S, NOW_S, Stage, begin, stage, step_of, take, terms
+from tests.sharing.stage import AURORA, BOREALIS, DAY_S, NOW_S, Notes, Stage, begin, stage, step_of, take, terms
 
 FILE = ProjectedFile(Path("x"), "joints-0.parquet", "0" * 64, 3 * CHUNK_BYTES + 5, 7)
 
@@ -239,3 +242,24 @@ def test_what_has_ended_does_not_begin_again_and_who_suspended_starts(space: Sta
 def test_a_message_of_another_form_is_refused_by_name(space: Stage, fields: dict[str, Any], field: str) -> None:
     answer = ask_for_transfer(space, "0" * 64, **fields)
     assert (answer.status_code, answer.json()["metadata"]["field"]) == (400, field)
+
+
+class Full(Notes):
+    """A witness whose disk has no room for what goes out."""
+
+    def note(self, kind: str, fields: Mapping[str, str | int]) -> int:
+        if kind == "bytes":
+            raise NotNoted
+        return super().note(kind, fields)
+
+
+def test_bytes_that_cannot_be_noted_do_not_leave(space: Stage) -> None:
+    """By no way that yields files; where they are noted afterwards, whoever is killed in between has noted nothing."""
+    digest = finalized(space)
+    grant = space.room.gate.authorize(Ask(BOREALIS, digest, Channel.EXPORT, Purpose.TRAINING))
+    name = ask_for_transfer(space, digest).json()["providerPid"]
+    full = replace(space.room, witness=Full())
+    transfers = Transfers(space.room.database, space.room.witness, space.room.clock)
+    for flow in (routes._bytes(full, transfers, grant, name, FILE), export._bytes(full, grant, FILE)):
+        with pytest.raises(NotNoted):
+            next(flow)

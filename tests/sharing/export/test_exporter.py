@@ -10,7 +10,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from palaestra.errors import PalaestraError
 from sharing.errors import InvalidTerms, NotShared
+from sharing.export import exporter
 from sharing.export.exporter import export, venue_key
 from sharing.projection.tables import JOINTS
 from store.episode import ACTION, STATE
@@ -67,7 +69,7 @@ def test_every_export_is_signed_and_its_manifest_names_the_agreement(ground: Gro
         assert json.loads((folder / "croissant.json").read_text())["license"] == f"urn:palaestra:agreement:{'a' * 64}"
 
 
-def test_an_export_goes_with_its_agreement_and_leaves_nothing(ground: Ground) -> None:
+def test_an_export_goes_with_its_agreement_and_leaves_nothing(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     """Dropped as the projection is; nothing of the work stays beside it."""
     projector = ground.projector()
     key = venue_key(ground.root / "export.key")
@@ -77,6 +79,9 @@ def test_an_export_goes_with_its_agreement_and_leaves_nothing(ground: Ground) ->
     assert [path.name for path in file.path.parent.parent.iterdir()] and not list(
         (ground.root / "projections").rglob("work")
     )
+    monkeypatch.setattr(exporter, "MOST_ARCHIVES", 1)
+    with pytest.raises(PalaestraError, match="archives of this agreement"):
+        export(projector, grant(columns=(ACTION,)), "mcap", key)
     assert projector.drop("a" * 64) == 2
     with pytest.raises(NotShared):
         projector.read(file, 0, 1)

@@ -75,6 +75,7 @@ class Ground:
         sensor: bool = False,
         imu: bool = False,
         rate_hz: float = 100.0,
+        times_s: np.ndarray | None = None,
         **changes: Any,
     ) -> EpisodeHeader:
         """Record an episode of acme and enter it into the catalogue."""
@@ -106,6 +107,7 @@ class Ground:
         }
         header = build_header(joints, **values)
         time_s, made = build_rows(header, rows, seed=number, rate_hz=rate_hz)
+        time_s = time_s if times_s is None else times_s
         if sensor:
             made[SENSOR] = np.full((rows, 2), 0.25, np.float32)
         recorder = EpisodeRecorder(header, self.root / "spool", self.objects)

@@ -1,5 +1,6 @@
 """What lies on the disk opens with its owner's key alone, whole and in its place, and never again once that is gone."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_any_range_is_that_of_what_was_sealed(
 
     assert vault.read(OWNER, path, begin, size) == content[begin : begin + size]
     assert len(content) < 16 or content not in path.read_bytes()
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["a", "keys", "plain"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a", "keys", "keys.db", "plain"]
 
 
 def test_another_owner_and_a_vault_with_other_keys_open_nothing(vault: Vault, tmp_path: Path) -> None:
@@ -88,7 +89,7 @@ def test_of_a_file_that_is_not_there_nothing_appears(vault: Vault, tmp_path: Pat
     with pytest.raises(FileNotFoundError):
         vault.seal(OWNER, tmp_path / "missing", tmp_path / "a")
 
-    assert not [each for each in tmp_path.iterdir() if each.name != "keys"]
+    assert not [each for each in tmp_path.iterdir() if each.stem != "keys"]
 
 
 def test_an_owner_whose_key_is_gone_never_gets_another(vault: Vault, tmp_path: Path) -> None:
@@ -102,15 +103,33 @@ def test_an_owner_whose_key_is_gone_never_gets_another(vault: Vault, tmp_path: P
         for one in (vault, Vault(tmp_path / "keys")):
             with pytest.raises(NotShared):
                 one.seal(owner, tmp_path / "plain", tmp_path / "b")
-    assert not list((tmp_path / "keys").glob("*.key")) and not (tmp_path / "b").exists()
+    assert not list((tmp_path / "keys").glob("*.half")) and not (tmp_path / "b").exists()
 
 
 def test_a_key_half_written_is_none(tmp_path: Path) -> None:
     """Ended in the middle of making it, the next one is made as if nothing had been."""
-    keys = Keys(tmp_path / "keys")
-    name = keys._path(OWNER).with_suffix(".part")
-    name.write_bytes(b"half")
+    keys = Keys(tmp_path / "keys", tmp_path / "keys.db")
+    place = keys._keys._place(OWNER)
+    place.with_suffix(".part").write_bytes(b"half")
+    # Ended after the file and before the other half was kept: what is there is half of nothing.
+    place.write_bytes(bytes(32))
+    with pytest.raises(NotShared):
+        keys.of(OWNER)
 
     keys.of(OWNER, make=True)
 
-    assert len(keys._path(OWNER).read_bytes()) == 32 and not name.exists()
+    assert len(place.read_bytes()) == 32 and place.read_bytes() != bytes(32)
+    assert not place.with_suffix(".part").exists()
+
+
+def test_neither_half_of_a_key_is_any_good_alone(vault: Vault, tmp_path: Path) -> None:
+    """Each is put back from a backup that was made before the key was destroyed, and then both."""
+    path = sealed(vault, tmp_path, b"x" * 100)
+    shutil.copytree(tmp_path / "keys", tmp_path / "backup")
+    shutil.copy(tmp_path / "keys.db", tmp_path / "backup.db")
+    vault.shred(OWNER)
+
+    for folder, book in (("backup", "keys.db"), ("keys", "backup.db")):
+        with pytest.raises(NotShared):
+            Vault(tmp_path / folder, tmp_path / book).read(OWNER, path, 0, 100)
+    assert Vault(tmp_path / "backup").read(OWNER, path, 0, 100) == b"x" * 100
