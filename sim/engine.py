@@ -258,10 +258,20 @@ def library() -> ctypes.CDLL | None:
         for name, (result, arguments) in _SIGNATURES.items():
             function = getattr(functions, name)
             function.restype, function.argtypes = result, arguments
+        _stop_clock(functions)
     except (StopIteration, OSError, AttributeError) as error:
         log.warning("mujoco %s has no batch in C: worlds step slower: %s", mujoco.__version__, error)
         return None
     return functions
+
+
+def _stop_clock(functions: ctypes.CDLL) -> None:
+    """Have MuJoCo read no clock within a step, as it does not from C, unless somebody has given it one.
+
+    Its module brings one along, for `MjData.timer`: some twenty readings a step, a tenth of one of a small arm.
+    """
+    if mujoco.get_mjcb_time() is None:
+        _p.in_dll(functions, "mjcb_time").value = None
 
 
 def _is_library(name: str) -> bool:

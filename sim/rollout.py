@@ -28,8 +28,10 @@ Array = npt.NDArray[np.float64]
 GROUP = 8
 """Worlds that a thread steps together: so many numbers of f64 fill the widest vector and a line of the cache."""
 
+_GIVEN = int(mujoco.mjtState.mjSTATE_USER) & ~int(mujoco.mjtState.mjSTATE_USERDATA)
+"""Parts of a state that a step reads and leaves."""
 _FUNCTIONS = ("mj_step", "mj_setState", "mj_getState")
-_ARRAYS = ("state", "applied", "warning", "moving", "at", "substep", "world")
+_ARRAYS = ("state", "applied", "warning", "moving", "pushed", "strained", "at", "substep", "world")
 _SIZES = (
     "nstate", "napplied", "nwarning", "nq", "nv", "qpos", "qvel", "qacc", "bad_qpos", "bad_qvel", "bad_qacc", "group",
     "spread", "desks", "substeps",
@@ -44,6 +46,7 @@ class _Rollout(ctypes.Structure):
         ("most", ctypes.c_double),
         *((name, ctypes.c_size_t) for name in _SIZES),
         ("parts", ctypes.c_int32),
+        ("moved_parts", ctypes.c_int32),
         ("applied_parts", ctypes.c_int32),
     )
 
@@ -64,7 +67,8 @@ class Rollout:
         self._desk = batch.desk if isinstance(batch, CompactBatch) else batch
         worlds = batch.nsim
         self._group = min(GROUP, -(-worlds // batch.nthread))
-        self._moving = np.ones(worlds, np.uint8)
+        self._moving, self._pushed = np.ones(worlds, np.uint8), np.zeros(worlds, np.uint8)
+        self._strained = np.ones(self._desk.nsim, np.uint8)
         self._at, self._substep, self._world = (np.zeros(self._desk.nsim, np.uint32) for _ in range(3))
         engine = self._desk.engine
         self._r = r = _Rollout(drives=ctypes.addressof(drive.mirror), step_lanes=lanes.step)
@@ -72,7 +76,8 @@ class Rollout:
             setattr(r, name, engine.function(name))
         rows, applied, component = batch_rows(batch)
         arrays: tuple[npt.NDArray[Any] | None, ...]
-        arrays = (rows, applied, batch.warning, self._moving, self._at, self._substep, self._world)
+        arrays = (rows, applied, batch.warning, self._moving, self._pushed, self._strained)
+        arrays += (self._at, self._substep, self._world)
         for name, array in zip(_ARRAYS, arrays, strict=True):
             if array is not None:
                 assert array.flags.c_contiguous, name
@@ -85,7 +90,7 @@ class Rollout:
         r.bad_qacc = int(warning.mjWARN_BADQACC)
         r.nstate, r.nwarning, r.most = rows.shape[1], batch.warning.shape[1], mujoco.mjMAXVAL
         r.napplied = 0 if applied is None else applied.shape[1]
-        r.parts = int(state.mjSTATE_INTEGRATION) if applied is None else KEPT
+        r.parts, r.moved_parts = parts_of(batch.model, int(state.mjSTATE_INTEGRATION) if applied is None else KEPT)
         r.applied_parts = APPLIED
         self._function = address(handle.palaestra_rollout)
         self._keep: Any = (cohort, drive)
@@ -108,6 +113,8 @@ class Rollout:
         desks = np.arange(r.desks, dtype=np.int32)
         self._at[: r.desks] = desks
         self._substep[: r.desks] = self._world[: r.desks] = 0
+        # Others use the desks, too.
+        self._strained[:] = 1
         failures: dict[int, str] = {}
         while engine.apply(self._function, r, desks * np.int32(r.spread)):
             # MuJoCo left these desks in the middle, at the world that raised: they go on after it.
@@ -120,6 +127,21 @@ class Rollout:
                 self._moving[world] = 0
         self._turn(substeps)
         return failures
+
+
+def parts_of(model: mujoco.MjModel, parts: int) -> tuple[int, int]:
+    """Return which of these parts of a state the model has, and which of them `mj_step` may change.
+
+    The latter lie at the begin of a row of the former. To ask MuJoCo for a part costs the same whether there is any.
+    """
+    present = sum(part for bit in range(int(mujoco.mjtState.mjNSTATE)) if _size(model, part := parts & 1 << bit))
+    given, moved = present & _GIVEN, present & ~_GIVEN
+    # What lies behind anything that is given would have to be written elsewhere.
+    return present, moved if not given or moved < given & -given else present
+
+
+def _size(model: mujoco.MjModel, part: int) -> int:
+    return int(mujoco.mj_stateSize(model, part))
 
 
 def batch_rows(batch: OpenBatch | CompactBatch) -> tuple[Array, Array | None, Callable[[int], tuple[int, int]]]:

@@ -102,12 +102,13 @@ struct rollout {
     const double *applied; /* what is not in `state`: forces on dofs and bodies; null where it is */
     int32_t (*warning)[2]; /* what it was last about, how often */
     uint8_t *moving;
+    uint8_t *pushed, *strained; /* whether anything is applied: to a world; to what a desk's data hold */
     uint32_t *at, *substep, *world; /* of each desk: the group it has in hand, and where in it */
     const struct sites *sites; /* null: nobody asks where sites are */
     double most;
     size_t nstate, napplied, nwarning, nq, nv, qpos, qvel, qacc; /* the last three: where they are in a row */
     size_t bad_qpos, bad_qvel, bad_qacc, group, spread, desks, substeps;
-    int32_t parts, applied_parts;
+    int32_t parts, moved_parts, applied_parts; /* of a row; those at its begin that a step changes */
 };
 
 /* Count a warning if a number is none, or beyond `most`: what mj_step does where it does not reset by itself. */
@@ -124,6 +125,14 @@ static void look(const double *values, size_t count, double most, int32_t *warni
             warning[1]++;
             return;
         }
+}
+
+static uint8_t any(const double *values, size_t count)
+{
+    int found = 0;
+    for (size_t i = 0; i < count; i++)
+        found |= values[i] != 0;
+    return (uint8_t)found;
 }
 
 /* All substeps of every group of a desk: of each `desks`th from its own on. What mjb_apply runs on one of its threads
@@ -153,10 +162,18 @@ EXPORT void palaestra_rollout(const void *m, void *d, int simulation, void *argu
                 look(row + r->qpos, r->nq, r->most, warning[r->bad_qpos]);
                 look(row + r->qvel, r->nv, r->most, warning[r->bad_qvel]);
                 r->mj_set_state(m, d, row, r->parts);
-                if (r->applied)
-                    r->mj_set_state(m, d, r->applied + n * r->napplied, r->applied_parts);
+                if (r->applied) {
+                    const double *applied = r->applied + n * r->napplied;
+                    if (*substep == 0)
+                        r->pushed[n] = any(applied, r->napplied);
+                    /* Forces are rare, and a step leaves them as they are. */
+                    if (r->pushed[n] || r->strained[desk]) {
+                        r->mj_set_state(m, d, applied, r->applied_parts);
+                        r->strained[desk] = r->pushed[n];
+                    }
+                }
                 r->mj_step(m, d);
-                r->mj_get_state(m, d, row, r->parts);
+                r->mj_get_state(m, d, row, r->moved_parts);
                 /* The warm start of the next step is this step's acceleration. */
                 look(row + r->qacc, r->nv, r->most, warning[r->bad_qacc]);
                 /* After the state is saved: kinematics may normalise it. */

@@ -60,7 +60,7 @@ def test_they_end_as_worlds_with_whole_rows_do_to_the_bit(seed: int, count: int,
         w.qvel[count // 2, 7] += wild
         seen: list[tuple[bytes, ...]] = []
         for k in range(3):
-            push[:: k + 1, body.base, :3] = pushes[:: k + 1]
+            push[k::3, body.base, :3] = pushes[k::3]
             w.drives.cohort.q_ref[:] += targets[k]
             w.drives.cohort.submit()
             ids = None if moving[k].all() else np.flatnonzero(moving[k])

@@ -3,6 +3,7 @@
 import ctypes
 import shutil
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from controller import backend
 from sim.body import body_of
 from sim.catalog import ACTUATORS, Actuators, find
 from sim.engine import OpenBatch, library
+from sim.rollout import parts_of
 from sim.sites import Sites
 from sim.worlds import Worlds
 
@@ -208,3 +210,45 @@ def test_where_sites_are_is_what_mujocos_position_stage_says_to_the_bit(seed: in
     assert model.nsite > 0
     assert sites.positions[ids].tobytes() == expected[ids].tobytes()
     assert not sites.positions[[1, 2]].any()
+
+
+def test_only_what_a_step_changes_is_read_back_and_nothing_that_the_model_lacks_is_asked_for() -> None:
+    """Unless something that a step may change lies behind what is given to it: then all of it is."""
+    state = mujoco.mjtState
+    plain = mujoco.MjModel.from_xml_string(
+        '<mujoco><worldbody><body><joint name="j"/><geom size=".1"/></body></worldbody>'
+        '<actuator><motor joint="j"/></actuator></mujoco>'
+    )
+    whole, kept = int(state.mjSTATE_INTEGRATION), int(state.mjSTATE_TIME | state.mjSTATE_QPOS | state.mjSTATE_QVEL)
+    kept |= int(state.mjSTATE_WARMSTART)
+    forces = int(state.mjSTATE_CTRL | state.mjSTATE_QFRC_APPLIED | state.mjSTATE_XFRC_APPLIED)
+    assert parts_of(plain, whole) == (kept | forces, kept)
+    assert parts_of(plain, whole & ~forces) == (kept, kept)
+    own = mujoco.MjModel.from_xml_string('<mujoco><size nuserdata="3"/></mujoco>')
+    present, moved = parts_of(own, whole)
+    assert present == moved
+    assert present & int(state.mjSTATE_USERDATA)
+
+
+def test_a_step_reads_no_clock_unless_somebody_gave_mujoco_one() -> None:
+    """The clock is of the process, so this is told by another one."""
+    program = """
+import sys, mujoco
+if sys.argv[1] == "given":
+    mujoco.set_mjcb_time(lambda: 7.0)
+from sim.engine import library
+assert library() is not None
+data = mujoco.MjData(model := mujoco.MjModel.from_xml_string("<mujoco/>"))
+mujoco.mj_step(model, data)
+if sys.argv[1] == "own":
+    assert data.timer[0].duration == 0.0, data.timer[0].duration
+    calls = []
+    mujoco.set_mjcb_time(lambda: calls.append(1) or float(len(calls)))
+    mujoco.mj_step(model, data)
+    assert data.timer[0].duration > 0.0
+else:
+    assert mujoco.get_mjcb_time()() == 7.0
+"""
+    for whose in ("own", "given"):
+        done = subprocess.run([sys.executable, "-c", program, whose], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
