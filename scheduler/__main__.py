@@ -3,7 +3,8 @@
 `python -m scheduler replay TRACE` replays a log of jobs instead, `python -m scheduler fairness DATABASE` tells how
 fairly the venue was shared, `python -m scheduler rebuild DATABASE` what it was at any event, `python -m scheduler
 migrate --data FOLDER` brings a database to the newest revision of its schema, and `python -m scheduler move --data
-FOLDER --to URL` from its file into PostgreSQL; see their --help.
+FOLDER --to URL` from its file into PostgreSQL, `python -m scheduler named --data FOLDER` tells which objects it names;
+see their --help.
 """
 
 import argparse
@@ -18,12 +19,15 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from catalogue.place import HELP as CATALOGUE_HELP
+from catalogue.place import place as catalogue_place
+from database.address import NoPlace, Place
 from palaestra.errors import PalaestraError
 from palaestra.tls_files import NoCertificate
-from scheduler import database, seat, shelf
+from scheduler import database, named, seat, shelf
 from scheduler.configuration import BadConfiguration, Settings
 from scheduler.core import Core
-from scheduler.database import DatabaseInUse, HasMoved, NoPlace, Place, SchemaMismatch
+from scheduler.database import DatabaseInUse, HasMoved, SchemaMismatch
 from scheduler.door import Door, NotLoopback, PortInUse
 from scheduler.fairness import command as fairness
 from scheduler.identity import Credentials, Identification
@@ -61,6 +65,8 @@ def main() -> int:
         from scheduler.postgres import command as moving
 
         return moving.main(sys.argv[2:])
+    if sys.argv[1:2] == ["named"]:
+        return named.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m scheduler", description=__doc__)
     parser.add_argument("--venue", type=Path, required=True, help="the venue file, such as configs/venues/demo.toml")
     parser.add_argument("--data", type=Path, required=True, help="folder of the database and the tokens")
@@ -73,7 +79,9 @@ def main() -> int:
         f"{database.ENVIRONMENT}, or in libpq's password file",
     )
     parser.add_argument("--tls-listen", help="instead of [tls] listen in the venue file")
-    parser.add_argument("--catalogue", type=Path, help="file of the catalogue of episodes; default: in DATA")
+    parser.add_argument(
+        "--catalogue", type=catalogue_place, metavar="PLACE", help=f"{CATALOGUE_HELP}; default: a file in DATA"
+    )
     parser.add_argument(
         "--standby", action="store_true", help="if another scheduler leads on this database, wait and take over from it"
     )
@@ -122,7 +130,7 @@ def _place(arguments: argparse.Namespace, settings: Settings) -> Place:
     return database.place(url) if url else arguments.data / database.FILE
 
 
-async def _serve(settings: Settings, data: Path, place: Place, listen: str, *, standby: bool, catalogue: Path) -> int:
+async def _serve(settings: Settings, data: Path, place: Place, listen: str, *, standby: bool, catalogue: Place) -> int:
     loop = asyncio.get_running_loop()
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     door = Door(listen, settings.tls, data)

@@ -27,7 +27,7 @@ from scheduler.writer import Command, Joint, Transaction
 T = TypeVar("T")
 
 # By these names a method changes nothing; every other one is written down, also one that is new.
-_LOOKING = ("Get", "List", "Watch", "Read", "Explain", "WhatIf")
+_LOOKING = ("Get", "List", "Watch", "Read", "Explain", "WhatIf", "Check")
 # What the house's own processes report, many times a second, is in the events.
 _OF_PROCESSES = frozenset({"HostService", "RunnerService"})
 # Chain of all entries together; no vendor's id is empty.

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from database.address import is_url
 from scheduler import calendar, leadership, toml, tree
 from scheduler.calendar import Scope, Window
 from scheduler.care import Care
 from scheduler.decay import HALF_LIFE_S
 from scheduler.party import Group, Party, Project, Vendor, group_of, parties_of, project_of, vendor_of
-from scheduler.postgres.address import is_url
+from scheduler.quota import Quotas, quotas_of
 from scheduler.rates import Rate
 from scheduler.state import Amounts, Config
 from scheduler.tls import Tls, tls_of
@@ -124,6 +125,8 @@ class Settings:
     decisions_kept: int = 1_000
     # How long a leader that does nothing is waited for by a standby.
     leader_ttl_s: float = leadership.TTL_S
+    # How much of the store each vendor may have, a table of its own.
+    quotas: Quotas = field(default_factory=Quotas)
     # The way in for those from elsewhere, a table of its own.
     tls: Tls = field(default_factory=Tls)
 
@@ -172,7 +175,8 @@ def settings_of(tables: Mapping[str, Any], source: str) -> Settings:
         raise BadConfiguration(f"{source}: a venue needs at least one [[vendor]]")
     _check_tree(venue, tables, source)
     settings = _settings(venue, toml.table(tables, "scheduler", source), source)
-    return replace(settings, tls=tls_of(toml.table(tables, "tls", source), source))
+    quotas = quotas_of(tables, frozenset(vendor.id for vendor in venue.vendors), source)
+    return replace(settings, quotas=quotas, tls=tls_of(toml.table(tables, "tls", source), source))
 
 
 def _chargers(tables: Mapping[str, Any], floor: Mapping[str, Any], source: str) -> int:

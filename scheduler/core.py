@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar, cast
 
+from database.address import Place
 from palaestra.errors import PalaestraError
 from palaestra.failpoint import Failpoint
 from scheduler import audit, calibration, database, disk, events, guard, scene, seat
@@ -32,7 +33,6 @@ from scheduler.commands import (
 )  # fmt: skip
 from scheduler.commands.submitting import Catalogue, Limits
 from scheduler.configuration import Settings
-from scheduler.database import Place
 from scheduler.foresight import Foresight
 from scheduler.hub import Hub
 from scheduler.leadership import Leadership, Overtaken

@@ -11,14 +11,12 @@ import os
 import secrets
 import sqlite3
 import time
-from argparse import ArgumentTypeError
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeAlias
 
+from database import address
+from database.address import Place
 from scheduler import presence
-from scheduler.postgres.address import Address, is_url
 from scheduler.sql import Connection
 
 FILE = "scheduler.db"
@@ -33,15 +31,9 @@ MOVED = "moved"
 SHARE_PATIENCE_S = 2.0
 
 
-# Where a database is. `str` of it is what may be shown.
-Place: TypeAlias = Path | Address
 # What may name the database in PostgreSQL instead of the venue file or a command's argument: it may hold a password.
 ENVIRONMENT = "PALAESTRA_DATABASE"
 PLACE_HELP = f"the scheduler's database: a file, postgresql://..., or - for what ${ENVIRONMENT} says"
-
-
-class NoPlace(ValueError, ArgumentTypeError):
-    """What is named is no database that could be opened from here; argparse shows why."""
 
 
 class DatabaseInUse(Exception):
@@ -111,19 +103,8 @@ def _owners(path: Path) -> str:
 
 
 def place(text: str) -> Place:
-    """Return the place that a text names: a file, or "postgresql://..."; "-" for what the environment names.
-
-    Raises NoPlace.
-    """
-    if text == "-":
-        text = os.environ.get(ENVIRONMENT, "")
-        if not text:
-            raise NoPlace(f"the environment names no database in {ENVIRONMENT}")
-    if not is_url(text):
-        return Path(text)
-    if find_spec("psycopg") is None:
-        raise NoPlace("PostgreSQL needs psycopg, which is not installed: pip install 'palaestra-server[postgres]'")
-    return Address(text)
+    """Return the place that a text names, see `database.address.place`. Raises NoPlace."""
+    return address.place(text, ENVIRONMENT)
 
 
 def must_exist(place: Place) -> None:

@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import TypeVar
 
+from database.address import Place
 from palaestra.errors import PalaestraError
 from scheduler import database, snapshot
 from scheduler.commands import telling
-from scheduler.database import Place
 from scheduler.estimate import Ratios
 from scheduler.explain import Explanation, explain
 from scheduler.forecast import Expectation, Forecast, Past, expect, forecast, with_job

@@ -52,7 +52,7 @@ def class_of(method: str) -> MethodClass:
     verb = method.partition("/")[2]
     if verb.startswith(("Submit", "BatchSubmit", "Create", "WhatIf")):
         return MethodClass.SUBMIT
-    if verb.startswith(("Get", "List", "Watch", "Explain", "Read")):
+    if verb.startswith(("Get", "List", "Watch", "Explain", "Read", "Check")):
         return MethodClass.READ
     return MethodClass.CHANGE
 

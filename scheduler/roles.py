@@ -85,6 +85,12 @@ ReservationService/CancelReservation   vendor engineer         operator
 ReservationService/CreateReservation   vendor engineer
 ReservationService/GetReservation      vendor engineer reader  operator safety
 ReservationService/ListReservations    vendor engineer reader  operator safety
+ReviewService/AnswerReview             vendor engineer
+ReviewService/ClaimReview              vendor engineer
+ReviewService/GetReview                vendor engineer reader  operator safety
+ReviewService/GetReviewFigures         vendor engineer reader  operator safety
+ReviewService/ListReviews              vendor engineer reader  operator safety
+ReviewService/ReleaseReview            vendor engineer
 RunnerService/AppendLog                                                             runner
 RunnerService/CatalogueEpisode                                                      runner
 RunnerService/FinishAttempt                                                         runner
@@ -92,6 +98,8 @@ RunnerService/HeartbeatAttempts                                                 
 RunnerService/SaveCheckpoint                                                        runner
 RunnerService/StartAttempt                                                          runner
 RunnerService/WatchAssignments                                                      runner
+StoreService/CheckRoom                                                              runner
+StoreService/GetStoreUsage             vendor engineer reader  operator safety
 VenueService/GetIdentity               vendor engineer reader  operator safety host runner gateway
 VenueService/GetLease                  vendor engineer reader  operator safety
 VenueService/GetUnit                   vendor engineer reader  operator safety

@@ -11,9 +11,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from database.address import Place
 from palaestra.ids import new_id
 from scheduler import database, presence
-from scheduler.database import DatabaseInUse, Place, SharedLock
+from scheduler.database import DatabaseInUse, SharedLock
 from scheduler.leadership import Blocked, Candidate, Leadership, Mark, Seat, Sight
 from scheduler.sql import Connection
 

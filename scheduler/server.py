@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from database.address import Place
 from palaestra.errors import PalaestraError
 from palaestra.v1 import (
     api_key_service_pb2_grpc,
@@ -19,10 +20,13 @@ from palaestra.v1 import (
     job_array_service_pb2_grpc,
     job_service_pb2_grpc,
     reservation_service_pb2_grpc,
+    review_service_pb2_grpc,
     runner_service_pb2_grpc,
+    store_service_pb2_grpc,
     venue_service_pb2_grpc,
 )
 from scheduler.admission import LOOK_PERIOD_S, OpenStreams
+from scheduler.allowance import Allowance
 from scheduler.commands import keying
 from scheduler.configuration import Settings
 from scheduler.core import Core
@@ -42,7 +46,9 @@ from scheduler.services.hosts import HostService
 from scheduler.services.jobs import JobService
 from scheduler.services.keys import ApiKeyService
 from scheduler.services.reservations import ReservationService
+from scheduler.services.review import ReviewService
 from scheduler.services.runners import RunnerService
+from scheduler.services.store import StoreService
 from scheduler.services.venue import VenueService
 from scheduler.shelf import FILE, Shelf
 from scheduler.tls import Tls
@@ -61,7 +67,7 @@ class Server:
     Args:
         listen, tls, data: As a `Door` takes them, if none is there yet. Raises what that raises.
         door: One that was opened before, while another scheduler led.
-        catalogue: File of the catalogue of what was recorded; None: beside the database, or in `data`.
+        catalogue: Where the catalogue of what was recorded is; None: a file beside the database, or in `data`.
 
     Attributes:
         address: What it listens on, with the port it got.
@@ -77,7 +83,7 @@ class Server:
         data: Path | None = None,
         *,
         door: Door | None = None,
-        catalogue: Path | None = None,
+        catalogue: Place | None = None,
     ) -> None:
         self._core = core
         self._door = door = door or Door(listen, tls, data)
@@ -101,12 +107,15 @@ class Server:
         catalogue = catalogue or (core.folder or data or Path()) / FILE
         # A call of one vendor brings in what is new of all of them, so that the house reads.
         self._shelf = Shelf(catalogue, core.house, core.leadership)
+        allowance = Allowance(core.settings.quotas, self._shelf)
+        store_service_pb2_grpc.add_StoreServiceServicer_to_server(StoreService(core, allowance), guard)
         data_service_pb2_grpc.add_DataServiceServicer_to_server(DataService(core, self._shelf), guard)
+        review_service_pb2_grpc.add_ReviewServiceServicer_to_server(ReviewService(core, self._shelf), guard)
         episode_service_pb2_grpc.add_EpisodeServiceServicer_to_server(EpisodeService(core), guard)
         estimate_service_pb2_grpc.add_EstimateServiceServicer_to_server(EstimateService(core), guard)
         calendar_service_pb2_grpc.add_CalendarServiceServicer_to_server(CalendarService(core), guard)
         reservation_service_pb2_grpc.add_ReservationServiceServicer_to_server(ReservationService(core), guard)
-        runner_service_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerService(core), guard)
+        runner_service_pb2_grpc.add_RunnerServiceServicer_to_server(RunnerService(core, allowance), guard)
         fleet_service_pb2_grpc.add_FleetServiceServicer_to_server(FleetService(core), guard)
         host_service_pb2_grpc.add_HostServiceServicer_to_server(HostService(core), guard)
 

@@ -12,18 +12,18 @@ more.
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from catalogue import Catalogue, SchemaMismatch
+from catalogue import Catalogue, HasMoved, SchemaMismatch
 from catalogue.entry import entries_of
+from database.address import Place
 from scheduler import disk
 from scheduler.leadership import Leadership
-from scheduler.sql import Connection, portions
+from scheduler.sql import ERRORS, Connection, portions
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -35,12 +35,12 @@ READERS = 2
 class Shelf:
     """One catalogue for one event loop. Nothing is opened before the first question."""
 
-    def __init__(self, path: Path, read: Connection, leadership: Leadership | None = None) -> None:
+    def __init__(self, place: Place, read: Connection, leadership: Leadership | None = None) -> None:
         """read: The scheduler's connection to look, of the event loop's thread.
 
         leadership: Whose writes these are; None: nobody else writes.
         """
-        self._path = path
+        self._place = place
         self._read = read
         self._leadership = leadership
         self._catalogue: Catalogue | None = None
@@ -54,7 +54,7 @@ class Shelf:
         question. Raises Overtaken."""
         try:
             await self._opened()
-        except (sqlite3.Error, OSError, SchemaMismatch) as error:
+        except (OSError, SchemaMismatch, HasMoved, *ERRORS) as error:
             log.error("the catalogue cannot be opened, and is tried again with the first question: %s", error)
 
     async def ask(self, question: Callable[[Catalogue], T], *, slow: bool = False) -> T:
@@ -67,10 +67,11 @@ class Shelf:
         try:
             catalogue = await self._followed()
             return await self._behind(lambda: question(catalogue), slow=slow)
-        except sqlite3.Error as error:
+        except ERRORS as error:
             if not disk.is_fatal(error):
                 raise
-            reason = disk.judge(error, read_only=disk.is_read_only(self._path.parent))
+            read_only = isinstance(self._place, Path) and disk.is_read_only(self._place.parent)
+            reason = disk.judge(error, read_only=read_only)
             raise disk.refusal(reason) from error
 
     def close(self) -> None:
@@ -93,8 +94,8 @@ class Shelf:
     def _open(self) -> Catalogue:
         leadership = self._leadership
         if leadership is None:
-            return Catalogue(self._path)
-        catalogue = Catalogue(self._path, leadership.mark.instance)
+            return Catalogue(self._place)
+        catalogue = Catalogue(self._place, leadership.mark.instance)
         try:
             catalogue.lead(leadership.epoch, leadership.affirm)
         except BaseException:

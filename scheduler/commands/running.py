@@ -136,10 +136,13 @@ def append_log(name: str, lines: list[str]) -> Command[None]:
     return command
 
 
-def catalogue(request: runner_service_pb2.CatalogueEpisodeRequest) -> Command[episode_pb2.Episode]:
+def catalogue(
+    request: runner_service_pb2.CatalogueEpisodeRequest, refusal: PalaestraError | None = None
+) -> Command[episode_pb2.Episode]:
     """Return the command that enters a sealed episode, with the job's event, once for each (attempt, index).
 
-    One that was recovered comes in whatever has become of its attempt, and is not counted with the job's.
+    One that was recovered comes in whatever has become of its attempt, and is not counted with the job's. `refusal`:
+    why there is no room for it, if it is not there already.
     """
 
     def command(tx: Transaction) -> episode_pb2.Episode:
@@ -148,6 +151,8 @@ def catalogue(request: runner_service_pb2.CatalogueEpisodeRequest) -> Command[ep
         earlier = tx.db.execute("SELECT * FROM episode WHERE job_id = ? AND attempt = ? AND number = ?", key).fetchone()
         if earlier is not None:
             return resources.episode(earlier)
+        if refusal is not None:
+            raise refusal
         if not (request.recovered and row["instance"]):
             # Nothing can be left of what nobody has begun.
             row = _owned(tx, request.attempt, request.instance)

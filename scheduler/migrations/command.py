@@ -14,9 +14,10 @@ from pathlib import Path
 from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
+from database.address import NoPlace
+from database.postgres.dialect import Untranslatable
 from scheduler import configuration, database
 from scheduler.migrations.upgrade import MigrationFailed, upgrade
-from scheduler.postgres.dialect import Untranslatable
 from scheduler.sql import Failed
 
 
@@ -66,7 +67,7 @@ def _named_by(venue: Path | None) -> str:
 def _in_postgres(url: str) -> int:
     try:
         place = database.place(url)
-    except database.NoPlace as error:
+    except NoPlace as error:
         return _refused(error)
     if isinstance(place, Path):
         return _refused(f"{url} is no postgresql://...")

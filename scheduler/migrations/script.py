@@ -13,7 +13,7 @@ def run(script: str, postgresql: str | None = None) -> None:
     postgresql: What to execute in PostgreSQL, in its own words; None: the same, translated. Raises Untranslatable.
     """
     if op.get_bind().dialect.name == "postgresql":
-        from scheduler.postgres import schema
+        from database.postgres import schema
 
         # By the driver itself, for whom a percent sign without parameters is one.
         connection: Any = op.get_bind().connection.dbapi_connection

@@ -11,7 +11,8 @@ from dataclasses import asdict, astuple, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from scheduler.database import Place, place
+from database.address import Place
+from scheduler.database import place
 from scheduler.estimate import Effort
 from scheduler.replay import database
 from scheduler.replay.estimates import Estimator, score, table, write

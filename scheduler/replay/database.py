@@ -8,10 +8,11 @@ never held a lease, still holds one or could not run in an idle venue, because w
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from database.address import Place
 from palaestra.v1 import job_pb2
 from scheduler import snapshot
 from scheduler.commands import recording
-from scheduler.database import REVISION, Place, must_exist, open_reader, refusal, revision
+from scheduler.database import REVISION, must_exist, open_reader, refusal, revision
 from scheduler.decay import HALF_LIFE_S
 from scheduler.ground import Ground, decide_on
 from scheduler.replay.workload import SECOND_NS, BadTrace, TraceJob, Workload

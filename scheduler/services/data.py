@@ -42,11 +42,11 @@ class DataService(data_service_pb2_grpc.DataServiceServicer):
         after = None if page.after is None else Key(*map(int, page.after.split()))
         found = await self._ask(lambda catalogue: catalogue.search(query, after=after, size=page.size))
         token = "" if found.next is None else self._core.pager.token(f"{found.next.start_ns} {found.next.id}", scope)
-        return data_service_pb2.ListRecordsResponse(records=map(_record, found.rows), next_page_token=token)
+        return data_service_pb2.ListRecordsResponse(records=map(record_message, found.rows), next_page_token=token)
 
     async def GetRecord(self, request: data_service_pb2.GetRecordRequest, context: Any) -> data_pb2.EpisodeRecord:
         vendor = self._owner(request.name)
-        return _record(await self._ask(lambda catalogue: catalogue.record(vendor, names.parts(request.name)[1])))
+        return record_message(await self._ask(lambda catalogue: catalogue.record(vendor, names.parts(request.name)[1])))
 
     async def LabelEpisodes(
         self, request: data_service_pb2.LabelEpisodesRequest, context: Any
@@ -159,6 +159,8 @@ class DataService(data_service_pb2_grpc.DataServiceServicer):
         scope = ("members", request.parent, caller().vendor)
         page = self._core.pager.page(request.page_token, request.page_size, scope)
         after = -1 if page.after is None else int(page.after)
+        if request.with_records:
+            return await self._members(request, vendor, dataset, number, after, page.size, scope)
 
         def find(catalogue: Catalogue) -> Sequence[tuple[int, bytes]]:
             version = catalogue.datasets.version(vendor, dataset, number)
@@ -169,6 +171,26 @@ class DataService(data_service_pb2_grpc.DataServiceServicer):
         token = self._core.pager.token(shown[-1][0], scope) if len(rows) > page.size else ""
         episodes = [episode_pb2.Episode.FromString(body) for _, body in shown]
         return data_service_pb2.ListDatasetEpisodesResponse(episodes=episodes, next_page_token=token)
+
+    async def _members(
+        self,
+        request: data_service_pb2.ListDatasetEpisodesRequest,
+        vendor: str,
+        dataset: str,
+        number: int,
+        after: int,
+        size: int,
+        scope: Any,
+    ) -> data_service_pb2.ListDatasetEpisodesResponse:
+        def find(catalogue: Catalogue) -> Sequence[tuple[int, Record]]:
+            version = catalogue.datasets.version(vendor, dataset, number)
+            return catalogue.members(version["id"], after=after, size=size)
+
+        rows = await self._ask(find, request.parent)
+        shown = rows[:size]
+        token = self._core.pager.token(shown[-1][0], scope) if len(rows) > size else ""
+        records = [record_message(record) for _, record in shown]
+        return data_service_pb2.ListDatasetEpisodesResponse(records=records, next_page_token=token)
 
     # Who may: the same three questions before every answer.
 
@@ -277,7 +299,8 @@ def _uids(given: Sequence[str], vendor: str) -> list[str]:
     return [names.parts(name)[1] for name in given]
 
 
-def _record(record: Record) -> data_pb2.EpisodeRecord:
+def record_message(record: Record) -> data_pb2.EpisodeRecord:
+    """Return a record as the contract has it."""
     episode = episode_pb2.Episode.FromString(record.body)
     vendor = episode.name.split("/")[1]
     return data_pb2.EpisodeRecord(

@@ -8,6 +8,7 @@ from palaestra.errors import PalaestraError
 from palaestra.failpoint import Failpoint
 from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2, runner_service_pb2_grpc, venue_pb2
 from scheduler import names, resources
+from scheduler.allowance import Allowance
 from scheduler.commands import running, submitting
 from scheduler.core import Core, RunnerConnection
 from scheduler.encoding import Serialized, length_delimited
@@ -30,8 +31,10 @@ ASSIGNING = Failpoint("scheduler.runner.assigning", "a runner's assignments are 
 
 
 class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, allowance: Allowance | None = None) -> None:
+        """allowance: None: nobody has a quota."""
         self._core = core
+        self._allowance = allowance
 
     async def WatchAssignments(
         self, request: runner_service_pb2.WatchAssignmentsRequest, context: Any
@@ -112,7 +115,11 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
             # It comes in whatever has become of its attempt, so that only this says whose it was. What is of no attempt
             # is refused as such, which ends its recovery.
             _check_instance(owner)
-        return await self._core.run(running.catalogue(request))
+        if self._allowance is None:
+            return await self._core.run(running.catalogue(request))
+        vendor = names.attempt_parts(request.attempt)[0]
+        async with self._allowance.entering(vendor, request.episode.content.size_bytes) as refusal:
+            return await self._core.run(running.catalogue(request, refusal))
 
     async def SaveCheckpoint(
         self, request: runner_service_pb2.SaveCheckpointRequest, context: Any

@@ -8,10 +8,9 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 
+from database.address import Address, Place
 from scheduler import database
 from scheduler.commands import targeting
-from scheduler.database import Place
-from scheduler.postgres.address import Address
 from scheduler.writer import Command
 
 log = logging.getLogger(__name__)

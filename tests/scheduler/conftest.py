@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.scheduler import places
-from tests.scheduler.cluster import Cluster, started
 
 
 @pytest.fixture(scope="session")
@@ -17,13 +16,6 @@ def shared() -> Path:
     if not (folder / "data/traces").is_dir():
         pytest.skip(f"the published logs are not at {folder}")
     return folder
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    """PostgreSQL, for all tests of this run together."""
-    with started() as found:
-        yield found
 
 
 def _backend(request: pytest.FixtureRequest) -> Iterator[str]:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from scheduler.database import Place
-from tests.scheduler.cluster import Cluster
+from database.address import Place
+from tests.cluster import Cluster
 
 _cluster: Cluster | None = None
 _for_all: Cluster | None = None

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import grpc
 import pytest
 
+from database.address import Place
 from palaestra.channel import authorization
 from palaestra.errors import PalaestraError, from_rpc
 from palaestra.v1 import (
@@ -231,9 +232,17 @@ async def refusal(awaitable: Awaitable[object]) -> PalaestraError:
 class LiveServer:
     """The whole server, gate and all, on a thread of its own."""
 
-    def __init__(self, folder: Path, settings: Settings | None = None, *, files: Path | None = None) -> None:
-        """files: the folder that the [tls] table's paths are relative to."""
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings | None = None,
+        *,
+        files: Path | None = None,
+        catalogue: Place | None = None,
+    ) -> None:
+        """files: the folder that the [tls] table's paths are relative to. catalogue: where it is if not in a file."""
         self._files = files
+        self._catalogue = catalogue or folder / "catalogue.db"
         self._folder = folder
         self._settings = settings or settings_of(VENUE, "test")
         self._started: Future[None] = Future()
@@ -255,7 +264,7 @@ class LiveServer:
                 "127.0.0.1:0",
                 self._settings.tls,
                 self._files,
-                catalogue=self._folder / "catalogue.db",
+                catalogue=self._catalogue,
             )
             await self.core.start()
             await server.start()

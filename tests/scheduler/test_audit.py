@@ -213,6 +213,7 @@ def test_methods_that_are_not_written_down_are_those_that_look_and_the_house_s_o
         "JobService/ReadLog",
         "JobService/WatchJob",
         "JobService/WhatIf",
+        "StoreService/CheckRoom",
         "VenueService/WatchEvents",
     }
 

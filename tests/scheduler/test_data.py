@@ -30,6 +30,7 @@ from scheduler.commands import running
 from scheduler.commands.submitting import Catalogue
 from scheduler.core import RunnerConnection
 from scheduler.shelf import READERS
+from tests.cluster import Cluster
 from tests.scheduler.site import PATIENCE_S, LiveServer, error_of, job
 
 INSTANCE = "r/one"
@@ -40,14 +41,18 @@ SUCCESS, FAILURE = episode_pb2.EPISODE_OUTCOME_SUCCESS, episode_pb2.EPISODE_OUTC
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     with LiveServer(tmp_path_factory.mktemp("live")) as server:
-        server.run(running.register_runner("r", INSTANCE, 2))
-        server.core.runners["r"] = RunnerConnection(INSTANCE, KNOWN)
         yield server
 
 
 @pytest.fixture(scope="module")
 def attempt(live: LiveServer) -> str:
-    """A running attempt of acme's."""
+    return running_attempt(live)
+
+
+def running_attempt(live: LiveServer) -> str:
+    """Return a running attempt of acme's."""
+    live.run(running.register_runner("r", INSTANCE, 2))
+    live.core.runners["r"] = RunnerConnection(INSTANCE, KNOWN)
     stub = job_service_pb2_grpc.JobServiceStub(live.channel)
     words = {"timeout": PATIENCE_S, "metadata": live.metadata("vendor-acme")}
     name = stub.SubmitJob(job_service_pb2.SubmitJobRequest(parent="vendors/acme", job=job(0, 1)), **words).name
@@ -253,15 +258,8 @@ def test_the_command_line_searches_labels_and_freezes(
 def test_a_catalogue_that_was_lost_is_read_again_from_the_scheduler_s_table(tmp_path: Path) -> None:
     """Labels go with the file; every episode comes back, once."""
     with LiveServer(tmp_path) as server:
-        server.run(running.register_runner("r", INSTANCE, 2))
-        server.core.runners["r"] = RunnerConnection(INSTANCE, KNOWN)
-        stub = job_service_pb2_grpc.JobServiceStub(server.channel)
-        words = {"timeout": PATIENCE_S, "metadata": server.metadata("vendor-acme")}
-        name = stub.SubmitJob(job_service_pb2.SubmitJobRequest(parent="vendors/acme", job=job(0, 1)), **words).name
-        get = job_service_pb2.GetJobRequest(name=name)
-        found = server.until(lambda: stub.GetJob(get, **words), lambda answer: bool(answer.attempts))
-        server.run(running.start(found.attempts[0].name, INSTANCE))
-        made = [record(server, found.attempts[0].name, number, task="kept") for number in range(3)]
+        attempt = running_attempt(server)
+        made = [record(server, attempt, number, task="kept") for number in range(3)]
         with Client(server.address, server.token("vendor-acme"), timeout_s=PATIENCE_S) as client:
             assert sorted(names(client.data.search())) == sorted(made)
     for path in tmp_path.glob("catalogue.db*"):
@@ -278,7 +276,7 @@ def test_a_catalogue_that_was_lost_is_read_again_from_the_scheduler_s_table(tmp_
         with pytest.raises(PalaestraError) as caught:
             client.data.record(made[2])
         assert caught.value.reason == "NOT_FOUND"
-        made[2] = record(server, found.attempts[0].name, 3, task="kept")
+        made[2] = record(server, attempt, 3, task="kept")
         assert sorted(names(client.data.search())) == sorted(made)
 
 
@@ -298,3 +296,28 @@ def test_a_scheduler_that_was_overtaken_labels_and_freezes_nothing(tmp_path: Pat
             assert (found.reason, "which led in epoch 9" in found.message) == ("NOT_LEADER", True)
         assert [row["name"] for row in latter.datasets.list("acme")] == ["grasps"]
         latter.close()
+
+
+def test_a_catalogue_in_postgresql_answers_the_same_and_while_it_is_gone_says_so(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """The scheduler goes on meanwhile, and the catalogue takes up what it missed."""
+    pytest.importorskip("psycopg")
+    place = cluster.fresh(empty=True)
+    with (
+        LiveServer(tmp_path, catalogue=place) as server,
+        Client(server.address, server.token("vendor-acme"), timeout_s=PATIENCE_S) as client,
+    ):
+        attempt = running_attempt(server)
+        test_what_was_acknowledged_is_found_at_once_labelled_and_frozen(server, client, attempt)
+        assert not (tmp_path / "catalogue.db").exists()
+        search = data_service_pb2_grpc.DataServiceStub(server.channel).ListRecords
+        words = {"timeout": PATIENCE_S, "metadata": server.metadata("vendor-acme")}
+        request = data_service_pb2.ListRecordsRequest(parent="vendors/acme")
+        cluster.kill()
+        try:
+            made = record(server, attempt, 7)
+            assert error_of(partial(search, request, **words)).reason == "DISK_FAILED"
+        finally:
+            cluster.start()
+        assert made in [one.episode.name for one in search(request, **words).records]

@@ -202,6 +202,7 @@ class Hall:
             "JobService/SubmitJob": {"job": submitted},
             "JobService/WhatIf": {"job": submitted},
             "ReservationService/CreateReservation": {"reservation": self.reservation()},
+            "ReviewService/AnswerReview": {"answer": {"note": "seen"}},
             "RunnerService/AppendLog": {"lines": ["x"]},
             "RunnerService/CatalogueEpisode": {
                 "instance": RUNNER,

@@ -15,15 +15,17 @@ from palaestra.v1 import job_pb2
 from scheduler import database, seat
 from scheduler.database import DatabaseInUse, DatabaseLock, HasMoved, SchemaMismatch
 from scheduler.seat import lead
+from tests.cluster import Cluster
 from tests.scheduler import places
-from tests.scheduler.cluster import Cluster
 from tests.scheduler.process import ROOT
 from tests.scheduler.site import Site, job, play
 
 pytest.importorskip("psycopg")
 
-from scheduler.postgres import command, moving, opening
-from scheduler.postgres.moving import NotMoved, move
+from database.postgres import copying
+from database.postgres.copying import NotMoved
+from scheduler.postgres import command, opening
+from scheduler.postgres.moving import move
 
 
 async def _history(site: Site) -> None:
@@ -138,9 +140,9 @@ def test_a_row_that_arrives_otherwise_than_sent_undoes_the_move(
     cluster: Cluster, old: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One byte of one value is changed on its way; the check before the commit sees it."""
-    sound = moving._bytes
-    monkeypatch.setattr(moving, "_hashed", lambda value: repr(value).encode())
-    monkeypatch.setattr(moving, "_bytes", lambda value: sound("desk" if value == "bench" else value))
+    sound = copying._bytes
+    monkeypatch.setattr(copying, "_hashed", lambda value: repr(value).encode())
+    monkeypatch.setattr(copying, "_bytes", lambda value: sound("desk" if value == "bench" else value))
     target = cluster.fresh(empty=True)
     with pytest.raises(NotMoved, match=r"cell has 1 rows, hash"):
         move(old, target)

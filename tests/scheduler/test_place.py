@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from database import address
+from database.address import Address, NoPlace
 from scheduler import database
-from scheduler.database import NoPlace
 from scheduler.postgres import command
-from scheduler.postgres.address import Address
 from tests.scheduler.process import ROOT
 
 URL = "postgresql://palaestra:hidden@db.example/hall"
@@ -17,11 +17,11 @@ URL = "postgresql://palaestra:hidden@db.example/hall"
 
 @pytest.fixture
 def without_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "find_spec", lambda name: None)
+    monkeypatch.setattr(address, "find_spec", lambda name: None)
 
 
 def test_a_file_and_a_database_in_postgresql_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "find_spec", lambda name: object())
+    monkeypatch.setattr(address, "find_spec", lambda name: object())
     monkeypatch.setenv(database.ENVIRONMENT, URL)
 
     assert database.place("data/scheduler.db") == Path("data/scheduler.db")

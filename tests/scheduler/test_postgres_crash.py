@@ -16,8 +16,8 @@ pytest.importorskip("psycopg")
 
 from palaestra.channel import authorization
 from scheduler.postgres import opening
+from tests.cluster import Cluster
 from tests.scheduler import test_crash
-from tests.scheduler.cluster import Cluster
 from tests.scheduler.nursery import Nursery
 from tests.scheduler.process import FILE
 from tests.scheduler.test_crash import Crowd, first_answer, free_address

@@ -13,17 +13,17 @@ import pytest
 
 pytest.importorskip("psycopg")
 
+from database.address import Address
 from palaestra.client import Client
 from palaestra.errors import PalaestraError
 from scheduler import database
 from scheduler.database import DatabaseInUse
 from scheduler.leadership import Blocked, Candidate, Leadership, Mark, Overtaken, Sight
 from scheduler.postgres import opening
-from scheduler.postgres.address import Address
 from scheduler.postgres.seat import SessionSeat
 from scheduler.seat import lead
 from scheduler.sql import Failed
-from tests.scheduler.cluster import Cluster
+from tests.cluster import Cluster
 from tests.scheduler.nursery import Nursery
 from tests.scheduler.site import job
 from tests.scheduler.test_standby import SERVING, Pair, until

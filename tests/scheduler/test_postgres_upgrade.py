@@ -1,6 +1,8 @@
 """A database in PostgreSQL comes to a newer revision by the same revisions as a file, or stays as it was."""
 
 import shutil
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -9,17 +11,19 @@ import pytest
 
 pytest.importorskip("psycopg")
 
+from database.address import Address
+from database.postgres import schema
 from scheduler import database
 from scheduler.database import SchemaMismatch
 from scheduler.migrations import command
 from scheduler.migrations.upgrade import OWN, Chain, MigrationFailed
-from scheduler.postgres import opening, schema, vendors
-from scheduler.postgres.address import Address
+from scheduler.postgres import opening, vendors
 from scheduler.postgres.upgrade import upgrade
 from scheduler.snapshot.feed import Feed
 from scheduler.snapshot.lasting import Lasting
+from tests.cluster import Cluster
 from tests.scheduler import places
-from tests.scheduler.cluster import Cluster
+from tests.scheduler.process import ROOT
 from tests.scheduler.site import Site, job, play
 
 DEMO = Path(__file__).parents[2] / "configs" / "venues" / "demo.toml"
@@ -133,6 +137,46 @@ def test_a_revision_that_does_wrong_changes_nothing(old: Address, tmp_path: Path
     assert case == "fails" or isinstance(caught.value, MigrationFailed)
     assert state(old) == before
     assert upgrade(old, NEXT) is not None, "and nothing is left in its way"
+
+
+HALFWAY = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from database.address import Address
+from scheduler.postgres.upgrade import upgrade
+from tests.scheduler.test_postgres_upgrade import NEXT
+upgrade(Address(sys.argv[1]), replace(NEXT, versions=Path(sys.argv[2])))
+"""
+
+
+@pytest.mark.parametrize("killed", ["the migration", "the server"])
+def test_killed_between_two_statements_the_database_is_as_before_and_the_next_migration_completes(
+    cluster: Cluster, old: Address, tmp_path: Path, killed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole revision and a part of the next one have run by then."""
+    shutil.copytree(NEXT.versions, tmp_path / "chain", ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "chain" / "0003_rebuilt.py").open("a") as last:
+        last.write("    print('between', flush=True)\n    __import__('time').sleep(600)\n    run('SELECT 1;')\n")
+    before = state(old)
+    command = [sys.executable, "-c", HALFWAY, old.url, str(tmp_path / "chain")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        line = child.stdout.readline()
+        if killed == "the server":
+            cluster.kill()
+        child.kill()
+        child.wait()
+    cluster.revive()
+    assert line == "between\n"
+
+    # The lock of who was killed ends with its session, which the server may be about to notice.
+    monkeypatch.setattr(opening, "LOCK_PATIENCE_S", 60.0)
+    assert upgrade(old, replace(OWN, head="0001")) is None
+    assert state(old) == before
+    done = upgrade(old, NEXT)
+    assert done is not None
+    assert (done.before, done.after) == ("0001", "0003")
 
 
 def test_a_database_that_a_scheduler_leads_on_is_not_migrated(

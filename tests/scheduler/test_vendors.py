@@ -12,13 +12,14 @@ import pytest
 
 pytest.importorskip("psycopg")
 
+from database.address import Address
+from database.postgres import schema
+from database.postgres.connection import Connection
 from scheduler import database
-from scheduler.postgres import opening, schema, vendors
-from scheduler.postgres.address import Address
-from scheduler.postgres.connection import Connection
+from scheduler.postgres import opening, vendors
 from scheduler.sql import Failed
+from tests.cluster import Cluster
 from tests.scheduler import places
-from tests.scheduler.cluster import Cluster
 from tests.scheduler.site import PATIENCE_S, Site, job, play
 
 TABLES = schema.tables(schema.created(database.SCHEMA))
@@ -104,7 +105,7 @@ def test_who_finds_the_role_made_by_another_venue_just_now_may_act_as_it(
     """Two venues of one server start for the first time together, under roles of their own that are no superusers."""
     role = "palaestra_vendor_of_two"
     monkeypatch.setattr(vendors, "ROLE", role)
-    monkeypatch.setattr("scheduler.postgres.connection.ROLE", role)
+    monkeypatch.setattr("database.postgres.connection.ROLE", role)
     with closing(Connection(cluster.address().url, {})) as admin:
         if int(admin.execute("SHOW server_version_num").fetchone()[0]) >= 160_000:
             pytest.skip("who may make roles may not take others' since version 16")

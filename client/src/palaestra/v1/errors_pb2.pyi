@@ -69,6 +69,8 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_KEY_ENDED: _ClassVar[ErrorReason]
     ERROR_REASON_DATASET_EXISTS: _ClassVar[ErrorReason]
     ERROR_REASON_STORE_UNREACHABLE: _ClassVar[ErrorReason]
+    ERROR_REASON_REVIEW_CLAIMED: _ClassVar[ErrorReason]
+    ERROR_REASON_STORE_QUOTA: _ClassVar[ErrorReason]
     ERROR_REASON_TOO_MANY_STREAMS: _ClassVar[ErrorReason]
     ERROR_REASON_UNKNOWN_FIELD_PATH: _ClassVar[ErrorReason]
     ERROR_REASON_VENDOR_ONLY: _ClassVar[ErrorReason]
@@ -143,6 +145,8 @@ ERROR_REASON_SCOPE_DENIED: ErrorReason
 ERROR_REASON_KEY_ENDED: ErrorReason
 ERROR_REASON_DATASET_EXISTS: ErrorReason
 ERROR_REASON_STORE_UNREACHABLE: ErrorReason
+ERROR_REASON_REVIEW_CLAIMED: ErrorReason
+ERROR_REASON_STORE_QUOTA: ErrorReason
 ERROR_REASON_TOO_MANY_STREAMS: ErrorReason
 ERROR_REASON_UNKNOWN_FIELD_PATH: ErrorReason
 ERROR_REASON_VENDOR_ONLY: ErrorReason
