@@ -110,3 +110,15 @@ def test_a_folder_that_nobody_signed_is_refused(tmp_path: Path) -> None:
     """By the SDK as by the command."""
     with pytest.raises(PalaestraError, match=r"manifest\.json: not there"):
         verify_folder(tmp_path)
+
+
+def test_a_path_that_begins_like_an_option_is_a_path(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file, a mapping and a folder: none of them says anything to the store but where it is."""
+    monkeypatch.chdir(recording.parent)
+    recording.rename("--json")
+    Path("map.toml").rename("-map")
+    done = import_recording("--json", None, form="csv", mapping="-map")
+    assert [episode.rows for episode in done.episodes] == [5]
+    with pytest.raises(PalaestraError, match=r"manifest\.json: not there"):
+        Path("-folder").mkdir()
+        verify_folder("-folder")

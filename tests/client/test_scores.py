@@ -77,7 +77,7 @@ def record(store: Path, uid: str) -> Any:
 
 def test_what_is_scored_is_found_by_its_score_its_faults_and_what_is_to_be_reviewed(store: Path) -> None:
     """What cannot be read is told and ends nothing; another time only that is tried again."""
-    said = CliRunner().invoke(data, ["score", str(store), "--review-below", "0.9", "--json"])
+    said = CliRunner().invoke(data, ["score", str(store), "--review-below", "0.9", "--no-twin", "--json"])
 
     assert said.exit_code == 0, said.output
     done = json.loads(said.stdout)
@@ -91,7 +91,7 @@ def test_what_is_scored_is_found_by_its_score_its_faults_and_what_is_to_be_revie
     catalogue.close()
     assert [one.id for one in found] == [bad.id]
 
-    again = score_store(store, review_below=0.9)
+    again = score_store(store, review_below=0.9, twin=False)
     assert (again.changed, list(again.refused)) == (0, ["lost"])
 
 
@@ -102,7 +102,7 @@ def test_what_a_person_has_said_stands(store: Path) -> None:
     catalogue.change("acme", ["good"], Change(quality=0.1, method="own/1"), by="anna", now_ns=1)
     catalogue.close()
 
-    assert score_store(store, review_below=1.0).changed == 1
+    assert score_store(store, review_below=1.0, twin=False).changed == 1
 
     assert record(store, "chatter").labels["review"] == "accepted"
     assert record(store, "chatter").quality is not None
@@ -117,7 +117,7 @@ def test_a_newer_number_of_the_method_scores_again(store: Path) -> None:
     catalogue.change("acme", ["good"], Change({"fault.seen": "by anna"}), by="anna", now_ns=1)
     catalogue.close()
 
-    score_store(store, limit=1)
+    score_store(store, limit=1, twin=False)
 
     assert record(store, "good").quality == 1.0
     assert dict(record(store, "good").labels) == {"fault.seen": "by anna"}
@@ -136,7 +136,8 @@ def test_numbers_that_are_no_shares_are_refused_and_nothing_is_written(store: Pa
 
 def test_an_older_file_is_not_brought_forward_beside_a_scheduler(tmp_path: Path) -> None:
     """The scheduler that uses it may know no newer revision, and would not open it again."""
-    from catalogue.database import REVISIONS, open_writer
+    from catalogue.place import REVISIONS
+    from database.file import open_writer
 
     file = tmp_path / "catalogue.db"
     open_writer(file, REVISIONS[:-1]).close()
@@ -147,3 +148,26 @@ def test_an_older_file_is_not_brought_forward_beside_a_scheduler(tmp_path: Path)
     db = open_writer(file, REVISIONS[:-1])
     assert db.execute("PRAGMA user_version").fetchone()[0] == len(REVISIONS) - 1
     db.close()
+
+
+def test_a_replay_in_the_twin_gives_a_part_and_the_joints_limits(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the processes of both rooms; of an arm with joints of its own names there is no twin, and it is scored
+    without; where there is one, what the simulator says goes into the score."""
+    assert score_store(store, limit=1, twin=True).changed == 1
+    assert "twin" not in record(store, "good").parts
+    asked: list[list[str]] = []
+
+    def simulated(command: Any, given: bytes = b"", progress: Any = None) -> bytes:
+        asked.append(list(command))
+        if command[1] != "runner.replay.measure":
+            return run(command, given, progress)
+        told = {"engine": "mujoco 9", "rms_rad": [0.5, 0.0], "lower_rad": [-0.5, -9], "upper_rad": [0.5, 9]}
+        return "".join(json.dumps({"file": file, **told}) + "\n" for file in command[2:]).encode()
+
+    monkeypatch.setattr("palaestra.scores.run", simulated)
+    assert score_store(store, review_below=1.0, twin=True).review == ("chatter",)
+
+    found = record(store, "chatter")
+    assert found.parts["twin"] < 1 and found.parts["plausibility"] < 1
+    assert found.labels["fault.residual"] == "1" and int(found.labels["fault.limit"]) > 0
+    assert [command[1] for command in asked] == ["catalogue", "runner.replay.measure", "store", "catalogue"]

@@ -23,6 +23,7 @@ from palaestra.errors import PalaestraError, Unreachable, from_rpc
 from palaestra.ids import new_request_id
 from palaestra.operations import AsyncOperations
 from palaestra.patience import Outage, queue_pause_s
+from palaestra.review import AsyncReviews
 from palaestra.tls import Tls
 from palaestra.v1.calendar_pb2 import Closure
 from palaestra.v1.calendar_service_pb2 import ListClosedTimesResponse
@@ -92,6 +93,7 @@ class AsyncClient:
         self._closed = False
         self.api_keys = AsyncApiKeys(self._send, self._pages, self._identity)
         self.data = AsyncData(self._send, self._pages, self._identity)
+        self.reviews = AsyncReviews(self._send, self._pages, self._identity)
         self.audit = AsyncAudit(self._send, self._pages, self._identity)
         self.operations = AsyncOperations(self._send, self._pages, self._identity)
 

@@ -31,12 +31,14 @@ class Asking:
             PalaestraError: BUDGET_EXHAUSTED, INVALID_FIELD, NOT_FOUND.
         """
         body = {"agreement": self._whole("agreements", agreement, 64), "question": dict(question)}
-        return self._web.call("POST", f"{_ROOT}/aggregates", body, headers=_purpose(purpose), timeout_s=PATIENCE_S)
+        return self._web.call(
+            "POST", f"{_ROOT}/aggregates", body, headers=purpose_header(purpose), timeout_s=PATIENCE_S
+        )
 
     def budget(self, agreement: str, *, purpose: str = "") -> dict[str, Any]:
         """Return `budget_millionths`, `spent_millionths` and `left_millionths` of epsilon, to the consumer."""
         whole = self._whole("agreements", agreement, 64)
-        return self._web.call("GET", f"{_ROOT}/budgets/{quoted(whole)}", headers=_purpose(purpose))
+        return self._web.call("GET", f"{_ROOT}/budgets/{quoted(whole)}", headers=purpose_header(purpose))
 
     def spent(self) -> list[dict[str, Any]]:
         """Return what was spent by the vendor, and by others of its data sets."""
@@ -78,7 +80,7 @@ class Asking:
             "parameters": dict(parameters or {}),
             "version": version,
         }
-        return self._web.call("POST", f"{_ROOT}/jobs", body, headers=_purpose(purpose))
+        return self._web.call("POST", f"{_ROOT}/jobs", body, headers=purpose_header(purpose))
 
     def visits(self) -> list[dict[str, Any]]:
         """Return the vendor's compute jobs, and those that visited its data, the newest first."""
@@ -94,12 +96,13 @@ class Asking:
 
     def result(self, job: str, *, purpose: str = "") -> bytes:
         """Return a released job's arrays, checked: a NumPy archive, to load with `allow_pickle=False`."""
-        said = self._web.call("GET", f"{_ROOT}/jobs/{quoted(job)}/result", headers=_purpose(purpose))
+        said = self._web.call("GET", f"{_ROOT}/jobs/{quoted(job)}/result", headers=purpose_header(purpose))
         content = base64.b64decode(str(said["npz_base64"]))
         if hashlib.sha256(content).hexdigest() != said["sha256"]:
             raise PalaestraError("INTERNAL", "the result is not what its hash says")
         return content
 
 
-def _purpose(purpose: str) -> dict[str, str]:
+def purpose_header(purpose: str) -> dict[str, str]:
+    """Return the header that says what something is asked for; none: training."""
     return {_PURPOSE: purpose} if purpose else {}

@@ -20,6 +20,7 @@ from palaestra.errors import PalaestraError, Unreachable, from_rpc
 from palaestra.ids import new_request_id
 from palaestra.operations import Operations
 from palaestra.patience import Outage, queue_pause_s
+from palaestra.review import Reviews
 from palaestra.sharing import Sharing
 from palaestra.slots import Slots
 from palaestra.tls import Tls
@@ -55,11 +56,11 @@ def connect(profile: str | None = None, *, timeout_s: float = 10.0) -> "Client":
 class Client:
     """A connection to one venue, as one vendor or operator. Safe to share between threads; not across a fork.
 
-    Its `data` searches what was recorded, its `api_keys` makes keys for programs, its `audit` tells who did what, its
-    `sharing` agrees with other vendors who may have what, its `operations` are the levers of operators, and
-    `slots(...)` leases worlds and hands them out as a Gymnasium environment: see `palaestra.data.Data`,
-    `palaestra.api_keys.ApiKeys`, `palaestra.audit.Audit`, `palaestra.sharing.Sharing`,
-    `palaestra.operations.Operations`, `palaestra.slots.Slots`.
+    Its `data` searches what was recorded, its `reviews` is the queue of what rules doubt, its `api_keys` makes keys for
+    programs, its `audit` tells who did what, its `sharing` agrees with other vendors who may have what, its
+    `operations` are the levers of operators, and `slots(...)` leases worlds and hands them out as a Gymnasium
+    environment: see `palaestra.data.Data`, `palaestra.review.Reviews`, `palaestra.api_keys.ApiKeys`,
+    `palaestra.audit.Audit`, `palaestra.sharing.Sharing`, `palaestra.operations.Operations`, `palaestra.slots.Slots`.
 
     Every method raises PalaestraError with a reason of the registry if the venue refuses or fails, and
     Unreachable if it does not answer in time. Where the name of a job or unit is asked for, its last part is
@@ -104,6 +105,7 @@ class Client:
         self._closed = False
         self.api_keys = ApiKeys(self._send, self._pages, self._identity)
         self.data = Data(self._send, self._pages, self._identity)
+        self.reviews = Reviews(self._send, self._pages, self._identity)
         self.audit = Audit(self._send, self._pages, self._identity)
         self.operations = Operations(self._send, self._pages, self._identity)
         web = Web(sharing_url, token, tls_root=(tls_root or b"").decode(), timeout_s=timeout_s, missing=NO_SHARING)

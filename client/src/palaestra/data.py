@@ -11,6 +11,7 @@ from palaestra.calls import Call, Listing
 from palaestra.v1 import data_service_pb2 as pb
 from palaestra.v1.data_pb2 import Dataset, DatasetVersion, EpisodeRecord, Lineage, RecordingSession
 from palaestra.v1.episode_pb2 import Episode
+from palaestra.v1.store_service_pb2 import GetStoreUsageRequest, StoreUsage
 from palaestra.v1.venue_service_pb2 import GetIdentityResponse
 from palaestra.windows import windows
 
@@ -147,6 +148,17 @@ class _Calls:
         called = _call("ListDatasetEpisodes", request, pb.ListDatasetEpisodesResponse)
         return Listing(called, lambda page: page.episodes)
 
+    @staticmethod
+    def records(version: str) -> Listing[pb.ListDatasetEpisodesResponse, EpisodeRecord]:
+        request = pb.ListDatasetEpisodesRequest(parent=version, page_size=PAGE_SIZE, with_records=True)
+        called = _call("ListDatasetEpisodes", request, pb.ListDatasetEpisodesResponse)
+        return Listing(called, lambda page: page.records)
+
+    @staticmethod
+    def usage(vendor: str) -> Call[StoreUsage]:
+        request = GetStoreUsageRequest(parent=vendor)
+        return Call("/palaestra.v1.StoreService/GetStoreUsage", request, StoreUsage)
+
 
 def _call(method: str, request: Message, response: type[R]) -> Call[R]:
     return Call(f"/palaestra.v1.DataService/{method}", request, response)
@@ -248,6 +260,15 @@ class Data:
         """Yield the episodes of a version in its order."""
         return self._pages(_Calls.members(names.dataset_version(version, self._identity())))
 
+    def records(self, version: str) -> Iterator[EpisodeRecord]:
+        """Yield the episodes of a version in its order, each with its labels and score."""
+        return self._pages(_Calls.records(names.dataset_version(version, self._identity())))
+
+    def usage(self, vendor: str = "") -> StoreUsage:
+        """Return how much of the store a vendor has and may have; one's own by default."""
+        found: StoreUsage = self._send(_Calls.usage(vendor or names.parent(self._identity())))
+        return found
+
 
 class AsyncData:
     """The same, awaited."""
@@ -342,3 +363,13 @@ class AsyncData:
         """Yield the episodes of a version in its order."""
         async for episode in self._pages(_Calls.members(names.dataset_version(version, await self._identity()))):
             yield episode
+
+    async def records(self, version: str) -> AsyncIterator[EpisodeRecord]:
+        """Yield the episodes of a version in its order, each with its labels and score."""
+        async for record in self._pages(_Calls.records(names.dataset_version(version, await self._identity()))):
+            yield record
+
+    async def usage(self, vendor: str = "") -> StoreUsage:
+        """Return how much of the store a vendor has and may have; one's own by default."""
+        found: StoreUsage = await self._send(_Calls.usage(vendor or names.parent(await self._identity())))
+        return found

@@ -8,6 +8,7 @@ another one, confined, for the foreign file. What it made is then entered into t
 import base64
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,8 @@ from palaestra.errors import PalaestraError
 from palaestra.v1.episode_pb2 import Episode
 
 Progress = Callable[[int, str], None]
+CATALOGUE = "PALAESTRA_CATALOGUE"
+"""Names the catalogue's database where it is in PostgreSQL, and not a file in the store."""
 _PROVENANCE_MAX = 200
 
 
@@ -76,7 +79,7 @@ def import_recording(
     entered = 0
     if store is not None:
         lines = b"".join(base64.b64encode(one.SerializeToString()) + b"\n" for one in episodes)
-        entered = int(run(["-m", "catalogue", "enter", str(Path(store) / "catalogue.db")], lines))
+        entered = int(run(["-m", "catalogue", "enter", catalogue_of(store)], lines))
     left_out = sorted({name for row in said["episodes"] for name in row["left_out"]})
     dropped = sum(row["dropped_rows"] for row in said["episodes"])
     return Imported(said["id"], said["format"], episodes, tuple(left_out), dropped, said["again"], entered)
@@ -96,9 +99,14 @@ def verify_folder(folder: str | Path, *, public_key: str = "") -> dict[str, Any]
 
     Raises PalaestraError naming what is missing, altered or additional, or that somebody else signed.
     """
-    options = ["--public-key", public_key] if public_key else []
-    found: dict[str, Any] = json.loads(run(["-m", "store", "check", str(folder), "--json", *options]))
+    options = [f"--public-key={public_key}"] if public_key else []
+    found: dict[str, Any] = json.loads(run(["-m", "store", "check", plain(folder), "--json", *options]))
     return found
+
+
+def catalogue_of(store: str | Path) -> str:
+    """Return where the catalogue of a store is: its file, unless the environment names a database."""
+    return "-" if os.environ.get(CATALOGUE) else str(Path(store) / "catalogue.db")
 
 
 def arguments(
@@ -111,7 +119,7 @@ def arguments(
     mapping: str | Path | None,
 ) -> list[str]:
     """Return how the store's process is called."""
-    command = ["-m", "store", "import", str(path)]
+    command = ["-m", "store", "import", plain(path)]
     for option, value in (
         ("--store", store),
         ("--vendor", vendor),
@@ -120,8 +128,13 @@ def arguments(
         ("--map", mapping),
     ):
         if value:
-            command += [option, str(value)]
+            command.append(f"{option}={value}")
     return command if store is not None else [*command, "--dry-run"]
+
+
+def plain(path: str | Path) -> str:
+    """Return a path that no command line takes for an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def run(command: Sequence[str], given: bytes = b"", progress: Progress | None = None) -> bytes:

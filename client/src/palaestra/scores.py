@@ -4,16 +4,18 @@ The checks are the store's and the file is the catalogue's: each runs as a proce
 `palaestra-server` on this machine. A scheduler may be using the catalogue at the same time.
 """
 
+import importlib.util
 import json
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from palaestra.imports import run
+from palaestra.imports import catalogue_of, run
 
-METHOD = "palaestra-quality/1"
+METHOD = "palaestra-quality/2"
 """The store's own, which a test compares."""
 REVIEW = "review"
 """The label of what is to be looked at, "open"; whoever has looked sets another value, which then stands."""
@@ -44,6 +46,7 @@ def score_store(
     review_below: float = 0.5,
     parts_below: Mapping[str, float] | None = None,
     limit: int | None = None,
+    twin: bool | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scored:
     """Score what has no score yet, oldest first, and put what is low up for review.
@@ -53,17 +56,21 @@ def score_store(
         review_below: A quality below this gets the label "review" = "open", unless it has a "review" already.
         parts_below: The same by the name of a part, as {"timing": 0.3}.
         limit: At most so many.
+        twin: Whether each is also run again in its twin, which is a part of the score where that is possible, and gives
+            the joints' limits; None: where the venue's simulator is installed.
         progress: Called with (done, of how many).
 
     Raises:
         PalaestraError: INVALID_FIELD where the catalogue cannot be used, or the store is not installed.
     """
-    file = str(Path(store) / "catalogue.db")
-    wanted = [json.loads(line) for line in run(["-m", "catalogue", "unscored", file, METHOD]).splitlines()][:limit]
+    place = catalogue_of(store)
+    wanted = [json.loads(line) for line in run(["-m", "catalogue", "unscored", place, METHOD]).splitlines()][:limit]
+    if twin is None:
+        twin = importlib.util.find_spec("runner") is not None
     changed, review, refused = 0, [], {}
     for begin in range(0, len(wanted), BATCH):
         portion = wanted[begin : begin + BATCH]
-        found = _looked_at(Path(store) / "objects", portion)
+        found = _looked_at(Path(store) / "objects", portion, twin)
         lines = []
         for one in portion:
             said = found[one["sha256"]]
@@ -76,7 +83,7 @@ def score_store(
                 review.append(one["uid"])
             lines.append({"uid": one["uid"], "quality": said["score"], "parts": said["parts"], "labels": labels})
         given = "".join(json.dumps(line) + "\n" for line in lines).encode()
-        changed += int(run(["-m", "catalogue", "score", file, METHOD], given))
+        changed += int(run(["-m", "catalogue", "score", place, METHOD], given))
         if progress is not None:
             progress(begin + len(portion), len(wanted))
     return Scored(changed, tuple(review), refused)
@@ -87,10 +94,16 @@ def is_low(quality: float, parts: Mapping[str, float], review_below: float, part
     return quality < review_below or any(parts.get(name, 1.0) < least for name, least in parts_below.items())
 
 
-def _looked_at(objects: Path, portion: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+def _looked_at(objects: Path, portion: Sequence[Mapping[str, str]], twin: bool) -> dict[str, Any]:
     """Return what the store says of each object, by its hash."""
     files = {str(objects / "sha256" / one["sha256"][:2] / one["sha256"]): one["sha256"] for one in portion}
-    said = [json.loads(line) for line in run(["-m", "store", "score", "--each", *files]).splitlines()]
+    with tempfile.NamedTemporaryFile(prefix="palaestra-twin-") as replays:
+        command = ["-m", "store", "score", "--each"]
+        if twin:
+            replays.write(run(["-m", "runner.replay.measure", *files]))
+            replays.flush()
+            command += ["--twin", replays.name]
+        said = [json.loads(line) for line in run([*command, *files]).splitlines()]
     return {files[one["file"]]: one for one in said if "file" in one}
 
 

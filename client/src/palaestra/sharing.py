@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from palaestra.asking import Asking
+from palaestra.asking import PATIENCE_S, Asking
 from palaestra.credentials import Credentials
 from palaestra.errors import PalaestraError
+from palaestra.reviews import Reviews
 from palaestra.signing import AGREEMENT, KEY, STEP, Signer, canonical, digest, verify
+from palaestra.taking import Taking
 from palaestra.v1.venue_service_pb2 import GetIdentityResponse
 from palaestra.web import Web, quoted
 
@@ -50,6 +52,7 @@ def terms(
     duties: Sequence[str] = ("delete-at-end", "no-redistribution"),
     embargo_until_s: int = 0,
     privacy_millionths: int = 0,
+    price_microcredits: int = 0,
     note: str = "",
 ) -> dict[str, Any]:
     """Return terms as they are proposed; the venue checks them.
@@ -66,6 +69,7 @@ def terms(
         duties: delete-at-end, report-use, no-redistribution, attribute.
         embargo_until_s: Before this nothing leaves.
         privacy_millionths: Budget of epsilon for aggregates, in millionths.
+        price_microcredits: What the consumer pays for each version that it gets, once.
     """
     begin_s = int(time.time()) if valid_from_s is None else valid_from_s
     return {
@@ -85,10 +89,11 @@ def terms(
         "privacy_millionths": privacy_millionths,
         "note": note,
         "version": 1,
+        **({"price_microcredits": price_microcredits} if price_microcredits else {}),
     }
 
 
-class Sharing(Asking):
+class Sharing(Asking, Taking):
     """Negotiates and ends agreements, for a vendor. Raises PalaestraError as every method of a client.
 
     Answers are plain dictionaries, as the venue sends them. What is signed is signed here: the venue gets signatures,
@@ -99,6 +104,7 @@ class Sharing(Asking):
         self._web = web
         self._identity = identity
         self.credentials = Credentials(web)
+        self.reviews = Reviews(web)
 
     def identity(self) -> dict[str, Any]:
         """Return whom the venue takes the caller for, its clock `now_s`, and the address of what is shared."""
@@ -127,6 +133,61 @@ class Sharing(Asking):
         Each has `agreement`, `consumer`, `z` and `found`. The file goes to the venue, which has what it takes to tell.
         """
         return self._web.upload(f"{_ROOT}/trace", path)
+
+    # Credits.
+
+    def credits(self) -> dict[str, Any]:
+        """Return `balance_microcredits` and all `postings` of the vendor, oldest first; what it spent is negative."""
+        found: dict[str, Any] = {"postings": []}
+        after: int | None = 0
+        while after is not None:
+            page = self._web.call("GET", f"{_ROOT}/credits", query={"after": after, "size": 200})
+            found["balance_microcredits"] = page["balance_microcredits"]
+            found["postings"] += page["postings"]
+            after = page.get("next")
+        return found
+
+    def credit_statement(self, after: int = 0) -> dict[str, Any]:
+        """Return a statement that the venue has signed, with the proof of each posting after a number.
+
+        `palaestra.credits.verify_statement` checks it, also years later. `next` is there if there are more postings.
+        """
+        return self._web.call("GET", f"{_ROOT}/credits/statement", query={"after": after}, timeout_s=PATIENCE_S)
+
+    def grant_credits(self, vendor: str, amount_microcredits: int, request: str) -> dict[str, Any]:
+        """Issue credits to a vendor; for operators. The same request again changes nothing."""
+        body = {"amount_microcredits": amount_microcredits, "request": request}
+        name = vendor.rpartition("/")[2]
+        return self._web.call("POST", f"{_ROOT}/credits/{quoted(name)}:grant", body)
+
+    # Lineage.
+
+    def lineage(self, episode: str) -> dict[str, Any]:
+        """Return where an episode in a shared table or export comes from: agreement, data set, versions, transforms.
+
+        Its provider is told of the recording, too.
+
+        Args:
+            episode: Its name there, such as `episode-0a1b...`, or a name that ends with it.
+        """
+        return self._web.call("GET", f"{_ROOT}/lineage/episodes/{quoted(episode.rpartition('/')[2])}")
+
+    def lineage_events(self, after: int = -1) -> Iterator[dict[str, Any]]:
+        """Yield what was made of the vendor's data, and for it, as OpenLineage run events, oldest first."""
+        at: int | None = after
+        while at is not None:
+            page = self._web.call("GET", f"{_ROOT}/lineage/events", query={"after": at})
+            yield from page["events"]
+            at = page.get("next")
+
+    # Audit.
+
+    def audit(self, path: str, query: Mapping[str, int]) -> dict[str, Any]:
+        """Return what the log says: `head`, `consistency`, `hashes`, `leaves`, `inclusion`.
+
+        It is what `palaestra.witness.Witness.check` asks with: `Witness(folder).check(client.sharing.audit)`.
+        """
+        return self._web.call("GET", f"{_ROOT}/audit/{quoted(path)}", query=query)
 
     # Negotiations.
 

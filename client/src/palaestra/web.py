@@ -53,8 +53,7 @@ class Web:
             PalaestraError: The server's reason; Unreachable if it does not answer.
         """
         self._check()
-        asked = {name: value for name, value in (query or {}).items() if value not in ("", None)}
-        url = f"{self._base}{path}" + (f"?{urllib.parse.urlencode(asked)}" if asked else "")
+        url = self._url(path, query)
         data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
         request = urllib.request.Request(
             url, data, {"Content-Type": "application/json", **(headers or {})}, method=verb
@@ -72,6 +71,45 @@ class Web:
             request.add_unredirected_header("Authorization", f"Bearer {self._token}")
             return self._answer(request, timeout_s)
 
+    def download(
+        self,
+        path: str,
+        out: Path,
+        *,
+        query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        show: bool = False,
+        silence_s: float = 1_800.0,
+    ) -> int:
+        """Fetch a zip file to `out`, whole or not at all; return its size in bytes. See `palaestra.download`."""
+        self._check()
+        # It needs what is here.
+        from palaestra.download import download
+
+        return download(
+            self._url(path, query),
+            self._token,
+            out,
+            show=show,
+            tls_root=self._tls_root,
+            headers=headers,
+            silence_s=silence_s,
+        )
+
+    def _url(self, path: str, query: Mapping[str, object] | None) -> str:
+        asked = {name: value for name, value in (query or {}).items() if value not in ("", None)}
+        return f"{self._base}{path}" + (f"?{urllib.parse.urlencode(asked)}" if asked else "")
+
+    def fetch(self, path: str) -> bytes:
+        """Return what lies there as it is, such as a picture. Errors: as `call`; INTERNAL for what is too long."""
+        self._check()
+        request = urllib.request.Request(f"{self._base}{path}")
+        request.add_unredirected_header("Authorization", f"Bearer {self._token}")
+        found = self._read(request, self._timeout_s)
+        if len(found) > MAX_ANSWER_BYTES:
+            raise PalaestraError("INTERNAL", f"{request.full_url}: answered with more than {MAX_ANSWER_BYTES} bytes")
+        return found
+
     def _check(self) -> None:
         if not self._base:
             raise PalaestraError("INVALID_FIELD", self._missing)
@@ -85,21 +123,25 @@ class Web:
         )
 
     def _answer(self, request: urllib.request.Request, timeout_s: float) -> dict[str, Any]:
-        url = request.full_url
-        try:
-            with opener(url, self._tls_root).open(request, timeout=timeout_s) as response:
-                text = response.read(MAX_ANSWER_BYTES + 1)
-        except urllib.error.HTTPError as error:
-            raise refusal(error) from None
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-            raise Unreachable(f"{self._base}: {getattr(error, 'reason', error)}") from None
+        text = self._read(request, timeout_s)
         try:
             answer = json.loads(text) if text and len(text) <= MAX_ANSWER_BYTES else None
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise PalaestraError("INTERNAL", f"{url}: answered with what is no JSON object")
+            raise PalaestraError("INTERNAL", f"{request.full_url}: answered with what is no JSON object")
         return answer
+
+    def _read(self, request: urllib.request.Request, timeout_s: float) -> bytes:
+        """Return the answer's body, at most one byte more than it may have."""
+        try:
+            with opener(request.full_url, self._tls_root).open(request, timeout=timeout_s) as response:
+                found: bytes = response.read(MAX_ANSWER_BYTES + 1)
+        except urllib.error.HTTPError as error:
+            raise refusal(error) from None
+        except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+            raise Unreachable(f"{self._base}: {getattr(error, 'reason', error)}") from None
+        return found
 
 
 def quoted(part: str) -> str:

@@ -84,7 +84,7 @@ def fetch(episodes: Iterable[Episode], objects: Any, who: login.Login, folder: P
         PalaestraError: The venue's reason; INVALID_FIELD where the login names no address for HTTP.
         Unreachable: It does not answer, or sends something else than the episode.
     """
-    from palaestra.cli.download import download
+    from palaestra.download import download
 
     have = set(objects.digests())
     for episode in episodes:

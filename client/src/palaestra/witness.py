@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from palaestra import merkle
+from palaestra import login, merkle
 from palaestra.merkle import HASH_BYTES, BadNote, BadProof, Checkpoint, Frontier
 
 Fetch = Callable[[str, Mapping[str, int]], Any]
@@ -154,6 +154,12 @@ class Witness:
     def _text(self, name: str) -> str:
         path = self._folder / name
         return path.read_text() if path.exists() else ""
+
+
+def default_folder(environ: Mapping[str, str], profile: str | None = None) -> Path:
+    """Return where a login's witness is if it is nowhere else: beside the logins."""
+    stored = login.path_of(environ, profile or login.current(environ))
+    return stored.parent.parent / "witness" / stored.stem
 
 
 def first_difference(kept: bytes, served: bytes) -> int | None:

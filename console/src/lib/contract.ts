@@ -203,3 +203,39 @@ export interface Change {
   lease?: Lease;
   episode?: Episode;
 }
+
+export interface EpisodeRecord {
+  episode?: Episode;
+  labels?: Record<string, string>;
+  quality?: number;
+  qualityParts?: Record<string, number>;
+  qualityMethod?: string;
+}
+
+export interface Annotation { field?: string; value?: string; author?: string; kind?: string; version?: string; setTime?: string }
+
+export interface Review {
+  record?: EpisodeRecord;
+  open?: boolean;
+  holder?: string;
+  claimEndTime?: string;
+  annotations?: Annotation[];
+}
+
+export interface RuleAgreement {
+  method?: string;
+  kind?: string;
+  both?: string;
+  ruleOnly?: string;
+  personOnly?: string;
+  precision?: number;
+  recall?: number;
+}
+
+export interface ReviewFigures {
+  agreements?: RuleAgreement[];
+  openCount?: string;
+  claimedCount?: string;
+  acceptedCount?: string;
+  rejectedCount?: string;
+}

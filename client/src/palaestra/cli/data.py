@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from palaestra.cli.options import Json, Profile
+from palaestra.cli.report import report
+from palaestra.cli.review import review
 
 data = typer.Typer(
     help="Search what was recorded, label it, make data sets.", rich_markup_mode=None, no_args_is_help=True
@@ -35,6 +37,8 @@ Version = Annotated[str, typer.Argument(metavar="DATASET/NUMBER", help="A versio
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     data.add_typer(dataset, name="dataset")
+    data.add_typer(review, name="review")
+    data.command()(report)
     app.add_typer(data, name="data")
 
 
@@ -165,6 +169,31 @@ def sessions(
     print_table(heads, rows, empty="no sessions")
 
 
+@data.command()
+def usage(
+    vendor: Annotated[str, typer.Argument(metavar="[VENDOR]", help="Another's, for operators: vendors/NAME.")] = "",
+    profile: Profile = None,
+    as_json: Json = False,
+) -> None:
+    """Tell how much of the store one has and may have."""
+    from palaestra.cli.output import print_json, print_line
+    from palaestra.cli.session import connect
+
+    with connect(profile) as client:
+        found = client.data.usage(vendor)
+    if as_json:
+        print_json(found)
+        return
+    of_bytes = f" of {found.size_bytes_max / 1e9:g}" if found.size_bytes_max else ""
+    of_count = f" of {found.episode_count_max}" if found.episode_count_max else ""
+    print_line(f"{found.vendor}: {found.episode_count}{of_count} episodes, {found.size_bytes / 1e9:.3f}{of_bytes} GB")
+    if found.removed_episode_count:
+        gone = f"{found.removed_episode_count} episodes, {found.removed_size_bytes / 1e9:.3f} GB"
+        print_line(f"removed by the venue's policy: {gone}")
+    if found.warning:
+        print_line(f"warning: {found.warning}")
+
+
 @data.command("import")
 def import_(
     path: Annotated[str, typer.Argument(metavar="PATH", help="A file or a folder.")],
@@ -234,6 +263,10 @@ def score(
         typer.Option("--part-below", metavar="PART=SHARE", help="So does a part of it; may be repeated."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many, the oldest.")] = None,
+    twin: Annotated[
+        bool | None,
+        typer.Option("--twin/--no-twin", help="Run each again in its twin too; left out: if a simulator is installed."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Score what has no score yet, label its faults, put up for review what is low; on the venue's machine."""
@@ -252,7 +285,7 @@ def score(
         print(f"\r{done} of {total} episodes\r", end="", file=sys.stderr, flush=True)
 
     progress = show if sys.stderr.isatty() else None
-    done = score_store(store, review_below=review_below, parts_below=bounds, limit=limit, progress=progress)
+    done = score_store(store, review_below=review_below, parts_below=bounds, limit=limit, twin=twin, progress=progress)
     if as_json:
         print_json({"changed": done.changed, "review": list(done.review), "refused": dict(done.refused)})
         return

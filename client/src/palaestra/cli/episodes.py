@@ -74,9 +74,9 @@ def export(
 ) -> None:
     """Fetch a job's episodes as a LeRobot data set, zipped."""
     from palaestra import names
-    from palaestra.cli.download import download
     from palaestra.cli.output import print_json, print_line
     from palaestra.cli.session import connect, find_login
+    from palaestra.download import download
     from palaestra.errors import PalaestraError
 
     if out.exists():

@@ -60,8 +60,8 @@ def replay(
 def fetch(episode: str, out: Path, profile: str | None) -> Path:
     """Fetch an episode's file from the venue."""
     from palaestra import names
-    from palaestra.cli.download import download
     from palaestra.cli.session import connect, find_login
+    from palaestra.download import download
     from palaestra.errors import PalaestraError
 
     login = find_login(profile)

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from palaestra.cli import share_ask
+from palaestra.cli import share_ask, share_credits, share_fetch
 from palaestra.cli.options import Json, Profile
+from palaestra.cli.share_audit import audit
 from palaestra.cli.share_keys import Key, day, keys, path_of
+from palaestra.cli.share_review import reviews
 from palaestra.cli.share_tokens import tokens
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ _Until = Annotated[str, typer.Option("--until", help="When it ends, such as 2027
 _Embargo = Annotated[str, typer.Option("--embargo", help="Before this nothing leaves, such as +30d.")]
 _Versions = Annotated[str, typer.Option("--versions", help="Such as 3, 2-5, or 2- for all from 2 on.")]
 _Epsilon = Annotated[float, typer.Option("--epsilon", min=0, help="Privacy budget for the channel aggregate.")]
+_Price = Annotated[float, typer.Option("--price", min=0, help="Credits for each version, paid once.")]
 _Note = Annotated[str, typer.Option("--note", help="Plain words for people; part of what is signed.")]
 _Terms = Annotated[
     str, typer.Option("--terms", metavar="FILE", help="Terms as JSON, instead of all the other options.")
@@ -53,7 +56,11 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     share.add_typer(keys, name="keys")
     share_ask.register(share)
+    share_fetch.register(share)
+    share_credits.register(share)
     share.add_typer(tokens, name="token")
+    share.add_typer(reviews, name="review")
+    share.add_typer(audit, name="audit")
     app.add_typer(share, name="share")
 
 
@@ -73,6 +80,7 @@ def offer(
     embargo: _Embargo = "",
     versions: _Versions = "1-",
     epsilon: _Epsilon = 0.0,
+    price: _Price = 0.0,
     note: _Note = "",
     terms_file: _Terms = "",
     key: Key = "",
@@ -82,7 +90,7 @@ def offer(
     """Propose terms: your data to another vendor, or, to ask for another's, what you would like to have."""
     from palaestra.cli.session import connect
 
-    given = (column, channel, purpose, transform, duty, begin, until, embargo, versions, epsilon, note)
+    given = (column, channel, purpose, transform, duty, begin, until, embargo, versions, epsilon, price, note)
     wanted = _terms(terms_file, data_set, to, *given)
     signer = _signer(key, profile)
     with connect(profile) as client:
@@ -99,6 +107,7 @@ def counter(
     duty: _Duties = None,
     until: _Until = "",
     embargo: _Embargo = "",
+    price: Annotated[float | None, typer.Option("--price", min=0, help="Credits for each version.")] = None,
     note: _Note = "",
     terms_file: _Terms = "",
     key: Key = "",
@@ -119,6 +128,10 @@ def counter(
             wanted["valid_until_s"] = _second("--until", until)
         if embargo:
             wanted["embargo_until_s"] = _second("--embargo", embargo)
+        if price is not None:
+            # Terms without a price do not name one.
+            wanted.pop("price_microcredits", None)
+            wanted |= {"price_microcredits": round(price * 1e6)} if price else {}
         if note:
             wanted["note"] = note
         _tell(client.sharing.counter(name, wanted, signer), client.identity().vendor, as_json=as_json)
@@ -315,6 +328,7 @@ def _terms(
     embargo: str,
     versions: str,
     epsilon: float,
+    price: float,
     note: str,
 ) -> dict[str, Any]:
     """Return the terms that the options say."""
@@ -343,6 +357,7 @@ def _terms(
         transforms=_transforms(transform or []),
         embargo_until_s=_second("--embargo", embargo) if embargo else 0,
         privacy_millionths=round(epsilon * 1e6),
+        price_microcredits=round(price * 1e6),
         note=note,
         **fields,
     )
@@ -431,5 +446,6 @@ def _facts(terms: dict[str, Any]) -> list[tuple[str, str]]:
         ("term", f"{day(terms['valid_from_s'])} until {day(terms['valid_until_s'])}"),
         ("embargo", day(terms["embargo_until_s"]) if terms["embargo_until_s"] else ""),
         ("epsilon", f"{terms['privacy_millionths'] / 1e6:g}" if terms["privacy_millionths"] else ""),
+        ("price", f"{terms['price_microcredits'] / 1e6:g} credits" if terms.get("price_microcredits") else ""),
         ("note", terms["note"]),
     ]

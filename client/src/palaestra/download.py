@@ -6,7 +6,7 @@ import sys
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,7 +15,6 @@ from palaestra.web import opener, refusal
 
 _CHUNK_BYTES = 1 << 18
 _SILENCE_S = 120.0
-"""Longest time without a byte; an export is put together before its first byte comes."""
 
 
 def download(
@@ -27,6 +26,8 @@ def download(
     tls_root: str = "",
     is_whole: Callable[[Path], bool] = zipfile.is_zipfile,
     kind: str = "zip file",
+    headers: Mapping[str, str] | None = None,
+    silence_s: float = _SILENCE_S,
 ) -> int:
     """Fetch the file at `url` to `out` and return its size in bytes. What breaks off leaves nothing.
 
@@ -37,6 +38,8 @@ def download(
         show: Draw a progress bar on stderr, if that is a terminal.
         tls_root: PEM certificates to trust for https; empty: those of the machine.
         is_whole, kind: Whether what came is all of what it should be, and what that is called.
+        headers: Sent with the request.
+        silence_s: Longest time without a byte; what is asked for may be put together before its first one comes.
 
     Raises:
         PalaestraError: The server's reason; Unreachable if it does not answer or breaks off.
@@ -47,13 +50,13 @@ def download(
             "BAD_TOKEN",
             "this goes over HTTP, which takes no client certificate: set PALAESTRA_TOKEN to the secret of an API key",
         )
-    request = urllib.request.Request(url)
+    request = urllib.request.Request(url, headers=dict(headers or {}))
     request.add_unredirected_header("Authorization", f"Bearer {token}")
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         with part.open("xb") as file:
             try:
-                with opener(url, tls_root).open(request, timeout=_SILENCE_S) as response:
+                with opener(url, tls_root).open(request, timeout=silence_s) as response:
                     size_bytes = _copy(response, file, out.name, show=show)
             except urllib.error.HTTPError as error:
                 raise refusal(error) from None
