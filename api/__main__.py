@@ -2,55 +2,21 @@
 
 import logging
 import socket
-import ssl
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.settings import Refused, Settings, parse
-from palaestra.tls_files import NoCertificate, TlsFiles, check_pair
+from api.settings import Settings, parse
+from web.listening import Refused, listen
+from web.server import Server, config
 
-STOP_S = 3
-_LOOK_TICKS = 10
+log = logging.getLogger("api")
 
 
-class Server(uvicorn.Server):
-    """Stops in bounded time although live streams never end by themselves; follows its certificate's files."""
-
-    _stamp: object = None
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Remember the certificate's files as they are loaded."""
-        await super().startup(sockets)
-        if self.config.ssl is not None:
-            self._stamp = self._pair().stamp()
-
-    async def on_tick(self, counter: int) -> bool:
-        """Take a renewed certificate in, for connections from now on. Called ten times a second."""
-        if counter % _LOOK_TICKS == 0 and self.config.ssl is not None:
-            self._follow(self.config.ssl)
-        return await super().on_tick(counter)
-
-    def _pair(self) -> TlsFiles:
-        return TlsFiles(cert=Path(str(self.config.ssl_certfile)), key=Path(str(self.config.ssl_keyfile)))
-
-    def _follow(self, context: ssl.SSLContext) -> None:
-        files = self._pair()
-        stamp = files.stamp()
-        if stamp != self._stamp and files.cert is not None and files.key is not None:
-            try:
-                check_pair(files.cert, files.key)
-                context.load_cert_chain(files.cert, files.key)
-            except (NoCertificate, OSError) as problem:
-                # Half of a pair that is being replaced: the next tick looks again.
-                logging.getLogger("api").warning("the certificate from before is kept: %s", problem)
-                return
-            self._stamp = stamp
-            logging.getLogger("api").info("%s was renewed", files.cert)
+class Streaming(Server):
+    """Stops in bounded time although live streams never end by themselves."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let the streams go, then wait for the requests under way."""
@@ -60,42 +26,9 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def server(settings: Settings) -> Server:
+def server(settings: Settings) -> Streaming:
     """Return a server, not yet running, of the application with these settings."""
-    config = uvicorn.Config(
-        create_app(settings),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        ws="none",
-        timeout_keep_alive=15,
-        timeout_graceful_shutdown=STOP_S,
-        limit_concurrency=1024,
-        h11_max_incomplete_event_size=64 << 10,
-        ssl_certfile=settings.cert,
-        ssl_keyfile=settings.key,
-    )
-    return Server(config)
-
-
-def listen(settings: Settings) -> socket.socket:
-    """Return the listening socket. Raises OSError if another process has the port."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Every connection inherits it: the kernel cuts a peer that takes nothing for so long, also one whose window
-    # is closed.
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(settings.stall_s * 1000))
-    try:
-        found.bind((settings.host, settings.port))
-        found.listen(1024)
-    except OSError:
-        found.close()
-        raise
-    found.set_inheritable(True)
-    return found
+    return Streaming(config(create_app(settings), settings))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"api: cannot listen on {settings.host}:{settings.port}: {error.strerror}", file=sys.stderr)
         return 1
-    if settings.allow_remote and settings.cert is None:
-        logging.getLogger("api").warning("listening beyond loopback without TLS: tokens cross the network in clear")
+    if settings.in_clear:
+        log.warning("listening beyond loopback without TLS: tokens cross the network in clear")
     server(settings).run(sockets=[listening])
     return 0
 

@@ -6,14 +6,32 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api import console, content, events, health, lite, log, login, problem, routes
+from api import console, content, events, health, lite, log, login, picture, routes
 from api.fanout import Fanout
-from api.guard import Guard
 from api.openapi import document
 from api.session import Sessions
 from api.settings import Settings
 from api.upstream import Upstream
 from store.objects import open_objects
+from web.bounds import Bounds
+from web.problem import install, response_of
+
+# No inline script, no inline style, nothing from elsewhere.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Not "no-referrer": with that, browsers send `Origin: null` from our own forms.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
 
 
 class Application(FastAPI):
@@ -43,9 +61,15 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.sessions = Sessions(length_s=settings.session_s)
     app.state.objects = open_objects(settings.objects_at or str(settings.objects), settings.objects)
-    for part in (health, routes, log, events, content, login, lite, console):
+    for part in (health, routes, log, events, content, picture, login, lite, console):
         app.include_router(part.router())
     app.mount("/assets", console.Hashed(settings.console / "assets"))
-    problem.install(app)
-    app.add_middleware(Guard, body_bytes=settings.body_bytes, loopback_only=settings.loopback_only)
+    install(app, process="api")
+    app.add_middleware(
+        Bounds,
+        loopback_only=settings.loopback_only,
+        headers=HEADERS,
+        respond=response_of,
+        body_bytes=settings.body_bytes,
+    )
     return app

@@ -29,6 +29,8 @@ from palaestra.v1 import (
     job_service_pb2,
     reservation_pb2,
     reservation_service_pb2,
+    review_pb2,
+    review_service_pb2,
     venue_pb2,
     venue_service_pb2,
 )
@@ -69,11 +71,13 @@ _D = data_service_pb2
 _C = calendar_service_pb2
 _S = estimate_service_pb2
 _R = reservation_service_pb2
+_W = review_service_pb2
 _P = api_key_service_pb2
 _U = audit_service_pb2
 _VENUE = {"parent": "venues/-"}
 _VENDOR = {"parent": "vendors/{vendor}"}
 _JOB = {"name": "vendors/{vendor}/jobs/{job}"}
+_EPISODE = {"name": "vendors/{vendor}/episodes/{episode}"}
 _ARRAY = {"name": "vendors/{vendor}/jobArrays/{array}"}
 _UNIT = {"name": "venues/{venue}/units/{unit}"}
 _CELL = {"name": "venues/{venue}/cells/{cell}"}
@@ -154,6 +158,19 @@ BINDINGS: tuple[Binding, ...] = (
     Binding("GET", "/v1/vendors/{vendor}/records/{episode}", "DataService.GetRecord", _D.GetRecordRequest,
             data_pb2.EpisodeRecord, "One recorded run with labels, score and data sets",
             {"name": "vendors/{vendor}/episodes/{episode}"}),
+    Binding("POST", "/v1/vendors/{vendor}/reviews:search", "ReviewService.ListReviews", _W.ListReviewsRequest,
+            _W.ListReviewsResponse, "The review queue in an order; vendor `-` for operators", _VENDOR, "*"),
+    Binding("POST", "/v1/vendors/{vendor}/reviews:claim", "ReviewService.ClaimReview", _W.ClaimReviewRequest,
+            _W.ClaimReviewResponse, "Take the first that nobody else looks at, for a time", _VENDOR, "*"),
+    Binding("GET", "/v1/vendors/{vendor}/reviews:figures", "ReviewService.GetReviewFigures",
+            _W.GetReviewFiguresRequest, _W.ReviewFigures, "How far rules and people agree; how long the queue is",
+            _VENDOR),
+    Binding("GET", "/v1/vendors/{vendor}/reviews/{episode}", "ReviewService.GetReview", _W.GetReviewRequest,
+            review_pb2.Review, "What rules and people say of an episode", _EPISODE),
+    Binding("POST", "/v1/vendors/{vendor}/reviews/{episode}:answer", "ReviewService.AnswerReview",
+            _W.AnswerReviewRequest, review_pb2.Review, "Say what it is; for ever", _EPISODE, "answer"),
+    Binding("POST", "/v1/vendors/{vendor}/reviews/{episode}:release", "ReviewService.ReleaseReview",
+            _W.ReleaseReviewRequest, review_pb2.Review, "Give it back to the queue", _EPISODE, "*"),
     Binding("GET", "/v1/vendors/{vendor}/sessions", "DataService.ListSessions", _D.ListSessionsRequest,
             _D.ListSessionsResponse, "What each attempt has recorded, newest first", _VENDOR),
     Binding("GET", "/v1/vendors/{vendor}/datasets", "DataService.ListDatasets", _D.ListDatasetsRequest,

@@ -16,7 +16,14 @@ from starlette.types import Receive, Scope, Send
 from api.session import Token
 from api.upstream import Upstream
 from palaestra.errors import PalaestraError
-from palaestra.v1 import episode_pb2, episode_service_pb2, job_service_pb2, venue_service_pb2
+from palaestra.v1 import (
+    data_pb2,
+    data_service_pb2,
+    episode_pb2,
+    episode_service_pb2,
+    job_service_pb2,
+    venue_service_pb2,
+)
 from store.access import require_content
 from store.errors import (
     EpisodeNotFound,
@@ -32,6 +39,10 @@ from store.objects import ObjectStore
 log = logging.getLogger(__name__)
 PARQUET = "application/vnd.apache.parquet"
 MOST_EPISODES = 100_000
+
+
+class PictureRefused(StoreError):
+    """An episode cannot be drawn."""
 
 
 class Download(StreamingResponse):
@@ -63,15 +74,13 @@ def router() -> APIRouter:
     async def content(request: Request, token: Token, vendor: str, episode: str) -> Response:
         upstream: Upstream = request.app.state.upstream
         name = f"vendors/{vendor}/episodes/{episode}"
-        row: episode_pb2.Episode = await upstream.call(
-            "EpisodeService.GetEpisode", episode_service_pb2.GetEpisodeRequest(name=name), token=token
-        )
-        await _require_owner(upstream, token, f"vendors/{vendor}", name)
+        row = await find_episode(upstream, token, name)
+        await require_owner(upstream, token, f"vendors/{vendor}", name)
         try:
             # In a thread: it may have to be fetched first.
             path = await asyncio.to_thread(request.app.state.objects.path_of, row.content.sha256)
         except StoreError as error:
-            raise _ours(error) from None
+            raise refused(error) from None
         # The name of the bytes is their hash, which makes a perfect entity tag.
         headers = {"ETag": f'"{row.content.sha256}"', "Cache-Control": "private, max-age=31536000, immutable"}
         return FileResponse(path, media_type=PARQUET, headers=headers, filename=f"{episode}.parquet")
@@ -90,14 +99,32 @@ def router() -> APIRouter:
         upstream: Upstream = request.app.state.upstream
         name = f"vendors/{vendor}/jobs/{job}"
         digests = await _digests(upstream, token, f"vendors/{vendor}", name)
-        await _require_owner(upstream, token, f"vendors/{vendor}", name)
+        await require_owner(upstream, token, f"vendors/{vendor}", name)
         async with one_export:
             return await _download(request.app.state.objects, digests, job, fps)
 
     return found
 
 
-async def _require_owner(upstream: Upstream, token: str, owner: str, name: str) -> None:
+async def find_episode(upstream: Upstream, token: str, name: str) -> episode_pb2.Episode:
+    """Return an episode of a job, or an imported one, which the catalogue alone knows. Raises NOT_FOUND."""
+    try:
+        request = episode_service_pb2.GetEpisodeRequest(name=name)
+        found: episode_pb2.Episode = await upstream.call("EpisodeService.GetEpisode", request, token=token)
+        return found
+    except PalaestraError as error:
+        if error.reason != "NOT_FOUND":
+            raise
+        try:
+            wanted = data_service_pb2.GetRecordRequest(name=name)
+            record: data_pb2.EpisodeRecord = await upstream.call("DataService.GetRecord", wanted, token=token)
+        except PalaestraError:
+            raise error from None
+        return record.episode
+
+
+async def require_owner(upstream: Upstream, token: str, owner: str, name: str) -> None:
+    """Return if the caller may have the content of an episode or job. Raises NOT_FOUND, as for none."""
     request = venue_service_pb2.GetIdentityRequest()
     identity: venue_service_pb2.GetIdentityResponse = await upstream.call(
         "VenueService.GetIdentity", request, token=token
@@ -105,7 +132,7 @@ async def _require_owner(upstream: Upstream, token: str, owner: str, name: str) 
     try:
         require_content(name, reader_vendor=identity.vendor, role=identity.role, owner_vendor=owner)
     except EpisodeNotFound as error:
-        raise _ours(error) from None
+        raise refused(error) from None
 
 
 async def _digests(upstream: Upstream, token: str, parent: str, job: str) -> list[str]:
@@ -151,7 +178,7 @@ def _build(objects: ObjectStore, digests: list[str], fps: int) -> Path:
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, StoreError):
-            raise _ours(error) from error
+            raise refused(error) from error
         raise
     return folder
 
@@ -161,7 +188,7 @@ def _discard(building: "asyncio.Future[Path]") -> None:
         shutil.rmtree(building.result(), ignore_errors=True)
 
 
-def _ours(error: StoreError) -> PalaestraError:
+def refused(error: StoreError) -> PalaestraError:
     """Return the store's error as one of the registry."""
     if isinstance(error, EpisodeNotFound | ObjectNotFound | InvalidDigest):
         return PalaestraError("NOT_FOUND", str(error))
@@ -173,6 +200,8 @@ def _ours(error: StoreError) -> PalaestraError:
         return PalaestraError(
             "STORE_UNREACHABLE", "the service that holds the episodes does not answer", retry_after_s=10
         )
+    if isinstance(error, PictureRefused):
+        return PalaestraError("INVALID_FIELD", str(error), metadata={"field": "episode"})
     if isinstance(error, ExportRefused):
         return PalaestraError("INVALID_FIELD", str(error), metadata={"field": "job"})
     return PalaestraError("INTERNAL", f"the store holds something else than the catalogue says: {error}")

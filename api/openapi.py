@@ -8,10 +8,10 @@ from google.protobuf.message import Message
 
 from api.binding import BINDINGS, OWN_PARENT, Binding
 from api.message import parameters
-from api.problem import MEDIA_TYPE
 from api.schema import REFERENCE, field_schema, schemas
 from palaestra.errors import REASONS
 from palaestra.v1 import event_pb2, job_service_pb2
+from web.problem import MEDIA_TYPE
 
 _PROBLEM = {
     "type": "object",
@@ -29,6 +29,7 @@ _PROBLEM = {
 _STREAMS = {
     "/v1/events": "text/event-stream",
     "/v1/vendors/{vendor}/episodes/{episode}/content": "application/vnd.apache.parquet",
+    "/v1/vendors/{vendor}/episodes/{episode}/picture": "image/png",
     "/v1/vendors/{vendor}/jobs/{job}/export": "application/zip",
 }
 

@@ -15,12 +15,14 @@ from palaestra.v1 import (
     api_key_service_pb2_grpc,
     audit_service_pb2_grpc,
     calendar_service_pb2_grpc,
+    data_service_pb2_grpc,
     episode_service_pb2_grpc,
     estimate_service_pb2_grpc,
     fleet_service_pb2_grpc,
     job_array_service_pb2_grpc,
     job_service_pb2_grpc,
     reservation_service_pb2_grpc,
+    review_service_pb2_grpc,
     venue_pb2,
     venue_service_pb2,
     venue_service_pb2_grpc,
@@ -53,6 +55,8 @@ class Upstream:
         self._stubs: dict[str, Any] = {
             "ApiKeyService": stub(api_key_service_pb2_grpc.ApiKeyServiceStub),
             "AuditService": stub(audit_service_pb2_grpc.AuditServiceStub),
+            "DataService": stub(data_service_pb2_grpc.DataServiceStub),
+            "ReviewService": stub(review_service_pb2_grpc.ReviewServiceStub),
             "VenueService": stub(venue_service_pb2_grpc.VenueServiceStub),
             "JobService": stub(job_service_pb2_grpc.JobServiceStub),
             "FleetService": stub(fleet_service_pb2_grpc.FleetServiceStub),
@@ -66,13 +70,13 @@ class Upstream:
     async def call(self, rpc: str, request: Message, *, token: str) -> Any:
         """Call a unary method, such as "JobService.GetJob". Raises PalaestraError, Unreachable among them."""
         try:
-            return await self._method(rpc)(request, timeout=self._timeout_s, metadata=_metadata(token))
+            return await self.method(rpc)(request, timeout=self._timeout_s, metadata=_metadata(token))
         except grpc.RpcError as error:
             raise from_rpc(error) from None
 
     async def stream(self, rpc: str, request: Message, *, token: str) -> AsyncGenerator[Any, None]:
         """Yield the answers of a streaming method; closing the generator ends the call. Raises PalaestraError."""
-        call = self._method(rpc)(request, metadata=_metadata(token))
+        call = self.method(rpc)(request, metadata=_metadata(token))
         try:
             async for response in call:
                 yield response
@@ -101,7 +105,8 @@ class Upstream:
         """End all calls."""
         await self._channel.close()
 
-    def _method(self, rpc: str) -> Any:
+    def method(self, rpc: str) -> Any:
+        """Return what calls a method, such as "JobService.GetJob"."""
         service, _, method = rpc.partition(".")
         return getattr(self._stubs[service], method)
 

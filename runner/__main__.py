@@ -28,6 +28,7 @@ def main() -> int:
         "--objects", default="", metavar="ADDRESS", help="where sealed episodes go if not there, s3://bucket/prefix"
     )
     parser.add_argument("--name", default="runner", help="name within the venue")
+    parser.add_argument("--copies-bytes", type=int, help="most that copies of objects elsewhere may be on this machine")
     parser.add_argument("--sim-slots", type=int, default=2, help="cores that may be leased for worlds")
     parser.add_argument("--warm-workers", type=int, default=3, help="worker processes kept ready")
     parser.add_argument("--ray-address", default="", help="a running Ray cluster; by default one is started")
@@ -71,6 +72,7 @@ def main() -> int:
         objects=arguments.store / "objects",
         spool=arguments.store / "spool",
         objects_at=arguments.objects,
+        copies_bytes=arguments.copies_bytes,
         sim_slots=arguments.sim_slots,
         warm_workers=arguments.warm_workers,
         ray_address=arguments.ray_address,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from palaestra.errors import PalaestraError
 from palaestra.failpoint import Failpoint
-from palaestra.v1 import job_pb2, runner_service_pb2
+from palaestra.v1 import job_pb2, runner_service_pb2, store_service_pb2
 from runner.episodes import LEVELS, name_of, request_of
 from runner.errors import AttemptError, Stopped
 from runner.link import PATIENCE_S, Link
@@ -15,7 +15,6 @@ from runner.settings import Settings
 from store import (
     EpisodeHeader,
     EpisodeRecorder,
-    LocalObjects,
     ObjectStore,
     Outcome,
     SealedEpisode,
@@ -48,11 +47,8 @@ class Attempt:
         self.settings = settings
         self.job = assignment.job
         self.name = assignment.attempt
-        self.objects: ObjectStore = (
-            open_objects(settings.objects_at, settings.objects)
-            if settings.objects_at
-            else LocalObjects(settings.objects)
-        )
+        at = settings.objects_at or str(settings.objects)
+        self.objects: ObjectStore = open_objects(at, settings.objects).of("/".join(self.job.name.split("/")[:2]))
         self._instance = instance
         self._link = link
         self._stop = stop
@@ -60,6 +56,7 @@ class Attempt:
         self._progress_s = 0.0
         self._index = 0
         self._slot: job_pb2.SlotEndpoint | None = None
+        self._warned = False
 
     @property
     def vendor(self) -> str:
@@ -191,7 +188,19 @@ class Attempt:
             calibration=provenance.get("calibration", "model" if world is not None else None),
             streams=streams or {},
         )
+        self._check_room()
         return EpisodeRecorder(header, self.settings.spool, self.objects)
+
+    def _check_room(self) -> None:
+        """Raise AttemptError if the vendor may have nothing more in the store; the log says once when it is near."""
+        request = store_service_pb2.CheckRoomRequest(attempt=self.name)
+        try:
+            warning = self._link.call(self._link.store.CheckRoom, request).warning
+        except PalaestraError as error:
+            raise _failed(error) from error
+        if warning and not self._warned:
+            self._warned = True
+            self.log(warning)
 
     def catalogue(self, header: EpisodeHeader, outcome: Outcome, sealed: SealedEpisode) -> None:
         """Enter a sealed episode into the catalogue. Raises Stopped if the attempt is no longer ours."""
@@ -232,4 +241,9 @@ class Attempt:
         except PalaestraError as error:
             if error.reason in ("ATTEMPT_NOT_ACTIVE", "NOT_FOUND"):
                 raise Stopped from error
-            raise AttemptError(error.reason, error.message, retryable=True) from error
+            raise _failed(error) from error
+
+
+def _failed(error: PalaestraError) -> AttemptError:
+    # A quota is not less full because one tries again.
+    return AttemptError(error.reason, error.message, retryable=error.reason != "STORE_QUOTA")

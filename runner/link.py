@@ -10,7 +10,7 @@ import grpc
 from palaestra.channel import authorization, resuming_options
 from palaestra.errors import OUTAGES, from_rpc
 from palaestra.tls_files import TlsFiles
-from palaestra.v1 import runner_service_pb2_grpc
+from palaestra.v1 import runner_service_pb2_grpc, store_service_pb2_grpc
 
 T = TypeVar("T")
 CALL_TIMEOUT_S = 10.0
@@ -26,6 +26,7 @@ class Link:
     def __init__(self, address: str, token: str, tls: TlsFiles | None = None) -> None:
         self._channel = (tls or TlsFiles()).channel(address, resuming_options())
         self.runner = runner_service_pb2_grpc.RunnerServiceStub(self._channel)
+        self.store = store_service_pb2_grpc.StoreServiceStub(self._channel)
         self.metadata = authorization(token)
 
     def call(self, method: Callable[..., T], request: object, *, patience_s: float = PATIENCE_S) -> T:

@@ -8,7 +8,7 @@ from palaestra.errors import PalaestraError
 from palaestra.v1 import runner_service_pb2
 from runner.episodes import request_of
 from runner.settings import Settings
-from store import LocalObjects, ObjectStore, Recovered, open_objects, recover_spool
+from store import Cached, ObjectStore, Recovered, open_objects, recover_spool
 from store.errors import StoreFull
 
 log = logging.getLogger(__name__)
@@ -24,9 +24,10 @@ async def keep_recovering(settings: Settings, instance: str, enter: Enter) -> No
     """Recover what dead processes left in the spool, at once and from then on. Returns when cancelled."""
     while True:
         try:
-            at = settings.objects_at
-            objects = open_objects(at, settings.objects) if at else LocalObjects(settings.objects)
+            objects = open_objects(settings.objects_at or str(settings.objects), settings.objects)
             await recover_once(settings, objects, instance, enter)
+            if settings.copies_bytes is not None and isinstance(objects, Cached):
+                await asyncio.to_thread(objects.evict, settings.copies_bytes)
         except StoreFull as error:
             log.error("nothing can be recovered now: %s", error)
         except Exception:

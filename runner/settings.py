@@ -22,6 +22,7 @@ class Settings:
         policy_servers: Where served policies are called, "host:port" or "host:*"; nowhere by default.
         objects, spool: Folders of the store, on one file system.
         objects_at: Where the objects are if not in their folder, `s3://bucket/prefix`; the folder then holds copies.
+        copies_bytes: Most that those copies may be; None: no bound.
         sim_slots: Cores that may be leased for worlds.
         warm_workers: Worker processes kept ready, so that a granted attempt starts at once.
         ray_address: Of a running Ray cluster; empty starts one here.
@@ -49,3 +50,4 @@ class Settings:
     slots_key: Path | None = None
     policy_servers: tuple[str, ...] = ()
     objects_at: str = ""
+    copies_bytes: int | None = None

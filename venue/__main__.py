@@ -1,4 +1,4 @@
-"""`palaestra-venue up | demo | ca | migrate`: run a venue on this machine, and open it to its network."""
+"""`palaestra-venue up | demo | ca | migrate | store`: run a venue on this machine, and open it to its network."""
 
 import argparse
 import logging
@@ -10,7 +10,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from venue import ca
+from venue import ca, keep
+from venue.keep import KeepingError
 from venue.profile import BadProfile, Profile
 from venue.supervisor import Supervisor, VenueError
 
@@ -28,14 +29,20 @@ def main() -> int:
         "demo", parents=[shared], help="three competing vendors' jobs share one venue, in under three minutes"
     )
     ca.add_parser(commands, shared)
+    keep.add_parser(commands, shared)
     migrate = commands.add_parser(
         "migrate",
         parents=[shared],
         help="bring a stopped venue's database to this version, after a backup; with --to, move it into PostgreSQL",
     )
-    migrate.add_argument("--to", metavar="URL", help='postgresql://... of an empty database; "-": $PALAESTRA_DATABASE')
+    migrate.add_argument(
+        "--to", metavar="URL", help='postgresql://...; "-": $PALAESTRA_DATABASE, or $PALAESTRA_CATALOGUE'
+    )
     migrate.add_argument(
         "--back", action="store_true", help="let the file go on after a move: without all that happened since"
+    )
+    migrate.add_argument(
+        "--catalogue", action="store_true", help="with --to or --back: the catalogue of what was recorded instead"
     )
     demo.add_argument("--report", type=Path, default=Path("report"), help="folder of the written report")
     demo.add_argument("--keep", action="store_true", help="leave the venue running afterwards, until Ctrl-C")
@@ -50,12 +57,16 @@ def main() -> int:
             return run(profile, data, arguments.report, keep=arguments.keep)
         if arguments.command == "ca":
             return _certify(arguments, profile, data)
+        if arguments.command == "migrate" and arguments.catalogue:
+            return _move_catalogue(data, arguments.to, back=arguments.back)
         if arguments.command == "migrate":
             if arguments.back:
                 return _migrate(data, "-", ["--back"])
             return _migrate(data, arguments.to, ["--venue", str(arguments.venue)] if arguments.to is None else [])
+        if arguments.command == "store":
+            return keep.run(arguments, profile, data)
         return _up(profile, data)
-    except (BadProfile, VenueError) as error:
+    except (BadProfile, VenueError, KeepingError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -65,6 +76,17 @@ def _migrate(data: Path, to: str | None, more: Sequence[str]) -> int:
     # In the environment, since every user of the machine may read arguments.
     named = {"PALAESTRA_DATABASE": to} if to not in (None, "-") else {}
     command = [sys.executable, "-m", "scheduler", *words, "--data", str(data), *more]
+    return subprocess.call(command, env={**os.environ, **named})
+
+
+def _move_catalogue(data: Path, to: str | None, *, back: bool) -> int:
+    if to is None and not back:
+        raise VenueError(
+            "--catalogue needs --to or --back; a scheduler that starts brings the catalogue forward itself"
+        )
+    named = {"PALAESTRA_CATALOGUE": to} if to not in (None, "-") else {}
+    file = str(data / "store" / "catalogue.db")
+    command = [sys.executable, "-m", "catalogue", *(["back", file] if back else ["move", file, "-"])]
     return subprocess.call(command, env={**os.environ, **named})
 
 

@@ -1,6 +1,7 @@
 """What the supervisor needs of a venue file: ports, hosts and the runner. The other tables are the processes' own."""
 
 import math
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from palaestra.policy_address import check_rule
+from venue.storage import BadStorage, Storage, storage_of
 
 
 class BadProfile(Exception):
@@ -83,7 +85,9 @@ class Profile:
         path: The file, handed on to the processes.
         venue: Its id.
         scheduler_port, api_port, standby_port: 0 takes a free one.
-        objects_at: Where sealed episodes are kept if not in the data folder, `s3://bucket/prefix`.
+        storage: Where sealed episodes are kept, how long, and how much of them here.
+        encrypted: Whether sealed episodes are encrypted with a key for each vendor.
+        catalogue: Where what was recorded is listed if not in a file, `postgresql://...`.
         sharing: Whether vendors may let each other have data.
         sharing_port: As the other ports, of what they share.
         standby: Whether a second scheduler waits for the end of the first.
@@ -92,6 +96,7 @@ class Profile:
         sim_slots, warm_workers, ray_cpus, ray_address: As the runner's options.
         policy_servers: Where the runner calls served policies; nowhere by default.
         tls: The way in for those from elsewhere.
+        sharing, sharing_cluster: Whether there is such a process, and whether its compute jobs run at `ray_address`.
     """
 
     path: Path
@@ -109,9 +114,17 @@ class Profile:
     tls: Tls = field(default_factory=Tls)
     standby: bool = False
     standby_port: int = 0
-    objects_at: str = ""
+    storage: Storage = field(default_factory=Storage)
+    catalogue: str = ""
+    encrypted: bool = False
     sharing: bool = False
     sharing_port: int = 0
+    sharing_cluster: bool = False
+
+    @property
+    def objects_at(self) -> str:
+        """Where sealed episodes are kept if not in the data folder, `s3://bucket/prefix`."""
+        return self.storage.objects_at
 
     @property
     def hosts_here(self) -> tuple[Host, ...]:
@@ -143,8 +156,14 @@ def _profile(tables: Mapping[str, Any], path: Path) -> Profile:
     if not isinstance(standby, bool):
         raise BadProfile(f"[scheduler] standby is {standby!r}, must be true or false")
     sharing = _table(tables, "sharing")
-    if unknown := sorted(set(sharing) - {"enabled"}):
+    if unknown := sorted(set(sharing) - {"enabled", "compute"}):
         raise BadProfile(f"[sharing] has no {unknown[0]}")
+    ray_address = _text(runner, "ray_address", "", "[runner]", empty=True)
+    compute = sharing.get("compute", "here")
+    if compute not in ("here", "cluster"):
+        raise BadProfile(f'[sharing] compute is {compute!r}, must be "here" or "cluster"')
+    if compute == "cluster" and not ray_address:
+        raise BadProfile('[sharing] compute is "cluster", and [runner] ray_address names none')
     enabled = sharing.get("enabled", False)
     if not isinstance(enabled, bool):
         raise BadProfile(f"[sharing] enabled is {enabled!r}, must be true or false")
@@ -159,24 +178,48 @@ def _profile(tables: Mapping[str, Any], path: Path) -> Profile:
         sim_slots=_whole(runner, "sim_slots", 2, "[runner]"),
         warm_workers=_whole(runner, "warm_workers", 3, "[runner]"),
         ray_cpus=_whole(runner, "ray_cpus", 2, "[runner]", at_least=1),
-        ray_address=_text(runner, "ray_address", "", "[runner]", empty=True),
+        ray_address=ray_address,
         policy_servers=_policy_servers(runner),
         tls=_tls(_table(tables, "tls"), standby=standby),
         standby=standby,
         standby_port=_whole(ports, "standby", 7401, "[ports]", at_most=65535),
-        objects_at=_objects_at(_table(tables, "store")),
+        storage=_storage(_table(tables, "store")),
+        catalogue=_catalogue(_table(tables, "catalogue")),
+        encrypted=_encrypted(_table(tables, "store")),
         sharing=enabled,
+        sharing_cluster=compute == "cluster",
         sharing_port=_whole(ports, "sharing", 7490, "[ports]", at_most=65535),
     )
 
 
-def _objects_at(store: Mapping[str, Any]) -> str:
-    if unknown := sorted(set(store) - {"objects"}):
-        raise BadProfile(f"[store] has no {unknown[0]}")
-    address = _text(store, "objects", "", "[store]", empty=True)
-    if address and (not address.startswith("s3://") or "@" in address or "?" in address):
-        raise BadProfile("[store] objects must be s3://bucket or s3://bucket/prefix; keys belong into the environment")
+def _storage(store: Mapping[str, Any]) -> Storage:
+    try:
+        return storage_of(store)
+    except BadStorage as error:
+        raise BadProfile(str(error)) from error
+
+
+def _catalogue(table: Mapping[str, Any]) -> str:
+    if unknown := sorted(set(table) - {"database"}):
+        raise BadProfile(f"[catalogue] has no {unknown[0]}")
+    address = _text(table, "database", "", "[catalogue]", empty=True)
+    if address and not address.startswith(("postgresql://", "postgres://")):
+        raise BadProfile("[catalogue] database must be postgresql://...; a file needs no setting")
+    if re.search(r"//[^/@?]*:[^/@?]*@|password=", address):
+        # It would stand in the processes' arguments, which every user of the machine can read.
+        raise BadProfile("[catalogue] database has a password in it, which belongs into PALAESTRA_CATALOGUE")
     return address
+
+
+def _encrypted(store: Mapping[str, Any]) -> bool:
+    kind = _text(store, "encryption", "", "[store]", empty=True)
+    if kind not in ("", "vendor-keys"):
+        raise BadProfile(f"[store] encryption is {kind!r}, must be vendor-keys, or left out")
+    if kind and store.get("objects"):
+        raise BadProfile(
+            "[store] encryption is of objects in the data folder; with objects elsewhere it is not there yet"
+        )
+    return bool(kind)
 
 
 def _policy_servers(runner: Mapping[str, Any]) -> tuple[str, ...]:

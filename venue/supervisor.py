@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -31,6 +32,8 @@ WATCH_PERIOD_S = 0.1
 STOP_USERS_S = 5.0
 STOP_SCHEDULER_S = 4.0
 RAY_PREFIX = "pal-ray-"
+# May name the catalogue's database, with its password.
+CATALOGUE = "PALAESTRA_CATALOGUE"
 # Ray appends about 60 bytes to the folder's path.
 RAY_ROOT_MAX = 30
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -112,6 +115,8 @@ class Supervisor:
             *([(_port(self._sharing_listen), "sharing")] if self._sharing_listen else []),
         ):
             _check_free(port, f"[ports] {what} in {self.profile.path}")
+        if self.profile.encrypted:
+            self._begin_encryption()
         self._say("starting the scheduler")
         first, *standby = self._schedulers
         first.start()
@@ -220,7 +225,7 @@ class Supervisor:
 
     def _scheduler(self, number: int, listen: str) -> Process:
         arguments = ["--venue", str(self.profile.path), "--data", str(self.data), "--listen", listen]
-        arguments += ["--catalogue", str(self.data / "store" / "catalogue.db")]
+        arguments += ["--catalogue", self._catalogue]
         if self.profile.standby:
             # Both: whichever leads when the other one is started again.
             arguments.append("--standby")
@@ -228,6 +233,14 @@ class Supervisor:
         if number and tls.listen:
             arguments += ["--tls-listen", tls.standby_listen]
         return self._process("scheduler", arguments, name="standby" if number else "")
+
+    def _begin_encryption(self) -> None:
+        """Have the store encrypt what is put from now on; what was put before stays as it is until it is told to."""
+        store = self.data / "store"
+        command = ["-m", "store", "encrypt", str(store / "objects"), "--keys", str(store / "keys"), "--begin"]
+        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode:
+            raise VenueError(f"[store] encryption: {done.stderr.strip()[-500:]}")
 
     def _host(self, host: Host) -> Process:
         state = self.data / "hosts"
@@ -261,6 +274,8 @@ class Supervisor:
         ]
         if profile.objects_at:
             arguments += ["--objects", profile.objects_at]
+            if profile.storage.copies_bytes is not None:
+                arguments += ["--copies-bytes", str(profile.storage.copies_bytes)]
         if self._ray_folder is not None:
             arguments += ["--ray-folder", str(self._ray_folder)]
         if any(host.elsewhere for host in profile.hosts):
@@ -300,16 +315,25 @@ class Supervisor:
             *("--listen", self._sharing_listen),
             *("--scheduler", self.scheduler_address),
             *("--folder", str(self.data / "sharing")),
-            *("--catalogue", str(store / "catalogue.db")),
+            *("--catalogue", self._catalogue),
             *("--objects", str(store / "objects")),
         ]
         if self.profile.objects_at:
             arguments += ["--objects-at", self.profile.objects_at]
+        if self.profile.sharing_cluster:
+            arguments += ["--cluster", self.profile.ray_address]
         if self.profile.tls.sharing_listen:
             folder = self._tls_folder
             arguments += ["--address", self.sharing_url]
             arguments += ["--cert", str(folder / "server.crt"), "--key", str(folder / "server.key")]
         return self._process("sharing", arguments)
+
+    @property
+    def _catalogue(self) -> str:
+        """Where the catalogue is; the environment, which the processes inherit, comes before the venue file."""
+        if os.environ.get(CATALOGUE):
+            return "-"
+        return self.profile.catalogue or str(self.data / "store" / "catalogue.db")
 
     @property
     def _tls_folder(self) -> Path:

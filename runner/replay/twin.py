@@ -31,6 +31,8 @@ class Residual:
         joint_names: Names of the joints.
         rms_rad, max_rad: Of each joint, (n,).
         base_rms_m: Of the base's position; None where none was recorded.
+        windows_rad: Of each stretch from one resynchronisation to the next, and of each joint, the root mean square,
+            (stretches, n).
         rows: Rows compared.
         same_drives: Whether the twin's drives have the hash that the unit told.
     """
@@ -39,6 +41,7 @@ class Residual:
     rms_rad: Array
     max_rad: Array
     base_rms_m: float | None
+    windows_rad: Array
     rows: int
     same_drives: bool
 
@@ -68,11 +71,13 @@ def residual(episode: Episode, *, resync_s: float = RESYNC_S, menagerie_root: Pa
     assert q is not None and dq is not None and target is not None
     if body.floating and pose is None:
         raise NotComparable("it moves freely, and where its base was is not recorded")
-    errors, moved, since_s = [], [], np.inf
+    errors: list[Array] = []
+    moved, since_s, starts = [], np.inf, []
     for row in range(len(q) - 1):
         step_s = float(episode.time_s[row + 1] - episode.time_s[row])
         if since_s >= resync_s:
             _place(worlds, body, model, episode, row)
+            starts.append(len(errors))
             since_s = 0.0
         worlds.drives.cohort.q_ref[:, 0] = target[row + 1]
         worlds.drives.cohort.submit()
@@ -91,6 +96,7 @@ def residual(episode: Episode, *, resync_s: float = RESYNC_S, menagerie_root: Pa
         np.sqrt(np.mean(distance**2, axis=0)),
         np.abs(distance).max(axis=0),
         float(np.sqrt(np.mean(np.square(moved)))) if moved else None,
+        np.sqrt(np.stack([np.mean(part**2, axis=0) for part in np.split(distance, starts[1:])])),
         len(errors),
         header.drives_sha256 == worlds.drives.sha256,
     )

@@ -17,11 +17,13 @@ import grpc.aio
 import httpx
 import pytest
 
-from api.__main__ import Server, listen, server
+from api.__main__ import Streaming as Server
+from api.__main__ import server
 from api.session import Sessions
 from api.settings import Settings
 from palaestra.v1 import episode_service_pb2_grpc, job_service_pb2_grpc, venue_service_pb2_grpc
 from tests.api.scheduler_double import Scheduler, State
+from web.listening import listen
 
 
 @dataclass

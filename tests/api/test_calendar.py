@@ -8,10 +8,10 @@ from pathlib import Path
 
 import httpx
 
-from api.__main__ import listen
 from api.__main__ import server as api_server
 from tests.api.conftest import free_port, settings_in, wait_for
 from tests.scheduler.site import LiveServer
+from web.listening import listen
 
 
 def test_a_reservation_and_a_closure_are_made_listed_and_taken_back_over_http(tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ import httpx
 import numpy as np
 import pytest
 
-from api.content import _ours
+from api.content import refused
 from palaestra.v1 import episode_pb2, job_pb2
 from store import EpisodeHeader, EpisodeRecorder, LocalObjects, Outcome, Status, StoreUnreachable, joint_frames
+from store.encrypted import begin_encryption
 
 BYTES = bytes(range(256)) * 40
 PATH = "/v1/vendors/acme/episodes/e-1/content"
@@ -57,6 +58,27 @@ def test_a_range_is_that_part(acme: httpx.Client, asked: str, status: int, part:
 
     assert response.status_code == status
     assert part is None or response.content == part
+
+
+def test_an_encrypted_object_is_downloaded_as_ever_until_its_key_is_destroyed(stage: Any, tmp_path: Path) -> None:
+    """Whole and by ranges; then its owner is told why it cannot be had, and nobody else anything."""
+    objects = begin_encryption(tmp_path / "objects", tmp_path / "keys").of("vendors/acme")
+    (tmp_path / "source").write_bytes(BYTES)
+    catalogue(stage, objects.put_file(tmp_path / "source", move=True).sha256)
+    state = stage.server.config.app.state
+    plain, state.objects = state.objects, objects
+    try:
+        owner, rival = stage.client("acme-token"), stage.client("rival-token")
+        assert owner.get(PATH).content == BYTES
+        assert owner.get(PATH, headers={"range": "bytes=100-109"}).content == BYTES[100:110]
+        before = rival.get(PATH)
+        objects.shred("vendors/acme")
+        said = owner.get(PATH)
+        assert said.status_code == 404
+        assert "vendors/acme: its key was destroyed on" in said.text
+        assert rival.get(PATH).content == before.content
+    finally:
+        state.objects = plain
 
 
 def test_parts_of_an_interrupted_download_make_the_file(acme: httpx.Client) -> None:
@@ -126,7 +148,7 @@ def record(objects: LocalObjects, spool: Path, number: int) -> str:
 
 def test_a_store_that_does_not_answer_is_said_and_not_where_it_is() -> None:
     """It is not the catalogue's fault, and a vendor learns no name of a bucket."""
-    told = _ours(StoreUnreachable("s3://a-bucket: 0123: no route"))
+    told = refused(StoreUnreachable("s3://a-bucket: 0123: no route"))
 
     assert (told.reason, told.code) == ("STORE_UNREACHABLE", grpc.StatusCode.UNAVAILABLE)
     assert "does not answer" in str(told)

@@ -9,11 +9,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.__main__ import listen, server
-from api.settings import Refused, parse
-from palaestra.cli.download import download
+from api.__main__ import server
+from api.settings import parse
+from palaestra.download import download
 from palaestra.errors import PalaestraError
 from venue.authority import Authority
+from web.listening import Refused, listen
 
 
 def serial(port: int, root: Path) -> str:

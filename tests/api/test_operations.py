@@ -7,10 +7,10 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from api.__main__ import listen
 from api.__main__ import server as api_server
 from tests.api.conftest import free_port, settings_in, wait_for
 from tests.scheduler.site import LiveServer
+from web.listening import listen
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from api.__main__ import main
-from api.settings import Refused, is_loopback, parse
+from api.settings import parse
+from web.listening import Refused
 
 
 def test_a_command_line_becomes_settings(tmp_path: Path) -> None:
@@ -38,8 +39,3 @@ def test_a_taken_port_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
         port = other.getsockname()[1]
         assert main(["--listen", f"127.0.0.1:{port}", "--objects", str(tmp_path)]) == 1
     assert str(port) in capsys.readouterr().err
-
-
-def test_loopback_is_known_by_number_and_by_one_name() -> None:
-    assert all(is_loopback(host) for host in ("127.0.0.1", "127.9.9.9", "::1", "localhost"))
-    assert not any(is_loopback(host) for host in ("127.0.0.1.evil.example", "", "localhost.evil.example"))

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import httpx
 
-from api.__main__ import listen
 from api.__main__ import server as api_server
 from scheduler.commands import running
 from scheduler.commands.submitting import Catalogue
 from scheduler.core import RunnerConnection
 from tests.api.conftest import free_port, settings_in, wait_for
 from tests.scheduler.site import LiveServer
+from web.listening import listen
 
 JOB = {
     "claim": {"simSlots": 2, "duration": "600s"},

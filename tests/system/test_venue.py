@@ -79,7 +79,8 @@ def test_a_venue_that_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
         assert all(sessions)
         ray_folder = Path((tmp_path / "data" / "ray.folder").read_text().strip())
         assert any(ray_folder.iterdir())
-        assert len(session_members(sessions[-2] or 0)) > 3, "the runner's session holds Ray's processes"
+        runner = hall.process("runner").pid
+        assert len(session_members(runner or 0)) > 3, "the runner's session holds Ray's processes"
         asked_s = time.monotonic()
         hall.supervisor.stop()
         took_s = time.monotonic() - asked_s
@@ -111,7 +112,8 @@ def test_children_end_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
                 break
         assert up.poll() is None, said
         children = children_of(up.pid)
-        assert len(children) == 5
+        # The scheduler, two hosts, the runner, the api, and what vendors share.
+        assert len(children) == 6
     finally:
         up.kill()
         up.wait(10.0)

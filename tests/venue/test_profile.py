@@ -111,6 +111,12 @@ def test_the_demo_s_own_file_is_good() -> None:
         ('[[vendor]]\nid = "acme"', 'vendor = "acme"', "vendor must be tables"),
         ("[venue]", '[store]\nobjects = "/elsewhere"\n[venue]', r"objects must be s3://bucket"),
         ("[venue]", '[store]\nobjects = "s3://key:word@bucket"\n[venue]', r"keys belong into the environment"),
+        ("[venue]", '[catalogue]\ndatabase = "file.db"\n[venue]', r"must be postgresql://"),
+        ("[venue]", '[catalogue]\ndatabase = "postgresql://me:word@db/hall"\n[venue]', r"has a password in it"),
+        ("[venue]", '[catalogue]\ndatabase = "postgresql://db/hall?password=word"\n[venue]', r"has a password in it"),
+        ("[venue]", '[catalogue]\nfile = "x"\n[venue]', r"\[catalogue\] has no file"),
+        ("[venue]", '[store]\nencryption = "rot13"\n[venue]', r"must be vendor-keys"),
+        ("[venue]", '[store]\nobjects = "s3://bucket"\nencryption = "vendor-keys"\n[venue]', r"not there yet"),
         ("[venue]", '[store]\nobject = "s3://bucket"\n[venue]', r"\[store\] has no object"),
         ("[venue]", "[sharing]\nenabled = 1\n[venue]", r"\[sharing\] enabled is 1, must be true or false"),
         ("[venue]", "[sharing]\nport = 1\n[venue]", r"\[sharing\] has no port"),
@@ -149,3 +155,17 @@ def test_a_standby_of_a_venue_with_tls_needs_a_way_in_too(tmp_path: Path) -> Non
         Profile.load(written(tmp_path, text))
 
     assert Profile.load(written(tmp_path, f'{text}standby_listen = "0.0.0.0:7444"\n')).tls.standby_listen
+
+
+def test_compute_jobs_go_to_a_cluster_only_where_there_is_one(tmp_path: Path) -> None:
+    clustered = GOOD.replace("[runner]", '[runner]\nray_address = "192.0.2.7:6379"')
+
+    def read(text: str) -> Profile:
+        return Profile.load(written(tmp_path, text))
+
+    assert read(clustered + '[sharing]\nenabled = true\ncompute = "cluster"\n').sharing_cluster
+    assert not read(clustered + "[sharing]\nenabled = true\n").sharing_cluster
+    with pytest.raises(BadProfile, match="ray_address"):
+        read(GOOD + '[sharing]\ncompute = "cluster"\n')
+    with pytest.raises(BadProfile, match="compute is 'there'"):
+        read(GOOD + '[sharing]\ncompute = "there"\n')

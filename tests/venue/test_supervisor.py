@@ -96,6 +96,25 @@ def test_what_vendors_share_is_a_process_of_the_venue_where_its_file_says_so(tmp
     sharing.stop()
 
 
+def test_a_catalogue_in_postgresql_is_told_to_those_who_ask_it_and_a_password_to_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment comes before the file, and is inherited instead of shown."""
+    url = "postgresql://palaestra@db.example/hall"
+    hall = (
+        HALL.replace("api = 0", "api = 0\nsharing = 0")
+        + f'[sharing]\nenabled = true\n[catalogue]\ndatabase = "{url}"\n'
+    )
+    for environment, told in (("", url), ("postgresql://palaestra:hidden@db.example/hall", "-")):
+        monkeypatch.setenv("PALAESTRA_CATALOGUE", environment)
+        made = supervisor(tmp_path, hall)
+        for name in ("scheduler", "sharing"):
+            words = made.process(name).command
+            assert words[words.index("--catalogue") + 1] == told
+            assert "hidden" not in " ".join(words)
+        made.stop()
+
+
 def test_a_folder_serves_one_supervisor_at_a_time(tmp_path: Path) -> None:
     first = supervisor(tmp_path)
     try:
