@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMPS := $(VENV)/.palaestra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-long test-search test-engine lint fmt cover gen bench clean
+.PHONY: help setup ready demo up test test-long test-search test-engine lint fmt cover gen bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -42,6 +42,8 @@ test-engine: setup $(STAMPS)/test $(STAMPS)/robots  ## test the simulation with 
 	PYTHONPATH=$(OTHER) $(BIN)/python -m sim drift record $(OTHER).npz
 	$(BIN)/python -m sim drift record build/mujoco.npz
 	-$(BIN)/python -m sim drift compare $(OTHER).npz build/mujoco.npz --picture $(OTHER).png
+
+ready: setup $(STAMPS)/test $(STAMPS)/robots
 
 lint: setup $(STAMPS)/test  ## format, lint, types, room borders, contract
 	$(BIN)/ruff format --check .
@@ -85,9 +87,12 @@ $(STAMPS)/robots: $(STAMPS)/server requirements/robots.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/robots.lock && touch $@ \
 	  || echo "the real robot models could not be installed: own models only"
 
-$(STAMPS)/test: $(STAMPS)/server requirements/test.lock
+# What finds faces goes in without what its packages ask for besides, which nobody here uses.
+$(STAMPS)/test: $(STAMPS)/server requirements/test.lock requirements/faces.lock requirements/faces-test.lock
 	@echo "installing what the tests need"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/faces.lock \
+	  -r requirements/faces-test.lock || echo "what finds faces could not be installed: its tests are skipped"
 	@touch $@
 
 # Node builds the console. Where there is none, it comes from a Python wheel; without either, /ui/lite serves.

@@ -28,6 +28,7 @@ BENCHES = {
     "sim-transport": "bench.sim_transport",
     "sim-vector": "bench.sim_vector",
     "sim-venue": "bench.sim_venue",
+    "store-audit": "bench.store_audit",
     "store-ingest": "bench.store_ingest",
     "store-quality": "bench.store_quality",
     "store-share": "bench.store_share",

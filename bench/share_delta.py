@@ -127,7 +127,14 @@ def delta() -> dict[str, float]:
 def _served(folder: Path) -> Iterator[tuple[int, str]]:
     """Serve a room with one agreement; yield the port, and the secret of a credential."""
     _catalogue(folder / "catalogue.db")
-    settings = Settings("127.0.0.1", 1, "127.0.0.1:1", folder / "room", folder / "catalogue.db", folder / "objects")
+    settings = Settings(
+        host="127.0.0.1",
+        port=1,
+        scheduler="127.0.0.1:1",
+        folder=folder / "room",
+        catalogue=folder / "catalogue.db",
+        objects=folder / "objects",
+    )
     whose = venue_service_pb2.GetIdentityResponse(role="vendor", vendor=CONSUMER, venue="venues/v")
     config = uvicorn.Config("", port=0, log_config=None, access_log=False)
     listening = config.bind_socket()

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from palaestra.errors import PalaestraError
 from palaestra.policy_address import LOOPBACK
-from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2
+from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2, store_service_pb2
 from runner.attempt import Attempt
 from runner.settings import Settings
 
@@ -22,17 +22,20 @@ class Desk:
     Attributes:
         episodes: By (attempt, index), as the scheduler keeps them: a repeat changes nothing.
         checkpoint: The last one of the job.
+        room: What the vendor is told of its room in the store; an error: it has none.
         refuse: Reason that every owned call is answered with, if any.
         on_call: Called before each call with the name of its method.
     """
 
     def __init__(self) -> None:
         self.runner: Any = _Names()
+        self.store: Any = _Names()
         self.episodes: dict[tuple[str, int], episode_pb2.Episode] = {}
         self.checkpoint: job_pb2.Artifact | None = None
         self.log: list[str] = []
         self.progress: list[job_pb2.JobProgress] = []
         self.refuse = ""
+        self.room: str | PalaestraError = ""
         self.on_call: Callable[[str], None] = lambda method: None
         self._lock = threading.Lock()
 
@@ -52,6 +55,10 @@ class Desk:
         if method == "AppendLog":
             self.log += request.lines
             return runner_service_pb2.AppendLogResponse()
+        if method == "CheckRoom":
+            if isinstance(self.room, PalaestraError):
+                raise self.room
+            return store_service_pb2.CheckRoomResponse(warning=self.room)
         assert method == "HeartbeatAttempts", method
         self.progress += [beat.progress for beat in request.attempts]
         return runner_service_pb2.HeartbeatAttemptsResponse()

@@ -9,7 +9,7 @@ import grpc.aio
 
 from palaestra import errors
 from palaestra.errors import PalaestraError
-from palaestra.v1 import job_pb2
+from palaestra.v1 import job_pb2, store_service_pb2, store_service_pb2_grpc
 from palaestra.v1 import runner_service_pb2 as pb
 from palaestra.v1 import runner_service_pb2_grpc as services
 from runner.errors import NoWorker, RayLost, WorkerLost
@@ -25,6 +25,13 @@ async def eventually(what: str, holds: Callable[[], bool]) -> None:
                 await asyncio.sleep(0.005)
     except TimeoutError:
         raise AssertionError(f"never: {what}") from None
+
+
+class Room(store_service_pb2_grpc.StoreServiceServicer):
+    """Has room for everybody."""
+
+    async def CheckRoom(self, request: store_service_pb2.CheckRoomRequest, context: Any) -> Any:
+        return store_service_pb2.CheckRoomResponse()
 
 
 class Office(services.RunnerServiceServicer):
@@ -50,6 +57,7 @@ class Office(services.RunnerServiceServicer):
     async def start(self, port: int = 0) -> None:
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         services.add_RunnerServiceServicer_to_server(self, self._server)
+        store_service_pb2_grpc.add_StoreServiceServicer_to_server(Room(), self._server)
         self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
         await self._server.start()
 

@@ -114,12 +114,12 @@ def test_a_store_that_cannot_be_opened_at_first_is_recovered_later(
     recorder.seal(Outcome(Status.SUCCESS), hold=True).settle(False)
     failures = [OSError(errno.ENOSPC, "no room")]
 
-    def opened(root: Path) -> LocalObjects:
+    def opened(address: str, _: Path) -> LocalObjects:
         if failures:
             raise failures.pop()
-        return LocalObjects(root)
+        return LocalObjects(Path(address))
 
-    monkeypatch.setattr("runner.recovery.LocalObjects", opened)
+    monkeypatch.setattr("runner.recovery.open_objects", opened)
     monkeypatch.setattr("runner.recovery.PERIOD_S", 0.0)
 
     async def scene() -> None:
@@ -183,3 +183,42 @@ def test_a_refusal_for_now_leaves_everything_where_it_is(tmp_path: Path, reason:
 
     assert recover(desk, tmp_path) == 0
     assert {path.name for path in (tmp_path / "spool").iterdir()} == before
+
+
+def test_a_vendor_without_room_begins_no_recording_and_tries_no_second_time(tmp_path: Path) -> None:
+    desk = Desk()
+    desk.room = PalaestraError("STORE_QUOTA", "vendors/acme has no room in the store: 3 of 3 episodes are there")
+
+    with pytest.raises(AttemptError, match="3 of 3 episodes") as refused:
+        recorder_of(attempt(desk, tmp_path))
+
+    assert (refused.value.reason, refused.value.retryable) == ("STORE_QUOTA", False)
+    assert not (tmp_path / "spool").exists()
+
+
+def test_that_room_is_short_stands_in_the_job_s_log_once(tmp_path: Path) -> None:
+    desk = Desk()
+    desk.room = "the store's quota is nearly full: 9 of 10 episodes"
+    one = attempt(desk, tmp_path)
+    for _ in range(2):
+        recorder_of(one).abort()
+    assert desk.log == [desk.room]
+
+
+def test_what_was_sealed_beyond_the_quota_waits_in_the_spool_until_there_is_room(tmp_path: Path) -> None:
+    """It was begun while there was room; nothing of it is lost, and nothing of it is visible."""
+    desk = Desk()
+    one = attempt(desk, tmp_path)
+    recorder = recorder_of(one)
+    outcome = Outcome(Status.SUCCESS)
+    sealed = recorder.seal(outcome, hold=True)
+    desk.refuse = "STORE_QUOTA"
+    with pytest.raises(AttemptError, match="refused"):
+        one.catalogue(recorder.header, outcome, sealed)
+    assert recover(desk, tmp_path) == 0
+    assert desk.episodes == {}
+
+    desk.refuse = ""
+    assert recover(desk, tmp_path) == 1
+    assert desk.outcomes() == [SUCCESS]
+    assert recover(desk, tmp_path) == 0

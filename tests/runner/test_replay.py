@@ -15,6 +15,7 @@ from runner.collect import collect
 from runner.evaluate import evaluate
 from runner.replay import __main__ as command
 from runner.replay import frames
+from runner.replay import measure as measuring
 from runner.replay.errors import NotComparable
 from runner.replay.twin import residual
 from runner.replay.world import verify
@@ -255,3 +256,34 @@ def test_the_command_says_0_the_same_1_differs_2_cannot(
     monkeypatch.setattr(command, "read_episode", lambda _: other)
     assert command.main([str(files[0]), "--verify"]) == 1
     assert "first_difference: 0" in capsys.readouterr().out
+
+
+def test_scoring_gets_a_line_for_each_file_whatever_becomes_of_it(
+    files: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A world as recorded, another engine's, and no episode; limits wherever the model is known."""
+    (tmp_path / "none").write_bytes(b"PAR1PAR1")
+
+    assert measuring.main([str(files[0]), str(tmp_path / "none")]) == 0
+
+    whole, none = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert whole["file"] == str(files[0]) and whole["same"] is True
+    assert len(whole["lower_rad"]) == len(whole["upper_rad"]) == len(read_episode(files[0]).header.joint_names)
+    assert "none" in none["refused"] and "same" not in none
+    with pytest.raises(NotComparable, match="another engine"):
+        measuring.measure(changed(read_episode(files[0]), engine_version="3.16.0"))
+    assert measuring.joint_limits(changed(read_episode(files[0]), robot_model="own_boat")) == {}
+
+
+def test_a_moment_that_is_unlike_the_others_does_not_make_another_robot() -> None:
+    """The usual stretch counts: one jump of a reading is no weaker motor."""
+    episode = unit_episode(0.0)
+    state = episode.signals[STATE].copy()
+    state[20:23] += 0.5
+
+    jumped = dataclasses.replace(episode, signals={**episode.signals, STATE: state})
+
+    assert residual(jumped).rms_rad.max() > 0.03
+    assert max(measuring.measure(jumped)["rms_rad"]) < 5e-3
+    with pytest.raises(NotComparable, match="at most"):
+        measuring.measure(dataclasses.replace(episode, time_s=episode.time_s * 1000))

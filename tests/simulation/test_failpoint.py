@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import store.sweep  # noqa: F401 - a failpoint that no simulation reaches
 import tests.simulation.venue  # noqa: F401 - with it come all rooms that have any
 from palaestra.failpoint import Failpoint
 

@@ -14,7 +14,13 @@ import numpy as np
 
 from palaestra.channel import authorization
 from palaestra.errors import PalaestraError, Unreachable, from_rpc
-from palaestra.v1 import job_pb2, runner_service_pb2, runner_service_pb2_grpc, unit_host_service_pb2
+from palaestra.v1 import (
+    job_pb2,
+    runner_service_pb2,
+    runner_service_pb2_grpc,
+    store_service_pb2_grpc,
+    unit_host_service_pb2,
+)
 from palaestra.v1 import unit_host_service_pb2_grpc as unit_host_grpc
 from runner.attempt import Attempt
 from runner.errors import AttemptError, Stopped, WorkerLost
@@ -47,6 +53,7 @@ class AsyncLink:
     def __init__(self, settings: Settings, chance: Any) -> None:
         channel: Any = grpc.aio.insecure_channel(settings.scheduler)
         self.runner = runner_service_pb2_grpc.RunnerServiceStub(channel)
+        self.store = store_service_pb2_grpc.StoreServiceStub(channel)
         self._metadata = authorization(settings.token)
         self._chance = chance
         self._answer: list[Any] = []
@@ -309,20 +316,22 @@ async def _record(attempt: Attempt, link: AsyncLink, index: int, *, unit: str | 
     """Record one short episode, seal it and enter it into the catalogue."""
     if attempt.job.WhichOneof("work") == "check":
         return
-    recorder = attempt.recorder(
-        index,
-        robot_model="dry_robot",
-        maker="Own",
-        joint_names=["joint_1"],
-        task="sway",
-        seed=1,
-        control_rate_hz=500.0,
-        sample_rate_hz=100.0,
-        clock_source="monotonic",
-        provenance=PROVENANCE,
-        base_pose=False,
-        unit=unit,
-        world=None if unit else 0,
+    recorder = await link.through(
+        lambda: attempt.recorder(
+            index,
+            robot_model="dry_robot",
+            maker="Own",
+            joint_names=["joint_1"],
+            task="sway",
+            seed=1,
+            control_rate_hz=500.0,
+            sample_rate_hz=100.0,
+            clock_source="monotonic",
+            provenance=PROVENANCE,
+            base_pose=False,
+            unit=unit,
+            world=None if unit else 0,
+        )
     )
     outcome = Outcome(Status.SUCCESS)
     with recorder:
