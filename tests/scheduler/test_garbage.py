@@ -276,6 +276,8 @@ def storm(site: Site, count: int) -> Storm:
     found = Storm(site, Garbage(1, site.names, site.tokens, [*site.callers], site.samples()))
     resident = []
     with site.client("vendor-acme") as acme:
+        # Caches and bounded histories fill first: a server asked for the first time grows by half, and then no more.
+        found.send(count // 2)
         for _ in range(8):
             found.send(count // 8)
             assert acme.venue().unit_count >= 2
@@ -283,7 +285,7 @@ def storm(site: Site, count: int) -> Storm:
             resident.append(site.memory_bytes)
     assert not found.wrong, f"{len(found.wrong)}, such as {found.wrong[:5]}; {site.process.output()[-4000:]}"
     # A resident set swings by a fifth with what the allocator keeps for the moment; what leaks stays, at every look.
-    assert min(resident[5:]) < 1.3 * max(resident[1:3]), resident
+    assert min(resident[5:]) < 1.3 * max(resident[:3]), resident
     assert site.process.is_running
     assert "Traceback" not in site.process.output()
     assert set(found.answered) == set(METHODS)
