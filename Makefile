@@ -1,7 +1,8 @@
 # Everything happens inside .venv; nothing is installed globally. `make help` lists the targets.
 PYTHON ?= python3
-# Tests run in so many processes; those that start a whole venue, one after the other.
-WORKERS ?= $(shell getconf _NPROCESSORS_ONLN || echo 2)
+# Tests run in so many processes, one more than there are cores, for they wait for their servers half of the time; those
+# that start a whole venue run one after the other.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN || echo 2) + 1)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.palaestra

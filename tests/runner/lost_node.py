@@ -62,6 +62,9 @@ async def lost(pool: Pool, node: Any, how: signal.Signals) -> tuple[float, str]:
 def main() -> None:
     how = signal.Signals[sys.argv[1]]
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        # Where Ray notes the cluster's address; else it is a folder that only a machine with another Ray has.
+        os.environ["RAY_TMPDIR"] = folder
+        (Path(folder) / "ray").mkdir()
         options: dict[str, Any] = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80 * 1024 * 1024}
         cluster = Cluster(initialize_head=True, head_node_args={**options, "temp_dir": folder})
         try:

@@ -71,13 +71,20 @@ def head() -> Iterator[tuple[str, int]]:
         for name, file in {"SERVER_CERT": "node.crt", "SERVER_KEY": "node.key", "CA_CERT": "ca.crt"}.items():
             patch.setenv(f"RAY_TLS_{name}", str(Path(folder) / file))
         patch.setenv("RAY_USE_TLS", "1")
+        # Where Ray notes the cluster's address; else it is a folder that only a machine with another Ray has.
+        patch.setenv("RAY_TMPDIR", folder)
+        (Path(folder) / "ray").mkdir()
         command = [sys.executable, "-c", HEAD, folder]
-        with subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        ) as process:
+        said = Path(folder) / "head.log"
+        with (
+            open(said, "w") as errors,
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+            ) as process,
+        ):
             assert process.stdout is not None and process.stdin is not None
             found = next((line.split()[2] for line in process.stdout if line.startswith("head at")), "")
-            assert found, "Ray did not start"
+            assert found, f"Ray did not start: {said.read_text()[-2000:]}"
             yield found, process.pid
             process.stdin.close()
             process.wait(120)
