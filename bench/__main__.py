@@ -29,6 +29,7 @@ BENCHES = {
     "sim-vector": "bench.sim_vector",
     "sim-venue": "bench.sim_venue",
     "store-audit": "bench.store_audit",
+    "store-cameras": "bench.store_cameras",
     "store-ingest": "bench.store_ingest",
     "store-quality": "bench.store_quality",
     "store-share": "bench.store_share",

@@ -20,7 +20,7 @@ from store.lerobot import export_job
 from store.marked import draw_marked
 from store.objects import open_objects
 from store.plot import draw_episode
-from store.quality import check_track, near_duplicates, signature_of, track_of
+from store.quality import cameras_of, check_track, near_duplicates, signature_of, track_of
 from store.quality.replays import read_replays
 from store.quality.score import METHOD
 from store.reader import read_episode, read_summary
@@ -149,8 +149,9 @@ def _score(options: argparse.Namespace) -> int:
     replays = read_replays(options.twin) if options.twin else {}
     for file in options.files:
         try:
-            episode = read_episode(source_at(file))
-            track = track_of(episode)
+            source = source_at(file)
+            episode = read_episode(source)
+            track = track_of(episode, cameras_of(source, episode.header.cameras))
             quality = check_track(track, **replays.get(str(file), {}))
         except (StoreError, OSError) as error:
             if not options.each:
@@ -175,7 +176,8 @@ def _plot(options: argparse.Namespace) -> int:
 
 def _mark(options: argparse.Namespace) -> int:
     episode = read_episode(options.file)
-    draw_marked(episode, check_track(track_of(episode)), options.out, file=options.file)
+    track = track_of(episode, cameras_of(options.file, episode.header.cameras))
+    draw_marked(episode, check_track(track), options.out, file=options.file)
     print(options.out)
     return 0
 

@@ -25,6 +25,25 @@ class TrackStream:
 
 
 @dataclass(frozen=True)
+class CameraTrack:
+    """What the frames of one camera show, each looked at.
+
+    Attributes:
+        time_s: Time of each frame [s], shape (frames,), rising.
+        shows: Number of the frame whose picture it shows again, its own if it is new, int64, shape (frames,).
+        light: Mean brightness, 0 to 255, float32, shape (frames,); of a depth, 255 times the share that is known.
+        spread: Standard deviation of the brightness over the picture's blocks, likewise; of a depth infinite.
+        rate_hz: The nominal rate.
+    """
+
+    time_s: np.ndarray
+    shows: np.ndarray
+    light: np.ndarray
+    spread: np.ndarray
+    rate_hz: float
+
+
+@dataclass(frozen=True)
 class Track:
     """The signals of one episode as they came, good or bad: a sealed file cannot hold all that an import can.
 
@@ -33,6 +52,7 @@ class Track:
         rate_hz: The rate that was promised.
         signals: Name to values, shape (rows, width), in the units of `store.episode`. Not-finite values are allowed.
         streams: Signals at rates of their own, on the same clock.
+        cameras: What cameras show, by name, where somebody looked (`store.quality.cameras_of`).
 
     Raises:
         InvalidEpisode: no row, a rate that is not above 0, or a signal whose shape does not fit.
@@ -42,6 +62,7 @@ class Track:
     rate_hz: float
     signals: Mapping[str, np.ndarray]
     streams: Mapping[str, TrackStream] = field(default_factory=dict)
+    cameras: Mapping[str, CameraTrack] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.time_s.ndim != 1 or not len(self.time_s):
@@ -74,18 +95,27 @@ class Track:
             values = np.ascontiguousarray(stream.values, "<f4")
             digest.update(f"{name}{values.shape}@{stream.rate_hz!r}".encode())
             digest.update(np.ascontiguousarray(stream.time_s - self.time_s[0], "<f8").tobytes() + values.tobytes())
+        for name in sorted(self.cameras):
+            camera = self.cameras[name]
+            digest.update(f"{name}@{camera.rate_hz!r}".encode())
+            digest.update(np.ascontiguousarray(camera.time_s - self.time_s[0], "<f8").tobytes())
+            digest.update(np.ascontiguousarray(camera.shows, "<i8").tobytes())
+            digest.update(np.ascontiguousarray([camera.light, camera.spread], "<f4").tobytes())
         return digest.hexdigest()
 
 
-def track_of(episode: Episode) -> Track:
-    """Return a sealed episode as a track. Texts, and streams that come when they come, are left out."""
+def track_of(episode: Episode, cameras: Mapping[str, CameraTrack] | None = None) -> Track:
+    """Return a sealed episode as a track. Texts, and streams that come when they come, are left out.
+
+    cameras: What its cameras show, as `store.quality.cameras_of` says; None: they are not looked at.
+    """
     streams = {}
     for name, described in episode.header.streams.items():
         rows = episode.streams.get(name)
         if rows is not None and described.rate_hz is not None and isinstance(rows.values, np.ndarray):
             values = rows.values.reshape(len(rows.time_s), -1)
             streams[name] = TrackStream(rows.time_s, values, described.rate_hz)
-    return Track(episode.time_s, episode.header.sample_rate_hz, episode.signals, streams)
+    return Track(episode.time_s, episode.header.sample_rate_hz, episode.signals, streams, cameras or {})
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from store.quality.alignment import AlignmentLimits, check_alignment
+from store.quality.cameras import CameraLimits, check_cameras
 from store.quality.finding import Finding, StepRecord, Track, run_step
 from store.quality.motion import (
     MotionLimits,
@@ -26,13 +27,14 @@ WEIGHTS = {
     "timing": 2.0,
     "alignment": 1.0,
     "sensors": 2.0,
+    "cameras": 1.0,
     "plausibility": 2.0,
     "activity": 0.5,
     "smoothness": 1.0,
     "response": 1.0,
     "twin": 2.0,
 }
-"""Of each part. `twin` is there only where a replay in the twin was possible."""
+"""Of each part. `cameras` is there only where frames were looked at, `twin` where a replay in the twin was possible."""
 COSTS = {
     "backwards": 0.3,
     "gap": 0.05,
@@ -41,6 +43,9 @@ COSTS = {
     "not_finite": 0.3,
     "frozen": 0.2,
     "jump": 0.1,
+    "frozen_frames": 0.3,
+    "lost_frames": 0.1,
+    "blank_frames": 0.3,
     "limit": 0.1,
     "speed": 0.1,
     "mismatch": 0.3,
@@ -53,7 +58,7 @@ COSTS = {
 }
 _WHOLE = frozenset({"jitter", "rate", "mismatch", "jerk", "lag", "misaligned", "residual", "replay"})
 """Kinds that are said of the whole episode: their span is no further cost."""
-METHOD = "palaestra-quality/2"
+METHOD = "palaestra-quality/3"
 """What the catalogue names as the method of the score; its number rises when a score would change."""
 
 
@@ -84,6 +89,7 @@ def check_track(
     sensors: SensorLimits | None = None,
     motion: MotionLimits | None = None,
     alignment: AlignmentLimits | None = None,
+    cameras: CameraLimits | None = None,
     twin: TwinMeasure | None = None,
 ) -> Quality:
     """Run every step over a track and score it. Pure: the same track and limits give the same answer.
@@ -100,6 +106,8 @@ def check_track(
         run_step("smoothness", check_smoothness, track, motion),
         run_step("response", check_response, track, motion),
     )
+    if track.cameras:
+        steps += (run_step("cameras", check_cameras, track, cameras or CameraLimits()),)
     if twin is not None:
         steps += (run_step("twin", check_twin, track, twin),)
     parts = {step.step: part_of(step.findings, track.duration_s) for step in steps}

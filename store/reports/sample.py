@@ -15,7 +15,16 @@ import numpy as np
 from store.episode import ACTION, STATE
 from store.errors import StoreError
 from store.objects import ObjectStore
-from store.quality import Signature, Track, check_track, near_duplicates, signature_of, track_of
+from store.quality import (
+    CameraTrack,
+    Signature,
+    Track,
+    cameras_of,
+    check_track,
+    near_duplicates,
+    signature_of,
+    track_of,
+)
 from store.quality.motion import MotionLimits, response_lag_s
 from store.quality.timing import TimingLimits
 from store.reader import Episode, read_episode
@@ -98,7 +107,9 @@ class Sample:
         found = cls(chosen=len(chosen))
         for number, (name, sha256) in enumerate(chosen, 1):
             try:
-                found.add(name, read_episode(objects.path_of(sha256), sha256=sha256))
+                path = objects.path_of(sha256)
+                episode = read_episode(path, sha256=sha256)
+                found.add(name, episode, cameras_of(path, episode.header.cameras))
             except (StoreError, OSError) as error:
                 if len(found.refused) < REFUSED_MAX:
                     found.refused[name] = str(error)[:200]
@@ -109,19 +120,20 @@ class Sample:
         found.compare()
         return found
 
-    def add(self, name: str, episode: Episode) -> None:
-        """Look at one episode."""
-        track = track_of(episode)
+    def add(self, name: str, episode: Episode, cameras: Mapping[str, CameraTrack]) -> None:
+        """Look at one episode, of whose cameras somebody says what they show."""
+        track = track_of(episode, cameras)
         quality = check_track(track)
         self.read += 1
         self.faults.update({finding.kind for finding in quality.findings})
         for part, value in quality.parts.items():
             self.parts.setdefault(part, []).append(value)
-        if not self.steps:
-            self.steps = [
-                {"step": one.step, "code_sha256": one.code_sha256, "parameters": dict(one.parameters)}
-                for one in quality.steps
-            ]
+        known = {one["step"] for one in self.steps}
+        self.steps += [
+            {"step": one.step, "code_sha256": one.code_sha256, "parameters": dict(one.parameters)}
+            for one in quality.steps
+            if one.step not in known
+        ]
         self._time(track)
         lag_s = response_lag_s(track, MotionLimits())
         if lag_s is not None:

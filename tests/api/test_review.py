@@ -89,7 +89,7 @@ def fill(folder: Path) -> None:
         message.content.sha256 = record(LocalObjects(folder / "objects"), folder / "spool", number)
         entries.append(entry_of(message.SerializeToString()))
         labels = {"review": "open", "fault.gap": "1"}
-        changes[f"e-{number}"] = Change(labels, (), number / 10, {"timing": 0.2}, "palaestra-quality/2")
+        changes[f"e-{number}"] = Change(labels, (), number / 10, {"timing": 0.2}, "palaestra-quality/3")
     catalogue.add(entries)
     catalogue.score(changes, by="venue", now_ns=1)
     catalogue.close()

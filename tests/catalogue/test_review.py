@@ -17,7 +17,7 @@ from palaestra.errors import PalaestraError
 from tests.catalogue.test_catalogue import entry
 
 ACME = Filter("acme")
-METHOD = "palaestra-quality/2"
+METHOD = "palaestra-quality/3"
 KINDS = ("gap", "jerk", "frozen")
 
 
@@ -103,7 +103,7 @@ def test_a_verdict_takes_it_out_of_the_queue_and_a_later_one_counts_instead(cata
     assert people["subtasks"] == ("reach 0-1.5 s", "anna")
     assert [one.opinion for one in known.answers] == [Opinion("accepted", "success", grade="usable"), said]
     rules = {one.field: (one.value, one.author, one.version) for one in known.annotations if one.kind == "rule"}
-    assert rules == {"quality": ("0.1", "palaestra-quality", "2"), "fault.gap": ("1", "palaestra-quality", "2")}
+    assert rules == {"quality": ("0.1", "palaestra-quality", "3"), "fault.gap": ("1", "palaestra-quality", "3")}
     labels = catalogue.record("acme", "e-1").labels
     assert labels == {"review": "accepted", "outcome": "success", "grade": "usable", "fault.gap": "1"}
 

@@ -59,7 +59,7 @@ def episodes(live: LiveServer, client: Client, folder: Path) -> list[str]:
     catalogue = Catalogue(folder / "catalogue.db", forward=False)
     labels = {"review": "open", "fault.gap": "2"}
     changes = {
-        name.rpartition("/")[2]: Change(labels, (), number / 10, {}, "palaestra-quality/2")
+        name.rpartition("/")[2]: Change(labels, (), number / 10, {}, "palaestra-quality/3")
         for number, name in enumerate(found)
     }
     catalogue.score(changes, by="venue", now_ns=1)
@@ -98,7 +98,7 @@ def test_a_queue_is_worked_off_by_two_people(live: LiveServer, client: Client, e
     ]
     figures = client.reviews.figures()
     (gap,) = [one for one in figures.agreements if one.kind == "gap"]
-    assert (gap.method, gap.both, gap.precision, gap.recall) == ("palaestra-quality/2", 1, 1.0, 1.0)
+    assert (gap.method, gap.both, gap.precision, gap.recall) == ("palaestra-quality/3", 1, 1.0, 1.0)
     assert (figures.open_count, figures.rejected_count) == (3, 1)
 
     async def released() -> str:
@@ -188,4 +188,4 @@ def test_the_catalogue_keeps_who_when_and_why(folder: Path, episodes: list[str])
     assert rows
     for author, _, set_ns, method, faults in rows:
         assert author.startswith("vendor acme by ") and set_ns > 0
-        assert (method, faults) == ("palaestra-quality/2", '["gap"]')
+        assert (method, faults) == ("palaestra-quality/3", '["gap"]')

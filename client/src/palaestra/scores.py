@@ -15,7 +15,7 @@ from typing import Any
 
 from palaestra.imports import catalogue_of, run
 
-METHOD = "palaestra-quality/2"
+METHOD = "palaestra-quality/3"
 """The store's own, which a test compares."""
 REVIEW = "review"
 """The label of what is to be looked at, "open"; whoever has looked sets another value, which then stands."""

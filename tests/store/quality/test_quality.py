@@ -36,7 +36,7 @@ def test_a_clean_episode_has_no_finding_and_the_score_one() -> None:
     quality = check_track(clean_track(3), motion=LIMITS)
     assert quality.findings == ()
     assert quality.score == pytest.approx(1.0)
-    assert set(quality.parts) == set(WEIGHTS) - {"twin"}
+    assert set(quality.parts) == set(WEIGHTS) - {"cameras", "twin"}
 
 
 @pytest.mark.parametrize("kind", KINDS)
