@@ -1,5 +1,6 @@
 """The log: durable, one writer, group commit, each vendor its own, and what it refuses."""
 
+import itertools
 import json
 import os
 import resource
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,50 @@ def test_notes_of_many_threads_are_each_one_leaf_and_share_commits(place: Place)
     for first in (1, 64, 100, 199, 200):
         proof = place.log.consistency(first, 200)
         merkle.check_consistency(first, merkle.root_of(leaves[:first]), 200, head.root, proof)
+
+
+@pytest.mark.parametrize("failure", [sqlite3.OperationalError("disk I/O error"), RuntimeError("a defect of ours")])
+def test_notes_that_waited_for_a_write_that_failed_are_refused_and_nobody_waits_for_ever(
+    place: Place, failure: Exception
+) -> None:
+    """Eight threads, every third commit fails: the file has what was acknowledged, each at the index that was told."""
+    database = place.database
+    inner, commits = database.transaction, itertools.count()
+
+    @contextmanager
+    def failing() -> Iterator[sqlite3.Connection]:
+        with inner() as db:
+            yield db
+            if next(commits) % 3 == 2:
+                raise failure
+
+    database.transaction = failing  # type: ignore[method-assign]
+    held = threading.Barrier(8)
+    told: dict[int, int] = {}
+    refused: list[int] = []
+
+    def work(own: int) -> None:
+        held.wait()
+        for number in range(own * 100, own * 100 + 25):
+            try:
+                told[note(place.log, number)] = number
+            except (NotNoted, RuntimeError):
+                refused.append(number)
+
+    threads = [threading.Thread(target=work, args=(own,), daemon=True) for own in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join(30.0)
+    assert not any(one.is_alive() for one in threads)
+    del database.transaction  # type: ignore[method-assign]
+
+    assert refused and len(told) + len(refused) == 200
+    assert sorted(told) == list(range(len(told))) == list(range(place.log.size))
+    assert note(place.log, 999) == len(told)
+    rows = place.database.reader().execute("SELECT idx, body FROM audit_leaf ORDER BY idx").fetchall()
+    written = {row["idx"]: json.loads(row["body"])["fields"]["about"] for row in rows}
+    assert written == {index: f"file-{number}" for index, number in {**told, len(told): 999}.items()}
 
 
 def test_a_log_goes_on_where_it_was(place: Place) -> None:
