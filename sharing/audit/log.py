@@ -63,8 +63,8 @@ class Log:
     """Implements `sharing.witness.Witness`. Safe from any thread, but not from within a transaction of the room's.
 
     Notes that come together share a transaction, and so an fsync: whoever comes first writes for all that wait, then
-    calls each of them, and has whoever came first meanwhile write next. One lock that all went through would let them go
-    on one at a time, while the disk rests.
+    calls each of them, and has whoever came first meanwhile write next. One lock for all would let them go on one at a
+    time, while the disk rests.
     """
 
     def __init__(self, database: Database, key: Ed25519PrivateKey, clock: Clock, lock: Path) -> None:
