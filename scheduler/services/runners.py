@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from palaestra.errors import PalaestraError
 from palaestra.failpoint import Failpoint
@@ -21,13 +21,34 @@ REFRESH_S = 1.0
 RENEW_S = 5.0
 # After a look that took t, the next waits at least this many t.
 LOOK_REST = 9.0
-# What tells a runner that it has something to do; the rest comes along once a second.
-_TELLING = ("job_id", "number", "state", "cancel_ns", "preempt_ns", "stop_by_ns")
-# The row of an attempt, when it was read, and its assignment, one of `WatchAssignmentsResponse.assignments` in bytes.
-_Made = tuple[tuple[object, ...], float, bytes]
+# So many assignments are made at a time; calls have their turn in between.
+MADE_AT_ONCE = 64
 _ASSIGNMENTS = runner_service_pb2.WatchAssignmentsResponse.DESCRIPTOR.fields_by_name["assignments"].number
 REGISTERED = Failpoint("scheduler.runner.registered", "a runner's slots are committed; it has no assignments yet")
 ASSIGNING = Failpoint("scheduler.runner.assigning", "a runner's assignments are about to be read and sent")
+
+
+class _Attempt(NamedTuple):
+    """Of an attempt, and of its job, what its assignment depends on; the columns of `RunnerService._attempts`."""
+
+    job_id: int
+    number: int
+    state: int
+    cancel_ns: int | None
+    preempt_ns: int | None
+    stop_by_ns: int | None
+    lease_id: int
+    vendor: str
+    version: int
+
+    @property
+    def told(self) -> tuple[object, ...]:
+        """What tells a runner that it has something to do; the rest comes along once a second."""
+        return self[:6]
+
+
+# The attempt as it was when its assignment was made, when [s], and that, one of `WatchAssignmentsResponse.assignments`.
+_Made = tuple[_Attempt, float, bytes]
 
 
 class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
@@ -65,13 +86,15 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
             # A runner that comes back after a cut may be here before we notice the cut: the newest stream counts.
             while core.runners.get(request.runner) is connection:
                 seen, looked_s = core.hub.sequence, loop.time()
-                rows = self._attempts(instance)
-                now = [tuple(row[column] for column in _TELLING) for row in rows]
+                attempts = self._attempts(instance)
+                now = [attempt.told for attempt in attempts]
+                # Before what is awaited: how long others take meanwhile is no reason to rest.
+                took_s = loop.time() - looked_s
                 if now != said or looked_s - sent_s >= REFRESH_S:
-                    made = self._assignments(rows, made, looked_s)
+                    made, making_s = await self._assignments(attempts, made, looked_s)
+                    took_s += making_s
                     said, sent_s = now, looked_s
-                # Before what is sent: how long the network takes is no reason to rest.
-                rest_s = _rest_s(loop.time() - looked_s)
+                rest_s = _rest_s(took_s)
                 if sent_s == looked_s:
                     ASSIGNING()
                     yield Serialized(b"".join(one for _, _, one in made.values()))
@@ -147,64 +170,76 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
         ).fetchone()
         return row["instance"] if row is not None else ""
 
-    def _attempts(self, instance: str) -> list[Row]:
+    def _attempts(self, instance: str) -> list[_Attempt]:
         """Return the granted attempts that nobody has started, and those that this instance runs."""
-        return self._core.read.execute(
+        rows = self._core.read.execute(
             """
-            SELECT a.*, j.uid AS job_uid, j.vendor, j.version FROM attempt a JOIN job j ON j.id = a.job_id
+            SELECT a.job_id, a.number, a.state, a.cancel_ns, a.preempt_ns, a.stop_by_ns, a.lease_id, j.vendor, j.version
+            FROM attempt a JOIN job j ON j.id = a.job_id
             WHERE a.state = 1 OR (a.state = 2 AND a.instance = ?) ORDER BY a.grant_ns
             """,
             (instance,),
-        ).fetchall()
+        )
+        return [_Attempt(*row) for row in rows.fetchall()]
 
-    def _assignments(
-        self, rows: Sequence[Row], before: "Mapping[tuple[int, int], _Made]", now_s: float
-    ) -> "dict[tuple[int, int], _Made]":
-        """Return the assignments of attempts, made anew where something has changed or they are old."""
+    async def _assignments(
+        self, attempts: Sequence[_Attempt], before: Mapping[tuple[int, int], _Made], now_s: float
+    ) -> tuple[dict[tuple[int, int], _Made], float]:
+        """Return the assignments of attempts, made anew where something has changed or they are old.
+
+        And how long that took [s], without the calls that were let through meanwhile.
+        """
+        loop = asyncio.get_running_loop()
+        begun_s, took_s = loop.time(), 0.0
         found: dict[tuple[int, int], _Made] = {}
-        due: list[Row] = []
-        for row in rows:
-            key, state = (row["job_id"], row["number"]), tuple(row)
+        due: list[_Attempt] = []
+        for attempt in attempts:
+            key = attempt.job_id, attempt.number
             made = before.get(key)
             # What stands elsewhere, such as the address of a host, changes seldom and may come a little later; what is
             # to stop is told how long it still has.
-            if made is None or made[0] != state or now_s - made[1] >= RENEW_S or row["stop_by_ns"] is not None:
-                due.append(row)
+            if made is None or made[0] != attempt or now_s - made[1] >= RENEW_S or attempt.stop_by_ns is not None:
+                due.append(attempt)
                 # Its place; what stands there is replaced below.
-                made = state, now_s, b""
+                made = attempt, now_s, b""
             found[key] = made
-        for row, message in zip(due, self._made(due), strict=True):
-            key = row["job_id"], row["number"]
-            found[key] = (*found[key][:2], length_delimited(_ASSIGNMENTS, message.SerializeToString()))
-        return found
+        for at in range(0, len(due), MADE_AT_ONCE):
+            some = due[at : at + MADE_AT_ONCE]
+            for attempt, message in zip(some, self._made(some), strict=True):
+                data = length_delimited(_ASSIGNMENTS, message.SerializeToString())
+                found[attempt.job_id, attempt.number] = attempt, now_s, data
+            took_s += loop.time() - begun_s
+            await asyncio.sleep(0)
+            begun_s = loop.time()
+        return found, took_s + loop.time() - begun_s
 
-    def _made(self, rows: Sequence[Row]) -> list[runner_service_pb2.Assignment]:
+    def _made(self, attempts: Sequence[_Attempt]) -> list[runner_service_pb2.Assignment]:
         """Return the assignments of attempts, with few statements for all."""
         db = self._core.read
-        job_rows = _by_id(db, "SELECT * FROM job WHERE id IN", [row["job_id"] for row in rows])
-        lease_rows = _by_id(db, f"{resources.LEASES} WHERE l.id IN", [row["lease_id"] for row in rows])
+        job_rows = _by_id(db, "SELECT * FROM job WHERE id IN", [attempt.job_id for attempt in attempts])
+        lease_rows = _by_id(db, f"{resources.LEASES} WHERE l.id IN", [attempt.lease_id for attempt in attempts])
         endpoints = self._endpoints(list(lease_rows))
         told = zip(
-            rows,
-            resources.jobs(db, [job_rows[row["job_id"]] for row in rows]),
-            resources.leases(db, [lease_rows[row["lease_id"]] for row in rows]),
+            attempts,
+            resources.jobs(db, [job_rows[attempt.job_id] for attempt in attempts]),
+            resources.leases(db, [lease_rows[attempt.lease_id] for attempt in attempts]),
             strict=True,
         )
         return [
             self._assignment(
-                row,
-                job_rows[row["job_id"]],
+                attempt,
+                job_rows[attempt.job_id],
                 job,
-                lease_rows[row["lease_id"]],
+                lease_rows[attempt.lease_id],
                 lease,
-                endpoints.get(row["lease_id"], ()),
+                endpoints.get(attempt.lease_id, ()),
             )
-            for row, job, lease in told
+            for attempt, job, lease in told
         ]
 
     def _assignment(
         self,
-        row: Row,
+        of: _Attempt,
         job_row: Row,
         job: job_pb2.Job,
         lease_row: Row,
@@ -219,17 +254,17 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
             lease_token=self._core.lease_token(lease_row["uid"]),
             endpoints=endpoints,
             episode_count=job_row["episode_count"],
-            cancel_requested=row["cancel_ns"] is not None or row["preempt_ns"] is not None,
+            cancel_requested=of.cancel_ns is not None or of.preempt_ns is not None,
         )
-        if row["cancel_ns"] is None and row["stop_by_ns"] is not None:
-            grace_ns = max(0, row["stop_by_ns"] - self._core.clock.now_ns())
+        if of.cancel_ns is None and of.stop_by_ns is not None:
+            grace_ns = max(0, of.stop_by_ns - self._core.clock.now_ns())
             message.stop_grace.FromNanoseconds(grace_ns)
         if lease_row["cell"]:
             cell = db.execute(f"{resources.CELLS} WHERE c.id = ?", (lease_row["cell"],)).fetchone()
             if cell is not None:
                 message.cell.CopyFrom(resources.cell(venue, cell))
         policy_job = getattr(getattr(job, job.WhichOneof("work") or ""), "policy_job", "")
-        policy = submitting.policy_of(db, row["vendor"], policy_job) if policy_job else None
+        policy = submitting.policy_of(db, of.vendor, policy_job) if policy_job else None
         if policy is not None:
             message.policy.CopyFrom(policy)
         if job_row["checkpoint"] is not None:
