@@ -127,7 +127,9 @@ class EpisodeRecorder:
         self._header_json = header.to_json()
         self._schema = schema_of(header)
         self._block_rows = max(1, block_bytes // (4 * header.row_values))
-        self._max_rows = MAX_VALUES // header.row_values
+        # Summed over all signals, and asked for with every block.
+        self._row_values = header.row_values
+        self._max_rows = MAX_VALUES // self._row_values
         self._time_s = np.empty(self._block_rows)
         self._signals = {
             signal: np.empty((self._block_rows, header.width(signal)), np.float32) for signal in header.signals
@@ -379,7 +381,7 @@ class EpisodeRecorder:
         try:
             if self.rows > self._max_rows:
                 raise InvalidEpisode(f"rows: {self.rows}: at most {self._max_rows} rows of this width")
-            values = self.rows * self.header.row_values
+            values = self.rows * self._row_values
             values += sum(track.rows * track.stream.row_values for track in self._tracks.values())
             if values > MAX_VALUES:
                 raise InvalidEpisode(f"rows: {values} values of joints and streams: at most {MAX_VALUES}")
