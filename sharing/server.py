@@ -86,8 +86,7 @@ def open_room(
     settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings.folder.chmod(0o700)
     database = Database(settings.folder / "sharing.db")
-    latest_s = database.reader().execute(_LATEST).fetchone()[0]
-    clock = clock or Clock(at_least_s=float(latest_s))
+    clock = clock or Clock(at_least_s=latest_s(database))
     catalogue = readers(settings.catalogue)
     # Beside the database, so that who copies that alone cannot sign for this log.
     key = load_key(settings.folder / "keys" / "audit.pem")
@@ -130,11 +129,19 @@ def open_room(
     )
 
 
-# The last time that the file knows to have passed: after a restart the clock does not begin before it.
 _LATEST = """
 SELECT max(coalesce((SELECT max(agreed_s) FROM agreement), 0), coalesce((SELECT max(revoked_s) FROM agreement), 0),
-  coalesce((SELECT max(at_s) FROM step), 0))
+  coalesce((SELECT max(at_s) FROM step), 0),
+  coalesce((SELECT json_extract(body, '$.at_ms') / 1000.0 FROM audit_leaf ORDER BY idx DESC LIMIT 1), 0))
 """
+
+
+def latest_s(database: Database) -> float:
+    """Return the last time [s] that the room's file knows to have passed, of acts or of any decision that was noted.
+
+    After a restart the clock does not begin before it: a term whose end somebody was told of does not begin again.
+    """
+    return float(database.reader().execute(_LATEST).fetchone()[0])
 
 
 def _check_transforms(terms: Terms) -> None:

@@ -1,16 +1,22 @@
 """The one decision, at each of its bounds, and the gate over the room's file."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sharing import register
+from sharing.audit.log import Log
 from sharing.classes import ColumnClass
+from sharing.clock import Clock
+from sharing.database import Database
 from sharing.errors import InvalidTerms, NotShared
 from sharing.gate import Reason, Standing, decide
 from sharing.grant import Ask
+from sharing.server import latest_s
 from sharing.terms import Channel, Purpose
-from tests.sharing.stage import AURORA, BOREALIS, CYGNUS, DAY_S, NOW_S, Stage, agreed, stage, terms
+from tests.sharing.stage import AURORA, BOREALIS, CYGNUS, DAY_S, NOW_S, Hand, Stage, agreed, stage, terms
 
 PLAIN = agreed(terms())
 GOOD = Standing(epoch=1, newest_version=2)
@@ -138,7 +144,7 @@ def test_a_grant_ends_with_its_term_and_with_a_suspension_also_one_that_is_over(
         staged.room.gate.still(again)
 
 
-def test_a_clock_that_is_set_back_does_not_bring_a_term_back_also_not_over_a_restart(staged: Stage) -> None:
+def test_a_clock_that_is_set_back_does_not_bring_a_term_back(staged: Stage) -> None:
     agreement = staged.agree(valid_until_s=NOW_S + 10)
     staged.hand.at_s = NOW_S + 10
     with pytest.raises(NotShared):
@@ -146,6 +152,26 @@ def test_a_clock_that_is_set_back_does_not_bring_a_term_back_also_not_over_a_res
     staged.hand.at_s = NOW_S
     with pytest.raises(NotShared):
         staged.room.gate.authorize(ask(agreement.digest))
+
+
+def test_a_clock_that_is_set_back_over_a_restart_does_not_bring_back_a_term_whose_end_was_told(tmp_path: Path) -> None:
+    first = stage(tmp_path, witness=None)
+    agreement = first.agree(valid_until_s=NOW_S + 10)
+    first.hand.at_s = NOW_S + 10
+    with pytest.raises(NotShared):
+        first.room.gate.authorize(ask(agreement.digest))
+    assert isinstance(first.room.witness, Log)
+    first.room.witness.close()
+    first.close()
+
+    database = Database(tmp_path / "sharing" / "sharing.db")
+    known_s = latest_s(database)
+    database.close()
+    assert known_s == NOW_S + 10
+    again = stage(tmp_path, clock=Clock(at_least_s=known_s, source=Hand()))
+    with pytest.raises(NotShared):
+        again.room.gate.authorize(ask(agreement.digest))
+    again.close()
 
 
 def test_what_was_agreed_lasts_over_a_restart(staged: Stage) -> None:
