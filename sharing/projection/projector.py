@@ -211,7 +211,14 @@ class Projector:
         if shown and released is not None:
             return self._approved(grant, key, released(key))
         limits = self._bounds.picture_limits if shown else self._bounds.limits
-        return self._kept(grant, version, key, lambda folder: run(self._ask(grant, sources, folder, limits), limits))
+        drops = self._drops.get(grant.agreement, 0)
+
+        def fill(folder: Path) -> dict[str, Any]:
+            ask = self._ask(grant, sources, folder, limits)
+            # A detector may be busy with one recording for hours: a revocation ends it as well.
+            return run(ask, limits, given_up=lambda: self._drops.get(grant.agreement, 0) != drops)
+
+        return self._kept(grant, version, key, fill)
 
     def _approved(self, grant: Grant, key: str, approved: Set[str]) -> Projection:
         """Return a projection with pictures as it lies there: no consumer has the venue's processors busy for days."""

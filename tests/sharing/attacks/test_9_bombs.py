@@ -69,7 +69,7 @@ def test_a_leaked_file_that_swells_is_refused(ground: Ground) -> None:
 def test_an_answer_of_a_process_that_lies_is_not_believed(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was taken over, and says of files that are not there, or leads out of its folder."""
 
-    def lying(told: dict[str, object], limits: object) -> object:
+    def lying(told: dict[str, object], limits: object, **_: object) -> object:
         made = run(told, LIMITS)  # type: ignore[arg-type]
         made["tables"]["joints"][0]["name"] = "../../../../catalogue.db"
         return made
@@ -86,7 +86,7 @@ def test_without_that_check_a_consumer_would_be_given_the_catalogue(
     """The mutant: then the second guard alone stands before it, that nothing with `..` is read."""
     projector = ground.projector()
 
-    def lying(told: dict[str, object], limits: object) -> object:
+    def lying(told: dict[str, object], limits: object, **_: object) -> object:
         made = run(told, LIMITS)  # type: ignore[arg-type]
         made["tables"]["joints"][0]["name"] = "../../../../catalogue.db"
         return made

@@ -2,6 +2,10 @@
 
 import io
 import json
+import os
+import threading
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ import pytest
 
 from sharing.errors import NotReleasable, NotShared
 from sharing.projection.marks import AMPLITUDE
+from sharing.projection.process import run
 from sharing.projection.projector import CONTENTS, Projector
 from sharing.projection.tables import EPISODES, JOINTS
 from store import read_episode
@@ -73,7 +78,7 @@ def test_the_same_grant_is_made_once_and_another_choice_anew(ground: Ground, mon
     calls = []
     projector = ground.projector()
     first = projector.project(grant())
-    monkeypatch.setattr("sharing.projection.projector.run", lambda *_: calls.append(1))
+    monkeypatch.setattr("sharing.projection.projector.run", lambda *_, **__: calls.append(1))
 
     again = ground.projector().project(grant())
 
@@ -114,6 +119,33 @@ def test_a_projection_that_was_dropped_while_it_was_made_does_not_appear(ground:
     with pytest.raises(NotShared):
         projector.project(grant())
     assert not list((ground.root / "projections").rglob("*.parquet"))
+
+
+def test_a_revocation_ends_the_process_that_makes_a_projection(ground: Ground, monkeypatch: Any) -> None:
+    """Also where it writes nothing for hours, as a detector may that looks at one recording."""
+    monkeypatch.setattr("sharing.projection.projector.run", partial(run, module="tests.sharing.projection.sleeper"))
+    projector = ground.projector()
+    refused: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            projector.project(grant())
+        except NotShared as error:
+            refused.append(error)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    told, until_s = ground.root / "sleeper.pid", time.monotonic() + 60.0
+    while not (told.exists() and told.read_text()) and time.monotonic() < until_s:
+        time.sleep(0.02)
+    pid = int(told.read_text())
+
+    projector.drop("a" * 64)
+
+    asking.join(20.0)
+    assert refused and not asking.is_alive()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 def test_nothing_half_made_is_ever_seen(ground: Ground, monkeypatch: Any) -> None:
