@@ -147,7 +147,10 @@ class House:
         while True:
             try:
                 self.jobs.end(job.id, state, reason)
-                self._note(job, state)
+                found = self.jobs.get(job.id)
+                # Whoever ended it otherwise, such as its consumer, has noted that.
+                if found is not None and found.state == state:
+                    self._note(job, state)
                 return
             except Exception:
                 _log.exception("the end of compute job %s could not be written down", job.id)

@@ -109,7 +109,9 @@ def router(room: Room) -> APIRouter:
             finally:
                 file.unlink()
         named = ",".join(one["consumer"] for one in answer["suspects"] if one["found"])
-        room.witness.note("trace", {"provider": provider, "file": digest.hexdigest(), "named": named[:1_000]})
+        fields = {"provider": provider, "file": digest.hexdigest(), "named": named[:1_000]}
+        # It waits for the disk: not in the loop, which serves everybody.
+        await run_in_threadpool(room.witness.note, "trace", fields)
         return answer
 
     return found

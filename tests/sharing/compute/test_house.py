@@ -65,6 +65,30 @@ def test_what_runs_ends_when_its_consumer_or_its_provider_says_so(tmp_path: Path
     staged.close()
 
 
+def test_how_a_job_ended_is_noted_once_also_where_it_is_taken_back_while_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house, agreement, staged = house_of(tmp_path)
+    house.approvals.approve(AURORA, ENDLESS)
+    running = threading.Event()
+    run = process.run
+
+    def seen(*arguments: Any, **more: Any) -> bytes:
+        running.set()
+        return run(*arguments, **more)
+
+    monkeypatch.setattr(process, "run", seen)
+    house.start()
+    job = house.submit(BOREALIS, agreement, TRAIN, ENDLESS.sha256, {})
+    assert running.wait(PATIENCE_S)
+    assert house.cancel(job)
+    # It waits for the thread in which the job ran, which has told how it ended then.
+    house.stop()
+
+    assert [one["state"] for one in staged.notes.of("job")] == ["queued", "ended"]
+    staged.close()
+
+
 def test_what_the_provider_did_not_approve_does_not_visit(tmp_path: Path) -> None:
     """Also what comes with the room, and what another vendor approved."""
     house, agreement, staged = house_of(tmp_path)
