@@ -58,7 +58,7 @@ def test_a_recording_that_begins_well_and_ends_broken_gives_nothing(
     assert "frame" in refusal(ground, [1, 2])
 
 
-def _as_a_process(told: dict[str, object], limits: object) -> dict[str, object]:
+def _as_a_process(told: dict[str, object], limits: object, **_: object) -> dict[str, object]:
     """As `projection.process.run`: what the recordings are to blame for is a refusal."""
     from store.errors import StoreError
 
