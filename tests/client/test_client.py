@@ -82,7 +82,7 @@ def test_a_batch_gives_each_job_its_own_request_id(client: Client, venue: FakeVe
 
 def test_a_reset_is_not_repeated(operator: Client, venue: FakeVenue) -> None:
     """It carries no request id, and a repeat could clear a fault that came in between."""
-    venue.fail("ResetUnit", DOWN)
+    venue.fail("ResetUnit", PalaestraError("SHUTTING_DOWN", "stopping", retry_after_s=0.1))
 
     with pytest.raises(PalaestraError) as caught:
         operator.reset_unit("arm-1")
@@ -185,6 +185,16 @@ def test_a_full_queue_is_not_waited_for_beyond_the_deadline(client: Client, venu
         client.submit(SWAY)
     assert (caught.value.reason, caught.value.retry_after_s) == ("QUEUE_FULL", 3600.0)
     assert len(venue.calls("SubmitJob")) == 1
+
+
+def test_a_server_that_takes_long_to_stop_fails_no_call(client: Client, venue: FakeVenue) -> None:
+    """It refuses for longer than gRPC repeats by itself; who serves next answers."""
+    venue.fail("SubmitJob", *[PalaestraError("SHUTTING_DOWN", "stopping", retry_after_s=0.1)] * 12)
+
+    client.submit(SWAY)
+
+    assert len({call.request.request_id for call in venue.calls("SubmitJob")}) == 1
+    assert len(venue.jobs) == 1
 
 
 def test_pages_are_walked_to_the_end(client: Client, venue: FakeVenue) -> None:

@@ -4,19 +4,31 @@ import pytest
 
 from palaestra.channel import is_loopback, service_config
 from palaestra.errors import PalaestraError
-from palaestra.patience import LONGEST_PAUSE_S, Outage, queue_pause_s
+from palaestra.patience import LONGEST_PAUSE_S, Outage, refusal_pause_s
 
 DOWN = PalaestraError("SHUTTING_DOWN", "starting")
 
 
-def test_only_what_was_not_begun_is_waited_for_with_time_left() -> None:
-    full = PalaestraError("QUEUE_FULL", "full", retry_after_s=2.0)
+def refused(reason: str, retry_after_s: float | None = 2.0) -> PalaestraError:
+    return PalaestraError(reason, "told", retry_after_s=retry_after_s)
 
-    assert queue_pause_s(full, left_s=3.0) == 2.0
-    assert queue_pause_s(PalaestraError("RATE_LIMITED", "much", retry_after_s=1.0), left_s=3.0) == 1.0
-    assert queue_pause_s(full, left_s=2.0) is None
-    assert queue_pause_s(PalaestraError("QUEUE_FULL", "full"), left_s=3.0) is None
-    assert queue_pause_s(PalaestraError("STORE_FULL", "full", retry_after_s=1.0), left_s=3.0) is None
+
+@pytest.mark.parametrize("repeatable", [True, False])
+@pytest.mark.parametrize("reason", ["QUEUE_FULL", "RATE_LIMITED", "FORECAST_BUSY"])
+def test_what_was_not_begun_is_waited_for_with_time_left(reason: str, repeatable: bool) -> None:
+    assert refusal_pause_s(refused(reason), left_s=3.0, repeatable=repeatable) == 2.0
+    assert refusal_pause_s(refused(reason), left_s=2.0, repeatable=repeatable) is None
+    assert refusal_pause_s(refused(reason, None), left_s=3.0, repeatable=repeatable) is None
+
+
+def test_what_waiting_does_not_change_is_not_waited_for() -> None:
+    assert refusal_pause_s(refused("STORE_FULL"), left_s=3.0, repeatable=True) is None
+
+
+def test_who_serves_next_is_waited_for_with_calls_that_mean_the_same_then() -> None:
+    assert refusal_pause_s(refused("SHUTTING_DOWN"), left_s=3.0, repeatable=True) == 2.0
+    assert refusal_pause_s(refused("SHUTTING_DOWN"), left_s=3.0, repeatable=False) is None
+    assert refusal_pause_s(refused("SHUTTING_DOWN", None), left_s=3.0, repeatable=True) is None
 
 
 def test_pauses_grow_to_a_limit_and_start_again_after_an_answer() -> None:

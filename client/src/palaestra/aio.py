@@ -22,7 +22,7 @@ from palaestra.data import AsyncData
 from palaestra.errors import PalaestraError, Unreachable, from_rpc
 from palaestra.ids import new_request_id
 from palaestra.operations import AsyncOperations
-from palaestra.patience import Outage, queue_pause_s
+from palaestra.patience import Outage, refusal_pause_s
 from palaestra.review import AsyncReviews
 from palaestra.tls import Tls
 from palaestra.v1.calendar_pb2 import Closure
@@ -411,7 +411,7 @@ class AsyncClient:
         return await self._send(calls.calibrate_unit(name, expire_s, etag, request_id or new_request_id()))
 
     async def _send(self, call: Call[R]) -> R:
-        """Carry out a unary call within the deadline, waiting for a full queue if there is time."""
+        """Carry out a unary call within the deadline; what was refused before it was begun is sent again in time."""
         rules.check(call.request)
         end_s = time.monotonic() + self._timeout_s
         method = self._method(self._channel.unary_unary, call)
@@ -422,7 +422,9 @@ class AsyncClient:
                 return answer
             except grpc.RpcError as error:
                 failure = from_rpc(error)
-            pause_s = queue_pause_s(failure, left_s=end_s - time.monotonic())
+            pause_s = refusal_pause_s(
+                failure, left_s=end_s - time.monotonic(), repeatable=call.method in channel.repeatable_paths()
+            )
             if pause_s is None:
                 raise self._placed(failure)
             await asyncio.sleep(pause_s)

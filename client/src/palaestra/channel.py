@@ -7,6 +7,7 @@ connection to each, asks each for its health, and sends calls only where that is
 import asyncio
 import json
 import socket
+from functools import cache
 from ipaddress import ip_address
 from typing import Any
 
@@ -96,19 +97,25 @@ def routing(address: str) -> list[tuple[str, Any]]:
     ]
 
 
-def service_config() -> dict[str, Any]:
-    """Return the gRPC service config: which methods the channel repeats by itself, and how."""
+@cache
+def repeatable_paths() -> frozenset[str]:
+    """Return the repeatable methods of the services that clients call, as their paths in a request."""
     modules = (
         job_service_pb2, venue_service_pb2, episode_service_pb2, fleet_service_pb2, reservation_service_pb2,
         calendar_service_pb2, estimate_service_pb2, api_key_service_pb2, audit_service_pb2,
     )  # fmt: skip
-    names = [
-        {"service": service.full_name, "method": method.name}
+    return frozenset(
+        f"/{service.full_name}/{method.name}"
         for module in modules
         for service in module.DESCRIPTOR.services_by_name.values()
         for method in service.methods
         if is_repeatable(method)
-    ]
+    )
+
+
+def service_config() -> dict[str, Any]:
+    """Return the gRPC service config: which methods the channel repeats by itself, and how."""
+    names = [dict(zip(("service", "method"), path[1:].split("/"), strict=True)) for path in sorted(repeatable_paths())]
     return {"methodConfig": [{"name": names, "retryPolicy": _RETRY_POLICY}]}
 
 

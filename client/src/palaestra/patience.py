@@ -2,18 +2,27 @@
 
 from palaestra.errors import OUTAGES, PalaestraError
 
+# What is refused before anything is begun, by a server that will have time soon.
+_BUSY = frozenset({"QUEUE_FULL", "RATE_LIMITED", "FORECAST_BUSY"})
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 
 
-def queue_pause_s(failure: PalaestraError, *, left_s: float) -> float | None:
+def refusal_pause_s(failure: PalaestraError, *, left_s: float, repeatable: bool) -> float | None:
     """Return how long to wait before a refused call is sent again, or None if it is not to be.
 
     Only what was not begun is waited for: for a full queue, a rate that is used up or others' forecasts, if they name a
-    time within the deadline.
+    time within the deadline. And for whoever serves after a server that is stopping, which takes longer than gRPC
+    repeats by itself; but not with a call that means what it finds now, such as a reset.
+
+    Args:
+        failure: Why it was refused.
+        left_s: Time to the deadline [s].
+        repeatable: Whether to send it twice would do no more than to send it once, see `channel.is_repeatable`.
     """
     delay_s = failure.retry_after_s
-    if failure.reason not in ("QUEUE_FULL", "RATE_LIMITED", "FORECAST_BUSY") or delay_s is None or delay_s >= left_s:
+    waited_for = failure.reason in _BUSY or (repeatable and failure.reason == "SHUTTING_DOWN")
+    if not waited_for or delay_s is None or delay_s >= left_s:
         return None
     return max(delay_s, FIRST_PAUSE_S)
 
