@@ -19,6 +19,7 @@ from palaestra.ids import new_id
 from palaestra.v1 import job_pb2, runner_service_pb2, runner_service_pb2_grpc
 from runner.errors import NoWorker, RayLost, WorkerLost
 from runner.settings import Settings
+from runner.wanted import Wanted
 
 log = logging.getLogger(__name__)
 CALL_TIMEOUT_S = 5.0
@@ -82,14 +83,7 @@ class Runner:
         self._running: dict[str, _Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: Exception | None = None
-        self._channel = settings.tls.aio_channel(
-            settings.scheduler,
-            [
-                *resuming_options(),
-                # All assignments come in one message, each with its job.
-                ("grpc.max_receive_message_length", 64 * 1024 * 1024),
-            ],
-        )
+        self._channel = settings.tls.aio_channel(settings.scheduler, resuming_options())
         self._stub = runner_service_pb2_grpc.RunnerServiceStub(self._channel)
         self._metadata = authorization(settings.token)
         self._stopped = asyncio.Event()
@@ -131,11 +125,12 @@ class Runner:
         told = ""
         while True:
             try:
-                stream = self._stub.WatchAssignments(self._catalogue, metadata=self._metadata)
+                stream, wanted = self._stub.WatchAssignments(self._catalogue, metadata=self._metadata), Wanted()
                 try:
                     while (response := await self._word(stream)) is not None:
                         told = ""
-                        self._follow(list(response.assignments))
+                        wanted.take(response)
+                        self._follow(wanted)
                 finally:
                     stream.cancel()
             except TimeoutError:
@@ -153,19 +148,22 @@ class Runner:
             response = await stream.read()
         return None if response is grpc.aio.EOF else response
 
-    def _follow(self, assignments: list[runner_service_pb2.Assignment]) -> None:
+    def _follow(self, wanted: Wanted) -> None:
         """Start what is new, stop what is cancelled or no longer ours."""
-        wanted = {assignment.attempt: assignment for assignment in assignments}
-        for name, assignment in wanted.items():
-            if name not in self._running and not assignment.cancel_requested:
-                running = self._running[name] = _Running(assignment)
-                running.task = self._spawn(self._carry_out(running))
-        for name, running in list(self._running.items()):
-            running.cancelled = running.cancelled or (name in wanted and wanted[name].cancel_requested)
-            if name in wanted and wanted[name].HasField("stop_grace"):
+        for name, assignment in wanted.assignments.items():
+            running = self._running.get(name)
+            if running is None:
+                if not assignment.cancel_requested:
+                    running = self._running[name] = _Running(assignment)
+                    running.task = self._spawn(self._carry_out(running))
+                continue
+            running.cancelled = running.cancelled or assignment.cancel_requested
+            if assignment.HasField("stop_grace"):
                 # By then a killed worker's end must have reached the scheduler.
-                running.patience_s = max(0.0, wanted[name].stop_grace.ToNanoseconds() / 1e9 - 2 * STOP_GRACE_S)
-            if name not in wanted or running.cancelled:
+                running.patience_s = max(0.0, assignment.stop_grace.ToNanoseconds() / 1e9 - 2 * STOP_GRACE_S)
+        unwanted = frozenset(wanted.unwanted(self._running))
+        for name, running in self._running.items():
+            if running.cancelled or name in unwanted:
                 self._spawn(self._stop(running))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":

@@ -1,14 +1,17 @@
 """RunnerService: runners fetch their work and report on it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, NamedTuple
+import itertools
+import math
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
 
 from palaestra.errors import PalaestraError
 from palaestra.failpoint import Failpoint
 from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2, runner_service_pb2_grpc, venue_pb2
 from scheduler import names, resources
 from scheduler.allowance import Allowance
+from scheduler.assignments import Attempt, Changes, Told
 from scheduler.commands import running, submitting
 from scheduler.core import Core, RunnerConnection
 from scheduler.encoding import Serialized, length_delimited
@@ -16,39 +19,19 @@ from scheduler.guard import caller
 from scheduler.scene import vocabulary_of
 from scheduler.sql import Connection, Row, portions
 
+# A runner hears something at least so often.
 REFRESH_S = 1.0
-# An assignment is made anew after this time, whether its attempt has changed or not.
-RENEW_S = 5.0
 # After a look that took t, the next waits at least this many t.
 LOOK_REST = 9.0
-# So many assignments are made at a time; calls have their turn in between.
+# So many assignments are made with few statements for all.
 MADE_AT_ONCE = 64
-_ASSIGNMENTS = runner_service_pb2.WatchAssignmentsResponse.DESCRIPTOR.fields_by_name["assignments"].number
+# What is sent in one message unless a single assignment is longer. Calls have their turn between messages; and as a
+# vendor's job may have 64 KiB, many of them in one would be more than a runner takes.
+MESSAGE_BYTES = 64 * 1024
+_OF_RESPONSE = {field.name: field.number for field in runner_service_pb2.WatchAssignmentsResponse.DESCRIPTOR.fields}
+_COMPLETE = runner_service_pb2.WatchAssignmentsResponse(complete=True).SerializeToString()
 REGISTERED = Failpoint("scheduler.runner.registered", "a runner's slots are committed; it has no assignments yet")
 ASSIGNING = Failpoint("scheduler.runner.assigning", "a runner's assignments are about to be read and sent")
-
-
-class _Attempt(NamedTuple):
-    """Of an attempt, and of its job, what its assignment depends on; the columns of `RunnerService._attempts`."""
-
-    job_id: int
-    number: int
-    state: int
-    cancel_ns: int | None
-    preempt_ns: int | None
-    stop_by_ns: int | None
-    lease_id: int
-    vendor: str
-    version: int
-
-    @property
-    def told(self) -> tuple[object, ...]:
-        """What tells a runner that it has something to do; the rest comes along once a second."""
-        return self[:6]
-
-
-# The attempt as it was when its assignment was made, when [s], and that, one of `WatchAssignmentsResponse.assignments`.
-_Made = tuple[_Attempt, float, bytes]
 
 
 class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
@@ -60,7 +43,7 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
     async def WatchAssignments(
         self, request: runner_service_pb2.WatchAssignmentsRequest, context: Any
     ) -> AsyncIterator[Serialized]:
-        """Answer in bytes of WatchAssignmentsResponse: most of what is sent has been sent before."""
+        """Answer in bytes of WatchAssignmentsResponse, which are put together from those of its parts."""
         core, instance = self._core, request.instance
         caller().check_process(request.runner)
         if not instance.startswith(f"{request.runner}/"):
@@ -78,28 +61,29 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
         await core.run(running.register_runner(request.runner, instance, request.sim_slots))
         REGISTERED()
         connection = core.runners[request.runner] = RunnerConnection(instance, catalogue)
-        made: dict[tuple[int, int], _Made] = {}
-        said: object = None
-        loop, sent_s = asyncio.get_running_loop(), 0.0
+        told = Told(core.read, core.tail, instance)
+        loop, sent_s = asyncio.get_running_loop(), -math.inf
         try:
             await core.connections_changed()
             # A runner that comes back after a cut may be here before we notice the cut: the newest stream counts.
             while core.runners.get(request.runner) is connection:
                 seen, looked_s = core.hub.sequence, loop.time()
-                attempts = self._attempts(instance)
-                now = [attempt.told for attempt in attempts]
+                changes = told.look(seen, looked_s)
                 # Before what is awaited: how long others take meanwhile is no reason to rest.
                 took_s = loop.time() - looked_s
-                if now != said or looked_s - sent_s >= REFRESH_S:
-                    made, making_s = await self._assignments(attempts, made, looked_s)
-                    took_s += making_s
-                    said, sent_s = now, looked_s
-                rest_s = _rest_s(took_s)
-                if sent_s == looked_s:
+                if changes or looked_s - sent_s >= REFRESH_S:
                     ASSIGNING()
-                    yield Serialized(b"".join(one for _, _, one in made.values()))
-                # Under a flood of changes, and with many attempts, looking must not take the calls' time.
-                await asyncio.sleep(rest_s)
+                    messages = self._messages(changes)
+                    while True:
+                        begun_s = loop.time()
+                        message = next(messages, None)
+                        took_s += loop.time() - begun_s
+                        if message is None:
+                            break
+                        yield message
+                    sent_s = looked_s
+                # Under a flood of changes, looking must not take the calls' time.
+                await asyncio.sleep(_rest_s(took_s))
                 await core.hub.after(seen, max(0.0, REFRESH_S - (loop.time() - sent_s)))
             raise PalaestraError("ATTEMPT_NOT_ACTIVE", f"runner {request.runner} is connected by a newer stream")
         finally:
@@ -170,50 +154,30 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
         ).fetchone()
         return row["instance"] if row is not None else ""
 
-    def _attempts(self, instance: str) -> list[_Attempt]:
-        """Return the granted attempts that nobody has started, and those that this instance runs."""
-        rows = self._core.read.execute(
-            """
-            SELECT a.job_id, a.number, a.state, a.cancel_ns, a.preempt_ns, a.stop_by_ns, a.lease_id, j.vendor, j.version
-            FROM attempt a JOIN job j ON j.id = a.job_id
-            WHERE a.state = 1 OR (a.state = 2 AND a.instance = ?) ORDER BY a.grant_ns
-            """,
-            (instance,),
+    def _messages(self, changes: Changes) -> Iterator[Serialized]:
+        """Yield WatchAssignmentsResponses, one at least, that tell what has changed."""
+        parts = itertools.chain(
+            (length_delimited(_OF_RESPONSE["ended"], attempt.name.encode()) for attempt in changes.ended),
+            self._encoded(changes.due),
         )
-        return [_Attempt(*row) for row in rows.fetchall()]
+        waiting: list[bytes] = []
+        size = 0
+        for part in parts:
+            if waiting and size + len(part) > MESSAGE_BYTES:
+                yield Serialized(b"".join(waiting))
+                waiting, size = [], 0
+            waiting.append(part)
+            size += len(part)
+        if changes.whole:
+            waiting.append(_COMPLETE)
+        yield Serialized(b"".join(waiting))
 
-    async def _assignments(
-        self, attempts: Sequence[_Attempt], before: Mapping[tuple[int, int], _Made], now_s: float
-    ) -> tuple[dict[tuple[int, int], _Made], float]:
-        """Return the assignments of attempts, made anew where something has changed or they are old.
+    def _encoded(self, attempts: Sequence[Attempt]) -> Iterator[bytes]:
+        for at in range(0, len(attempts), MADE_AT_ONCE):
+            for message in self._made(attempts[at : at + MADE_AT_ONCE]):
+                yield length_delimited(_OF_RESPONSE["assignments"], message.SerializeToString())
 
-        And how long that took [s], without the calls that were let through meanwhile.
-        """
-        loop = asyncio.get_running_loop()
-        begun_s, took_s = loop.time(), 0.0
-        found: dict[tuple[int, int], _Made] = {}
-        due: list[_Attempt] = []
-        for attempt in attempts:
-            key = attempt.job_id, attempt.number
-            made = before.get(key)
-            # What stands elsewhere, such as the address of a host, changes seldom and may come a little later; what is
-            # to stop is told how long it still has.
-            if made is None or made[0] != attempt or now_s - made[1] >= RENEW_S or attempt.stop_by_ns is not None:
-                due.append(attempt)
-                # Its place; what stands there is replaced below.
-                made = attempt, now_s, b""
-            found[key] = made
-        for at in range(0, len(due), MADE_AT_ONCE):
-            some = due[at : at + MADE_AT_ONCE]
-            for attempt, message in zip(some, self._made(some), strict=True):
-                data = length_delimited(_ASSIGNMENTS, message.SerializeToString())
-                found[attempt.job_id, attempt.number] = attempt, now_s, data
-            took_s += loop.time() - begun_s
-            await asyncio.sleep(0)
-            begun_s = loop.time()
-        return found, took_s + loop.time() - begun_s
-
-    def _made(self, attempts: Sequence[_Attempt]) -> list[runner_service_pb2.Assignment]:
+    def _made(self, attempts: Sequence[Attempt]) -> list[runner_service_pb2.Assignment]:
         """Return the assignments of attempts, with few statements for all."""
         db = self._core.read
         job_rows = _by_id(db, "SELECT * FROM job WHERE id IN", [attempt.job_id for attempt in attempts])
@@ -239,7 +203,7 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
 
     def _assignment(
         self,
-        of: _Attempt,
+        of: Attempt,
         job_row: Row,
         job: job_pb2.Job,
         lease_row: Row,

@@ -27,6 +27,7 @@ from palaestra.tls_files import TlsFiles
 from palaestra.v1 import job_pb2, job_service_pb2, job_service_pb2_grpc, runner_service_pb2, runner_service_pb2_grpc
 from palaestra.v1 import unit_host_service_pb2 as drive_pb
 from palaestra.v1 import unit_host_service_pb2_grpc as drive_services
+from runner.wanted import Wanted
 from tests.leases.host import EPOCH_RAD
 from tests.leases.records import Records
 
@@ -136,22 +137,22 @@ class Crew:
         )
         while True:
             with contextlib.suppress(grpc.aio.AioRpcError, TimeoutError):
-                stream = self._runner.WatchAssignments(request, metadata=self._metadata)
+                stream, wanted = self._runner.WatchAssignments(request, metadata=self._metadata), Wanted()
                 try:
                     while True:
                         async with asyncio.timeout(self._given["silence_s"]):
                             response = await stream.read()
                         if response is grpc.aio.EOF:
                             break
-                        self._follow(list(response.assignments))
+                        wanted.take(response)
+                        self._follow(wanted)
                 finally:
                     stream.cancel()
             await asyncio.sleep(PAUSE_S)
 
-    def _follow(self, assignments: list[runner_service_pb2.Assignment]) -> None:
-        wanted = {assignment.attempt: assignment for assignment in assignments}
-        self._lost |= self._running.keys() - wanted.keys()
-        for name, assignment in wanted.items():
+    def _follow(self, wanted: Wanted) -> None:
+        self._lost |= set(wanted.unwanted(self._running))
+        for name, assignment in wanted.assignments.items():
             if name not in self._running:
                 task = self._running[name] = asyncio.create_task(self._attempt(assignment))
                 task.add_done_callback(lambda _, name=name: self._running.pop(name, None))

@@ -83,11 +83,15 @@ class Office(services.RunnerServiceServicer):
         self, request: pb.WatchAssignmentsRequest, context: Any
     ) -> AsyncIterator[pb.WatchAssignmentsResponse]:
         self.streams += 1
+        told: dict[str, pb.Assignment] = {}
         while True:
             if self.silent:
                 await asyncio.Event().wait()
             self._changed.clear()
-            yield pb.WatchAssignmentsResponse(assignments=list(self.assignments.values()))
+            ended = [name for name in told if name not in self.assignments]
+            # All that there is, each time: that a runner has heard it before changes nothing.
+            told = dict(self.assignments)
+            yield pb.WatchAssignmentsResponse(assignments=told.values(), ended=ended, complete=True)
             try:
                 async with asyncio.timeout(0.2):
                     await self._changed.wait()

@@ -25,6 +25,7 @@ from palaestra.v1 import (
     venue_service_pb2,
     venue_service_pb2_grpc,
 )
+from runner.wanted import Wanted
 from scheduler.commands import fleet
 from scheduler.guard import _caller
 from scheduler.identity import Identity
@@ -92,10 +93,22 @@ class Host(Peer):
         super().cut()
 
 
-def runner(live: LiveServer, instance: str = "r/one") -> Peer:
-    stub = runner_service_pb2_grpc.RunnerServiceStub(live.channel)  # type: ignore[no-untyped-call]
-    request = runner_service_pb2.WatchAssignmentsRequest(runner="r", instance=instance, sim_slots=2, motions=["sway"])
-    return Peer(stub.WatchAssignments(request, metadata=live.metadata("runner")))
+class Runner(Peer):
+    """A runner; `assigned` is what it is to carry out."""
+
+    def __init__(self, live: LiveServer, instance: str = "r/one") -> None:
+        stub = runner_service_pb2_grpc.RunnerServiceStub(live.channel)  # type: ignore[no-untyped-call]
+        request = runner_service_pb2.WatchAssignmentsRequest(
+            runner="r", instance=instance, sim_slots=2, motions=["sway"]
+        )
+        super().__init__(stub.WatchAssignments(request, metadata=live.metadata("runner")))
+
+    @property
+    def assigned(self) -> list[runner_service_pb2.Assignment]:
+        wanted = Wanted()
+        for answer in list(self.answers):
+            wanted.take(answer)
+        return list(wanted.assignments.values())
 
 
 def runners(live: LiveServer) -> Callable[[str, Any], Any]:
@@ -135,11 +148,11 @@ def connected(*peers: Peer) -> Iterator[None]:
 
 
 def test_a_grant_reaches_host_and_runner_and_its_end_takes_it_away(live: LiveServer) -> None:
-    host, worker = Host(live), runner(live)
+    host, worker = Host(live), Runner(live)
     with connected(host, worker):
         name = live.until(lambda: submit(live, job(1)), bool)
         live.until(lambda: host.last, lambda last: last and last.grants)
-        (assignment,) = live.until(lambda: worker.last, lambda last: last and last.assignments).assignments
+        (assignment,) = live.until(lambda: worker.assigned, bool)
         (grant,) = host.last.grants
         assert (grant.unit, grant.lease, grant.epoch) == (ARM, assignment.lease.name, 1)
         assert 0 < grant.ttl_s <= 10.0
@@ -150,7 +163,7 @@ def test_a_grant_reaches_host_and_runner_and_its_end_takes_it_away(live: LiveSer
         end = runner_service_pb2.FinishAttemptRequest(attempt=assignment.attempt, instance="r/one", outcome=3)  # type: ignore[arg-type]
         call("FinishAttempt", end)
         live.until(lambda: host.last, lambda last: not last.grants)
-        live.until(lambda: worker.last, lambda last: not last.assignments)
+        live.until(lambda: worker.assigned, lambda assigned: not assigned)
         assert unit(live).state == venue_pb2.UNIT_STATE_UNCERTAIN
         host.beat(safe_epoch=1, battery=0.5)
         live.until(lambda: unit(live), lambda seen: seen.state == venue_pb2.UNIT_STATE_IDLE)
@@ -220,7 +233,7 @@ def test_a_unit_of_a_live_host_another_model_and_another_serial_are_refused(live
 
 def test_a_unit_that_moved_to_a_new_process_is_not_granted_to_the_old_one(live: LiveServer) -> None:
     """The old process's stream may be open still; what it says of the unit counts no more."""
-    old, worker = Host(live), runner(live)
+    old, worker = Host(live), Runner(live)
     live.until(lambda: old.answers, bool)
     new = Host(live, instance="i2")
     with connected(old, new, worker):
@@ -237,13 +250,13 @@ def test_a_unit_that_moved_to_a_new_process_is_not_granted_to_the_old_one(live: 
 
 
 def test_a_runner_that_comes_back_before_its_cut_was_noticed_goes_on_working(live: LiveServer) -> None:
-    old = runner(live)
+    old = Runner(live)
     live.until(lambda: old.answers, bool)
-    new = runner(live)
+    new = Runner(live)
     with connected(new):
         live.until(old.ended, bool)
         name = live.until(lambda: submit(live, job(0, 1)), bool)
-        live.until(lambda: new.last, lambda last: last and last.assignments)
+        live.until(lambda: new.assigned, bool)
         assert venue(live)("GetVenue", venue_service_pb2.GetVenueRequest(name="venues/-")).runner_count == 1
         get = job_service_pb2.GetJobRequest(name=name)
         assert jobs(live)("GetJob", get).state == job_pb2.JOB_STATE_GRANTED
@@ -346,16 +359,16 @@ def reraise(error: grpc.RpcError) -> None:
 
 def test_a_unit_whose_host_never_heard_of_its_grant_is_free_again_when_the_host_says_so(live: LiveServer) -> None:
     """The host dies between grant and message. Its successor is told which epochs are over, and confirms them."""
-    worker = runner(live)
+    worker = Runner(live)
     with connected(worker):
         deaf = Host(live, instance="i1")
         live.until(lambda: deaf.answers, bool)
         deaf.beat(safe_epoch=0)
         name = submit(live, job(1))
-        (assignment,) = live.until(lambda: worker.last, lambda last: last and last.assignments).assignments
+        (assignment,) = live.until(lambda: worker.assigned, bool)
         deaf.cut()
         jobs(live)("CancelJob", job_service_pb2.CancelJobRequest(name=name))
-        live.until(lambda: worker.last, lambda last: not last.assignments)
+        live.until(lambda: worker.assigned, lambda assigned: not assigned)
         assert assignment.endpoints[0].epoch == 1
         again = Host(live, instance="i2")
         with connected(again):
@@ -436,7 +449,7 @@ def test_a_vendor_has_so_many_streams_at_a_time_and_another_is_not_touched(
 
 def test_a_host_that_holds_an_epoch_which_nobody_granted_gets_a_higher_one_next(live: LiveServer) -> None:
     """As after the database was put back to an older one: the host would take no grant up to its own epoch."""
-    host, worker = Host(live), runner(live)
+    host, worker = Host(live), Runner(live)
     with connected(host, worker):
         live.until(lambda: host.last is not None, bool)
         host.beat(epoch=40, safe_epoch=40, motion=host_service_pb2.MOTION_STATE_RESTING)

@@ -31,7 +31,7 @@ from palaestra.v1 import venue_pb2 as palaestra_dot_v1_dot_venue__pb2
 from palaestra.v1 import worlds_pb2 as palaestra_dot_v1_dot_worlds__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!palaestra/v1/runner_service.proto\x12\x0cpalaestra.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1apalaestra/v1/episode.proto\x1a\x16palaestra/v1/job.proto\x1a\x18palaestra/v1/rules.proto\x1a\x18palaestra/v1/venue.proto\x1a\x19palaestra/v1/worlds.proto\"\x90\x03\n\x17WatchAssignmentsRequest\x12&\n\x06runner\x18\x01 \x01(\tB\x16\xe2\x41\x01\x02\x8a\xb2\x19\x0e\x10@\x1a\n[a-z0-9-]+\x12\x1c\n\x08instance\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x8a\xb2\x19\x02\x10@\x12)\n\tsim_slots\x18\x03 \x01(\x05\x42\x16\x8a\xb2\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x88\xc3@\x12\x18\n\x05tasks\x18\x04 \x03(\tB\t\x8a\xb2\x19\x05\x10@8\xe8\x07\x12\x1a\n\x07motions\x18\x05 \x03(\tB\t\x8a\xb2\x19\x05\x10@8\xe8\x07\x12\x1f\n\x0crobot_models\x18\x06 \x03(\tB\t\x8a\xb2\x19\x05\x10@8\xe8\x07\x12\x38\n\nquantities\x18( \x03(\x0b\x32\x1b.palaestra.v1.QuantityRangeB\x07\x8a\xb2\x19\x03\x38\xe8\x07\x12\x31\n\x06robots\x18) \x03(\x0b\x32\x18.palaestra.v1.RobotNamesB\x07\x8a\xb2\x19\x03\x38\xe8\x07\x12\"\n\x0epolicy_servers\x18* \x03(\tB\n\x8a\xb2\x19\x06\x10\xfa\x01\x38\xe8\x07\x12\x1c\n\tscenarios\x18\x46 \x03(\tB\t\x8a\xb2\x19\x05\x10\x64\x38\xe8\x07\"I\n\x18WatchAssignmentsResponse\x12-\n\x0b\x61ssignments\x18\x01 \x03(\x0b\x32\x18.palaestra.v1.Assignment\"\xfb\x02\n\nAssignment\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\x1e\n\x03job\x18\x02 \x01(\x0b\x32\x11.palaestra.v1.Job\x12\"\n\x05lease\x18\x03 \x01(\x0b\x32\x13.palaestra.v1.Lease\x12\x13\n\x0blease_token\x18\x04 \x01(\t\x12-\n\tendpoints\x18\x05 \x03(\x0b\x32\x1a.palaestra.v1.UnitEndpoint\x12 \n\x04\x63\x65ll\x18\x06 \x01(\x0b\x32\x12.palaestra.v1.Cell\x12&\n\x06policy\x18\x07 \x01(\x0b\x32\x16.palaestra.v1.Artifact\x12*\n\ncheckpoint\x18\x08 \x01(\x0b\x32\x16.palaestra.v1.Artifact\x12\x15\n\repisode_count\x18\t \x01(\x03\x12\x18\n\x10\x63\x61ncel_requested\x18\n \x01(\x08\x12-\n\nstop_grace\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\"p\n\x0cUnitEndpoint\x12\x0c\n\x04unit\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x13\n\x0brobot_model\x18\x04 \x01(\t\x12\x0e\n\x06serial\x18\x05 \x01(\t\x12\r\n\x05maker\x18\x06 \x01(\t\"\x85\x01\n\x13StartAttemptRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xe2\x41\x01\x02\x8a\xb2\x19\x37\x10\xfa\x01\x1a\x32vendors/[a-z0-9-]+/jobs/[a-z0-9-]+/attempts/[0-9]+\x12\x1c\n\x08instance\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x8a\xb2\x19\x02\x10@\"\x16\n\x14StartAttemptResponse\"n\n\x18HeartbeatAttemptsRequest\x12\x1c\n\x08instance\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x8a\xb2\x19\x02\x10@\x12\x34\n\x08\x61ttempts\x18\x02 \x03(\x0b\x32\x19.palaestra.v1.AttemptBeatB\x07\x8a\xb2\x19\x03\x38\x90N\"\x8c\x01\n\x0b\x41ttemptBeat\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xe2\x41\x01\x02\x8a\xb2\x19\x37\x10\xfa\x01\x1a\x32vendors/[a-z0-9-]+/jobs/[a-z0-9-]+/attempts/[0-9]+\x12+\n\x08progress\x18\x02 \x01(\x0b\x32\x19.palaestra.v1.JobProgress\")\n\x19HeartbeatAttemptsResponse\x12\x0c\n\x04stop\x18\x01 \x03(\t\"\x7f\n\x10\x41ppendLogRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xe2\x41\x01\x02\x8a\xb2\x19\x37\x10\xfa\x01\x1a\x32vendors/[a-z0-9-]+/jobs/[a-z0-9-]+/attempts/[0-9]+\x12\x19\n\x05lines\x18\x02 \x03(\tB\n\x8a\xb2\x19\x06\x10\xa0\x1f\x38\xe8\x07\"\x13\n\x11\x41ppendLogResponse\"\xca\x01\n\x17\x43\x61talogueEpisodeRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xe2\x41\x01\x02\x8a\xb2\x19\x37\x10\xfa\x01\x1a\x32vendors/[a-z0-9-]+/jobs/[a-z0-9-]+/attempts/[0-9]+\x12\x1c\n\x08instance\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x8a\xb2\x19\x02\x10@\x12,\n\x07\x65pisode\x18\x03 \x01(\x0b\x32\x15.palaestra.v1.EpisodeB\x04\xe2\x41\x01\x02\x12\x11\n\trecovered\x18\x04 \x01(\x08\"\xb9\x01\n\x15SaveCheckpointRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xe2\x41\x01\x02\x8a\xb2\x19\x37\x10\xfa\x01\x1a\x32vendors/[a-z0-9-]+/jobs/[a-z0-9-]+/attempts/[0-9]+\x12\x1c\n\x08instance\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x8a\xb2\x19\x02\x10@\x12\x30\n\ncheckpoint\x18\x03 \x01(\x0b\x32\x16.palaestra.v1.ArtifactB\x04\xe2\x41\x01\x02\"\x18\n\x16SaveCheckpointResponse\"\x8a\x02\n\x14\x46inishAttemptRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xe2\x41\x01\x02\x8a\xb2\x19\x37\x10\xfa\x01\x1a\x32vendors/[a-z0-9-]+/jobs/[a-z0-9-]+/attempts/[0-9]+\x12\x1c\n\x08instance\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x8a\xb2\x19\x02\x10@\x12\x31\n\x07outcome\x18\x03 \x01(\x0e\x32\x1a.palaestra.v1.AttemptStateB\x04\xe2\x41\x01\x02\x12\'\n\x06result\x18\x04 \x01(\x0b\x32\x17.palaestra.v1.JobResult\x12&\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x15.palaestra.v1.Failure\"\x17\n\x15\x46inishAttemptResponse2\x88\x05\n\rRunnerService\x12\x63\n\x10WatchAssignments\x12%.palaestra.v1.WatchAssignmentsRequest\x1a&.palaestra.v1.WatchAssignmentsResponse0\x01\x12U\n\x0cStartAttempt\x12!.palaestra.v1.StartAttemptRequest\x1a\".palaestra.v1.StartAttemptResponse\x12\x64\n\x11HeartbeatAttempts\x12&.palaestra.v1.HeartbeatAttemptsRequest\x1a\'.palaestra.v1.HeartbeatAttemptsResponse\x12L\n\tAppendLog\x12\x1e.palaestra.v1.AppendLogRequest\x1a\x1f.palaestra.v1.AppendLogResponse\x12P\n\x10\x43\x61talogueEpisode\x12%.palaestra.v1.CatalogueEpisodeRequest\x1a\x15.palaestra.v1.Episode\x12[\n\x0eSaveCheckpoint\x12#.palaestra.v1.SaveCheckpointRequest\x1a$.palaestra.v1.SaveCheckpointResponse\x12X\n\rFinishAttempt\x12\".palaestra.v1.FinishAttemptRequest\x1a#.palaestra.v1.FinishAttemptResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!palaestra/v1/runner_service.proto\x12\x0cpalaestra.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1apalaestra/v1/episode.proto\x1a\x16palaestra/v1/job.proto\x1a\x18palaestra/v1/rules.proto\x1a\x18palaestra/v1/venue.proto\x1a\x19palaestra/v1/worlds.proto\"\x90\x03\n\x17WatchAssignmentsRequest\x12&\n\x06runner\x18\x01 \x01(\tB\x16\xe2\x41\x01\x02\x8a\xb2\x19\x0e\x10@\x1a\n[a-z0-9-]+\x12\x1c\n\x08instance\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x8a\xb2\x19\x02\x10@\x12)\n\tsim_slots\x18\x03 \x01(\x05\x42\x16\x8a\xb2\x19\x12!\x00\x00\x00\x00\x00\x00\x00\x00)\x00\x00\x00\x00\x00\x88\xc3@\x12\x18\n\x05tasks\x18\x04 \x03(\tB\t\x8a\xb2\x19\x05\x10@8\xe8\x07\x12\x1a\n\x07motions\x18\x05 \x03(\tB\t\x8a\xb2\x19\x05\x10@8\xe8\x07\x12\x1f\n\x0crobot_models\x18\x06 \x03(\tB\t\x8a\xb2\x19\x05\x10@8\xe8\x07\x12\x38\n\nquantities\x18( \x03(\x0b\x32\x1b.palaestra.v1.QuantityRangeB\x07\x8a\xb2\x19\x03\x38\xe8\x07\x12\x31\n\x06robots\x18) \x03(\x0b\x32\x18.palaestra.v1.RobotNamesB\x07\x8a\xb2\x19\x03\x38\xe8\x07\x12\"\n\x0epolicy_servers\x18* \x03(\tB\n\x8a\xb2\x19\x06\x10\xfa\x01\x38\xe8\x07\x12\x1c\n\tscenarios\x18\x46 \x03(\tB\t\x8a\xb2\x19\x05\x10\x64\x38\xe8\x07\"j\n\x18WatchAssignmentsResponse\x12-\n\x0b\x61ssignments\x18\x01 \x03(\x0b\x32\x18.palaestra.v1.Assignment\x12\r\n\x05\x65nded\x18\x02 \x03(\t\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\"\xfb\x02\n\nAssignment\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\x1e\n\x03job\x18\x02 \x01(\x0b\x32\x11.palaestra.v1.Job\x12\"\n\x05lease\x18\x03 \x01(\x0b\x32\x13.palaestra.v1.Lease\x12\x13\n\x0blease_token\x18\x04 \x01(\t\x12-\n\tendpoints\x18\x05 \x03(\x0b\x32\x1a.palaestra.v1.UnitEndpoint\x12 \n\x04\x63\x65ll\x18\x06 \x01(\x0b\x32\x12.palaestra.v1.Cell\x12&\n\x06policy\x18\x07 \x01(\x0b\x32\x16.palaestra.v1.Artifact\x12*\n\ncheckpoint\x18\x08 \x01(\x0b\x32\x16.palaestra.v1.Artifact\x12\x15\n\repisode_count\x18\t \x01(\x03\x12\x18\n\x10\x63\x61ncel_requested\x18\n \x01(\x08\x12-\n\nstop_grace\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\"p\n\x0cUnitEndpoint\x12\x0c\n\x04unit\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x13\n\x0brobot_model\x18\x04 \x01(\t\x12\x0e\n\x06serial\x18\x05 \x01(\t\x12\r\n\x05maker\x18\x06 \x01(\t\"\x85\x01\n\x13StartAttemptRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xe2\x41\x01\x02\x8a\xb2\x19\x37\x10\xfa\x01\x1a\x32vendors/[a-z0-9-]+/jobs/[a-z0-9-]+/attempts/[0-9]+\x12\x1c\n\x08instance\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x8a\xb2\x19\x02\x10@\"\x16\n\x14StartAttemptResponse\"n\n\x18HeartbeatAttemptsRequest\x12\x1c\n\x08instance\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\x8a\xb2\x19\x02\x10@\x12\x34\n\x08\x61ttempts\x18\x02 \x03(\x0b\x32\x19.palaestra.v1.AttemptBeatB\x07\x8a\xb2\x19\x03\x38\x90N\"\x8c\x01\n\x0b\x41ttemptBeat\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xe2\x41\x01\x02\x8a\xb2\x19\x37\x10\xfa\x01\x1a\x32vendors/[a-z0-9-]+/jobs/[a-z0-9-]+/attempts/[0-9]+\x12+\n\x08progress\x18\x02 \x01(\x0b\x32\x19.palaestra.v1.JobProgress\")\n\x19HeartbeatAttemptsResponse\x12\x0c\n\x04stop\x18\x01 \x03(\t\"\x7f\n\x10\x41ppendLogRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xe2\x41\x01\x02\x8a\xb2\x19\x37\x10\xfa\x01\x1a\x32vendors/[a-z0-9-]+/jobs/[a-z0-9-]+/attempts/[0-9]+\x12\x19\n\x05lines\x18\x02 \x03(\tB\n\x8a\xb2\x19\x06\x10\xa0\x1f\x38\xe8\x07\"\x13\n\x11\x41ppendLogResponse\"\xca\x01\n\x17\x43\x61talogueEpisodeRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xe2\x41\x01\x02\x8a\xb2\x19\x37\x10\xfa\x01\x1a\x32vendors/[a-z0-9-]+/jobs/[a-z0-9-]+/attempts/[0-9]+\x12\x1c\n\x08instance\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x8a\xb2\x19\x02\x10@\x12,\n\x07\x65pisode\x18\x03 \x01(\x0b\x32\x15.palaestra.v1.EpisodeB\x04\xe2\x41\x01\x02\x12\x11\n\trecovered\x18\x04 \x01(\x08\"\xb9\x01\n\x15SaveCheckpointRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xe2\x41\x01\x02\x8a\xb2\x19\x37\x10\xfa\x01\x1a\x32vendors/[a-z0-9-]+/jobs/[a-z0-9-]+/attempts/[0-9]+\x12\x1c\n\x08instance\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x8a\xb2\x19\x02\x10@\x12\x30\n\ncheckpoint\x18\x03 \x01(\x0b\x32\x16.palaestra.v1.ArtifactB\x04\xe2\x41\x01\x02\"\x18\n\x16SaveCheckpointResponse\"\x8a\x02\n\x14\x46inishAttemptRequest\x12P\n\x07\x61ttempt\x18\x01 \x01(\tB?\xe2\x41\x01\x02\x8a\xb2\x19\x37\x10\xfa\x01\x1a\x32vendors/[a-z0-9-]+/jobs/[a-z0-9-]+/attempts/[0-9]+\x12\x1c\n\x08instance\x18\x02 \x01(\tB\n\xe2\x41\x01\x02\x8a\xb2\x19\x02\x10@\x12\x31\n\x07outcome\x18\x03 \x01(\x0e\x32\x1a.palaestra.v1.AttemptStateB\x04\xe2\x41\x01\x02\x12\'\n\x06result\x18\x04 \x01(\x0b\x32\x17.palaestra.v1.JobResult\x12&\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x15.palaestra.v1.Failure\"\x17\n\x15\x46inishAttemptResponse2\x88\x05\n\rRunnerService\x12\x63\n\x10WatchAssignments\x12%.palaestra.v1.WatchAssignmentsRequest\x1a&.palaestra.v1.WatchAssignmentsResponse0\x01\x12U\n\x0cStartAttempt\x12!.palaestra.v1.StartAttemptRequest\x1a\".palaestra.v1.StartAttemptResponse\x12\x64\n\x11HeartbeatAttempts\x12&.palaestra.v1.HeartbeatAttemptsRequest\x1a\'.palaestra.v1.HeartbeatAttemptsResponse\x12L\n\tAppendLog\x12\x1e.palaestra.v1.AppendLogRequest\x1a\x1f.palaestra.v1.AppendLogResponse\x12P\n\x10\x43\x61talogueEpisode\x12%.palaestra.v1.CatalogueEpisodeRequest\x1a\x15.palaestra.v1.Episode\x12[\n\x0eSaveCheckpoint\x12#.palaestra.v1.SaveCheckpointRequest\x1a$.palaestra.v1.SaveCheckpointResponse\x12X\n\rFinishAttempt\x12\".palaestra.v1.FinishAttemptRequest\x1a#.palaestra.v1.FinishAttemptResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -93,35 +93,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHASSIGNMENTSREQUEST']._serialized_start=248
   _globals['_WATCHASSIGNMENTSREQUEST']._serialized_end=648
   _globals['_WATCHASSIGNMENTSRESPONSE']._serialized_start=650
-  _globals['_WATCHASSIGNMENTSRESPONSE']._serialized_end=723
-  _globals['_ASSIGNMENT']._serialized_start=726
-  _globals['_ASSIGNMENT']._serialized_end=1105
-  _globals['_UNITENDPOINT']._serialized_start=1107
-  _globals['_UNITENDPOINT']._serialized_end=1219
-  _globals['_STARTATTEMPTREQUEST']._serialized_start=1222
-  _globals['_STARTATTEMPTREQUEST']._serialized_end=1355
-  _globals['_STARTATTEMPTRESPONSE']._serialized_start=1357
-  _globals['_STARTATTEMPTRESPONSE']._serialized_end=1379
-  _globals['_HEARTBEATATTEMPTSREQUEST']._serialized_start=1381
-  _globals['_HEARTBEATATTEMPTSREQUEST']._serialized_end=1491
-  _globals['_ATTEMPTBEAT']._serialized_start=1494
-  _globals['_ATTEMPTBEAT']._serialized_end=1634
-  _globals['_HEARTBEATATTEMPTSRESPONSE']._serialized_start=1636
-  _globals['_HEARTBEATATTEMPTSRESPONSE']._serialized_end=1677
-  _globals['_APPENDLOGREQUEST']._serialized_start=1679
-  _globals['_APPENDLOGREQUEST']._serialized_end=1806
-  _globals['_APPENDLOGRESPONSE']._serialized_start=1808
-  _globals['_APPENDLOGRESPONSE']._serialized_end=1827
-  _globals['_CATALOGUEEPISODEREQUEST']._serialized_start=1830
-  _globals['_CATALOGUEEPISODEREQUEST']._serialized_end=2032
-  _globals['_SAVECHECKPOINTREQUEST']._serialized_start=2035
-  _globals['_SAVECHECKPOINTREQUEST']._serialized_end=2220
-  _globals['_SAVECHECKPOINTRESPONSE']._serialized_start=2222
-  _globals['_SAVECHECKPOINTRESPONSE']._serialized_end=2246
-  _globals['_FINISHATTEMPTREQUEST']._serialized_start=2249
-  _globals['_FINISHATTEMPTREQUEST']._serialized_end=2515
-  _globals['_FINISHATTEMPTRESPONSE']._serialized_start=2517
-  _globals['_FINISHATTEMPTRESPONSE']._serialized_end=2540
-  _globals['_RUNNERSERVICE']._serialized_start=2543
-  _globals['_RUNNERSERVICE']._serialized_end=3191
+  _globals['_WATCHASSIGNMENTSRESPONSE']._serialized_end=756
+  _globals['_ASSIGNMENT']._serialized_start=759
+  _globals['_ASSIGNMENT']._serialized_end=1138
+  _globals['_UNITENDPOINT']._serialized_start=1140
+  _globals['_UNITENDPOINT']._serialized_end=1252
+  _globals['_STARTATTEMPTREQUEST']._serialized_start=1255
+  _globals['_STARTATTEMPTREQUEST']._serialized_end=1388
+  _globals['_STARTATTEMPTRESPONSE']._serialized_start=1390
+  _globals['_STARTATTEMPTRESPONSE']._serialized_end=1412
+  _globals['_HEARTBEATATTEMPTSREQUEST']._serialized_start=1414
+  _globals['_HEARTBEATATTEMPTSREQUEST']._serialized_end=1524
+  _globals['_ATTEMPTBEAT']._serialized_start=1527
+  _globals['_ATTEMPTBEAT']._serialized_end=1667
+  _globals['_HEARTBEATATTEMPTSRESPONSE']._serialized_start=1669
+  _globals['_HEARTBEATATTEMPTSRESPONSE']._serialized_end=1710
+  _globals['_APPENDLOGREQUEST']._serialized_start=1712
+  _globals['_APPENDLOGREQUEST']._serialized_end=1839
+  _globals['_APPENDLOGRESPONSE']._serialized_start=1841
+  _globals['_APPENDLOGRESPONSE']._serialized_end=1860
+  _globals['_CATALOGUEEPISODEREQUEST']._serialized_start=1863
+  _globals['_CATALOGUEEPISODEREQUEST']._serialized_end=2065
+  _globals['_SAVECHECKPOINTREQUEST']._serialized_start=2068
+  _globals['_SAVECHECKPOINTREQUEST']._serialized_end=2253
+  _globals['_SAVECHECKPOINTRESPONSE']._serialized_start=2255
+  _globals['_SAVECHECKPOINTRESPONSE']._serialized_end=2279
+  _globals['_FINISHATTEMPTREQUEST']._serialized_start=2282
+  _globals['_FINISHATTEMPTREQUEST']._serialized_end=2548
+  _globals['_FINISHATTEMPTRESPONSE']._serialized_start=2550
+  _globals['_FINISHATTEMPTRESPONSE']._serialized_end=2573
+  _globals['_RUNNERSERVICE']._serialized_start=2576
+  _globals['_RUNNERSERVICE']._serialized_end=3224
 # @@protoc_insertion_point(module_scope)

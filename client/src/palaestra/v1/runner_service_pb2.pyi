@@ -40,10 +40,14 @@ class WatchAssignmentsRequest(_message.Message):
     def __init__(self, runner: _Optional[str] = ..., instance: _Optional[str] = ..., sim_slots: _Optional[int] = ..., tasks: _Optional[_Iterable[str]] = ..., motions: _Optional[_Iterable[str]] = ..., robot_models: _Optional[_Iterable[str]] = ..., quantities: _Optional[_Iterable[_Union[_worlds_pb2.QuantityRange, _Mapping]]] = ..., robots: _Optional[_Iterable[_Union[_worlds_pb2.RobotNames, _Mapping]]] = ..., policy_servers: _Optional[_Iterable[str]] = ..., scenarios: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class WatchAssignmentsResponse(_message.Message):
-    __slots__ = ("assignments",)
+    __slots__ = ("assignments", "ended", "complete")
     ASSIGNMENTS_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
     assignments: _containers.RepeatedCompositeFieldContainer[Assignment]
-    def __init__(self, assignments: _Optional[_Iterable[_Union[Assignment, _Mapping]]] = ...) -> None: ...
+    ended: _containers.RepeatedScalarFieldContainer[str]
+    complete: bool
+    def __init__(self, assignments: _Optional[_Iterable[_Union[Assignment, _Mapping]]] = ..., ended: _Optional[_Iterable[str]] = ..., complete: bool = ...) -> None: ...
 
 class Assignment(_message.Message):
     __slots__ = ("attempt", "job", "lease", "lease_token", "endpoints", "cell", "policy", "checkpoint", "episode_count", "cancel_requested", "stop_grace")

@@ -78,8 +78,8 @@ class RunnerServiceServicer(object):
     """
 
     def WatchAssignments(self, request, context):
-        """Registers a runner and streams its work: the full set of attempts it should be carrying out, each time it changes
-        and at least every second. What is not in the set any more must be stopped.
+        """Registers a runner and streams its work: the attempts it should be carrying out, in messages of some 64 KiB at
+        most, or of one assignment; then what changes. A message comes at least every second, empty if there is no news.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
