@@ -24,6 +24,7 @@ from palaestra.v1 import (
     runner_service_pb2,
 )
 from scheduler import names, resources
+from scheduler.assignments import Told
 from scheduler.clock import Anchor
 from scheduler.commands import ending, fleet, running, submitting
 from scheduler.commands.submitting import Catalogue
@@ -31,6 +32,7 @@ from scheduler.configuration import Settings, settings_of
 from scheduler.core import Core, RunnerConnection
 from scheduler.identity import Credentials
 from scheduler.server import Server
+from scheduler.services.runners import RunnerService
 from scheduler.writer import Command
 from tests.scheduler.places import place
 
@@ -193,6 +195,11 @@ class Site:
 
     def rows(self, query: str, *values: object) -> list[Any]:
         return self.core.read.execute(query, values).fetchall()
+
+    def assigned(self, instance: str = "r/one") -> list[runner_service_pb2.Assignment]:
+        """Return what a runner that connects now is told to carry out."""
+        told = Told(self.core.read, self.core.tail, instance)
+        return RunnerService(self.core)._made(told.look(self.core.hub.sequence, 0.0).due)
 
     async def start(self, body: job_pb2.Job, instance: str = "r/one") -> str:
         """Start the job's latest attempt; return its name."""

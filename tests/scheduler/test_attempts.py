@@ -468,8 +468,7 @@ def test_a_checkpoint_is_handed_to_the_next_attempt(tmp_path: Path) -> None:
         await site.run(running.save_checkpoint(attempt, "r/one", ARTIFACT))
         await site.finish(attempt, FAILED, failure=BROKE)
         await site.sweep(1.0)
-        service = RunnerService(site.core)
-        (assignment,) = service._made(service._attempts("r/one"))
+        (assignment,) = site.assigned()
         assert assignment.attempt == f"{body.name}/attempts/2"
         assert assignment.checkpoint == ARTIFACT
 

@@ -6,7 +6,6 @@ import pytest
 
 from palaestra.v1 import episode_pb2, job_pb2, runner_service_pb2
 from scheduler.commands import ending, granting, preempting, running
-from scheduler.services.runners import RunnerService
 from scheduler.standing import Standing
 from scheduler.state import Cause, Config, Decisions, Preemption
 from tests.scheduler.site import Site, job, play, refusal
@@ -42,8 +41,7 @@ def test_who_makes_room_in_time_waits_again_unharmed(tmp_path: Path) -> None:
         body, attempt = await under_way(site)
         assert await preempt(site)
         assert site.get(body.name).state == RUNNING
-        service = RunnerService(site.core)
-        (assignment,) = service._made(service._attempts("r/one"))
+        (assignment,) = site.assigned()
         assert (assignment.cancel_requested, assignment.stop_grace.seconds) == (True, 8)
         assert await site.beat(attempt) == [attempt], "the heartbeat tells too"
         site.clock.pass_s(2.0)
@@ -109,8 +107,7 @@ def test_what_was_done_since_the_checkpoint_is_given_back(tmp_path: Path) -> Non
         assert used == 16_000
         await site.runner()
         await site.sweep(ending.YIELD_S)
-        service = RunnerService(site.core)
-        (assignment,) = service._made(service._attempts("r/one"))
+        (assignment,) = site.assigned()
         assert assignment.checkpoint == checkpoint, "it goes on from there"
         assert not assignment.cancel_requested
 
@@ -185,8 +182,7 @@ def test_a_cancel_while_making_room_is_a_cancel(tmp_path: Path) -> None:
         body, attempt = await under_way(site)
         await preempt(site)
         await site.run(ending.cancel("acme", body.name.split("/")[3], ""))
-        service = RunnerService(site.core)
-        (assignment,) = service._made(service._attempts("r/one"))
+        (assignment,) = site.assigned()
         assert not assignment.HasField("stop_grace")
         await site.finish(attempt, job_pb2.ATTEMPT_STATE_CANCELLED)
         assert site.get(body.name).state == CANCELLED
