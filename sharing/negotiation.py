@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from sharing import signing
+from sharing.act import Act, act
 from sharing.agreement import Agreement, Signature
 from sharing.classes import ColumnClass, class_of, stricter
 from sharing.clock import Clock
 from sharing.database import Database
 from sharing.errors import BadSignature, BadStep, InvalidTerms, NotShared
 from sharing.gate import permitted
-from sharing.register import Register, check_key, enter, note_agreed
+from sharing.register import Register, check_key, enter
 from sharing.step import SKEW_S, Kind, State, Step, follow
 from sharing.terms import Terms
 from sharing.witness import Witness
@@ -124,7 +125,8 @@ class Negotiations:
             self._check_terms(terms, party, now_s)
             if terms.digest() != step.terms:
                 raise BadSignature("step.terms: is not the digest of the terms that come with it")
-        with self._database.transaction() as db:
+        with act(self._database, self._witness) as one:
+            db = one.db
             check_key(db, "step", party, public_key)
             if step.kind is Kind.OFFER:
                 assert terms is not None
@@ -150,14 +152,10 @@ class Negotiations:
                     *(public_key, signature, int(now_s)),
                 ),
             )
-            agreement = None
+            _note(one, after, step)
             if after.state is State.AGREED:
                 assert after.provider is not None and after.consumer is not None
-                agreement = Agreement.signed(after.terms, after.provider, after.consumer)
-                enter(db, agreement, after.id, int(now_s))
-        self._note(after, step)
-        if agreement is not None:
-            note_agreed(self._witness, agreement, after.id)
+                enter(one, Agreement.signed(after.terms, after.provider, after.consumer), after.id, int(now_s))
         return after
 
     def _check_terms(self, terms: Terms, party: str, now_s: float) -> None:
@@ -188,20 +186,21 @@ class Negotiations:
         if db.execute(text, (party,)).fetchone()[0] >= OPEN_MAX:
             raise BadStep(f"{party} has begun {OPEN_MAX} negotiations that are open; terminate some")
 
-    def _note(self, after: Negotiation, step: Step) -> None:
-        self._witness.note(
-            "negotiation",
-            {
-                "what": str(step.kind),
-                "negotiation": after.id,
-                "sequence": step.sequence,
-                "step": step.digest(),
-                "terms": step.terms,
-                "provider": after.terms.provider,
-                "consumer": after.terms.consumer,
-                "by": step.by,
-            },
-        )
+
+def _note(one: Act, after: Negotiation, step: Step) -> None:
+    one.note(
+        "negotiation",
+        {
+            "what": str(step.kind),
+            "negotiation": after.id,
+            "sequence": step.sequence,
+            "step": step.digest(),
+            "terms": step.terms,
+            "provider": after.terms.provider,
+            "consumer": after.terms.consumer,
+            "by": step.by,
+        },
+    )
 
 
 def _id_of(offer: Step) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sharing import signing
+from sharing.act import Act, act
 from sharing.agreement import Agreement
 from sharing.classes import ColumnClass, class_of, stricter
 from sharing.clock import Clock
@@ -77,9 +78,8 @@ class Register:
 
     def add(self, agreement: Agreement, negotiation: str = "") -> Entry:
         """Enter an agreement that was signed elsewhere than by a negotiation here. Raises as `enter`."""
-        with self._database.transaction() as db:
-            enter(db, agreement, negotiation, int(self._clock.now_s()))
-        note_agreed(self._witness, agreement, negotiation)
+        with act(self._database, self._witness) as one:
+            enter(one, agreement, negotiation, int(self._clock.now_s()))
         return self.get(agreement.digest, agreement.terms.provider)
 
     def revoke(self, digest: str, party: str, reason: str) -> Entry:
@@ -92,24 +92,25 @@ class Register:
         found = self.get(digest, party)
         if found.revoked_s:
             return found
-        with self._database.transaction() as db:
-            db.execute(
+        terms = found.agreement.terms
+        with act(self._database, self._witness) as one:
+            done = one.db.execute(
                 "UPDATE agreement SET revoked_s = ?, revoked_by = ?, reason = ?, epoch = epoch + 1 "
                 "WHERE digest = ? AND revoked_s IS NULL",
                 (int(self._clock.now_s()), party, reason, digest),
-            )
-        terms = found.agreement.terms
-        self._witness.note(
-            "agreement",
-            {
-                "what": "revoked",
-                "agreement": digest,
-                "provider": terms.provider,
-                "consumer": terms.consumer,
-                "by": party,
-                "reason": reason,
-            },
-        )
+            ).rowcount
+            if done:
+                one.note(
+                    "agreement",
+                    {
+                        "what": "revoked",
+                        "agreement": digest,
+                        "provider": terms.provider,
+                        "consumer": terms.consumer,
+                        "by": party,
+                        "reason": reason,
+                    },
+                )
         return self.get(digest, party)
 
     def ended(self, *, size: int = 100) -> Sequence[Entry]:
@@ -127,10 +128,13 @@ class Register:
                 log.exception("agreement %s cannot be read, so what was made for it stays", row["digest"])
         return found
 
-    def collected(self, digest: str) -> None:
+    def collected(self, agreement: Agreement) -> None:
         """Remember that nothing is left of what was made for an agreement."""
-        with self._database.transaction() as db:
-            db.execute("UPDATE agreement SET collected_s = ? WHERE digest = ?", (int(self._clock.now_s()), digest))
+        digest, terms = agreement.digest, agreement.terms
+        with act(self._database, self._witness) as one:
+            one.db.execute("UPDATE agreement SET collected_s = ? WHERE digest = ?", (int(self._clock.now_s()), digest))
+            sides = {"provider": terms.provider, "consumer": terms.consumer}
+            one.note("agreement", {"what": "collected", "agreement": digest, **sides})
 
     # Keys.
 
@@ -147,7 +151,8 @@ class Register:
         """
         signing.verify(public_key, signing.KEY, proof_message(vendor, public_key), proof)
         now_s = int(self._clock.now_s())
-        with self._database.transaction() as db:
+        with act(self._database, self._witness) as one:
+            db = one.db
             row = db.execute("SELECT * FROM vendor_key WHERE public_key = ?", (public_key,)).fetchone()
             if row is not None:
                 if row["vendor"] != vendor or row["retired_s"] is not None:
@@ -158,19 +163,19 @@ class Register:
             if count >= KEYS_MAX:
                 raise InvalidTerms(f"public_key: a vendor has at most {KEYS_MAX}, retired ones included")
             db.execute("INSERT INTO vendor_key VALUES (?, ?, ?, NULL)", (public_key, vendor, now_s))
-        self._witness.note("key", {"what": "registered", "provider": vendor, "public_key": public_key})
+            one.note("key", {"what": "registered", "provider": vendor, "public_key": public_key})
         return Key(public_key, now_s, 0)
 
     def retire_key(self, vendor: str, public_key: str) -> Key:
         """Let a key sign nothing new. What it has signed stands. Raises NotShared."""
-        with self._database.transaction() as db:
-            changed = db.execute(
+        with act(self._database, self._witness) as one:
+            changed = one.db.execute(
                 "UPDATE vendor_key SET retired_s = coalesce(retired_s, ?) WHERE public_key = ? AND vendor = ?",
                 (int(self._clock.now_s()), public_key, vendor),
             ).rowcount
-        if not changed:
-            raise NotShared
-        self._witness.note("key", {"what": "retired", "provider": vendor, "public_key": public_key})
+            if not changed:
+                raise NotShared
+            one.note("key", {"what": "retired", "provider": vendor, "public_key": public_key})
         return next(key for key in self.keys(vendor) if key.public_key == public_key)
 
     # Standing.
@@ -179,19 +184,19 @@ class Register:
         """Have a vendor give and get nothing until `resume`. For the house."""
         if len(reason) > REASON_CHARACTERS or not reason.isprintable():
             raise InvalidTerms(f"reason: must be printable text of at most {REASON_CHARACTERS} characters")
-        with self._database.transaction() as db:
+        with act(self._database, self._witness) as one:
             row = (vendor, int(self._clock.now_s()), by, reason)
-            db.execute("INSERT INTO suspension VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", row)
-            _grow(db, vendor)
-        self._witness.note("agreement", {"what": "suspended", "consumer": vendor, "by": by, "reason": reason})
+            one.db.execute("INSERT INTO suspension VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", row)
+            _grow(one.db, vendor)
+            one.note("agreement", {"what": "suspended", "consumer": vendor, "by": by, "reason": reason})
 
     def resume(self, vendor: str, *, by: str) -> None:
         """End a suspension; what was granted before it is not good again. Raises NotShared if there is none."""
-        with self._database.transaction() as db:
-            if not db.execute("DELETE FROM suspension WHERE vendor = ?", (vendor,)).rowcount:
+        with act(self._database, self._witness) as one:
+            if not one.db.execute("DELETE FROM suspension WHERE vendor = ?", (vendor,)).rowcount:
                 raise NotShared
-            _grow(db, vendor)
-        self._witness.note("agreement", {"what": "resumed", "consumer": vendor, "by": by})
+            _grow(one.db, vendor)
+            one.note("agreement", {"what": "resumed", "consumer": vendor, "by": by})
 
     def classes(self, vendor: str) -> dict[str, ColumnClass]:
         """Return the columns that a vendor classed itself."""
@@ -200,7 +205,8 @@ class Register:
 
     def classify(self, vendor: str, column: str, kind: ColumnClass) -> None:
         """Class a column of one's own more strictly. Raises InvalidTerms for a class that is looser than it was."""
-        with self._database.transaction() as db:
+        with act(self._database, self._witness) as one:
+            db = one.db
             text = "SELECT class FROM column_class WHERE vendor = ? AND name = ?"
             before = db.execute(text, (vendor, column)).fetchone()
             least = class_of(column) if before is None else stricter(class_of(column), ColumnClass(before["class"]))
@@ -212,22 +218,22 @@ class Register:
             row = (vendor, column, str(kind), int(self._clock.now_s()))
             db.execute("INSERT OR REPLACE INTO column_class VALUES (?, ?, ?, ?)", row)
             db.execute("UPDATE agreement SET epoch = epoch + 1 WHERE provider = ?", (vendor,))
-        self._witness.note("class", {"provider": vendor, "column": column, "class": str(kind)})
+            one.note("class", {"provider": vendor, "column": column, "class": str(kind)})
 
 
-def enter(db: sqlite3.Connection, agreement: Agreement, negotiation: str, now_s: int) -> None:
-    """Write an agreement down, in somebody's transaction.
+def enter(one: Act, agreement: Agreement, negotiation: str, now_s: int) -> None:
+    """Write an agreement down, and have it noted, in somebody's transaction.
 
     Raises:
         BadSignature: A key is not registered for its side, or is retired.
         InvalidTerms: There is an agreement on exactly these terms: also a revoked one, which nothing brings back.
     """
-    terms = agreement.terms
-    for side, vendor, one in (
+    db, terms = one.db, agreement.terms
+    for side, vendor, signature in (
         ("provider", terms.provider, agreement.provider),
         ("consumer", terms.consumer, agreement.consumer),
     ):
-        check_key(db, side, vendor, one.public_key)
+        check_key(db, side, vendor, signature.public_key)
     if db.execute("SELECT 1 FROM agreement WHERE digest = ?", (agreement.digest,)).fetchone():
         raise InvalidTerms("terms: exactly these were agreed before; say something else in the note")
     db.execute(
@@ -237,6 +243,17 @@ def enter(db: sqlite3.Connection, agreement: Agreement, negotiation: str, now_s:
             *(agreement.digest, terms.provider, terms.consumer, terms.data_set),
             *(agreement.document().decode(), now_s, negotiation),
         ),
+    )
+    one.note(
+        "agreement",
+        {
+            "what": "agreed",
+            "agreement": agreement.digest,
+            "provider": terms.provider,
+            "consumer": terms.consumer,
+            "data_set": terms.data_set,
+            "negotiation": negotiation,
+        },
     )
 
 
@@ -248,22 +265,6 @@ def check_key(db: sqlite3.Connection, side: str, vendor: str, public_key: str) -
         raise BadSignature(f"{side}: signs with a key that {vendor} has not registered")
     if row["retired_s"] is not None:
         raise BadSignature(f"{side}: signs with a key that {vendor} has retired")
-
-
-def note_agreed(witness: Witness, agreement: Agreement, negotiation: str) -> None:
-    """Have it noted that there is a new agreement."""
-    terms = agreement.terms
-    witness.note(
-        "agreement",
-        {
-            "what": "agreed",
-            "agreement": agreement.digest,
-            "provider": terms.provider,
-            "consumer": terms.consumer,
-            "data_set": terms.data_set,
-            "negotiation": negotiation,
-        },
-    )
 
 
 def _grow(db: sqlite3.Connection, vendor: str) -> None:

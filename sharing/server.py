@@ -190,13 +190,11 @@ def collect(room: Room) -> int:
     """
     count = 0
     for entry in room.register.ended():
-        digest, terms = entry.agreement.digest, entry.agreement.terms
+        digest = entry.agreement.digest
         try:
             room.projector.drop(digest)
             room.vault.shred(digest)
-            room.register.collected(digest)
-            sides = {"provider": terms.provider, "consumer": terms.consumer}
-            room.witness.note("agreement", {"what": "collected", "agreement": digest, **sides})
+            room.register.collected(entry.agreement)
         except Exception:
             # A full disk, for one; it is tried again, nothing is served meanwhile.
             log.exception("agreement %s has ended and could not be collected", digest)

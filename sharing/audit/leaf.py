@@ -1,6 +1,7 @@
 """What stands in a leaf of the audit's tree, and what of it is only hashed, so that it can be erased later."""
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,8 +57,23 @@ def leaf_of(kind: str, fields: Mapping[str, str | int], at_ms: int, salt: bytes 
     body = canonical(
         {"at_ms": at_ms, "fields": told, "kind": kind, "salt": (salt or os.urandom(SALT_BYTES)).hex(), "v": VERSION}
     )
+    return _leaf(body, told, tuple(openings))
+
+
+def kept(leaf: Leaf) -> tuple[str, str]:
+    """Return body and openings of a leaf as texts, from which `again` makes it."""
+    return leaf.body.decode(), json.dumps([(name, salt.hex(), value) for name, salt, value in leaf.openings])
+
+
+def again(body: str, openings: str) -> Leaf:
+    """Return the leaf that was kept."""
+    opened = tuple((name, bytes.fromhex(salt), value) for name, salt, value in json.loads(openings))
+    return _leaf(body.encode(), json.loads(body)["fields"], opened)
+
+
+def _leaf(body: bytes, told: Mapping[str, str | int], openings: tuple[tuple[str, bytes, str], ...]) -> Leaf:
     parties = dict.fromkeys(str(told.get(side, "")) for side in ("provider", "consumer"))
-    return Leaf(body, leaf_hash(body), tuple(one for one in parties if one), tuple(openings))
+    return Leaf(body, leaf_hash(body), tuple(one for one in parties if one), openings)
 
 
 def hidden_value(salt: bytes, value: str) -> str:

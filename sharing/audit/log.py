@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from palaestra.merkle import Checkpoint, open_note, signed_note
 from sharing.audit import tree
 from sharing.audit.key import raw_public
-from sharing.audit.leaf import Leaf, leaf_of
+from sharing.audit.leaf import Leaf, again, kept, leaf_of
 from sharing.clock import Clock
 from sharing.database import Database
 from sharing.errors import NotNoted
@@ -41,10 +41,11 @@ class Told:
 
 
 class _Ticket:
-    """A leaf on its way to the disk."""
+    """A leaf on its way to the disk. owed: Its number among those that are owed, None if it is none of them."""
 
-    def __init__(self, leaf: Leaf) -> None:
+    def __init__(self, leaf: Leaf, owed: int | None = None) -> None:
         self.leaf = leaf
+        self.owed = owed
         self.index = -1
         self.done = False
         self._called = threading.Lock()
@@ -101,6 +102,12 @@ class Log:
         self._mutex, self._writing = threading.Lock(), threading.Lock()
         self._led = False
         """Whether somebody writes, or is called to; only then does anybody wait."""
+        # What is owed and will be settled by whoever owes it, so by nobody else.
+        self._settling: set[int] = set()
+        # Whether something is owed that nobody is about to settle: of an earlier life, or as the disk was full.
+        self._behind = True
+        with self._writing:
+            self._write([])
 
     @property
     def size(self) -> int:
@@ -113,17 +120,51 @@ class Log:
         Args:
             kind, fields: See `sharing.witness.Witness.note`. What `sharing.audit.leaf.PERSONAL` names is kept apart.
         """
-        ticket = _Ticket(leaf_of(kind, fields, int(self._clock.now_s() * 1000)))
-        with self._mutex:
-            self._waiting.append(ticket)
-            others, self._led = self._led, True
-        if others:
-            ticket.wait()
-        if not ticket.done:
-            self._lead(ticket)
-        if ticket.index < 0:
-            raise NotNoted
+        ticket = _Ticket(self._leaf(kind, fields))
+        self._enter([ticket])
         return ticket.index
+
+    def owe(self, db: sqlite3.Connection, kind: str, fields: Mapping[str, str | int]) -> int:
+        """Write down in a transaction what is to be noted, see `sharing.witness.Witness.owe`."""
+        text = "INSERT INTO audit_owed (body, openings) VALUES (?, ?)"
+        number = db.execute(text, kept(self._leaf(kind, fields))).lastrowid
+        assert number is not None
+        with self._mutex:
+            self._settling.add(number)
+        return number
+
+    def settle(self, *owed: int) -> None:
+        """Note what is owed and committed. Raises NotNoted."""
+        text, done = "SELECT body, openings FROM audit_owed WHERE id = ?", False
+        try:
+            rows = [self._database.reader().execute(text, (number,)).fetchone() for number in owed]
+            self._enter([_Ticket(again(*row), number) for row, number in zip(rows, owed, strict=True)])
+            done = True
+        except sqlite3.Error as error:
+            _log.error("what is owed cannot be read: %s", error)
+            raise NotNoted from None
+        finally:
+            with self._mutex:
+                self._settling -= set(owed)
+                self._behind = self._behind or not done
+
+    def _leaf(self, kind: str, fields: Mapping[str, str | int]) -> Leaf:
+        return leaf_of(kind, fields, int(self._clock.now_s() * 1000))
+
+    def _enter(self, tickets: Sequence[_Ticket]) -> None:
+        """Return once leaves are on the disk, in this order. Raises NotNoted."""
+        with self._mutex:
+            self._waiting += tickets
+            others, self._led = self._led, True
+        for ticket in tickets:
+            if others and not ticket.done:
+                ticket.wait()
+            if not ticket.done:
+                self._lead(ticket)
+                # If more is left of these than one batch takes, it waits for its turn like everybody's.
+                others = True
+        if any(ticket.index < 0 for ticket in tickets):
+            raise NotNoted
 
     def head(self) -> str:
         """Return a signed head over everything noted so far: a checkpoint of C2SP."""
@@ -207,7 +248,34 @@ class Log:
                     self._led = False
 
     def _write(self, batch: Sequence[_Ticket]) -> None:
-        """Write a batch. Whoever calls holds `_writing`. What could not be written has no index."""
+        """Write a batch, after what is owed of before. Whoever calls holds `_writing`.
+
+        What could not be written has no index.
+        """
+        with self._mutex:
+            behind, self._behind = self._behind, False
+        try:
+            batch = [*(self._left() if behind else ()), *batch]
+            if batch:
+                self._write_all(batch)
+        except (sqlite3.Error, AuditBroken, OSError) as error:
+            with self._mutex:
+                self._behind = self._behind or behind
+            _log.error("nothing can be noted, and so nothing served: %s", error)
+
+    def _left(self) -> list[_Ticket]:
+        """Return what is owed and nobody is about to settle."""
+        rows = self._database.reader().execute("SELECT * FROM audit_owed ORDER BY id").fetchall()
+        # After the look: whatever it has shown that somebody is about to settle, is among these.
+        with self._mutex:
+            return [
+                _Ticket(again(row["body"], row["openings"]), row["id"])
+                for row in rows
+                if row["id"] not in self._settling
+            ]
+
+    def _write_all(self, batch: Sequence[_Ticket]) -> None:
+        """Write a batch. Raises sqlite3.Error, AuditBroken, OSError: then nothing of it is written."""
         grown, leaves, nodes, parties, openings = self._tree.copy(), [], [], [], []
         for ticket in batch:
             index, leaf = grown.size, ticket.leaf
@@ -215,19 +283,18 @@ class Log:
             nodes += grown.append(leaf.hash)
             parties += [(party, index) for party in leaf.parties or ("",)]
             openings += [(index, *opening) for opening in leaf.openings]
-        try:
-            with self._database.transaction() as db:
-                if _size(db) != self._tree.size:
-                    raise AuditBroken(f"the file has {_size(db)} leaves instead of {self._tree.size}")
-                db.executemany("INSERT INTO audit_leaf VALUES (?, ?, ?)", leaves)
-                db.executemany("INSERT INTO audit_node VALUES (?, ?, ?)", nodes)
-                db.executemany("INSERT INTO audit_party VALUES (?, ?)", parties)
-                db.executemany("INSERT INTO audit_opening VALUES (?, ?, ?, ?)", openings)
-                if self._clock.now_s() - self._head_at_s >= HEAD_PERIOD_S:
-                    self._sign(db, Checkpoint(self.origin, grown.size, grown.root()))
-        except (sqlite3.Error, AuditBroken, OSError) as error:
-            _log.error("nothing can be noted, and so nothing served: %s", error)
-            return
+        owed = [(ticket.owed,) for ticket in batch if ticket.owed is not None]
+        with self._database.transaction() as db:
+            if _size(db) != self._tree.size:
+                raise AuditBroken(f"the file has {_size(db)} leaves instead of {self._tree.size}")
+            db.executemany("INSERT INTO audit_leaf VALUES (?, ?, ?)", leaves)
+            db.executemany("INSERT INTO audit_node VALUES (?, ?, ?)", nodes)
+            db.executemany("INSERT INTO audit_party VALUES (?, ?)", parties)
+            db.executemany("INSERT INTO audit_opening VALUES (?, ?, ?, ?)", openings)
+            if owed and db.executemany("DELETE FROM audit_owed WHERE id = ?", owed).rowcount != len(owed):
+                raise AuditBroken("what was owed has been noted before")
+            if self._clock.now_s() - self._head_at_s >= HEAD_PERIOD_S:
+                self._sign(db, Checkpoint(self.origin, grown.size, grown.root()))
         first, self._tree = self._tree.size, grown
         for number, ticket in enumerate(batch):
             ticket.index = first + number

@@ -14,8 +14,10 @@ from pathlib import Path
 from sqlite3 import Row
 from typing import Any, Self
 
+from sharing.act import act
 from sharing.aggregate.ledger import Book
 from sharing.errors import InvalidAlgorithm
+from sharing.witness import Witness
 
 MAX_SOURCE_BYTES, MAX_NAME, MAX_OUTPUTS, MAX_ALGORITHMS = 262_144, 64, 64, 1_000
 MAX_ELEMENTS = 2_000_000
@@ -114,17 +116,19 @@ def built_in() -> dict[str, Algorithm]:
 class Approvals:
     """Which provider lets which algorithms visit. Safe from any thread."""
 
-    def __init__(self, database: Book, now_s: Callable[[], float]) -> None:
+    def __init__(self, database: Book, witness: Witness, now_s: Callable[[], float]) -> None:
         self._database = database
+        self._witness = witness
         self._now_s = now_s
 
     def approve(self, provider: str, algorithm: Algorithm) -> None:
         """Let it visit the provider's data, wherever agreements have the channel. Raises InvalidAlgorithm."""
-        with self._database.transaction() as db:
-            count = db.execute("SELECT count(*) FROM algorithm WHERE provider = ?", (provider,)).fetchone()[0]
-            if count >= MAX_ALGORITHMS:
+        with act(self._database, self._witness) as one:
+            # But for itself: what was approved before can be approved again.
+            text = "SELECT count(*) FROM algorithm WHERE provider = ? AND sha256 <> ?"
+            if one.db.execute(text, (provider, algorithm.sha256)).fetchone()[0] >= MAX_ALGORITHMS:
                 raise InvalidAlgorithm(f"more than {MAX_ALGORITHMS} algorithms")
-            db.execute(
+            one.db.execute(
                 "INSERT INTO algorithm VALUES (?, ?, ?, ?, ?, ?, NULL) "
                 "ON CONFLICT (provider, sha256) DO UPDATE SET withdrawn_s = NULL, approved_s = excluded.approved_s",
                 (
@@ -136,12 +140,16 @@ class Approvals:
                     int(self._now_s()),
                 ),
             )
+            one.note("job", {"provider": provider, "what": "approved", "algorithm": algorithm.sha256})
 
     def withdraw(self, provider: str, sha256: str) -> bool:
         """Let it visit no more; return whether it could before. What runs is ended."""
-        with self._database.transaction() as db:
+        with act(self._database, self._witness) as one:
             text = "UPDATE algorithm SET withdrawn_s = ? WHERE provider = ? AND sha256 = ? AND withdrawn_s IS NULL"
-            return bool(db.execute(text, (int(self._now_s()), provider, sha256)).rowcount)
+            done = bool(one.db.execute(text, (int(self._now_s()), provider, sha256)).rowcount)
+            if done:
+                one.note("job", {"provider": provider, "what": "withdrawn", "algorithm": sha256})
+        return done
 
     def find(self, provider: str, sha256: str) -> Algorithm | None:
         """Return an algorithm that the provider allows now."""

@@ -3,7 +3,6 @@
 import logging
 import queue
 import threading
-from collections.abc import Mapping
 from typing import Any
 
 from sharing.aggregate.desk import Deciding, Projecting
@@ -86,16 +85,12 @@ class House:
         if self.approvals.find(grant.provider, algorithm) is None:
             raise NotShared
         job = self.jobs.add(grant, grant.version, algorithm, checked)
-        self._note(job, State.QUEUED)
         self._waiting.put(None)
         return job
 
     def cancel(self, job: Job) -> bool:
         """End a job for its consumer; return whether it was open. Its process is gone within a second."""
-        ended = self.jobs.end(job.id, State.ENDED, "taken back by its consumer")
-        if ended:
-            self._note(job, State.ENDED)
-        return ended
+        return self.jobs.end(job.id, State.ENDED, "taken back by its consumer")
 
     def result(self, job: Job, purpose: Purpose) -> bytes:
         """Return the result of a job to its consumer: a NumPy archive. Raises NotShared."""
@@ -147,10 +142,6 @@ class House:
         while True:
             try:
                 self.jobs.end(job.id, state, reason)
-                found = self.jobs.get(job.id)
-                # Whoever ended it otherwise, such as its consumer, has noted that.
-                if found is not None and found.state == state:
-                    self._note(job, state)
                 return
             except Exception:
                 _log.exception("the end of compute job %s could not be written down", job.id)
@@ -196,17 +187,6 @@ class House:
         if found is None:
             raise NotShared
         return found
-
-    def _note(self, job: Job, state: State) -> None:
-        fields: Mapping[str, str | int] = {
-            "provider": job.provider,
-            "consumer": job.consumer,
-            "agreement": job.agreement,
-            "job": job.id,
-            "algorithm": job.algorithm,
-            "state": str(state),
-        }
-        self._witness.note("job", fields)
 
 
 def _parameters(value: Any) -> dict[str, str | int]:

@@ -5,11 +5,13 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from sqlite3 import Row
+from sqlite3 import Connection, Row
 from typing import Any
 
+from sharing.act import Act, act
 from sharing.aggregate.ledger import Book
 from sharing.grant import Grant
+from sharing.witness import Witness
 
 MOST_OPEN = 8
 """Jobs of a consumer that have not ended."""
@@ -63,14 +65,16 @@ class TooManyJobs(Exception):
 class Jobs:
     """Jobs in the room's file. Safe from any thread."""
 
-    def __init__(self, database: Book, now_s: Callable[[], float]) -> None:
+    def __init__(self, database: Book, witness: Witness, now_s: Callable[[], float]) -> None:
         self._database = database
+        self._witness = witness
         self._now_s = now_s
 
     def add(self, grant: Grant, version: int, algorithm: str, parameters: Mapping[str, Any]) -> Job:
         """Keep a new job, queued. Raises TooManyJobs."""
         job = secrets.token_hex(16)
-        with self._database.transaction() as db:
+        with act(self._database, self._witness) as one:
+            db = one.db
             count = db.execute(
                 "SELECT count(*) FROM compute_job WHERE consumer = ? AND state IN (?, ?)", (grant.consumer, *OPEN)
             ).fetchone()[0]
@@ -92,14 +96,14 @@ class Jobs:
                     int(self._now_s()),
                 ),
             )
-        found = self.get(job)
-        assert found is not None
+            found = _get(db, job)
+            assert found is not None
+            _note(one, found)
         return found
 
     def get(self, job: str) -> Job | None:
         """Return a job; None if there is none. Whose it is, the caller looks at."""
-        row = self._database.reader().execute(f"SELECT {_COLUMNS} FROM compute_job WHERE id = ?", (job,)).fetchone()
-        return None if row is None else _job(row)
+        return _get(self._database.reader(), job)
 
     def list(self, vendor: str, most: int = 200) -> Sequence[Job]:
         """Return jobs that a vendor asked for, and those that visited its data, the newest first."""
@@ -128,13 +132,16 @@ class Jobs:
     ) -> bool:
         """End an open job; return whether it was open. What has ended stays as it is."""
         told = None if lineage is None else json.dumps(lineage, sort_keys=True)
-        with self._database.transaction() as db:
+        with act(self._database, self._witness) as one:
             text = (
                 "UPDATE compute_job SET state = ?, reason = ?, ended_s = ?, lineage = ?, result = ? "
                 "WHERE id = ? AND state IN (?, ?)"
             )
             values = (state, reason[:500], int(self._now_s()), told, result, job, *OPEN)
-            return bool(db.execute(text, values).rowcount)
+            done = bool(one.db.execute(text, values).rowcount)
+            if done and (found := _get(one.db, job)) is not None:
+                _note(one, found)
+        return done
 
     def result(self, job: str) -> bytes | None:
         """Return the result of a released job."""
@@ -147,6 +154,23 @@ _COLUMNS = (
     "id, agreement, provider, consumer, data_set, version, purpose, algorithm, parameters, state, reason, asked_s, "
     "ended_s, lineage"
 )
+
+
+def _get(db: Connection, job: str) -> Job | None:
+    row = db.execute(f"SELECT {_COLUMNS} FROM compute_job WHERE id = ?", (job,)).fetchone()
+    return None if row is None else _job(row)
+
+
+def _note(one: Act, job: Job) -> None:
+    fields: dict[str, str | int] = {
+        "provider": job.provider,
+        "consumer": job.consumer,
+        "agreement": job.agreement,
+        "job": job.id,
+        "algorithm": job.algorithm,
+        "state": str(job.state),
+    }
+    one.note("job", fields)
 
 
 def _job(row: Row) -> Job:

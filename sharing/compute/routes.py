@@ -24,7 +24,8 @@ from sharing.room import Room
 def router(room: Room) -> APIRouter:
     """Return the routes. Jobs run while the application does."""
     now_s = room.clock.now_s
-    approvals, jobs = Approvals(room.database, now_s), Jobs(room.database, now_s)
+    approvals = Approvals(room.database, room.witness, now_s)
+    jobs = Jobs(room.database, room.witness, now_s)
     run = Cluster(room.cluster).run if room.cluster else None
     house = House(room.gate, room.projector, room.witness, approvals, jobs, run=run)
 
@@ -63,14 +64,12 @@ def router(room: Room) -> APIRouter:
             approvals.approve(caller.decides(), algorithm)
         except InvalidAlgorithm as error:
             raise _invalid(error) from None
-        room.witness.note("job", {"provider": caller.vendor, "what": "approved", "algorithm": algorithm.sha256})
         return {"name": algorithm.name, "sha256": algorithm.sha256, "outputs": algorithm.outputs.as_json()}
 
     @found.post("/algorithms/{sha256}:withdraw", summary="Providers: let it visit no more; its jobs end")
     def withdraw(sha256: str, caller: Caller = who) -> dict[str, Any]:
         if not approvals.withdraw(caller.decides(), sha256):
             raise NotShared
-        room.witness.note("job", {"provider": caller.vendor, "what": "withdrawn", "algorithm": sha256})
         return {"sha256": sha256}
 
     @found.post("/jobs", summary="Have an allowed algorithm visit the data of an agreement")

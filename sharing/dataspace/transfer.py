@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sharing.act import Act, act
 from sharing.clock import Clock
 from sharing.database import Database
 from sharing.errors import BadStep, NotShared
@@ -70,7 +71,8 @@ class Transfers:
     def begin(self, grant: Grant, consumer_pid: str) -> Transfer:
         """Begin a transfer that was granted; asked for again it is the same one. Raises BadStep for too many."""
         now_s = int(self._clock.now_s())
-        with self._database.transaction() as db:
+        with act(self._database, self._witness) as one:
+            db = one.db
             text = "SELECT * FROM transfer WHERE consumer = ? AND consumer_pid = ?"
             row = db.execute(text, (grant.consumer, consumer_pid)).fetchone()
             if row is not None:
@@ -90,12 +92,13 @@ class Transfers:
                 values,
             )
             made = _get(db, values[0], grant.consumer)
-        self._note(made, "start", grant.consumer)
+            _note(one, made, "start", grant.consumer)
         return made
 
     def change(self, name: str, what: str, party: str) -> Transfer:
         """Start again, suspend, complete or terminate a transfer, by either side. Raises NotShared, BadStep."""
-        with self._database.transaction() as db:
+        with act(self._database, self._witness) as one:
+            db = one.db
             before = _get(db, name, party)
             state = FOLLOWS.get((before.state, what))
             if state is None:
@@ -107,12 +110,13 @@ class Transfers:
                 (str(state), party if state is State.SUSPENDED else "", int(self._clock.now_s()), name),
             )
             after = _get(db, name, party)
-        self._note(after, what, party)
+            _note(one, after, what, party)
         return after
 
-    def _note(self, one: Transfer, what: str, by: str) -> None:
-        fields = {"what": what, "transfer": one.id, "agreement": one.agreement, "by": by}
-        self._witness.note("transfer", {**fields, "provider": one.provider, "consumer": one.consumer})
+
+def _note(one: Act, of: Transfer, what: str, by: str) -> None:
+    fields = {"what": what, "transfer": of.id, "agreement": of.agreement, "by": by}
+    one.note("transfer", {**fields, "provider": of.provider, "consumer": of.consumer})
 
 
 def _get(db: sqlite3.Connection, name: str, party: str) -> Transfer:

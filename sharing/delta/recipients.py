@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from sharing.act import Act, act
 from sharing.clock import Clock
 from sharing.database import Database
 from sharing.delta.names import folded, is_share_name, schema_name, share_name
@@ -113,24 +114,18 @@ class Recipients:
 
     def revoke(self, consumer: str, recipient: str) -> Recipient:
         """End a credential with the next range of bytes; twice is the same as once. Raises NotShared."""
-        with self._database.transaction() as db:
-            changed = db.execute(
+        with act(self._database, self._witness) as one:
+            changed = one.db.execute(
                 "UPDATE recipient SET revoked_s = ? WHERE id = ? AND consumer = ? AND revoked_s IS NULL",
                 (int(self._clock.now_s()), recipient, consumer),
             ).rowcount
-        found = self.get(consumer, recipient)
-        if changed:
-            self._note("revoked", found)
-        return found
+            if changed:
+                _note(one, "revoked", _get(one.db, consumer, recipient))
+        return self.get(consumer, recipient)
 
     def get(self, consumer: str, recipient: str) -> Recipient:
         """Return a consumer's credential by its id. Raises NotShared."""
-        text = "SELECT * FROM recipient WHERE id = ? AND consumer = ?"
-        db = self._database.reader()
-        row = db.execute(text, (recipient, consumer)).fetchone()
-        if row is None:
-            raise NotShared
-        return _recipient(db, row)
+        return _get(self._database.reader(), consumer, recipient)
 
     def list(self, consumer: str) -> list[Recipient]:
         """Return a consumer's credentials that have not ended, newest first."""
@@ -162,7 +157,8 @@ class Recipients:
     def _enter(self, made: Recipient, *, follows: str | None, overlap_s: int = 0) -> str:
         secret = PREFIX + secrets.token_urlsafe(32)
         values = (made.id, _hashed(secret), made.consumer, str(made.purpose), made.issued_s, made.expires_s, follows)
-        with self._database.transaction() as db:
+        with act(self._database, self._witness) as one:
+            db = one.db
             text = f"SELECT count(*) FROM recipient WHERE consumer = ? AND {_LIVE}"
             if db.execute(text, (made.consumer, made.issued_s)).fetchone()[0] >= LIVE_MAX:
                 raise InvalidTerms(f"agreements: a vendor has at most {LIVE_MAX} credentials; revoke one first")
@@ -178,19 +174,28 @@ class Recipients:
             if follows is not None:
                 ending = (made.issued_s + overlap_s, follows)
                 db.execute("UPDATE recipient SET expires_s = min(expires_s, ?) WHERE id = ?", ending)
-        self._note("issued", made)
+            _note(one, "issued", made)
         return secret
 
-    def _note(self, what: str, of: Recipient) -> None:
-        fields: dict[str, str | int] = {
-            "what": what,
-            "consumer": of.consumer,
-            "recipient": of.id,
-            "purpose": str(of.purpose),
-            "expires_s": of.expires_s,
-            "agreements": ",".join(sorted(of.opens.values())),
-        }
-        self._witness.note("credential", fields)
+
+def _get(db: sqlite3.Connection, consumer: str, recipient: str) -> Recipient:
+    """Return a consumer's credential. Raises NotShared."""
+    row = db.execute("SELECT * FROM recipient WHERE id = ? AND consumer = ?", (recipient, consumer)).fetchone()
+    if row is None:
+        raise NotShared
+    return _recipient(db, row)
+
+
+def _note(one: Act, what: str, of: Recipient) -> None:
+    fields: dict[str, str | int] = {
+        "what": what,
+        "consumer": of.consumer,
+        "recipient": of.id,
+        "purpose": str(of.purpose),
+        "expires_s": of.expires_s,
+        "agreements": ",".join(sorted(of.opens.values())),
+    }
+    one.note("credential", fields)
 
 
 _LIVE = "revoked_s IS NULL AND expires_s > ?"

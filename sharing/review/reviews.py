@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from sharing.act import Act, act
 from sharing.database import Database
 from sharing.errors import BadStep, InvalidTerms, NotShared
 from sharing.grant import Grant
@@ -65,12 +66,11 @@ class Reviews:
         """Enter pictures that were made, to be decided on; those that are there already stay as they are."""
         content = str(pictures["content"])
         row = (content, key, grant.agreement, grant.provider, grant.consumer, grant.data_set, version)
-        with self._database.transaction() as db:
-            made = db.execute(_ENTER, (*row, json.dumps(pictures), int(self._now_s()))).rowcount
-        if made:
-            cameras = pictures["report"]["cameras"].values()
-            frames = sum(camera["released_frames"] for camera in cameras)
-            self._note(grant.provider, grant.consumer, grant.agreement, content, "made", {"frames": frames})
+        cameras = pictures["report"]["cameras"].values()
+        frames = sum(camera["released_frames"] for camera in cameras)
+        with act(self._database, self._witness) as one:
+            if one.db.execute(_ENTER, (*row, json.dumps(pictures), int(self._now_s()))).rowcount:
+                _note(one, grant.provider, grant.consumer, grant.agreement, content, "made", {"frames": frames})
         return self.get(content, grant.provider)
 
     def get(self, content: str, provider: str) -> Review:
@@ -100,24 +100,25 @@ class Reviews:
         if len(reason) > REASON_CHARACTERS or not reason.isprintable():
             raise InvalidTerms(f"reason: must be printable text of at most {REASON_CHARACTERS} characters")
         found = self.get(content, provider)
-        with self._database.transaction() as db:
-            done = db.execute(_DECIDE, (str(decision), by, int(self._now_s()), reason, content)).rowcount
+        more = {"by": by, "reason": reason}
+        with act(self._database, self._witness) as one:
+            done = one.db.execute(_DECIDE, (str(decision), by, int(self._now_s()), reason, content)).rowcount
+            if done:
+                _note(one, found.provider, found.consumer, found.agreement, content, str(decision), more)
         if not done:
             said = self.get(content, provider)
             if said.decision is not decision:
                 raise BadStep(f"review: was {said.decision} before, which stays; revoke the agreement to end it")
             return said
-        self._note(
-            found.provider, found.consumer, found.agreement, content, str(decision), {"by": by, "reason": reason}
-        )
         return self.get(content, provider)
 
-    def _note(
-        self, provider: str, consumer: str, agreement: str, content: str, what: str, more: Mapping[str, str | int]
-    ) -> None:
-        about = {"provider": provider, "agreement": agreement, "review": content, "what": what}
-        # Not under `consumer`: what its provider says of pictures that have not left is not shown to it.
-        self._witness.note("review", {**about, "recipient": consumer, **more})
+
+def _note(
+    one: Act, provider: str, consumer: str, agreement: str, content: str, what: str, more: Mapping[str, str | int]
+) -> None:
+    about = {"provider": provider, "agreement": agreement, "review": content, "what": what}
+    # Not under `consumer`: what its provider says of pictures that have not left is not shown to it.
+    one.note("review", {**about, "recipient": consumer, **more})
 
 
 _ENTER = """

@@ -85,11 +85,22 @@ class Notes:
 
     def __init__(self) -> None:
         self.notes: list[tuple[str, dict[str, str | int]]] = []
+        self._owed: list[tuple[str, dict[str, str | int]]] = []
 
     def note(self, kind: str, fields: Mapping[str, str | int]) -> int:
         """Remember, and return the index."""
         self.notes.append((kind, dict(fields)))
         return len(self.notes) - 1
+
+    def owe(self, db: sqlite3.Connection, kind: str, fields: Mapping[str, str | int]) -> int:
+        """Remember what is to be noted."""
+        self._owed.append((kind, dict(fields)))
+        return len(self._owed) - 1
+
+    def settle(self, *owed: int) -> None:
+        """Note it."""
+        for number in owed:
+            self.note(*self._owed[number])
 
     def of(self, kind: str) -> list[dict[str, str | int]]:
         """Return what was noted of a kind."""

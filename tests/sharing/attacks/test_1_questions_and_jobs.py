@@ -40,9 +40,9 @@ def busy(tmp_path: Path) -> Iterator[tuple[Stage, dict[str, str]]]:
     agreement = staged.agree(channels=("aggregate", "compute"), privacy_millionths=1_000_000)
     room = staged.room
     algorithm = built_in()["statistics"]
-    Approvals(room.database, room.clock.now_s).approve(AURORA, algorithm)
+    Approvals(room.database, room.witness, room.clock.now_s).approve(AURORA, algorithm)
     grant = room.gate.authorize(Ask(BOREALIS, agreement.digest, Channel.COMPUTE, Purpose.TRAINING))
-    job = Jobs(room.database, room.clock.now_s).add(grant, 1, algorithm.sha256, {})
+    job = Jobs(room.database, room.witness, room.clock.now_s).add(grant, 1, algorithm.sha256, {})
     yield staged, {"agreement": agreement.digest, "sha256": algorithm.sha256, "name": job.id}
     staged.close()
 

@@ -8,21 +8,17 @@ from pathlib import Path
 import pytest
 
 from palaestra.cli import run
-from sharing.audit.key import load_key
 from sharing.audit.log import Log
-from sharing.clock import Clock
-from sharing.database import Database
 from tests.sharing.stage import AURORA, BOREALIS, serving, stage
 
 
 @pytest.fixture
 def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
     """Serve a room with a log of five leaves, and be Aurora."""
-    folder = tmp_path / "room"
-    folder.mkdir()
-    database = Database(folder / "sharing.db")
-    log = Log(database, load_key(folder / "audit.pem"), Clock(), folder / "audit.lock")
-    staged = stage(tmp_path / "stage", witness=log)
+    (tmp_path / "stage").mkdir()
+    staged = stage(tmp_path / "stage", witness=None)
+    log = staged.room.witness
+    assert isinstance(log, Log)
     for number in range(5):
         log.note("decision", {"provider": AURORA, "consumer": BOREALIS, "about": f"file-{number}"})
     with serving(staged) as environment:
@@ -32,8 +28,6 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
             monkeypatch.setenv(name, value)
         yield log
     staged.close()
-    log.close()
-    database.close()
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str, ends: int = 0) -> dict[str, object]:
@@ -56,7 +50,7 @@ def test_a_vendor_that_looks_again_finds_out_what_was_changed_and_where(
     assert (again["new"], again["own"]) == (2, 1)
 
     place = room.size - 5
-    db = sqlite3.connect(tmp_path / "room" / "sharing.db")
+    db = sqlite3.connect(tmp_path / "stage" / "sharing" / "sharing.db")
     db.execute("DROP TRIGGER audit_leaf_stays")
     db.execute("UPDATE audit_leaf SET hash = ? WHERE idx = ?", (bytes(32), place))
     db.commit()

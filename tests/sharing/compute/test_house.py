@@ -85,7 +85,7 @@ def test_how_a_job_ended_is_noted_once_also_where_it_is_taken_back_while_it_runs
     # It waits for the thread in which the job ran, which has told how it ended then.
     house.stop()
 
-    assert [one["state"] for one in staged.notes.of("job")] == ["queued", "ended"]
+    assert [one.get("state", "approved") for one in staged.notes.of("job")] == ["approved", "queued", "ended"]
     staged.close()
 
 
@@ -122,7 +122,7 @@ def test_a_consumer_has_so_many_jobs_open(tmp_path: Path) -> None:
     house.start()
     house.stop()
     assert {house.jobs.get(job.id).state for job in jobs} == {State.FAILED}  # type: ignore[union-attr]
-    assert Jobs(staged.room.database, staged.room.clock.now_s).open() == []
+    assert Jobs(staged.room.database, staged.room.witness, staged.room.clock.now_s).open() == []
     staged.close()
 
 

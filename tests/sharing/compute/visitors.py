@@ -86,7 +86,7 @@ def house_of(
     agreement = staged.agree(**{"channels": ("compute",)} | terms).digest
     room = staged.room
     now_s = room.clock.now_s
-    approvals, jobs = Approvals(room.database, now_s), Jobs(room.database, now_s)
+    approvals, jobs = Approvals(room.database, room.witness, now_s), Jobs(room.database, room.witness, now_s)
     made = House(room.gate, shelf, room.witness, approvals, jobs, limits=limits, run=run)
     return made, agreement, staged
 
