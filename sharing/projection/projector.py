@@ -21,6 +21,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 import pyarrow as pa  # type: ignore[import-untyped,unused-ignore]
 
@@ -138,7 +139,8 @@ class Projector:
         self._bounds, self._now_s, self._settle = bounds or Bounds(), now_s, settle
         self._words = sorted(set(words))
         self._naming = threading.Lock()
-        self._making: dict[str, threading.Lock] = {}
+        # For as long as somebody makes it or waits for it.
+        self._making: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
         self._drops: dict[str, int] = {}
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for left in (*folder.glob(f"*{_DROPPED}"), *folder.glob(f"*/.*{_PARTIAL}")):
