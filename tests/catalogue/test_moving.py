@@ -224,3 +224,37 @@ def test_the_commands_take_a_place_and_show_no_password(
     assert "has moved to" in printed.err
     assert "hidden" not in told + printed.out + printed.err
     assert place("-") == Address(there.url.replace("postgres@", "postgres:hidden@"))
+
+
+def migrated(data: Path, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run `palaestra-venue migrate --catalogue` as an operator does."""
+    command = [sys.executable, "-m", "venue", "migrate", "--catalogue", "--data", str(data), *words]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True)
+
+
+def test_an_operator_moves_a_venue_s_catalogue_and_takes_it_back_with_one_command(
+    old: Path, there: Address, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    file = data / "store" / "catalogue.db"
+    file.parent.mkdir(parents=True)
+    with closing(Catalogue(old)) as before:
+        wanted = seen(before)
+    old.rename(file)
+    refused = migrated(data)
+    assert (refused.returncode, "needs --to or --back" in refused.stderr) == (2, True)
+
+    # In the environment, where no other user of the machine reads its password.
+    moved = migrated(data, "--to", "-", **{ENVIRONMENT: there.url.replace("postgres@", "postgres:hidden@")})
+    assert moved.returncode == 0, moved.stderr
+    assert "episode" in moved.stdout
+    assert "hidden" not in moved.stdout + moved.stderr
+    with closing(Catalogue(there)) as after:
+        assert seen(after) == wanted
+    again = migrated(data, "--to", there.url)
+    assert (again.returncode, "already" in again.stderr) == (1, True)
+
+    assert migrated(data, "--back").returncode == 0
+    with closing(Catalogue(file)) as back_again:
+        assert seen(back_again) == wanted
+    assert "Traceback" not in refused.stderr + moved.stderr + again.stderr
