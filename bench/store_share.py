@@ -145,4 +145,4 @@ def _times(act: Callable[[Any], object], over: Sequence[Any]) -> list[float]:
 
 def _spread(name: str, times_ms: Sequence[float]) -> dict[str, float]:
     p50, p99 = np.percentile(times_ms, (50, 99))
-    return {f"{name}_p50_ms": float(p50), f"{name}_p99_ms": float(p99)}
+    return {f"{name}_p50_ms": round(float(p50), 3), f"{name}_p99_ms": round(float(p99), 3)}
