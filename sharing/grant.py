@@ -55,3 +55,7 @@ class Grant:
     privacy_millionths: int
     until_s: int
     epoch: int
+
+    def parties(self) -> dict[str, str | int]:
+        """Return whose affair it is and by which agreement, as a note has it."""
+        return {"provider": self.provider, "consumer": self.consumer, "agreement": self.agreement}

@@ -117,7 +117,7 @@ class Desk:
         # Between the decision and here it may have been revoked.
         self._gate.still(grant)
         self._witness.note(
-            "bytes", {**_parties(grant), "channel": str(Channel.AGGREGATE), "about": digest, "size_bytes": len(body)}
+            "bytes", {**grant.parties(), "channel": str(Channel.AGGREGATE), "about": digest, "size_bytes": len(body)}
         )
         head = {
             "agreement": grant.agreement,
@@ -135,18 +135,16 @@ class Desk:
         return self._ledger.balance(self._gate.authorize(ask))
 
     def _charged(self, grant: Grant, version: int, question: Question, digest: str, delta: int) -> Charge:
-        fields: dict[str, str | int] = {
-            **_parties(grant),
-            "question": digest,
-            "epsilon_millionths": question.epsilon_millionths,
-        }
         try:
-            charge = self._ledger.charge(grant, version, digest, question.epsilon_millionths, delta)
+            return self._ledger.charge(grant, version, digest, question.epsilon_millionths, delta)
         except BudgetExhausted:
-            self._witness.note("budget", {**fields, "allowed": 0})
+            fields: dict[str, str | int] = {
+                "question": digest,
+                "epsilon_millionths": question.epsilon_millionths,
+                "allowed": 0,
+            }
+            self._witness.note("budget", {**grant.parties(), **fields})
             raise
-        self._witness.note("budget", {**fields, "allowed": 1, "charge": charge.id})
-        return charge
 
     def _answered(self, question: Question, grant: Grant, projection: Projection, known: Known) -> str:
         """Return the noisy answer, computed by a fresh process that holds what was granted and nothing else."""
@@ -183,7 +181,3 @@ def signals_of(projection: Projection) -> set[str]:
     found = {name for name in projection.schemas[JOINTS].names if is_signal(projection.schemas[JOINTS], name)}
     others = set(projection.schemas) - {EPISODES, JOINTS}
     return found | {table for table in others if is_signal(projection.schemas[table], VALUE)}
-
-
-def _parties(grant: Grant) -> dict[str, str | int]:
-    return {"provider": grant.provider, "consumer": grant.consumer, "agreement": grant.agreement}

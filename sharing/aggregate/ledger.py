@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from sqlite3 import Connection, Row
 from typing import Protocol
 
+from sharing.act import act
 from sharing.errors import BudgetExhausted
 from sharing.grant import Grant
+from sharing.witness import Witness
 
 DELTA_MOST_TRILLIONTHS = 10_000_000
 """All risks of selections together: 1e-5 for each consumer and data set, in 1e-12."""
@@ -55,20 +57,22 @@ class Balance:
 class Ledger:
     """Charges and answers. Safe from any thread."""
 
-    def __init__(self, database: Book, now_s: Callable[[], float]) -> None:
+    def __init__(self, database: Book, witness: Witness, now_s: Callable[[], float]) -> None:
         self._database = database
+        self._witness = witness
         self._now_s = now_s
 
     def charge(
         self, grant: Grant, version: int, question: str, epsilon_millionths: int, delta_trillionths: int
     ) -> Charge:
-        """Charge a question once, in one transaction; the same one of the same version again is free.
+        """Charge a question once, in one transaction that is noted; the same one of the same version again is free.
 
         Raises:
             BudgetExhausted: The budget does not cover it; nothing is charged.
         """
         who = (grant.consumer, grant.agreement, version, question)
-        with self._database.transaction() as db:
+        with act(self._database, self._witness) as one:
+            db = one.db
             found = db.execute(_CHARGE, who).fetchone()
             if found is not None:
                 return Charge(found["id"], found["body"])
@@ -89,7 +93,14 @@ class Ledger:
                 (*who, grant.provider, grant.data_set, epsilon_millionths, delta_trillionths, int(self._now_s())),
             ).lastrowid
             assert made is not None
-            return Charge(made, None)
+            fields: dict[str, str | int] = {
+                "question": question,
+                "epsilon_millionths": epsilon_millionths,
+                "allowed": 1,
+                "charge": made,
+            }
+            one.note("budget", {**grant.parties(), **fields})
+        return Charge(made, None)
 
     def answer(self, charge: int, body: str) -> str:
         """Keep the answer to a charge and return the one that is kept: the first. No other one ever leaves."""

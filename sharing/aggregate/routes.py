@@ -20,7 +20,7 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 def router(room: Room) -> APIRouter:
     """Return the routes."""
     found = APIRouter(prefix="/sharing/v1", tags=["aggregates"])
-    ledger = Ledger(room.database, room.clock.now_s)
+    ledger = Ledger(room.database, room.witness, room.clock.now_s)
     desk = Desk(room.gate, room.projector, room.witness, ledger)
     who = Depends(room.caller)
     body = Depends(json_body)

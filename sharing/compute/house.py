@@ -100,7 +100,7 @@ class House:
         if found is None:
             raise NotShared
         self._witness.note(
-            "bytes", {**_parties(grant), "channel": str(Channel.COMPUTE), "about": job.id, "size_bytes": len(found)}
+            "bytes", {**grant.parties(), "channel": str(Channel.COMPUTE), "about": job.id, "size_bytes": len(found)}
         )
         return found
 
@@ -197,7 +197,3 @@ def _parameters(value: Any) -> dict[str, str | int]:
         if not fits or len(name) > MAX_PARAMETER:
             raise InvalidAlgorithm(f"parameters: {name[:80]!r}: must be a whole number or a text")
     return dict(value)
-
-
-def _parties(grant: Grant) -> dict[str, str | int]:
-    return {"provider": grant.provider, "consumer": grant.consumer, "agreement": grant.agreement}

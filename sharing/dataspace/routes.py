@@ -208,7 +208,7 @@ def _flow(
 
 def _bytes(room: Room, transfers: Transfers, grant: Grant, name: str, file: ProjectedFile) -> Iterator[bytes]:
     """Yield a file's bytes. Each portion asks again, so that what ends in between is cut off, not completed."""
-    fields = {"provider": grant.provider, "consumer": grant.consumer, "agreement": grant.agreement, "file": file.name}
+    fields = {**grant.parties(), "file": file.name}
     # Before the first byte, so that none goes unnoted.
     room.witness.note("bytes", {**fields, "bytes": file.size_bytes})
     sent = 0

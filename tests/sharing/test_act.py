@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from palaestra import merkle
 from sharing import signing
 from sharing.act import act
+from sharing.aggregate.ledger import Ledger
 from sharing.audit.key import load_key
 from sharing.audit.log import Log
 from sharing.classes import ColumnClass
@@ -256,6 +257,11 @@ def issue_credential(staged: Stage) -> object:
     return recipients.issue(BOREALIS, Purpose.TRAINING, [agreement(staged)])
 
 
+def charge_budget(staged: Stage) -> object:
+    room = staged.room
+    return Ledger(room.database, room.witness, room.clock.now_s).charge(granted(staged, Channel.EXPORT), 1, "q", 10, 0)
+
+
 # Each act of the room, and kind and matter of what is noted of it.
 ACTS: dict[str, tuple[Done, str, str]] = {
     "key registered": (register_key, "key", "registered"),
@@ -283,6 +289,7 @@ ACTS: dict[str, tuple[Done, str, str]] = {
     "algorithm withdrawn": (withdraw, "job", "withdrawn"),
     "job asked for": (ask_for_job, "job", "queued"),
     "job ended": (end_job, "job", "ended"),
+    "budget charged": (charge_budget, "budget", ""),
     "transfer begun": (begin_transfer, "transfer", "start"),
     "credential issued": (issue_credential, "credential", "issued"),
 }  # fmt: skip
@@ -312,7 +319,7 @@ def test_each_act_is_noted_though_the_process_ends_right_after_it(
     """Once, and by who opens the room next."""
     done, kind, what = ACTS[name]
     staged = stage(tmp_path, witness=None)
-    staged.agree(channels=("export", "delta-share", "compute"))
+    staged.agree(channels=("export", "delta-share", "aggregate", "compute"), privacy_millionths=1_000_000)
     log = staged.room.witness
     assert isinstance(log, Log)
 

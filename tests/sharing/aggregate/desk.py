@@ -60,7 +60,7 @@ def desk_of(folder: Path, facts: Mapping[str, Sequence[Any]], **terms: Any) -> t
     fields = {"channels": ("aggregate",), "privacy_millionths": 3_000_000, "transforms": BOUNDS}
     agreement = staged.agree(**fields | terms).digest
     room = staged.room
-    desk = Here(room.gate, shelf, room.witness, Ledger(room.database, room.clock.now_s))
+    desk = Here(room.gate, shelf, room.witness, Ledger(room.database, room.witness, room.clock.now_s))
     desk.facts, desk.engines = facts, {}
     return desk, agreement, staged
 

@@ -64,7 +64,7 @@ def test_two_answers_to_one_charge_leave_as_one(tmp_path: Path) -> None:
     """Whoever keeps its answer second, gets the first."""
     desk, agreement, staged = desk_of(tmp_path, FACTS)
     grant = staged.room.gate.authorize
-    ledger = Ledger(staged.room.database, staged.room.clock.now_s)
+    ledger = Ledger(staged.room.database, staged.room.witness, staged.room.clock.now_s)
     desk.ask(BOREALIS, agreement, Purpose.TRAINING, Question.of(SUM))
     charge = staged.room.database.reader().execute("SELECT id FROM privacy_charge").fetchone()[0]
 

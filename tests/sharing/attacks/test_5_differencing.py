@@ -115,7 +115,7 @@ class Forgetful(Ledger):
 def test_mutant_without_the_book_averaging_finds_the_sum(tmp_path: Path) -> None:
     """The guard is the book: without it the mean of 300 answers is the sum, five times closer than one answer."""
     desk, agreement, staged = desk_of(tmp_path, FACTS)
-    desk._ledger = Forgetful(staged.room.database, staged.room.clock.now_s)
+    desk._ledger = Forgetful(staged.room.database, staged.room.witness, staged.room.clock.now_s)
     answers = [
         desk.ask(BOREALIS, agreement, Purpose.TRAINING, ALL).body["groups"][0]["values"][0]["value"] for _ in range(300)
     ]
