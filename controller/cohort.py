@@ -224,7 +224,7 @@ class Cohort:
         Raises:
             CommandError: no such unit.
         """
-        lanes = _side_by_side(np.array([self._column(unit) for unit in units], dtype=np.intp))
+        lanes = _side_by_side(self._columns(units))
         block = self.block
         block.tau[:, lanes] = 0
         commands = (block.staged_dq_ref, block.staged_tau_ff, block.held_dq_ref, block.held_tau_ff)
@@ -292,6 +292,13 @@ class Cohort:
             raise CommandError(f"{quantity}: {values.shape} values for {len(self._joint)} joints")
         return _ALL, values
 
+    def _columns(self, units: Sequence[int] | npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+        """Return columns of units. Raises CommandError for one that there is not."""
+        columns = np.asarray(units)
+        if columns.size and not (columns.dtype.kind in "iu" and columns.min() >= 0 and columns.max() < self.units):
+            columns = np.array([self._column(unit) for unit in units])
+        return columns.astype(np.intp)
+
     def _column(self, unit: int) -> int:
         column = operator.index(unit)
         if not 0 <= column < self.units:
@@ -307,7 +314,8 @@ class Cohort:
 def _side_by_side(lanes: npt.NDArray[np.intp]) -> npt.NDArray[np.intp] | slice:
     """Return lanes as a slice where they are neighbours in order: that reads and writes several times faster."""
     first, count = (int(lanes[0]), len(lanes)) if len(lanes) else (0, 0)
-    return slice(first, first + count) if np.array_equal(lanes, np.arange(first, first + count)) else lanes
+    neighbours = count < 2 or bool((lanes == np.arange(first, first + count)).all())
+    return slice(first, first + count) if neighbours else lanes
 
 
 class Floor:

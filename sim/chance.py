@@ -7,6 +7,7 @@ their upper 53 bits as a number in [0, 1), are the same on every machine.
 
 import hashlib
 import operator
+import threading
 from typing import SupportsIndex
 
 import numpy as np
@@ -14,6 +15,9 @@ import numpy as np
 from sim.body import Array
 from sim.errors import BadJobSeed
 
+# What a counter has given and nobody has taken yet: of a new one, nothing.
+_EMPTY = np.zeros(4, np.uint64)
+_threads = threading.local()
 TASK = 0
 """The stream that a task's start of an episode draws from."""
 
@@ -44,7 +48,25 @@ def philox_uniform(seed: int, world: int, episode: int, count: int, *, stream: i
     key = np.array([seed % 2**64, world % 2**64], dtype=np.uint64)
     # Words 0 and 1 count what is drawn within the episode.
     counter = np.array([0, 0, episode, stream], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=counter)).random(count)
+    generator = _own()
+    # A new one would ask the system for chance first, which takes longer than all the rest.
+    generator.bit_generator.state = {
+        "bit_generator": "Philox",
+        "state": {"counter": counter, "key": key},
+        "buffer": _EMPTY,
+        "buffer_pos": len(_EMPTY),
+        "has_uint32": 0,
+        "uinteger": 0,
+    }
+    return generator.random(count)
+
+
+def _own() -> np.random.Generator:
+    """Return this thread's generator, whatever state it is in."""
+    found: np.random.Generator | None = getattr(_threads, "generator", None)
+    if found is None:
+        found = _threads.generator = np.random.Generator(np.random.Philox(key=0))
+    return found
 
 
 def stream(name: str) -> int:

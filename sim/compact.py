@@ -26,6 +26,7 @@ DESKS = 32
 APPLIED = int(mujoco.mjtState.mjSTATE_QFRC_APPLIED | mujoco.mjtState.mjSTATE_XFRC_APPLIED)
 """What is not in a row."""
 KEPT = int(mujoco.mjtState.mjSTATE_INTEGRATION) & ~APPLIED
+_NONE = np.zeros((), np.int32)
 _VIEWS = {
     "qpos": int(mujoco.mjtState.mjSTATE_QPOS),
     "qvel": int(mujoco.mjtState.mjSTATE_QVEL),
@@ -53,8 +54,9 @@ class CompactBatch:
         self.applied: Array = blank((simulations, len(self._applied_columns)), np.float64)
         self.warning = blank((simulations, *self.desk.warning.shape[1:]), np.int32)
         self.desk.reset([0], keyframe=0, stage=mujoco.mjtStage.mjSTAGE_NONE)
-        self._start = self.desk.state[0].copy()
-        self.rows[:] = self._start[self._columns]
+        start = self.desk.state[0]
+        self._start_row, self._start_applied = start[self._columns], start[self._applied_columns]
+        self.rows[:] = self._start_row
 
     def component(self, part: int) -> tuple[int, int]:
         """Return where a part of the state, an `mjtState`, is in a row, and its size."""
@@ -72,9 +74,9 @@ class CompactBatch:
         """Put worlds at the first keyframe, without warnings, and compute stages. Raises as `forward`."""
         assert keyframe == 0, keyframe
         which = np.asarray(ids, np.intp)
-        self.rows[which] = self._start[self._columns]
-        _write(self.applied, which, self._start[self._applied_columns])
-        _write(self.warning, which, np.zeros((), np.int32))
+        self.rows[which] = self._start_row
+        _write(self.applied, which, self._start_applied)
+        _write(self.warning, which, _NONE)
         if stage != mujoco.mjtStage.mjSTAGE_NONE:
             self.forward(which, stage=stage)
 
@@ -130,5 +132,5 @@ def _columns(model: mujoco.MjModel, parts: int) -> npt.NDArray[np.intp]:
 
 def _write(rows: npt.NDArray[Any], ids: Ids, values: npt.NDArray[Any]) -> None:
     """Write rows, one for each of `ids` or the same, but no zeros over zeros: untouched pages take no memory."""
-    if values.any() or any(rows[ids[k : k + 64]].any() for k in range(0, len(ids), 64)):
+    if np.count_nonzero(values) or any(np.count_nonzero(rows[ids[k : k + 64]]) for k in range(0, len(ids), 64)):
         rows[ids] = values

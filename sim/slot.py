@@ -407,7 +407,7 @@ class SimSlot:
 
     def _forget_warnings(self, ids: npt.NDArray[np.intp] | int) -> None:
         # Zeros over zeros would take memory for what hardly any world ever has.
-        if self._batch.warning[ids].any():
+        if np.count_nonzero(self._batch.warning[ids]):
             self._batch.warning[ids] = 0
 
     def _refuse(self, world: int, action: Array) -> None:

@@ -153,6 +153,20 @@ def rotated_back(quaternion: Array, vector: Array) -> Array:
     return np.stack([a + 2 * (ty * z - tz * y), b + 2 * (tz * x - tx * z), c + 2 * (tx * y - ty * x)], axis=-1)
 
 
+def gravity_across(quaternion: Array) -> tuple[Array, Array]:
+    """Return forward and left of where gravity points in body frames: both 0 upright. To the bits of `rotated_back`.
+
+    Args:
+        quaternion: Orientations (w, x, y, z), (N, 4).
+
+    Returns:
+        (N,) each.
+    """
+    w, x, y, z = (quaternion[:, i] for i in range(4))
+    # What `rotated_back` leaves of the vector (0, 0, -1); the sum has no zero with a sign.
+    return 0.0 + 2 * (w * y - x * z), 0.0 - 2 * (w * x + y * z)
+
+
 def upright(quaternion: Array) -> Array:
     """Return the cosine of the tilt of orientations (w, x, y, z), (N, 4): 1 upright, 0 lying; (N,)."""
     x, y = quaternion[:, 1], quaternion[:, 2]

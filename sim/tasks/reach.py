@@ -62,8 +62,9 @@ class _Run(Run):
         self.memory["target_m"][ids] = self._home_hand_m + centred[:, :3] * np.array(TARGET_BOX_M)
         body = self.view.body
         # The driven joints of an arm are all its joints, so home plus noise is the whole state.
-        start = np.clip(body.home_q + START_NOISE_RAD * centred[:, 3:], body.q_min, body.q_max)
-        qpos = np.tile(body.home_qpos, (len(ids), 1))
+        start = np.minimum(np.maximum(body.home_q + START_NOISE_RAD * centred[:, 3:], body.q_min), body.q_max)
+        qpos = np.empty((len(ids), len(body.home_qpos)))
+        qpos[:] = body.home_qpos
         qpos[:, body.q] = start
         self.view.qpos[ids] = qpos
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from sim.body import Array, Body
 from sim.catalog import Entry
-from sim.task import Mask, Run, Task, View, heading, rotated_back, share_of_range, upright
+from sim.task import Mask, Run, Task, View, gravity_across, heading, share_of_range, upright
 
 PUSHES = 2
 PUSH_EVERY_S = 1.0
@@ -70,12 +70,12 @@ class _Run(Run):
 
     def observe(self) -> Array:
         qpos, qvel = self.view.qpos, self.view.qvel
-        gravity = rotated_back(qpos[:, 3:7], np.array([0.0, 0.0, -1.0]))
         cos, sin = heading(qpos[:, 3:7])
         forward = cos * qvel[:, 0] + sin * qvel[:, 1]
         left = cos * qvel[:, 1] - sin * qvel[:, 0]
         height = qpos[:, 2] - self.view.body.home_qpos[2]
-        return np.column_stack([gravity[:, 0], gravity[:, 1], qvel[:, 3:6], forward, left, height])
+        across = gravity_across(qpos[:, 3:7])
+        return np.column_stack([*across, qvel[:, 3:6], forward, left, height])
 
     def reward(self, actions: Array) -> Array:
         """One per second on its feet, less what it tilts and drifts."""

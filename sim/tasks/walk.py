@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from sim.body import Array, Body, legs, lifted
 from sim.catalog import Entry
-from sim.task import Mask, Run, Task, View, heading, rotated_back, share_of_range, upright
+from sim.task import Mask, Run, Task, View, gravity_across, heading, share_of_range, upright
 
 STEP_PERIOD_S = 0.5
 """One full trot cycle: 2 Hz, a calm trot for a dog-sized robot."""
@@ -88,13 +88,13 @@ class _Run(Run):
 
     def observe(self) -> Array:
         qpos, qvel = self.view.qpos, self.view.qvel
-        gravity = rotated_back(qpos[:, 3:7], np.array([0.0, 0.0, -1.0]))
-        forward, left = self._velocity()
-        phase = self._phase_rad()
-        height = qpos[:, 2] - self.view.body.home_qpos[2]
-        return np.column_stack(
-            [np.sin(phase), np.cos(phase), forward, left, height, qvel[:, 3:6], gravity[:, 0], gravity[:, 1]]
-        )
+        phase, found = self._phase_rad(), np.empty((len(qpos), 10))
+        found[:, 0], found[:, 1] = np.sin(phase), np.cos(phase)
+        found[:, 2], found[:, 3] = self._velocity()
+        found[:, 4] = qpos[:, 2] - self.view.body.home_qpos[2]
+        found[:, 5:8] = qvel[:, 3:6]
+        found[:, 8], found[:, 9] = gravity_across(qpos[:, 3:7])
+        return found
 
     def reward(self, actions: Array) -> Array:
         """Forward speed up to the goal, along the heading at the start, less sideways drift, turning and effort."""
@@ -102,7 +102,7 @@ class _Run(Run):
         along = memory["heading"][:, 0] * qvel[:, 0] + memory["heading"][:, 1] * qvel[:, 1]
         across = memory["heading"][:, 0] * qvel[:, 1] - memory["heading"][:, 1] * qvel[:, 0]
         effort = np.add.reduce(actions * actions, axis=1) / actions.shape[1]
-        value = np.clip(along, -1.0, SPEED_GOAL_M_S) / SPEED_GOAL_M_S + 0.3
+        value = np.minimum(np.maximum(along, -1.0), SPEED_GOAL_M_S) / SPEED_GOAL_M_S + 0.3
         value = value - 0.5 * np.minimum(np.abs(across), 1.0) - 0.1 * np.minimum(np.abs(qvel[:, 5]), 2.0)
         return np.asarray(np.where(self.ended(), 0.0, value - 0.05 * effort) * self.view.policy_period_s)
 

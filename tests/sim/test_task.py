@@ -1,13 +1,16 @@
 """Tasks: their arithmetic, their chance, and that doing better earns more."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from sim.catalog import find, robots
+from sim.chance import philox_uniform
 from sim.errors import UnknownTask
 from sim.motion import find_motion
 from sim.slot import SimSlot
-from sim.task import heading, rotated_back, upright
+from sim.task import gravity_across, heading, rotated_back, upright
 from sim.tasks import find_task, tasks, tasks_for
 from sim.tasks.follow import Follow
 from tests.sim.wheels import needs
@@ -37,6 +40,15 @@ def test_vectors_are_turned_back_into_the_body_frame() -> None:
     assert upright(quaternion) == pytest.approx([0, 1, 1], abs=1e-12)
     cos, sin = heading(quaternion)
     assert (cos[2], sin[2]) == (pytest.approx(0, abs=1e-12), pytest.approx(1))
+
+
+def test_gravity_across_is_to_the_bits_what_rotating_it_back_gives() -> None:
+    """Also upright and on its head, where zeros have signs."""
+    quaternion = np.random.default_rng(0).normal(size=(10_000, 4))
+    quaternion[:4] = [[1, 0, 0, 0], [0, 0, 0, 1], [0, 1, 0, 0], [-1, 0, -0.0, 0]]
+    whole = rotated_back(quaternion, np.array([0.0, 0.0, -1.0]))
+    forward, left = gravity_across(quaternion)
+    assert (forward.tobytes(), left.tobytes()) == (whole[:, 0].tobytes(), whole[:, 1].tobytes())
 
 
 @pytest.mark.parametrize(("robot", "task"), SUITED)
@@ -130,3 +142,15 @@ def test_an_unknown_task_is_answered_with_the_closest_name() -> None:
     assert set(tasks()) == {"reach", "stand", "walk"}
     with pytest.raises(UnknownTask, match="walk"):
         find_task("wlak")
+
+
+def test_what_a_thread_drew_before_changes_no_number_of_an_episode() -> None:
+    wanted = np.random.Generator(
+        np.random.Philox(key=np.array([5, 7], np.uint64), counter=np.array([0, 0, 3, 0], np.uint64))
+    ).random(9)
+    for count in (1, 4, 7):
+        philox_uniform(1, 2, 3, count)
+        assert philox_uniform(5, 7, 3, 9).tobytes() == wanted.tobytes()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: philox_uniform(5, 7, 3, 9).tobytes(), range(400)))
+    assert set(found) == {wanted.tobytes()}
