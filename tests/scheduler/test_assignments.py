@@ -21,6 +21,7 @@ from scheduler.roles import Role
 from scheduler.services.runners import MESSAGE_BYTES, RunnerService
 from tests.scheduler.site import PATIENCE_S, Site, job, play
 
+on_both = pytest.mark.usefixtures("each_backend")
 SLOTS = 40
 
 
@@ -104,6 +105,7 @@ def test_an_attempt_is_told_once_and_its_start_is_no_news(tmp_path: Path) -> Non
     play(tmp_path, scene)
 
 
+@on_both
 def test_a_wish_to_cancel_and_an_end_are_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By their events: nothing is left for the time when all is read again."""
     monkeypatch.setattr(assignments, "WHOLE_S", 1e9)
@@ -123,6 +125,7 @@ def test_a_wish_to_cancel_and_an_end_are_told_at_once(tmp_path: Path, monkeypatc
     play(tmp_path, scene)
 
 
+@on_both
 def test_what_another_runner_has_taken_is_not_wanted_of_this_one_any_more(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         one, two = await Runner.connected(site), await Runner.connected(site, "s/two")
@@ -188,6 +191,7 @@ def test_news_that_are_too_many_to_be_told_one_by_one_are_read_as_a_whole(
     play(tmp_path, scene)
 
 
+@on_both
 @pytest.mark.parametrize("seed", range(3))
 def test_whatever_happens_to_jobs_a_runner_ends_up_wanting_what_the_database_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
