@@ -8,22 +8,20 @@ Joint-major beats unit-major about fourfold on one core, because a joint's param
 while its row is walked.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from controller.actuator import ActuatorPhysics
-from controller.pages import blank
+from controller.pages import arena, blank, is_blank, repeated
 from controller.physics import Physics
 from controller.plausibility import Inspection, Plausibility
+from controller.safety import State
 from controller.spec import JointSpec, RobotSpec
 
 LANES = 16
 """Lanes per vector: sixteen f32 are one 512-bit register."""
-
-CACHE_LINE_B = 64
 
 LONG_ROW_VECTORS = 32
 """From here on a row takes an odd number of vectors; one more costs less than 4 %."""
@@ -78,21 +76,20 @@ class Block:
         self.dwell_ticks = max(1, round(spec.stop_dwell_s / period_s))
         self.timeout_ticks = max(1, round(spec.stop_timeout_s / period_s))
         rows = (self.joints, self.lanes)
-        real = _arena(16, rows, self.dtype)
-        self.staged_q_ref, self.staged_dq_ref, self.staged_tau_ff = next(real), next(real), next(real)
-        self.staged_kp, self.staged_kd = next(real), next(real)
-        self.held_q_ref, self.held_dq_ref, self.held_tau_ff = next(real), next(real), next(real)
-        self.held_kp, self.held_kd = next(real), next(real)
-        self.q, self.dq, self.tau = next(real), next(real), next(real)
+        # Side by side is what begins anew together.
+        self._moving = arena(5, rows, self.dtype)
+        self.staged_q_ref, self.held_q_ref, self.q, self.dq, self.tau = self._moving
+        self._seldom = arena(4, rows, self.dtype)
+        self.staged_dq_ref, self.staged_tau_ff, self.held_dq_ref, self.held_tau_ff = self._seldom
+        gains = [[getattr(joint, name) for joint in spec.joints] for name in ("kp_nm_rad", "kd_nms_rad")]
+        self._default_gains: Real = np.array([*gains, *gains], self.dtype)[..., None]
+        self._gains = _gains(self._default_gains, self.lanes)
+        self.staged_kp, self.staged_kd, self.held_kp, self.held_kd = self._gains
         self.fault: Bits = blank(rows, np.uint32)
-        counts = _arena(7, (self.lanes,), np.dtype(np.uint32))
-        self.fresh: Bits = next(counts)
-        self.age: Bits = next(counts)
-        self.state: Bits = next(counts)
-        self.stop_request: Bits = next(counts)
-        self.stop_ticks: Bits = next(counts)
-        self.slow_ticks: Bits = next(counts)
-        self.unit_fault: Bits = next(counts)
+        self._counts = arena(7, (self.lanes,), np.dtype(np.uint32))
+        self.fresh, self.age, self.stop_request, self.stop_ticks, self.slow_ticks, self.unit_fault = self._counts[:6]
+        self.state: Bits = self._counts[6]
+        self._new_counts: Bits = np.array([[0]] * 6 + [[State.ARMED]], np.uint32)
         self.parameters: Real = np.array(
             [_parameters(joint, spec, period_s) for joint in spec.joints], dtype=self.dtype
         )
@@ -103,12 +100,33 @@ class Block:
 
     def memory(self) -> dict[str, npt.NDArray[Any]]:
         """Return all arrays that make the cohort's state, live, by name: restoring them continues to the bit."""
-        mine = {name: array for name, array in vars(self).items() if isinstance(array, np.ndarray)}
-        del mine["parameters"]
+        arrays = {name: array for name, array in vars(self).items() if isinstance(array, np.ndarray)}
+        mine = {name: array for name, array in arrays.items() if not name.startswith("_") and name != "parameters"}
         extended = {} if self.physics is None else self.physics.memory()
         looked = {} if self.inspection is None else self.inspection.memory()
         mine |= {f"physics.{name}": array for name, array in extended.items()}
         return mine | {f"inspection.{name}": array for name, array in looked.items()}
+
+    def renew(self, lanes: npt.NDArray[np.intp] | slice, q: Real, dq: Real) -> None:
+        """Put newly built, armed units with the default gains into lanes: `q` [rad] and `dq` [rad/s], (J, n).
+
+        A world of a simulator begins anew every few steps: few assignments, each of many arrays.
+        """
+        new = np.zeros((5, *q.shape), self.dtype)
+        new[:3] = q
+        new[3] = dq
+        self._moving[:, :, lanes] = new
+        self._counts[:, lanes] = self._new_counts
+        # Worlds are many, command positions and are sound: rows that were never but as they began take no memory.
+        for rows in (self._seldom, self.fault):
+            if not is_blank(rows[..., lanes]):
+                rows[..., lanes] = 0
+        if not (self._gains[..., lanes] == self._default_gains).all():
+            self._gains[..., lanes] = self._default_gains
+        if self.physics is not None:
+            self.physics.renew(lanes, new[2])
+        if self.inspection is not None:
+            self.inspection.still[:, lanes] = 0
 
 
 def _lanes(units: int) -> int:
@@ -140,19 +158,11 @@ def _parameters(joint: JointSpec, spec: RobotSpec, period_s: float) -> tuple[flo
     return tuple(values[name] for name in PARAMETERS)
 
 
-def _arena(count: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Iterator[npt.NDArray[Any]]:
-    """Yield `count` zeroed arrays that start on a cache line and do not share their offset within a page.
-
-    Equal large arrays that all start at the same page offset evict each other from the first-level cache;
-    one odd cache line between them is enough.
-    """
-    size_b = int(np.prod(shape)) * dtype.itemsize
-    stride_b = -(-size_b // CACHE_LINE_B) * CACHE_LINE_B + CACHE_LINE_B
-    # Simulated robots compute in f64, and of many of their rows nobody writes any. Those of f32 are all in use, and
-    # large floors of them are faster in huge pages.
-    zeros = blank if dtype == np.float64 else np.zeros
-    memory = zeros((count * stride_b + CACHE_LINE_B,), np.uint8)
-    start_b = -memory.ctypes.data % CACHE_LINE_B
-    for index in range(count):
-        begin_b = start_b + index * stride_b
-        yield memory[begin_b : begin_b + size_b].view(dtype).reshape(shape)
+def _gains(default: Real, lanes: int) -> Real:
+    """Return rows of gains, each (J, P) as arrays of `arena` are; those of simulated robots in memory shared by rows."""
+    kinds, joints, _ = default.shape
+    if default.dtype == np.float64:
+        return repeated(default.reshape(-1), lanes).reshape(kinds, joints, lanes)
+    gains = arena(kinds, (joints, lanes), default.dtype)
+    gains[:] = default
+    return gains

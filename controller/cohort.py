@@ -22,7 +22,6 @@ from controller import kernel, reference
 from controller.actuator import ActuatorPhysics
 from controller.block import Bits, Block, Real
 from controller.errors import CommandError, KernelUnavailableError, StopHeldError
-from controller.physics import is_blank
 from controller.plausibility import Plausibility
 from controller.safety import Event, Fault, State, advance
 from controller.spec import RobotSpec
@@ -96,7 +95,6 @@ class Cohort:
         self.block = block = Block(spec, units, period_s, dtype, physics, plausibility)
         self._kp = np.array([[joint.kp_nm_rad] for joint in spec.joints])
         self._kd = np.array([[joint.kd_nms_rad] for joint in spec.joints])
-        block.staged_kp[:], block.staged_kd[:] = self._kp, self._kd
         self.q_ref, self.dq_ref = self._view(block.staged_q_ref), self._view(block.staged_dq_ref)
         self.tau_ff = self._view(block.staged_tau_ff)
         self.kp, self.kd = self._view(block.staged_kp), self._view(block.staged_kd)
@@ -224,35 +222,7 @@ class Cohort:
         Raises:
             CommandError: no such unit.
         """
-        lanes = _side_by_side(self._columns(units))
-        block = self.block
-        block.tau[:, lanes] = 0
-        commands = (block.staged_dq_ref, block.staged_tau_ff, block.held_dq_ref, block.held_tau_ff)
-        for rows in (*commands, block.fault):
-            # Worlds are many, command positions and are sound: rows that were never but zero take no memory.
-            if not is_blank(rows[:, lanes]):
-                rows[:, lanes] = 0
-        for counts in (
-            block.unit_fault,
-            block.stop_request,
-            block.stop_ticks,
-            block.slow_ticks,
-            block.age,
-            block.fresh,
-        ):
-            counts[lanes] = 0
-        for rows in (block.q, block.staged_q_ref, block.held_q_ref):
-            rows[:, lanes] = q
-        block.dq[:, lanes] = dq
-        for kp in (block.staged_kp, block.held_kp):
-            kp[:, lanes] = self._kp
-        for kd in (block.staged_kd, block.held_kd):
-            kd[:, lanes] = self._kd
-        if block.physics is not None:
-            block.physics.renew(lanes, block.q[:, lanes])
-        if block.inspection is not None:
-            block.inspection.still[:, lanes] = 0
-        block.state[lanes] = State.ARMED
+        self.block.renew(_side_by_side(self._columns(units)), q, dq)
 
     def unit_state(self, unit: int) -> State:
         """Return where the unit is in its life cycle."""

@@ -41,7 +41,7 @@ from controller.actuator import ActuatorPhysics, Friction, JointPhysics, LuGre, 
 from controller.errors import SpecError
 from controller.learned import LearnedActuator
 from controller.network import Network
-from controller.pages import blank
+from controller.pages import arena, blank, is_blank
 from controller.spec import RobotSpec
 
 Real = npt.NDArray[np.floating[Any]]
@@ -101,13 +101,13 @@ class Physics:
         joints = [made.joints.get(name, made.default) for name in spec.joint_names]
         rows = (len(joints), lanes)
         self.dtype = np.dtype(dtype)
-        self.tau_external: Real = blank(rows, dtype)
-        self.tau_joint: Real = blank(rows, dtype)
-        self.q_motor: Real = blank(rows, dtype)
+        # Side by side is what begins anew together.
+        self._moving = arena(5, rows, self.dtype)
+        self.tau_external, self.tau_joint, self.q_motor, self.winding, self.case = self._moving
+        self._new = np.zeros((5, len(joints), 1), self.dtype)
+        self._new[3:] = [[(joint.thermal or _COLD).ambient_c] for joint in joints]
+        self._moving[:] = self._new
         self.supply: Real = np.ones(lanes, dtype)
-        ambient = np.array([[(joint.thermal or _COLD).ambient_c] for joint in joints])
-        self.winding: Real = np.zeros(rows, dtype) + ambient.astype(dtype)
-        self.case: Real = self.winding.copy()
         self.bristle: Real = blank(rows, dtype)
         self.delay_ticks = round(made.command_delay_s / period_s)
         self.jitter_ticks = round(made.command_jitter_s / period_s)
@@ -127,36 +127,32 @@ class Physics:
             [_parameters(name, joint, period_s) for name, joint in zip(spec.joint_names, joints, strict=True)],
             dtype=dtype,
         )
-        # A renewed unit keeps its key: that is who it is.
-        renewed = {name: array for name, array in self.memory().items() if name != "key"}
-        self._new = {name: array[..., :1].copy() for name, array in renewed.items() if array.shape[-1] == lanes}
-        self._blank = {name for name, first in self._new.items() if is_blank(first)}
+        queues = (self.ring, self.lag, self.history, self.told)
+        self._queues = [(rows, rows[..., :1].copy()) for rows in queues if rows.size]
 
     def memory(self) -> dict[str, npt.NDArray[Any]]:
         """Return all arrays that make the state, live, by name."""
-        mine = {name: array for name, array in vars(self).items() if isinstance(array, np.ndarray)}
-        del mine["parameters"], mine["network_of"]
-        return mine
+        arrays = {name: array for name, array in vars(self).items() if isinstance(array, np.ndarray)}
+        unchanging = ("parameters", "network_of")
+        return {name: array for name, array in arrays.items() if not name.startswith("_") and name not in unchanging}
 
     def renew(self, lanes: npt.NDArray[np.intp] | slice, q: Real) -> None:
-        """Give the units of these lanes new actuators, at rest and at ambient temperature, at `q` [rad], (J, n)."""
-        for name, first in self._new.items():
-            rows = getattr(self, name)
-            # What was never used, bristles for example, keeps its pages of zeros, which take no memory.
-            if name not in self._blank or not is_blank(rows[..., lanes]):
-                rows[..., lanes] = first
+        """Give the units of these lanes new actuators, at rest and at ambient temperature, at `q` [rad], (J, n).
+
+        Their keys they keep: these are who they are.
+        """
+        self._moving[:, :, lanes] = self._new
         self.q_motor[:, lanes] = q
+        self.supply[lanes] = 1
+        # Bristles that were never bent keep their pages of zeros, which take no memory.
+        if not is_blank(self.bristle[:, lanes]):
+            self.bristle[:, lanes] = 0
+        for rows, first in self._queues:
+            rows[..., lanes] = first
 
     def column(self, name: str) -> Real:
         """Return one of `PHYSICS_PARAMETERS` as a column, (J, 1)."""
         return self.parameters[:, PHYSICS_PARAMETERS.index(name), None]
-
-
-def is_blank(rows: npt.NDArray[Any]) -> bool:
-    """Return whether all bits are zero, also those of signs."""
-    # Of the few numbers of a world the bytes are looked through faster than NumPy is called.
-    data = rows.tobytes()
-    return data.count(0) == len(data)
 
 
 _COLD = Thermal(tau_rated_nm=1.0, winding_share=0.5, winding_s=1.0, case_s=1.0)

@@ -66,7 +66,6 @@ class Drives:
         self.cohort = Cohort(robot, robots, period_s, dtype=np.float64, backend=backend, physics=physics)
         self.torque: Real = self.cohort.tau_joint.T
         self.sha256 = fingerprint(robot, period_s, physics)
-        self._dq_before = np.zeros_like(self.cohort.block.dq)
         self._inertia_rate: Real | None = None
         if self.cohort.block.physics is not None:
             self._inertia_rate = self.cohort.block.physics.column("inertia_rate")
@@ -74,7 +73,6 @@ class Drives:
     def renew(self, ids: npt.NDArray[np.intp], q: Real, dq: Real) -> None:
         """Put newly built robots in the place of `ids`: `q` [rad] and `dq` [rad/s], (len(ids), J)."""
         self.cohort.renew(ids, q.T, dq.T)
-        self._dq_before[:, ids] = dq.T
 
     def bind(self, qpos: Array, qvel: Array, out: Array, q: Index, dq: Index) -> Callable[[], None]:
         """Return a call without arguments that is `step` on a simulator's arrays, compiled where it can be.
@@ -91,7 +89,6 @@ class Drives:
             out=out,
             q_index=np.arange(qpos.shape[1])[q],
             dq_index=np.arange(qvel.shape[1])[dq],
-            dq_before=self._dq_before,
             inertia_rate=None if self._inertia_rate is None else self._inertia_rate[:, 0],
         )
         if compiled is not None:
@@ -108,16 +105,16 @@ class Drives:
         Args:
             q, dq: Angles [rad] and speeds [rad/s] of the joints, (N, J).
         """
-        cohort, before = self.cohort, self._dq_before[:, : self.cohort.units]
-        cohort.q[:] = q.T
-        cohort.dq[:] = dq.T
+        cohort = self.cohort
         if self._inertia_rate is not None:
             # A world that diverges may overflow here: the core takes what is not finite for no load.
             with np.errstate(all="ignore"):
-                np.subtract(cohort.dq, before, out=cohort.tau_external)
+                # What the core holds are still the speeds of the last substep.
+                np.subtract(dq.T, cohort.dq, out=cohort.tau_external)
                 np.multiply(cohort.tau_external, self._inertia_rate, out=cohort.tau_external)
                 np.subtract(cohort.tau_external, cohort.tau_joint, out=cohort.tau_external)
-            before[:] = cohort.dq
+        cohort.q[:] = q.T
+        cohort.dq[:] = dq.T
         cohort.step()
         return self.torque
 
@@ -132,7 +129,7 @@ class Drives:
 
     def lay_hands_on(self) -> None:
         """Forget loads and speeds: somebody has moved the robots, all of them are at rest. Motors stay warm."""
-        self._dq_before[:] = 0.0
+        self.cohort.dq[:] = 0.0
         if self.cohort.block.physics is not None:
             self.cohort.block.physics.tau_joint[:] = 0.0
 
@@ -147,7 +144,7 @@ class Drives:
 
     def memory(self) -> dict[str, npt.NDArray[np.generic]]:
         """Return all arrays that make the drives' state, live, by name."""
-        return {**self.cohort.block.memory(), "dq_before": self._dq_before}
+        return self.cohort.block.memory()
 
 
 def fingerprint(robot: RobotSpec, period_s: float, physics: ActuatorPhysics | None) -> str:

@@ -23,17 +23,28 @@ struct substep {
     const double *qpos, *qvel;
     double *out;
     const int32_t *q_index, *dq_index;
-    double *q, *dq, *dq_before, *load;
+    double *q, *dq, *load;
     const double *torque, *inertia_rate; /* inertia_rate is null: ideal actuators */
     void (*step)(const void *);
     const void *floor;
     size_t qpos_stride, qvel_stride, out_stride, robots, joints, lanes;
 };
 
-/* Angles and speeds of the robots `begin` to `end` from the simulator's rows, and the load observed. */
+/* Angles and speeds of the robots `begin` to `end` from the simulator's rows, and the load observed: what `dq` holds
+ * before are the speeds of the last substep. */
 static void sense(const struct substep *s, size_t begin, size_t end)
 {
     const size_t joints = s->joints, lanes = s->lanes;
+    if (s->inertia_rate)
+        for (size_t j = 0; j < joints; j++) {
+            const double *torque = s->torque + j * lanes, rate = s->inertia_rate[j];
+            const double *before = s->dq + j * lanes, *qvel = s->qvel + s->dq_index[j];
+            double *load = s->load + j * lanes;
+            for (size_t n = begin; n < end; n++) {
+                const double inertial = (qvel[n * s->qvel_stride] - before[n]) * rate;
+                load[n] = inertial - torque[n];
+            }
+        }
     for (size_t n = begin; n < end; n++) {
         const double *qpos = s->qpos + n * s->qpos_stride, *qvel = s->qvel + n * s->qvel_stride;
         for (size_t j = 0; j < joints; j++) {
@@ -41,16 +52,6 @@ static void sense(const struct substep *s, size_t begin, size_t end)
             s->dq[j * lanes + n] = qvel[s->dq_index[j]];
         }
     }
-    if (s->inertia_rate)
-        for (size_t j = 0; j < joints; j++) {
-            const double *dq = s->dq + j * lanes, *torque = s->torque + j * lanes, rate = s->inertia_rate[j];
-            double *dq_before = s->dq_before + j * lanes, *load = s->load + j * lanes;
-            for (size_t n = begin; n < end; n++) {
-                const double inertial = (dq[n] - dq_before[n]) * rate;
-                load[n] = inertial - torque[n];
-                dq_before[n] = dq[n];
-            }
-        }
 }
 
 /* Their torques into the simulator's rows. */

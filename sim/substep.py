@@ -24,7 +24,7 @@ Index = npt.NDArray[np.intp]
 
 _DOUBLES = ("qpos", "qvel", "out")
 _INDICES = ("q_index", "dq_index")
-_LANES = ("q", "dq", "dq_before", "load", "torque", "inertia_rate")
+_LANES = ("q", "dq", "load", "torque", "inertia_rate")
 _COUNTS = ("qpos_stride", "qvel_stride", "out_stride", "robots", "joints", "lanes")
 
 
@@ -87,7 +87,6 @@ def bind(
     out: Real,
     q_index: Index,
     dq_index: Index,
-    dq_before: Real,
     inertia_rate: Real | None,
 ) -> Drive | None:
     """Return a call without arguments that does a substep; None where something is not compiled.
@@ -98,7 +97,6 @@ def bind(
         cohort: Of N robots with J joints, in f64.
         qpos, qvel, out: Rows of the simulator, (N, any) and (N, J); a row's numbers lie side by side.
         q_index, dq_index: Where the joints are in a row of `qpos` and of `qvel`, (J,).
-        dq_before: Speeds of the last substep, (J, P) with the lanes of the cohort's block.
         inertia_rate: Reflected inertia over period, (J,); None for ideal actuators.
     """
     handle, core = loaded().handle, address_of(cohort.step)
@@ -114,7 +112,7 @@ def bind(
         assert rows.strides[1] == rows.itemsize, name
         setattr(s, name, rows.ctypes.data)
         setattr(s, f"{name}_stride", rows.strides[0] // rows.itemsize)
-    lanes: dict[str, Any] = {"q": block.q, "dq": block.dq, "dq_before": dq_before, "torque": block.tau}
+    lanes: dict[str, Any] = {"q": block.q, "dq": block.dq, "torque": block.tau}
     if block.physics is not None and inertia_rate is not None:
         lanes |= {"load": block.physics.tau_external, "torque": block.physics.tau_joint}
         lanes["inertia_rate"] = np.ascontiguousarray(inertia_rate)
