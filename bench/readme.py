@@ -59,7 +59,7 @@ ROWS = (
     ("sim-memory", "bytes_per_world", "memory of a slot per world of a 29-joint humanoid", "bytes"),
     ("sim-memory", "start_s", "from asking for a slot of it to its first step, best of 5", "s"),
     ("sim-render", "g1_fps", "pictures of a G1, 320 x 240, without a graphics card", "/s"),
-    ("sim-render", "g1_ratio_to_fast_renderer", "the same over MuJoCo's Renderer at its fastest settings, same run", ""),
+    ("sim-render", "g1_ratio_to_fast_renderer", "the same over MuJoCo's Renderer, fastest settings, same run", ""),
     ("store-ingest", "sealed_mb_per_s", "episodes recorded and sealed, one core", "MB/s"),
     ("store-windows", "windows_per_s", "random 64-step windows of two signals of 29 joints, one core", "/s"),
     ("store-windows", "ratio_to_lerobot", "the same over LeRobot's own loader of the same rows, same run", ""),

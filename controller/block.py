@@ -159,7 +159,7 @@ def _parameters(joint: JointSpec, spec: RobotSpec, period_s: float) -> tuple[flo
 
 
 def _gains(default: Real, lanes: int) -> Real:
-    """Return rows of gains, each (J, P) as arrays of `arena` are; those of simulated robots in memory shared by rows."""
+    """Return rows of gains, each (J, P) as arrays of `arena` are; those of simulated robots in shared memory."""
     kinds, joints, _ = default.shape
     if default.dtype == np.float64:
         return repeated(default.reshape(-1), lanes).reshape(kinds, joints, lanes)

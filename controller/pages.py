@@ -59,8 +59,8 @@ def is_blank(rows: npt.NDArray[Any]) -> bool:
     return data.count(0) == len(data)
 
 
-def repeated(values: npt.NDArray[np.float64], width: int) -> npt.NDArray[np.float64]:
-    """Return an array, (rows, width), each row of which repeats one of `values`, (rows,).
+def repeated(values: npt.NDArray[Any], width: int) -> npt.NDArray[Any]:
+    """Return an array, (rows, width), each row of which repeats one of `values`, (rows,), in f64.
 
     Where the system can, the pages within the rows of a value are one and the same, until they are written to and the
     system copies them: rows that stay as they are take hardly any memory.

@@ -103,6 +103,11 @@ class Physics:
         self.dtype = np.dtype(dtype)
         # Side by side is what begins anew together.
         self._moving = arena(5, rows, self.dtype)
+        self.tau_external: Real
+        self.tau_joint: Real
+        self.q_motor: Real
+        self.winding: Real
+        self.case: Real
         self.tau_external, self.tau_joint, self.q_motor, self.winding, self.case = self._moving
         self._new = np.zeros((5, len(joints), 1), self.dtype)
         self._new[3:] = [[(joint.thermal or _COLD).ambient_c] for joint in joints]

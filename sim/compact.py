@@ -7,13 +7,11 @@ those of its desks, at which worlds take turns (`sim.rollout`). States are to th
 """
 
 import ctypes
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import mujoco
 import numpy as np
 import numpy.typing as npt
-from mujoco.batch import SimulationError
 
 from controller.pages import blank
 from sim.engine import OpenBatch
@@ -71,27 +69,12 @@ class CompactBatch:
         return self.rows[:, first : first + size]
 
     def reset(self, ids: Any, *, keyframe: int, stage: mujoco.mjtStage) -> None:
-        """Put worlds at the first keyframe, without warnings, and compute stages. Raises as `forward`."""
+        """Put worlds at the first keyframe, without warnings. What stages would compute nobody keeps here."""
         assert keyframe == 0, keyframe
         which = np.asarray(ids, np.intp)
         self.rows[which] = self._start_row
         _write(self.applied, which, self._start_applied)
         _write(self.warning, which, _NONE)
-        if stage != mujoco.mjtStage.mjSTAGE_NONE:
-            self.forward(which, stage=stage)
-
-    def forward(self, ids: Ids, *, stage: mujoco.mjtStage, look: Callable[[Ids], None] = lambda some: None) -> None:
-        """Compute the stages up to `stage`. Raises SimulationError where MuJoCo raises, naming worlds.
-
-        `look` is called with worlds while each is at the desk of its place among them.
-        """
-        for some in self.at_desks(ids):
-            try:
-                self.desk.forward(np.arange(len(some)), stage=stage)
-            except SimulationError as error:
-                raise SimulationError(some[error.ids], self.desk.error(int(error.ids[0])), len(ids)) from error
-            self.rows[some] = self.desk.state[: len(some), self._columns]
-            look(some)
 
     def get_model(self, simulation: int) -> mujoco.MjModel:
         """Return a copy of a world's model, which is that of all."""
@@ -110,13 +93,6 @@ class CompactBatch:
         """Give all worlds their whole states, (N, nstate)."""
         self.rows[:] = states[:, self._columns]
         _write(self.applied, np.arange(self.nsim), states[:, self._applied_columns])
-
-    def at_desks(self, ids: Ids) -> Iterator[Ids]:
-        """Yield the worlds `ids` in turns, each world at the desk of its place among them: 0 is the first one's."""
-        for first in range(0, len(ids), self.desk.nsim):
-            some = np.asarray(ids[first : first + self.desk.nsim], np.intp)
-            self.desk.state[: len(some)] = self.states(some)
-            yield some
 
 
 def _columns(model: mujoco.MjModel, parts: int) -> npt.NDArray[np.intp]:

@@ -70,6 +70,7 @@ class Rollout:
         self._moving, self._pushed = np.ones(worlds, np.uint8), np.zeros(worlds, np.uint8)
         self._strained = np.ones(self._desk.nsim, np.uint8)
         self._at, self._substep, self._world = (np.zeros(self._desk.nsim, np.uint32) for _ in range(3))
+        self._numbers = np.arange(self._desk.nsim, dtype=np.int32)
         engine = self._desk.engine
         self._r = r = _Rollout(drives=ctypes.addressof(drive.mirror), step_lanes=lanes.step)
         for name in _FUNCTIONS:
@@ -110,9 +111,9 @@ class Rollout:
         groups = -(-self._batch.nsim // r.group)
         r.spread, r.desks = (1, min(groups, self._desk.nsim)) if compact else (r.group, groups)
         r.substeps, r.sites = substeps, None if sites is None else sites.address
-        desks = np.arange(r.desks, dtype=np.int32)
+        desks = self._numbers[: r.desks]
         self._at[: r.desks] = desks
-        self._substep[: r.desks] = self._world[: r.desks] = 0
+        self._substep[:] = self._world[:] = 0
         # Others use the desks, too.
         self._strained[:] = 1
         failures: dict[int, str] = {}

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from sim import substep
 from sim.body import Array
-from sim.compact import CompactBatch
+from sim.compact import KEPT, CompactBatch
 from sim.engine import OpenBatch, address
 
 FIELD = "site_xpos"
@@ -27,6 +27,16 @@ class _Sites(ctypes.Structure):
     _fields_ = (*((name, ctypes.c_void_p) for name in (*_FUNCTIONS, *_ARRAYS)), ("sites", ctypes.c_size_t))
 
 
+class _Visits(ctypes.Structure):
+    """Mirror of `struct visits` in substep.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("sites", "mj_set_state", "state", "world")),
+        *((name, ctypes.c_size_t) for name in ("nstate", "count", "desks")),
+        ("parts", ctypes.c_int32),
+    )
+
+
 class Sites:
     """The sites of all worlds of a batch.
 
@@ -38,9 +48,7 @@ class Sites:
     def __init__(self, batch: OpenBatch | CompactBatch) -> None:
         """Nothing is found yet: all are at the origin."""
         model: mujoco.MjModel = batch.model
-        self._compact = batch if isinstance(batch, CompactBatch) else None
-        desk = batch.desk if isinstance(batch, CompactBatch) else batch
-        self._engine = desk.engine
+        self._engine = (batch.desk if isinstance(batch, CompactBatch) else batch).engine
         self.positions: Array = np.zeros((batch.nsim, model.nsite, 3))
         fixed: tuple[npt.NDArray[Any], ...] = (
             np.ascontiguousarray(model.site_pos, np.float64),
@@ -55,24 +63,28 @@ class Sites:
         for name, array in zip(_ARRAYS, (*fixed, self.positions), strict=True):
             setattr(self._s, name, array.ctypes.data)
         self.address = ctypes.addressof(self._s)
-        # At desks they are found beside the worlds', for the time of a turn.
-        self._at_desks = np.zeros((desk.nsim, model.nsite, 3))
-        self._beside = _Sites.from_buffer_copy(self._s)
-        self._beside.positions = self._at_desks.ctypes.data
         handle = substep.loaded().handle
         assert handle is not None
         assert handle.palaestra_sites_bytes() == ctypes.sizeof(_Sites)
-        self._function = address(handle.palaestra_sites)
+        assert handle.palaestra_visits_bytes() == ctypes.sizeof(_Visits)
+        self._find, self._visit = address(handle.palaestra_sites), address(handle.palaestra_visit)
+        self._visits: _Visits | None = None
+        if isinstance(batch, CompactBatch):
+            self._visits = _Visits(
+                sites=self.address,
+                mj_set_state=self._engine.function("mj_setState"),
+                state=batch.rows.ctypes.data,
+                nstate=batch.rows.shape[1],
+                parts=KEPT,
+            )
+        self._desks = np.arange(self._engine.nsim, dtype=np.int32)
 
     def find(self, ids: npt.NDArray[np.intp] | None) -> None:
         """Find those of the worlds `ids` (None: all), as their states are."""
-        if self._compact is None:
-            self._engine.apply(self._function, self._s, None if ids is None else ids.astype(np.int32))
+        if self._visits is None:
+            self._engine.apply(self._find, self._s, None if ids is None else ids.astype(np.int32))
             return
-        for some in self._compact.at_desks(np.arange(len(self.positions)) if ids is None else ids):
-            self.look(some)
-
-    def look(self, some: npt.NDArray[np.intp]) -> None:
-        """Find those of worlds of a `CompactBatch`, each at the desk of its place among them."""
-        self._engine.apply(self._function, self._beside, np.arange(len(some), dtype=np.int32))
-        self.positions[some] = self._at_desks[: len(some)]
+        worlds = np.arange(len(self.positions), dtype=np.int32) if ids is None else ids.astype(np.int32)
+        visits, desks = self._visits, self._desks[: len(worlds)]
+        visits.world, visits.count, visits.desks = worlds.ctypes.data, len(worlds), len(desks)
+        self._engine.apply(self._visit, visits, desks)

@@ -9,6 +9,7 @@ What a world does depends on the seed, its world number and its episode number, 
 how many worlds share the slot, nor on the number of threads. It is the same to the last bit.
 """
 
+import math
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -194,13 +195,9 @@ class SimSlot:
         self._last_stage = mujoco.mjtStage.mjSTAGE_POS if sensors else mujoco.mjtStage.mjSTAGE_NONE
         self.world_numbers = np.arange(first_world, first_world + worlds, dtype=np.int64)
         self.episodes = np.full(worlds, -1, dtype=np.int64)
-        self.terminated = np.zeros(worlds, dtype=np.bool_)
-        self.truncated = np.zeros(worlds, dtype=np.bool_)
-        self.success = np.zeros(worlds, dtype=np.bool_)
         self.taken = np.zeros((worlds, self.action_size))
-        self.diverged = np.zeros(worlds, dtype=np.bool_)
-        self.stopped = np.zeros(worlds, dtype=np.bool_)
-        self.refused = np.zeros(worlds, dtype=np.bool_)
+        self._flags = np.zeros((6, worlds), dtype=np.bool_)
+        self.terminated, self.truncated, self.success, self.diverged, self.stopped, self.refused = self._flags
         self.failures: dict[int, str] = {}
         self.reset()
 
@@ -236,10 +233,10 @@ class SimSlot:
         if worlds is not None:
             self.world_numbers[ids] = worlds
         self.episodes[ids] = self.episodes[ids] + 1 if episodes is None else np.asarray(episodes)
-        for flags in (self.terminated, self.truncated, self.success, self.diverged, self.stopped, self.refused):
-            flags[ids] = False
-        for i in ids:
-            self.failures.pop(int(i), None)
+        self._flags[:, ids] = False
+        if self.failures:
+            for i in ids:
+                self.failures.pop(int(i), None)
         self.steps[ids] = 0
         self._batch.reset(ids, keyframe=0, stage=mujoco.mjtStage.mjSTAGE_NONE)
         self._forget_warnings(ids)
@@ -250,7 +247,6 @@ class SimSlot:
         if given is None:
             given = self.randomiser.draw(self.seed, self.world_numbers[ids], self.episodes[ids])
         self.randomiser.impose(ids, given)
-        # Also brings derived fields and the solver's warm start to where a lone world would have them.
         self.core.settle(ids)
         if self.sensors.readings:
             self.sensors.begin(ids, self.world_numbers, self.episodes)
@@ -375,8 +371,10 @@ class SimSlot:
         ids = None if whole else np.flatnonzero(running)
         for world, why in self.core.advance(ids, self.substeps, stage=self._last_stage).items():
             self._fail(world, f"world {world}: {why}")
-        # What is rare is asked in one go for all worlds; only then whom it is about.
-        if np.count_nonzero(self._warned) or not (np.isfinite(self._qpos).all() and np.isfinite(self._qvel).all()):
+        # What is rare is asked in one go for all worlds; only then whom it is about. Finite numbers have a finite sum.
+        with np.errstate(all="ignore"):
+            finite = math.isfinite(self._qpos.sum() + self._qvel.sum())
+        if not finite or np.count_nonzero(self._warned):
             self._look_for_unstable(running)
         if drives.any_halted():
             self._look_for_halted(running)

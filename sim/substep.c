@@ -92,6 +92,26 @@ EXPORT void palaestra_sites(const void *m, void *d, int world, void *argument)
         s->mj_local2Global(d, position, axes, s->local + 3 * i, s->turn + 4 * i, s->body[i], s->same_frame[i]);
 }
 
+/* Mirrors sim/sites.py:_Visits. Worlds whose states are not those of MuJoCo's simulations, one after the other at each of
+ * some desks: rows lie `nstate` apart. */
+struct visits {
+    const struct sites *sites;
+    void (*mj_set_state)(const void *m, void *d, const double *state, int parts);
+    const double *state;
+    const int32_t *world;
+    size_t nstate, count, desks;
+    int32_t parts;
+};
+
+EXPORT void palaestra_visit(const void *m, void *d, int desk, void *argument)
+{
+    const struct visits *v = argument;
+    for (size_t i = (size_t)desk; i < v->count; i += v->desks) {
+        v->mj_set_state(m, d, v->state + (size_t)v->world[i] * v->nstate, v->parts);
+        palaestra_sites(m, d, v->world[i], (void *)v->sites);
+    }
+}
+
 /* Mirrors sim/rollout.py:_Rollout. Rows of worlds lie `nstate` apart, counters of warnings `nwarning`. */
 struct rollout {
     const struct substep *drives;
@@ -232,6 +252,11 @@ EXPORT size_t palaestra_rollout_bytes(void)
 EXPORT size_t palaestra_rays_bytes(void)
 {
     return sizeof(struct rays);
+}
+
+EXPORT size_t palaestra_visits_bytes(void)
+{
+    return sizeof(struct visits);
 }
 
 EXPORT size_t palaestra_sites_bytes(void)

@@ -75,20 +75,19 @@ class Worlds:
         return np.asarray(self.batch.bind(name))
 
     def place(self, ids: Ids | None = None) -> None:
-        """Bring what is derived to where the worlds `ids` (None: all) stand after a forward pass of the batch."""
+        """Find the sites of the worlds `ids` (None: all) as they stand. Other fields take the batch's forward pass."""
         if self._sites is not None:
             self._sites.find(ids)
 
     def settle(self, ids: Ids) -> None:
         """Compute the position stage of the worlds `ids` as they stand, and all that is derived.
 
-        It brings the solver's warm start to where a lone world would have it. Raises SimulationError.
+        It leaves the states as they are. Raises SimulationError.
         """
-        if isinstance(self.batch, CompactBatch) and self._sites is not None:
-            self.batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_POS, look=self._sites.look)
-        else:
+        # Of a compact batch nobody sees more of it than where sites are.
+        if not isinstance(self.batch, CompactBatch):
             self.batch.forward(ids, stage=mujoco.mjtStage.mjSTAGE_POS)
-            self.place(ids)
+        self.place(ids)
 
     def states(self, ids: Ids | None = None) -> Array:
         """Return copies of the whole states of the worlds `ids` (None: all), (n, nstate), as `mj_getState` has them."""

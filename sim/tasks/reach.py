@@ -9,7 +9,7 @@ from sim.catalog import Entry
 from sim.errors import Misfit
 from sim.task import Mask, Run, Task, View, share_of_range
 
-TARGET_BOX_M = (0.14, 0.18, 0.14)
+TARGET_BOX_M = np.array((0.14, 0.18, 0.14))
 """Half extents of the box around the home hand position in which targets lie."""
 NEAR_M = 0.05
 """Success: the end effector is this close to the target at the end."""
@@ -59,7 +59,7 @@ class _Run(Run):
 
     def begin(self, ids: npt.NDArray[np.intp], uniform: Array) -> None:
         centred = 2.0 * uniform - 1.0
-        self.memory["target_m"][ids] = self._home_hand_m + centred[:, :3] * np.array(TARGET_BOX_M)
+        self.memory["target_m"][ids] = self._home_hand_m + centred[:, :3] * TARGET_BOX_M
         body = self.view.body
         # The driven joints of an arm are all its joints, so home plus noise is the whole state.
         start = np.minimum(np.maximum(body.home_q + START_NOISE_RAD * centred[:, 3:], body.q_min), body.q_max)
@@ -73,7 +73,8 @@ class _Run(Run):
 
     def _distance_m(self) -> Array:
         e = self._error_m()
-        return np.asarray(np.sqrt(e[:, 0] ** 2 + e[:, 1] ** 2 + e[:, 2] ** 2))
+        e *= e
+        return np.asarray(np.sqrt(e[:, 0] + e[:, 1] + e[:, 2]))
 
     def observe(self) -> Array:
         return np.concatenate([self.memory["target_m"] - self._home_hand_m, self._error_m()], axis=1)

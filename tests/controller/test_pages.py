@@ -9,17 +9,29 @@ import numpy.typing as npt
 import pytest
 
 from controller import Cohort, RobotSpec
-from controller.pages import blank
+from controller.pages import blank, repeated
 from tests.controller.robots import PERIOD_S, joint
+
+PRESENT, SHARED = np.uint64(1 << 63), np.uint64(1 << 61)
 
 
 def present(array: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     """Which of the pages that an array begins in has the system given: whole pages only."""
+    return np.asarray((entries(array) & PRESENT) != 0)
+
+
+def own(array: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Which of them are the array's alone, and not of a file or shared."""
+    return np.asarray((entries(array) & (PRESENT | SHARED)) == PRESENT)
+
+
+def entries(array: npt.NDArray[np.float64]) -> npt.NDArray[np.uint64]:
+    """What the system says of them: `pagemap` of Linux."""
     first = -(-array.ctypes.data // mmap.PAGESIZE)
     count = (array.ctypes.data + array.nbytes) // mmap.PAGESIZE - first
     with Path("/proc/self/pagemap").open("rb") as table:
         table.seek(8 * first)
-        return np.frombuffer(table.read(8 * count), np.uint64) >> np.uint64(63) != 0
+        return np.frombuffer(table.read(8 * count), np.uint64)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel")
@@ -72,3 +84,41 @@ def test_robots_built_anew_get_no_zeros_written_over_zeros() -> None:
     block.fault[0, 2] = 1
     cohort.renew([2], np.zeros((1, 1)), np.zeros((1, 1)))
     assert not block.fault.any()
+
+
+@pytest.mark.parametrize("width", [1, 16, 700, 5000])
+def test_a_repeated_array_has_each_value_in_its_row_to_the_bit_and_can_be_written(width: int) -> None:
+    values = np.array([1.0, -0.0, 0.0, np.nan, 1.0, np.inf])
+    rows = repeated(values, width)
+    expected = np.repeat(values, width).reshape(len(values), width)
+
+    assert (rows.shape, rows.dtype, rows.flags.c_contiguous) == (expected.shape, np.dtype(np.float64), True)
+    assert rows.tobytes() == expected.tobytes()
+    expected[4, width // 2] = rows[4, width // 2] = 7.0
+    assert rows.tobytes() == expected.tobytes(), "what one row is given no other row of its value shows"
+    rows[:] = 2.0
+    assert (rows == 2.0).all()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel")
+def test_rows_that_stay_as_they_are_share_their_pages_and_a_written_page_is_a_row_s_own() -> None:
+    rows = repeated(np.linspace(1.0, 4.0, 32), 2**16)
+    assert rows.sum() > 0.0
+    before = own(rows)
+    assert before.mean() < 0.02, "the ends of rows are their own, at most"
+
+    rows[7, 2**15] = rows[9, 2**15] = 9.0
+    assert (own(rows) ^ before).sum() == 2
+
+
+def test_a_renewed_unit_has_the_default_gains_again_and_no_other_unit_s_change() -> None:
+    cohort = Cohort(
+        RobotSpec(robot_model="r", joints=tuple(joint(f"j{i}") for i in range(3))), 2000, PERIOD_S, dtype=np.float64
+    )
+    default = cohort.kp[:, 5].copy()
+    cohort.kp[:, 4:7] *= 2.0
+    cohort.renew([5], np.zeros((3, 1)), np.zeros((3, 1)))
+
+    assert (cohort.kp[:, 5] == default).all()
+    assert (cohort.kp[:, [4, 6]] == 2.0 * default[:, None]).all()
+    assert (cohort.block.held_kp[:, 5] == default).all()

@@ -192,11 +192,12 @@ class SlotVectorEnv(VectorEnv):  # type: ignore[misc]
     def _told(self, info: Info, ended: Mask) -> Info:
         """Tell how episodes have ended."""
         info["success"], info["_success"] = self.slot.success & ended, ended.copy()
-        broken = [i for i in np.flatnonzero(ended) if int(i) in self.slot.failures]
+        failures = self.slot.failures
+        broken = [i for i in np.flatnonzero(ended) if int(i) in failures] if failures else []
         if broken:
             reasons, mask = np.full(self.num_envs, None, object), np.zeros(self.num_envs, np.bool_)
             for i in broken:
-                reasons[i], mask[i] = self.slot.failures[int(i)], True
+                reasons[i], mask[i] = failures[int(i)], True
             info["failure"], info["_failure"] = reasons, mask
         return info
 
