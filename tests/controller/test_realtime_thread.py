@@ -278,6 +278,8 @@ def test_signals_reach_python_and_not_the_loop() -> None:
         RUNNING
         + """
 import signal
+# Who started the tests may ignore the signal, and that is inherited.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.raise_signal(signal.SIGINT)
 time.sleep(10)
 """
