@@ -48,6 +48,7 @@ ROWS = (
     ("sim-slot", "ratio_to_raw_min", "a sim slot's physics over a plain C loop, slowest of seven robots, same run", ""),
     ("sim-slot", "ratio_to_raw_with_actuators_min", "the same with core, friction, play and heat in each substep", ""),
     ("sim-vector", "ratio_to_raw_min", "64 environments over a plain C loop, slowest of six robots, same run", ""),
+    ("sim-vector", "ratio_with_actuators_min", "the same with our actuators in each substep", ""),
     (
         "sim-transport",
         "shared_memory_1",
