@@ -70,13 +70,13 @@ def repeated(values: npt.NDArray[Any], width: int) -> npt.NDArray[Any]:
     """
     rows = blank((len(values), width), np.float64)
     pages = width * rows.itemsize // mmap.PAGESIZE
-    if pages < 2 or not hasattr(os, "memfd_create"):
+    file = _nameless_file() if pages >= 2 else None
+    if file is None:
         rows[:] = values[:, None]
         return rows
     # A system bounds how many mappings there are: of a long row each is of some pages.
     size = -(-pages // _MAPPINGS_A_ROW) * mmap.PAGESIZE
     different, which = np.unique(values.view(np.uint64), return_inverse=True)
-    file = os.memfd_create("repeated", os.MFD_CLOEXEC)
     try:
         with open(file, "wb", closefd=False) as samples:
             samples.write(np.repeat(different, size // rows.itemsize).tobytes())
@@ -90,6 +90,13 @@ def repeated(values: npt.NDArray[Any], width: int) -> npt.NDArray[Any]:
     finally:
         os.close(file)
     return rows
+
+
+def _nameless_file() -> int | None:
+    """Return a file in memory; None where the system has none, or refuses it as some sandboxes do."""
+    with suppress(AttributeError, OSError):
+        return os.memfd_create("repeated", os.MFD_CLOEXEC)
+    return None
 
 
 def _map(address: int, size: int, file: int, offset: int) -> None:

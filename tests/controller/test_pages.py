@@ -1,6 +1,7 @@
 """Memory that nobody writes to is not taken."""
 
 import mmap
+import os
 import sys
 from pathlib import Path
 
@@ -98,6 +99,15 @@ def test_a_repeated_array_has_each_value_in_its_row_to_the_bit_and_can_be_writte
     assert rows.tobytes() == expected.tobytes(), "what one row is given no other row of its value shows"
     rows[:] = 2.0
     assert (rows == 2.0).all()
+
+
+def test_without_files_in_memory_a_repeated_array_is_a_plain_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "memfd_create", refused, raising=False)
+    rows = repeated(np.array([1.0, 2.0]), 5000)
+    assert rows.tobytes() == np.repeat([1.0, 2.0], 5000).tobytes()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the Linux kernel")
