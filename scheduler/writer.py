@@ -273,19 +273,27 @@ class Writer:
             return [], False
         if first is None:
             return [], True
+        until_s = time.monotonic() + BATCH_WAIT_S
         batch = [first]
-        deadline_s = time.monotonic() + BATCH_WAIT_S
+        stopping = self._take(batch)
+        # Wait for company only if there is some: a lone caller should not pay for a crowd. And asleep: to be woken by
+        # each that comes would take the interpreter's lock from those who bring them.
+        if len(batch) > 1 and not stopping and (wait_s := until_s - time.monotonic()) > 0:
+            time.sleep(wait_s)
+            stopping = self._take(batch)
+        return batch, stopping
+
+    def _take(self, batch: list[_Entry]) -> bool:
+        """Add what is there to a batch, as far as it goes; return whether to stop."""
         while len(batch) < BATCH_MAX:
-            # Wait for company only if there is some: a lone caller should not pay for a crowd.
-            wait_s = deadline_s - time.monotonic() if len(batch) > 1 else 0.0
             try:
-                entry = self._queue.get(timeout=wait_s) if wait_s > 0 else self._queue.get_nowait()
+                entry = self._queue.get_nowait()
             except queue.Empty:
                 break
             if entry is None:
-                return batch, True
+                return True
             batch.append(entry)
-        return batch, False
+        return False
 
     def _commit(self, batch: Sequence[_Entry]) -> bool:
         """Run a batch in one transaction; return whether a cycle is wanted after it."""

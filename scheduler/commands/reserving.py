@@ -1,6 +1,7 @@
 """Advance reservations: held, given back, and what time does to them."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from palaestra import ids
@@ -99,7 +100,6 @@ def cancel(vendor: str, uid: str, etag: str) -> Command[None]:
         if state.over:
             raise PalaestraError("RESERVATION_ENDED", f"reservation {uid} is {state.name.lower()} already")
         _close(tx, row["id"], ReservationState.CANCELLED, "")
-        _cancel_stranded(tx)
 
     return command
 
@@ -157,15 +157,18 @@ def sweep(grace_s: float) -> Command[None]:
                 and not _in_use(tx.db, row["id"])
             ):
                 _close(tx, row["id"], ReservationState.UNUSED, f"no job came within {grace_s:g} s after its start")
-        _cancel_stranded(tx)
 
     return command
 
 
 def inspect() -> Command[None]:
-    """Return the command that marks reservations which could not be kept whole with what is in order now."""
+    """Return the command that marks reservations which could not be kept whole with what is in order now.
+
+    It also cancels jobs that came back into the queue, as after a runner's loss, when their reservation was over.
+    """
 
     def command(tx: Transaction) -> None:
+        _cancel_stranded(tx, "j.state = 1 AND r.state >= 3", ())
         until_ns = tx.now_ns + int(INSPECT_AHEAD_S * 1e9)
         rows = tx.db.execute(
             "SELECT id, uid, degraded FROM reservation WHERE state IN (1, 2) AND start_ns < ?", (until_ns,)
@@ -268,6 +271,7 @@ def _close(tx: Transaction, reservation_id: int, state: ReservationState, messag
         "UPDATE reservation SET state = ?, close_ns = ?, degraded = 0 WHERE id = ?", (state, tx.now_ns, reservation_id)
     )
     events.reservation_changed(tx, reservation_id, f"reservation.{state.name.lower()}", message)
+    _cancel_stranded(tx, "j.state = 1 AND r.id = ?", (reservation_id,))
     tx.wants_cycle = True
 
 
@@ -283,13 +287,17 @@ def _in_use(db: Connection, reservation_id: int) -> bool:
     return bool(found[0])
 
 
-def _cancel_stranded(tx: Transaction) -> None:
-    """Cancel the jobs that wait for a reservation which is over: nothing would ever start them."""
+def _cancel_stranded(tx: Transaction, which: str, values: Sequence[object]) -> None:
+    """Cancel the jobs that wait for a reservation which is over: nothing would ever start them.
+
+    which: Condition on jobs j and reservations r. That of one reservation is quick; that of all looks at each waiting job.
+    """
     stranded = tx.db.execute(
-        """
+        f"""
         SELECT j.id, j.state FROM job j JOIN reservation_job rj ON rj.job_id = j.id
-        JOIN reservation r ON r.id = rj.reservation_id WHERE j.state = 1 AND r.state >= 3
-        """
+        JOIN reservation r ON r.id = rj.reservation_id WHERE {which}
+        """,
+        values,
     ).fetchall()
     for job in stranded:
         message = "its reservation was over before it could start"

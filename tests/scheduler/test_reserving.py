@@ -261,6 +261,29 @@ def test_jobs_that_wait_for_a_reservation_end_with_it(tmp_path: Path) -> None:
     play(tmp_path, scene)
 
 
+def test_a_job_that_comes_back_after_its_reservation_ends_soon(tmp_path: Path) -> None:
+    """As one whose runner was lost in the last moment."""
+
+    async def scene(site: Site) -> None:
+        await site.hello(units=("arm-1", "arm-2", "arm-3"))
+        name = (await reserve(site, wish(site, start_s=HOUR_S, length_s=HOUR_S))).name
+        job_name = (await site.submit(job(1, reservation=name))).name
+        uid = job_name.rpartition("/")[2]
+
+        def put(state: int) -> Any:
+            return lambda tx: tx.db.execute("UPDATE job SET state = ? WHERE uid = ?", (state, uid)) and None
+
+        await site.run(put(3))
+        await pass_time(site, 2 * HOUR_S)
+        assert site.get(job_name).state == job_pb2.JOB_STATE_RUNNING
+        await site.run(put(1))
+        await site.run(reserving.inspect())
+        ended = site.get(job_name)
+        assert (ended.state, ended.failure.reason) == (job_pb2.JOB_STATE_CANCELLED, "RESERVATION_ENDED")
+
+    play(tmp_path, scene)
+
+
 def test_a_job_is_checked_against_its_reservation(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         await site.connect()
