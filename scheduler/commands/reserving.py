@@ -290,7 +290,8 @@ def _in_use(db: Connection, reservation_id: int) -> bool:
 def _cancel_stranded(tx: Transaction, which: str, values: Sequence[object]) -> None:
     """Cancel the jobs that wait for a reservation which is over: nothing would ever start them.
 
-    which: Condition on jobs j and reservations r. That of one reservation is quick; that of all looks at each waiting job.
+    which: Condition on jobs j and reservations r. That of one reservation is quick; that of all looks at each job that
+        waits.
     """
     stranded = tx.db.execute(
         f"""
