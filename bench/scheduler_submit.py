@@ -161,8 +161,9 @@ def batched(count: int) -> Iterator[bytes]:
         parts = [head]
         for item in itertools.islice(items, count):
             length = len(item)
-            # The field requests; a length of two times seven bits.
-            parts += (b"\x12", bytes((length & 0x7F | 0x80, length >> 7)), item)
+            # The field requests; its length as a varint of the fewest bytes, as every encoder writes it.
+            size = bytes((length,)) if length < 0x80 else bytes((length & 0x7F | 0x80, length >> 7))
+            parts += (b"\x12", size, item)
         yield b"".join(parts)
 
 

@@ -20,6 +20,7 @@ from palaestra.v1 import audit_pb2
 from scheduler import names
 from scheduler.health import VENUE_VENDOR
 from scheduler.identity import Identity
+from scheduler.recognition import Known
 from scheduler.resources import timestamp
 from scheduler.sql import Connection, Row, insert
 from scheduler.writer import Command, Joint, Transaction
@@ -40,7 +41,7 @@ class Call:
 
     method: str
     caller: Identity
-    request: Message
+    request: Message | Known
 
 
 _present: ContextVar[Call | None] = ContextVar("audited", default=None)
@@ -253,7 +254,7 @@ def _vendor(whose: str) -> str:
     return "" if whose == VENUE_VENDOR else names.vendor(whose)
 
 
-def _concerned(db: Connection, request: Message) -> list[str]:
+def _concerned(db: Connection, request: Message | Known) -> list[str]:
     kind, *rest = _target(request).split("/")
     if kind == "vendors":
         return [rest[0]]
@@ -291,24 +292,24 @@ _HOLDERS = {
 }
 
 
-def _target(request: Message) -> str:
+def _target(request: Message | Known) -> str:
     """Return the name that a request is about."""
     return _first(request, ("name", "parent"))
 
 
-def _resource(request: Message, result: object) -> str:
+def _resource(request: Message | Known, result: object) -> str:
     """Return the name of what a call made, or else of what it was about."""
     made = result[0] if isinstance(result, tuple) else result
     return (_first(made, ("name",)) if isinstance(made, Message) else "") or _target(request)
 
 
-def _reason(request: Message) -> str:
+def _reason(request: Message | Known) -> str:
     told = _first(request, ("reason", "cause"))
     closure = None if told else _field(request, "closure")
     return told if closure is None else _first(closure, ("display_name",))
 
 
-def _first(message: Message, fields: tuple[str, ...]) -> str:
+def _first(message: Message | Known, fields: tuple[str, ...]) -> str:
     """Return the first of some fields that the message has and that says something."""
     kind: Any = type(message)
     for name in _of(kind, fields):
@@ -318,7 +319,7 @@ def _first(message: Message, fields: tuple[str, ...]) -> str:
     return ""
 
 
-def _field(message: Message, name: str) -> Any:
+def _field(message: Message | Known, name: str) -> Any:
     kind: Any = type(message)
     return getattr(message, name) if _of(kind, (name,)) else None
 

@@ -20,6 +20,7 @@ from scheduler.admission import OpenStreams
 from scheduler.identity import Identification, Identity, Shown
 from scheduler.leadership import Overtaken
 from scheduler.rates import MethodClass, Rate, Rates, class_of, cost_of
+from scheduler.recognition import Known
 from scheduler.roles import ROLES, in_scope, short
 from scheduler.sql import Failed
 from scheduler.window import Windows
@@ -58,6 +59,7 @@ class Guard(grpc.GenericRpcHandler):
 
     Args:
         leading: Raises NOT_LEADER if another scheduler leads; asked before each call and each message of a stream.
+        known: By method, what knows a request again by its bytes that need not be read and checked.
     """
 
     def __init__(
@@ -67,7 +69,9 @@ class Guard(grpc.GenericRpcHandler):
         rates: Rates | None = None,
         now_s: Callable[[], float] = time.monotonic,
         leading: Callable[[], None] = lambda: None,
+        known: Mapping[str, Callable[[bytes], Known | None]] | None = None,
     ) -> None:
+        self._known = known or {}
         self._identification = identification
         self._rates = rates or Rates(Rate())
         self._now_s = now_s
@@ -134,7 +138,7 @@ class Guard(grpc.GenericRpcHandler):
         return grpc.stream_stream_rpc_method_handler(handle)
 
     def _guard(self, handler: Any, method: str) -> Any:
-        deserializer = _safe(handler.request_deserializer)
+        deserializer = _safe(handler.request_deserializer, self._known.get(method))
         serializer = encoding.serializer(handler.response_serializer)
         if handler.unary_unary:
             wrapped = self._unary(handler.unary_unary, method)
@@ -170,7 +174,7 @@ class Guard(grpc.GenericRpcHandler):
         name, method_class = short(method), class_of(short(method))
         audited = audit.is_audited(name)
 
-        async def handle(request: Message | Malformed, context: Any) -> Any:
+        async def handle(request: Message | Known | Malformed, context: Any) -> Any:
             self.running += 1
             try:
                 self._admit(method, context)
@@ -221,7 +225,10 @@ class Guard(grpc.GenericRpcHandler):
     def _both_stream(self, inner: Any, method: str) -> Any:
         async def checked(requests: AsyncIterator[Message | Malformed]) -> AsyncIterator[Message]:
             async for request in requests:
-                yield _checked(request)
+                found = _checked(request)
+                # Only single requests are known again.
+                assert isinstance(found, Message)
+                yield found
 
         async def handle(requests: AsyncIterator[Message | Malformed], context: Any) -> AsyncIterator[Any]:
             try:
@@ -259,12 +266,17 @@ def is_known(shown: Shown, identification: Identification) -> bool:
     return True
 
 
-def _safe(deserializer: Callable[[bytes], Message]) -> Callable[[bytes], Message | Malformed]:
+def _safe(
+    deserializer: Callable[[bytes], Message], known: Callable[[bytes], Known | None] | None
+) -> Callable[[bytes], Message | Known | Malformed]:
     """gRPC answers a failing deserializer with UNKNOWN and a Python class name; we answer it ourselves, later."""
 
-    def parse(data: bytes) -> Message | Malformed:
+    def parse(data: bytes) -> Message | Known | Malformed:
         if len(data) > MESSAGE_BYTES_MAX:
             return Malformed("MESSAGE_TOO_LARGE", f"the message has {len(data)} bytes, at most {MESSAGE_BYTES_MAX}")
+        found = None if known is None else known(data)
+        if found is not None:
+            return found
         try:
             return deserializer(data)
         except (DecodeError, ValueError, RecursionError):
@@ -273,10 +285,11 @@ def _safe(deserializer: Callable[[bytes], Message]) -> Callable[[bytes], Message
     return parse
 
 
-def _checked(request: Message | Malformed) -> Message:
+def _checked(request: Message | Known | Malformed) -> Message | Known:
     if isinstance(request, Malformed):
         raise PalaestraError(request.reason, request.problem)
-    rules.check(request)
+    if not isinstance(request, Known):
+        rules.check(request)
     return request
 
 

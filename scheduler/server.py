@@ -35,6 +35,7 @@ from scheduler.guard import Guard
 from scheduler.identity import Certifier, Credentials, Identification
 from scheduler.keys import Keys
 from scheduler.rates import Rates
+from scheduler.recognition import Shapes
 from scheduler.services.arrays import JobArrayService
 from scheduler.services.audit import AuditService
 from scheduler.services.calendar import CalendarService
@@ -96,12 +97,17 @@ class Server:
         door.recognise(identification)
         self._streams = OpenStreams(identification)
         self._looking: asyncio.Task[None] | None = None
+        shapes = Shapes()
         guard = self._guard = Guard(
-            identification, self._streams, Rates(core.settings.rate), leading=core.leadership.check
+            identification,
+            self._streams,
+            Rates(core.settings.rate),
+            leading=core.leadership.check,
+            known=shapes.readers(),
         )
         api_key_service_pb2_grpc.add_ApiKeyServiceServicer_to_server(ApiKeyService(core, self._keys), guard)
         audit_service_pb2_grpc.add_AuditServiceServicer_to_server(AuditService(core), guard)
-        job_service_pb2_grpc.add_JobServiceServicer_to_server(JobService(core), guard)
+        job_service_pb2_grpc.add_JobServiceServicer_to_server(JobService(core, shapes), guard)
         job_array_service_pb2_grpc.add_JobArrayServiceServicer_to_server(JobArrayService(core), guard)
         venue_service_pb2_grpc.add_VenueServiceServicer_to_server(VenueService(core), guard)
         catalogue = catalogue or (core.folder or data or Path()) / FILE

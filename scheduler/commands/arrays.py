@@ -44,7 +44,7 @@ def submit(
         _bound(spec, len(body), request.size)
         checks = checks_of(tx, vendor, catalogue, limits)
         checks.depth(request.size)
-        held = admit(tx, vendor, spec, draft, checks)
+        held = admit(tx, vendor, draft, checks)
         if request.validate_only:
             return job_array_pb2.JobArray(size=request.size)
         uid = ids.new_id()

@@ -49,21 +49,28 @@ class Draft:
     """A job as it was submitted.
 
     Attributes:
-        spec: The job without what only we may set. Not to be changed.
-        body: Its bytes, which are kept.
+        body: The bytes of the job without what only we may set, which are kept.
         digest: What a repeat with the same request id must have too.
         places: The requests of the same batch that it comes after, by index.
         problem: Why it is refused before anything else is looked at.
+        message: The same as `body`, None while nobody needed it.
     """
 
-    spec: job_pb2.Job
     form: Form
     body: bytes
     digest: bytes
     request_id: str
-    validate_only: bool
-    places: tuple[int, ...]
-    problem: PalaestraError | None
+    validate_only: bool = False
+    places: tuple[int, ...] = ()
+    problem: PalaestraError | None = None
+    message: job_pb2.Job | None = None
+
+    @property
+    def spec(self) -> job_pb2.Job:
+        """The job without what only we may set. Not to be changed."""
+        if self.message is None:
+            self.message = job_pb2.Job.FromString(self.body)
+        return self.message
 
     @property
     def deadline_ns(self) -> int:
@@ -77,7 +84,7 @@ def draft_of(request: job_service_pb2.SubmitJobRequest) -> Draft:
     # The names of the batch's jobs are new each time, their places are not.
     places = tuple(request.after_indices)
     digest = hashlib.sha256(body + ",".join(map(str, places)).encode() if places else body).digest()
-    return Draft(spec, form, body, digest, request.request_id, request.validate_only, places, problem)
+    return Draft(form, body, digest, request.request_id, request.validate_only, places, problem, spec)
 
 
 def _read(job: job_pb2.Job) -> tuple[job_pb2.Job, bytes, Form]:

@@ -44,11 +44,9 @@ class Limits:
     queued_jobs_max: int = 20_000
 
 
-def submit(
-    vendor: str, request: job_service_pb2.SubmitJobRequest, catalogue: Catalogue, limits: Limits
-) -> Command[job_pb2.Job]:
+def submit(vendor: str, draft: Draft, catalogue: Catalogue, limits: Limits) -> Command[job_pb2.Job]:
     """Return the command that accepts one job of `vendor`, or returns the one that its request id made before."""
-    submission = Submission(vendor, (draft_of(request),), catalogue, limits, atomic=True)
+    submission = Submission(vendor, (draft,), catalogue, limits, atomic=True)
 
     def answer(found: Accepted) -> job_pb2.Job:
         (result,) = found.results
@@ -73,7 +71,7 @@ def check(
         if draft.problem is not None:
             raise draft.problem
         checks.depth()
-        held = admit(tx, vendor, draft.spec, draft, checks)
+        held = admit(tx, vendor, draft, checks)
         return draft.spec, checks.leaf(draft.spec.project), held
 
     draft = draft_of(job_service_pb2.SubmitJobRequest(job=job))
@@ -81,11 +79,13 @@ def check(
 
 
 def submit_batch(
-    vendor: str, request: job_service_pb2.BatchSubmitJobsRequest, catalogue: Catalogue, limits: Limits
+    vendor: str, drafts: Sequence[Draft], catalogue: Catalogue, limits: Limits, *, atomic: bool = False
 ) -> Command[Serialized]:
-    """Return the command that accepts many jobs in one transaction; its result is a BatchSubmitJobsResponse."""
-    drafts = tuple(map(draft_of, request.requests))
-    submission = Submission(vendor, drafts, catalogue, limits, atomic=request.atomic, is_batch=True)
+    """Return the command that accepts many jobs in one transaction; its result is a BatchSubmitJobsResponse.
+
+    atomic: One invalid job refuses all.
+    """
+    submission = Submission(vendor, drafts, catalogue, limits, atomic=atomic, is_batch=True)
 
     def answer(found: Accepted) -> Serialized:
         return Serialized(b"".join(map(_result, found.results)))
@@ -225,7 +225,7 @@ class Submission:
     """What one call submits. atomic: One invalid job refuses all. is_batch: Others may come along in the same call."""
 
     vendor: str
-    drafts: tuple[Draft, ...]
+    drafts: Sequence[Draft]
     catalogue: Catalogue
     limits: Limits
     atomic: bool
@@ -326,7 +326,7 @@ def _one(
         repeated = earlier.find(vendor, draft)
         if repeated is not None:
             return repeated
-    spec, body = draft.spec, draft.body
+    spec, body = None, draft.body
     if before:
         spec = job_pb2.Job()
         spec.CopyFrom(draft.spec)
@@ -338,9 +338,9 @@ def _one(
             )
         body = serialized(spec)
     checks.depth(intake=intake)
-    held = admit(tx, vendor, spec, draft, checks)
+    held = admit(tx, vendor, draft, checks, spec)
     if draft.validate_only:
-        return spec
+        return draft.spec if spec is None else spec
     entry = intake.add(
         vendor,
         checks.leaf(draft.form.project),
@@ -407,14 +407,15 @@ class Earlier:
             self._found.pop((vendor, entry.request_id or ""), None)
 
 
-def admit(tx: Transaction, vendor: str, spec: job_pb2.Job, draft: Draft, checks: Checks) -> Held:
+def admit(tx: Transaction, vendor: str, draft: Draft, checks: Checks, more: job_pb2.Job | None = None) -> Held:
     """Return what a job waits for besides its claim; refuse one that could never run here.
 
-    spec: That of the draft, perhaps with more jobs that come first.
+    more: What it is with jobs of the same batch that come first, where there are any.
     """
     checks.work(draft)
-    if draft.form.plain and spec is draft.spec and not checks.sim_first:
+    if draft.form.plain and more is None and not checks.sim_first:
         return NOTHING
+    spec = draft.spec if more is None else more
     if spec.HasField("deadline"):
         _deadline_ahead(spec, tx.now_ns)
     booked = reserving.check(tx, vendor, spec.reservation, snapshot.claim_of(spec.claim)) if spec.reservation else None

@@ -13,6 +13,7 @@ from scheduler.forecast import Forecast
 from scheduler.foresight import Find
 from scheduler.guard import caller
 from scheduler.lifecycle import JobState
+from scheduler.recognition import KnownBatch, KnownJob, Shapes
 from scheduler.sql import Connection
 from scheduler.state import Job, State
 
@@ -21,23 +22,38 @@ WATCH_POLL_S = 5.0
 
 
 class JobService(job_service_pb2_grpc.JobServiceServicer):
-    def __init__(self, core: Core) -> None:
+    """What a vendor does with its jobs.
+
+    Args:
+        shapes: Takes what requests are like, so that others like them are known again.
+    """
+
+    def __init__(self, core: Core, shapes: Shapes | None = None) -> None:
         self._core = core
+        self._shapes = shapes or Shapes()
 
-    async def SubmitJob(self, request: job_service_pb2.SubmitJobRequest, context: Any) -> job_pb2.Job:
-        vendor = self._own_vendor(request.parent)
-        reading.project_scope(caller(), request.job.project)
-        return await self._core.run(submitting.submit(vendor, request, self._core.catalogue, self._core.limits))
+    async def SubmitJob(self, request: job_service_pb2.SubmitJobRequest | KnownJob, context: Any) -> job_pb2.Job:
+        core, vendor = self._core, self._own_vendor(request.parent)
+        draft = request.draft if isinstance(request, KnownJob) else self._shapes.drafts([request])[0]
+        reading.project_scope(caller(), draft.form.project)
+        return await core.run(submitting.submit(vendor, draft, core.catalogue, core.limits))
 
-    async def BatchSubmitJobs(self, request: job_service_pb2.BatchSubmitJobsRequest, context: Any) -> Serialized:
-        vendor = self._own_vendor(request.parent)
-        who, parents = caller(), ("", request.parent)
-        for item in request.requests:
-            if item.parent not in parents:
-                raise PalaestraError("NOT_FOUND", f"{item.parent} not found")
-            if who.projects:
-                reading.project_scope(who, item.job.project)
-        return await self._core.run(submitting.submit_batch(vendor, request, self._core.catalogue, self._core.limits))
+    async def BatchSubmitJobs(
+        self, request: job_service_pb2.BatchSubmitJobsRequest | KnownBatch, context: Any
+    ) -> Serialized:
+        core, vendor, who = self._core, self._own_vendor(request.parent), caller()
+        if isinstance(request, KnownBatch):
+            drafts = request.requests
+        else:
+            for item in request.requests:
+                if item.parent not in ("", request.parent):
+                    raise PalaestraError("NOT_FOUND", f"{item.parent} not found")
+            drafts = self._shapes.drafts(request.requests)
+        if who.projects:
+            for draft in drafts:
+                reading.project_scope(who, draft.form.project)
+        command = submitting.submit_batch(vendor, drafts, core.catalogue, core.limits, atomic=request.atomic)
+        return await core.run(command)
 
     async def GetJob(self, request: job_service_pb2.GetJobRequest, context: Any) -> job_pb2.Job:
         masks.check(request.read_mask, job_pb2.Job)

@@ -27,7 +27,8 @@ from scheduler import names, resources
 from scheduler.assignments import Told
 from scheduler.clock import Anchor
 from scheduler.commands import ending, fleet, running, submitting
-from scheduler.commands.submitting import Catalogue
+from scheduler.commands.draft import draft_of
+from scheduler.commands.submitting import Catalogue, Limits
 from scheduler.configuration import Settings, settings_of
 from scheduler.core import Core, RunnerConnection
 from scheduler.identity import Credentials
@@ -78,6 +79,12 @@ def job(units: int = 1, sim_slots: int = 0, *, cell: str = "", model: str = "own
     if cell:
         claim["cell"] = {"scenario": cell}
     return job_pb2.Job(**{"claim": claim, "collect": {"motion": "sway", "robot_model": "own_arm"}} | fields)
+
+
+def batch_command(vendor: str, request: Any, catalogue: Catalogue, limits: Limits) -> Command[Any]:
+    """Return the command that submits a batch, as it is read without having been known."""
+    drafts = [*map(draft_of, request.requests)]
+    return submitting.submit_batch(vendor, drafts, catalogue, limits, atomic=request.atomic)
 
 
 class Site:
@@ -135,7 +142,7 @@ class Site:
 
     async def submit(self, body: job_pb2.Job, vendor: str = "acme", request_id: str = "") -> job_pb2.Job:
         request = job_service_pb2.SubmitJobRequest(parent=f"vendors/{vendor}", job=body, request_id=request_id)
-        return await self.run(submitting.submit(vendor, request, self.core.catalogue, self.core.limits))
+        return await self.run(submitting.submit(vendor, draft_of(request), self.core.catalogue, self.core.limits))
 
     async def sweep(self, after_s: float = 0.0) -> None:
         """Let time pass, do what it brings, and decide."""

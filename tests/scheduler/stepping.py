@@ -21,6 +21,7 @@ from scheduler.commands import (
     simfirst,
     submitting,
 )
+from scheduler.commands.draft import draft_of
 from scheduler.commands.submitting import Catalogue, Limits
 from scheduler.configuration import settings_of
 from scheduler.decide import decide
@@ -113,7 +114,7 @@ class Venue:
 
     def submit(self, body: job_pb2.Job, vendor: str = "acme") -> Command[job_pb2.Job]:
         request = job_service_pb2.SubmitJobRequest(parent=f"vendors/{vendor}", job=body)
-        return submitting.submit(vendor, request, Catalogue(), Limits(500))
+        return submitting.submit(vendor, draft_of(request), Catalogue(), Limits(500))
 
     def look(self) -> tuple[State, State, bytes, bytes]:
         """Return the state as it is kept and as it is read anew, and what is decided on either."""

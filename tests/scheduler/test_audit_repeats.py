@@ -15,10 +15,11 @@ from palaestra.v1.job_service_pb2 import BatchSubmitJobsRequest, CancelJobReques
 from palaestra.v1.reservation_service_pb2 import CancelReservationRequest, CreateReservationRequest
 from scheduler import audit
 from scheduler.commands import arrays, ending, reordering, reserving, submitting, tending, timetable
+from scheduler.commands.draft import draft_of
 from scheduler.identity import Identity
 from scheduler.roles import Role
 from scheduler.writer import Command
-from tests.scheduler.site import Site, job, play
+from tests.scheduler.site import Site, batch_command, job, play
 
 
 def repeatable(site: Site) -> dict[str, tuple[Message, Callable[[], Command[Any]]]]:
@@ -37,9 +38,15 @@ def repeatable(site: Site) -> dict[str, tuple[Message, Callable[[], Command[Any]
     until = {"expire_time": {"seconds": start_s}}
     calibrated = CalibrateUnitRequest(name="venues/hall/units/arm-1", request_id=ident, **until)
     return {
-        "JobService/SubmitJob": (one, lambda: submitting.submit("acme", one, *known)),
-        "JobService/BatchSubmitJobs": (batch, lambda: submitting.submit_batch("acme", batch, *known)),
-        "JobService/BatchSubmitJobs, in an order": (ordered, lambda: submitting.submit_batch("acme", ordered, *known)),
+        "JobService/SubmitJob": (one, lambda: submitting.submit("acme", draft_of(one), *known)),
+        "JobService/BatchSubmitJobs": (
+            batch,
+            lambda: batch_command("acme", batch, *known),
+        ),
+        "JobService/BatchSubmitJobs, in an order": (
+            ordered,
+            lambda: batch_command("acme", ordered, *known),
+        ),
         "JobArrayService/SubmitJobArray": (array, lambda: arrays.submit("acme", array, *known)),
         "ReservationService/CreateReservation": (
             reserved,
@@ -120,7 +127,7 @@ def test_a_batch_of_which_nothing_is_kept_has_no_entry_and_one_of_which_somethin
         kept = SubmitJobRequest(parent="vendors/acme", job=job())
         for requests, entries in (([checked], 0), ([checked, checked], 0), ([never, checked], 0), ([checked, kept], 1)):
             batch = BatchSubmitJobsRequest(parent="vendors/acme", requests=requests)
-            command = submitting.submit_batch("acme", batch, *known)
+            command = batch_command("acme", batch, *known)
             assert await called(site, "JobService/BatchSubmitJobs", batch, command) == entries
         assert len(site.rows("SELECT 1 FROM job")) == 1
 

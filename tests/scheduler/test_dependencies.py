@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from palaestra.v1 import job_pb2, job_service_pb2
 from scheduler import snapshot
 from scheduler.commands import ending, submitting
+from scheduler.commands.draft import draft_of
 from scheduler.commands.ending import failure
 from scheduler.requestorder import RequestOrder
-from tests.scheduler.site import LiveServer, Site, job, play, refusal
+from tests.scheduler.site import LiveServer, Site, batch_command, job, play, refusal
 
 SUCCEEDED, FAILED = job_pb2.ATTEMPT_STATE_SUCCEEDED, job_pb2.ATTEMPT_STATE_FAILED
 REQUEST_ID = "0192f7a0-0000-7000-8000-00000000abcd"
@@ -31,7 +32,7 @@ def batch(*items: tuple[job_pb2.Job, list[int]], atomic: bool = False) -> job_se
 
 
 async def send(site: Site, request: job_service_pb2.BatchSubmitJobsRequest) -> Any:
-    answer = await site.run(submitting.submit_batch("acme", request, site.core.catalogue, site.core.limits))
+    answer = await site.run(batch_command("acme", request, site.core.catalogue, site.core.limits))
     return job_service_pb2.BatchSubmitJobsResponse.FromString(answer).results
 
 
@@ -250,7 +251,9 @@ def test_a_refused_request_refuses_those_behind_it(tmp_path: Path) -> None:
         assert reasons == ["IMPOSSIBLE_CLAIM", "DEPENDENCY_FAILED", "DEPENDENCY_FAILED", "INVALID_FIELD", ""]
         assert "the batch has no request 7" in results[3].failure.message
         single = job_service_pb2.SubmitJobRequest(parent="vendors/acme", job=job(), after_indices=[0])
-        error = await refusal(site.run(submitting.submit("acme", single, site.core.catalogue, site.core.limits)))
+        error = await refusal(
+            site.run(submitting.submit("acme", draft_of(single), site.core.catalogue, site.core.limits))
+        )
         assert (error.reason, error.metadata["field"]) == ("INVALID_FIELD", "after_indices")
 
     play(tmp_path, scene)

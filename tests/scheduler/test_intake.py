@@ -13,9 +13,10 @@ from palaestra.errors import PalaestraError
 from palaestra.v1 import event_pb2, job_pb2, job_service_pb2
 from scheduler import encoding, resources
 from scheduler.commands import submitting
+from scheduler.commands.draft import draft_of
 from scheduler.commands.submitting import Catalogue, Limits
 from scheduler.writer import Joint, Transaction
-from tests.scheduler.site import PATIENCE_S, Site, job
+from tests.scheduler.site import PATIENCE_S, Site, batch_command, job
 
 # Of each request: which id it carries, which of two jobs it asks for, and whether that one is impossible.
 REQUESTS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1), st.booleans()), min_size=1, max_size=5)
@@ -49,7 +50,7 @@ async def served(folder: Path, calls: list[Any], *, together: bool) -> tuple[lis
             batch = job_service_pb2.BatchSubmitJobsRequest(
                 parent=f"vendors/{vendor}", atomic=atomic, requests=[request_of(vendor, *one) for one in requests]
             )
-            commands.append(submitting.submit_batch(vendor, batch, Catalogue(), Limits(6)))
+            commands.append(batch_command(vendor, batch, Catalogue(), Limits(6)))
 
         def all_together(tx: Transaction) -> list[Any]:
             joint = [command for command in commands if isinstance(command, Joint)]
@@ -127,7 +128,7 @@ def test_room_that_is_made_in_a_full_queue_is_found(tmp_path: Path) -> None:
             request = job_service_pb2.SubmitJobRequest(parent="vendors/acme", job=job(1))
 
             async def submit() -> job_pb2.Job:
-                return await site.run(submitting.submit("acme", request, Catalogue(), Limits(2)))
+                return await site.run(submitting.submit("acme", draft_of(request), Catalogue(), Limits(2)))
 
             await site.run(lambda tx: tx.db.execute("UPDATE unit SET online = 0").fetchall())
             await submit()
@@ -168,7 +169,7 @@ def test_what_a_failed_command_counted_is_not_held_against_its_neighbours(tmp_pa
 
             def submission() -> Any:
                 request = job_service_pb2.SubmitJobRequest(parent="vendors/acme", job=job(1))
-                return submitting.submit("acme", request, Catalogue(), limits)
+                return submitting.submit("acme", draft_of(request), Catalogue(), limits)
 
             def fails(tx: Transaction) -> None:
                 for _ in range(2):

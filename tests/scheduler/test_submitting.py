@@ -9,8 +9,9 @@ import pytest
 from palaestra import ids
 from palaestra.v1 import job_pb2, job_service_pb2
 from scheduler.commands import submitting
+from scheduler.commands.draft import draft_of
 from scheduler.commands.submitting import Catalogue, Limits
-from tests.scheduler.site import Site, job, play, refusal
+from tests.scheduler.site import Site, batch_command, job, play, refusal
 
 REQUEST_ID = "0192f7a0-0000-7000-8000-00000000abcd"
 SUCCEEDED = job_pb2.ATTEMPT_STATE_SUCCEEDED
@@ -23,7 +24,7 @@ def batch(*bodies: job_pb2.Job, atomic: bool = False) -> job_service_pb2.BatchSu
 
 
 async def send(site: Site, request: job_service_pb2.BatchSubmitJobsRequest) -> job_service_pb2.BatchSubmitJobsResponse:
-    answer = await site.run(submitting.submit_batch("acme", request, site.core.catalogue, site.core.limits))
+    answer = await site.run(batch_command("acme", request, site.core.catalogue, site.core.limits))
     return job_service_pb2.BatchSubmitJobsResponse.FromString(answer)
 
 
@@ -94,7 +95,7 @@ def test_validate_only_checks_and_changes_nothing(tmp_path: Path) -> None:
     async def scene(site: Site) -> None:
         def check(body: job_pb2.Job) -> Any:
             request = job_service_pb2.SubmitJobRequest(parent="vendors/acme", job=body, validate_only=True)
-            return site.run(submitting.submit("acme", request, Catalogue(), Limits()))
+            return site.run(submitting.submit("acme", draft_of(request), Catalogue(), Limits()))
 
         assert (await check(job())).name == ""
         assert (await refusal(check(job(99)))).reason == "IMPOSSIBLE_CLAIM"
@@ -134,7 +135,7 @@ def test_a_job_that_could_never_run_is_refused(tmp_path: Path, case: str) -> Non
         await site.connect()
         request = job_service_pb2.SubmitJobRequest(parent="vendors/acme", job=body)
         known = Catalogue(frozenset({"reach"}), frozenset({"sway"}), frozenset({"own_arm"}))
-        error = await refusal(site.run(submitting.submit("acme", request, known, Limits())))
+        error = await refusal(site.run(submitting.submit("acme", draft_of(request), known, Limits())))
         assert error.reason == reason
         assert word in error.message
         assert site.row("SELECT count(*) FROM job")[0] == 0

@@ -8,11 +8,11 @@ import pytest
 
 from palaestra.v1 import job_service_pb2
 from scheduler import events
-from scheduler.commands import ending, reserving, submitting
+from scheduler.commands import ending, reserving
 from scheduler.commands.submitting import Catalogue, Limits
 from scheduler.sql import is_file
 from scheduler.writer import Command
-from tests.scheduler.site import job
+from tests.scheduler.site import batch_command, job
 from tests.scheduler.stepping import Venue
 
 FEW, MANY = 200, 2_000
@@ -29,7 +29,7 @@ def submit(venue: Venue, count: int) -> None:
     for _ in range(count // 100):
         requests = [job_service_pb2.SubmitJobRequest(job=job(1)) for _ in range(100)]
         batch = job_service_pb2.BatchSubmitJobsRequest(parent="vendors/acme", requests=requests)
-        venue.run(submitting.submit_batch("acme", batch, Catalogue(), Limits()))
+        venue.run(batch_command("acme", batch, Catalogue(), Limits()))
 
 
 def steps(venue: Venue, command: Command[Any]) -> int:

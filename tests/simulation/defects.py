@@ -10,8 +10,8 @@ import controller.drive
 import controller.host
 import store.objects
 from palaestra.streams import EventTail
-from scheduler import database, events
-from scheduler.commands import accounting, ending, running, submitting
+from scheduler import database, events, recognition
+from scheduler.commands import accounting, ending, running
 from scheduler.snapshot import places
 from scheduler.writer import Writer
 from tests.simulation.station import SimStation
@@ -71,8 +71,9 @@ def no_fence() -> None:
 
 def request_ids_forgotten() -> None:
     """The same request twice makes two jobs."""
-    draft_of = submitting.draft_of
-    submitting.draft_of = lambda request: replace(draft_of(request), request_id="")
+    module: Any = recognition
+    draft_of = module.draft_of
+    module.draft_of = lambda request: replace(draft_of(request), request_id="")
 
 
 def held_twice() -> None:

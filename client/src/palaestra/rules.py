@@ -38,6 +38,12 @@ def check(message: Message) -> None:
         raise PalaestraError("INVALID_FIELD", f"{path}: {problem}", metadata={"field": path, "rule": problem})
 
 
+def test(field: FieldDescriptor) -> Callable[[Any], bool]:
+    """Return what tells whether a value of a field breaks no rule of that field."""
+    tests, _ = _quick_plan(field.containing_type)
+    return tests[field.number][0]
+
+
 def violations(message: Message, prefix: str = "") -> Iterator[tuple[str, str]]:
     """Yield (path, problem) for every broken rule, in field order."""
     present = {field.number for field, _ in message.ListFields()}
