@@ -64,7 +64,7 @@ def recorded(command: Command[T]) -> Command[T]:
     if call is None or _field(call.request, "validate_only"):
         return command
     if isinstance(command, Joint):
-        return Joint(_with_entries(command.run), (command, call), lambda result: result)
+        return Joint(_with_entries(command.run), (command, call), lambda result: result, size=command.size)
 
     def both(tx: Transaction) -> T:
         # Before, for the command may end what holds a unit.

@@ -29,6 +29,8 @@ T = TypeVar("T")
 
 BATCH_MAX = 512
 BATCH_WAIT_S = 0.002
+# Changes over which an fsync is spread thin enough.
+BATCH_ENOUGH = 100
 # After a cycle that took t, the next waits at least this many t, so that under a flood of commands deciding leaves them
 # time: three quarters of the thread where nothing came of it, a third where something did, which had to be done anyway.
 # In time of the processor: waits for the disk and for others' turns take nothing from the commands.
@@ -102,6 +104,7 @@ class Joint(Generic[Item, Found, T]):
         item: What `run` is given for this one.
         answer: Makes the command's result of what was found, outside of the transaction's way: it may only raise.
         changed: Whether what was found is that something was changed.
+        size: How many changes it is.
     """
 
     def __init__(
@@ -110,11 +113,13 @@ class Joint(Generic[Item, Found, T]):
         item: Item,
         answer: Callable[[Found], T],
         changed: Callable[[Found], bool] = lambda found: True,
+        size: int = 1,
     ) -> None:
         self.run = run
         self.item = item
         self.answer = answer
         self.changed = changed
+        self.size = size
 
     def __call__(self, tx: Transaction) -> T:
         """Run it alone."""
@@ -276,9 +281,10 @@ class Writer:
         until_s = time.monotonic() + BATCH_WAIT_S
         batch = [first]
         stopping = self._take(batch)
-        # Wait for company only if there is some: a lone caller should not pay for a crowd. And asleep: to be woken by
-        # each that comes would take the interpreter's lock from those who bring them.
-        if len(batch) > 1 and not stopping and (wait_s := until_s - time.monotonic()) > 0:
+        # Wait for company only if there is some, and not enough: a lone caller should not pay for a crowd. And asleep:
+        # to be woken by each that comes would take the interpreter's lock from those who bring them.
+        wait_s = until_s - time.monotonic()
+        if len(batch) > 1 and not stopping and wait_s > 0 and sum(map(_size, batch)) < BATCH_ENOUGH:
             time.sleep(wait_s)
             stopping = self._take(batch)
         return batch, stopping
@@ -447,6 +453,10 @@ class Writer:
             self._lasting.forget()
         if self._db.in_transaction:
             self._db.execute("ROLLBACK")
+
+
+def _size(entry: _Entry) -> int:
+    return entry.command.size if isinstance(entry.command, Joint) else 1
 
 
 def _joint(batch: Sequence[_Entry]) -> list[list[_Entry]]:

@@ -1,12 +1,12 @@
 """What can be known of a submitted job before its transaction: read once, on the caller's time and not the writer's."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from palaestra.errors import PalaestraError
 from palaestra.v1 import job_pb2, job_service_pb2
-from scheduler.snapshot.queue import NO_DEADLINE_NS
+from scheduler.snapshot.queue import NO_DEADLINE_NS, Wishes, wishes_of
 
 OUTPUT_FIELDS = (
     "name", "state", "create_time", "grant_time", "start_time", "end_time", "attempts", "progress", "result",
@@ -38,6 +38,14 @@ class Form:
     project: str
     priority: int
     deadline_ns: int
+    _wishes: dict[str, Wishes] = field(default_factory=dict)
+
+    def wishes(self, body: bytes, vendor: str) -> Wishes:
+        """Return what a plain job of this form wants. body: Of any such job of the vendor."""
+        found = self._wishes.get(vendor)
+        if found is None:
+            found = self._wishes[vendor] = wishes_of(body, vendor)
+        return found
 
 
 # By the bytes that such jobs have without their seeds, of those with nothing in them that would be left out.

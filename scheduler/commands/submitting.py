@@ -93,7 +93,7 @@ def submit_batch(
     if any(draft.places for draft in drafts):
         # Some must be entered before others can be judged, and be undone if those are refused.
         return lambda tx: answer(_alone(tx, submission))
-    return Joint(accept, submission, answer, Accepted.is_new)
+    return Joint(accept, submission, answer, Accepted.is_new, size=len(drafts))
 
 
 class Checks:
@@ -341,6 +341,8 @@ def _one(
     held = admit(tx, vendor, draft, checks, spec)
     if draft.validate_only:
         return draft.spec if spec is None else spec
+    if draft.form.plain and not before:
+        snapshot.tell_wishes(body, vendor, draft.form.wishes(body, vendor))
     entry = intake.add(
         vendor,
         checks.leaf(draft.form.project),

@@ -3,7 +3,7 @@
 from scheduler.snapshot.closures import bookings, closures, exclusive_zones, stopping
 from scheduler.snapshot.leases import leases, preempted_ns
 from scheduler.snapshot.places import cells, chargers, charging, seats, slots, units
-from scheduler.snapshot.queue import claim_of, job_as_if, job_of, jobs, looked_at, waiting
+from scheduler.snapshot.queue import claim_of, job_as_if, job_of, jobs, looked_at, tell_wishes, waiting
 from scheduler.snapshot.use import half_life_of, step_ns
 from scheduler.snapshot.vendors import leaves, tree, vendors
 from scheduler.sql import Connection
@@ -12,7 +12,7 @@ from scheduler.state import State
 __all__ = [
     "bookings", "cells", "chargers", "charging", "claim_of", "closures", "exclusive_zones",
     "inventory", "job_as_if", "job_of", "jobs", "leases", "leaves", "load", "looked_at", "seats",
-    "slots", "stopping", "tree", "units", "vendors", "waiting",
+    "slots", "stopping", "tell_wishes", "tree", "units", "vendors", "waiting",
 ]  # fmt: skip
 
 

@@ -118,11 +118,29 @@ def job_as_if(number: int, leaf: str, vendor: str, spec: job_pb2.Job, now_ns: in
     return Job(number, leaf, claim, spec.priority, now_ns, deadline_ns, booking, setup)
 
 
-def _wishes(spec: bytes, vendor: str) -> tuple[Claim, str, str]:
-    """Return claim, booking and setup of a job, which never change."""
+# What a job wants, which never changes: its claim, booking and setup.
+Wishes = tuple[Claim, str, str]
+# Of jobs that were admitted and have not been read since, by spec and vendor: told by who had read one like them.
+_told: dict[tuple[bytes, str], Wishes] = {}
+TOLD_MAX = 8192
+
+
+def wishes_of(spec: bytes, vendor: str) -> Wishes:
+    """Return what a job wants. spec: As it is kept."""
     job = job_pb2.Job.FromString(spec)
     booking = names.parts(job.reservation)[1] if job.reservation else ""
     return _claim_of(job.claim.SerializeToString(deterministic=True)), booking, setup_of(job, vendor)
+
+
+def tell_wishes(spec: bytes, vendor: str, wishes: Wishes) -> None:
+    """Spare the next one who needs it the reading of a job. wishes: What `wishes_of` would return."""
+    if len(_told) >= TOLD_MAX:
+        _told.clear()
+    _told[spec, vendor] = wishes
+
+
+def _wishes(spec: bytes, vendor: str) -> Wishes:
+    return _told.pop((spec, vendor), None) or wishes_of(spec, vendor)
 
 
 @lru_cache(maxsize=8192)
