@@ -19,18 +19,27 @@ def serializer(serialize: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
 
 def length_delimited(number: int, payload: bytes) -> bytes:
     """Return a field of type message, string or bytes. number: 1 to 15."""
-    return bytes((number << 3 | 2,)) + varint(len(payload)) + payload
+    return b"%b%b%b" % (_TAGS[number], varint(len(payload)), payload)
 
 
 def varint(value: int) -> bytes:
     """Return a number from 0 on in groups of seven bits, the lowest first."""
-    if value < 0x80:
-        return bytes((value,))
-    if value < 0x4000:
-        return bytes((value & 0x7F | 0x80, value >> 7))
+    return _SMALL[value] if value < SMALL_MAX else _varint(value)
+
+
+def _varint(value: int) -> bytes:
+    if 0x4000 <= value < 0x200000:
+        # As sequence numbers are, for the first million of events.
+        return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14))
     found = bytearray()
     while value >= 0x80:
         found.append(value & 0x7F | 0x80)
         value >>= 7
     found.append(value)
     return bytes(found)
+
+
+# Numbers below this are kept ready: lengths of jobs among them.
+SMALL_MAX = 2048
+_SMALL = [_varint(value) for value in range(SMALL_MAX)]
+_TAGS = [bytes((number << 3 | 2,)) for number in range(16)]
