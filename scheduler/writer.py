@@ -30,7 +30,7 @@ T = TypeVar("T")
 BATCH_MAX = 512
 BATCH_WAIT_S = 0.002
 # Changes over which an fsync is spread thin enough.
-BATCH_ENOUGH = 100
+BATCH_ENOUGH = 256
 # After a cycle that took t, the next waits at least this many t, so that under a flood of commands deciding leaves them
 # time: three quarters of the thread where nothing came of it, a third where something did, which had to be done anyway.
 # In time of the processor: waits for the disk and for others' turns take nothing from the commands.
