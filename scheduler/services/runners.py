@@ -62,7 +62,7 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
         REGISTERED()
         connection = core.runners[request.runner] = RunnerConnection(instance, catalogue)
         told = Told(core.read, core.tail, instance)
-        loop, sent_s = asyncio.get_running_loop(), -math.inf
+        loop, sent_s, over = asyncio.get_running_loop(), -math.inf, False
         try:
             await core.connections_changed()
             # A runner that comes back after a cut may be here before we notice the cut: the newest stream counts.
@@ -71,7 +71,7 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
                 changes = told.look(seen, looked_s)
                 # Before what is awaited: how long others take meanwhile is no reason to rest.
                 took_s = loop.time() - looked_s
-                if changes or looked_s - sent_s >= REFRESH_S:
+                if changes or over or looked_s - sent_s >= REFRESH_S:
                     ASSIGNING()
                     messages = self._messages(changes)
                     while True:
@@ -84,7 +84,8 @@ class RunnerService(runner_service_pb2_grpc.RunnerServiceServicer):
                     sent_s = looked_s
                 # Under a flood of changes, looking must not take the calls' time.
                 await asyncio.sleep(_rest_s(took_s))
-                await core.hub.after(seen, max(0.0, REFRESH_S - (loop.time() - sent_s)))
+                # A wait that is over tells so itself: by rounding, its end may seem to lie ahead still.
+                over = not await core.hub.after(seen, max(0.0, REFRESH_S - (loop.time() - sent_s)))
             raise PalaestraError("ATTEMPT_NOT_ACTIVE", f"runner {request.runner} is connected by a newer stream")
         finally:
             if core.runners.get(request.runner) is connection:

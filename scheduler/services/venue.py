@@ -138,6 +138,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
         core, reader = self._core, caller()
         sequence, loop = request.after_sequence, asyncio.get_running_loop()
         sent_s: float | None = None
+        over = False
         while True:
             upto = core.hub.sequence
             # Who comes is told what is kept; who has been told so far goes on with what all read together.
@@ -149,7 +150,7 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
             sequence = block[-1]["seq"] if full and block else upto
             mine = [row for row in block if _is_of(row, reader) and reading.sees_event(core.read, reader, row)]
             # Who may see nothing of what is new is not woken for it, but told now and then how far it has got.
-            if mine or sent_s is None or loop.time() - sent_s >= BOOKMARK_PERIOD_S:
+            if mine or over or sent_s is None or loop.time() - sent_s >= BOOKMARK_PERIOD_S:
                 sent_s = loop.time()
                 rest = venue_service_pb2.WatchEventsResponse(
                     sequence=sequence, time=resources.timestamp(core.clock.now_ns())
@@ -158,8 +159,10 @@ class VenueService(venue_service_pb2_grpc.VenueServiceServicer):
             if full:
                 # Who may see little of much that he is behind by must not keep everybody else from the loop.
                 await asyncio.sleep(0)
+                over = False
             else:
-                await core.hub.after(sequence, max(0.0, BOOKMARK_PERIOD_S - (loop.time() - sent_s)))
+                # A wait that is over tells so itself: by rounding, its end may seem to lie ahead still.
+                over = not await core.hub.after(sequence, max(0.0, BOOKMARK_PERIOD_S - (loop.time() - sent_s)))
 
     def _events_after(self, sequence: int, upto: int, reader: Identity) -> list[Row]:
         """Return a block of events for one who is behind. Raises EVENTS_TOO_OLD."""

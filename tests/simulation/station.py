@@ -187,7 +187,8 @@ class SimStation:
         self._wake()
 
     def _reset(self, seat: _Seat) -> None:
-        if seat.status.state is not State.STOPPING:
+        # Of one that moves there is nothing to reset.
+        if seat.status.state is State.STOPPED:
             seat.fault = ""
             self._become(seat, State.INIT)
 
