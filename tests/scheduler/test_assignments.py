@@ -238,8 +238,8 @@ def test_whatever_happens_to_jobs_a_runner_ends_up_wanting_what_the_database_say
         await runner.until(lambda: runner.names == live(site))
         await other.until(lambda: other.names == live(site, "s/two"))
         ended = [name for message in runner.messages for name in message.ended]
+        # It has had many. Whether it has any in the end depends on when cycles came between.
         assert len(ended) > 10
-        assert runner.names
         for one in (runner, other):
             await one.gone()
 
