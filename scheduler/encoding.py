@@ -28,9 +28,6 @@ def varint(value: int) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    if 0x4000 <= value < 0x200000:
-        # As sequence numbers are, for the first million of events.
-        return bytes((value & 0x7F | 0x80, value >> 7 & 0x7F | 0x80, value >> 14))
     found = bytearray()
     while value >= 0x80:
         found.append(value & 0x7F | 0x80)

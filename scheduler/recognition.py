@@ -90,7 +90,7 @@ class Shapes:
         # Forms with the parent and the length of the seed, and whether a shape was made of that. One comes alone, and
         # two are the beginning of many.
         self._seen: dict[tuple[Form, str, int], bool] = {}
-        self._is_request_id = rules.test(_ONE.fields_by_name["request_id"])
+        self._is_request_id = rules.tester(_ONE.fields_by_name["request_id"])
 
     def readers(self) -> dict[str, Callable[[bytes], Known | None]]:
         """Return by method what knows its requests again."""

@@ -1,9 +1,9 @@
 """The one writer: a thread that turns commands into grouped, durable transactions.
 
-A command is a function of a Transaction. Commands that arrive together share one commit (up to 512 of them, or what
-came within 2 ms), so that the disk's fsync is paid once; each runs in a savepoint of its own, so that a refused one
-leaves no trace and does not spoil its neighbours. A command's future is resolved after the commit, never before.
-Because everything that changes state passes here, the writer is also where grants are serialised.
+A command is a function of a Transaction. Commands that arrive together share one commit (up to 512 of them, what came
+within 2 ms, or what was there with 256 changes), so that the disk's fsync is paid once; each runs in a savepoint of its
+own, so that a refused one leaves no trace and does not spoil its neighbours. A command's future is resolved after the
+commit, never before. Because everything that changes state passes here, the writer is also where grants are serialised.
 """
 
 import logging

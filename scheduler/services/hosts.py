@@ -148,7 +148,7 @@ class _Connection:
         """Yield the full set of grants whenever it changes and at least every second."""
         core = self._core
         said: object = None
-        sent_s, due = 0.0, True
+        sent_s, over = 0.0, False
         loop = asyncio.get_running_loop()
         while not reader.done() and self.newest:
             seen = core.hub.sequence
@@ -158,14 +158,13 @@ class _Connection:
                 [order.order for order in response.orders],
                 [(ended.unit, ended.epoch) for ended in response.ended],
             )
-            if now != said or due:
+            if now != said or over or loop.time() - sent_s >= REFRESH_S:
                 said, sent_s = now, loop.time()
                 TELLING()
                 yield response
             # A wait that is over tells so itself: by rounding, its end may seem to lie ahead still, and a wait for that
             # is over at once, again and again.
             over = not await core.hub.after(seen, REFRESH_S - (loop.time() - sent_s))
-            due = over or loop.time() - sent_s >= REFRESH_S
         if reader.done():
             await reader
 

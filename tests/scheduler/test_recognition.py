@@ -15,7 +15,7 @@ from palaestra.errors import PalaestraError
 from palaestra.v1 import audit_service_pb2, job_pb2, job_service_pb2
 from scheduler import recognition
 from scheduler.commands.draft import Draft, draft_of
-from scheduler.recognition import Shapes
+from scheduler.recognition import Known, Shapes
 from tests.scheduler.site import LiveServer, job
 from tests.scheduler.test_gate import refused, send
 
@@ -100,15 +100,20 @@ def told(draft: Draft) -> tuple[Any, ...]:
     )
 
 
+def stands_for(found: Known, request: Any) -> bool:
+    """Whether a request breaks no rule, and what is known of it has its parent and its bytes."""
+    same = found.SerializeToString(deterministic=True) == request.SerializeToString(deterministic=True)
+    return same and found.parent == request.parent and not broken(request)
+
+
 def same_or_unknown(shapes: Shapes, data: bytes) -> bool:
     """Return whether bytes are known again, and see to it that they are then what they would be read as."""
     found = shapes.job(data)
     if found is None:
         return False
     request = SubmitJobRequest.FromString(data)
-    assert not broken(request)
-    assert (found.parent, found.validate_only) == (request.parent, request.validate_only)
-    assert found.SerializeToString(deterministic=True) == request.SerializeToString(deterministic=True)
+    assert stands_for(found, request)
+    assert found.validate_only == request.validate_only
     assert told(found.draft) == told(draft_of(request))
     return True
 
@@ -118,9 +123,8 @@ def same_or_unknown_batch(shapes: Shapes, data: bytes) -> bool:
     if found is None:
         return False
     batch = BatchSubmitJobsRequest.FromString(data)
-    assert not broken(batch)
-    assert (found.parent, found.atomic) == (batch.parent, batch.atomic)
-    assert found.SerializeToString(deterministic=True) == batch.SerializeToString(deterministic=True)
+    assert stands_for(found, batch)
+    assert found.atomic == batch.atomic
     assert {item.parent for item in batch.requests} == {batch.parent}
     assert [told(draft) for draft in found.requests] == [told(draft_of(item)) for item in batch.requests]
     return True

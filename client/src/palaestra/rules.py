@@ -38,8 +38,8 @@ def check(message: Message) -> None:
         raise PalaestraError("INVALID_FIELD", f"{path}: {problem}", metadata={"field": path, "rule": problem})
 
 
-def test(field: FieldDescriptor) -> Callable[[Any], bool]:
-    """Return what tells whether a value of a field breaks no rule of that field."""
+def tester(field: FieldDescriptor) -> Callable[[Any], bool]:
+    """Return what tells whether a value breaks no rule of a field. Raises KeyError for one that has none."""
     tests, _ = _quick_plan(field.containing_type)
     return tests[field.number][0]
 
